@@ -1,0 +1,51 @@
+# make demo   train, evaluate and picture the tiny BUS on this machine (installs into .venv first)
+# make test   run the tests
+# make lint   check style, types and the pre-commit config
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+# The first Python in the supported range that can make a virtual environment; override with `make PYTHON=... test`.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
+	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1 \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+# Two threads suit the tests' tiny tensors on any machine, and keep results alike.
+TEST_THREADS ?= 2
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo: $(VENV)/.installed
+	$(BIN)/python tools/train.py registry_configs/bus/bus_scenes_tiny.yaml $(ARGS)
+
+test: $(VENV)/.installed-test
+	OMP_NUM_THREADS=$(TEST_THREADS) $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pre-commit validate-config
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.10, 3.11 or 3.12 with venv found. Install one, or run: make PYTHON=/path/to/python ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make a second call install nothing while the project files are unchanged.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(PLUGINS) | $(BIN)/python
+	$(PIP) -e '.[test]' $(foreach file,$(PLUGINS),-e ./$(dir $(file)))
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-test
+	$(PIP) -e '.[dev]'
+	@touch $@

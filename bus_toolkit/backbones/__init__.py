@@ -1,0 +1,1 @@
+"""Vision backbones that reduce their tokens between blocks."""

@@ -1,0 +1,193 @@
+"""The host that runs an OpenMMLab vision transformer and lets selectors reduce its tokens between blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.backbones.openmmlab import block_halves, check_vit, cls_attention, embed_patches
+from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, compose
+from bus_toolkit.selectors.base import BlockView, PatchSelector, Site
+from bus_toolkit.structures import Selection, TextTokens, VisualPrefix, VisualTokens
+
+
+Select = Literal["all", "text_free", "none"]
+
+
+@dataclass
+class _Walk:
+    """Tokens on their way through the blocks, and what has become of the original patches."""
+
+    tokens: Tensor
+    origin: Tensor
+    text: TextTokens | None
+    select: Select
+    block_input: Tensor | None = None
+    scores: Tensor | None = None
+    selections: list[Selection] = field(default_factory=list)
+
+
+class TokenReducedViT(nn.Module):
+    """Run a vision transformer whose selectors shorten the sequence on the way.
+
+    The order is: patches and prefix tokens with position embeddings; blocks up to the first selector (``forward_prefix``, which
+    no text can change); the rest under a condition (``forward_suffix``); final norm. With no selector, or with keep_ratio 1,
+    the result is the plain transformer's, bit for bit.
+
+    State dicts of the bare transformer load into the host without renaming.
+
+    Args:
+        vit: A built ``mmpretrain.VisionTransformer`` (or one of its look-alikes: ``patch_embed``, ``layers[i].ln1/attn/ln2/ffn``).
+        selectors: Selectors with the blocks they sit at, at most one a block.
+
+    Raises:
+        ComponentError: The transformer lacks one of the parts that the host needs.
+        ValueError: A selector names a block that does not exist or that another selector has.
+    """
+
+    def __init__(self, vit: nn.Module, selectors: Sequence[PatchSelector] = ()) -> None:
+        super().__init__()
+        check_vit(vit)
+        self.vit = vit
+        self.selectors = nn.ModuleList(selectors)
+        self.embed_dim: int = vit.embed_dims
+        self.num_blocks = len(vit.layers)
+        self.num_prefix: int = vit.num_extra_tokens
+        _check_blocks(selectors, self.num_blocks)
+        self._register_load_state_dict_pre_hook(self._adopt_bare_keys)
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether any selector reads the text, so that different texts need different passes."""
+        return any(selector.needs_text for selector in self.selectors)
+
+    @property
+    def num_prefix_blocks(self) -> int:
+        """Number of blocks that run before the first selector and are shared by all conditions."""
+        sites = [block - int(s.site != "after_block") for s in self.selectors for block in s.blocks]
+        return min(sites, default=self.num_blocks)
+
+    @property
+    def num_scored_blocks(self) -> int:
+        """Number of blocks that must run for every supervised selector to have given its scores."""
+        return max((max(s.blocks) for s in self.selectors if s.supervised), default=0)
+
+    def forward(self, images: Tensor, text: TextTokens | None = None) -> VisualTokens:
+        """Encode ``images`` (B, 3, H, W) under one text each (or none)."""
+        return self.forward_suffix(self.forward_prefix(images), text)
+
+    def forward_prefix(self, images: Tensor) -> VisualPrefix:
+        """Run everything in front of the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
+        tokens, grid = embed_patches(self.vit, images)
+        block_input = tokens
+        for layer in self.vit.layers[: self.num_prefix_blocks]:
+            block_input = tokens
+            tokens = layer(tokens)
+        keep_input = self._selector_at(self.num_prefix_blocks, "after_block") is not None
+        return VisualPrefix(tokens, grid, self.num_prefix_blocks, block_input if keep_input else None)
+
+    def forward_suffix(
+        self,
+        prefix: VisualPrefix,
+        text: TextTokens | None = None,
+        *,
+        select: Select = "all",
+        num_blocks: int | None = None,
+    ) -> VisualTokens:
+        """Run the selectors and the remaining blocks under one condition.
+
+        Args:
+            prefix: Output of ``forward_prefix``.
+            text: The conditioning text of each image. Without one, CLS attention stands in for text-aware selectors.
+            select: ``all`` selectors act; ``text_free``: those that read no text; ``none`` lets all tokens through.
+            num_blocks: Stop after this block, before the final norm (a pass for patch scores alone).
+        """
+        batch, num_tokens = prefix.tokens.shape[:2]
+        origin = torch.arange(num_tokens - self.num_prefix, device=prefix.tokens.device).expand(batch, -1)
+        walk = _Walk(prefix.tokens, origin, text, select, prefix.block_input)
+        self._reduce(walk, prefix.num_blocks, "after_block")
+        last = self.num_blocks if num_blocks is None else num_blocks
+        for block in range(prefix.num_blocks + 1, last + 1):
+            self._run_block(walk, block)
+        if last == self.num_blocks and self.vit.final_norm:
+            walk.tokens = self.vit.ln1(walk.tokens)
+        return VisualTokens(walk.tokens, self.num_prefix, prefix.grid, walk.selections, walk.origin, walk.scores)
+
+    def _run_block(self, walk: _Walk, block: int) -> None:
+        """Run one block with the selectors before, inside and after it."""
+        layer = self.vit.layers[block - 1]
+        walk.block_input = walk.tokens
+        self._reduce(walk, block, "before_block")
+        walk.block_input = walk.tokens
+        if self._selector_at(block, "inside_block") is not None:
+            attention, feed_forward = block_halves(layer)
+            walk.tokens = attention(walk.tokens)
+            self._reduce(walk, block, "inside_block")
+            walk.tokens = feed_forward(walk.tokens)
+        else:
+            walk.tokens = layer(walk.tokens)
+        self._reduce(walk, block, "after_block")
+
+    def _selector_at(self, block: int, site: Site) -> PatchSelector | None:
+        for selector in self.selectors:
+            if selector.site == site and block in selector.blocks:
+                return selector
+        return None
+
+    def _reduce(self, walk: _Walk, block: int, site: Site) -> None:
+        """Let the selector at this place plan, if there is one, and apply its plan."""
+        selector = self._selector_at(block, site)
+        if selector is None or walk.select == "none" or (walk.select == "text_free" and selector.needs_text):
+            return
+        block_input = walk.block_input
+        assert block_input is not None
+
+        def attention_row() -> Tensor:
+            return cls_attention(self.vit.layers[block - 1], block_input)[:, self.num_prefix :]
+
+        prefix, patches = walk.tokens[:, : self.num_prefix], walk.tokens[:, self.num_prefix :]
+        view = BlockView(patches, prefix, walk.text, walk.origin.shape[1], attention_row)
+        plan, scores, supervised = selector(view)
+        walk.selections.append(Selection(plan, scores, supervised, block, walk.origin))
+        walk.scores = _scores_of_slots(scores, plan)
+        if plan.is_identity:
+            return
+        walk.tokens = torch.cat([prefix, apply_plan(patches, plan)], dim=1)
+        walk.origin = compose(walk.origin, plan)
+
+    def _adopt_bare_keys(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+        """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``."""
+        own = (f"{prefix}vit.", f"{prefix}selectors.")
+        for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
+            state_dict[f"{prefix}vit.{key[len(prefix):]}"] = state_dict.pop(key)
+
+
+def _check_blocks(selectors: Sequence[PatchSelector], num_blocks: int) -> None:
+    taken: dict[int, int] = {}
+    for index, selector in enumerate(selectors):
+        where = f"model.selectors.{index}.blocks"
+        if max(selector.blocks) > num_blocks:
+            raise ValueError(
+                f"{where}: the backbone has {num_blocks} blocks, got {selector.blocks}. "
+                f"Blocks count from 1. Name blocks up to {num_blocks}."
+            )
+        for block in selector.blocks:
+            if block in taken:
+                raise ValueError(
+                    f"{where}: block {block} already has selector {taken[block]}. A block holds one selector. "
+                    "Give one of them another block."
+                )
+            taken[block] = index
+
+
+def _scores_of_slots(scores: Tensor, plan: TokenPlan) -> Tensor:
+    """Return the score (B, S) of each output slot; a fused token gets the lowest possible one."""
+    kept = scores.gather(1, plan.keep_indices)
+    if not plan.fused:
+        return kept
+    lowest = kept.new_full((kept.shape[0], 1), torch.finfo(kept.dtype).min)
+    return torch.cat([kept, lowest], dim=1)

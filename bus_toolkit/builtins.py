@@ -1,0 +1,59 @@
+"""The built-in parts, registered through the same hook as a plugin's."""
+
+from __future__ import annotations
+
+from bus_toolkit.hookspecs import hookimpl
+from bus_toolkit.registry import MODELS, Registries
+
+
+@hookimpl
+def register_components(registries: Registries) -> None:
+    """Register every part and Runner component of this package; the imports wait until here to keep ``import bus_toolkit`` cheap."""
+    from bus_toolkit.engine.quiet import quiet_hosts
+
+    quiet_hosts()
+    _register_parts(registries)
+    _register_heads(registries)
+    # These register their members with MMEngine when they are imported.
+    import bus_toolkit.data
+    import bus_toolkit.evaluation  # noqa: F401
+    from bus_toolkit.models.build import build_vlp_model
+
+    MODELS.register_module(name="VLPModel", module=build_vlp_model, force=True)
+
+
+def _register_parts(registries: Registries) -> None:
+    from bus_toolkit.data.tokenizers import CorpusTokenizer, WordPieceTokenizer
+    from bus_toolkit.decoders.identity import IdentityDecoder
+    from bus_toolkit.decoders.pad import PatchAbstractionDecoder
+    from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
+    from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
+    from bus_toolkit.selectors.identity import IdentitySelector
+    from bus_toolkit.selectors.random import RandomSelector
+    from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
+    from bus_toolkit.text_decoders.bert import BertTextDecoder
+    from bus_toolkit.text_encoders.bert import BertTextEncoder
+
+    registries.tokenizers.register(WordPieceTokenizer)
+    registries.tokenizers.register(CorpusTokenizer)
+    registries.text_encoders.register(BertTextEncoder)
+    registries.selectors.register(TextSemanticPatchSelector, name="TSPS")
+    registries.selectors.register(IdentitySelector, name="Identity")
+    registries.selectors.register(RandomSelector, name="Random")
+    registries.decoders.register(PatchAbstractionDecoder, name="PAD")
+    registries.decoders.register(IdentityDecoder, name="Identity")
+    registries.fusions.register(CrossAttentionFusion)
+    registries.fusions.register(SkipConnectedFusion)
+    registries.text_decoders.register(BertTextDecoder)
+
+
+def _register_heads(registries: Registries) -> None:
+    from bus_toolkit.heads.classification import ClassificationHead
+    from bus_toolkit.heads.itc import ITCHead
+    from bus_toolkit.heads.itm import ITMHead
+    from bus_toolkit.heads.mlm import MLMHead
+    from bus_toolkit.heads.patch_text import PatchTextHead
+    from bus_toolkit.heads.prefix_lm import PrefixLMHead
+
+    for head in (ITCHead, ITMHead, MLMHead, PrefixLMHead, PatchTextHead, ClassificationHead):
+        registries.heads.register(head)

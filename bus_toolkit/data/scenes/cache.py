@@ -1,0 +1,137 @@
+"""The folder that scenes are kept in: written once, checked against its manifest, never half there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.data.scenes.coco_files import write_annotations
+from bus_toolkit.data.scenes.render import SPLITS, draw_to_files, plan_scenes, usable_cpus
+from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+# Part of the manifest: raise it when the same settings give other files, and old folders are written anew.
+GENERATOR_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+def prepare_scenes(
+    data_root: str | Path, split: str, num_images: int, settings: SceneSettings, workers: int | None = None
+) -> Path:
+    """Return the folder ``data_root/split`` with these scenes; write it if it is missing, damaged or of other settings.
+
+    Files are written beside it and renamed at the end, so that the folder is whole or not there.
+
+    Args:
+        data_root: Folder of all splits.
+        split: ``train``, ``val`` or ``test``.
+        num_images: Number of pictures, at least 1.
+        settings: What the scenes contain.
+        workers: Processes that draw; ``None`` for one a processor.
+
+    Raises:
+        DataError: An unknown split, no images, a folder that is not ours, or one that cannot be written.
+    """
+    if split not in SPLITS:
+        raise DataError(f"scenes.split: no split named {split!r}. It is one of {', '.join(SPLITS)}.")
+    if num_images < 1:
+        raise DataError(f"scenes.num_images: must be at least 1, got {num_images}.")
+    folder = Path(data_root).expanduser() / split
+    wanted = {
+        "generator_version": GENERATOR_VERSION,
+        "split": split,
+        "num_images": num_images,
+        "settings": settings.to_dict(),
+    }
+    if not _is_whole(folder, json.dumps(wanted, sort_keys=True)):
+        try:
+            _write(folder, wanted, settings, usable_cpus() if workers is None else workers)
+        except OSError as error:
+            raise DataError(
+                f"scenes: cannot write {folder}: {error}. Point data_root to a folder with room that you may write to."
+            ) from error
+    return folder
+
+
+# Whole folders are remembered: training, validation and test ask again within one process.
+_checked: set[tuple[str, str]] = set()
+
+
+def _is_whole(folder: Path, wanted: str) -> bool:
+    key = (str(folder.resolve()), wanted)
+    if key in _checked and (folder / MANIFEST).is_file():
+        return True
+    if not folder.exists():
+        return False
+    manifest = _read_manifest(folder)
+    if json.dumps({k: v for k, v in manifest.items() if k != "files"}, sort_keys=True) != wanted:
+        _log.info("%s holds scenes of other settings or another version; writing it anew", folder)
+        return False
+    damaged = [name for name, digest in manifest["files"].items() if _sha256(folder / name) != digest]
+    if damaged:
+        _log.warning("%s: %d files are damaged or missing, e.g. %s; writing it anew", folder, len(damaged), damaged[0])
+        return False
+    _checked.add(key)
+    return True
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {**manifest, "files": dict(manifest["files"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"scenes: {folder} exists but has no readable {MANIFEST}, so it was not written by the scene generator. "
+            "Choose another data_root, or remove the folder."
+        ) from error
+
+
+def _write(folder: Path, manifest: dict[str, Any], settings: SceneSettings, workers: int) -> None:
+    start = time.monotonic()
+    split, count = manifest["split"], manifest["num_images"]
+    _log.info("writing %d %s scenes to %s", count, split, folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{split}-", suffix=".tmp", dir=folder.parent))
+    try:
+        (scratch / "images").mkdir()
+        planned = plan_scenes(settings, split, count)
+        names = write_annotations(scratch, split, planned, settings)
+        pictures = draw_to_files([p[:2] for p in planned], settings, split, scratch / "images", workers)
+        files = {name: _sha256(scratch / name) for name in names}
+        files.update((f"images/{name}", digest) for name, digest in pictures.items())
+        (scratch / MANIFEST).write_text(json.dumps({**manifest, "files": files}, indent=1), encoding="utf-8")
+        scratch.chmod(0o755)
+        _swap(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    _log.info("wrote %d %s scenes in %.1f s", count, split, time.monotonic() - start)
+
+
+def _swap(scratch: Path, folder: Path) -> None:
+    """Put the new folder in place of the old one; where another process was faster, its folder stays."""
+    old = scratch.with_suffix(".old")
+    if folder.exists():
+        os.rename(folder, old)
+    try:
+        os.rename(scratch, folder)
+    except OSError:
+        if not (folder / MANIFEST).is_file():
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,75 @@
+"""Scenes as public annotation files: COCO captions, COCO instances, and which instances a caption names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.data.scenes.captions import SceneCaption
+from bus_toolkit.data.scenes.render import image_id
+from bus_toolkit.data.scenes.scene import Scene
+from bus_toolkit.data.scenes.settings import SceneSettings
+
+_INFO = {"description": "bus_toolkit procedural scenes (synthetic)", "version": "1"}
+
+
+def write_annotations(
+    folder: Path,
+    split: str,
+    planned: Sequence[tuple[int, Scene, list[SceneCaption]]],
+    settings: SceneSettings,
+) -> list[str]:
+    """Write ``captions_``, ``instances_`` and ``regions_<split>.json`` and ``words.json``; return their names.
+
+    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names. ``coco_url`` of an image is the
+    part of its path that mmpretrain's ``COCORetrieval`` reads.
+    """
+    images, captions, instances, regions = [], [], [], {}
+    for number, scene, texts in planned:
+        identity = image_id(split, number)
+        name = f"{identity:012d}.{settings.image_format}"
+        size = scene.image_size
+        images.append(
+            {"id": identity, "file_name": name, "coco_url": f"images/{name}", "width": size, "height": size}
+        )
+        first = len(instances) + 1
+        instances += _instances(scene, identity, first, settings)
+        for text in texts:
+            captions.append({"id": len(captions) + 1, "image_id": identity, "caption": text.text})
+            regions[str(len(captions))] = [first + text.first, first + text.second]
+    categories = [{"id": i + 1, "name": shape} for i, shape in enumerate(settings.shapes)]
+    files: dict[str, Any] = {
+        f"captions_{split}.json": {"info": _INFO, "images": images, "annotations": captions},
+        f"instances_{split}.json": {
+            "info": _INFO,
+            "images": images,
+            "annotations": instances,
+            "categories": categories,
+        },
+        f"regions_{split}.json": regions,
+        "words.json": settings.words(),
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return list(files)
+
+
+def _instances(scene: Scene, identity: int, first: int, settings: SceneSettings) -> list[dict[str, Any]]:
+    found = []
+    for place, item in enumerate(scene.objects):
+        x1, y1, x2, y2 = item.box(scene.image_size)
+        box = [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)]
+        found.append(
+            {
+                "id": first + place,
+                "image_id": identity,
+                "category_id": settings.shapes.index(item.shape) + 1,
+                "bbox": box,
+                "area": round(box[2] * box[3], 2),
+                "iscrowd": 0,
+                "attributes": {"size": item.size, "colour": item.colour, "shape": item.shape},
+            }
+        )
+    return found

@@ -1,0 +1,125 @@
+"""What a generated scene may contain, and the words for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bus_toolkit.errors import ConfigError
+
+# Each relation is one word, so that no other word of the caption gives its axis away: in "left of" the "of" would.
+RELATIONS = ("left-of", "right-of", "above", "below")
+
+# Mean colours, red green blue in 0-255; the drawing varies them a little.
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (214, 40, 40),
+    "green": (34, 160, 60),
+    "blue": (40, 70, 220),
+    "yellow": (240, 220, 40),
+    "purple": (150, 40, 190),
+    "cyan": (50, 210, 220),
+    "white": (245, 245, 245),
+    "black": (18, 18, 18),
+    "orange": (240, 130, 20),
+    "pink": (245, 140, 190),
+}
+
+SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
+
+# Lengths below are given in pixels of a picture this wide and grow with it.
+REFERENCE_SIZE = 64
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """Difficulty of the scenes; the defaults are the easy variant.
+
+    Args:
+        image_size: Side of the square picture in pixels.
+        num_objects: Fewest and most objects of a scene, 2 to 8.
+        shapes: Some of ``SHAPES``.
+        colours: Some of ``COLOURS``.
+        radii: Size word to radius, in pixels of a picture 64 wide; larger pictures scale it.
+        captions_per_image: At most so many captions a training image, each of another ordered pair; test images have one.
+        noise: Standard deviation of the pixel noise, in grey levels of 0-255.
+        clutter: Most thin lines drawn behind the objects.
+        image_format: ``jpg`` (a fifth of the size) or ``png``.
+        seed: Seed of all splits; splits never share a random stream.
+
+    Raises:
+        ConfigError: A value outside its range; all problems at once.
+    """
+
+    image_size: int = 64
+    num_objects: tuple[int, int] = (2, 4)
+    shapes: tuple[str, ...] = SHAPES[:4]
+    colours: tuple[str, ...] = tuple(COLOURS)[:8]
+    radii: Mapping[str, float] = field(default_factory=lambda: {"small": 7.7, "large": 12.8})
+    captions_per_image: int = 4
+    noise: float = 6.0
+    clutter: int = 6
+    image_format: str = "jpg"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_objects", "shapes", "colours"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "radii", {str(k): float(v) for k, v in self.radii.items()})
+        problems = list(self._problems())
+        if problems:
+            raise ConfigError([f"scenes.{problem}" for problem in problems])
+
+    def _problems(self) -> list[str]:
+        found = []
+        if not 32 <= self.image_size <= 1024:
+            found.append(f"image_size: must be between 32 and 1024 pixels, got {self.image_size}.")
+        if len(self.num_objects) != 2 or not 2 <= self.num_objects[0] <= self.num_objects[1] <= 8:
+            found.append(f"num_objects: must be [fewest, most] with 2 <= fewest <= most <= 8, got {self.num_objects}.")
+        for name, known in (("shapes", SHAPES), ("colours", tuple(COLOURS))):
+            chosen = getattr(self, name)
+            if not chosen or set(chosen) - set(known) or len(set(chosen)) < len(chosen):
+                found.append(f"{name}: must be some of {', '.join(known)}, each once, got {list(chosen)}.")
+        if not self.radii or not all(3.0 <= r <= 20.0 for r in self.radii.values()):
+            found.append(f"radii: each size word needs a radius of 3 to 20 pixels, got {dict(self.radii)}.")
+        if self.captions_per_image < 1:
+            found.append(f"captions_per_image: must be at least 1, got {self.captions_per_image}.")
+        if not 0 <= self.noise <= 60 or not 0 <= self.clutter <= 50:
+            found.append(f"noise, clutter: must be 0 to 60 and 0 to 50, got {self.noise} and {self.clutter}.")
+        if self.image_format not in ("png", "jpg"):
+            found.append(f"image_format: must be png or jpg, got {self.image_format!r}.")
+        return found
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> SceneSettings:
+        """Read the mapping of a YAML file.
+
+        Raises:
+            ConfigError: An unknown key (with the nearest one), or a value outside its range.
+        """
+        known = [f.name for f in dataclasses.fields(cls)]
+        problems = []
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                problems.append(f"scenes: no setting named {key!r}.{hint} It takes {', '.join(known)}.")
+        if problems:
+            raise ConfigError(problems)
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as they stand in the manifest (lists, numbers and strings only)."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    def words(self) -> dict[str, list[str]]:
+        """Return the caption words by kind: colour, shape, size, relation."""
+        return {
+            "colour": list(self.colours),
+            "shape": list(self.shapes),
+            "size": list(self.radii),
+            "relation": list(RELATIONS),
+        }

@@ -1,0 +1,1 @@
+"""Abstraction decoders: a further, shorter summary of the visual tokens."""

@@ -1,0 +1,106 @@
+"""The patch abstraction decoder of BUS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.ops.token_plan import gather_tokens, top_indices
+from bus_toolkit.structures import TextTokens, VisualTokens
+
+
+class PatchAbstractionDecoder(nn.Module):
+    """Condense the selected patches into fewer tokens by cross-attention (``PAD``). Goes into ``model.decoder``.
+
+    BUS (arXiv 2307.08504, abstract; the CVF abstract calls it a light summarisation decoder on the selected patches) puts a
+    Transformer decoder on top of the ViT. Its queries were not readable; both readings are here. ``topk``: the best-scored tokens
+    that the selector left are the queries, so that they depend on the text. ``learned``: free vectors, as in a Q-Former. The
+    global token is always query 0. Layers are ``torch.nn.TransformerDecoderLayer`` (self-attention of the queries,
+    cross-attention to all visual tokens, feed-forward), without extra positions. Depth and length are our choice.
+
+    Args:
+        embed_dim: Width D; filled in from the backbone.
+        num_layers: Depth, 1 or more.
+        num_queries: Tokens that come out beside the global one; with ``topk`` at most as many as come in. ``None``: half of those.
+        num_heads: Attention heads.
+        query_init: ``topk`` or ``learned``.
+        text_in_memory: Whether the queries read the text tokens too (needs equal widths).
+        mlp_ratio: Width of the feed-forward part as a multiple of D.
+        dropout: Dropout probability.
+        norm_first: Whether layer norm comes first in each sub-layer, as in a ViT.
+
+    Raises:
+        ValueError: ``num_queries`` missing for learned queries, or an unknown ``query_init``.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        num_layers: int = 2,
+        num_queries: int | None = None,
+        num_heads: int = 12,
+        query_init: Literal["topk", "learned"] = "topk",
+        text_in_memory: bool = False,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        norm_first: bool = True,
+    ) -> None:
+        super().__init__()
+        if query_init not in ("topk", "learned"):
+            raise ValueError(f"query_init: must be topk or learned, got {query_init!r}.")
+        if num_queries is not None and num_queries < 1:
+            raise ValueError(f"num_queries: must be 1 or more, got {num_queries}.")
+        if query_init == "learned" and num_queries is None:
+            raise ValueError("num_queries: learned queries need a number, got None. Write e.g. num_queries: 64.")
+        self.num_queries = num_queries
+        self.text_in_memory = text_in_memory
+        self.queries = None
+        if query_init == "learned" and num_queries is not None:
+            self.queries = nn.Parameter(torch.randn(1, num_queries, embed_dim) * 0.02)
+        self.layers = nn.ModuleList(
+            nn.TransformerDecoderLayer(
+                embed_dim,
+                num_heads,
+                int(embed_dim * mlp_ratio),
+                dropout,
+                activation="gelu",
+                batch_first=True,
+                norm_first=norm_first,
+            )
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(embed_dim) if norm_first else nn.Identity()
+
+    def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
+        """Summarise ``visual`` (B, P + S, D) into (B, 1 + Q, D); ``text`` is read with ``text_in_memory``."""
+        tokens = torch.cat([visual.embeds[:, :1], self._queries(visual)], dim=1)
+        memory, padding = visual.embeds, None
+        if self.text_in_memory and text is not None:
+            memory = torch.cat([memory, text.embeds], dim=1)
+            seen = text.attention_mask.new_ones(visual.embeds.shape[:2])
+            padding = ~torch.cat([seen, text.attention_mask], dim=1)
+        for layer in self.layers:
+            tokens = layer(tokens, memory, memory_key_padding_mask=padding)
+        return replace(visual, embeds=self.norm(tokens), num_prefix=1, origin=None, scores=None)
+
+    def _queries(self, visual: VisualTokens) -> Tensor:
+        """Return the initial queries (B, Q, D)."""
+        if self.queries is not None:
+            return self.queries.expand(visual.embeds.shape[0], -1, -1)
+        patches = visual.embeds[:, visual.num_prefix :]
+        available = patches.shape[1]
+        count = max(1, available // 2) if self.num_queries is None else self.num_queries
+        if count > available:
+            raise ValueError(
+                f"model.decoder.num_queries: must be between 1 and {available} (visual tokens that reach it), got {count}. "
+                "Lower it or raise the selectors' keep_ratio."
+            )
+        scores = visual.scores
+        if scores is None:
+            # No selector scored anything: likeness to the global token decides (our choice; the source is silent).
+            scores = torch.bmm(patches, visual.cls.unsqueeze(-1)).squeeze(-1)
+        return gather_tokens(patches, top_indices(scores.detach(), count))

@@ -1,0 +1,31 @@
+"""Build the Runner and run it: hooks, launchers, mixed precision, checkpoints. Importing this registers the hooks."""
+
+from bus_toolkit.engine.amp import CPUAmpOptimWrapper
+from bus_toolkit.engine.checkpoint import install_safe_loader, latest_checkpoint, load_checkpoint_file
+from bus_toolkit.engine.checkpoint_hook import AtomicCheckpointHook
+from bus_toolkit.engine.launch import init_distributed, shutdown_distributed
+from bus_toolkit.engine.options import RunOptions
+from bus_toolkit.engine.progress import RichProgressHook
+from bus_toolkit.engine.quiet import quiet_hosts
+from bus_toolkit.engine.run import evaluate, train
+from bus_toolkit.engine.runner import BusRunner, build_runner
+from bus_toolkit.engine.state_hooks import KeepRatioScheduleHook, ModelStateHook
+
+__all__ = [
+    "AtomicCheckpointHook",
+    "BusRunner",
+    "CPUAmpOptimWrapper",
+    "KeepRatioScheduleHook",
+    "ModelStateHook",
+    "RichProgressHook",
+    "RunOptions",
+    "build_runner",
+    "evaluate",
+    "init_distributed",
+    "install_safe_loader",
+    "latest_checkpoint",
+    "load_checkpoint_file",
+    "quiet_hosts",
+    "shutdown_distributed",
+    "train",
+]

@@ -1,0 +1,174 @@
+"""Read checkpoints without running code, and find the one to go on from.
+
+MMEngine tries a safe read and then silently unpickles everything, so a foreign ``.pth`` can run code; resuming also
+executes the config text kept under ``meta.config`` of a checkpoint. Both are closed here, for every place that loads
+weights through MMEngine (``load_from``, ``resume``, ``init_cfg``).
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import barrier as dist_barrier
+from mmengine.dist import get_rank
+from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from safetensors import SafetensorError
+from safetensors.torch import load_file as load_safetensors
+
+from bus_toolkit.errors import CheckpointError
+
+_OTHER_SCHEMES = (
+    "pavi://",
+    r"(\S+\:)?s3://",
+    r"(\S+\:)?petrel://",
+    "modelzoo://",
+    "torchvision://",
+    "open-mmlab://",
+    "openmmlab://",
+    "mmcls://",
+)
+
+
+def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted: bool = False) -> dict[str, Any]:
+    """Return what a ``.pth`` or ``.safetensors`` file holds, without running any code in it.
+
+    Args:
+        path: A file on this machine.
+        map_location: As in ``torch.load``.
+        trusted: Unpickle everything. Only for files whose maker you trust: such a file can run any code.
+
+    Returns:
+        The checkpoint; weights from safetensors lie under ``state_dict``.
+
+    Raises:
+        CheckpointError: The file is missing, torn, or holds objects that are not data.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .pth or .safetensors file.")
+    if path.suffix == ".safetensors":
+        return {"state_dict": _read_safetensors(path, map_location), "meta": {}}
+    try:
+        with torch.serialization.safe_globals(_safe_globals()):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(path, error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({_first_line(error)}). It may be torn: use another."
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(
+            f"{path}: not a checkpoint, got a {type(checkpoint).__name__}. It must hold a dict of weights."
+        )
+    if not trusted and isinstance(checkpoint.get("meta"), dict):
+        checkpoint["meta"].pop("config", None)  # Runner.resume would execute it as Python
+    return checkpoint
+
+
+def install_safe_loader(*, trusted: bool = False) -> None:
+    """Make MMEngine load every checkpoint through :func:`load_checkpoint_file`.
+
+    Paths and http(s) addresses work; the other address kinds of MMEngine unpickle what they fetch and are refused.
+    """
+
+    def load_from_file(filename: str, map_location: Any = "cpu") -> dict[str, Any]:
+        return load_checkpoint_file(filename, map_location, trusted=trusted)
+
+    def load_from_address(filename: str, map_location: Any = "cpu", **_: object) -> dict[str, Any]:
+        return load_checkpoint_file(_download(filename), map_location, trusted=trusted)
+
+    CheckpointLoader.register_scheme("", load_from_file, force=True)
+    CheckpointLoader.register_scheme(("http://", "https://"), load_from_address, force=True)
+    CheckpointLoader.register_scheme(_OTHER_SCHEMES, _refuse_address, force=True)
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return the checkpoint that a resumed run goes on from, or ``None``.
+
+    The pointer file ``last_checkpoint`` decides; where it is missing or points nowhere (a kill between two writes), the
+    newest ``epoch_*.pth`` or ``iter_*.pth`` does. Half-written files never carry such a name.
+    """
+    work_dir = Path(work_dir)
+    pointer = work_dir / "last_checkpoint"
+    if pointer.is_file():
+        named = Path(pointer.read_text().strip() or "/")
+        for candidate in (named, work_dir / named.name):
+            if candidate.is_file():
+                return candidate
+    found = [p for p in work_dir.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+\.pth", p.name)]
+    return max(found, key=lambda p: p.stat().st_mtime_ns, default=None)
+
+
+def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
+    try:
+        return load_safetensors(path, device=str(map_location or "cpu"))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({_first_line(error)}).") from error
+
+
+def _safe_globals() -> list[Any]:
+    """Return the classes and functions that the log history inside an MMEngine checkpoint needs."""
+    core = np._core if hasattr(np, "_core") else np.core  # type: ignore[attr-defined]
+    dtypes = {
+        type(np.dtype(kind)) for kind in ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+    }
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        core.multiarray._reconstruct,
+        core.multiarray.scalar,
+        *dtypes,
+        (_history_method, "builtins.getattr"),
+    ]
+
+
+def _history_method(owner: object, name: str) -> Any:
+    """Stand in for ``getattr``, by which a history refers to its own statistics; give nothing else away."""
+    if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f"Unsupported global: GLOBAL builtins.getattr of {name!r}")
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    what = f"it asks for {found.group(1)}" if found else _first_line(error)
+    return (
+        f"{path}: not loaded, because reading it could run code ({what}). Allowed are tensors, numbers, text and "
+        "containers of these. Ask for it as .safetensors, or set trusted_checkpoints: true if you trust its maker."
+    )
+
+
+def _refuse_address(filename: str, map_location: Any = None, **_: object) -> dict[str, Any]:
+    raise CheckpointError(
+        f"{filename}: this kind of address is not supported. Allowed: a path, http:// or https://. "
+        "Download the file yourself."
+    )
+
+
+def _download(address: str) -> Path:
+    """Return the local copy of ``address``; one process fetches it, the others wait."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    target = folder / address.split("?")[0].rsplit("/", 1)[-1]
+    if get_rank() == 0 and not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(address, str(target), progress=False)
+        except OSError as error:
+            raise CheckpointError(
+                f"{address}: cannot be downloaded ({error}). Give the path of a local file."
+            ) from error
+    dist_barrier()
+    return target
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,115 @@
+"""Apply the flags of tools/train.py and tools/test.py to a loaded config."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from bus_toolkit.engine.amp import evaluate_in_amp, fit_amp_to_device, use_amp
+from bus_toolkit.engine.checkpoint import latest_checkpoint
+from bus_toolkit.errors import CheckpointError, ConfigError
+
+_log = logging.getLogger(__name__)
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The flags of a run; every default leaves the config as it is.
+
+    Attributes:
+        work_dir: Folder of logs and checkpoints.
+        resume: ``latest`` for the newest checkpoint of the work dir, or the path of one.
+        load_from: Weights to start from.
+        amp: Train, or evaluate where there is no optimizer, in mixed precision.
+        auto_scale_lr: Scale the learning rate by the real batch size over the config's base batch size.
+        no_validate: Train without validation.
+        seed: Seed of Python, NumPy and torch.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        debug: Show everything that the hosts log.
+    """
+
+    work_dir: str | None = None
+    resume: str | None = None
+    load_from: str | None = None
+    amp: bool = False
+    auto_scale_lr: bool = False
+    no_validate: bool = False
+    seed: int | None = None
+    launcher: str = "none"
+    debug: bool = False
+
+
+def apply_options(cfg: Config, options: RunOptions) -> None:
+    """Write ``options`` into ``cfg``.
+
+    Raises:
+        ConfigError: A flag needs something that the config does not have.
+        CheckpointError: The checkpoint to start or resume from does not exist.
+    """
+    cfg.work_dir = options.work_dir or cfg.get("work_dir") or f"./work_dirs/{_name(cfg)}"
+    if options.load_from is not None:
+        cfg.load_from = options.load_from
+    if options.amp and cfg.get("optim_wrapper") is None:
+        evaluate_in_amp(cfg)
+    elif options.amp:
+        use_amp(cfg)
+    fit_amp_to_device(cfg)
+    if options.auto_scale_lr:
+        _scale_lr(cfg)
+    if options.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if options.seed is not None:
+        cfg.setdefault("randomness", {})
+        cfg.randomness.seed = options.seed
+    if options.debug:
+        cfg.log_level = "DEBUG"
+    _resume(cfg, options.resume)
+    _check_start(cfg)
+
+
+def _name(cfg: Config) -> str:
+    return Path(cfg.filename).stem if cfg.filename else "run"
+
+
+def _scale_lr(cfg: Config) -> None:
+    base = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
+    if not isinstance(base, int) or base < 1:
+        raise ConfigError(
+            f"auto_scale_lr.base_batch_size: --auto-scale-lr needs it, got {base!r}. It is the batch size over all "
+            "processes that optim_wrapper.optimizer.lr was chosen for, a whole number from 1. Add it to the config."
+        )
+    if "batch_size" not in (cfg.get("train_dataloader") or {}):
+        raise ConfigError("train_dataloader.batch_size: --auto-scale-lr needs it, got none. Add it to the config.")
+    cfg.auto_scale_lr.enable = True
+
+
+def _resume(cfg: Config, resume: str | None) -> None:
+    """Turn ``--resume [PATH]`` or ``resume: true`` into a path, or a fresh start when there is nothing to resume."""
+    if resume is None and not cfg.get("resume"):
+        return
+    if resume not in (None, LATEST):
+        cfg.resume, cfg.load_from = True, resume
+    elif resume == LATEST or not cfg.get("load_from"):
+        latest = latest_checkpoint(cfg.work_dir)
+        cfg.resume = latest is not None
+        if latest is None:
+            _log.info("--resume: no checkpoint in %s, starting from the beginning.", cfg.work_dir)
+        else:
+            cfg.load_from = str(latest)
+    if cfg.resume and not str(cfg.load_from).endswith(".pth"):
+        raise CheckpointError(
+            f"--resume: a run goes on from a .pth of its own work dir, got {cfg.load_from}. "
+            "To start from weights only, set load_from."
+        )
+
+
+def _check_start(cfg: Config) -> None:
+    start = cfg.get("load_from")
+    if start and "://" not in str(start) and not Path(start).expanduser().is_file():
+        raise CheckpointError(
+            f"load_from: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."
+        )

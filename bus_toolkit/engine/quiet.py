@@ -1,0 +1,116 @@
+"""Keep the start-up noise of the hosts off the screen, and nothing else.
+
+Each filter names one message that was seen and says nothing to the user of this toolkit. Errors always pass; the run's
+log file gets everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from typing import TextIO
+
+import mmengine.logging
+import mmengine.runner.checkpoint
+from mmengine.logging import MMLogger
+
+# (category, start of the message, module that the warning is attributed to); regular expressions as in `warnings`.
+_WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
+    (UserWarning, "Fail to import ``MultiScaleDeformableAttention``", r"mmcv\."),
+    (UserWarning, "Can not import .*OneDL", ""),
+    (UserWarning, "The current default scope .* is not", ""),
+    (FutureWarning, "", r"(mmengine|mmcv|mmpretrain|transformers)(\.|$)"),
+    (DeprecationWarning, "", r"(mmengine|mmcv|mmpretrain|transformers)(\.|$)"),
+    (UserWarning, "find_unused_parameters=True was specified", ""),
+    (UserWarning, ".*pin_memory.* argument is set as true but no accelerator", ""),
+)
+# Messages that the hosts log at WARNING for situations that are normal here.
+_LOG_MESSAGES = (
+    '"FileClient" will be deprecated in future',
+    '"HardDiskBackend" is the alias of "LocalBackend"',
+    'Failed to search registry with scope "mmengine"',
+    'Failed to search registry with scope "bus_toolkit"',
+    "has no metainfo. ``dataset_meta`` in visualizer will be None.",
+    "The prefix is not set in metric class",
+    "is duplicate. It is skipped since bypass_duplicate=True",
+    "after calling `init_weights`",
+)
+
+
+def quiet_hosts() -> None:
+    """Install the filters once; call it before the first import of mmcv or mmpretrain.
+
+    It also lets ``print_log`` of MMEngine obey the level of messages that name no logger: it prints them all, which is
+    where mmpretrain's "Could not import OneDL" (a debug message) comes from.
+    """
+    for category, message, module in _WARNINGS:
+        warnings.filterwarnings("ignore", message=message, category=category, module=module)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    mmengine.logging.print_log = mmengine.runner.checkpoint.print_log = _print_log_by_level
+
+
+def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None:
+    """Leave warnings and errors of the hosts on the screen, send the rest to the run's log file only.
+
+    Our own module loggers (``bus_toolkit.*``) go to both. MMEngine's ``init_weights`` dumps, the environment and the
+    resolved config are INFO records of the host and so land in the file.
+
+    Args:
+        logger: The logger that MMEngine's Runner has just built.
+        everything: Show the host's records too (``--debug``).
+    """
+    own = logging.getLogger("bus_toolkit")
+    own.setLevel(logging.DEBUG if everything else logging.INFO)
+    own.propagate = False
+    own.handlers = [h for h in own.handlers if not getattr(h, "bus_run", False)]
+    for handler in logger.handlers:
+        is_file = isinstance(handler, logging.FileHandler)
+        if not is_file and not everything:
+            handler.setLevel(max(handler.level, logging.WARNING))
+        if not is_file:
+            handler.addFilter(_is_worth_showing)
+            continue
+        handler.bus_run = True  # type: ignore[attr-defined]
+        own.addHandler(handler)
+    if not any(isinstance(h, _ScreenHandler) for h in own.handlers):
+        own.addHandler(_screen_handler())
+
+
+class _ScreenHandler(logging.StreamHandler):
+    """Write to what is the standard error at the moment: a live progress line puts itself in between."""
+
+    @property
+    def stream(self) -> TextIO:
+        """The present standard error."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        """Ignore the stream that the base class stores."""
+
+
+def _screen_handler() -> logging.Handler:
+    handler = _ScreenHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
+    return handler
+
+
+def _is_worth_showing(record: logging.LogRecord) -> bool:
+    if record.levelno >= logging.ERROR:
+        return True
+    message = record.getMessage()
+    return not any(noise in message for noise in _LOG_MESSAGES)
+
+
+_print_log = mmengine.logging.print_log
+
+
+def _print_log_by_level(msg: object, logger: logging.Logger | str | None = None, level: int = logging.INFO) -> None:
+    """Do what ``mmengine.logging.print_log`` does, but print no debug message that names no logger."""
+    if logger is None and (level < logging.INFO or str(msg).startswith("Loads checkpoint by")):
+        return
+    _print_log(msg, logger=logger, level=level)

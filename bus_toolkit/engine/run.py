@@ -1,0 +1,94 @@
+"""Train or evaluate from a config file: what tools/train.py and tools/test.py call."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+
+from bus_toolkit.config import load_config
+from bus_toolkit.engine.amp import autocast
+from bus_toolkit.engine.launch import shutdown_distributed
+from bus_toolkit.engine.options import RunOptions
+from bus_toolkit.engine.quiet import quiet_hosts
+from bus_toolkit.engine.runner import build_runner
+from bus_toolkit.errors import ConfigError
+
+_log = logging.getLogger(__name__)
+
+
+def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions | None = None) -> None:
+    """Train the model of ``config``.
+
+    Args:
+        config: Path of the YAML.
+        overrides: ``key=value`` words as in ``--cfg-options``.
+        options: The flags of the run.
+
+    Raises:
+        BusError: Anything that the user can mend; see :mod:`bus_toolkit.errors`.
+    """
+    quiet_hosts()
+    cfg = load_config(config, overrides)
+    missing = [key for key in ("train_dataloader", "train_cfg", "optim_wrapper") if cfg.get(key) is None]
+    if missing:
+        raise ConfigError(
+            [
+                f"{key}: a training needs it, got none. Add it, or put a base file that has it into _base_."
+                for key in missing
+            ]
+        )
+    try:
+        runner = build_runner(cfg, options)
+        runner.train()
+        _log.info("Logs, checkpoints and the resolved config are in %s.", runner.work_dir)
+    finally:
+        shutdown_distributed()
+
+
+def evaluate(
+    config: str | Path,
+    overrides: Sequence[str] = (),
+    options: RunOptions | None = None,
+    *,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate the checkpoint ``options.load_from`` with the model, data and metrics of ``config``.
+
+    Args:
+        config: Path of the YAML.
+        overrides: ``key=value`` words as in ``--cfg-options``.
+        options: The flags of the run; ``load_from`` is the checkpoint, which must fit the model exactly.
+        out: Write the metrics to this JSON file.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        BusError: Anything that the user can mend; see :mod:`bus_toolkit.errors`.
+    """
+    if out is not None and Path(out).suffix != ".json":
+        raise ConfigError(f"--out: the metrics are written as JSON, got {out}. Give a name that ends in .json.")
+    options = options or RunOptions()
+    quiet_hosts()
+    cfg = load_config(config, overrides)
+    if cfg.get("test_dataloader") is None and cfg.get("val_dataloader") is None:
+        raise ConfigError("test_dataloader: an evaluation needs it or val_dataloader, got neither. Add one of them.")
+    # What only a training needs is left out, so that an evaluation does not ask for the training data.
+    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
+    cfg.resume = False
+    try:
+        runner = build_runner(cfg, options)
+        with autocast() if options.amp else contextlib.nullcontext():
+            metrics = runner.test()
+        if out is not None and is_main_process():
+            Path(out).parent.mkdir(parents=True, exist_ok=True)
+            Path(out).write_text(json.dumps(metrics, indent=2, default=float) + "\n")
+    finally:
+        shutdown_distributed()
+    return metrics

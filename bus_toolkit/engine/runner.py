@@ -1,0 +1,133 @@
+"""Build MMEngine's Runner from a config and the flags of a run."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mmengine.config import Config
+from mmengine.dist import master_only
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from bus_toolkit.config import dump_config
+from bus_toolkit.engine.checkpoint import install_safe_loader
+from bus_toolkit.engine.launch import init_distributed
+from bus_toolkit.engine.options import RunOptions, apply_options
+from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
+from bus_toolkit.engine.state_hooks import unwrap
+from bus_toolkit.errors import CheckpointError
+
+_log = logging.getLogger(__name__)
+# Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
+# name them gets them; `default_hooks.<name>: null` leaves one out.
+_DEFAULT_HOOKS = {
+    "checkpoint": "bus_toolkit.AtomicCheckpointHook",
+    "progress": "bus_toolkit.RichProgressHook",
+    "model_state": "bus_toolkit.ModelStateHook",
+    "keep_ratio_schedule": "bus_toolkit.KeepRatioScheduleHook",
+}
+_HOST_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
+
+
+class BusRunner(Runner):
+    """MMEngine's Runner with a quiet screen, a resolved config that loads again, and checkpoints that must fit."""
+
+    _timestamps: ClassVar[set[str]] = set()
+
+    def setup_env(self, env_cfg: dict[str, Any]) -> None:
+        """Prepare the processes; give the run a time stamp of its own.
+
+        MMEngine finds logger and log history by that stamp, in seconds: two runs of one process would share them.
+        """
+        super().setup_env(env_cfg)
+        stamp, number = self._timestamp, 1
+        while self._timestamp in self._timestamps:
+            self._timestamp, number = f"{stamp}_{number}", number + 1
+        self._timestamps.add(self._timestamp)
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """Build MMEngine's logger; leave only what matters on the screen."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        split_screen_and_file(logger, everything=log_level in ("DEBUG", logging.DEBUG))
+        return logger
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the resolved config to ``config.yaml`` in the work dir."""
+        dump_config(self.cfg, Path(self.work_dir) / "config.yaml")
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = "cpu",
+        strict: bool = False,
+        revise_keys: list[tuple[str, str]] | None = None,
+    ) -> dict[str, Any]:
+        """Load weights; a resumed or tested model must find all of them, a fine-tuned one at least some.
+
+        Raises:
+            CheckpointError: The checkpoint belongs to another model.
+        """
+        strict = strict or bool(self._resume) or self._train_loop is None
+        try:
+            checkpoint = super().load_checkpoint(filename, map_location, strict, revise_keys or [(r"^module.", "")])
+        except RuntimeError as error:
+            raise CheckpointError(f"{filename}: it does not fit this model. {_shorten(str(error))}") from error
+        loaded = checkpoint.get("state_dict", checkpoint)
+        wanted = unwrap(self.model).state_dict()
+        shared = [name for name in wanted if name in loaded and loaded[name].shape == wanted[name].shape]
+        if wanted and not shared:
+            raise CheckpointError(
+                f"{filename}: none of its {len(loaded)} entries fits this model. Give weights of the same model."
+            )
+        _log.info("Loaded %d of the model's %d tensors from %s.", len(shared), len(wanted), filename)
+        return checkpoint
+
+
+def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
+    """Build the Runner for ``cfg``; its ``train()``, ``val()`` and ``test()`` do the rest.
+
+    Args:
+        cfg: What ``bus_toolkit.load_config`` returned; it is changed in place by the options.
+        options: The flags of the command line.
+
+    Raises:
+        ConfigError: A flag needs something that the config does not have, or the launcher's environment is incomplete.
+        CheckpointError: The checkpoint to start from does not exist.
+    """
+    options = options or RunOptions()
+    quiet_hosts()
+    _share_evaluation(cfg)
+    apply_options(cfg, options)
+    init_distributed(options.launcher, cfg)
+    install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
+    cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
+    return BusRunner.from_cfg(cfg)
+
+
+def _with_default_hooks(hooks: dict[str, Any]) -> dict[str, Any]:
+    merged = {name: {"type": kind} for name, kind in _DEFAULT_HOOKS.items()} | dict(hooks)
+    return {name: hook for name, hook in merged.items() if hook is not None or name in _HOST_HOOKS}
+
+
+def _share_evaluation(cfg: Config) -> None:
+    """Let a config that describes only a validation be tested on it, by the same loop."""
+    if cfg.get("test_dataloader") is not None:
+        return
+    if cfg.get("val_dataloader") is None:
+        cfg.test_cfg = cfg.test_evaluator = None
+        return
+    cfg.test_dataloader, cfg.test_evaluator = copy.deepcopy(cfg.val_dataloader), copy.deepcopy(cfg.get("val_evaluator"))
+    if cfg.get("test_cfg") is None:
+        cfg.test_cfg = copy.deepcopy(cfg.get("val_cfg") or {})
+        if cfg.test_cfg.get("type", "ValLoop") == "ValLoop":
+            cfg.test_cfg.type = "TestLoop"
+
+
+def _shorten(text: str, lines: int = 6) -> str:
+    kept = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    more = f" ... and {len(kept) - lines} more lines" if len(kept) > lines else ""
+    return " ".join(kept[:lines])[:600] + more

@@ -1,0 +1,65 @@
+"""Hooks that tell the model about the course of the training: progress before a step, a call after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from bus_toolkit.registry import HOOKS
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside a (distributed) wrapper, or ``model`` itself."""
+    return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class ModelStateHook(Hook):
+    """Call ``model.after_step()`` after each training iteration; goes into ``default_hooks``.
+
+    The model moves its momentum copy and fills its queues there: after the optimizer step, never inside ``forward``.
+    With gradient accumulation it is called after each micro-batch.
+    """
+
+    priority = "ABOVE_NORMAL"
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        """Let the model update what is not trained by gradients."""
+        after_step = getattr(unwrap(runner.model), "after_step", None)
+        if after_step is not None:
+            after_step()
+
+
+@HOOKS.register_module()
+class KeepRatioScheduleHook(Hook):
+    """Tell the model how far the training is, so that scheduled keep ratios move; goes into ``default_hooks``.
+
+    ``model.set_progress(epoch)`` gets the epoch as a float: iterations done / iterations an epoch. Under an
+    iteration-based loop an epoch is one pass through the data set all the same.
+    """
+
+    priority = "ABOVE_NORMAL"
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the progress once before the first batch, also after a resume."""
+        self._set_progress(runner)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Sequence[Any] | None = None) -> None:
+        """Set the progress before every step."""
+        self._set_progress(runner)
+
+    def _set_progress(self, runner: Runner) -> None:
+        set_progress = getattr(unwrap(runner.model), "set_progress", None)
+        if set_progress is not None:
+            set_progress(runner.iter / len(runner.train_dataloader))

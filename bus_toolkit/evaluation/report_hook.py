@@ -1,0 +1,178 @@
+"""The end of a run: the table, the results file and the pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.console import Console
+
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.evaluation.report import render_report, write_results
+from bus_toolkit.registry import HOOKS
+from bus_toolkit.visualization.curves import draw_curves
+from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches
+
+_log = logging.getLogger(__name__)
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Report the last validation of a training, or a validation or test that runs alone; goes into ``custom_hooks``.
+
+    Prints a table and writes into ``<work_dir>/report/<val or test>/``: ``results.json`` (all metrics), ``curves.png``
+    (after a training) and ``kept_patches_<n>.png``: which patches survived for which caption, with the score maps.
+
+    Args:
+        num_images: How many images are drawn, the first of the data set (with several processes: of the first one's
+            share).
+        images_per_picture: Rows of one PNG.
+        note: A line below the table that says what the figures do not show; by default the ``note`` in the metainfo of
+            the data set, if it has one.
+        console: Where to print; by default the standard output.
+
+    Raises:
+        ConfigError: A negative ``num_images``, or no row a picture.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(
+        self, num_images: int = 8, images_per_picture: int = 4, note: str | None = None, console: Console | None = None
+    ) -> None:
+        if num_images < 0:
+            raise ConfigError(f"ReportHook.num_images: must not be negative, got {num_images}. 0 draws none.")
+        if images_per_picture < 1:
+            raise ConfigError(f"ReportHook.images_per_picture: must be at least 1, got {images_per_picture}.")
+        self.num_images, self.images_per_picture, self.note = num_images, images_per_picture, note
+        self.console = console
+        self._training = self._resumed = False
+        self._metrics: dict[str, float] | None = None
+        self._pictures: dict[Any, PatchPicture] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Wait for the last validation."""
+        self._training, self._resumed, self._metrics = True, runner.iter > 0, None
+
+    def before_val(self, runner: Runner) -> None:
+        """Forget the pictures of an earlier validation."""
+        self._pictures = {}
+
+    def before_test(self, runner: Runner) -> None:
+        """Forget the pictures of an earlier evaluation."""
+        self._pictures = {}
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[Any] | None = None,
+    ) -> None:
+        """Keep the first images that show what was kept of them."""
+        if is_main_process() and len(self._pictures) < self.num_images:
+            self._collect(data_batch, outputs or [])
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[Any] | None = None,
+    ) -> None:
+        """Do as after a batch of a validation."""
+        self.after_val_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the metrics until the training ends; report now if there is none."""
+        self._metrics = dict(metrics or {})
+        if not self._training:
+            self._report(runner, "val")
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Report the test."""
+        self._metrics = dict(metrics or {})
+        self._report(runner, "test")
+
+    def after_train(self, runner: Runner) -> None:
+        """Report the last validation."""
+        self._report(runner, "val")
+        self._training = False
+
+    def _collect(self, data_batch: Any, outputs: Sequence[Any]) -> None:
+        for inputs, output in zip(data_batch["inputs"], outputs, strict=True):
+            sample = output.to_dict()
+            key = sample.get("image_id", len(self._pictures))
+            wanted = len(self._pictures) < self.num_images and key not in self._pictures
+            if wanted and sample.get("kept") is not None and sample.get("patch_grid") is not None:
+                self._pictures[key] = PatchPicture.from_prediction(inputs, sample)
+
+    def _report(self, runner: Runner, stage: str) -> None:
+        if not is_main_process() or (self._metrics is None and not self._training):
+            return
+        folder = Path(runner.work_dir) / "report" / stage
+        pictures = self._draw(runner, folder)
+        paths = pictures
+        if self._metrics is not None:
+            note = self.note or _note_of_data(runner, stage)
+            title = f"{'Test' if stage == 'test' else 'Validation'} after {_trained(runner)}"
+            console = self.console or Console(highlight=False)
+            console.print()
+            console.print(render_report(self._metrics, title=title, note=note))
+            payload = {
+                "stage": stage,
+                "iterations": _iterations(runner),
+                "unit": "fractions in [0, 1]; num_*: counts",
+                "note": note,
+                "metrics": _plain(self._metrics),
+                "pictures": [path.name for path in pictures],
+            }
+            paths = [write_results(folder / "results.json", payload), *pictures]
+        for path in paths:
+            (self.console or Console(highlight=False)).print(str(path), markup=False, soft_wrap=True)
+
+    def _draw(self, runner: Runner, folder: Path) -> list[Path]:
+        """Draw all pictures; a failing one must not cost the figures of a long run, so it is logged."""
+        paths: list[Path] = []
+        for old in folder.glob("kept_patches_*.png"):
+            old.unlink()
+        try:
+            pictures = list(self._pictures.values())
+            for number, start in enumerate(range(0, len(pictures), self.images_per_picture)):
+                part = pictures[start : start + self.images_per_picture]
+                paths.append(draw_kept_patches(part, folder / f"kept_patches_{number}.png"))
+            if self._training:
+                curves = draw_curves(self._scalar_files(runner), folder / "curves.png")
+                paths += [curves] if curves else []
+        except Exception:
+            _log.warning("ReportHook: a picture could not be drawn.", exc_info=True)
+        return paths
+
+    def _scalar_files(self, runner: Runner) -> list[Path]:
+        own = Path(runner.log_dir) / "vis_data" / "scalars.json"
+        earlier = sorted(Path(runner.work_dir).glob("*/vis_data/scalars.json")) if self._resumed else []
+        return [path for path in earlier if path != own] + [own]
+
+
+def _iterations(runner: Runner) -> int | None:
+    """Return how many iterations were trained; ``None`` without a training, which asking would build."""
+    return runner.iter if not isinstance(runner._train_loop, dict) and runner._train_loop is not None else None
+
+
+def _trained(runner: Runner) -> str:
+    iterations = _iterations(runner)
+    return f"{iterations} iterations" if iterations is not None else f"loading {runner._load_from}"
+
+
+def _note_of_data(runner: Runner, stage: str) -> str | None:
+    loader = runner.test_dataloader if stage == "test" else runner.val_dataloader
+    return (getattr(loader.dataset, "metainfo", None) or {}).get("note")
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: float(value) if isinstance(value, int | float) else str(value) for key, value in metrics.items()}

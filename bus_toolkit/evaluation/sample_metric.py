@@ -1,0 +1,70 @@
+"""The base of our metrics: one entry for every sample, gathered over ranks without duplicates."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+
+_log = logging.getLogger(__name__)
+
+
+class SampleMetric(BaseMetric):
+    """Collect one row a sample and summarise the rows of the whole data set on the main rank.
+
+    Ranks are put together in the order of the data set and cut at its length, which drops the samples that a
+    distributed sampler repeats. That needs exactly one entry a sample, so a sample without the fields of this metric
+    counts as an empty row.
+
+    Args:
+        prefix: What the keys start with, before a slash; the class has a default.
+        collect_device: How ranks exchange rows: ``gpu`` through the process group (any backend, no files), ``cpu``
+            through a folder that all of them share.
+    """
+
+    needs: str = ""
+    """What the model or the data must provide, for the note when it does not."""
+
+    def __init__(self, *, prefix: str | None = None, collect_device: str = "gpu") -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Append one row for each sample of the batch."""
+        self.results.extend(self.row(sample) for sample in data_samples)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Return the metrics, or none and a note in the log where no sample had the fields."""
+        rows = [row for row in results if row]
+        if not rows:
+            _log.warning("%s: not reported. None of %d samples has %s.", type(self).__name__, len(results), self.needs)
+            return {}
+        return self.summarise(rows)
+
+    @abstractmethod
+    def row(self, sample: dict) -> dict:
+        """Return what this metric needs of one predicted sample, as small CPU objects; empty if the sample lacks it."""
+
+    @abstractmethod
+    def summarise(self, rows: list[dict]) -> dict[str, float]:
+        """Return the metrics of the non-empty rows."""
+
+
+def has(sample: dict, *names: str) -> bool:
+    """Tell whether all fields are there and not ``None``."""
+    return all(sample.get(name) is not None for name in names)
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Return a tensor or a sequence as an array; half precision becomes float32."""
+    tensor = torch.as_tensor(value).detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def to_int(value: Any) -> int:
+    """Return a label, given as a number or a tensor of one element (mmpretrain's ``set_gt_label`` makes these)."""
+    return int(torch.as_tensor(value).reshape(-1)[0])

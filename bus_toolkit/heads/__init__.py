@@ -1,0 +1,1 @@
+"""VLP heads: one objective each, with its loss and its predictions."""

@@ -1,0 +1,128 @@
+"""What a VLP head is given and what it returns."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.ops.collective import shared_noise
+from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualTokens
+
+
+class Boxes(NamedTuple):
+    """Padded boxes of R images: ``xyxy`` (R, M, 4) pixels, ``valid`` bool (R, M), ``named`` bool (R, M), ``size`` (H, W)."""
+
+    xyxy: Tensor
+    valid: Tensor
+    named: Tensor
+    size: tuple[int, int]
+
+
+class Masked(NamedTuple):
+    """Captions with words hidden: ``tokens``, and for each hidden place ``positions``, ``targets``, ``valid``, all (B, K)."""
+
+    tokens: TokenBatch
+    positions: Tensor
+    targets: Tensor
+    valid: Tensor
+
+
+class Step(Protocol):
+    """One batch on its way through the model. Everything is computed when first asked for, and once.
+
+    A head asks for what it needs; which text conditions the image is decided by ``conditioning.mode``, not by the head.
+    """
+
+    tokens: TokenBatch
+    image_ids: Tensor
+    labels: Tensor | None
+    similarity: tuple[Tensor, Tensor] | None
+    iteration: int
+
+    @property
+    def text(self) -> TextTokens:
+        """The encoded captions."""
+
+    @property
+    def masked(self) -> Masked:
+        """The captions with words hidden (needs the MLM head)."""
+
+    @property
+    def prefix_lengths(self) -> Tensor:
+        """Tokens of each caption, (B,), that the prefix language model is given (needs its head)."""
+
+    def visual(self, objective: str) -> VisualTokens:
+        """Return the images under the condition of an objective."""
+
+    def visual_pairs(self, objective: str, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
+        """Return images and texts paired by global row numbers (all ranks)."""
+
+    def visual_for(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
+        """Return this rank's images at ``image_rows``, conditioned on ``text``."""
+
+    def words(self, ids: list[int]) -> list[str]:
+        """Return the vocabulary entries of token ids."""
+
+    def patch_scores(self, objective: str) -> tuple[list[Selection], Boxes]:
+        """Return what the selectors decided on the images that have boxes, and the boxes."""
+
+    def encode_text(self, tokens: TokenBatch) -> TextTokens:
+        """Encode other texts."""
+
+    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+        """Let text and image meet."""
+
+    def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return next-token logits (B, L, V) of the text decoder."""
+
+    def momentum_tokens(self) -> tuple[VisualTokens, TextTokens, nn.Module] | None:
+        """Return images, texts and ITC projections of the momentum model; ``None`` without one."""
+
+
+class VLPHead(nn.Module):
+    """Base of all heads: an objective with its loss and its predictions. Goes into ``model.heads.<name>``.
+
+    Args:
+        weight: Factor of the loss in the sum.
+        start_epoch: The loss joins in at this epoch (fractions count).
+
+    Raises:
+        ValueError: A negative weight or start.
+    """
+
+    def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0) -> None:
+        super().__init__()
+        if weight < 0 or start_epoch < 0:
+            raise ValueError(f"weight and start_epoch: must be 0 or more, got {weight} and {start_epoch}.")
+        self.weight = weight
+        self.start_epoch = start_epoch
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Return the loss as ``loss_<objective>`` and any figures to log; no other key may contain "loss"."""
+        raise NotImplementedError
+
+    def predict(self, step: Step) -> dict[str, Any]:
+        """Return named predictions, each with one entry a sample."""
+        return {}
+
+    def after_step(self) -> None:
+        """Update state that is not trained by gradient, after the optimizer's step."""
+
+
+def noise(step: Step, name: str, *shape: int) -> Tensor:
+    """Return uniform numbers for this rank's rows that do not depend on the number of ranks."""
+    return shared_noise(name, step.iteration, shape, step.tokens.input_ids.device)
+
+
+def other_rows(image_ids: Tensor) -> Tensor:
+    """Return for each row the next one (cyclically) that shows another image, (B,), or -1 where there is none."""
+    count = image_ids.shape[0]
+    rows = torch.arange(count, device=image_ids.device)
+    candidates = (rows.unsqueeze(1) + rows[1:].unsqueeze(0)) % count if count > 1 else rows.new_zeros(count, 0)
+    if candidates.shape[1] == 0:
+        return torch.full_like(rows, -1)
+    differs = image_ids[candidates] != image_ids.unsqueeze(1)
+    first = candidates.gather(1, differs.int().argmax(dim=1, keepdim=True)).squeeze(1)
+    return torch.where(differs.any(dim=1), first, -1)

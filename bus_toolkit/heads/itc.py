@@ -1,0 +1,134 @@
+"""Image-text contrast."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
+from bus_toolkit.ops.collective import gather_rows
+from bus_toolkit.structures import TextTokens, VisualTokens
+
+
+class ITCHead(VLPHead):
+    """Pull matching images and captions together, against all others of the batch, of all ranks and of a queue.
+
+    The form is ALBEF's (salesforce/ALBEF:models/model_pretrain.py): normalised projections of the two global tokens, a learned
+    temperature, momentum features as candidates and soft targets ``alpha softmax(s_m) + (1 - alpha) y``. Ours: captions of one
+    image share the target instead of being negatives of each other, and empty places in the queue count as nothing.
+
+    Args:
+        embed_dim: Width of the visual tokens; filled in from the backbone.
+        text_dim: Width of the text tokens; filled in from the text encoder.
+        feature_dim: Width E of the common space.
+        temperature: Initial temperature; learned, and clamped to [0.001, 0.5].
+        queue_size: Past momentum features kept as candidates (0: none). Needs ``model.momentum``.
+        alpha: Weight of the momentum model's soft targets. Needs ``model.momentum`` to have an effect.
+        weight: Factor of the loss in the sum.
+        start_epoch: The loss joins in at this epoch.
+
+    Raises:
+        ValueError: ``alpha`` outside [0, 1], a negative queue, a temperature that is not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        text_dim: int,
+        feature_dim: int = 256,
+        temperature: float = 0.07,
+        queue_size: int = 0,
+        alpha: float = 0.4,
+        weight: float = 1.0,
+        start_epoch: float = 0.0,
+    ) -> None:
+        super().__init__(weight=weight, start_epoch=start_epoch)
+        if not 0.0 <= alpha <= 1.0 or queue_size < 0 or temperature <= 0:
+            raise ValueError(
+                f"ITCHead: alpha must be in [0, 1], queue_size 0 or more and temperature positive, "
+                f"got {alpha}, {queue_size} and {temperature}."
+            )
+        self.alpha = alpha
+        self.queue_size = queue_size
+        self.projections = nn.ModuleDict(
+            {"image": nn.Linear(embed_dim, feature_dim), "text": nn.Linear(text_dim, feature_dim)}
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
+        self.register_buffer("image_queue", torch.zeros(queue_size, feature_dim))
+        self.register_buffer("text_queue", torch.zeros(queue_size, feature_dim))
+        self.register_buffer("queue_ids", torch.full((queue_size,), -1, dtype=torch.int64))
+        self.register_buffer("queue_next", torch.zeros(1, dtype=torch.int64))
+        self._pending: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def image_feats(self, visual: VisualTokens, projections: nn.Module | None = None) -> Tensor:
+        """Return normalised image features (B, E)."""
+        projections = self.projections if projections is None else projections
+        return F.normalize(projections["image"](visual.cls).float(), dim=1)  # type: ignore[index]
+
+    def text_feats(self, text: TextTokens, projections: nn.Module | None = None) -> Tensor:
+        """Return normalised text features (B, E)."""
+        projections = self.projections if projections is None else projections
+        return F.normalize(projections["text"](text.pooled).float(), dim=1)  # type: ignore[index]
+
+    def scale(self) -> Tensor:
+        """Return 1 / temperature, the temperature clamped to [0.001, 0.5]."""
+        return self.logit_scale.clamp(math.log(1 / 0.5), math.log(1 / 0.001)).exp()
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Return ``loss_itc`` and the temperature; leave in-batch similarities for the matching head."""
+        image, text = self.image_feats(step.visual("itc")), self.text_feats(step.text)
+        ids = gather_rows(step.image_ids)
+        all_images, all_texts = gather_rows(image), gather_rows(text)
+        scale = self.scale()
+        step.similarity = (scale * image @ all_texts.T).detach(), (scale * text @ all_images.T).detach()
+        momentum = step.momentum_tokens()
+        present = None
+        if momentum is None:
+            targets = positive_targets(step.image_ids, ids)
+            targets_i2t = targets_t2i = targets
+        else:
+            visual_m, text_m, projections = momentum
+            own_image_m, own_text_m = self.image_feats(visual_m, projections), self.text_feats(text_m, projections)
+            batch_images, batch_texts, batch_ids = gather_rows(own_image_m), gather_rows(own_text_m), ids
+            self._pending = (batch_images, batch_texts, batch_ids)
+            all_images = torch.cat([batch_images, self.image_queue])
+            all_texts = torch.cat([batch_texts, self.text_queue])
+            ids = torch.cat([ids, self.queue_ids])
+            present = ids >= 0
+            targets = positive_targets(step.image_ids, ids)
+            targets_i2t = self._soften(targets, scale * own_image_m @ all_texts.T, present)
+            targets_t2i = self._soften(targets, scale * own_text_m @ all_images.T, present)
+        i2t = soft_cross_entropy(scale * image @ all_texts.T, targets_i2t, present)
+        t2i = soft_cross_entropy(scale * text @ all_images.T, targets_t2i, present)
+        return {"loss_itc": (i2t.mean() + t2i.mean()) / 2, "temperature": 1.0 / scale.detach()}
+
+    def _soften(self, targets: Tensor, logits_m: Tensor, present: Tensor) -> Tensor:
+        """Mix the momentum model's opinion into the targets."""
+        logits_m = logits_m.detach().masked_fill(~present, torch.finfo(logits_m.dtype).min)
+        return self.alpha * logits_m.softmax(dim=1) + (1.0 - self.alpha) * targets
+
+    def after_step(self) -> None:
+        """Put the momentum features of this step into the queue, over the oldest ones."""
+        if self._pending is None or self.queue_size == 0:
+            return
+        images, texts, ids = (rows[-self.queue_size :] for rows in self._pending)
+        places = (self.queue_next + torch.arange(images.shape[0], device=images.device)) % self.queue_size
+        self.image_queue[places] = images
+        self.text_queue[places] = texts
+        self.queue_ids[places] = ids
+        self.queue_next.add_(images.shape[0]).remainder_(self.queue_size)
+        self._pending = None
+
+    def predict(self, step: Step) -> dict[str, Any]:
+        """Return features: text-free images (first-stage retrieval), images under their own caption, captions."""
+        return {
+            "image_feats": self.image_feats(step.visual("free")),
+            "paired_image_feats": self.image_feats(step.visual("caption")),
+            "text_feats": self.text_feats(step.text),
+        }

@@ -1,0 +1,97 @@
+"""Patch-text matching (BUS) and patch-text alignment (COPA): what trains a text-aware selector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.heads.base import Boxes, Step, VLPHead, other_rows
+from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
+from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.structures import Selection
+
+
+class PatchTextHead(VLPHead):
+    """Teach the selectors which patches the text speaks of, from boxes.
+
+    BUS (arXiv 2307.08504) calls the task patch-text matching, COPA (arXiv 2308.03475) patch-text alignment; both turn object signals
+    into patch labels. The formula was not readable; ours is the binary cross-entropy of each patch score against "the patch
+    overlaps a box that the caption names". Several selectors share the loss evenly.
+
+    Args:
+        patch_size: Side of a patch in pixels; filled in from the backbone.
+        overlap: A patch is positive if the boxes cover more than this share of it, in [0, 1); 0 means any overlap.
+        object_weight: Share of the loss, in [0, 1), that scores the text-free prompt against the boxes of all objects, so that a pass
+            without text looks at objects. Needs ``conditioning.without_text: prompt``. Our addition.
+        weight: Factor of the loss in the sum.
+        start_epoch: The loss joins in at this epoch.
+
+    Raises:
+        ValueError: ``overlap`` or ``object_weight`` outside [0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_size: int,
+        overlap: float = 0.0,
+        object_weight: float = 0.0,
+        weight: float = 1.0,
+        start_epoch: float = 0.0,
+    ) -> None:
+        super().__init__(weight=weight, start_epoch=start_epoch)
+        if not 0.0 <= overlap < 1.0 or not 0.0 <= object_weight < 1.0:
+            raise ValueError(f"overlap and object_weight: must be in [0, 1), got {overlap} and {object_weight}.")
+        self.patch_size = patch_size
+        self.overlap = overlap
+        self.object_weight = object_weight
+
+    def labels(self, boxes: Boxes) -> tuple[Tensor, Tensor]:
+        """Return which patches belong to named objects and which to any object, both bool (R, N)."""
+        covered = boxes_to_patch_labels(boxes.xyxy, boxes.size, self.patch_size, self.overlap)
+        covered = covered & boxes.valid.unsqueeze(-1)
+        return (covered & boxes.named.unsqueeze(-1)).any(dim=1), covered.any(dim=1)
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Return ``loss_ptm``; zero where no image of the batch has boxes, or no selector is there to learn."""
+        selections, boxes = step.patch_scores("ptm")
+        if not any(s.supervised for s in selections):
+            return {"loss_ptm": step.text.pooled.sum() * 0.0}
+        named, objects = self.labels(boxes)
+        loss = self._loss(selections, named, boxes)
+        if self.object_weight:
+            free, _ = step.patch_scores("free")
+            loss = (1.0 - self.object_weight) * loss + self.object_weight * self._loss(free, objects, boxes)
+        return {"loss_ptm": loss}
+
+    def _loss(self, selections: list[Selection], labels: Tensor, boxes: Boxes) -> Tensor:
+        has_boxes = boxes.valid.any(dim=1)
+        terms = []
+        for selection in selections:
+            if selection.supervised:
+                seen = labels_of_candidates(labels, selection.slots_before, selection.scores.shape[1])
+                terms.append(patch_text_loss(selection.scores, seen, has_boxes))
+        return torch.stack(terms).mean()
+
+    def predict(self, step: Step) -> dict[str, Any]:
+        """Return the first selector's scores under the own and under another caption, and the labels of patches with boxes."""
+        selections, boxes = step.patch_scores("caption")
+        if not selections or not selections[0].supervised:
+            return {}
+        shuffled, _ = step.patch_scores("other_caption")
+        named, objects = self.labels(boxes)
+        kinds = torch.where(named, 1, torch.where(objects, 0, -1)).to(torch.int8)
+        has_boxes = boxes.valid.any(dim=1)
+        has_other = has_boxes & (other_rows(step.image_ids) >= 0)
+        return {
+            "patch_scores": _where(has_boxes, selections[0].scores),
+            "patch_scores_shuffled": _where(has_other, shuffled[0].scores),
+            "patch_labels": _where(has_boxes, named),
+            "object_labels": _where(has_boxes, kinds),
+        }
+
+
+def _where(present: Tensor, rows: Tensor) -> list[Tensor | None]:
+    return [row if there else None for row, there in zip(rows, present.tolist(), strict=True)]

@@ -1,0 +1,51 @@
+"""Image-text contrastive loss with soft targets, and the choice of hard negatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def positive_targets(ids_B: Tensor, ids_G: Tensor) -> Tensor:
+    """Return target distributions (B, G): equal shares for all candidates that show the same image.
+
+    Args:
+        ids_B: Image ids of the rows.
+        ids_G: Image ids of the candidates; negative ones are empty places in a queue.
+    """
+    same_BG = (ids_B.unsqueeze(1) == ids_G.unsqueeze(0)).float()
+    return same_BG / same_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
+
+
+def soft_cross_entropy(logits_BG: Tensor, targets_BG: Tensor, present_G: Tensor | None = None) -> Tensor:
+    """Return the cross-entropy of each row, (B,), against a target distribution, in float32.
+
+    Args:
+        logits_BG: Similarities divided by the temperature.
+        targets_BG: Rows that sum to 1.
+        present_G: bool, False for empty candidates, which count neither as positives nor as negatives.
+    """
+    logits_BG = logits_BG.float()
+    if present_G is not None:
+        logits_BG = logits_BG.masked_fill(~present_G, torch.finfo(logits_BG.dtype).min)
+        targets_BG = targets_BG.masked_fill(~present_G, 0.0)
+    log_probs_BG = F.log_softmax(logits_BG, dim=1)
+    return -(targets_BG * log_probs_BG).sum(dim=1)
+
+
+def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tensor) -> Tensor:
+    """Draw one candidate a row, (B,), with probability softmax(logits) among the allowed ones.
+
+    ALBEF draws by ``multinomial`` over the in-batch softmax with the diagonal zeroed (salesforce/ALBEF:models/model_pretrain.py).
+    The same distribution comes from the largest of logits + Gumbel noise, without a host sync and from given noise.
+
+    Args:
+        logits_BG: Similarities divided by the temperature.
+        allowed_BG: bool, False for the row's own image. A row with none allowed gets an arbitrary candidate.
+        noise_BG: Uniform in [0, 1).
+    """
+    noise_BG = noise_BG.clamp(1e-9, 1.0 - 1e-7)
+    gumbel_BG = -torch.log(-torch.log(noise_BG))
+    scores_BG = F.log_softmax(logits_BG.float(), dim=1) + gumbel_BG
+    return scores_BG.masked_fill(~allowed_BG, torch.finfo(scores_BG.dtype).min).argmax(dim=1)

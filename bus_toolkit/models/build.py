@@ -1,0 +1,147 @@
+"""From the ``model`` part of a config to a model: parts are built leaves first, each told the widths it has to meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.registry import REGISTRIES
+
+NEEDS_FUSION = ("ITMHead", "MLMHead", "PrefixLMHead", "ClassificationHead")
+
+
+def build_vlp_model(
+    *,
+    tokenizer: Mapping[str, Any],
+    text_encoder: Mapping[str, Any],
+    backbone: Mapping[str, Any],
+    heads: Mapping[str, Mapping[str, Any]],
+    selectors: Sequence[Mapping[str, Any]] = (),
+    decoder: Mapping[str, Any] | None = None,
+    fusion: Mapping[str, Any] | None = None,
+    text_decoder: Mapping[str, Any] | None = None,
+    conditioning: Mapping[str, Any] | None = None,
+    momentum: Mapping[str, Any] | None = None,
+    data_preprocessor: Mapping[str, Any] | None = None,
+) -> VLPModel:
+    """Build a ``VLPModel`` from the dicts of a config; this is what ``type: VLPModel`` calls.
+
+    Raises:
+        ConfigError: Parts that cannot work together; all such mistakes at once.
+        ComponentError: A part that refuses its arguments.
+    """
+    rule = _conditioning(conditioning)
+    problems = check_combination(heads, fusion, text_decoder, rule, momentum)
+    if problems:
+        raise ConfigError(problems)
+    words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
+    vocabulary = {"vocab_size": words.vocab_size, "pad_token_id": words.pad_token_id}
+    text_part = REGISTRIES.text_encoders.build(text_encoder, path="model.text_encoder", **vocabulary)
+    vit = REGISTRIES.backbones.build(backbone, path="model.backbone")
+    widths = {"embed_dim": vit.embed_dims, "text_dim": text_part.embed_dim}
+    host = _host(vit, selectors, widths)
+    decoder_part = REGISTRIES.decoders.build(decoder or {"type": "Identity"}, path="model.decoder", **widths)
+    _check_text_memory(decoder_part, widths)
+    fusion_part = fusion and REGISTRIES.fusions.build(fusion, path="model.fusion", **widths)
+    writer = text_decoder and REGISTRIES.text_decoders.build(
+        text_decoder, path="model.text_decoder", **vocabulary, **widths
+    )
+    known = {
+        **widths,
+        **vocabulary,
+        "patch_size": vit.patch_embed.projection.kernel_size[0],
+        "special_ids": words.special_ids,
+        "mask_token_id": words.mask_token_id,
+    }
+    head_parts = {name: _head(name, cfg, words, known) for name, cfg in heads.items()}
+    return VLPModel(
+        tokenizer=words,
+        text_encoder=text_part,
+        backbone=host,
+        decoder=decoder_part,
+        heads=head_parts,
+        fusion=fusion_part or None,
+        text_decoder=writer or None,
+        conditioning=rule,
+        momentum=momentum,
+        data_preprocessor=data_preprocessor,
+    )
+
+
+def build_model(cfg: Mapping[str, Any]) -> VLPModel:
+    """Build the model of a loaded config (or of its ``model`` part)."""
+    part = dict(cfg.get("model", cfg))
+    part.pop("type", None)
+    return build_vlp_model(**part)
+
+
+def check_combination(
+    heads: Mapping[str, Mapping[str, Any]],
+    fusion: Mapping[str, Any] | None,
+    text_decoder: Mapping[str, Any] | None,
+    conditioning: Conditioning,
+    momentum: Mapping[str, Any] | None,
+) -> list[str]:
+    """Return what is wrong between parts, one sentence each; empty if they can work together."""
+    problems = []
+    types = {name: str(cfg.get("type")) for name, cfg in heads.items()}
+    for name, kind in types.items():
+        if kind in NEEDS_FUSION and not fusion:
+            problems.append(f"model.heads.{name}: {kind} reads fused tokens, but there is no model.fusion. Add a fusion.")
+        if kind == "PrefixLMHead" and not text_decoder:
+            problems.append(f"model.heads.{name}: PrefixLMHead writes text, but there is no model.text_decoder. Add one.")
+        if kind == "ITCHead" and heads[name].get("queue_size", 0) and momentum is None:
+            problems.append(
+                f"model.heads.{name}.queue_size: a queue holds features of the momentum branch, but there is none. "
+                "Add model.momentum: {decay: 0.995}, or set queue_size: 0."
+            )
+        if heads[name].get("object_weight", 0) and conditioning.without_text != "prompt":
+            problems.append(
+                f"model.heads.{name}.object_weight: has an effect only with conditioning.without_text: prompt, "
+                f"got {conditioning.without_text}. Set it to 0 or change the rule."
+            )
+    needed = {"masked": ["mlm"], "strict": ["mlm"] if "mlm" in types else []}.get(conditioning.mode, [])
+    problems += [
+        f"model.conditioning.mode: {conditioning.mode} needs a head named {name!r}. Add it under model.heads."
+        for name in needed
+        if name not in types
+    ]
+    if momentum is not None and "itc" not in types:
+        problems.append("model.momentum: only the contrastive head uses it, but there is no model.heads.itc. Remove it.")
+    return problems
+
+
+def _conditioning(cfg: Mapping[str, Any] | None) -> Conditioning:
+    try:
+        return Conditioning(**(cfg or {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model.conditioning: {error}") from error
+
+
+def _host(vit: nn.Module, selectors: Sequence[Mapping[str, Any]], widths: Mapping[str, int]) -> TokenReducedViT:
+    parts = [
+        REGISTRIES.selectors.build(cfg, path=f"model.selectors.{index}", **widths) for index, cfg in enumerate(selectors)
+    ]
+    try:
+        return TokenReducedViT(vit, parts)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_text_memory(decoder: nn.Module, widths: Mapping[str, int]) -> None:
+    if getattr(decoder, "text_in_memory", False) and widths["embed_dim"] != widths["text_dim"]:
+        raise ConfigError(
+            f"model.decoder.text_in_memory: text and visual tokens must be equally wide, got {widths['text_dim']} and "
+            f"{widths['embed_dim']}. Set it to false, or give text_encoder.hidden_size the backbone's width."
+        )
+
+
+def _head(name: str, cfg: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> nn.Module:  # noqa: ANN401
+    skip_ids = tokenizer.ids_of_words(cfg.get("skip_words", ()))
+    return REGISTRIES.heads.build(cfg, path=f"model.heads.{name}", skip_ids=skip_ids, **known)

@@ -1,0 +1,209 @@
+"""One batch on its way through the model: every pass is run when a head first asks for it, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from bus_toolkit.heads.base import Boxes, Masked, noise, other_rows
+from bus_toolkit.ops.collective import gather_padded_rows, gather_rows
+from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
+
+if TYPE_CHECKING:
+    from bus_toolkit.models.vlp import VLPModel
+
+
+class BatchStep:
+    """Encodings of one batch, shared by all heads (see ``heads.base.Step`` for the contract).
+
+    Rows that only serve patch-text supervision (``region_only``) stand behind the caption rows. They share the text pass and the
+    blocks in front of the first selector, and go no further than the last selector.
+
+    Args:
+        model: The model.
+        images: (B + R, 3, H, W), normalised; R region rows last.
+        samples: Their data samples.
+    """
+
+    def __init__(self, model: VLPModel, images: Tensor, samples: Sequence[Any]) -> None:
+        self.model = model
+        self.images = images
+        self.samples = samples
+        self.num_captions = sum(not sample.get("region_only", False) for sample in samples)
+        self.all_tokens = model.tokenize([sample.text for sample in samples])
+        self.tokens = TokenBatch(*(t[: self.num_captions] for t in self.all_tokens))
+        self.similarity: tuple[Tensor, Tensor] | None = None
+        self.iteration = model.iteration
+        self._visual: dict[str, VisualTokens] = {}
+
+    @cached_property
+    def image_ids(self) -> Tensor:
+        """Image ids (B,); rows without one count as images of their own."""
+        ids = [s.get("image_id", -2 - i) for i, s in enumerate(self.samples[: self.num_captions])]
+        return torch.tensor(ids, device=self.images.device)
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """Class labels (B,), or ``None``."""
+        labels = [s.get("gt_label") for s in self.samples[: self.num_captions]]
+        if any(label is None for label in labels):
+            return None
+        return torch.tensor([int(label) for label in labels], device=self.images.device)
+
+    @cached_property
+    def all_text(self) -> TextTokens:
+        """All texts, region rows included."""
+        return self.model.encode_text(self.all_tokens)
+
+    @cached_property
+    def text(self) -> TextTokens:
+        """The encoded captions."""
+        return _first_text(self.all_text, self.num_captions)
+
+    @cached_property
+    def all_prefix(self) -> VisualPrefix:
+        """Everything in front of the first selector, region rows included."""
+        return self.model.encode_prefix(self.images)
+
+    @cached_property
+    def prefix(self) -> VisualPrefix:
+        """The caption rows in front of the first selector."""
+        return self._rows(self.all_prefix, slice(0, self.num_captions))
+
+    @cached_property
+    def masked(self) -> Masked:
+        """The captions with words hidden."""
+        # Drawn as wide as any caption can be, so that a word's number does not depend on the other captions of its rank.
+        numbers = noise(self, "mlm", self.num_captions, self.model.tokenizer.max_length)
+        return self.model.heads["mlm"].mask(self.tokens, numbers[:, : self.tokens.input_ids.shape[1]])
+
+    @cached_property
+    def masked_text(self) -> TextTokens:
+        """The encoded captions with words hidden."""
+        return self.model.encode_text(self.masked.tokens)
+
+    @cached_property
+    def prefix_lengths(self) -> Tensor:
+        """Tokens of each caption that the prefix language model is given."""
+        return self.model.heads["prefix_lm"].prefix_lengths(
+            self.tokens, noise(self, "prefix_lm", self.num_captions)
+        )
+
+    @staticmethod
+    def _rows(prefix: VisualPrefix, rows: slice) -> VisualPrefix:
+        block_input = None if prefix.block_input is None else prefix.block_input[rows]
+        return VisualPrefix(prefix.tokens[rows], prefix.grid, prefix.num_blocks, block_input)
+
+    def encode_text(self, tokens: TokenBatch) -> TextTokens:
+        """Encode other texts; the masked captions are encoded once."""
+        if "masked" in self.__dict__ and tokens is self.masked.tokens:
+            return self.masked_text
+        return self.model.encode_text(tokens)
+
+    def conditioning_text(self, condition: str) -> TextTokens | None:
+        """Return the text that conditions the caption rows."""
+        if condition == "free":
+            return self.model.free_text(self.num_captions)
+        if condition == "masked":
+            return self.masked_text
+        if condition == "prefix":
+            places = torch.arange(self.tokens.input_ids.shape[1], device=self.images.device)
+            given = (places < self.prefix_lengths.unsqueeze(1)) & self.tokens.attention_mask
+            return self.model.encode_text(TokenBatch(self.tokens.input_ids, given))
+        if condition == "other_caption":
+            return self.text.index(other_rows(self.image_ids).clamp(min=0))
+        return self.text
+
+    def visual(self, objective: str) -> VisualTokens:
+        """Return the images under the condition of ``objective``."""
+        condition = self.model.condition(objective)
+        if condition not in self._visual:
+            self._visual[condition] = self.model.encode_visual(self.prefix, self.conditioning_text(condition))
+        return self._visual[condition]
+
+    def visual_for(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
+        """Return this rank's images at ``image_rows``, conditioned on ``text``."""
+        return self.model.encode_visual(self.prefix.index(image_rows), text)
+
+    def visual_pairs(self, objective: str, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
+        """Return images and texts paired by row numbers: of all ranks in training, of this rank for ``pair`` (evaluation)."""
+        if objective == "pair":
+            text = self.text.index(text_rows)
+            return self.visual_for(image_rows, text), text
+        text = _gather_text(self.text).index(text_rows)
+        if self.model.conditioning.pairs_are_reencoded and self.model.reads_text:
+            return self.model.encode_visual(_gather_prefix(self.prefix).index(image_rows), text), text
+        visual = self.visual(objective)
+        return VisualTokens(gather_rows(visual.embeds)[image_rows], visual.num_prefix, visual.grid), text
+
+    def patch_scores(self, objective: str) -> tuple[list[Selection], Boxes]:
+        """Return what the selectors decided, and boxes: of the region rows where the batch has some, else of all rows."""
+        condition = objective if objective == "other_caption" else self.model.condition(objective)
+        if self.num_captions < len(self.samples):
+            return self._region_scores(condition), self._boxes(slice(self.num_captions, None))
+        boxes = self._boxes(slice(0, self.num_captions))
+        if condition in self._visual:
+            return self._visual[condition].selections, boxes
+        return self.model.encode_scores(self.prefix, self.conditioning_text(condition)), boxes
+
+    def _region_scores(self, condition: str) -> list[Selection]:
+        rows = slice(self.num_captions, None)
+        text: TextTokens | None = TextTokens(*(t[rows] for t in _fields(self.all_text)))
+        if condition == "free":
+            text = self.model.free_text(len(self.samples) - self.num_captions)
+        return self.model.encode_scores(self._rows(self.all_prefix, rows), text)
+
+    def _boxes(self, rows: slice) -> Boxes:
+        """Pad the boxes of the rows; an image without boxes has none that are valid."""
+        samples = self.samples[rows]
+        none = torch.zeros(0, 4)
+        boxes = [torch.as_tensor(s.get("gt_boxes", none)) for s in samples]
+        named = [torch.as_tensor(s.get("named", none[:, 0])).bool() for s in samples]
+        count = max(1, *(len(b) for b in boxes))
+        padded = pad_sequence([*boxes, torch.zeros(count, 4)], batch_first=True)[:-1]
+        padded_named = pad_sequence([*named, torch.zeros(count, dtype=torch.bool)], batch_first=True)[:-1]
+        lengths = torch.tensor([len(b) for b in boxes])
+        valid = torch.arange(count) < lengths.unsqueeze(1)
+        device, size = self.images.device, (self.images.shape[2], self.images.shape[3])
+        return Boxes(padded.to(device), valid.to(device), padded_named.to(device), size)
+
+    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+        """Let text and image meet."""
+        return self.model.fuse(text, visual)
+
+    def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return next-token logits (B, L, V) of the text decoder."""
+        return self.model.text_decoder(tokens, memory, memory_mask)
+
+    def momentum_tokens(self) -> tuple[VisualTokens, TextTokens, nn.Module] | None:
+        """Return images, texts and projections of the momentum model; ``None`` without one."""
+        if self.model.momentum is None:
+            return None
+        return self.model.momentum(self.images[: self.num_captions], self.tokens)
+
+    def words(self, ids: list[int]) -> list[str]:
+        """Return the vocabulary entries of token ids."""
+        return self.model.tokenizer.convert_ids_to_tokens(ids)
+
+
+def _fields(text: TextTokens) -> tuple[Tensor, Tensor, Tensor]:
+    return text.embeds, text.pooled, text.attention_mask
+
+
+def _first_text(text: TextTokens, count: int) -> TextTokens:
+    return text if count == text.pooled.shape[0] else TextTokens(*(t[:count] for t in _fields(text)))
+
+
+def _gather_text(text: TextTokens) -> TextTokens:
+    embeds = gather_padded_rows(text.embeds)
+    return TextTokens(embeds, embeds[:, 0], gather_padded_rows(text.attention_mask.to(torch.uint8)).bool())
+
+
+def _gather_prefix(prefix: VisualPrefix) -> VisualPrefix:
+    block_input = None if prefix.block_input is None else gather_rows(prefix.block_input)
+    return VisualPrefix(gather_rows(prefix.tokens), prefix.grid, prefix.num_blocks, block_input)

@@ -1,0 +1,1 @@
+"""Pure tensor functions: token plans, keep-ratio schedules, boxes to patch labels."""

@@ -1,0 +1,93 @@
+"""Rows of all ranks: gathered with gradient, averaged, and random numbers that do not depend on how many ranks there are.
+
+A global batch of G = B * W rows is ordered as MMEngine's samplers deal it out: row i of rank r is global row ``i * W + r``. With
+one process every function here is the identity, so that losses are the same for any number of ranks.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Return the number of ranks, 1 without torch.distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return this process's rank, 0 without torch.distributed."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+class _GatherRows(torch.autograd.Function):
+    """all_gather whose backward gives each rank the summed gradient of its own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own type
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.stack(parts, dim=1).flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401
+        grad = grad.contiguous()
+        dist.all_reduce(grad)
+        return grad[rank() :: world_size()]
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Return the rows (G, ...) of all ranks in global order; every rank must bring the same shape."""
+    return rows if world_size() == 1 else _GatherRows.apply(rows)
+
+
+def gather_padded_rows(rows: Tensor) -> Tensor:
+    """Like ``gather_rows`` for (B, L, ...) whose length L differs between ranks: shorter ones are padded with zeros."""
+    if world_size() == 1:
+        return rows
+    length = torch.tensor(rows.shape[1], device=rows.device)
+    dist.all_reduce(length, dist.ReduceOp.MAX)
+    missing = int(length) - rows.shape[1]
+    if missing:
+        rows = torch.cat([rows, rows.new_zeros(rows.shape[0], missing, *rows.shape[2:])], dim=1)
+    return gather_rows(rows)
+
+
+def own_rows(num_local: int, device: torch.device) -> Tensor:
+    """Return the global row numbers (B,) of this rank's rows."""
+    return torch.arange(num_local, device=device) * world_size() + rank()
+
+
+def shared_noise(name: str, iteration: int, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return uniform numbers in [0, 1) for this rank's rows, the same for a sample whatever the number of ranks.
+
+    Args:
+        name: What they are for; different names give independent numbers.
+        iteration: Optimizer step.
+        shape: (B, ...) of this rank; the global batch is drawn on the CPU and this rank's rows are cut out.
+        device: Where the result goes.
+    """
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}:{iteration}".encode()))
+    noise = torch.rand(shape[0] * world_size(), *shape[1:], generator=generator)
+    return noise[rank() :: world_size()].to(device, non_blocking=True)
+
+
+def mean_over_ranks(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean of ``values`` so that its average over the ranks is the mean over all rows.
+
+    DDP averages gradients; a plain mean over each rank's own valid rows would weigh rows of a sparse rank more.
+
+    Args:
+        values: Any shape.
+        weights: Same shape, non-negative; all zero gives a zero that still carries gradient (of zero).
+    """
+    total = weights.sum()
+    if world_size() > 1:
+        total = total.detach().clone()
+        dist.all_reduce(total)
+        total = total / world_size()
+    return (values * weights).sum() / total.clamp(min=torch.finfo(values.dtype).tiny)

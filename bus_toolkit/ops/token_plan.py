@@ -1,0 +1,178 @@
+"""Token plans: for every input token, the output slot it goes to and its weight there.
+
+Keeping, dropping, fusing the rest into one token and merging pairs are all cases of one plan, so that a backbone applies any
+selector's decision by one function and pictures, grounding and tests can follow every original patch to where it ended.
+
+Shape suffixes: B batch, N input tokens, K founding (kept) tokens, S output slots (K, plus one with a fused token), D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+DROPPED = -1
+
+
+@dataclass(frozen=True)
+class TokenPlan:
+    """Where each of N tokens goes.
+
+    Attributes:
+        keep_indices: int64 (B, K), ascending; output slot k is founded by input token ``keep_indices[:, k]``.
+        slots: int64 (B, N), the output slot of each input token, ``DROPPED`` (-1) for none.
+        weights: float (B, N), the weight of each input token in its slot; 1 for a token that is kept alone.
+        fused: Whether slot K is one extra token, the weighted sum of tokens that were not kept.
+        merging: Whether the kept slots take up other tokens too (then they are sums, not copies).
+    """
+
+    keep_indices: Tensor
+    slots: Tensor
+    weights: Tensor
+    fused: bool = False
+    merging: bool = False
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of input tokens N."""
+        return self.slots.shape[1]
+
+    @property
+    def num_slots(self) -> int:
+        """Number of output tokens S."""
+        return self.keep_indices.shape[1] + int(self.fused)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every token is kept as it is, so that nothing needs to be computed."""
+        return not self.merging and self.keep_indices.shape[1] == self.num_inputs
+
+    def index(self, rows: Tensor) -> TokenPlan:
+        """Return the plan of the samples at ``rows``."""
+        return TokenPlan(self.keep_indices[rows], self.slots[rows], self.weights[rows], self.fused, self.merging)
+
+
+def num_kept(num_patches: int, keep_ratio: float) -> int:
+    """Return how many of ``num_patches`` a selector keeps: the share rounded down, guarded against float error, at least one.
+
+    Raises:
+        ValueError: ``keep_ratio`` is not in (0, 1].
+    """
+    if not 0.0 < keep_ratio <= 1.0:
+        raise ValueError(f"num_kept: keep_ratio must be in (0, 1], got {keep_ratio}.")
+    # 100 * 0.29 is 28.999999999999996 in binary floating point; no ratio that a person writes has 1e-9 of meaning.
+    return max(1, int(num_patches * keep_ratio + 1e-9))
+
+
+def top_indices(scores_BN: Tensor, count: int) -> Tensor:
+    """Return the positions of the ``count`` highest scores in ascending order, int64 (B, count); ties go to the lower index."""
+    order_BN = torch.sort(scores_BN, dim=1, descending=True, stable=True).indices
+    return order_BN[:, :count].sort(dim=1).values
+
+
+def keep_plan(
+    scores_BN: Tensor,
+    count: int,
+    *,
+    fuse: bool = False,
+    fuse_weights_BN: Tensor | None = None,
+    normalize: bool = True,
+    eps: float = 1e-6,
+) -> TokenPlan:
+    """Keep the ``count`` best tokens in positional order; drop the others or fuse them into one token.
+
+    Args:
+        scores_BN: Ranking scores (B, N).
+        count: Number kept, 1 to N; N gives the identity, without a fused token.
+        fuse: Whether the tokens that are not kept become one extra token.
+        fuse_weights_BN: Non-negative weights (B, N) for the fused token; equal ones when not given. Gradient flows through them.
+        normalize: Whether the weights of the fused token are divided by their sum (ELIP) or used raw (EViT).
+        eps: Added to that sum, as ELIP does (guoyang9/ELIP:ALBEF/models/vit.py).
+
+    Raises:
+        ValueError: ``count`` is not in 1 to N.
+    """
+    batch, num_tokens = scores_BN.shape
+    if not 1 <= count <= num_tokens:
+        raise ValueError(f"keep_plan: count must be between 1 and {num_tokens} (tokens present), got {count}.")
+    ones_BN = torch.ones_like(scores_BN)
+    if count == num_tokens:
+        positions_BN = torch.arange(num_tokens, device=scores_BN.device).expand(batch, num_tokens)
+        return TokenPlan(positions_BN, positions_BN, ones_BN)
+    keep_BK = top_indices(scores_BN.detach(), count)
+    slots_BN = torch.full_like(scores_BN, DROPPED, dtype=torch.int64)
+    slots_BN.scatter_(1, keep_BK, torch.arange(count, device=scores_BN.device).expand(batch, count))
+    if not fuse:
+        return TokenPlan(keep_BK, slots_BN, (slots_BN >= 0).to(scores_BN.dtype))
+    kept_BN = slots_BN >= 0
+    weights_BN = ones_BN if fuse_weights_BN is None else fuse_weights_BN
+    rest_BN = weights_BN.masked_fill(kept_BN, 0.0)
+    if normalize:
+        rest_BN = rest_BN / (rest_BN.sum(dim=1, keepdim=True) + eps)
+    return TokenPlan(
+        keep_BK,
+        slots_BN.masked_fill(~kept_BN, count),
+        torch.where(kept_BN, ones_BN, rest_BN),
+        fused=True,
+    )
+
+
+def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = None) -> TokenPlan:
+    """Merge every token into one of the founding tokens by a size-weighted mean.
+
+    Args:
+        keep_BK: int64 (B, K), ascending positions of the tokens that found the output slots.
+        target_BN: int64 (B, N), for every token the slot 0 to K-1 that takes it up; a founding token names its own slot.
+        sizes_BN: How many patches each token already stands for; 1 each when not given.
+    """
+    sizes_BN = torch.ones(target_BN.shape, device=target_BN.device) if sizes_BN is None else sizes_BN
+    totals_BK = torch.zeros(keep_BK.shape, device=sizes_BN.device, dtype=sizes_BN.dtype)
+    totals_BK = totals_BK.scatter_add(1, target_BN, sizes_BN)
+    return TokenPlan(keep_BK, target_BN, sizes_BN / totals_BK.gather(1, target_BN), merging=True)
+
+
+def apply_plan(tokens_BND: Tensor, plan: TokenPlan) -> Tensor:
+    """Return the output tokens (B, S, D) of ``plan`` for ``tokens_BND``.
+
+    Kept tokens are a gather; only merging pays for a scatter. An identity plan returns its input untouched.
+    """
+    if plan.is_identity:
+        return tokens_BND
+    if plan.merging:
+        weighted_BND = tokens_BND * plan.weights.to(tokens_BND.dtype).unsqueeze(-1)
+        out_BSD = tokens_BND.new_zeros(tokens_BND.shape[0], plan.num_slots, tokens_BND.shape[2])
+        return out_BSD.scatter_add(1, plan.slots.unsqueeze(-1).expand_as(weighted_BND), weighted_BND)
+    kept_BKD = gather_tokens(tokens_BND, plan.keep_indices)
+    if not plan.fused:
+        return kept_BKD
+    rest_BN = plan.weights.masked_fill(plan.slots != plan.num_slots - 1, 0.0).to(tokens_BND.dtype)
+    fused_B1D = torch.bmm(rest_BN.unsqueeze(1), tokens_BND)
+    return torch.cat([kept_BKD, fused_B1D], dim=1)
+
+
+def gather_tokens(tokens_BND: Tensor, indices_BK: Tensor) -> Tensor:
+    """Return the tokens (B, K, D) at ``indices_BK``."""
+    return tokens_BND.gather(1, indices_BK.unsqueeze(-1).expand(-1, -1, tokens_BND.shape[2]))
+
+
+def compose(first_slots_BN: Tensor, second: TokenPlan) -> Tensor:
+    """Follow a map of the original patches through one more plan.
+
+    Args:
+        first_slots_BN: int64 (B, N), the token each original patch is in now, or -1.
+        second: A plan over those tokens.
+
+    Returns:
+        int64 (B, N), the token each original patch is in afterwards, or -1.
+    """
+    present_BN = first_slots_BN >= 0
+    followed_BN = second.slots.gather(1, first_slots_BN.clamp(min=0))
+    return followed_BN.masked_fill(~present_BN, DROPPED)
+
+
+def scatter_back(tokens_BSD: Tensor, origin_BN: Tensor) -> Tensor:
+    """Give every original patch the token it ended in, (B, N, D); zeros where it was dropped."""
+    spread_BND = gather_tokens(tokens_BSD, origin_BN.clamp(min=0))
+    return spread_BND.masked_fill((origin_BN < 0).unsqueeze(-1), 0.0)

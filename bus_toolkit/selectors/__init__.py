@@ -1,0 +1,1 @@
+"""Patch selectors: which patches of the image go on."""

@@ -1,0 +1,111 @@
+"""The contract of a patch selector: it sees the patches, the text and a lazy view of its block, and returns a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from bus_toolkit.ops.schedule import KeepRatioSchedule
+from bus_toolkit.ops.token_plan import TokenPlan, keep_plan, num_kept
+from bus_toolkit.structures import TextTokens
+
+Site = Literal["before_block", "inside_block", "after_block"]
+Fuse = Literal["none", "normalized", "raw"]
+
+
+@dataclass(frozen=True)
+class BlockView:
+    """What a selector may look at; nothing costly is computed before it is asked for.
+
+    Attributes:
+        patches: Candidates (B, N, D) at the selector's site, prefix tokens apart. The fused token of an earlier stage is one.
+        prefix: CLS and register tokens (B, P, D).
+        text: The text that conditions this pass; ``None`` when there is none.
+        num_original: Number of patches of the image, before any selection.
+        cls_attention: Returns the attention of the CLS token to each candidate in this block, averaged over the heads,
+            (B, N). One row is computed; the block's own attention stays fused.
+    """
+
+    patches: Tensor
+    prefix: Tensor
+    text: TextTokens | None
+    num_original: int
+    cls_attention: Callable[[], Tensor]
+
+
+class PatchSelector(nn.Module):
+    """Base of all selectors; a subclass gives ``score`` and, where it fuses by them, ``fuse_weights``.
+
+    Goes into ``model.selectors`` (a list). One entry is one set of parameters, used at each of its blocks.
+
+    Args:
+        blocks: Backbone blocks to sit at, counted from 1.
+        keep_ratio: Share of the candidates kept, in (0, 1]; a number or ``{start, end, epochs, shape}``.
+        fuse: What becomes of the others: ``none`` drops them, ``normalized`` and ``raw`` add one token, their weighted sum.
+
+    Raises:
+        ValueError: A block below 1, none at all or the same twice, a bad ratio, an unknown ``fuse``.
+    """
+
+    site: ClassVar[Site] = "after_block"
+    needs_text: ClassVar[bool] = False
+    supervised: ClassVar[bool] = False
+
+    def __init__(
+        self, *, blocks: Sequence[int], keep_ratio: float | Mapping[str, Any] = 0.5, fuse: Fuse = "none"
+    ) -> None:
+        super().__init__()
+        if not blocks or min(blocks) < 1 or len(set(blocks)) != len(blocks):
+            raise ValueError(f"blocks: must be different block numbers from 1 on, got {list(blocks)}.")
+        if fuse not in ("none", "normalized", "raw"):
+            raise ValueError(f"fuse: must be one of none, normalized, raw, got {fuse!r}.")
+        self.blocks = sorted(blocks)
+        self.schedule = KeepRatioSchedule.parse(keep_ratio)
+        self.keep_ratio = self.schedule.end
+        self.fuse = fuse
+
+    def set_progress(self, epoch: float) -> None:
+        """Set the keep ratio that holds at ``epoch`` (fractions count); a fresh selector uses the final one."""
+        self.keep_ratio = self.schedule.at(epoch)
+
+    def score(self, view: BlockView) -> Tensor:
+        """Return the ranking score (B, N) of each candidate; higher is kept."""
+        raise NotImplementedError
+
+    def fuse_weights(self, scores: Tensor) -> Tensor | None:
+        """Return non-negative weights (B, N) for the fused token; ``None`` means equal ones."""
+        return None
+
+    def num_kept(self, view: BlockView) -> int:
+        """Return how many candidates stay; here a share of those present."""
+        return num_kept(view.patches.shape[1], self.keep_ratio)
+
+    def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
+        """Plan the reduction.
+
+        A pass without text cannot ask a text-aware selector: the CLS attention picks then, as in EViT (arXiv 2202.07800, eq. 3).
+
+        Returns:
+            The plan, the scores (B, N) it ranked by, and whether these are logits that a patch-text head may train.
+        """
+        if self.needs_text and view.text is None:
+            scores, supervised = view.cls_attention(), False
+            weights: Tensor | None = scores
+        else:
+            scores, supervised = self.score(view), self.supervised
+            weights = self.fuse_weights(scores)
+        plan = keep_plan(
+            scores,
+            self.num_kept(view),
+            fuse=self.fuse != "none",
+            fuse_weights_BN=weights,
+            normalize=self.fuse == "normalized",
+        )
+        return plan, scores, supervised
+
+    def extra_repr(self) -> str:
+        """Show the settings in ``print(model)``."""
+        return f"blocks={self.blocks}, keep_ratio={self.keep_ratio}, fuse={self.fuse}, site={self.site}"

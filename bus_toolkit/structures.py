@@ -1,0 +1,129 @@
+"""The typed objects that travel between the parts.
+
+Shapes: B batch, L text length, D width, N patches of the image, P prefix tokens (CLS, registers), S visual tokens after the
+prefix (kept patches, then the fused token of the last stage, or the queries of a decoder).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.ops.token_plan import TokenPlan
+
+
+class TokenBatch(NamedTuple):
+    """Token ids of a batch of texts: ``input_ids`` int64 (B, L) and ``attention_mask`` bool (B, L), True = may be attended."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+
+@dataclass(frozen=True)
+class TextTokens:
+    """Output of a text encoder: ``embeds`` (B, L, D), ``pooled`` (B, D), ``attention_mask`` bool (B, L)."""
+
+    embeds: Tensor
+    pooled: Tensor
+    attention_mask: Tensor
+
+    def index(self, rows: Tensor) -> TextTokens:
+        """Return the texts at ``rows`` (int64, any length; repeats are allowed)."""
+        return TextTokens(self.embeds[rows], self.pooled[rows], self.attention_mask[rows])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selector decided at ``block`` (counted from 1).
+
+    Attributes:
+        plan: Where each of its N_in input tokens goes.
+        scores: What it ranked them by, (B, N_in).
+        supervised: Whether the scores are logits (before a sigmoid) that a patch-text head may train.
+        block: The block it sits at.
+        slots_before: int64 (B, N), the input token that each original patch was in, or -1.
+    """
+
+    plan: TokenPlan
+    scores: Tensor
+    supervised: bool
+    block: int
+    slots_before: Tensor
+
+
+@dataclass(frozen=True)
+class VisualPrefix:
+    """Tokens (B, P + N, D) after ``num_blocks`` blocks: all of the backbone that does not depend on the text.
+
+    ``block_input`` (B, P + N, D) is what the last of these blocks read, for a selector that sits right behind it.
+    """
+
+    tokens: Tensor
+    grid: tuple[int, int]
+    num_blocks: int
+    block_input: Tensor | None = None
+
+    def index(self, rows: Tensor) -> VisualPrefix:
+        """Return the images at ``rows`` (int64, any length; repeats are allowed)."""
+        block_input = None if self.block_input is None else self.block_input[rows]
+        return replace(self, tokens=self.tokens[rows], block_input=block_input)
+
+    def to(self, device: torch.device | str) -> VisualPrefix:
+        """Return a copy on ``device``."""
+        block_input = None if self.block_input is None else self.block_input.to(device)
+        return replace(self, tokens=self.tokens.to(device), block_input=block_input)
+
+
+@dataclass(frozen=True)
+class VisualTokens:
+    """Visual tokens on their way out of the backbone or a decoder.
+
+    Attributes:
+        embeds: (B, P + S, D), prefix tokens first.
+        num_prefix: P.
+        grid: Rows and columns of the original patches.
+        selections: What each selector decided, in order.
+        origin: int64 (B, N), the slot among the S tokens that each original patch ended in, or -1; ``None`` behind a decoder,
+            whose queries read from everywhere.
+        scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None`` without one.
+    """
+
+    embeds: Tensor
+    num_prefix: int
+    grid: tuple[int, int]
+    selections: list[Selection] = field(default_factory=list)
+    origin: Tensor | None = None
+    scores: Tensor | None = None
+
+    @property
+    def cls(self) -> Tensor:
+        """The global token (B, D)."""
+        return self.embeds[:, 0]
+
+    def kept_patches(self) -> Tensor:
+        """Return which original patches are left as tokens of their own, bool (B, N)."""
+        alive = torch.ones(
+            self.embeds.shape[0], self.grid[0] * self.grid[1], dtype=torch.bool, device=self.embeds.device
+        )
+        for selection in self.selections:
+            plan, before = selection.plan, selection.slots_before
+            founding = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, True)
+            alive = alive & (before >= 0) & founding.gather(1, before.clamp(min=0))
+        return alive
+
+
+@dataclass(frozen=True)
+class FusedTokens:
+    """Output of a fusion: ``text`` (B, L, D) that has read the image, ``visual`` (B, V, D), ``attention_mask`` bool (B, L)."""
+
+    text: Tensor
+    visual: Tensor
+    attention_mask: Tensor
+
+    @property
+    def cls(self) -> Tensor:
+        """The fused global token (B, D)."""
+        return self.text[:, 0]

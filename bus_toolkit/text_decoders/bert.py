@@ -1,0 +1,69 @@
+"""A causal BERT decoder that reads the image (and a prefix of text) by cross-attention."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from transformers import BertLMHeadModel
+
+from bus_toolkit.structures import TokenBatch
+from bus_toolkit.text_encoders.bert import bert_config
+
+
+class BertTextDecoder(nn.Module):
+    """Predict the next token from the tokens so far and the visual states. Goes into ``model.text_decoder``.
+
+    The layers are BERT's with causal self-attention and cross-attention, as in mPLUG and BLIP (X-PLUG/mPLUG:models/modeling_mplug.py).
+
+    Args:
+        vocab_size: Entries of the vocabulary; filled in from the tokenizer.
+        pad_token_id: Id of the padding; filled in from the tokenizer.
+        text_dim: Width of the states that it reads and of its own; filled in from the text encoder.
+        num_layers: Depth.
+        num_heads: Attention heads.
+        max_text_length: Number of positions.
+        dropout: Dropout probability.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        pad_token_id: int,
+        text_dim: int,
+        num_layers: int = 12,
+        num_heads: int = 12,
+        max_text_length: int = 512,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        config = bert_config(
+            None,
+            where="model.text_decoder",
+            vocab_size=vocab_size,
+            pad_token_id=pad_token_id,
+            hidden_size=text_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            max_text_length=max_text_length,
+            dropout=dropout,
+        )
+        config.is_decoder = True
+        config.add_cross_attention = True
+        config.use_cache = False
+        config._attn_implementation = "sdpa"
+        self.bert = BertLMHeadModel(config)
+
+    def forward(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
+        """Return logits (B, L, V) of the token after each position.
+
+        Args:
+            tokens: The text, causally masked inside.
+            memory: States (B, M, D) to read.
+            memory_mask: bool (B, M), True = may be read; all when not given.
+        """
+        return self.bert(
+            input_ids=tokens.input_ids,
+            attention_mask=tokens.attention_mask.long(),
+            encoder_hidden_states=memory,
+            encoder_attention_mask=None if memory_mask is None else memory_mask.long(),
+        ).logits

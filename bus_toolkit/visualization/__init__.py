@@ -1,0 +1,6 @@
+"""Pictures of what a model kept and how it was trained."""
+
+from bus_toolkit.visualization.curves import draw_curves
+from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches
+
+__all__ = ["PatchPicture", "draw_curves", "draw_kept_patches"]

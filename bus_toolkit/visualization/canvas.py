@@ -1,0 +1,40 @@
+"""What all pictures share: colours, and saving a figure in one step without a display."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#1f2430"
+MUTED = "#8a90a0"
+GRID = "#e4e6ec"
+NAMED = "#00c853"
+DISTRACTOR = "#ffffff"
+KEPT = "#ffd23f"
+CYCLE = ("#3366cc", "#e0662a", "#2a9d6f", "#9b51b6", "#c9a227", "#d43d6b", "#4aa3c7", "#6b7280")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, sizes in inches; no window system and no global state are touched."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a PNG in one step and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
+    try:
+        figure.savefig(temporary, format="png")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,131 @@
+"""Draw how losses and metrics moved during a training, from the scalars that MMEngine writes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bus_toolkit.visualization.canvas import CYCLE, GRID, INK, MUTED, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Series = dict[str, list[tuple[float, float]]]
+
+_COLUMNS = 4
+_HIDDEN = ("num_", "chance", "paired_", "leak_", "majority", "accuracy_positive", "accuracy_negative")
+
+
+def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
+    """Return loss curves by term and metric curves by key, each a list of (training iteration, value).
+
+    Args:
+        paths: ``vis_data/scalars.json`` of one training, the folders of a resumed one in order; what a resumed part
+            repeats replaces what the interrupted part wrote.
+
+    Returns:
+        Losses (keys that contain "loss") and metrics of validations (keys with a slash).
+    """
+    losses: Series = defaultdict(list)
+    metrics: Series = defaultdict(list)
+    for path in paths:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        first = next((record["iter"] for record in records if "iter" in record), math.inf)
+        for series in (losses, metrics):
+            for key, points in series.items():
+                series[key] = [point for point in points if point[0] < first]
+        step = 0.0
+        for record in records:
+            # A validation's own step counts epochs in an epoch-based training: it stands where the training stood.
+            step = float(record.get("iter", step))
+            for key, value in record.items():
+                if isinstance(value, int | float) and math.isfinite(value):
+                    if "/" in key:
+                        metrics[key].append((step, float(value)))
+                    elif "loss" in key and "iter" in record:
+                        losses[key].append((step, float(value)))
+    return dict(losses), dict(metrics)
+
+
+def draw_curves(paths: Sequence[Path], out: Path) -> Path | None:
+    """Draw a small plot for each loss term and each task's metrics; return the PNG, or ``None`` without any."""
+    losses, metrics = read_scalars([path for path in paths if path.is_file()])
+    plots: list[tuple[str, Series]] = [(key.replace("_", " "), {key: points}) for key, points in losses.items()]
+    for task in dict.fromkeys(key.split("/")[0] for key in metrics):
+        shown = {key.split("/", 1)[1]: points for key, points in metrics.items() if key.split("/")[0] == task}
+        groups = _split(task, {key: points for key, points in shown.items() if not key.startswith(_HIDDEN)})
+        plots += [(title, series) for title, series in groups if series]
+    if not plots:
+        return None
+    columns = min(_COLUMNS, len(plots))
+    rows = math.ceil(len(plots) / columns)
+    figure = new_figure(3.6 * columns, 2.5 * rows)
+    for place, (title, series) in enumerate(plots):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        _style(axes, title.replace("patch text", "patch-text"))
+        draw = _draw_loss if place < len(losses) else _draw_metrics
+        draw(axes, series)
+        if place >= len(plots) - columns:
+            axes.set_xlabel("iteration", fontsize=8, color=MUTED)
+    figure.tight_layout(pad=0.8)
+    return save_figure(figure, out)
+
+
+def _split(task: str, series: Series) -> list[tuple[str, Series]]:
+    """Return the plots of one task: recall gets one a direction, since twelve lines in one cannot be told apart."""
+    if task != "retrieval":
+        return [(task.replace("_", " "), series)]
+    titles = {"i2t": "recall, image to text", "t2i": "recall, text to image"}
+    split = {
+        way: {key.replace(f"{way}_", ""): points for key, points in series.items() if f"{way}_" in key}
+        for way in titles
+    }
+    rest = {key: points for key, points in series.items() if not any(f"{way}_" in key for way in titles)}
+    return [(titles[way], part) for way, part in split.items()] + [("retrieval", rest)]
+
+
+def _style(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=9.5, color=INK, loc="left", weight="bold")
+    axes.tick_params(labelsize=7.5, colors=MUTED, length=0)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(GRID)
+
+
+def _draw_loss(axes: Axes, series: Series) -> None:
+    """Draw the values pale and their running mean strong."""
+    for points in series.values():
+        steps, values = zip(*points, strict=True)
+        axes.plot(steps, values, color=CYCLE[0], alpha=0.28, linewidth=0.9)
+        axes.plot(steps, _smooth(values), color=CYCLE[0], linewidth=1.8)
+
+
+def _draw_metrics(axes: Axes, series: Series) -> None:
+    for colour, (name, points) in zip(_repeat(len(series)), series.items(), strict=True):
+        steps, values = zip(*points, strict=True)
+        label = name.replace("rerank_", "re-ranked ").replace("_", " ")
+        dashed = "--" if "rerank_" in name or "shuffled" in name else "-"
+        axes.plot(steps, values, dashed, color=colour, marker="o", markersize=3, linewidth=1.6, label=label)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(0.0, low), min(1.02, high) if high <= 1.2 else high)
+    axes.legend(fontsize=6.5, frameon=False, labelcolor=INK, ncols=1 if len(series) <= 4 else 2, handlelength=1.6)
+
+
+def _repeat(count: int) -> list[str]:
+    return [CYCLE[place % len(CYCLE)] for place in range(count)]
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Return an exponential running mean over about a thirtieth of the curve, free of the bias at its start."""
+    decay = 1.0 - 1.0 / max(1.0, len(values) / 30)
+    mean, weight, out = 0.0, 0.0, []
+    for value in values:
+        mean, weight = decay * mean + (1.0 - decay) * value, decay * weight + (1.0 - decay)
+        out.append(mean / weight)
+    return out

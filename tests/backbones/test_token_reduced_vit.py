@@ -1,0 +1,187 @@
+"""The host against the plain transformer, and the properties that every selection must have."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.selectors.base import BlockView, PatchSelector
+from bus_toolkit.selectors.identity import IdentitySelector
+from bus_toolkit.selectors.random import RandomSelector
+from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
+from tests.tiny import WIDTH, images, text_tokens, tiny_host, tiny_vit
+
+
+def tsps(*blocks: int, keep_ratio: float = 0.5, **kwargs: object) -> TextSemanticPatchSelector:
+    torch.manual_seed(3)
+    return TextSemanticPatchSelector(
+        blocks=blocks, embed_dim=WIDTH, text_dim=WIDTH, keep_ratio=keep_ratio, **kwargs  # type: ignore[arg-type]
+    )
+
+
+class NormSelector(PatchSelector):
+    """Keeps the longest tokens; a site of its own for each test."""
+
+    def score(self, view: BlockView) -> Tensor:
+        return view.patches.norm(dim=-1)
+
+
+class BeforeSelector(NormSelector):
+    site = "before_block"
+
+
+class InsideSelector(NormSelector):
+    site = "inside_block"
+
+
+@pytest.mark.parametrize("selectors", [(), (IdentitySelector(blocks=[2]),), (tsps(2, keep_ratio=1.0),)])
+def test_keeping_everything_is_the_plain_transformer_bit_for_bit(selectors: tuple[PatchSelector, ...]) -> None:
+    vit = tiny_vit()
+    vit.eval()
+    host = TokenReducedViT(vit, selectors).eval()
+    assert torch.equal(host(images(), text_tokens()).embeds, vit(images())[-1])
+
+
+def test_tokens_left_are_prefix_kept_and_fused() -> None:
+    visual = tiny_host(tsps(2))(images(), text_tokens())
+    assert visual.embeds.shape == (3, 1 + 8 + 1, WIDTH)
+    assert visual.grid == (4, 4)
+    assert visual.kept_patches().sum(dim=1).tolist() == [8, 8, 8]
+
+
+@pytest.mark.parametrize("selector_class", [BeforeSelector, InsideSelector, NormSelector])
+def test_every_site_reduces_where_it_says(selector_class: type[PatchSelector]) -> None:
+    host = tiny_host(selector_class(blocks=[2], keep_ratio=0.5, fuse="none"))
+    seen: list[int] = []
+    for layer in host.vit.layers:
+        layer.ln2.register_forward_hook(lambda module, args, out: seen.append(out.shape[1]))
+    host(images())
+    expected = {"before_block": [17, 9, 9, 9], "inside_block": [17, 9, 9, 9], "after_block": [17, 17, 9, 9]}
+    assert seen == expected[selector_class.site]
+
+
+def test_inside_block_attends_to_all_tokens_first() -> None:
+    host = tiny_host(InsideSelector(blocks=[2], keep_ratio=0.5))
+    lengths: list[int] = []
+    host.vit.layers[1].ln1.register_forward_hook(lambda module, args, out: lengths.append(out.shape[1]))
+    host(images())
+    assert lengths == [17]
+
+
+def test_one_sample_does_not_depend_on_its_batch() -> None:
+    host = tiny_host(tsps(1), RandomSelector(blocks=[3], keep_ratio=0.5))
+    text = text_tokens()
+    together = host(images(), text).embeds
+    for row in range(3):
+        alone = host(images()[row : row + 1], text.index(torch.tensor([row]))).embeds
+        torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_permuting_patches_with_their_positions_leaves_cls_unchanged() -> None:
+    host = tiny_host(tsps(1)).double()
+    prefix = host.forward_prefix(images().double())
+    text = text_tokens()
+    text = type(text)(text.embeds.double(), text.pooled.double(), text.attention_mask)
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(5))
+    moved = torch.cat([prefix.tokens[:, :1], prefix.tokens[:, 1:][:, order]], dim=1)
+    permuted = type(prefix)(moved, prefix.grid, prefix.num_blocks, moved)
+    torch.testing.assert_close(
+        host.forward_suffix(permuted, text).embeds[:, 0], host.forward_suffix(prefix, text).embeds[:, 0]
+    )
+
+
+def test_text_changes_the_selection_and_text_free_mode_ignores_it() -> None:
+    host = tiny_host(tsps(2))
+    one, two = host(images(), text_tokens(seed=1)), host(images(), text_tokens(seed=9))
+    assert not torch.equal(one.origin, two.origin)
+    assert torch.equal(host(images(), None).embeds, host(images(), None).embeds)
+    assert not host(images(), None).selections[0].supervised
+
+
+def test_text_free_pass_follows_the_exact_cls_attention() -> None:
+    host = tiny_host(tsps(2))
+    visual = host(images(), None)
+    tokens = host.forward_prefix(images()).block_input
+    layer = host.vit.layers[1]
+    normed = layer.ln1(tokens)
+    q, k, _ = layer.attn.qkv(normed).reshape(3, 17, 3, 4, WIDTH // 4).permute(2, 0, 3, 1, 4)
+    full = (q @ k.transpose(-1, -2) / (WIDTH // 4) ** 0.5).softmax(dim=-1)
+    torch.testing.assert_close(visual.selections[0].scores, full.mean(dim=1)[:, 0, 1:])
+
+
+def test_prefix_and_suffix_equal_the_whole_bit_for_bit() -> None:
+    host, text = tiny_host(tsps(2)), text_tokens()
+    prefix = host.forward_prefix(images())
+    rows = torch.tensor([2, 0, 2])
+    ours = host.forward_suffix(prefix.index(rows).to("cpu"), text.index(rows)).embeds
+    assert torch.equal(ours, host(images(), text).embeds[rows])
+    assert torch.equal(host.forward_suffix(prefix, text).embeds, host(images(), text).embeds)
+
+
+def test_progressive_stages_compose_the_origin_of_every_patch() -> None:
+    visual = tiny_host(tsps(1), tsps(3))(images(), text_tokens())
+    # 16 -> 8 kept + 1 fused = 9 -> 4 kept + 1 fused.
+    assert visual.embeds.shape[1] == 1 + 4 + 1
+    assert visual.origin is not None
+    assert visual.origin.min() >= 0
+    assert visual.origin.max() == 4
+    for row in range(3):
+        for slot in range(4):
+            assert (visual.origin[row] == slot).sum() >= 1
+
+
+def test_scores_alone_stop_behind_the_last_selector() -> None:
+    host = tiny_host(tsps(2))
+    calls: list[int] = []
+    for index, layer in enumerate(host.vit.layers):
+        layer.register_forward_hook(lambda module, args, out, index=index: calls.append(index + 1))
+    prefix = host.forward_prefix(images())
+    visual = host.forward_suffix(prefix, text_tokens(), num_blocks=host.num_scored_blocks)
+    assert calls == [1, 2]
+    assert visual.selections[0].scores.shape == (3, 16)
+
+
+def test_bare_checkpoints_load_without_renaming() -> None:
+    source = tiny_vit()
+    target = tiny_host(IdentitySelector(blocks=[2]))
+    for parameter in target.parameters():
+        nn.init.zeros_(parameter)
+    result = target.load_state_dict(source.state_dict())
+    assert not result.missing_keys
+    source.eval()
+    assert torch.equal(target(images()).embeds, source(images())[-1])
+
+
+def test_no_attention_map_is_built_to_score_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fused attention on, nothing of size N x N may pass through a softmax, with or without text."""
+    host = tiny_host(tsps(2))
+    shapes: list[torch.Size] = []
+    original = Tensor.softmax
+
+    def recording(self: Tensor, *args: object, **kwargs: object) -> Tensor:
+        shapes.append(self.shape)
+        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Tensor, "softmax", recording)
+    host(images(), text_tokens())
+    assert shapes == []
+    host(images(), None)
+    assert shapes == [torch.Size([3, 4, 1, 17])]
+
+
+def test_a_block_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ValueError, match=r"model.selectors.0.blocks: the backbone has 4 blocks, got \[7\]"):
+        tiny_host(IdentitySelector(blocks=[7]))
+
+
+def test_two_selectors_at_one_block_are_refused() -> None:
+    with pytest.raises(ValueError, match="block 2 already has selector 0"):
+        tiny_host(IdentitySelector(blocks=[2]), IdentitySelector(blocks=[2]))
+
+
+def test_a_backbone_without_a_token_sequence_is_refused() -> None:
+    with pytest.raises(ComponentError, match="Selectors need a plain vision transformer"):
+        TokenReducedViT(nn.Linear(2, 2))

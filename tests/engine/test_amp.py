@@ -1,0 +1,60 @@
+import pytest
+import torch
+from tiny_run import tiny_config
+
+from bus_toolkit.engine import RunOptions, build_runner
+from bus_toolkit.engine.amp import CPUAmpOptimWrapper, fit_amp_to_device
+from bus_toolkit.errors import ConfigError
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def test_amp_trains_in_bfloat16_on_the_cpu(tmp_path, no_gpu):
+    runner = build_runner(tiny_config(tmp_path), RunOptions(amp=True, no_validate=True))
+    before = runner.model.linear.weight.clone()
+    runner.train()
+    assert runner.model.dtypes == {torch.bfloat16}
+    assert runner.model.linear.weight.dtype == torch.float32
+    assert not torch.equal(before, runner.model.linear.weight)
+
+
+def test_a_gpu_config_runs_on_the_cpu(tmp_path, no_gpu):
+    cfg = tiny_config(tmp_path)
+    cfg.optim_wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16", "loss_scale": "dynamic"}
+    fit_amp_to_device(cfg)
+    assert cfg.optim_wrapper.type == "bus_toolkit.CPUAmpOptimWrapper"
+    assert "dtype" not in cfg.optim_wrapper and "loss_scale" not in cfg.optim_wrapper
+
+
+@pytest.mark.parametrize(("supported", "dtype"), [(True, "bfloat16"), (False, "float16")])
+def test_a_gpu_gets_the_precision_that_it_has(tmp_path, monkeypatch, supported, dtype):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    cfg = tiny_config(tmp_path)
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    fit_amp_to_device(cfg)
+    assert cfg.optim_wrapper.dtype == dtype
+    assert ("loss_scale" in cfg.optim_wrapper) is supported  # bfloat16 needs no scaling
+
+
+def test_amp_evaluates_in_bfloat16(tmp_path, no_gpu):
+    cfg = tiny_config(tmp_path)
+    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
+    runner = build_runner(cfg, RunOptions(amp=True))
+    runner.test()
+    assert runner.model.dtypes == {torch.bfloat16}
+
+
+def test_amp_on_another_wrapper_is_refused(tmp_path):
+    cfg = tiny_config(tmp_path)
+    cfg.optim_wrapper.type = "MyWrapper"
+    with pytest.raises(ConfigError, match="--amp: it works on an optim_wrapper of type OptimWrapper .*got 'MyWrapper'"):
+        build_runner(cfg, RunOptions(amp=True))
+
+
+def test_the_cpu_wrapper_refuses_float16():
+    with pytest.raises(ConfigError, match="the CPU autocasts to bfloat16 only, got 'float16'"):
+        CPUAmpOptimWrapper(dtype="float16", optimizer=None)

@@ -1,0 +1,145 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from bus_toolkit.engine import launch
+from bus_toolkit.engine.launch import init_distributed
+from bus_toolkit.errors import ConfigError
+
+
+@pytest.fixture
+def bare_environment(monkeypatch):
+    launcher_names = [name for name in os.environ if name.startswith(("SLURM_", "OMPI_"))]
+    for name in ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", *launcher_names]:
+        monkeypatch.setenv(name, "")  # noted, so that what a test sets is undone
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.fixture
+def opened(bare_environment):
+    """Record the process groups that would be opened."""
+    groups = []
+    bare_environment.setattr(torch.cuda, "is_available", lambda: False)
+    bare_environment.setattr(launch.dist, "init_process_group", lambda **kwargs: groups.append(kwargs))
+    return groups
+
+
+def set_env(monkeypatch, **values):
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_one_process_opens_no_group(opened):
+    cfg = Config({})
+    init_distributed("none", cfg)
+    assert cfg.launcher == "none" and opened == [] and "model_wrapper_cfg" not in cfg
+
+
+def test_a_machine_without_a_gpu_uses_gloo(opened, bare_environment):
+    set_env(bare_environment, RANK="1", LOCAL_RANK="1", WORLD_SIZE="2")
+    cfg = Config({"env_cfg": {"dist_cfg": {"timeout": 60}}})
+    init_distributed("pytorch", cfg)
+    assert opened[0]["backend"] == "gloo" and opened[0]["timeout"].total_seconds() == 60
+    assert cfg.model_wrapper_cfg.device_ids is None and cfg.model_wrapper_cfg.find_unused_parameters is True
+
+
+def test_a_config_can_say_that_no_parameter_is_unused(opened, bare_environment):
+    set_env(bare_environment, RANK="0", LOCAL_RANK="0", WORLD_SIZE="2")
+    cfg = Config({"find_unused_parameters": False})
+    init_distributed("pytorch", cfg)
+    assert cfg.model_wrapper_cfg.find_unused_parameters is False
+
+
+def test_slurm_variables_are_translated(opened, bare_environment, tmp_path):
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho node7\necho node8\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    set_env(
+        bare_environment, SLURM_PROCID="3", SLURM_NTASKS="4", SLURM_NODELIST="node[7-8]", SLURM_LOCALID="1", PATH=path
+    )
+    init_distributed("slurm", Config({}))
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    assert [os.environ[name] for name in names] == ["3", "4", "1", "node7", "29500"]
+
+
+def test_mpi_variables_are_translated(opened, bare_environment):
+    set_env(bare_environment, OMPI_COMM_WORLD_RANK="1", OMPI_COMM_WORLD_LOCAL_RANK="0", OMPI_COMM_WORLD_SIZE="2")
+    init_distributed("mpi", Config({}))
+    assert [os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")] == ["1", "2", "0"]
+
+
+def test_slurm_without_scontrol_is_reported(opened, bare_environment, tmp_path):
+    set_env(bare_environment, SLURM_PROCID="0", SLURM_NTASKS="1", SLURM_NODELIST="n", PATH=str(tmp_path))
+    with pytest.raises(ConfigError, match="cannot ask scontrol for the first host of 'n'.*Set MASTER_ADDR yourself"):
+        init_distributed("slurm", Config({}))
+
+
+@pytest.mark.parametrize("launcher", ["pytorch", "slurm", "mpi"])
+def test_a_launcher_without_its_environment_is_reported(bare_environment, launcher):
+    with pytest.raises(ConfigError, match=f"--launcher {launcher}: the environment lacks .* Start the run with"):
+        init_distributed(launcher, Config({}))
+
+
+def test_an_unknown_launcher_is_reported():
+    with pytest.raises(ConfigError, match="unknown launcher, got 'ssh'. Allowed: none, pytorch, slurm, mpi"):
+        init_distributed("ssh", Config({}))
+
+
+def test_forgetting_the_launcher_is_reported(bare_environment):
+    set_env(bare_environment, LOCAL_RANK="0", WORLD_SIZE="2")
+    with pytest.raises(ConfigError, match="torchrun started 2 processes but .* is 'none'.*Add --launcher pytorch"):
+        init_distributed("none", Config({}))
+
+
+def test_a_process_without_a_gpu_of_its_own_is_reported(bare_environment):
+    bare_environment.setattr(torch.cuda, "is_available", lambda: True)
+    bare_environment.setattr(torch.cuda, "device_count", lambda: 1)
+    set_env(bare_environment, RANK="1", LOCAL_RANK="1", WORLD_SIZE="2")
+    with pytest.raises(ConfigError, match="process 1 of this machine has no GPU, got 1 visible GPUs"):
+        init_distributed("pytorch", Config({}))
+
+
+TRAIN = """
+import json, sys
+sys.path[:0] = {paths!r}
+import torch
+torch.manual_seed(0)
+from tiny_run import tiny_config
+from bus_toolkit.engine import RunOptions, build_runner, shutdown_distributed
+launcher, batch_size = sys.argv[1], int(sys.argv[2])
+cfg = tiny_config("run_" + launcher, max_epochs=1, batch_size=batch_size)
+cfg.model.spare = True  # parameters without a gradient
+cfg.train_dataloader.sampler.shuffle = False
+runner = build_runner(cfg, RunOptions(launcher=launcher, no_validate=True))
+runner.train()
+model = getattr(runner.model, "module", runner.model)
+if runner.rank == 0:
+    print("WEIGHTS", json.dumps(model.linear.weight.flatten().tolist()))
+shutdown_distributed()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_without_a_gpu_learn_what_one_does(tmp_path):
+    script = tmp_path / "train_tiny.py"
+    script.write_text(TRAIN.format(paths=[str(Path(__file__).parent), *sys.path]))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    found = []
+    for command in ([sys.executable, str(script), "none", "8"], [*torchrun, str(script), "pytorch", "4"]):
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]
+        line = next(line for line in result.stdout.splitlines() if line.startswith("WEIGHTS"))
+        found.append(torch.tensor(json.loads(line.removeprefix("WEIGHTS"))))
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)

@@ -1,0 +1,85 @@
+import pytest
+from mmengine.config import Config
+from tiny_run import tiny_config
+
+from bus_toolkit.engine.options import RunOptions, apply_options
+from bus_toolkit.errors import CheckpointError, ConfigError
+
+
+def applied(cfg, **options):
+    apply_options(cfg, RunOptions(**options))
+    return cfg
+
+
+def test_the_work_dir_comes_from_the_flag_then_the_config_then_the_name(tmp_path):
+    cfg = Config(tiny_config("from_config").to_dict(), filename=str(tmp_path / "my_run.yaml"))
+    assert applied(cfg, work_dir="from_flag").work_dir == "from_flag"
+    assert applied(tiny_config("from_config")).work_dir == "from_config"
+    cfg.work_dir = None
+    assert applied(cfg).work_dir == "./work_dirs/my_run"
+
+
+def test_auto_scale_lr_is_switched_on():
+    cfg = tiny_config("w")
+    cfg.auto_scale_lr = {"base_batch_size": 32}
+    assert applied(cfg, auto_scale_lr=True).auto_scale_lr == {"base_batch_size": 32, "enable": True}
+
+
+def test_auto_scale_lr_without_a_base_batch_size_is_refused():
+    with pytest.raises(ConfigError, match=r"auto_scale_lr\.base_batch_size: --auto-scale-lr needs it, got None"):
+        applied(tiny_config("w"), auto_scale_lr=True)
+
+
+def test_auto_scale_lr_without_a_batch_size_is_refused():
+    cfg = tiny_config("w")
+    cfg.auto_scale_lr = {"base_batch_size": 32}
+    del cfg.train_dataloader["batch_size"]
+    with pytest.raises(ConfigError, match=r"train_dataloader\.batch_size: --auto-scale-lr needs it"):
+        applied(cfg, auto_scale_lr=True)
+
+
+def test_no_validate_removes_the_validation():
+    cfg = applied(tiny_config("w"), no_validate=True)
+    assert cfg.val_cfg is None and cfg.val_dataloader is None and cfg.val_evaluator is None
+
+
+def test_seed_is_set_where_the_config_has_none():
+    cfg = tiny_config("w")
+    cfg.pop("randomness")
+    assert applied(cfg, seed=3).randomness == {"seed": 3}
+
+
+def test_resume_without_a_checkpoint_starts_anew(tmp_path):
+    cfg = applied(tiny_config(tmp_path), resume="latest")
+    assert cfg.resume is False and cfg.get("load_from") is None
+
+
+def test_resume_takes_the_newest_checkpoint_of_the_work_dir(tmp_path):
+    (tmp_path / "epoch_4.pth").touch()
+    cfg = applied(tiny_config(tmp_path), resume="latest")
+    assert cfg.resume is True and cfg.load_from == str(tmp_path / "epoch_4.pth")
+
+
+def test_resume_in_the_config_does_the_same(tmp_path):
+    (tmp_path / "epoch_4.pth").touch()
+    cfg = tiny_config(tmp_path)
+    cfg.resume = True
+    assert applied(cfg).load_from == str(tmp_path / "epoch_4.pth")
+
+
+def test_resume_from_a_missing_path_is_refused():
+    with pytest.raises(CheckpointError, match=r"load_from: no such checkpoint, got gone\.pth"):
+        applied(tiny_config("w"), resume="gone.pth")
+
+
+def test_resume_from_bare_weights_is_refused():
+    with pytest.raises(CheckpointError, match=r"--resume: a run goes on from a \.pth .*, got w\.safetensors"):
+        applied(tiny_config("w"), resume="w.safetensors")
+
+
+def test_a_missing_start_is_refused_before_anything_is_built(tmp_path):
+    cfg = tiny_config(tmp_path / "new")
+    cfg.load_from = str(tmp_path / "gone.pth")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        applied(cfg)
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,94 @@
+import socket
+
+import pytest
+import torch
+from torch import nn
+
+from bus_toolkit.errors import ConfigError
+from tests.evaluation.toy import NUM_IMAGES, ToyModel, build_runner, evaluate_on_rank
+
+
+def test_the_second_stage_puts_the_right_partner_first_where_the_first_stage_failed(tmp_path):
+    metrics = build_runner(tmp_path).val()
+    for way in ("i2t", "t2i"):
+        assert metrics[f"retrieval/{way}_R@1"] == 0.0
+        assert metrics[f"retrieval/{way}_R@5"] == 1.0
+        assert metrics[f"retrieval/rerank_{way}_R@1"] == 1.0
+    assert metrics["itm/hard_accuracy"] == 1.0
+
+
+def test_without_re_ranking_only_the_first_stage_is_reported(tmp_path):
+    model = ToyModel()
+    metrics = build_runner(tmp_path, rerank_topk=0, model=model).val()
+    assert not any("rerank" in key for key in metrics)
+    assert model.prefix_images == model.scored_pairs == 0
+
+
+def test_one_candidate_leaves_the_first_stage_as_it_is(tmp_path):
+    metrics = build_runner(tmp_path, rerank_topk=1).val()
+    for k in (1, 5, 10):
+        assert metrics[f"retrieval/rerank_i2t_R@{k}"] == metrics[f"retrieval/i2t_R@{k}"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_the_chunk_size_does_not_change_the_result(tmp_path, batch_size):
+    whole = build_runner(tmp_path, captions=2, rerank_topk=3).val()
+    assert build_runner(tmp_path, captions=2, rerank_topk=3, rerank_batch_size=batch_size).val() == whole
+
+
+def test_the_prefix_of_an_image_with_many_captions_is_computed_once(tmp_path):
+    model = ToyModel()
+    build_runner(tmp_path, captions=3, batch_size=4, model=model).val()
+    assert model.prefix_images == NUM_IMAGES
+
+
+def test_a_pair_that_both_directions_ask_for_is_scored_once(tmp_path):
+    model = ToyModel()
+    build_runner(tmp_path, rerank_topk=NUM_IMAGES, model=model).val()
+    assert model.scored_pairs == NUM_IMAGES**2
+
+
+def test_the_similarity_can_be_added_to_the_match_logit(tmp_path):
+    # Own caption: logit 1 + w * 0.6; the next one: logit 0 + w * 0.8. From w = 5 on the first stage wins again.
+    assert build_runner(tmp_path, itc_weight=4.0).val()["retrieval/rerank_i2t_R@1"] == 1.0
+    metrics = build_runner(tmp_path, itc_weight=6.0).val()
+    assert metrics["retrieval/rerank_i2t_R@1"] < 1.0
+    assert metrics["itm/hard_accuracy"] == 1.0
+
+
+def test_it_runs_as_a_test_loop_with_the_hooks_of_a_test(tmp_path):
+    runner = build_runner(tmp_path)
+    called = []
+    original = runner.call_hook
+    runner.call_hook = lambda name, **kwargs: (called.append(name), original(name, **kwargs))[1]
+    runner.test()
+    assert {"before_test", "before_test_iter", "after_test_iter", "after_test_epoch", "after_test"} <= set(called)
+    assert not any("val" in name for name in called)
+
+
+def test_a_model_without_a_matching_head_cannot_re_rank(tmp_path):
+    model = ToyModel()
+    model.heads = nn.ModuleDict({"itc": nn.Identity()})
+    with pytest.raises(ConfigError, match=r"rerank_topk: re-ranking needs the heads itc and itm, got \['itc'\]. Add them"):
+        build_runner(tmp_path, model=model).val()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"rerank_topk": -1}, "must not be negative, got -1"), ({"rerank_batch_size": 0}, "must be at least 1, got 0")],
+)
+def test_impossible_settings_are_named(tmp_path, setting, message):
+    with pytest.raises(ConfigError, match=message):
+        build_runner(tmp_path, **setting).val()
+
+
+def test_two_processes_report_what_one_reports(tmp_path):
+    single = build_runner(tmp_path / "single", captions=3, batch_size=4).val()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "double").mkdir()
+    args = (2, port, tmp_path / "double", tmp_path / "metrics")
+    torch.multiprocessing.spawn(evaluate_on_rank, args, nprocs=2)
+    for rank in range(2):
+        assert torch.load(f"{tmp_path / 'metrics'}.{rank}") == single

@@ -1,0 +1,140 @@
+"""A model that knows every answer in the second stage and is misled in the first; also used by spawned processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from mmengine.dataset import DefaultSampler
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import nn
+from torch.utils.data import DataLoader
+
+import bus_toolkit.evaluation  # noqa: F401  (registers the loop and the metrics)
+from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualPrefix, VisualTokens
+
+NUM_IMAGES = 6
+GRID = (2, 2)
+
+
+class ToyData:
+    """Images whose pixels hold their number, with ``captions`` captions each: "picture <number>"."""
+
+    def __init__(self, captions: int = 1, images: int = NUM_IMAGES) -> None:
+        self.pairs = [(image, caption) for image in range(images) for caption in range(captions)]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict:
+        image, _ = self.pairs[index]
+        sample = BaseDataElement(text=f"picture {image}", image_id=100 + image, text_id=index)
+        return {"inputs": torch.full((3, 8, 8), image, dtype=torch.uint8), "data_samples": sample}
+
+
+def collate(rows: list[dict]) -> dict:
+    return {"inputs": torch.stack([row["inputs"] for row in rows]), "data_samples": [row["data_samples"] for row in rows]}
+
+
+class ToyPreprocessor(BaseDataPreprocessor):
+    def forward(self, data: dict, training: bool = False) -> dict:
+        inputs = data["inputs"]
+        inputs = inputs if isinstance(inputs, torch.Tensor) else torch.stack(inputs)
+        return {"images": inputs.float(), "data_samples": data["data_samples"]}
+
+
+def tokenize(texts: list[str]) -> TokenBatch:
+    """Return the number of the picture, once or (odd numbers) twice: captions of different lengths."""
+    numbers = [int(text.split()[1]) for text in texts]
+    ids = torch.zeros(len(texts), 2, dtype=torch.long)
+    mask = torch.zeros(len(texts), 2, dtype=torch.bool)
+    for row, number in enumerate(numbers):
+        length = 1 + number % 2
+        ids[row, :length] = number
+        mask[row, :length] = True
+    longest = int(mask.sum(dim=1).max())
+    return TokenBatch(ids[:, :longest], mask[:, :longest])
+
+
+class ToyITM(nn.Module):
+    def match_logits(self, fused: FusedTokens) -> torch.Tensor:
+        return 1.0 - (fused.text[:, 0, 0] - fused.visual[:, 0, 0]).abs()
+
+
+class ToyModel(BaseModel):
+    """First stage: each image looks most like the next image's caption and second most like its own. Second stage: exact."""
+
+    def __init__(self) -> None:
+        super().__init__(data_preprocessor=ToyPreprocessor())
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.heads = nn.ModuleDict({"itc": nn.Identity(), "itm": ToyITM()})
+        self.tokenizer = tokenize
+        self.prefix_images = 0
+        self.scored_pairs = 0
+
+    def forward(self, images: torch.Tensor, data_samples: list, mode: str = "tensor") -> list:
+        for image, sample in zip(images, data_samples, strict=True):
+            number = int(image[0, 0, 0])
+            own = nn.functional.one_hot(torch.tensor(number), NUM_IMAGES).float()
+            after = nn.functional.one_hot(torch.tensor((number + 1) % NUM_IMAGES), NUM_IMAGES).float()
+            sample.set_field(0.6 * own + 0.8 * after, "image_feats")
+            sample.set_field(own, "paired_image_feats")
+            sample.set_field(own, "text_feats")
+            sample.set_field(torch.tensor([True, False, False, True]), "kept")
+            sample.set_field(torch.tensor([0.9, 0.1, 0.2, 0.6]), "scores")
+            sample.set_field(GRID, "patch_grid")
+        return data_samples
+
+    def encode_prefix(self, images: torch.Tensor) -> VisualPrefix:
+        self.prefix_images += images.shape[0]
+        return VisualPrefix(images[:, :1, 0, 0].unsqueeze(-1).expand(-1, 5, 3), GRID, 1)
+
+    def encode_text(self, tokens: TokenBatch) -> TextTokens:
+        embeds = tokens.input_ids.float().unsqueeze(-1).expand(-1, -1, 3)
+        return TextTokens(embeds, embeds[:, 0], tokens.attention_mask)
+
+    def encode_visual(self, prefix: VisualPrefix, text: TextTokens) -> VisualTokens:
+        self.scored_pairs += prefix.tokens.shape[0]
+        return VisualTokens(prefix.tokens, 1, prefix.grid)
+
+    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+        return FusedTokens(text.embeds, visual.embeds, text.attention_mask)
+
+
+def build_runner(work_dir: Path, *, captions: int = 1, batch_size: int = 4, model: BaseModel | None = None, **settings) -> Runner:
+    """Return a Runner that only evaluates the toy; ``settings`` go to the loop, ``hooks`` among them to the Runner."""
+    data = ToyData(captions)
+    hooks = settings.pop("hooks", [])
+    loader = DataLoader(data, batch_size, sampler=DefaultSampler(data, shuffle=False), collate_fn=collate)
+    loop = {"type": "bus_toolkit.VLPEvalLoop", "rerank_topk": 2, **settings}
+    evaluator = [{"type": "bus_toolkit.RetrievalRecall"}]
+    return Runner(
+        model=model or ToyModel(),
+        work_dir=str(work_dir),
+        val_dataloader=loader,
+        val_cfg=dict(loop),
+        val_evaluator=list(evaluator),
+        test_dataloader=loader,
+        test_cfg=dict(loop),
+        test_evaluator=list(evaluator),
+        custom_hooks=hooks,
+        experiment_name=f"toy_{work_dir.name}",
+        log_level="ERROR",
+    )
+
+
+def evaluate_on_rank(rank: int, world_size: int, port: int, work_dir: Path, out: Path) -> None:
+    """Evaluate the toy as one of ``world_size`` processes; rank r writes its metrics to ``out``.<r>."""
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world_size))
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
+    try:
+        runner = build_runner(work_dir, captions=3, batch_size=4)
+        torch.save(runner.val(), f"{out}.{rank}")
+    finally:
+        torch.distributed.destroy_process_group()
+
+

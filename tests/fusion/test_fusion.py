@@ -1,0 +1,61 @@
+"""Both fusions: padding is never read, visual tokens are, widths meet."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
+from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
+from bus_toolkit.structures import TextTokens, VisualTokens
+from tests.tiny import WIDTH, text_tokens
+
+
+def fusions() -> list[nn.Module]:
+    torch.manual_seed(0)
+    sizes = {"text_dim": WIDTH, "embed_dim": 24, "num_heads": 4}
+    return [
+        CrossAttentionFusion(num_layers=2, **sizes).eval(),
+        SkipConnectedFusion(num_layers=4, stride=2, norm_first=True, **sizes).eval(),
+    ]
+
+
+def visual(seed: int = 0) -> VisualTokens:
+    return VisualTokens(torch.randn(3, 5, 24, generator=torch.Generator().manual_seed(seed)), 1, (4, 4))
+
+
+@pytest.mark.parametrize("fusion", fusions(), ids=lambda f: type(f).__name__)
+def test_padded_text_never_changes_the_rest(fusion: nn.Module) -> None:
+    text = text_tokens()
+    text.attention_mask[:, 4:] = False
+    noisy = TextTokens(text.embeds.clone(), text.pooled, text.attention_mask)
+    noisy.embeds[:, 4:] += 50.0
+    torch.testing.assert_close(fusion(text, visual()).text[:, :4], fusion(noisy, visual()).text[:, :4])
+
+
+@pytest.mark.parametrize("fusion", fusions(), ids=lambda f: type(f).__name__)
+def test_every_visual_token_is_read(fusion: nn.Module) -> None:
+    tokens = visual()
+    tokens.embeds.requires_grad_()
+    fusion(text_tokens(), tokens).cls.square().sum().backward()
+    assert tokens.embeds.grad is not None
+    assert (tokens.embeds.grad.abs().sum(dim=-1) > 0).all()
+
+
+def test_connected_layers_stand_where_the_stride_says() -> None:
+    fusion = SkipConnectedFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=6, stride=3, num_heads=4)
+    assert fusion.connected == [False, False, False, True, False, False]
+    none = SkipConnectedFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=6, stride=6, num_heads=4)
+    assert not any(none.connected)
+
+
+def test_without_connected_layers_the_image_passes_through_unchanged() -> None:
+    fusion = SkipConnectedFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=2, stride=2, num_heads=4)
+    tokens = VisualTokens(torch.randn(3, 5, WIDTH), 1, (4, 4))
+    assert torch.equal(fusion(text_tokens(), tokens).visual, tokens.embeds)
+
+
+def test_a_stride_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="stride: must be 1 or more, got 0"):
+        SkipConnectedFusion(text_dim=WIDTH, embed_dim=WIDTH, stride=0)

@@ -1,0 +1,38 @@
+"""Contrast with soft targets, and hard negatives."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, soft_cross_entropy
+
+
+def test_captions_of_one_image_share_the_target() -> None:
+    ids = torch.tensor([7, 8, 7])
+    assert positive_targets(ids, ids).tolist() == [[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]
+
+
+def test_one_hot_targets_give_torchs_cross_entropy() -> None:
+    logits = torch.randn(4, 4)
+    expected = F.cross_entropy(logits, torch.arange(4), reduction="none")
+    torch.testing.assert_close(soft_cross_entropy(logits, torch.eye(4)), expected)
+
+
+def test_absent_candidates_are_neither_positive_nor_negative() -> None:
+    logits, present = torch.randn(2, 5), torch.tensor([True, True, False, True, False])
+    targets = F.one_hot(torch.tensor([0, 3]), 5).float()
+    torch.testing.assert_close(
+        soft_cross_entropy(logits, targets, present),
+        soft_cross_entropy(logits[:, present], targets[:, present]),
+    )
+
+
+def test_negatives_are_drawn_in_proportion_to_the_softmax_and_never_forbidden() -> None:
+    draws = 20000
+    logits = torch.tensor([0.0, 1.0, 2.0, 3.0]).repeat(draws, 1)
+    allowed = torch.tensor([True, True, True, False]).repeat(draws, 1)
+    noise = torch.rand(draws, 4, generator=torch.Generator().manual_seed(0))
+    counts = torch.bincount(sample_hard_negatives(logits, allowed, noise), minlength=4) / draws
+    expected = torch.cat([torch.tensor([0.0, 1.0, 2.0]).softmax(0), torch.zeros(1)])
+    torch.testing.assert_close(counts, expected, atol=0.015, rtol=0.0)

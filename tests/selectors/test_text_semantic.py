@@ -1,0 +1,60 @@
+"""The scorer of BUS against the formula on concatenated inputs, and where its gradient goes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bus_toolkit.ops.token_plan import apply_plan
+from bus_toolkit.selectors.base import BlockView
+from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
+from tests.tiny import WIDTH, text_tokens
+
+
+def view(requires_grad: bool = False) -> BlockView:
+    patches = torch.randn(3, 10, WIDTH, generator=torch.Generator().manual_seed(4), requires_grad=requires_grad)
+    return BlockView(patches, patches[:, :1], text_tokens(), 10, lambda: patches.norm(dim=-1))
+
+
+def selector(**kwargs: object) -> TextSemanticPatchSelector:
+    torch.manual_seed(0)
+    return TextSemanticPatchSelector(blocks=[1], embed_dim=WIDTH, text_dim=WIDTH, **kwargs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("interaction", ["concat", "product"])
+def test_scores_equal_the_mlp_on_the_concatenation(interaction: str) -> None:
+    tsps, seen = selector(interaction=interaction), view()
+    assert seen.text is not None
+    x = tsps.norm(seen.patches)
+    c = tsps.text_proj(seen.text.pooled).unsqueeze(1).expand_as(x)
+    parts, weights = [x, c], [tsps.patch_in.weight, tsps.text_in.weight]
+    if tsps.product_in is not None:
+        parts, weights = [*parts, x * c], [*weights, tsps.product_in.weight]
+    first = F.linear(torch.cat(parts, dim=-1), torch.cat(weights, dim=1), tsps.patch_in.bias)
+    expected = tsps.out(F.gelu(tsps.hidden(F.gelu(first)))).squeeze(-1)
+    torch.testing.assert_close(tsps.score(seen), expected)
+
+
+def test_the_fused_token_weighs_the_rest_by_probability() -> None:
+    tsps, seen = selector(), view()
+    plan, scores, _ = tsps(seen)
+    probability = torch.sigmoid(scores)
+    for row in range(3):
+        rest = [i for i in range(10) if i not in plan.keep_indices[row].tolist()]
+        weights = probability[row, rest] / (probability[row, rest].sum() + 1e-6)
+        expected = (weights.unsqueeze(-1) * seen.patches[row, rest]).sum(dim=0)
+        torch.testing.assert_close(apply_plan(seen.patches, plan)[row, -1], expected)
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_gradient_reaches_the_scorer_only_through_weights_that_are_not_detached(detached: bool) -> None:
+    tsps, seen = selector(detach_fused=detached), view()
+    plan, _, _ = tsps(seen)
+    out = apply_plan(seen.patches, plan)
+    assert out.requires_grad is not detached
+
+
+def test_an_unknown_interaction_is_refused() -> None:
+    with pytest.raises(ValueError, match="interaction: must be concat or product, got 'sum'"):
+        selector(interaction="sum")

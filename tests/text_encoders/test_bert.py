@@ -1,0 +1,55 @@
+"""The BERT text encoder: padding, local folders, clear refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.structures import TokenBatch
+from bus_toolkit.text_encoders.bert import BertTextEncoder
+from tests.tiny import VOCABULARY, WIDTH, token_batch
+
+SIZES = {"vocab_size": VOCABULARY, "pad_token_id": 0, "num_layers": 2, "hidden_size": WIDTH, "num_heads": 4}
+
+
+def encoder(**kwargs: object) -> BertTextEncoder:
+    torch.manual_seed(0)
+    return BertTextEncoder(**{**SIZES, "max_text_length": 16, **kwargs}).eval()  # type: ignore[arg-type]
+
+
+def test_padding_changes_neither_the_pooled_text_nor_the_real_tokens() -> None:
+    model = encoder()
+    short = token_batch(length=5)
+    padded = TokenBatch(
+        torch.cat([short.input_ids, torch.full((3, 4), 7)], dim=1),
+        torch.cat([short.attention_mask, torch.zeros(3, 4, dtype=torch.bool)], dim=1),
+    )
+    torch.testing.assert_close(model(padded).pooled, model(short).pooled)
+    torch.testing.assert_close(model(padded).embeds[:, :5], model(short).embeds)
+
+
+def test_a_local_folder_gives_the_same_numbers_as_the_library(tmp_path: Path) -> None:
+    config = BertConfig(
+        vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
+    )
+    source = BertModel(config, add_pooling_layer=False).eval()
+    source.save_pretrained(tmp_path)
+    model = encoder(folder=str(tmp_path))
+    tokens = token_batch(padded=2)
+    expected = source(tokens.input_ids, tokens.attention_mask.long()).last_hidden_state
+    torch.testing.assert_close(model(tokens).embeds[:, :4], expected[:, :4], atol=1e-5, rtol=1e-5)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ComponentError, match="holds no config.json.*never downloaded"):
+        encoder(folder=str(tmp_path / "bert-base-uncased"))
+
+
+def test_a_folder_with_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    BertModel(BertConfig(vocab_size=11, hidden_size=8, num_attention_heads=2, num_hidden_layers=1)).save_pretrained(tmp_path)
+    with pytest.raises(ComponentError, match="has 11 entries, the tokenizer 50"):
+        encoder(folder=str(tmp_path))

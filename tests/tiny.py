@@ -1,0 +1,51 @@
+"""Tiny parts that the tests of the model share: width 32, images 32 x 32, patches of 8."""
+
+from __future__ import annotations
+
+import torch
+from mmpretrain.models import VisionTransformer
+
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.structures import TextTokens, TokenBatch
+
+WIDTH = 32
+VOCABULARY = 50
+
+
+def tiny_vit(num_layers: int = 4) -> VisionTransformer:
+    """Return a plain transformer with random weights, also where OpenMMLab starts at zero."""
+    torch.manual_seed(0)
+    arch = {"embed_dims": WIDTH, "num_layers": num_layers, "num_heads": 4, "feedforward_channels": 64}
+    vit = VisionTransformer(arch=arch, img_size=32, patch_size=8, out_type="raw")
+    for parameter in vit.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return vit
+
+
+def tiny_host(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducedViT:
+    """Return a host in eval mode."""
+    return TokenReducedViT(tiny_vit(num_layers), selectors).eval()
+
+
+def images(batch: int = 3, seed: int = 0) -> torch.Tensor:
+    """Return normalised images (B, 3, 32, 32)."""
+    return torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def text_tokens(batch: int = 3, length: int = 6, seed: int = 1) -> TextTokens:
+    """Return encoded texts of full length."""
+    embeds = torch.randn(batch, length, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return TextTokens(embeds, embeds[:, 0], torch.ones(batch, length, dtype=torch.bool))
+
+
+def token_batch(batch: int = 3, length: int = 6, padded: int = 0) -> TokenBatch:
+    """Return ids whose last ``padded`` places are padding (id 0)."""
+    ids = torch.randint(5, VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(2))
+    ids[:, 0] = 2
+    mask = torch.ones(batch, length, dtype=torch.bool)
+    if padded:
+        ids[:, -padded:] = 0
+        mask[:, -padded:] = False
+    return TokenBatch(ids, mask)

@@ -1,0 +1,99 @@
+"""A whole model at width 32 with a toy tokenizer, for tests of the assembly and the heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmpretrain.structures import DataSample
+
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.decoders.pad import PatchAbstractionDecoder
+from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
+from bus_toolkit.heads.base import VLPHead
+from bus_toolkit.heads.itc import ITCHead
+from bus_toolkit.heads.itm import ITMHead
+from bus_toolkit.heads.mlm import MLMHead
+from bus_toolkit.heads.patch_text import PatchTextHead
+from bus_toolkit.heads.prefix_lm import PrefixLMHead
+from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
+from bus_toolkit.structures import TokenBatch
+from bus_toolkit.text_decoders.bert import BertTextDecoder
+from bus_toolkit.text_encoders.bert import BertTextEncoder
+from tests.tiny import VOCABULARY, WIDTH, tiny_vit
+
+
+class LetterTokenizer:
+    """One token a letter: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4, then a to z."""
+
+    vocab_size, max_length = VOCABULARY, 12
+    pad_token_id, cls_token_id, sep_token_id, mask_token_id = 0, 2, 3, 4
+    special_ids = (0, 1, 2, 3, 4)
+
+    def __call__(self, texts: list[str]) -> TokenBatch:
+        rows = [[2, *(ord(letter) - ord("a") + 5 for letter in text), 3] for text in texts]
+        length = max(len(row) for row in rows)
+        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        return TokenBatch(ids, ids != 0)
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        return [chr(i - 5 + ord("a")) for i in ids]
+
+
+def tiny_heads(**itc: Any) -> dict[str, VLPHead]:  # noqa: ANN401
+    """Return all five objectives."""
+    return {
+        "itc": ITCHead(embed_dim=WIDTH, text_dim=WIDTH, feature_dim=16, **itc),
+        "itm": ITMHead(text_dim=WIDTH),
+        "mlm": MLMHead(text_dim=WIDTH, vocab_size=VOCABULARY, special_ids=(0, 1, 2, 3, 4), mask_token_id=4, mask_prob=0.3),
+        "prefix_lm": PrefixLMHead(),
+        "ptm": PatchTextHead(patch_size=8),
+    }
+
+
+def tiny_model(
+    mode: str = "shared",
+    without_text: str = "cls",
+    selectors: list[PatchSelector] | None = None,
+    momentum: dict[str, Any] | None = None,
+    heads: dict[str, VLPHead] | None = None,
+) -> VLPModel:
+    """Return a model with TSPS behind block 2 and PAD, in training mode."""
+    torch.manual_seed(0)
+    default = TextSemanticPatchSelector(blocks=[2], embed_dim=WIDTH, text_dim=WIDTH)
+    return VLPModel(
+        tokenizer=LetterTokenizer(),
+        text_encoder=BertTextEncoder(
+            vocab_size=VOCABULARY, pad_token_id=0, num_layers=1, hidden_size=WIDTH, num_heads=4, max_text_length=12
+        ),
+        backbone=TokenReducedViT(tiny_vit(), [default] if selectors is None else selectors),
+        decoder=PatchAbstractionDecoder(embed_dim=WIDTH, num_layers=1, num_heads=4),
+        heads=heads or tiny_heads(),
+        fusion=CrossAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=1, num_heads=4),
+        text_decoder=BertTextDecoder(
+            vocab_size=VOCABULARY, pad_token_id=0, text_dim=WIDTH, num_layers=1, num_heads=4, max_text_length=12
+        ),
+        conditioning=Conditioning(mode, without_text),  # type: ignore[arg-type]
+        momentum=momentum,
+    )
+
+
+def sample(text: str, image_id: int, boxed: bool = True, **fields: Any) -> DataSample:  # noqa: ANN401
+    """Return a data sample whose box covers the upper left quarter of a 32 px image."""
+    out = DataSample()
+    out.set_field(text, "text", dtype=None)
+    out.set_field(image_id, "image_id", dtype=None)
+    if boxed:
+        out.set_field(torch.tensor([[0.0, 0.0, 16.0, 16.0], [24.0, 24.0, 32.0, 32.0]]), "gt_boxes", dtype=None)
+        out.set_field(torch.tensor([True, False]), "named", dtype=None)
+    for name, value in fields.items():
+        out.set_field(value, name, dtype=None)
+    return out
+
+
+def samples(boxed: bool = True) -> list[DataSample]:
+    """Return four captions of different lengths for four images."""
+    return [sample(text, index, boxed) for index, text in enumerate(["abcd", "ef", "ghijk", "lmn"])]
