@@ -1,13 +1,8 @@
-"""Make the tiny run importable by name, here and in the processes that tests start."""
-
-import sys
-from pathlib import Path
+"""Every run of these tests writes into a folder of its own, and the hosts stay quiet."""
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from bus_toolkit.engine.quiet import quiet_hosts  # noqa: E402
+from bus_toolkit.engine.quiet import quiet_hosts
 
 quiet_hosts()
 

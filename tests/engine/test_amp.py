@@ -1,10 +1,10 @@
 import pytest
 import torch
-from tiny_run import tiny_config
 
 from bus_toolkit.engine import RunOptions, build_runner
 from bus_toolkit.engine.amp import CPUAmpOptimWrapper, fit_amp_to_device
 from bus_toolkit.errors import ConfigError
+from tests.engine.tiny_run import tiny_config
 
 
 @pytest.fixture

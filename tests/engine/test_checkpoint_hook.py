@@ -2,10 +2,10 @@ import os
 
 import pytest
 import torch
-from tiny_run import tiny_config
 
 from bus_toolkit.engine import build_runner, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.checkpoint_hook import AtomicLocalBackend
+from tests.engine.tiny_run import tiny_config
 
 
 def config(tmp_path, **hook):

@@ -112,7 +112,7 @@ import json, sys
 sys.path[:0] = {paths!r}
 import torch
 torch.manual_seed(0)
-from tiny_run import tiny_config
+from tests.engine.tiny_run import tiny_config
 from bus_toolkit.engine import RunOptions, build_runner, shutdown_distributed
 launcher, batch_size = sys.argv[1], int(sys.argv[2])
 cfg = tiny_config("run_" + launcher, max_epochs=1, batch_size=batch_size)
@@ -130,7 +130,7 @@ shutdown_distributed()
 @pytest.mark.slow
 def test_two_processes_without_a_gpu_learn_what_one_does(tmp_path):
     script = tmp_path / "train_tiny.py"
-    script.write_text(TRAIN.format(paths=[str(Path(__file__).parent), *sys.path]))
+    script.write_text(TRAIN.format(paths=[str(Path(__file__).parents[2]), *sys.path]))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

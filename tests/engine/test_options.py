@@ -1,9 +1,9 @@
 import pytest
 from mmengine.config import Config
-from tiny_run import tiny_config
 
 from bus_toolkit.engine.options import RunOptions, apply_options
 from bus_toolkit.errors import CheckpointError, ConfigError
+from tests.engine.tiny_run import tiny_config
 
 
 def applied(cfg, **options):

@@ -3,10 +3,10 @@ import io
 import pytest
 import torch
 from rich.console import Console
-from tiny_run import tiny_config
 
 from bus_toolkit.engine import RichProgressHook, build_runner
 from bus_toolkit.engine.progress import LossMeans, describe_step
+from tests.engine.tiny_run import tiny_config
 
 
 def trained(tmp_path, **console):

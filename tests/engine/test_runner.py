@@ -4,10 +4,10 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
-from tiny_run import tiny_config
 
 from bus_toolkit.engine import RunOptions, build_runner, load_checkpoint_file
 from bus_toolkit.errors import CheckpointError
+from tests.engine.tiny_run import tiny_config
 
 
 def weights(runner):

@@ -2,11 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.model import MMDistributedDataParallel
-from tiny_run import tiny_config
 from torch import nn
 
 from bus_toolkit.engine import KeepRatioScheduleHook, ModelStateHook, build_runner
 from bus_toolkit.engine.state_hooks import unwrap
+from tests.engine.tiny_run import tiny_config
 
 
 def test_the_model_is_called_after_every_step_and_told_the_epoch_before(tmp_path):

@@ -82,8 +82,9 @@ def test_impossible_settings_are_named(tmp_path, setting, message):
         build_runner(tmp_path, **setting).val()
 
 
-def test_two_processes_report_what_one_reports(tmp_path):
-    single = build_runner(tmp_path / "single", captions=3, batch_size=4).val()
+def test_two_wrapped_processes_report_what_one_reports(tmp_path):
+    # 15 samples: the sampler repeats one, and the three captions of an image lie on both ranks.
+    single = build_runner(tmp_path / "single", captions=3, images=5).val()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

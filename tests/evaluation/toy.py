@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
 import torch
 from mmengine.dataset import DefaultSampler
-from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.model import BaseDataPreprocessor, BaseModel, MMDistributedDataParallel
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
@@ -18,6 +19,7 @@ from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualPr
 
 NUM_IMAGES = 6
 GRID = (2, 2)
+_runs = itertools.count()
 
 
 class ToyData:
@@ -105,8 +107,8 @@ class ToyModel(BaseModel):
 
 
 def build_runner(work_dir: Path, *, captions: int = 1, batch_size: int = 4, model: BaseModel | None = None, **settings) -> Runner:
-    """Return a Runner that only evaluates the toy; ``settings`` go to the loop, ``hooks`` among them to the Runner."""
-    data = ToyData(captions)
+    """Return a Runner that only evaluates the toy; ``settings`` go to the loop, but for ``images`` and ``hooks``."""
+    data = ToyData(captions, settings.pop("images", NUM_IMAGES))
     hooks = settings.pop("hooks", [])
     loader = DataLoader(data, batch_size, sampler=DefaultSampler(data, shuffle=False), collate_fn=collate)
     loop = {"type": "bus_toolkit.VLPEvalLoop", "rerank_topk": 2, **settings}
@@ -121,7 +123,7 @@ def build_runner(work_dir: Path, *, captions: int = 1, batch_size: int = 4, mode
         test_cfg=dict(loop),
         test_evaluator=list(evaluator),
         custom_hooks=hooks,
-        experiment_name=f"toy_{work_dir.name}",
+        experiment_name=f"toy_{next(_runs)}",
         log_level="ERROR",
     )
 
@@ -132,7 +134,8 @@ def evaluate_on_rank(rank: int, world_size: int, port: int, work_dir: Path, out:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
     try:
-        runner = build_runner(work_dir, captions=3, batch_size=4)
+        model = MMDistributedDataParallel(ToyModel(), device_ids=None)
+        runner = build_runner(work_dir, captions=3, images=5, model=model)
         torch.save(runner.val(), f"{out}.{rank}")
     finally:
         torch.distributed.destroy_process_group()

@@ -20,6 +20,7 @@ def global_batch() -> tuple[torch.Tensor, list]:
 
 
 def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    torch.manual_seed(0)
     model = tiny_model(
         mode,
         heads=tiny_heads(queue_size=5) if momentum else None,

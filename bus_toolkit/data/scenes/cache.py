@@ -103,9 +103,9 @@ def _write(folder: Path, manifest: dict[str, Any], settings: SceneSettings, work
     scratch = Path(tempfile.mkdtemp(prefix=f".{split}-", suffix=".tmp", dir=folder.parent))
     try:
         (scratch / "images").mkdir()
-        planned = plan_scenes(settings, split, count)
+        planned = plan_scenes(settings, split, count, workers)
         names = write_annotations(scratch, split, planned, settings)
-        pictures = draw_to_files([p[:2] for p in planned], settings, split, scratch / "images", workers)
+        pictures = draw_to_files(planned, settings, split, scratch / "images", workers)
         files = {name: _sha256(scratch / name) for name in names}
         files.update((f"images/{name}", digest) for name, digest in pictures.items())
         (scratch / MANIFEST).write_text(json.dumps({**manifest, "files": files}, indent=1), encoding="utf-8")

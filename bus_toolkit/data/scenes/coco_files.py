@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.data.scenes.captions import SceneCaption
-from bus_toolkit.data.scenes.render import image_id
+from bus_toolkit.data.scenes.render import PlannedScene, image_id
 from bus_toolkit.data.scenes.scene import Scene
 from bus_toolkit.data.scenes.settings import SceneSettings
 
@@ -18,7 +17,7 @@ _INFO = {"description": "bus_toolkit procedural scenes (synthetic)", "version": 
 def write_annotations(
     folder: Path,
     split: str,
-    planned: Sequence[tuple[int, Scene, list[SceneCaption]]],
+    planned: Sequence[PlannedScene],
     settings: SceneSettings,
 ) -> list[str]:
     """Write ``captions_``, ``instances_`` and ``regions_<split>.json`` and ``words.json``; return their names.

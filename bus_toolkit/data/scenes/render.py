@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +19,10 @@ from bus_toolkit.data.scenes.draw import draw_scene
 from bus_toolkit.data.scenes.scene import Scene, sample_scene
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+PlannedScene = tuple[int, Scene, list[SceneCaption]]
 
 SPLITS = ("train", "val", "test")
 _CHUNK = 500
@@ -42,19 +48,21 @@ def scene_at(settings: SceneSettings, split: str, number: int) -> Scene:
             return scene
 
 
-def plan_scenes(settings: SceneSettings, split: str, count: int) -> list[tuple[int, Scene, list[SceneCaption]]]:
+def plan_scenes(
+    settings: SceneSettings, split: str, count: int, workers: int = 1
+) -> list[PlannedScene]:
     """Return number, scene and captions of a split; outside ``train`` one caption each, true of no other scene of the split.
 
     Raises:
         DataError: So many scenes cannot all have a caption of their own.
     """
+    # Some to spare: the few scenes whose captions all fit another one as well are left out.
+    total = count if split == "train" else count + count // 4 + 8
+    planned = _in_chunks(partial(_plan_chunk, settings=settings, split=split), list(range(total)), workers)
     if split == "train":
-        scenes = [scene_at(settings, split, i) for i in range(count)]
-        limit = settings.captions_per_image
-        return [(i, s, choose_captions(s, limit, _stream(settings, split, i, "text"))) for i, s in enumerate(scenes)]
-    scenes = [scene_at(settings, split, i) for i in range(count + count // 4 + 8)]
-    unique = choose_unique_captions(scenes)
-    found = [(i, s, [c]) for i, (s, c) in enumerate(zip(scenes, unique, strict=True)) if c is not None][:count]
+        return planned
+    unique = choose_unique_captions([scene for _, scene, _ in planned])
+    found = [(i, s, [c]) for (i, s, _), c in zip(planned, unique, strict=True) if c is not None][:count]
     if len(found) < count:
         raise DataError(
             f"scenes: only {len(found)} of {count} {split} scenes can have a caption that fits no other one. "
@@ -64,30 +72,18 @@ def plan_scenes(settings: SceneSettings, split: str, count: int) -> list[tuple[i
 
 
 def draw_to_files(
-    numbered: list[tuple[int, Scene]], settings: SceneSettings, split: str, folder: Path, workers: int
+    planned: list[PlannedScene], settings: SceneSettings, split: str, folder: Path, workers: int
 ) -> dict[str, str]:
     """Write the pictures into ``folder`` and return file name to sha256.
 
     Args:
-        numbered: Number and scene of each picture.
+        planned: Number, scene and captions of each picture.
         settings: How to draw.
         split: Name of the split; part of the random stream.
         folder: An existing folder.
         workers: Processes; one process, or few pictures, draws in this one.
     """
-    chunks = [numbered[i : i + _CHUNK] for i in range(0, len(numbered), _CHUNK)]
-    draw = partial(_draw_chunk, settings=settings, split=split, folder=folder)
-    checksums: dict[str, str] = {}
-    if workers <= 1 or len(chunks) == 1:
-        for chunk in chunks:
-            checksums.update(draw(chunk))
-        return checksums
-    # fork: the children only use numpy and OpenCV, and a script without a __main__ guard must not start twice.
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        for part in pool.map(draw, chunks):
-            checksums.update(part)
-    return checksums
+    return dict(_in_chunks(partial(_draw_chunk, settings=settings, split=split, folder=folder), planned, workers))
 
 
 def usable_cpus() -> int:
@@ -95,16 +91,36 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _in_chunks(function: Callable[[list[Item]], list[Result]], items: list[Item], workers: int) -> list[Result]:
+    """Return the joined results of ``function`` on consecutive chunks, computed by ``workers`` processes."""
+    chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
+    if workers <= 1 or len(chunks) == 1:
+        return [result for chunk in chunks for result in function(chunk)]
+    # fork: the children only use numpy and OpenCV, and a script without a __main__ guard must not start twice.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+        return [result for part in pool.map(function, chunks) for result in part]
+
+
+def _plan_chunk(numbers: list[int], settings: SceneSettings, split: str) -> list[PlannedScene]:
+    planned = []
+    for number in numbers:
+        scene = scene_at(settings, split, number)
+        captions = choose_captions(scene, settings.captions_per_image, _stream(settings, split, number, "text"))
+        planned.append((number, scene, captions))
+    return planned
+
+
 def _draw_chunk(
-    numbered: list[tuple[int, Scene]], settings: SceneSettings, split: str, folder: Path
-) -> dict[str, str]:
-    checksums = {}
-    for number, scene in numbered:
+    planned: list[PlannedScene], settings: SceneSettings, split: str, folder: Path
+) -> list[tuple[str, str]]:
+    checksums = []
+    for number, scene, _ in planned:
         picture = draw_scene(scene, settings, _stream(settings, split, number, "picture"))
         _, encoded = cv2.imencode(f".{settings.image_format}", picture, _ENCODING[settings.image_format])
         name = f"{image_id(split, number):012d}.{settings.image_format}"
         (folder / name).write_bytes(encoded.tobytes())
-        checksums[name] = hashlib.sha256(encoded).hexdigest()
+        checksums.append((name, hashlib.sha256(encoded).hexdigest()))
     return checksums
 
 

@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from bus_toolkit.engine import RunOptions, evaluate, run, train
+from bus_toolkit.errors import ConfigError
+from tests.engine.tiny_run import tiny_config
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """Let `load_config` return the tiny config, whatever the path."""
+    cfg = tiny_config(tmp_path / "work")
+    monkeypatch.setattr(run, "load_config", lambda path, overrides: cfg)
+    return cfg
+
+
+def test_a_trained_checkpoint_is_evaluated_and_its_metrics_are_written(config, tmp_path):
+    train("tiny.yaml")
+    checkpoint = str(tmp_path / "work/epoch_2.pth")
+    metrics = evaluate("tiny.yaml", (), RunOptions(load_from=checkpoint), out=tmp_path / "new/metrics.json")
+    assert json.loads((tmp_path / "new/metrics.json").read_text()) == metrics
+    assert set(metrics) == {"tiny/mean"}
+
+
+def test_an_evaluation_does_not_ask_for_training_data(config, tmp_path):
+    train("tiny.yaml")
+    config.train_dataloader.dataset.type = "bus_toolkit.Gone"
+    assert evaluate("tiny.yaml", (), RunOptions(load_from=str(tmp_path / "work/epoch_2.pth")))
+
+
+def test_every_missing_part_of_a_training_is_named(config):
+    config.optim_wrapper = config.train_cfg = None
+    with pytest.raises(ConfigError) as caught:
+        train("tiny.yaml")
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["train_cfg", "optim_wrapper"]
+
+
+def test_an_evaluation_without_data_is_refused(config):
+    config.val_dataloader = None
+    with pytest.raises(ConfigError, match="test_dataloader: an evaluation needs it or val_dataloader, got neither"):
+        evaluate("tiny.yaml")
+
+
+def test_metrics_are_written_as_json_only(config):
+    with pytest.raises(ConfigError, match=r"--out: the metrics are written as JSON, got metrics\.pkl"):
+        evaluate("tiny.yaml", out="metrics.pkl")

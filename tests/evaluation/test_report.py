@@ -1,0 +1,77 @@
+import json
+
+import pytest
+from rich.console import Console
+
+from bus_toolkit.evaluation.report import chance_recall, render_report, write_results
+
+METRICS = {
+    **{f"retrieval/{way}_R@{k}": 0.1 * k for way in ("i2t", "t2i") for k in (1, 5)},
+    **{f"retrieval/rerank_{way}_R@{k}": 0.15 * k for way in ("i2t", "t2i") for k in (1, 5)},
+    **{f"retrieval/paired_{way}_R@{k}": 0.2 for way in ("i2t", "t2i") for k in (1, 5)},
+    "retrieval/num_images": 200.0,
+    "retrieval/num_texts": 200.0,
+    "patch_text/auc_named": 0.812,
+    "patch_text/auc_named_shuffled": 0.6,
+    "itm/accuracy": 0.83,
+    "itm/hard_accuracy": 0.64,
+    "mlm/accuracy": 0.5,
+    "mlm/accuracy_colour": 0.47,
+    "mlm/chance_colour": 0.125,
+    "classification/accuracy": 0.581,
+    "classification/majority": 0.553,
+    "mine/score": 3.25,
+}
+
+
+def _text(metrics, **kwargs):
+    console = Console(width=110, record=True, quiet=False, file=open("/dev/null", "w"))
+    console.print(render_report(metrics, title="Validation", **kwargs))
+    return console.export_text()
+
+
+def _row(text, start):
+    return next(line for line in text.splitlines() if line.strip("│ ").startswith(start))
+
+
+def test_every_group_is_shown_with_its_baseline():
+    text = _text(METRICS, note="Scenes are a synthetic check.")
+    assert _row(text, "first stage").split("│")[2:6] == ["    10.0 ", "    50.0 ", "    10.0 ", "    50.0 "]
+    assert "15.0" in _row(text, "second stage")
+    assert "20.0" in _row(text, "under own caption")
+    assert _row(text, "chance").count("0.5") == 2 and _row(text, "chance").count("2.5") == 2
+    assert "+0.212" in _row(text, "patches of other objects")
+    assert "83.0" in _row(text, "caption of another image") and "64.0" in _row(text, "hardest caption")
+    assert "47.0" in _row(text, "colour") and "12.5" in _row(text, "colour")
+    assert "58.1" in text and "55.3" in text
+    assert "3.25" in _row(text, "mine/score")
+    assert text.rstrip().endswith("Scenes are a synthetic check.")
+
+
+def test_what_was_not_measured_is_not_shown():
+    text = _text({"itm/accuracy": 0.5})
+    assert "Retrieval" not in text and "Masked" not in text and "hardest" not in text
+    assert "No metric was measured." in _text({})
+
+
+def test_chance_of_recall_by_hand():
+    assert chance_recall(10, 200, 1) == pytest.approx(0.05)
+    # Two right among four, two drawn: 1 - (2/4)(1/3).
+    assert chance_recall(2, 4, 2) == pytest.approx(5 / 6)
+    assert chance_recall(10, 5, 1) == 1.0
+
+
+def test_results_replace_the_old_file_in_one_step(tmp_path):
+    path = tmp_path / "report" / "results.json"
+    write_results(path, {"metrics": {"a": 1.0}})
+    write_results(path, {"metrics": {"a": 0.5}, "note": "é"})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"metrics": {"a": 0.5}, "note": "é"}
+    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = write_results(tmp_path / "results.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_results(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
