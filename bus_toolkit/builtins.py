@@ -8,7 +8,7 @@ from bus_toolkit.registry import MODELS, Registries
 
 @hookimpl
 def register_components(registries: Registries) -> None:
-    """Register every part and Runner component of this package; the imports wait until here to keep ``import bus_toolkit`` cheap."""
+    """Register all parts and Runner components of this package; they are imported only now."""
     from bus_toolkit.engine.quiet import quiet_hosts
 
     quiet_hosts()

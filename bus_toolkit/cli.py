@@ -14,7 +14,8 @@ DEBUG_FLAG = "--debug"
 def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     """Call ``main`` with the command line and exit.
 
-    Exit codes: what ``main`` returns (0 for ``None``); 2 after a :class:`BusError`, whose lines go to stderr; 130 when interrupted.
+    Exit codes: what ``main`` returns (0 for ``None``); 2 after a :class:`BusError`, whose lines go to stderr; 130 when
+    interrupted.
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
     try:

@@ -1,7 +1,7 @@
 """The hooks that a plugin may implement; mark an implementation with ``bus_toolkit.hookimpl``.
 
-A plugin is a module named by an entry point of the group ``bus_toolkit``. It implements any of these functions and may leave
-out arguments that it does not need. The built-in parts use the same hooks (``bus_toolkit/builtins.py``).
+A plugin is a module named by an entry point of the group ``bus_toolkit``. It implements any of these functions and may
+leave out arguments that it does not need. The built-in parts use the same hooks (``bus_toolkit/builtins.py``).
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def register_components(registries: Registries) -> None:
-    """Register parts: ``registries.selectors.register(MySelector)``; what the Runner builds goes to ``bus_toolkit.registry``."""
+    """Register parts, e.g. ``registries.selectors.register(MySelector)``.
+
+    What MMEngine's Runner builds (data sets, hooks, metrics) goes into its registries in ``bus_toolkit.registry``.
+    """
 
 
 @hookspec
 def config_folders() -> list[Path]:  # type: ignore[empty-body]
-    """Return folders of YAML files; users address them as ``<plugin name>::<file>`` in ``_base_`` and on the command line."""
+    """Return folders of YAML files; ``<plugin name>::<file>`` means one in ``_base_`` and on the command line."""
 
 
 @hookspec
@@ -36,4 +39,4 @@ def adjust_config(config: dict[str, Any]) -> None:
 
 @hookspec
 def runner_hooks(config: dict[str, Any]) -> list[dict[str, Any]]:  # type: ignore[empty-body]
-    """Return MMEngine hooks (``{type: ..., ...}``) to add to ``custom_hooks`` of this config; equal ones are added once."""
+    """Return MMEngine hooks (``{type: ..., ...}``) to add to ``custom_hooks``; equal ones are added once."""

@@ -1,7 +1,7 @@
 """Where parts are found by name: one registry for each part kind, and MMEngine's for what its Runner builds.
 
-The part registries have no parent and know no scopes: MMEngine allows one child per scope and registry, and its ``get`` imports
-any dotted path that a config contains. Here only registered names are ever looked up.
+The part registries have no parent and know no scopes: MMEngine allows one child per scope and registry, and its ``get``
+imports any dotted path that a config contains. Here only registered names are ever looked up.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class PartRegistry:
             raise ComponentError(f"{self.kind} registry: a name is a plain word, got {key!r} from {origin}. Rename it.")
         if key in self._entries:
             raise ComponentError(
-                f"{self.kind} registry: the name {key!r} is taken by {self._entries[key].origin}, got another from {origin}. "
-                "Register it under another name."
+                f"{self.kind} registry: the name {key!r} is taken by {self._entries[key].origin}, "
+                f"got another from {origin}. Register it under another name."
             )
         self._entries[key] = Registered(key, cls, origin, signature_of(cls))
         return cls
@@ -95,7 +95,9 @@ class PartRegistry:
                 return Registered(name, found, _source(found), signature_of(found))
         hint = did_you_mean(name, self._entries) if isinstance(name, str) else ""
         where = f"{path}.type" if path else f"{self.kind} registry"
-        raise ComponentError(f"{where}: no {self.kind} named {name!r}.{hint} Registered: {', '.join(self.names()) or 'none'}.")
+        raise ComponentError(
+            f"{where}: no {self.kind} named {name!r}.{hint} Registered: {', '.join(self.names()) or 'none'}."
+        )
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""
@@ -177,8 +179,8 @@ def _from_mmpretrain(name: str) -> Callable[..., Any] | None:
         from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
     except Exception as error:
         raise ComponentError(
-            f"{name}: mmpretrain cannot be imported ({type(error).__name__}: {error}). Install the versions that this toolkit "
-            "names: pip install 'onedl-mmpretrain>=1.3.6' 'transformers>=4.53,<5'"
+            f"{name}: mmpretrain cannot be imported ({type(error).__name__}: {error}). Install the maintained "
+            "builds: pip install 'onedl-mmpretrain>=1.3.6' 'transformers>=4.53,<5'"
         ) from error
     names = MMPRETRAIN_MODELS.module_dict
     found = names.get(name.removeprefix(MMPRETRAIN))

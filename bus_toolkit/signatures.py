@@ -11,13 +11,13 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, Union
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument: its annotation (``Any`` where none can be read) and its default (``inspect.Parameter.empty`` if required)."""
+    """An argument: ``Any`` as annotation where none can be read, ``inspect.Parameter.empty`` as default if required."""
 
     name: str
     annotation: Any
@@ -42,12 +42,12 @@ class Signature:
         return f"({', '.join(parts)})"
 
 
-@lru_cache(maxsize=None)
+@cache
 def signature_of(target: Callable[..., Any]) -> Signature:
     """Return the arguments of a class or function.
 
-    ``**kwargs`` that an ``__init__`` hands to ``super().__init__`` stands for the arguments of the next class, without those
-    that the call fixes; any other ``**kwargs`` leaves the signature open.
+    ``**kwargs`` that an ``__init__`` hands to ``super().__init__`` stands for the arguments of the next class, without
+    those that the call fixes; any other ``**kwargs`` leaves the signature open.
     """
     arguments: dict[str, Argument] = {}
     fixed: set[str] = set()
@@ -96,11 +96,16 @@ def check_arguments(
             if not signature.is_open:
                 problems.append(_unknown_argument(owner, name, signature, path))
         elif not fits(argument.annotation, value) and not (value is None and argument.default is None):
-            problems.append(f"{path}.{name}: must be {describe_kind(argument.annotation)}, got {value!r}.")
+            problems.append(f"{at(path, name)}: must be {describe_kind(argument.annotation)}, got {value!r}.")
     given = set(values) | set(provided)
     missing = [] if partial else [a.name for a in signature.arguments.values() if a.required and a.name not in given]
-    problems += [f"{path}.{name}: {owner} needs this argument, got nothing. Add it." for name in missing]
+    problems += [f"{at(path, name)}: {owner} needs this argument, got nothing. Add it." for name in missing]
     return problems
+
+
+def at(path: str, key: str | int) -> str:
+    """Return the YAML path of ``key`` below ``path``."""
+    return f"{path}.{key}" if path else str(key)
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
@@ -136,7 +141,8 @@ def fits(annotation: Any, value: Any) -> bool:  # noqa: ANN401
     if issubclass(kind, Mapping):
         return isinstance(value, Mapping) and (len(args) < 2 or all(fits(args[1], item) for item in value.values()))
     if kind in _LISTS or issubclass(kind, (Sequence, set, frozenset)):
-        return isinstance(value, (list, tuple)) and _items_fit(kind, args, value)
+        is_node = isinstance(value, Mapping) and "type" in value  # to be built; what comes of it is not known here
+        return is_node or (isinstance(value, (list, tuple)) and _items_fit(kind, args, value))
     return True
 
 
@@ -183,7 +189,7 @@ def _items_fit(kind: type, args: tuple[Any, ...], value: Sequence[Any]) -> bool:
 def _unknown_argument(owner: str, name: str, signature: Signature, path: str) -> str:
     hint = did_you_mean(name, signature.arguments)
     takes = ", ".join(signature.arguments) or "no arguments"
-    return f"{path}.{name}: {owner} has no argument '{name}'.{hint} It takes {takes}."
+    return f"{at(path, name)}: {owner} has no argument '{name}'.{hint} It takes {takes}."
 
 
 def _show_argument(argument: Argument) -> str:
@@ -202,7 +208,7 @@ def _num_positional(fixed: set[str]) -> int:
 
 
 def _super_call(function: Callable[..., Any]) -> set[str] | None:
-    """Return what ``super().__init__(..., **kwargs)`` fixes: keywords by name, positions as ``#count``; None without such a call."""
+    """Return what ``super().__init__(..., **kwargs)`` fixes: names, and ``#count`` of positions; None if not called."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError, TypeError):
@@ -222,7 +228,7 @@ def _annotation(parameter: inspect.Parameter, function: Callable[..., Any]) -> A
     if not isinstance(parameter.annotation, str):
         return parameter.annotation
     try:
-        # What typing.get_type_hints does, but one argument at a time: a name that exists for type checkers only spoils no other.
+        # As typing.get_type_hints, but one argument at a time: a name that only type checkers see spoils no other.
         return eval(parameter.annotation, getattr(inspect.unwrap(function), "__globals__", {}))
     except Exception:
         return Any

@@ -115,7 +115,7 @@ def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
 
 def _safe_globals() -> list[Any]:
     """Return the classes and functions that the log history inside an MMEngine checkpoint needs."""
-    core = np._core if hasattr(np, "_core") else np.core  # type: ignore[attr-defined]
+    core = np._core if hasattr(np, "_core") else np.core
     dtypes = {
         type(np.dtype(kind)) for kind in ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
     }

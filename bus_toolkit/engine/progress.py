@@ -77,7 +77,7 @@ class RichProgressHook(Hook):
         done = runner.iter + 1
         tokens: dict[str, int] = getattr(unwrap(runner.model), "last_tokens", None) or {}
         for stage, count in tokens.items():
-            runner.message_hub.update_scalar(f"train/tokens_{stage}", float(count))
+            runner.message_hub.update_scalar(f"train/tokens_{stage.replace(' ', '_')}", float(count))
         if done % self.interval and done != runner.max_iters and self.speed.iterations != 1:
             if self.progress is not None:
                 self.progress.update(self.task, completed=done)
@@ -141,7 +141,7 @@ def describe_step(means: dict[str, float], tokens: dict[str, int], samples_per_s
     losses = [f"{key.removeprefix('loss_')} {value:.3f}" for key, value in means.items()]
     parts = ["  ".join(losses)] if losses else []
     if tokens:
-        parts.append("tokens " + " > ".join(f"{stage} {count}" for stage, count in tokens.items()))
+        parts.append("tokens " + " > ".join(f"{stage}: {count}" for stage, count in tokens.items()))
     parts += [f"{samples_per_second:.1f} samples/s", f"{_clock(remaining)} left"]
     return "  |  ".join(parts)
 

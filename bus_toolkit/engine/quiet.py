@@ -73,7 +73,7 @@ def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None
         if not is_file:
             handler.addFilter(_is_worth_showing)
             continue
-        handler.bus_run = True  # type: ignore[attr-defined]
+        handler.bus_run = True
         own.addHandler(handler)
     if not any(isinstance(h, _ScreenHandler) for h in own.handlers):
         own.addHandler(_screen_handler())

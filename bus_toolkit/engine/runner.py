@@ -43,10 +43,13 @@ class BusRunner(Runner):
         MMEngine finds logger and log history by that stamp, in seconds: two runs of one process would share them.
         """
         super().setup_env(env_cfg)
-        stamp, number = self._timestamp, 1
-        while self._timestamp in self._timestamps:
-            self._timestamp, number = f"{stamp}_{number}", number + 1
-        self._timestamps.add(self._timestamp)
+        stamp = first = str(self.timestamp)
+        number = 0
+        while stamp in self._timestamps:
+            number += 1
+            stamp = f"{first}_{number}"
+        self._timestamps.add(stamp)
+        self._timestamp = stamp
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
         """Build MMEngine's logger; leave only what matters on the screen."""

@@ -15,7 +15,9 @@ from bus_toolkit.registry import HOOKS
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model inside a (distributed) wrapper, or ``model`` itself."""
-    return model.module if is_model_wrapper(model) else model
+    inner = model.module if is_model_wrapper(model) else model
+    assert isinstance(inner, nn.Module)
+    return inner
 
 
 @HOOKS.register_module()
@@ -45,7 +47,7 @@ class ModelStateHook(Hook):
 class KeepRatioScheduleHook(Hook):
     """Tell the model how far the training is, so that scheduled keep ratios move; goes into ``default_hooks``.
 
-    ``model.set_progress(epoch)`` gets the epoch as a float: iterations done / iterations an epoch. Under an
+    ``model.set_progress(epoch, iteration)`` gets the epoch as a float: iterations done / iterations an epoch. Under an
     iteration-based loop an epoch is one pass through the data set all the same.
     """
 
@@ -62,4 +64,4 @@ class KeepRatioScheduleHook(Hook):
     def _set_progress(self, runner: Runner) -> None:
         set_progress = getattr(unwrap(runner.model), "set_progress", None)
         if set_progress is not None:
-            set_progress(runner.iter / len(runner.train_dataloader))
+            set_progress(runner.iter / len(runner.train_dataloader), runner.iter)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ def retrieval_row(sample: dict) -> dict:
     """Return what one predicted sample adds to a retrieval set; empty if it has no features."""
     if not has(sample, "image_feats", "text_feats", "image_id"):
         return {}
-    row = {"image_id": as_key(sample["image_id"]), "text": str(sample.get("text", ""))}
+    row: dict[str, Any] = {"image_id": as_key(sample["image_id"]), "text": str(sample.get("text", ""))}
     # With the image's id: data sets exist that number captions within an image.
     row["text_id"] = (row["image_id"], as_key(sample["text_id"]) if has(sample, "text_id") else row["text"])
     row |= {name: to_numpy(sample[name]) for name in ("image_feats", "text_feats")}
@@ -124,6 +125,6 @@ def _stack(rows: list[dict], name: str) -> Tensor:
     return torch.from_numpy(np.stack([row[name].reshape(-1) for row in rows])).float()
 
 
-def as_key(value: object) -> Hashable:
+def as_key(value: Any) -> Hashable:
     """Return an id as something that can be compared; a tensor of one element becomes its number."""
-    return value.item() if isinstance(value, Tensor) else value  # type: ignore[return-value]
+    return value.item() if isinstance(value, Tensor) else value

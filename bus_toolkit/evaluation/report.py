@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group
+from rich import box
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -39,8 +40,10 @@ def render_report(metrics: Metrics, *, title: str, note: str | None = None) -> G
     }
     parts.append(_other(other))
     shown = [Padding(table, (1, 0, 0, 0)) for table in parts if table is not None]
-    lines = [Text(title, style="bold")] + (shown or [Text("No metric was measured.")])
-    return Group(*lines, *([Padding(Text(note, style="italic"), (1, 0, 0, 0))] if note else []))
+    body: list[RenderableType] = [*shown] or [Text("No metric was measured.")]
+    return Group(
+        Text(title, style="bold"), *body, *([Padding(Text(note, style="italic"), (1, 0, 0, 0))] if note else [])
+    )
 
 
 def write_results(path: Path, payload: Mapping[str, Any]) -> Path:
@@ -64,8 +67,10 @@ def _task(metrics: Metrics, task: str) -> dict[str, float]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", min_width=60)
-    table.add_column(columns[0], min_width=24)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD, show_edge=False
+    )
+    table.add_column(columns[0], min_width=25)
     for column in columns[1:]:
         table.add_column(column, justify="right")
     return table
@@ -85,7 +90,7 @@ def _retrieval(metrics: Metrics) -> Table | None:
         return None
     images, texts = metrics.get("num_images", 0.0), metrics.get("num_texts", 0.0)
     size = f" ({images:.0f} images, {texts:.0f} captions)" if images else ""
-    columns = [f"{way} R@{k}" for way in ("i2t", "t2i") for k in topk]
+    columns = [f"{way}\nR@{k}" for way in ("i2t", "t2i") for k in topk]
     table = _table(f"Retrieval, %{size}", "image features", *columns)
     stages = {
         "first stage: without text": "",

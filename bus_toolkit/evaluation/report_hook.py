@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """Report the last validation of a training, or a validation or test that runs alone; goes into ``custom_hooks``.
+    """Report the last validation of a training, or a validation or test that runs alone; goes into ``default_hooks``.
 
     Prints a table and writes into ``<work_dir>/report/<val or test>/``: ``results.json`` (all metrics), ``curves.png``
     (after a training) and ``kept_patches_<n>.png``: which patches survived for which caption, with the score maps.
@@ -32,8 +32,7 @@ class ReportHook(Hook):
         num_images: How many images are drawn, the first of the data set (with several processes: of the first one's
             share).
         images_per_picture: Rows of one PNG.
-        note: A line below the table that says what the figures do not show; by default the ``note`` in the metainfo of
-            the data set, if it has one.
+        note: A line below the table that says what the figures do not show.
         console: Where to print; by default the standard output.
 
     Raises:
@@ -53,6 +52,7 @@ class ReportHook(Hook):
         self.console = console
         self._training = self._resumed = False
         self._metrics: dict[str, float] | None = None
+        self._iterations: int | None = None
         self._pictures: dict[Any, PatchPicture] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -90,13 +90,13 @@ class ReportHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the metrics until the training ends; report now if there is none."""
-        self._metrics = dict(metrics or {})
+        self._metrics, self._iterations = dict(metrics or {}), _iterations(runner)
         if not self._training:
             self._report(runner, "val")
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report the test."""
-        self._metrics = dict(metrics or {})
+        self._metrics, self._iterations = dict(metrics or {}), _iterations(runner)
         self._report(runner, "test")
 
     def after_train(self, runner: Runner) -> None:
@@ -116,25 +116,29 @@ class ReportHook(Hook):
         if not is_main_process() or (self._metrics is None and not self._training):
             return
         folder = Path(runner.work_dir) / "report" / stage
-        pictures = self._draw(runner, folder)
-        paths = pictures
+        console = self.console or Console(highlight=False)
+        paths = self._draw(runner, folder)
         if self._metrics is not None:
-            note = self.note or _note_of_data(runner, stage)
-            title = f"{'Test' if stage == 'test' else 'Validation'} after {_trained(runner)}"
-            console = self.console or Console(highlight=False)
             console.print()
-            console.print(render_report(self._metrics, title=title, note=note))
+            console.print(render_report(self._metrics, title=self._title(runner, stage), note=self.note))
             payload = {
                 "stage": stage,
-                "iterations": _iterations(runner),
+                "iterations": self._iterations,
                 "unit": "fractions in [0, 1]; num_*: counts",
-                "note": note,
+                "note": self.note,
                 "metrics": _plain(self._metrics),
-                "pictures": [path.name for path in pictures],
+                "pictures": [path.name for path in paths],
             }
-            paths = [write_results(folder / "results.json", payload), *pictures]
+            paths = [write_results(folder / "results.json", payload), *paths]
+        console.print()
         for path in paths:
-            (self.console or Console(highlight=False)).print(str(path), markup=False, soft_wrap=True)
+            console.print(str(path), markup=False, soft_wrap=True)
+
+    def _title(self, runner: Runner, stage: str) -> str:
+        what = "Test" if stage == "test" else "Validation"
+        if self._iterations is not None:
+            return f"{what} after {self._iterations} iterations"
+        return f"{what} of {runner._load_from or 'the initial weights'}"
 
     def _draw(self, runner: Runner, folder: Path) -> list[Path]:
         """Draw all pictures; a failing one must not cost the figures of a long run, so it is logged."""
@@ -162,16 +166,6 @@ class ReportHook(Hook):
 def _iterations(runner: Runner) -> int | None:
     """Return how many iterations were trained; ``None`` without a training, which asking would build."""
     return runner.iter if not isinstance(runner._train_loop, dict) and runner._train_loop is not None else None
-
-
-def _trained(runner: Runner) -> str:
-    iterations = _iterations(runner)
-    return f"{iterations} iterations" if iterations is not None else f"loading {runner._load_from}"
-
-
-def _note_of_data(runner: Runner, stage: str) -> str | None:
-    loader = runner.test_dataloader if stage == "test" else runner.val_dataloader
-    return (getattr(loader.dataset, "metainfo", None) or {}).get("note")
 
 
 def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,18 +107,17 @@ def _draw_loss(axes: Axes, series: Series) -> None:
 
 
 def _draw_metrics(axes: Axes, series: Series) -> None:
-    for colour, (name, points) in zip(_repeat(len(series)), series.items(), strict=True):
+    """Draw what belongs together in one colour: solid, and dashed after re-ranking or under a shuffled caption."""
+    colours: dict[str, str] = {}
+    for name, points in series.items():
+        base = name.replace("rerank_", "").replace("_shuffled", "")
+        colour = colours.setdefault(base, CYCLE[len(colours) % len(CYCLE)])
         steps, values = zip(*points, strict=True)
         label = name.replace("rerank_", "re-ranked ").replace("_", " ")
-        dashed = "--" if "rerank_" in name or "shuffled" in name else "-"
-        axes.plot(steps, values, dashed, color=colour, marker="o", markersize=3, linewidth=1.6, label=label)
+        axes.plot(steps, values, "-" if name == base else "--", color=colour, marker="o", markersize=2.5, label=label)
     low, high = axes.get_ylim()
     axes.set_ylim(max(0.0, low), min(1.02, high) if high <= 1.2 else high)
-    axes.legend(fontsize=6.5, frameon=False, labelcolor=INK, ncols=1 if len(series) <= 4 else 2, handlelength=1.6)
-
-
-def _repeat(count: int) -> list[str]:
-    return [CYCLE[place % len(CYCLE)] for place in range(count)]
+    axes.legend(fontsize=6.5, frameon=False, labelcolor=INK, ncols=1 if len(series) <= 4 else 2, handlelength=2.8)
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TITLE = 0.32
 _SIDE = 2.35
 _MARGIN = 0.12
-_HEADER = 0.55
+_HEADER = 0.36
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _draw_boxes(axes: Axes, picture: PatchPicture, *, plain: bool) -> None:
     ):
         if not is_named and not plain:
             continue
-        style = (
+        style: dict[str, Any] = (
             {"edgecolor": NAMED, "linewidth": 1.8}
             if is_named
             else {"edgecolor": DISTRACTOR, "linewidth": 1.0, "linestyle": "--"}

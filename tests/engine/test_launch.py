@@ -9,9 +9,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from bus_toolkit.engine import launch
+from bus_toolkit.engine import RunOptions, build_runner, launch
 from bus_toolkit.engine.launch import init_distributed
+from bus_toolkit.engine.state_hooks import unwrap
 from bus_toolkit.errors import ConfigError
+from tests.engine.tiny_run import tiny_config
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -107,39 +111,35 @@ def test_a_process_without_a_gpu_of_its_own_is_reported(bare_environment):
         init_distributed("pytorch", Config({}))
 
 
-TRAIN = """
-import json, sys
-sys.path[:0] = {paths!r}
-import torch
-torch.manual_seed(0)
-from tests.engine.tiny_run import tiny_config
-from bus_toolkit.engine import RunOptions, build_runner, shutdown_distributed
-launcher, batch_size = sys.argv[1], int(sys.argv[2])
-cfg = tiny_config("run_" + launcher, max_epochs=1, batch_size=batch_size)
-cfg.model.spare = True  # parameters without a gradient
-cfg.train_dataloader.sampler.shuffle = False
-runner = build_runner(cfg, RunOptions(launcher=launcher, no_validate=True))
-runner.train()
-model = getattr(runner.model, "module", runner.model)
-if runner.rank == 0:
-    print("WEIGHTS", json.dumps(model.linear.weight.flatten().tolist()))
-shutdown_distributed()
-"""
+def tiny_weights(launcher, batch_size):
+    """Train the tiny model for one epoch; return the weights of this process."""
+    cfg = tiny_config(f"run_{launcher}", max_epochs=1, batch_size=batch_size)
+    cfg.model.spare = True  # parameters without a gradient
+    cfg.train_dataloader.sampler.shuffle = False
+    runner = build_runner(cfg, RunOptions(launcher=launcher, no_validate=True))
+    runner.train()
+    return unwrap(runner.model).linear.weight.flatten().tolist()
 
 
 @pytest.mark.slow
-def test_two_processes_without_a_gpu_learn_what_one_does(tmp_path):
+def test_two_processes_without_a_gpu_learn_what_one_does(tmp_path, bare_environment):
     script = tmp_path / "train_tiny.py"
-    script.write_text(TRAIN.format(paths=[str(Path(__file__).parents[2]), *sys.path]))
+    script.write_text(
+        f"import json, os, sys\nsys.path[:0] = {[str(ROOT), *sys.path]!r}\n"
+        "from tests.engine.test_launch import tiny_weights\n"
+        "open(f'weights{os.environ[\"RANK\"]}.json', 'w').write(json.dumps(tiny_weights('pytorch', 4)))\n"
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-    found = []
-    for command in ([sys.executable, str(script), "none", "8"], [*torchrun, str(script), "pytorch", "4"]):
-        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
-        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]
-        line = next(line for line in result.stdout.splitlines() if line.startswith("WEIGHTS"))
-        found.append(torch.tensor(json.loads(line.removeprefix("WEIGHTS"))))
-    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [*torchrun, script], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]
+    bare_environment.setattr(torch.cuda, "is_available", lambda: False)
+    expected = torch.tensor(tiny_weights("none", 8))
+    for rank in range(2):
+        found = torch.tensor(json.loads((tmp_path / f"weights{rank}.json").read_text()))
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)

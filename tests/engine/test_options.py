@@ -12,6 +12,7 @@ def applied(cfg, **options):
 
 
 def test_the_work_dir_comes_from_the_flag_then_the_config_then_the_name(tmp_path):
+    (tmp_path / "my_run.yaml").touch()
     cfg = Config(tiny_config("from_config").to_dict(), filename=str(tmp_path / "my_run.yaml"))
     assert applied(cfg, work_dir="from_flag").work_dir == "from_flag"
     assert applied(tiny_config("from_config")).work_dir == "from_config"

@@ -22,7 +22,7 @@ class TinyModel(BaseModel):
         self.spare = nn.Linear(2, 2) if spare else None
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.progress: list[float] = []
-        self.last_tokens = {"block2": 9, "decoder": 4}
+        self.last_tokens = {"block 2": 9, "decoder": 4}
         self.dtypes: set[torch.dtype] = set()
 
     def forward(self, inputs, data_samples=None, mode="tensor"):
@@ -37,7 +37,7 @@ class TinyModel(BaseModel):
     def after_step(self) -> None:
         self.steps += 1
 
-    def set_progress(self, epoch: float) -> None:
+    def set_progress(self, epoch: float, iteration: int) -> None:
         self.progress.append(epoch)
 
 

@@ -46,7 +46,10 @@ def test_matching_without_any_other_caption_is_not_reported(caplog):
 def test_classification_stands_beside_the_majority_label():
     labels = [(1, 1), (1, 0), (1, 1), (0, 1)]
     samples = [{"gt_label": torch.tensor([truth]), "pred_label": guess} for truth, guess in labels]
-    assert _evaluate(ClassificationAccuracy(), samples) == {"classification/accuracy": 0.5, "classification/majority": 0.75}
+    assert _evaluate(ClassificationAccuracy(), samples) == {
+        "classification/accuracy": 0.5,
+        "classification/majority": 0.75,
+    }
 
 
 def test_a_sample_without_labels_is_left_out():

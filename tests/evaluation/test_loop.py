@@ -69,7 +69,9 @@ def test_it_runs_as_a_test_loop_with_the_hooks_of_a_test(tmp_path):
 def test_a_model_without_a_matching_head_cannot_re_rank(tmp_path):
     model = ToyModel()
     model.heads = nn.ModuleDict({"itc": nn.Identity()})
-    with pytest.raises(ConfigError, match=r"rerank_topk: re-ranking needs the heads itc and itm, got \['itc'\]. Add them"):
+    with pytest.raises(
+        ConfigError, match=r"rerank_topk: re-ranking needs the heads itc and itm, got \['itc'\]. Add them"
+    ):
         build_runner(tmp_path, model=model).val()
 
 

@@ -64,7 +64,7 @@ def _evaluate(samples):
 
 
 def test_named_patches_are_compared_with_all_and_with_other_objects():
-    # Kinds: named, distractor, background, background. Own: named 3 above all (3 wins of 3). Shuffled: 0.5 above one of three.
+    # Kinds: named, distractor, background, background. Own: 3 is above all. Shuffled: 0.5 is above one of three.
     metrics = _evaluate([_sample([3.0, 2.0, 1.0, 0.0], [0.5, 2.0, 1.0, 0.0], [1, 0, -1, -1])])
     assert metrics == {
         "patch_text/auc": 1.0,

@@ -31,12 +31,22 @@ def test_a_collapsed_and_a_diverged_model_find_nothing():
 
 
 def test_recall_counts_the_ranks_below_k():
-    assert recall_at(torch.tensor([0, 1, 4, 9]), (1, 5, 10), "i2t_") == {"i2t_R@1": 0.25, "i2t_R@5": 0.75, "i2t_R@10": 1.0}
+    assert recall_at(torch.tensor([0, 1, 4, 9]), (1, 5, 10), "i2t_") == {
+        "i2t_R@1": 0.25,
+        "i2t_R@5": 0.75,
+        "i2t_R@10": 1.0,
+    }
 
 
 def test_images_and_captions_that_come_again_count_once():
     def sample(image, text):
-        return {"image_id": image, "text_id": text, "text": "", "image_feats": torch.ones(2), "text_feats": torch.ones(2)}
+        return {
+            "image_id": image,
+            "text_id": text,
+            "text": "",
+            "image_feats": torch.ones(2),
+            "text_feats": torch.ones(2),
+        }
 
     # Image 3 has captions 0 and 1; image 5 numbers its own caption 0 too; the last row is padding.
     rows = [retrieval_row(sample(*ids)) for ids in [(3, 0), (5, 0), (3, 1), (3, 0)]]

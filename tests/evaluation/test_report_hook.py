@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation import ReportHook, report_hook
+from bus_toolkit.visualization.curves import read_scalars
 from tests.evaluation.toy import build_runner
 
 
@@ -40,21 +41,27 @@ def test_an_image_with_many_captions_is_drawn_once(tmp_path):
     assert [picture.caption for picture in hook._pictures.values()] == ["picture 0", "picture 1", "picture 2"]
 
 
-def test_during_a_training_only_the_last_validation_is_reported(tmp_path):
-    runner = build_runner(tmp_path, hooks=[])
-    hook = _hook(num_images=0)
-    runner.train_loop_stand_in = None
-    hook._training = True
-    hook.after_val_epoch(runner, {"itm/accuracy": 0.1})
-    assert not (tmp_path / "report").exists()
-    hook.after_val_epoch(runner, {"itm/accuracy": 0.9})
-    scalars = tmp_path / runner.timestamp / "vis_data" / "scalars.json"
-    scalars.parent.mkdir(parents=True, exist_ok=True)
-    scalars.write_text('{"loss": 2.0, "iter": 1, "step": 1}\n{"loss": 1.0, "iter": 2, "step": 2}\n')
-    hook.after_train(runner)
+def test_a_training_is_reported_once_at_its_end_with_its_curves(tmp_path):
+    hook = _hook(num_images=1)
+    runner = build_runner(tmp_path, hooks=[hook], epochs=3)
+    runner.train()
     folder = tmp_path / "report" / "val"
-    assert json.loads((folder / "results.json").read_text())["metrics"] == {"itm/accuracy": 0.9}
-    assert (folder / "curves.png").is_file()
+    results = json.loads((folder / "results.json").read_text())
+    # Six images in batches of four: two iterations an epoch.
+    assert results["iterations"] == 6
+    assert results["pictures"] == ["kept_patches_0.png", "curves.png"]
+    assert hook.console.file.getvalue().count("Validation after 6 iterations") == 1
+    losses, metrics = read_scalars([next(tmp_path.glob("*/vis_data/scalars.json"))])
+    assert [step for step, _ in losses["loss_itc"]] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in metrics["retrieval/rerank_i2t_R@1"]] == [2, 4, 6]
+
+
+def test_a_training_without_validation_still_draws_its_curves(tmp_path):
+    hook = _hook()
+    runner = build_runner(tmp_path, hooks=[hook], epochs=1)
+    runner._val_loop = None
+    runner.train()
+    assert [file.name for file in (tmp_path / "report" / "val").iterdir()] == ["curves.png"]
 
 
 def test_a_picture_that_fails_does_not_cost_the_figures(tmp_path, monkeypatch, caplog):
@@ -70,7 +77,10 @@ def test_a_picture_that_fails_does_not_cost_the_figures(tmp_path, monkeypatch, c
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"num_images": -1}, "num_images: must not be negative, got -1"), ({"images_per_picture": 0}, "at least 1, got 0")],
+    [
+        ({"num_images": -1}, "num_images: must not be negative, got -1"),
+        ({"images_per_picture": 0}, "at least 1, got 0"),
+    ],
 )
 def test_impossible_settings_are_named(settings, message):
     with pytest.raises(ConfigError, match=message):

@@ -6,7 +6,13 @@ from bus_toolkit.evaluation.rerank import choose_candidates, rerank_metrics
 
 def _set(images, texts, owners):
     rows = [
-        {"image_id": owner, "text_id": row, "text": str(row), "image_feats": images[owner].numpy(), "text_feats": text.numpy()}
+        {
+            "image_id": owner,
+            "text_id": row,
+            "text": str(row),
+            "image_feats": images[owner].numpy(),
+            "text_feats": text.numpy(),
+        }
         for row, (text, owner) in enumerate(zip(texts, owners, strict=True))
     ]
     return build_retrieval_set(rows)
@@ -45,5 +51,7 @@ def test_a_single_image_has_no_hard_caption():
     data = _set(torch.ones(1, 2), torch.ones(2, 2), [0, 0])
     candidates = choose_candidates(data, 5)
     assert candidates.hard_text.tolist() == [-1]
-    metrics = rerank_metrics(data, candidates, torch.zeros(candidates.pair_keys(data).shape[0]), recall_k=(1,), itc_weight=0.0)
+    metrics = rerank_metrics(
+        data, candidates, torch.zeros(candidates.pair_keys(data).shape[0]), recall_k=(1,), itc_weight=0.0
+    )
     assert metrics == {"retrieval/rerank_i2t_R@1": 1.0, "retrieval/rerank_t2i_R@1": 1.0}

@@ -8,7 +8,13 @@ EYE = torch.eye(3)
 
 
 def _sample(image, text, image_feats, text_feats, paired=None):
-    fields = {"image_id": image, "text_id": text, "text": f"t{text}", "image_feats": image_feats, "text_feats": text_feats}
+    fields = {
+        "image_id": image,
+        "text_id": text,
+        "text": f"t{text}",
+        "image_feats": image_feats,
+        "text_feats": text_feats,
+    }
     return fields if paired is None else fields | {"paired_image_feats": paired}
 
 

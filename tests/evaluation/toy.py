@@ -38,7 +38,10 @@ class ToyData:
 
 
 def collate(rows: list[dict]) -> dict:
-    return {"inputs": torch.stack([row["inputs"] for row in rows]), "data_samples": [row["data_samples"] for row in rows]}
+    return {
+        "inputs": torch.stack([row["inputs"] for row in rows]),
+        "data_samples": [row["data_samples"] for row in rows],
+    }
 
 
 class ToyPreprocessor(BaseDataPreprocessor):
@@ -67,7 +70,7 @@ class ToyITM(nn.Module):
 
 
 class ToyModel(BaseModel):
-    """First stage: each image looks most like the next image's caption and second most like its own. Second stage: exact."""
+    """First stage: each image looks most like the next one's caption, then like its own. Second stage: exact."""
 
     def __init__(self) -> None:
         super().__init__(data_preprocessor=ToyPreprocessor())
@@ -77,7 +80,9 @@ class ToyModel(BaseModel):
         self.prefix_images = 0
         self.scored_pairs = 0
 
-    def forward(self, images: torch.Tensor, data_samples: list, mode: str = "tensor") -> list:
+    def forward(self, images: torch.Tensor, data_samples: list, mode: str = "tensor") -> list | dict:
+        if mode == "loss":
+            return {"loss_itc": (self.unused - 2.0).square().sum()}
         for image, sample in zip(images, data_samples, strict=True):
             number = int(image[0, 0, 0])
             own = nn.functional.one_hot(torch.tensor(number), NUM_IMAGES).float()
@@ -106,10 +111,12 @@ class ToyModel(BaseModel):
         return FusedTokens(text.embeds, visual.embeds, text.attention_mask)
 
 
-def build_runner(work_dir: Path, *, captions: int = 1, batch_size: int = 4, model: BaseModel | None = None, **settings) -> Runner:
-    """Return a Runner that only evaluates the toy; ``settings`` go to the loop, but for ``images`` and ``hooks``."""
+def build_runner(
+    work_dir: Path, *, captions: int = 1, batch_size: int = 4, model: BaseModel | None = None, **settings
+) -> Runner:
+    """Return a Runner for the toy; ``settings`` go to the loop, but for images, hooks and epochs (of training)."""
     data = ToyData(captions, settings.pop("images", NUM_IMAGES))
-    hooks = settings.pop("hooks", [])
+    hooks, epochs = settings.pop("hooks", []), settings.pop("epochs", 0)
     loader = DataLoader(data, batch_size, sampler=DefaultSampler(data, shuffle=False), collate_fn=collate)
     loop = {"type": "bus_toolkit.VLPEvalLoop", "rerank_topk": 2, **settings}
     evaluator = [{"type": "bus_toolkit.RetrievalRecall"}]
@@ -123,6 +130,10 @@ def build_runner(work_dir: Path, *, captions: int = 1, batch_size: int = 4, mode
         test_cfg=dict(loop),
         test_evaluator=list(evaluator),
         custom_hooks=hooks,
+        train_dataloader=loader if epochs else None,
+        train_cfg={"by_epoch": True, "max_epochs": epochs, "val_interval": 1} if epochs else None,
+        optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}} if epochs else None,
+        default_hooks={"logger": {"type": "LoggerHook", "interval": 1}},
         experiment_name=f"toy_{next(_runs)}",
         log_level="ERROR",
     )
@@ -139,5 +150,3 @@ def evaluate_on_rank(rank: int, world_size: int, port: int, work_dir: Path, out:
         torch.save(runner.val(), f"{out}.{rank}")
     finally:
         torch.distributed.destroy_process_group()
-
-

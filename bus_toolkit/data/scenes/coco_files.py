@@ -30,9 +30,7 @@ def write_annotations(
         identity = image_id(split, number)
         name = f"{identity:012d}.{settings.image_format}"
         size = scene.image_size
-        images.append(
-            {"id": identity, "file_name": name, "coco_url": f"images/{name}", "width": size, "height": size}
-        )
+        images.append({"id": identity, "file_name": name, "coco_url": f"images/{name}", "width": size, "height": size})
         first = len(instances) + 1
         instances += _instances(scene, identity, first, settings)
         for text in texts:

@@ -48,9 +48,7 @@ def scene_at(settings: SceneSettings, split: str, number: int) -> Scene:
             return scene
 
 
-def plan_scenes(
-    settings: SceneSettings, split: str, count: int, workers: int = 1
-) -> list[PlannedScene]:
+def plan_scenes(settings: SceneSettings, split: str, count: int, workers: int = 1) -> list[PlannedScene]:
     """Return number, scene and captions of a split; outside ``train`` one caption each, true of no other scene of the split.
 
     Raises:

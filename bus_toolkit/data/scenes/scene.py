@@ -97,7 +97,20 @@ def _around(radii: list[float], start: float = -math.pi / 2) -> np.ndarray:
 
 def _cross() -> np.ndarray:
     a, b = 0.34, 0.94
-    corners = [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)]
+    corners = [
+        (-a, -b),
+        (a, -b),
+        (a, -a),
+        (b, -a),
+        (b, a),
+        (a, a),
+        (a, b),
+        (-a, b),
+        (-a, a),
+        (-b, a),
+        (-b, -a),
+        (-a, -a),
+    ]
     return np.array(corners, dtype=float)
 
 

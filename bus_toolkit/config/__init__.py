@@ -1,0 +1,90 @@
+"""From a YAML file to a checked config that MMEngine's Runner takes.
+
+read (safe YAML 1.2, ``_base_``) -> merge (a new ``type`` swaps the part) -> overrides -> plugins' adjustments ->
+check (all mistakes at once) -> scopes -> ``mmengine.config.Config``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from bus_toolkit.config.check import DEFAULT_SCOPE, check_config
+from bus_toolkit.config.files import plugins_of, read_chain
+from bus_toolkit.config.merge import merge_chain
+from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
+from bus_toolkit.config.slots import scoped, slot_at
+from bus_toolkit.config.yaml_text import dump_yaml
+from bus_toolkit.plugins import adjust_with_plugins, load_plugins
+from bus_toolkit.registry import plain
+from bus_toolkit.signatures import at
+
+__all__ = ["dump_config", "dump_yaml", "load_config"]
+_log = logging.getLogger(__name__)
+
+
+def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
+    """Read a YAML file with its bases, apply overrides, check everything.
+
+    Args:
+        path: The file, or ``<plugin>::<file>`` for one that a plugin brings.
+        overrides: ``a.b.0.c=value`` words as on the command line, or a mapping of such paths to values.
+
+    Returns:
+        A config for ``mmengine.runner.Runner.from_cfg``; types that this toolkit registers with MMEngine carry
+        its scope.
+
+    Raises:
+        ConfigError: Anything wrong with it; all mistakes of one stage at once, each with its YAML path.
+        PluginError: A plugin that it names cannot be used.
+    """
+    pairs = parse_overrides(overrides)
+    if "::" in str(path):
+        load_plugins([str(path).split("::")[0]])
+    chain = list(read_chain(path))
+    chosen = [{"plugins": value} for key, value in pairs if key == "plugins"]
+    load_plugins(plugins_of([*chain, *chosen], path))
+    config = merge_chain(chain)
+    apply_overrides(config, pairs)
+    config = adjust_with_plugins(config, config.get("plugins") or ())
+    config.setdefault("default_scope", DEFAULT_SCOPE)
+    check_config(config)
+    _add_scopes(config)
+    file = None if "::" in str(path) else str(Path(path).expanduser())
+    return Config(config, filename=file)
+
+
+def dump_config(cfg: Config, path: str | Path) -> None:
+    """Write ``cfg`` as YAML that :func:`load_config` reads back to an equal config; the file appears whole or not at
+    all.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(dump_yaml(plain(cfg.to_dict())), encoding="utf-8")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _add_scopes(config: dict[str, Any]) -> None:
+    """Give our own Runner-level types the scope by which MMEngine finds them."""
+    for path, node in list(_mappings(config, "")):
+        slot = slot_at(path, config)
+        if slot is not None and isinstance(slot.registry, Registry) and isinstance(node.get("type"), str):
+            node["type"] = scoped(node["type"], slot.registry)
+
+
+def _mappings(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
+    if isinstance(node, dict):
+        yield path, node
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in children:
+        yield from _mappings(value, at(path, key))

@@ -1,0 +1,106 @@
+"""Find every mistake in a merged config before anything is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bus_toolkit.config.nodes import Node, node_at
+from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_model, slot_at
+from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.ops.schedule import KeepRatioSchedule
+from bus_toolkit.signatures import at, check_arguments, did_you_mean
+
+_HOSTS = ("mmengine", "mmcv", "mmpretrain", "torch")
+DEFAULT_SCOPE = "mmengine"
+_NO_CODE = "A config names registered classes only; it imports no code."
+
+
+def check_config(root: Mapping[str, Any]) -> None:
+    """Check types, arguments and kinds of values at every place, then how the parts of the model go together.
+
+    Raises:
+        ConfigError: All that is wrong, one sentence each, with YAML paths and nearest names.
+    """
+    problems = list(dict.fromkeys(_walk(root, "", root, in_host=True)))
+    if root.get("default_scope", DEFAULT_SCOPE) != DEFAULT_SCOPE:
+        problems.append(f"default_scope: must be {DEFAULT_SCOPE}, got {root['default_scope']!r}. Remove it.")
+    if not any(p.startswith("model") for p in problems) and is_vlp_model(root):
+        problems += _combination(root["model"])
+    if problems:
+        raise ConfigError(problems)
+
+
+def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_host: bool) -> Iterator[str]:  # noqa: ANN401
+    if isinstance(node, Mapping):
+        spec = None
+        try:
+            spec = node_at(path, node, root)
+        except ComponentError as error:
+            yield from str(error).splitlines()
+            in_host = False
+        else:
+            yield from _check_free(node, path, in_host) if spec is None else _check_node(node, spec, path)
+        if spec is not None and spec.target is not None:
+            in_host = getattr(spec.target, "__module__", "").split(".")[0] in _HOSTS
+        yield from _check_names(node, path)
+        for key, value in node.items():
+            yield from _walk(value, at(path, key), root, in_host=in_host)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _walk(value, at(path, index), root, in_host=in_host)
+    elif node is not None and slot_at(path, root) is not None:
+        yield f"{path}: must be a mapping with a 'type', got {node!r}."
+
+
+def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[str]:
+    typed = spec.target is not None
+    values = {key: value for key, value in node.items() if key not in spec.extra and not (typed and key == "type")}
+    if path == "":
+        for key in [key for key in values if key not in spec.signature.arguments]:
+            del values[key]
+            hint = did_you_mean(key, spec.names)
+            yield f"{key}: no such key at the top of a config.{hint} Allowed: {', '.join(spec.names)}."
+    yield from check_arguments(spec.owner, spec.signature, values, path, provided=spec.provided, partial=spec.partial)
+    if path.endswith("_dataloader") and "sampler" not in node:
+        yield f"{path}.sampler: MMEngine needs this key. Add e.g. {{type: DefaultSampler, shuffle: true}}."
+    if isinstance(node.get("keep_ratio"), (int, float, Mapping)) and "keep_ratio" in spec.signature.arguments:
+        yield from _check_keep_ratio(node["keep_ratio"], path)
+
+
+def _check_keep_ratio(value: float | Mapping[str, Any], path: str) -> Iterator[str]:
+    try:
+        KeepRatioSchedule.parse(value)
+    except (ValueError, TypeError) as error:
+        text = str(error) if isinstance(value, Mapping) else re.sub(r"^keep_ratio\.\w+", "keep_ratio", str(error))
+        yield f"{path}.{text}"
+
+
+def _check_free(node: Mapping[str, Any], path: str, in_host: bool) -> Iterator[str]:
+    """Check a mapping of unknown keys: a host would import the name in its ``type`` if that is not registered."""
+    name = node.get("type")
+    if not isinstance(name, str) or path.endswith("clip_grad"):
+        return
+    if (in_host or "." in name) and not is_registered_anywhere(name):
+        yield f"{path}.type: nothing is registered as {name!r}. {_NO_CODE}"
+
+
+def _check_names(node: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Refuse the other keys whose values MMEngine would import."""
+    if node.get("_scope_", SCOPES[0]) not in SCOPES:
+        yield f"{path}._scope_: must be one of {', '.join(SCOPES)}, got {node['_scope_']!r}. Remove it."
+    for key, value in node.items():
+        if isinstance(value, str) and (key == "constructor" or (key.endswith("_type") and "." in value)):
+            if not is_registered_anywhere(value):
+                yield f"{at(path, key)}: nothing is registered as {value!r}. {_NO_CODE}"
+
+
+def _combination(model: Mapping[str, Any]) -> list[str]:
+    from bus_toolkit.models.build import check_combination
+    from bus_toolkit.models.conditioning import Conditioning
+
+    rule = Conditioning(**(model.get("conditioning") or {}))
+    return check_combination(
+        model["heads"], model.get("fusion"), model.get("text_decoder"), rule, model.get("momentum")
+    )

@@ -1,0 +1,111 @@
+"""What a mapping at a place of a config may contain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bus_toolkit.config.slots import find, import_hosts, is_vlp_model, slot_at
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.signatures import Argument, Signature, signature_of
+
+# Top-level keys beside the arguments of MMEngine's Runner: it reads them from the whole config, or this toolkit does.
+_TOP_LEVEL = {
+    "plugins": list[str],
+    "trusted_checkpoints": bool,
+    "model_wrapper_cfg": dict | None,
+    "find_unused_parameters": bool,
+    "sync_bn": str | None,
+    "compile": bool | dict,
+    "activation_checkpointing": list[str] | str | None,
+    "efficient_conv_bn_eval": list[str] | str | None,
+}
+_ENVIRONMENT = {"cudnn_benchmark": bool, "mp_cfg": dict, "dist_cfg": dict, "resource_limit": int}
+_SCALE = {"enable": bool, "base_batch_size": int}
+# Mappings in which the user chooses the names.
+NAMED_BY_USER = r"model\.heads|default_hooks|optim_wrapper\.paramwise_cfg\.custom_keys"
+
+
+@dataclass(frozen=True)
+class Node:
+    """The arguments that a mapping may hold.
+
+    Attributes:
+        owner: Who takes them, for messages.
+        signature: The arguments.
+        provided: Those that the builder fills in.
+        extra: Further keys that the builder reads itself.
+        partial: Nothing is missing, the rest comes later.
+        target: The class or function, if a ``type`` names one.
+    """
+
+    owner: str
+    signature: Signature
+    provided: frozenset[str] = frozenset()
+    extra: frozenset[str] = frozenset()
+    partial: bool = False
+    target: Any = None
+
+    @property
+    def names(self) -> list[str]:
+        """All keys that may stand there."""
+        typed = ["type"] if self.target is not None else []
+        return [*typed, *self.signature.arguments, *sorted(self.extra)]
+
+
+def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node | None:
+    """Return what the mapping ``node`` at ``path`` of the config ``root`` may contain; None if that is not known.
+
+    Raises:
+        ComponentError: It names no type, or one that is not registered.
+    """
+    slot = slot_at(path, root)
+    if slot is None:
+        return _section(path, root)
+    name = node.get("type", slot.default)
+    if name is None:
+        kind = getattr(slot.registry, "kind", None) or getattr(slot.registry, "name", "class")
+        raise ComponentError(f"{path}.type: is missing. Name a registered {kind}.")
+    entry = find(slot, name, path)
+    return Node(entry.name, entry.signature, slot.provided, slot.extra | {"_scope_"}, slot.partial, entry.cls)
+
+
+def _section(path: str, root: Mapping[str, Any]) -> Node | None:
+    """Return what a mapping without a type may contain."""
+    if path == "":
+        return _top_level()
+    if re.fullmatch(r"(train|val|test)_dataloader", path):
+        from torch.utils.data import DataLoader
+
+        return Node("a data loader", signature_of(DataLoader), extra=frozenset({"num_batch_per_epoch"}))
+    if path == "randomness":
+        import_hosts()
+        from mmengine.runner import set_random_seed
+
+        return Node("randomness", signature_of(set_random_seed), frozenset({"seed"}))
+    if path == "model.conditioning" and is_vlp_model(root):
+        from bus_toolkit.models.conditioning import Conditioning
+
+        return Node("conditioning", signature_of(Conditioning))
+    if path == "model.momentum" and is_vlp_model(root):
+        from bus_toolkit.models.momentum import MomentumBranch
+
+        return Node("momentum", signature_of(MomentumBranch), frozenset({"modules"}))
+    fixed = {"env_cfg": _ENVIRONMENT, "auto_scale_lr": _SCALE}.get(path)
+    return None if fixed is None else Node(path, _optional(fixed))
+
+
+def _top_level() -> Node:
+    import_hosts()
+    from mmengine.runner import Runner
+
+    arguments = dict(signature_of(Runner).arguments)
+    del arguments["cfg"]
+    signature = Signature({**arguments, **_optional(_TOP_LEVEL).arguments}, is_open=False)
+    return Node("a config", signature, frozenset({"work_dir"}))
+
+
+def _optional(kinds: Mapping[str, Any]) -> Signature:
+    return Signature({name: Argument(name, kind, None) for name, kind in kinds.items()}, is_open=False)

@@ -1,0 +1,116 @@
+"""Apply ``a.b.0.c=value`` overrides; a path that leads nowhere is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bus_toolkit.config.merge import merge, swap_type
+from bus_toolkit.config.nodes import NAMED_BY_USER, node_at
+from bus_toolkit.config.yaml_text import parse_value
+from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.signatures import at, did_you_mean
+
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
+    """Return (path, value) pairs; values of ``key=value`` words are read as YAML 1.2.
+
+    Raises:
+        ConfigError: A word without ``=``, or a value that is not YAML.
+    """
+    if isinstance(overrides, Mapping):
+        return list(overrides.items())
+    pairs, problems = [], []
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        if not equals or not key.strip():
+            problems.append(f"--cfg-options: must be KEY=VALUE, got {word!r}. Write e.g. model.decoder.num_layers=2.")
+            continue
+        try:
+            pairs.append((key.strip(), parse_value(text, f"--cfg-options {key.strip()}")))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return pairs
+
+
+def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
+    """Write the values into ``config``. Types go first, outer before inner: the order of the words does not
+    matter.
+
+    Raises:
+        ConfigError: Every path that leads nowhere, with the nearest name.
+    """
+    problems = []
+    for path, value in sorted(pairs, key=lambda pair: pair[0].count(".") if pair[0].endswith(".type") else 1000):
+        try:
+            _set(config, path, value)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def _set(config: dict[str, Any], path: str, value: Any) -> None:  # noqa: ANN401
+    *parents, last = path.split(".")
+    node: Any = config
+    here = ""
+    for key in parents:
+        node, here = _enter(node, key, here, path, config), at(here, key)
+    if isinstance(node, list):
+        index = _index(node, last, here, path)
+        node[index] = merge(node[index], value, path, config)
+        return
+    if not isinstance(node, dict):
+        raise ConfigError(f"{path}: {here} is the value {node!r}, which has no '{last}'. Override {here} itself.")
+    if last == "type" and node.get("type") is not None and node["type"] != value:
+        changed = swap_type(node, value, here, config)
+        node.clear()
+        node.update(changed)
+        return
+    if last not in node:
+        _check_new(node, last, here, path, config, is_node=isinstance(value, Mapping))
+    node[last] = merge(node.get(last), value, path, config)
+
+
+def _enter(node: Any, key: str, here: str, path: str, config: dict[str, Any]) -> Any:  # noqa: ANN401
+    if isinstance(node, list):
+        return node[_index(node, key, here, path)]
+    if not isinstance(node, dict):
+        raise ConfigError(f"{path}: {here} is the value {node!r}, which has no '{key}'. Override {here} itself.")
+    if node.get(key) is None:
+        if key not in node:
+            _check_new(node, key, here, path, config)
+        node[key] = {}
+    return node[key]
+
+
+def _index(items: list[Any], key: str, here: str, path: str) -> int:
+    if not key.isdecimal() or int(key) >= len(items):
+        raise ConfigError(
+            f"{path}: {here} is a list of {len(items)}, got the index '{key}'. Indices count from 0. "
+            f"To change its length, override {here} itself, e.g. {here}=[]."
+        )
+    return int(key)
+
+
+def _check_new(
+    node: dict[str, Any], key: str, here: str, path: str, config: dict[str, Any], *, is_node: bool = False
+) -> None:
+    """Accept a key that is not written in the config only where it is known to be taken."""
+    try:
+        spec = node_at(here, node, config)
+    except ComponentError:
+        return  # The type of this node is wrong, or about to be set; the check judges the whole.
+    if is_node and re.fullmatch(NAMED_BY_USER, here):
+        return
+    names = list(dict.fromkeys([*node, *(spec.names if spec else [])]))
+    if spec is not None and (spec.signature.is_open or key in spec.names):
+        return
+    where = here or "the config"
+    hint = did_you_mean(key, names)
+    raise ConfigError(f"{path}: {where} has no '{key}'.{hint} It has {', '.join(names) or 'nothing'}.")

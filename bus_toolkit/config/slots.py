@@ -1,0 +1,176 @@
+"""Which registry answers for which place of a config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import mmengine.registry as host
+from mmengine.registry import Registry
+
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MMPRETRAIN,
+    MODELS,
+    OPTIM_WRAPPERS,
+    REGISTRIES,
+    SCOPE,
+    TRANSFORMS,
+    VISUALIZERS,
+    PartRegistry,
+    Registered,
+)
+from bus_toolkit.signatures import did_you_mean, signature_of
+
+SCOPES = ("mmengine", "mmpretrain", SCOPE)
+VLP_MODEL = "VLPModel"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place that holds a node with a ``type``.
+
+    Attributes:
+        registry: Where the type is looked up.
+        provided: Arguments that the builder fills in.
+        extra: Keys that the builder reads itself.
+        default: The type when the node names none; ``None`` makes it required.
+        partial: The class is called with further arguments later, so none is missing.
+    """
+
+    registry: Registry | PartRegistry
+    provided: frozenset[str] = frozenset()
+    extra: frozenset[str] = field(default=frozenset(), kw_only=True)
+    default: str | None = field(default=None, kw_only=True)
+    partial: bool = field(default=False, kw_only=True)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LOADER = r"(train|val|test)_dataloader"
+_OPTIMIZER = _names("optimizer")
+_RUNNER_SLOTS: tuple[tuple[str, Slot], ...] = (
+    (r"model", Slot(MODELS)),
+    (r"(model\.)?data_preprocessor", Slot(MODELS)),
+    (rf"{_LOADER}(\..+)?\.(dataset|datasets\.\d+)", Slot(DATASETS)),
+    (rf"{_LOADER}\..+\.(pipeline\.\d+|transforms(\.\d+)*)", Slot(TRANSFORMS)),
+    (rf"{_LOADER}\.sampler", Slot(DATA_SAMPLERS, _names("dataset seed"))),
+    (rf"{_LOADER}\.batch_sampler", Slot(DATA_SAMPLERS, _names("sampler batch_size"))),
+    (rf"{_LOADER}\.(collate_fn|worker_init_fn)", Slot(host.FUNCTIONS, partial=True)),
+    (r"(val|test)_evaluator(\.metrics)?(\.\d+)?", Slot(METRICS)),
+    (r"(default_hooks\.[^.]+|custom_hooks\.\d+)", Slot(HOOKS, extra=_names("priority"))),
+    (r"optim_wrapper", Slot(OPTIM_WRAPPERS, extra=_names("constructor paramwise_cfg"), default="OptimWrapper")),
+    (r"optim_wrapper\.optimizer", Slot(host.OPTIMIZERS, _names("params"))),
+    (
+        r"param_scheduler(\.\d+)?",
+        Slot(host.PARAM_SCHEDULERS, _OPTIMIZER, extra=_names("convert_to_iter_based")),
+    ),
+    (r"visualizer", Slot(VISUALIZERS, extra=_names("name"))),
+    (r"visualizer\.vis_backends(\.\d+)?", Slot(host.VISBACKENDS, _names("save_dir"))),
+    (r"log_processor", Slot(host.LOG_PROCESSORS, default="LogProcessor")),
+    (r"model_wrapper_cfg", Slot(host.MODEL_WRAPPERS, _names("module"))),
+)
+_LOOPS = {"train_cfg": "EpochBasedTrainLoop", "val_cfg": "ValLoop", "test_cfg": "TestLoop"}
+
+
+def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
+    """Return the slot of the node at ``path`` in the config ``root``, or None if any mapping may stand there."""
+    node = root.get(path)
+    if path in _LOOPS:
+        by_iter = isinstance(node, Mapping) and node.get("by_epoch") is False
+        default = "IterBasedTrainLoop" if by_iter else _LOOPS[path]
+        return Slot(LOOPS, _names("runner dataloader evaluator"), extra=_names("by_epoch"), default=default)
+    if path.endswith("_evaluator") and isinstance(node, Mapping) and "metrics" in node:
+        return Slot(host.EVALUATOR, default="Evaluator")
+    part = _part_slots().get(re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path))
+    if part is not None and path not in ("model.selectors", "model.heads") and is_vlp_model(root):
+        return part
+    return next((slot for pattern, slot in _RUNNER_SLOTS if re.fullmatch(pattern, path)), None)
+
+
+@lru_cache(maxsize=1)
+def _part_slots() -> dict[str, Slot]:
+    return {f"model.{r.slot}": Slot(r, r.provided) for r in REGISTRIES.all()}
+
+
+def is_vlp_model(root: Mapping[str, Any]) -> bool:
+    """Return whether the model is ours, whose parts are known."""
+    model = root.get("model")
+    return isinstance(model, Mapping) and str(model.get("type")).removeprefix(f"{SCOPE}.") == VLP_MODEL
+
+
+def find(slot: Slot, name: object, path: str) -> Registered:
+    """Return what ``name`` means in ``slot``; nothing is ever imported by a dotted path.
+
+    Raises:
+        ComponentError: It is not registered there.
+    """
+    if isinstance(slot.registry, PartRegistry):
+        return slot.registry.get(name, path)  # type: ignore[arg-type]
+    known = registered(slot.registry) if isinstance(name, str) else {}
+    if not isinstance(name, str) or name not in known:
+        if isinstance(name, str) and f"{MMPRETRAIN}{name}" in known:
+            hint = f" Did you mean '{MMPRETRAIN}{name}'?"
+        else:
+            hint = did_you_mean(str(name), known)
+        raise ComponentError(
+            f"{path}.type: no {slot.registry.name} is registered as {name!r}.{hint} "
+            "Write the name of a registered class; `tools/describe.py parts` lists ours."
+        )
+    cls = known[name]
+    return Registered(name, cls, getattr(cls, "__module__", "?"), signature_of(cls))
+
+
+def registered(registry: Registry) -> dict[str, Callable[..., Any]]:
+    """Return all names by which a config may ask for a member; ours and MMEngine's also without scope."""
+    import_hosts()
+    root = registry.parent or registry
+    found = dict(root.module_dict) | {f"mmengine.{key}": value for key, value in root.module_dict.items()}
+    for scope, child in root.children.items():
+        if scope not in SCOPES:
+            continue
+        child.import_from_location()
+        found |= {f"{scope}.{key}": value for key, value in child.module_dict.items()}
+        if scope == SCOPE:
+            found |= child.module_dict
+    return found
+
+
+def is_registered_anywhere(name: str) -> bool:
+    """Return whether any MMEngine registry knows ``name``."""
+    return any(name in known or f"{MMPRETRAIN}{name}" in known for known in map(registered, _roots()))
+
+
+def scoped(name: str, registry: Registry) -> str:
+    """Return ``name`` as MMEngine must see it: with our scope if it is one of ours."""
+    return f"{SCOPE}.{name}" if registry.scope == SCOPE and name in registry.module_dict else name
+
+
+def _roots() -> Iterator[Registry]:
+    return (value for value in vars(host).values() if isinstance(value, Registry))
+
+
+@lru_cache(maxsize=1)
+def import_hosts() -> None:
+    """Let MMEngine, mmcv and mmpretrain register their members.
+
+    Raises:
+        ComponentError: One of them cannot be imported.
+    """
+    try:
+        import mmpretrain.registry  # noqa: F401
+    except Exception as error:
+        raise ComponentError(
+            f"OpenMMLab: cannot be imported ({type(error).__name__}: {error}). Install the maintained builds: "
+            "pip install 'onedl-mmengine>=0.10.12' 'onedl-mmcv>=2.3.6' 'onedl-mmpretrain>=1.3.6'"
+        ) from error

@@ -1,0 +1,165 @@
+"""YAML text to plain data and back: the core schema of YAML 1.2, safe tags only, every key once.
+
+PyYAML follows YAML 1.1, where ``1e-4`` is text, ``no`` is false and ``12:30:00`` is 45000; MMEngine's loader runs
+Python that a tag names. Here only null, booleans, numbers, text, lists and mappings exist.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bus_toolkit.errors import ConfigError
+
+_CORE = "tag:yaml.org,2002:"
+_RESOLVERS = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+)
+_VARIABLE = re.compile(r"\$(\$\{)|\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        ConfigError: No such file, not YAML, a refused tag, a key given twice, or no mapping of names.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read ({reason}). Give the path of a YAML file.") from error
+    data = _load(text, str(path))
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must hold a mapping, got {type(data).__name__}. Write `key: value` lines.")
+    return data
+
+
+def parse_value(text: str, where: str) -> Any:  # noqa: ANN401 (any YAML value)
+    """Return the value that ``text`` means as YAML 1.2, e.g. of a command-line override."""
+    return _load(text, where)
+
+
+def dump_yaml(data: dict[str, Any]) -> str:
+    """Return YAML text that loads again to equal data."""
+    return yaml.dump(data, Dumper=_CoreDumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120)
+
+
+class _CoreLoader(yaml.SafeLoader):
+    """PyYAML's safe loader with the tags and numbers of the YAML 1.2 core schema."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+    def core_mapping(self, node: yaml.Node) -> dict[str, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(None, None, "expected a mapping", node.start_mark)
+        own = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _CORE + "merge"]
+        for position, key in enumerate(own):
+            mark = node.value[position][0].start_mark
+            if not isinstance(key, str) or not key:
+                raise yaml.constructor.ConstructorError(None, None, f"a key must be text, got {key!r}", mark)
+            if key in own[:position]:
+                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is given twice", mark)
+        self.flatten_mapping(node)
+        pairs = [(self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value]
+        return dict(pairs)
+
+    def core_list(self, node: yaml.Node) -> list[Any]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise yaml.constructor.ConstructorError(None, None, "expected a list", node.start_mark)
+        return [self.construct_object(item, deep=True) for item in node.value]
+
+    def core_text(self, node: yaml.ScalarNode) -> Hashable:
+        text = _expand(str(self.construct_scalar(node)), node)
+        if node.style is None and text != node.value:
+            tag = self.resolve(yaml.ScalarNode, text, (True, False))
+            if tag != _CORE + "str":
+                return self.construct_object(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark))
+        return text
+
+    def core_int(self, node: yaml.ScalarNode) -> int:
+        text = str(self.construct_scalar(node))
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text[2:] if base != 10 else text, base)
+
+    def core_float(self, node: yaml.ScalarNode) -> float:
+        return float(re.sub(r"\.(inf|nan)", r"\1", str(self.construct_scalar(node)).lower()))
+
+    def refuse(self, node: yaml.Node) -> None:
+        tag = node.tag.replace(_CORE, "!!")
+        raise yaml.constructor.ConstructorError(
+            None, None, f"the tag {tag} is refused: a config holds data, never code. Remove it", node.start_mark
+        )
+
+
+class _CoreDumper(yaml.SafeDumper):
+    """PyYAML's safe dumper without anchors; text that any YAML version could read as something else gets quotes."""
+
+    yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeDumper.yaml_implicit_resolvers.items()}
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        return super().increase_indent(flow, False)
+
+
+def _represent_text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(_CORE + "str", text.replace("${", "$${"))
+
+
+def _load(text: str, where: str) -> Any:  # noqa: ANN401
+    try:
+        return yaml.load(text, Loader=_CoreLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
+        raise ConfigError(f"{place}: {error.problem or error.context}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not a valid YAML value ({error}).") from error
+
+
+def _expand(text: str, node: yaml.Node) -> str:
+    def value(match: re.Match[str]) -> str:
+        escaped, name, default = match.groups()
+        if escaped:
+            return escaped
+        found = os.environ.get(name, default)
+        if found is None:
+            problem = f"the environment has no variable {name}; set it or write ${{{name}:-default}}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+for _name, _pattern, _first in _RESOLVERS:
+    _CoreLoader.add_implicit_resolver(_CORE + _name, re.compile(rf"^(?:{_pattern})$"), _first)
+    _CoreDumper.add_implicit_resolver(_CORE + _name, re.compile(rf"^(?:{_pattern})$"), _first)
+_CoreLoader.yaml_constructors = {
+    _CORE + "null": yaml.SafeLoader.construct_yaml_null,
+    _CORE + "bool": yaml.SafeLoader.construct_yaml_bool,
+    _CORE + "int": _CoreLoader.core_int,
+    _CORE + "float": _CoreLoader.core_float,
+    _CORE + "str": _CoreLoader.core_text,
+    _CORE + "seq": _CoreLoader.core_list,
+    _CORE + "map": _CoreLoader.core_mapping,
+    None: _CoreLoader.refuse,
+}
+_CoreDumper.add_representer(str, _represent_text)
+_CoreDumper.add_representer(tuple, yaml.SafeDumper.represent_list)

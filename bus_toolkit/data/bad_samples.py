@@ -1,0 +1,76 @@
+"""What happens to a sample that cannot be read: skipped, counted and logged, up to a limit."""
+
+from __future__ import annotations
+
+import logging
+
+import cv2
+import torch
+
+from bus_toolkit.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+# What mmcv and mmpretrain raise for a missing, unreadable or empty image; AssertionError is mmcv's "failed to load image".
+READ_ERRORS = (OSError, AssertionError, cv2.error)
+
+
+class BadSample(Exception):
+    """One sample cannot be used; the message says which and why."""
+
+
+class TooManyBadSamples(DataError):
+    """The limit of bad samples is exceeded.
+
+    A data loader re-raises an error of its worker with the traceback in the message; only what the user needs stays.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
+
+
+class BadSampleCounter:
+    """Count samples that were skipped; the number is shared by the workers of a data loader.
+
+    Args:
+        limit: So many may be skipped; 0 stops at the first.
+        where: What to call the data set in messages.
+
+    Raises:
+        DataError: A negative limit.
+    """
+
+    def __init__(self, limit: int, where: str) -> None:
+        if limit < 0:
+            raise DataError(f"{where}.max_bad_samples: must be 0 or more, got {limit}.")
+        self.limit = limit
+        self.where = where
+        self._count = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._recent: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """Number of bad samples so far, over all workers."""
+        return int(self._count)
+
+    def add(self, error: Exception) -> None:
+        """Count and log one bad sample.
+
+        Raises:
+            TooManyBadSamples: The limit is exceeded; the message names the last ones that this process met.
+        """
+        self._count += 1
+        reason = str(error) or type(error).__name__
+        self._recent = [*self._recent, reason][-3:]
+        if self.count > self.limit:
+            raise TooManyBadSamples(
+                f"{self.where}: {self.count} bad samples, the limit is {self.limit}; the last ones: {'; '.join(self._recent)}. "
+                "Repair or remove them, or raise max_bad_samples."
+            ) from error
+        _log.warning("%s: skipped a bad sample (%d of at most %d): %s", self.where, self.count, self.limit, reason)
+
+    def nothing_left(self) -> TooManyBadSamples:
+        """Return the error for a data set in which every sample is bad."""
+        return TooManyBadSamples(
+            f"{self.where}: every sample is bad; the last ones: {'; '.join(self._recent)}. Repair the data."
+        )

@@ -1,0 +1,162 @@
+"""Captions with boxes: a reader of mmpretrain gives the captions, COCO instances give the boxes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bus_toolkit.data.sample_dataset import SampleDataset
+from bus_toolkit.errors import DataError
+from bus_toolkit.registry import DATASETS
+
+# These move pixels but not boxes, or boxes but not the words left and right.
+_BLIND_TRANSFORMS = frozenset(
+    "RandomFlip RandomCrop RandomResizedCrop RandomResizedCropAndInterpolationWithTwoPic EfficientNetRandomCrop CenterCrop "
+    "EfficientNetCenterCrop ResizeEdge RandomErasing RandAugment AutoAugment Rotate Shear Translate Albumentations".split()
+)
+
+
+@DATASETS.register_module()
+class RegionCaptionDataset(SampleDataset):
+    """Captions of a reader with the boxes of their images, and which of the boxes each caption names.
+
+    Before the pipeline a sample has the reader's keys (``img_path``, ``text``, ``image_id``, ``text_id``) and, where the image has
+    boxes, ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). Slot: ``dataset`` of a data loader.
+
+    Args:
+        dataset: Config of the reader, e.g. ``mmpretrain.COCORetrieval``; one row a caption.
+        pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
+        instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
+        regions_file: JSON, caption id to the ids of the instances it names; captions without an entry have no boxes.
+        box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and ``box_seed``.
+        box_seed: Seed of that choice.
+        max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may lack.
+
+    Raises:
+        DataError: A missing or malformed file, one of the two files alone, a share outside [0, 1], an empty data set, or a
+            transform that would tear pixels, boxes and words apart.
+    """
+
+    def __init__(
+        self,
+        dataset: Mapping[str, Any],
+        pipeline: Sequence[Mapping[str, Any]] = (),
+        *,
+        instances_file: str | None = None,
+        regions_file: str | None = None,
+        box_fraction: float = 1.0,
+        box_seed: int = 0,
+        max_bad_samples: int = 10,
+    ) -> None:
+        name = type(self).__name__
+        if not 0.0 <= box_fraction <= 1.0:
+            raise DataError(f"{name}.box_fraction: must be in [0, 1], got {box_fraction}.")
+        if (instances_file is None) != (regions_file is None):
+            raise DataError(
+                f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
+            )
+        super().__init__(pipeline, max_bad_samples=max_bad_samples)
+        self.reader = _build_reader(dataset, name)
+        if len(self.reader) == 0:
+            raise DataError(f"{name}: the reader found no caption. Check its annotation file.")
+        self._boxes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._regions: dict[int, list[int]] = {}
+        if instances_file is not None and regions_file is not None:
+            _refuse_blind_transforms(pipeline, name)
+            kept = _BoxShare(box_fraction, box_seed)
+            self._boxes = {k: v for k, v in _read_instances(Path(instances_file)).items() if k in kept}
+            self._regions = {int(k): v for k, v in _read_json(Path(regions_file)).items()}
+        self.boxed_indices = [i for i in range(len(self.reader)) if self._has_boxes(self.reader.get_data_info(i))]
+
+    def __len__(self) -> int:
+        """Return the number of captions."""
+        return len(self.reader)
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline."""
+        info = dict(self.reader.get_data_info(int(index)))
+        if self._has_boxes(info):
+            boxes, identities = self._boxes[_image_key(info)]
+            info["gt_bboxes"] = boxes.copy()
+            info["named"] = np.isin(identities, self._regions[_caption_key(info)])
+        return info
+
+    def _has_boxes(self, info: Mapping[str, Any]) -> bool:
+        return _image_key(info) in self._boxes and _caption_key(info) in self._regions
+
+
+class _BoxShare:
+    """The image ids of a fixed pseudo-random share of all images."""
+
+    def __init__(self, fraction: float, seed: int) -> None:
+        self.fraction = fraction
+        self.seed = seed
+
+    def __contains__(self, image_key: int) -> bool:
+        digest = hashlib.sha256(f"{self.seed}:{image_key}".encode()).digest()
+        return int.from_bytes(digest[:7], "big") < self.fraction * 2**56
+
+
+def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
+    import mmpretrain.datasets  # noqa: F401  # registers the readers
+
+    try:
+        return DATASETS.build(dict(dataset))
+    except OSError as error:
+        raise DataError(
+            f"{name}.dataset: cannot read {error.filename or error}: {error.strerror or 'missing'}. "
+            "Set data_root and ann_file to where the data is."
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{name}.dataset: the annotation file is not JSON: {error}. Write or copy it anew.") from error
+
+
+def _refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str) -> None:
+    for place, transform in enumerate(pipeline):
+        kind = str(transform["type"]).rsplit(".", 1)[-1]
+        if kind in _BLIND_TRANSFORMS:
+            raise DataError(
+                f"{name}.pipeline.{place}: {kind} moves pixels but not both boxes and words. "
+                "Use RandomFlipWithText, RandomCropKeepNamed or Resize, or leave out instances_file and regions_file."
+            )
+
+
+def _read_instances(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
+    grouped: dict[int, list[dict[str, Any]]] = {}
+    try:
+        for item in _read_json(path)["annotations"]:
+            if not item.get("iscrowd"):
+                grouped.setdefault(item["image_id"], []).append(item)
+        found = {}
+        for key, items in grouped.items():
+            boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
+            boxes[:, 2:] += boxes[:, :2]
+            found[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
+        return found
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: not COCO instances ({type(error).__name__}: {error}). Each annotation needs id, image_id and bbox [x, y, width, height]."
+        ) from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}. Set the path to where the file is.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON: {error}. Write or copy the file anew.") from error
+
+
+def _image_key(info: Mapping[str, Any]) -> int:
+    # COCORetrieval renumbers images and captions and keeps the ids of the file under these names.
+    return info.get("image_ori_id", info["image_id"])
+
+
+def _caption_key(info: Mapping[str, Any]) -> int:
+    return info.get("ori_id", info["text_id"])

@@ -1,0 +1,81 @@
+"""What our data sets share: samples through a pipeline, and a bounded number of bad ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from bus_toolkit.data.bad_samples import READ_ERRORS, BadSample, BadSampleCounter
+from bus_toolkit.data.region_batches import RegionRow
+from bus_toolkit.registry import TRANSFORMS
+
+# A large stride, prime to any likely size: the neighbours of a bad sample are often bad too.
+_STRIDE = 100_003
+
+
+class SampleDataset(Dataset):
+    """A data set whose ``get_data_info`` gives a sample and whose pipeline finishes it.
+
+    A sample that cannot be read, or has an empty caption, is counted and logged, and another one takes its place.
+
+    Args:
+        pipeline: Transforms, or configs of them; the last one packs.
+        max_bad_samples: So many bad samples are skipped before the run stops.
+
+    Attributes:
+        boxed_indices: Rows with boxes, for a ``RegionBatchSampler``.
+    """
+
+    boxed_indices: list[int]
+
+    def __init__(self, pipeline: Sequence[Any], *, max_bad_samples: int) -> None:
+        self.bad = BadSampleCounter(max_bad_samples, type(self).__name__)
+        self.boxed_indices = []
+        self.pipeline = [TRANSFORMS.build(dict(t)) if isinstance(t, Mapping) else t for t in pipeline]
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Facts about the data that MMEngine hands on to metrics and visualizers."""
+        return {"dataset": type(self).__name__}
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        raise NotImplementedError
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401  # whatever the pipeline packs
+        """Return a sample through the pipeline.
+
+        Raises:
+            TooManyBadSamples: More than ``max_bad_samples`` were met, or no good sample is left.
+        """
+        place = int(index)
+        for _ in range(len(self)):
+            try:
+                return self._load(place, isinstance(index, RegionRow))
+            except BadSample as error:
+                self.bad.add(error)
+                place = (place + _STRIDE) % len(self)
+        raise self.bad.nothing_left()
+
+    def _load(self, index: int, region_only: bool) -> Any:  # noqa: ANN401
+        sample: Any = self.get_data_info(index)
+        path = sample["img_path"]
+        if not sample["text"].strip():
+            raise BadSample(f"{path}: the caption is empty")
+        if region_only:
+            sample["region_only"] = True
+        for transform in self.pipeline:
+            try:
+                sample = transform(sample)
+            except READ_ERRORS as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise BadSample(f"{path}: {reason}") from error
+            if sample is None:
+                raise BadSample(f"{path}: {type(transform).__name__} could not use it")
+        return sample

@@ -1,0 +1,145 @@
+"""Transforms under which pixels, boxes and the words left and right stay consistent.
+
+A sample has ``img`` uint8 (H, W, 3), ``text``, and where known ``gt_bboxes`` float32 (n, 4) in pixels and ``named`` bool (n,).
+mmpretrain's ``Resize`` moves ``gt_bboxes`` by itself. Random numbers come from NumPy's global generator, which MMEngine
+seeds in each data-loader worker.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.registry import TRANSFORMS
+
+_LEFT_RIGHT = {"left": "right", "right": "left"}
+_LEFT_RIGHT_WORD = re.compile(r"\b(left|right)(?=\b|most\b|ward\b|wards\b|hand\b)", re.IGNORECASE)
+
+
+@TRANSFORMS.register_module()
+class RandomFlipWithText(BaseTransform):
+    """Mirror an image left to right together with its boxes and the words ``left`` and ``right`` of its caption.
+
+    The words are also found within ``left-of``, ``leftmost``, ``right-hand`` and the like. Slot: ``pipeline`` of a data set.
+
+    Args:
+        prob: How often, in [0, 1].
+
+    Raises:
+        ConfigError: ``prob`` outside [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        _check_share("RandomFlipWithText.prob", prob)
+        self.prob = prob
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Mirror the sample with the set probability."""
+        if np.random.random() >= self.prob:
+            return results
+        results["img"] = np.ascontiguousarray(results["img"][:, ::-1])
+        results["text"] = mirror_words(results["text"])
+        if "gt_bboxes" in results:
+            width, boxes = results["img"].shape[1], results["gt_bboxes"]
+            results["gt_bboxes"] = np.stack(
+                [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1
+            ).astype(np.float32)
+        return results
+
+
+def mirror_words(text: str) -> str:
+    """Swap the words left and right; their capitals stay."""
+
+    def swap(match: re.Match[str]) -> str:
+        word = match.group(1)
+        other = _LEFT_RIGHT[word.lower()]
+        if word.isupper():
+            return other.upper()
+        return other.capitalize() if word[0].isupper() else other
+
+    return _LEFT_RIGHT_WORD.sub(swap, text)
+
+
+@TRANSFORMS.register_module()
+class RandomCropKeepNamed(BaseTransform):
+    """Cut out a random window that holds every named object whole, and bring it back to the size of the image.
+
+    Relations between the named objects stay true, since neither is cut and both axes keep their direction. An image whose boxes
+    are not known is left alone: what its caption names might be cut away. Slot: ``pipeline`` of a data set.
+
+    Args:
+        scale: Smallest and largest share of each side that the window has, in (0, 1]. It grows where the named objects need more.
+
+    Raises:
+        ConfigError: Shares that are not ascending or outside (0, 1].
+    """
+
+    def __init__(self, scale: tuple[float, float] = (0.8, 1.0)) -> None:
+        if len(scale) != 2 or not 0.0 < scale[0] <= scale[1] <= 1.0:
+            raise ConfigError(
+                f"RandomCropKeepNamed.scale: must be [smallest, largest] with 0 < smallest <= largest <= 1, got {scale}."
+            )
+        self.scale = tuple(scale)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Crop the sample if it has boxes."""
+        named = results.get("named")
+        if named is None or not named.any():
+            return results
+        height, width = results["img"].shape[:2]
+        share = np.random.uniform(*self.scale)
+        boxes = results["gt_bboxes"]
+        left, right = self._window(boxes[named][:, 0::2], width, share)
+        top, bottom = self._window(boxes[named][:, 1::2], height, share)
+        window = results["img"][top:bottom, left:right]
+        results["img"] = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+        factor = np.array([width / (right - left), height / (bottom - top)] * 2, dtype=np.float32)
+        results["gt_bboxes"] = (boxes - np.array([left, top] * 2, dtype=np.float32)) * factor
+        return results
+
+    @staticmethod
+    def _window(spans: np.ndarray, side: int, share: float) -> tuple[int, int]:
+        """Return a random window of ``share`` of the side, in whole pixels, around all spans (n, 2)."""
+        low = int(max(0, np.floor(spans.min())))
+        high = int(min(side, np.ceil(spans.max())))
+        length = max(round(side * share), high - low)
+        start = np.random.randint(max(0, high - length), min(low, side - length) + 1)
+        return start, start + length
+
+
+@TRANSFORMS.register_module()
+class ColourJitter(BaseTransform):
+    """Change brightness and contrast a little; hues stay, because captions name colours.
+
+    Slot: ``pipeline`` of a data set.
+
+    Args:
+        brightness: Largest shift, as a share of white, in [0, 1].
+        contrast: Largest change of the spread around mid-grey, in [0, 1].
+
+    Raises:
+        ConfigError: A value outside [0, 1].
+    """
+
+    def __init__(self, brightness: float = 0.08, contrast: float = 0.15) -> None:
+        _check_share("ColourJitter.brightness", brightness)
+        _check_share("ColourJitter.contrast", contrast)
+        self.brightness = brightness
+        self.contrast = contrast
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Change the pixels."""
+        gain = 1.0 + np.random.uniform(-self.contrast, self.contrast)
+        shift = 128.0 * (1.0 - gain) + 255.0 * np.random.uniform(-self.brightness, self.brightness)
+        results["img"] = cv2.add(cv2.multiply(results["img"], gain, dtype=cv2.CV_32F), shift, dtype=cv2.CV_8U)
+        return results
+
+
+def _check_share(where: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ConfigError(f"{where}: must be in [0, 1], got {value}.")

@@ -1,0 +1,259 @@
+"""Find plugins, load each for itself, and keep note of how that went.
+
+A plugin is an entry point of the group ``bus_toolkit`` that names a module with hooks (``bus_toolkit/hookspecs.py``).
+One that fails is undone and reported; it stops a run only if the run names it. In the environment, ``BUS_PLUGINS=a,b``
+uses only these and ``BUS_PLUGINS=`` none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from bus_toolkit import hookspecs
+from bus_toolkit.errors import PluginError
+from bus_toolkit.hookspecs import GROUP
+from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES, Registries, plain, registering
+from bus_toolkit.signatures import did_you_mean
+
+BUILTINS = "bus_toolkit"
+SWITCH = "BUS_PLUGINS"
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class PluginRecord:
+    """What is known about a plugin.
+
+    Attributes:
+        name: Name of its entry point.
+        distribution: What was installed, with its version.
+        status: ``loaded``, ``failed`` or ``off`` (switched off by the environment).
+        components: What it registered, as ``<kind> <name>``.
+        error: The traceback of its failure.
+    """
+
+    name: str
+    distribution: str
+    status: str = "off"
+    components: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class PluginHost:
+    """The plugins of a process and the registries they fill.
+
+    Args:
+        registries: Where parts are registered.
+        discover: Returns the entry points.
+        environ: Where ``BUS_PLUGINS`` is looked up.
+    """
+
+    def __init__(
+        self,
+        registries: Registries,
+        discover: Callable[[], Iterable[EntryPoint]] = lambda: entry_points(group=GROUP),
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.registries, self.discover, self.environ = registries, discover, environ
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(hookspecs)
+        self.records: dict[str, PluginRecord] = {}
+        self._started = False
+
+    def load(self, required: Sequence[str] = ()) -> pluggy.PluginManager:
+        """Load the built-ins and every plugin that is on, once; return pluggy's manager.
+
+        Raises:
+            PluginError: One of ``required``, or of those that ``BUS_PLUGINS`` names, is not installed, off or broken.
+        """
+        if not self._started:
+            self._started = True
+            try:
+                self._load_all()
+            except BaseException:
+                self._started = False
+                raise
+        problems = [self._problem(name) for name in dict.fromkeys([*required, *(self._chosen() or ())])]
+        if any(problems):
+            raise PluginError("\n".join(filter(None, problems)))
+        return self.manager
+
+    def call(self, hook: str, name: str, **arguments: Any) -> Any:  # noqa: ANN401
+        """Call ``hook`` of the one plugin ``name``; None if it does not implement it."""
+        others = [p for other, p in self.manager.list_name_plugin() if other != name]
+        results = self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+        return results[0] if results else None
+
+    def adjust(self, config: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+        """Return ``config`` after all ``adjust_config`` and ``runner_hooks``; a plugin that fails changes nothing.
+
+        Raises:
+            PluginError: A plugin in ``required`` fails.
+        """
+        for name, record in self.records.items():
+            if record.status != "loaded":
+                continue
+            changed = plain(config)
+            try:
+                self.call("adjust_config", name, config=changed)
+                _add_hooks(changed, self.call("runner_hooks", name, config=changed) or ())
+            except Exception as error:
+                record.status, record.error = "failed", traceback.format_exc()
+                if name in required:
+                    raise PluginError(f"plugins: '{name}' fails on this config ({error!r}). {_ASK}") from error
+                _log.warning("Plugin '%s' fails on this config and is left out (%r). %s", name, error, _ASK)
+                continue
+            config = changed
+        return config
+
+    def _load_all(self) -> None:
+        from bus_toolkit import builtins
+
+        message = conflicting_hosts()
+        if message:
+            _log.warning("%s", message)
+        found = _components(self.registries, runner=False)
+        self.manager.register(builtins, BUILTINS)
+        with registering(BUILTINS):
+            builtins.register_components(self.registries)
+        loaded = sorted(_components(self.registries).keys() - found.keys())
+        self.records[BUILTINS] = PluginRecord(BUILTINS, "bus_toolkit", "loaded", loaded)
+        chosen = self._chosen()
+        for entry in sorted(self.discover(), key=lambda e: e.name):
+            if entry.name in self.records:
+                _log.warning("Two plugins are named '%s'; the one in %s is left out.", entry.name, _distribution(entry))
+                continue
+            record = self.records[entry.name] = PluginRecord(entry.name, _distribution(entry))
+            if chosen is None or entry.name in chosen:
+                self._load_one(entry, record)
+
+    def _load_one(self, entry: EntryPoint, record: PluginRecord) -> None:
+        before = _components(self.registries)
+        try:
+            with registering(f"plugin {entry.name}"):
+                module = entry.load()
+                self.manager.register(module, entry.name)
+                self.manager.check_pending()
+                if not self.manager.get_hookcallers(module):
+                    raise PluginError(f"{entry.value} implements no hook. Mark a function with @bus_toolkit.hookimpl.")
+                self.call("register_components", entry.name, registries=self.registries)
+        except (Exception, SystemExit):
+            record.status, record.error = "failed", traceback.format_exc()
+            if self.manager.has_plugin(entry.name):
+                self.manager.unregister(name=entry.name)
+            _undo(self.registries, before)
+            _log.debug("Plugin '%s' failed to load.\n%s", entry.name, record.error)
+        else:
+            record.status = "loaded"
+            record.components = sorted(_components(self.registries).keys() - before.keys())
+
+    def _chosen(self) -> list[str] | None:
+        switch = self.environ.get(SWITCH)
+        return None if switch is None else [name.strip() for name in switch.split(",") if name.strip()]
+
+    def _problem(self, name: str) -> str:
+        record = self.records.get(name)
+        if record is None:
+            hint = did_you_mean(name, self.records)
+            return f"plugins: '{name}' is not installed.{hint} Run: pip install {_source_of(name)}"
+        if record.status == "off":
+            switch = f"{SWITCH}={self.environ.get(SWITCH)}"
+            return f"plugins: '{name}' is switched off by {switch}. Add it there, or unset {SWITCH}."
+        if record.status == "failed":
+            reason = record.error.strip().splitlines()[-1]
+            return f"plugins: '{name}' ({record.distribution}) failed to load: {reason} {_ASK}"
+        return ""
+
+
+_ASK = "`python tools/describe.py plugins` shows the traceback."
+_HOST = PluginHost(REGISTRIES)
+
+
+def load_plugins(required: Sequence[str] = ()) -> pluggy.PluginManager:
+    """Load the built-in parts and all installed plugins; calling it again costs nothing.
+
+    Raises:
+        PluginError: A plugin in ``required`` cannot be used.
+    """
+    return _HOST.load(required)
+
+
+def list_plugins() -> list[PluginRecord]:
+    """Return what is known about every installed plugin, the built-ins first; never fails because of one."""
+    try:
+        _HOST.load()
+    except PluginError:
+        _log.debug("BUS_PLUGINS names a plugin that cannot be used", exc_info=True)
+    return list(_HOST.records.values())
+
+
+def adjust_with_plugins(config: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+    """Return ``config`` after the plugins' ``adjust_config`` and ``runner_hooks``."""
+    _HOST.load(required)
+    return _HOST.adjust(config, required)
+
+
+def plugin_config_folders(name: str) -> list[Path]:
+    """Return the folders of YAML files that the plugin ``name`` brings.
+
+    Raises:
+        PluginError: It cannot be used.
+    """
+    _HOST.load([name])
+    return [Path(folder) for folder in _HOST.call("config_folders", name) or ()]
+
+
+def conflicting_hosts() -> str:
+    """Return what to do about OpenMMLab's original distributions, or nothing if there are none.
+
+    They install into the same folders as the maintained builds.
+    """
+    installed = {str(d.metadata["Name"]).lower() for d in distributions()}
+    clash = [name for name in ("mmengine", "mmcv", "mmcv-lite", "mmcv-full", "mmpretrain") if name in installed]
+    if not clash:
+        return ""
+    ours = ["onedl-mmengine", "onedl-mmcv", "onedl-mmpretrain"]
+    return (
+        f"OpenMMLab is installed from its original distributions ({', '.join(clash)}), whose files mix with "
+        f"those of the maintained builds. Run: pip uninstall -y {' '.join(clash)} && "
+        f"pip install --force-reinstall --no-deps {' '.join(ours)}"
+    )
+
+
+def _add_hooks(config: dict[str, Any], hooks: Iterable[dict[str, Any]]) -> None:
+    present = config.get("custom_hooks") or []
+    new = [hook for hook in plain(list(hooks)) if hook not in present]
+    if new:
+        config["custom_hooks"] = [*present, *new]
+
+
+def _components(registries: Registries, *, runner: bool = True) -> dict[str, tuple[dict[str, Any], str]]:
+    """Return, for all that is registered, the table that holds it and its key there."""
+    tables = [(r.kind, r._entries) for r in registries.all()]
+    if runner:
+        tables += [(r.name, r.module_dict) for r in RUNNER_REGISTRIES]
+    return {f"{kind} {name}": (table, name) for kind, table in tables for name in table}
+
+
+def _undo(registries: Registries, before: Mapping[str, Any]) -> None:
+    for key, (table, name) in _components(registries).items():
+        if key not in before:
+            del table[name]
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
+
+
+def _source_of(name: str) -> str:
+    in_tree = Path(__file__).parents[1] / "plugins" / name
+    return f"-e plugins/{name}" if in_tree.is_dir() else name

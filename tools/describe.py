@@ -1,0 +1,108 @@
+"""Show what a run would use: ``python tools/describe.py {config CONFIG | parts | plugins}``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bus_toolkit.cli import run_cli
+
+CONSOLE = Console(highlight=False)
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Show configs, registered parts and plugins.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    config = commands.add_parser("config", help="the resolved YAML of a config, checked")
+    config.add_argument("config", help="the YAML of a run")
+    config.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides, e.g. model.decoder.type=Identity"
+    )
+    parts = commands.add_parser("parts", help="every registered part: arguments, contract, origin")
+    parts.add_argument("kind", nargs="?", default="", help="only this kind, e.g. selectors or hook")
+    plugins = commands.add_parser("plugins", help="every installed plugin: status, components, traceback")
+    for command in (config, parts, plugins):
+        command.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, show, exit."""
+    args = parse_args(argv)
+    if args.command == "config":
+        show_config(args.config, args.cfg_options)
+    elif args.command == "parts":
+        show_parts(args.kind)
+    else:
+        show_plugins()
+
+
+def show_config(path: str, overrides: Sequence[str]) -> None:
+    """Print the config as YAML that can be saved and run."""
+    from bus_toolkit.config import dump_yaml, load_config
+    from bus_toolkit.registry import plain
+
+    print(dump_yaml(plain(load_config(path, overrides).to_dict())), end="")
+
+
+def show_parts(kind: str) -> None:
+    """Print a table for each part kind and one for each kind that MMEngine's Runner builds.
+
+    Raises:
+        ComponentError: No such kind.
+    """
+    from bus_toolkit.errors import ComponentError
+    from bus_toolkit.plugins import load_plugins
+    from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES
+    from bus_toolkit.signatures import did_you_mean, signature_of
+
+    load_plugins()
+    tables = {}
+    for parts in REGISTRIES.all():
+        title = f"{parts.kind}: model.{parts.slot}\n[dim]{escape(parts.contract)}[/dim]"
+        rows = [(e.name, str(e.signature), e.origin) for e in map(parts.get, parts.names())]
+        tables[parts.slot] = _table(title, ("name", "arguments", "registered by"), rows)
+    for registry in RUNNER_REGISTRIES:
+        members = sorted(registry.module_dict.items())
+        rows = [(name, str(signature_of(cls)), cls.__module__) for name, cls in members]
+        tables[registry.name] = _table(f"{registry.name} (built by MMEngine)", ("name", "arguments", "module"), rows)
+    if kind and kind not in tables:
+        raise ComponentError(
+            f"kind: no such kind, got {kind!r}.{did_you_mean(kind, tables)} Kinds: {', '.join(tables)}."
+        )
+    for name, table in tables.items():
+        if kind in ("", name) and (table.row_count or kind):
+            CONSOLE.print(table)
+    if kind in ("", "backbone"):
+        CONSOLE.print("model.backbone also takes mmpretrain.<Name>: any plain vision transformer of OpenMMLab.")
+
+
+def show_plugins() -> None:
+    """Print what is known about every plugin; works with every one of them broken."""
+    from bus_toolkit.plugins import list_plugins
+
+    records = list_plugins()
+    rows = [(r.name, r.distribution, r.status, ", ".join(r.components) or "-") for r in records]
+    CONSOLE.print(_table("plugins", ("name", "distribution", "status", "components"), rows))
+    for record in records:
+        if record.error:
+            CONSOLE.print(f"\n[bold]{escape(record.name)}[/bold] {record.status}:")
+            CONSOLE.print(record.error, markup=False, soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", expand=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+if __name__ == "__main__":
+    run_cli(main)
