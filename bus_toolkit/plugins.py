@@ -12,13 +12,13 @@ import os
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, distributions, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, entry_points, version
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
-from bus_toolkit import hookspecs
+from bus_toolkit import builtins, hookspecs
 from bus_toolkit.errors import PluginError
 from bus_toolkit.hookspecs import GROUP
 from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES, Registries, plain, registering
@@ -55,6 +55,7 @@ class PluginHost:
         registries: Where parts are registered.
         discover: Returns the entry points.
         environ: Where ``BUS_PLUGINS`` is looked up.
+        builtins: The module with the built-in parts.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class PluginHost:
         registries: Registries,
         discover: Callable[[], Iterable[EntryPoint]] = lambda: entry_points(group=GROUP),
         environ: Mapping[str, str] = os.environ,
+        builtins: Any = builtins,  # noqa: ANN401 (a module)
     ) -> None:
         self.registries, self.discover, self.environ = registries, discover, environ
+        self.builtins = builtins
         self.manager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(hookspecs)
         self.records: dict[str, PluginRecord] = {}
-        self._started = False
+        self._is_loading = self._is_loaded = False
 
     def load(self, required: Sequence[str] = ()) -> pluggy.PluginManager:
         """Load the built-ins and every plugin that is on, once; return pluggy's manager.
@@ -75,13 +78,15 @@ class PluginHost:
         Raises:
             PluginError: One of ``required``, or of those that ``BUS_PLUGINS`` names, is not installed, off or broken.
         """
-        if not self._started:
-            self._started = True
+        if self._is_loading:
+            return self.manager
+        if not self._is_loaded:
+            self._is_loading = True
             try:
                 self._load_all()
-            except BaseException:
-                self._started = False
-                raise
+                self._is_loaded = True
+            finally:
+                self._is_loading = False
         problems = [self._problem(name) for name in dict.fromkeys([*required, *(self._chosen() or ())])]
         if any(problems):
             raise PluginError("\n".join(filter(None, problems)))
@@ -116,17 +121,17 @@ class PluginHost:
         return config
 
     def _load_all(self) -> None:
-        from bus_toolkit import builtins
-
         message = conflicting_hosts()
         if message:
             _log.warning("%s", message)
-        found = _components(self.registries, runner=False)
-        self.manager.register(builtins, BUILTINS)
+        for parts in self.registries.all():
+            parts.clear()  # of a first attempt that failed
         with registering(BUILTINS):
-            builtins.register_components(self.registries)
-        loaded = sorted(_components(self.registries).keys() - found.keys())
-        self.records[BUILTINS] = PluginRecord(BUILTINS, "bus_toolkit", "loaded", loaded)
+            self.builtins.register_components(registries=self.registries)
+        self.manager.register(self.builtins, BUILTINS)
+        self.records[BUILTINS] = PluginRecord(
+            BUILTINS, _version(BUILTINS), "loaded", sorted(_components(self.registries))
+        )
         chosen = self._chosen()
         for entry in sorted(self.discover(), key=lambda e: e.name):
             if entry.name in self.records:
@@ -163,7 +168,7 @@ class PluginHost:
     def _problem(self, name: str) -> str:
         record = self.records.get(name)
         if record is None:
-            hint = did_you_mean(name, self.records)
+            hint = did_you_mean(name, [*self.records, *(p.name for p in _IN_TREE.glob("bus_*"))])
             return f"plugins: '{name}' is not installed.{hint} Run: pip install {_source_of(name)}"
         if record.status == "off":
             switch = f"{SWITCH}={self.environ.get(SWITCH)}"
@@ -175,6 +180,7 @@ class PluginHost:
 
 
 _ASK = "`python tools/describe.py plugins` shows the traceback."
+_IN_TREE = Path(__file__).parents[1] / "plugins"
 _HOST = PluginHost(REGISTRIES)
 
 
@@ -236,11 +242,10 @@ def _add_hooks(config: dict[str, Any], hooks: Iterable[dict[str, Any]]) -> None:
         config["custom_hooks"] = [*present, *new]
 
 
-def _components(registries: Registries, *, runner: bool = True) -> dict[str, tuple[dict[str, Any], str]]:
+def _components(registries: Registries) -> dict[str, tuple[dict[str, Any], str]]:
     """Return, for all that is registered, the table that holds it and its key there."""
-    tables = [(r.kind, r._entries) for r in registries.all()]
-    if runner:
-        tables += [(r.name, r.module_dict) for r in RUNNER_REGISTRIES]
+    tables: list[tuple[str, dict[str, Any]]] = [(r.kind, r.entries) for r in registries.all()]
+    tables += [(r.name, r.module_dict) for r in RUNNER_REGISTRIES]
     return {f"{kind} {name}": (table, name) for kind, table in tables for name in table}
 
 
@@ -254,6 +259,12 @@ def _distribution(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
 
 
+def _version(distribution: str) -> str:
+    try:
+        return f"{distribution} {version(distribution)}"
+    except PackageNotFoundError:
+        return distribution
+
+
 def _source_of(name: str) -> str:
-    in_tree = Path(__file__).parents[1] / "plugins" / name
-    return f"-e plugins/{name}" if in_tree.is_dir() else name
+    return f"-e plugins/{name}" if (_IN_TREE / name).is_dir() else name

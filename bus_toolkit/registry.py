@@ -43,7 +43,7 @@ class PartRegistry:
         slot: The key under ``model`` where its YAML node goes.
         contract: What a part of this kind must do, in one sentence.
         provided: Arguments that the builder fills in where the YAML does not give them.
-        resolve: Finds classes of a host package by a prefixed name.
+        host: Returns the classes of a host package by their prefixed names.
         prepare: Called before a look-up; fills the registry.
     """
 
@@ -54,12 +54,12 @@ class PartRegistry:
         contract: str,
         provided: frozenset[str] = frozenset(),
         *,
-        resolve: Callable[[str], Callable[..., Any] | None] | None = None,
+        host: Callable[[], Mapping[str, Callable[..., Any]]] | None = None,
         prepare: Callable[[], object] | None = None,
     ) -> None:
         self.kind, self.slot, self.contract, self.provided = kind, slot, contract, provided
-        self._resolve, self._prepare = resolve, prepare
-        self._entries: dict[str, Registered] = {}
+        self._host, self._prepare = host, prepare
+        self.entries: dict[str, Registered] = {}
 
     def register(self, cls: _T | None = None, *, name: str | None = None) -> Any:  # noqa: ANN401 (also a decorator)
         """Register ``cls`` under ``name`` (its own by default); without ``cls``, return a decorator.
@@ -72,12 +72,12 @@ class PartRegistry:
         key, origin = name or cls.__name__, f"{_registrant.get()}, {_source(cls)}"
         if not key.isidentifier():
             raise ComponentError(f"{self.kind} registry: a name is a plain word, got {key!r} from {origin}. Rename it.")
-        if key in self._entries:
+        if key in self.entries:
             raise ComponentError(
-                f"{self.kind} registry: the name {key!r} is taken by {self._entries[key].origin}, "
+                f"{self.kind} registry: the name {key!r} is taken by {self.entries[key].origin}, "
                 f"got another from {origin}. Register it under another name."
             )
-        self._entries[key] = Registered(key, cls, origin, signature_of(cls))
+        self.entries[key] = Registered(key, cls, origin, signature_of(cls))
         return cls
 
     def get(self, name: str, path: str = "") -> Registered:
@@ -87,22 +87,27 @@ class PartRegistry:
             ComponentError: There is none; the message suggests the nearest name.
         """
         self._fill()
-        if name in self._entries:
-            return self._entries[name]
-        if self._resolve is not None and isinstance(name, str):
-            found = self._resolve(name)
-            if found is not None:
-                return Registered(name, found, _source(found), signature_of(found))
-        hint = did_you_mean(name, self._entries) if isinstance(name, str) else ""
+        if name in self.entries:
+            return self.entries[name]
+        foreign = self._host() if self._host is not None else {}
+        if name in foreign:
+            return Registered(name, foreign[name], _source(foreign[name]), signature_of(foreign[name]))
+        hint = did_you_mean(str(name), [*self.entries, *foreign])
+        if f"{MMPRETRAIN}{name}" in foreign:
+            hint = f" Did you mean '{MMPRETRAIN}{name}'?"
         where = f"{path}.type" if path else f"{self.kind} registry"
         raise ComponentError(
             f"{where}: no {self.kind} named {name!r}.{hint} Registered: {', '.join(self.names()) or 'none'}."
         )
 
+    def clear(self) -> None:
+        """Forget all parts."""
+        self.entries.clear()
+
     def names(self) -> list[str]:
         """Return the registered names, sorted."""
         self._fill()
-        return sorted(self._entries)
+        return sorted(self.entries)
 
     def check(self, cfg: Mapping[str, Any], path: str) -> list[str]:
         """Return every mistake in the YAML node of a part, without building it."""
@@ -170,24 +175,17 @@ def _source(cls: Callable[..., Any]) -> str:
         return module
 
 
-def _from_mmpretrain(name: str) -> Callable[..., Any] | None:
-    """Return the class that mmpretrain registered under ``mmpretrain.<Name>``; it is never imported by path."""
-    if not name.startswith(MMPRETRAIN):
-        return None
+def _mmpretrain_models() -> Mapping[str, Callable[..., Any]]:
+    """Return what mmpretrain registered, as ``mmpretrain.<Name>``; nothing is ever imported by a path from a config."""
     try:
         import mmpretrain.models  # noqa: F401 (fills the registry)
         from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
     except Exception as error:
         raise ComponentError(
-            f"{name}: mmpretrain cannot be imported ({type(error).__name__}: {error}). Install the maintained "
+            f"model.backbone: mmpretrain cannot be imported ({type(error).__name__}: {error}). Install the maintained "
             "builds: pip install 'onedl-mmpretrain>=1.3.6' 'transformers>=4.53,<5'"
         ) from error
-    names = MMPRETRAIN_MODELS.module_dict
-    found = names.get(name.removeprefix(MMPRETRAIN))
-    if found is None:
-        hint = did_you_mean(name, (MMPRETRAIN + key for key in names))
-        raise ComponentError(f"model.backbone.type: mmpretrain has no model registered as {name!r}.{hint}")
-    return found
+    return {f"{MMPRETRAIN}{name}": cls for name, cls in MMPRETRAIN_MODELS.module_dict.items()}
 
 
 def _load_plugins() -> None:
@@ -226,7 +224,7 @@ def new_registries(prepare: Callable[[], object] | None = None) -> Registries:
         tokenizers=part("tokenizer", "tokenizer", "list of B texts -> TokenBatch (B, L); knows its vocabulary"),
         text_encoders=part("text encoder", "text_encoder", "TokenBatch (B, L) -> TextTokens (B, L, D)", ids),
         backbones=part(
-            "backbone", "backbone", "images (B, 3, H, W) -> patch tokens, block by block", resolve=_from_mmpretrain
+            "backbone", "backbone", "images (B, 3, H, W) -> patch tokens, block by block", host=_mmpretrain_models
         ),
         selectors=part("patch selector", "selectors", "BlockView (B, N, D) -> plan: where each patch goes", widths),
         decoders=part("abstraction decoder", "decoder", "VisualTokens -> fewer VisualTokens", widths),

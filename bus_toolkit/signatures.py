@@ -51,15 +51,19 @@ def signature_of(target: Callable[..., Any]) -> Signature:
     """
     arguments: dict[str, Argument] = {}
     fixed: set[str] = set()
-    for function in _constructors(target):
-        parameters = list(inspect.signature(function).parameters.values())
+    for level, function in enumerate(_constructors(target)):
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except ValueError:  # compiled code that does not tell
+            return Signature(arguments, is_open=True)
         if inspect.isclass(target):
             parameters = parameters[1:]
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         fixed |= {p.name for p in named[: _num_positional(fixed)]}
         for p in named:
             if p.name not in fixed and p.name not in arguments:
-                default = p.default if not arguments or p.default is not p.empty else None
+                # A class may fill in what its base requires in ways that cannot be seen here.
+                default = None if level and p.default is p.empty else p.default
                 arguments[p.name] = Argument(p.name, _annotation(p, function), default)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return Signature(arguments, is_open=False)

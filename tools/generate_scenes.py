@@ -1,6 +1,7 @@
 """Write the procedural scenes to a folder in COCO's formats: ``python tools/generate_scenes.py DATA_ROOT``.
 
-Training does this by itself on first use; this is for looking at the scenes, or for other programs that read COCO files.
+Training does this by itself on first use; this is for looking at the scenes, or for other programs that read COCO
+files.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from bus_toolkit.config.merge import merge_chain
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.plugins import adjust_with_plugins, load_plugins
 from bus_toolkit.registry import plain
 from bus_toolkit.signatures import at
@@ -51,10 +52,12 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     chosen = [{"plugins": value} for key, value in pairs if key == "plugins"]
     load_plugins(plugins_of([*chain, *chosen], path))
     config = merge_chain(chain)
-    apply_overrides(config, pairs)
+    problems = apply_overrides(config, pairs)
     config = adjust_with_plugins(config, config.get("plugins") or ())
     config.setdefault("default_scope", DEFAULT_SCOPE)
-    check_config(config)
+    problems += check_config(config)
+    if problems:
+        raise ConfigError(problems)
     _add_scopes(config)
     file = None if "::" in str(path) else str(Path(path).expanduser())
     return Config(config, filename=file)

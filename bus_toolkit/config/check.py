@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bus_toolkit.config.nodes import Node, node_at
+from bus_toolkit.config.nodes import SCOPE_KEY, Node, node_at
 from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_model, slot_at
-from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.signatures import at, check_arguments, did_you_mean
 
@@ -17,19 +17,18 @@ DEFAULT_SCOPE = "mmengine"
 _NO_CODE = "A config names registered classes only; it imports no code."
 
 
-def check_config(root: Mapping[str, Any]) -> None:
-    """Check types, arguments and kinds of values at every place, then how the parts of the model go together.
+def check_config(root: Mapping[str, Any]) -> list[str]:
+    """Return all that is wrong, one sentence each, with YAML paths and nearest names.
 
-    Raises:
-        ConfigError: All that is wrong, one sentence each, with YAML paths and nearest names.
+    Types, arguments and kinds of values are checked at every place; where the model has no such mistake, so is how its
+    parts go together.
     """
     problems = list(dict.fromkeys(_walk(root, "", root, in_host=True)))
     if root.get("default_scope", DEFAULT_SCOPE) != DEFAULT_SCOPE:
         problems.append(f"default_scope: must be {DEFAULT_SCOPE}, got {root['default_scope']!r}. Remove it.")
     if not any(p.startswith("model") for p in problems) and is_vlp_model(root):
         problems += _combination(root["model"])
-    if problems:
-        raise ConfigError(problems)
+    return problems
 
 
 def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_host: bool) -> Iterator[str]:  # noqa: ANN401
@@ -88,8 +87,8 @@ def _check_free(node: Mapping[str, Any], path: str, in_host: bool) -> Iterator[s
 
 def _check_names(node: Mapping[str, Any], path: str) -> Iterator[str]:
     """Refuse the other keys whose values MMEngine would import."""
-    if node.get("_scope_", SCOPES[0]) not in SCOPES:
-        yield f"{path}._scope_: must be one of {', '.join(SCOPES)}, got {node['_scope_']!r}. Remove it."
+    if node.get(SCOPE_KEY, SCOPES[0]) not in SCOPES:
+        yield f"{path}._scope_: must be one of {', '.join(SCOPES)}, got {node[SCOPE_KEY]!r}. Remove it."
     for key, value in node.items():
         if isinstance(value, str) and (key == "constructor" or (key.endswith("_type") and "." in value)):
             if not is_registered_anywhere(value):

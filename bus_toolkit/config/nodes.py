@@ -24,6 +24,7 @@ _TOP_LEVEL = {
 }
 _ENVIRONMENT = {"cudnn_benchmark": bool, "mp_cfg": dict, "dist_cfg": dict, "resource_limit": int}
 _SCALE = {"enable": bool, "base_batch_size": int}
+SCOPE_KEY = "_scope_"
 # Mappings in which the user chooses the names.
 NAMED_BY_USER = r"model\.heads|default_hooks|optim_wrapper\.paramwise_cfg\.custom_keys"
 
@@ -50,9 +51,15 @@ class Node:
 
     @property
     def names(self) -> list[str]:
-        """All keys that may stand there."""
+        """The keys that a user may write there."""
         typed = ["type"] if self.target is not None else []
-        return [*typed, *self.signature.arguments, *sorted(self.extra)]
+        own = [name for name in self.signature.arguments if name not in self.provided]
+        return [*typed, *own, *sorted(name for name in self.extra if name != SCOPE_KEY)]
+
+    def takes(self, key: str) -> bool:
+        """Return whether ``key`` may stand there."""
+        typed = key == "type" and self.target is not None
+        return typed or self.signature.is_open or key in self.signature.arguments or key in self.extra
 
 
 def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node | None:
@@ -69,7 +76,7 @@ def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node
         kind = getattr(slot.registry, "kind", None) or getattr(slot.registry, "name", "class")
         raise ComponentError(f"{path}.type: is missing. Name a registered {kind}.")
     entry = find(slot, name, path)
-    return Node(entry.name, entry.signature, slot.provided, slot.extra | {"_scope_"}, slot.partial, entry.cls)
+    return Node(entry.name, entry.signature, slot.provided, slot.extra | {SCOPE_KEY}, slot.partial, entry.cls)
 
 
 def _section(path: str, root: Mapping[str, Any]) -> Node | None:

@@ -38,12 +38,10 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
     return pairs
 
 
-def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
-    """Write the values into ``config``. Types go first, outer before inner: the order of the words does not
-    matter.
+def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> list[str]:
+    """Write the values into ``config``; return every path that leads nowhere, with the nearest name.
 
-    Raises:
-        ConfigError: Every path that leads nowhere, with the nearest name.
+    Types go first, outer before inner: the order of the words does not matter.
     """
     problems = []
     for path, value in sorted(pairs, key=lambda pair: pair[0].count(".") if pair[0].endswith(".type") else 1000):
@@ -51,8 +49,7 @@ def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) ->
             _set(config, path, value)
         except ConfigError as error:
             problems += error.problems
-    if problems:
-        raise ConfigError(problems)
+    return problems
 
 
 def _set(config: dict[str, Any], path: str, value: Any) -> None:  # noqa: ANN401
@@ -109,7 +106,7 @@ def _check_new(
     if is_node and re.fullmatch(NAMED_BY_USER, here):
         return
     names = list(dict.fromkeys([*node, *(spec.names if spec else [])]))
-    if spec is not None and (spec.signature.is_open or key in spec.names):
+    if spec is not None and spec.takes(key):
         return
     where = here or "the config"
     hint = did_you_mean(key, names)

@@ -87,9 +87,10 @@ def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
     """Return the slot of the node at ``path`` in the config ``root``, or None if any mapping may stand there."""
     node = root.get(path)
     if path in _LOOPS:
-        by_iter = isinstance(node, Mapping) and node.get("by_epoch") is False
-        default = "IterBasedTrainLoop" if by_iter else _LOOPS[path]
-        return Slot(LOOPS, _names("runner dataloader evaluator"), extra=_names("by_epoch"), default=default)
+        node = node if isinstance(node, Mapping) else {}
+        default = "IterBasedTrainLoop" if node.get("by_epoch") is False else _LOOPS[path]
+        extra = _names("" if "type" in node else "by_epoch")  # MMEngine takes either
+        return Slot(LOOPS, _names("runner dataloader evaluator"), extra=extra, default=default)
     if path.endswith("_evaluator") and isinstance(node, Mapping) and "metrics" in node:
         return Slot(host.EVALUATOR, default="Evaluator")
     part = _part_slots().get(re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path))
@@ -122,7 +123,7 @@ def find(slot: Slot, name: object, path: str) -> Registered:
         if isinstance(name, str) and f"{MMPRETRAIN}{name}" in known:
             hint = f" Did you mean '{MMPRETRAIN}{name}'?"
         else:
-            hint = did_you_mean(str(name), known)
+            hint = did_you_mean(str(name), known) or did_you_mean(str(name).split(".")[-1], known)
         raise ComponentError(
             f"{path}.type: no {slot.registry.name} is registered as {name!r}.{hint} "
             "Write the name of a registered class; `tools/describe.py parts` lists ours."

@@ -11,7 +11,7 @@ from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-# What mmcv and mmpretrain raise for a missing, unreadable or empty image; AssertionError is mmcv's "failed to load image".
+# What mmcv raises for a missing, unreadable or empty image; AssertionError is its "failed to load image".
 READ_ERRORS = (OSError, AssertionError, cv2.error)
 
 
@@ -64,8 +64,8 @@ class BadSampleCounter:
         self._recent = [*self._recent, reason][-3:]
         if self.count > self.limit:
             raise TooManyBadSamples(
-                f"{self.where}: {self.count} bad samples, the limit is {self.limit}; the last ones: {'; '.join(self._recent)}. "
-                "Repair or remove them, or raise max_bad_samples."
+                f"{self.where}: {self.count} bad samples, the limit is {self.limit}; the last ones: "
+                f"{'; '.join(self._recent)}. Repair or remove them, or raise max_bad_samples."
             ) from error
         _log.warning("%s: skipped a bad sample (%d of at most %d): %s", self.where, self.count, self.limit, reason)
 

@@ -14,30 +14,33 @@ from bus_toolkit.data.sample_dataset import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
-# Left edges in pixels of the three grey boxes of a 400 x 100 image, and which box of the annotation stands where in image k.
+# Left edges in pixels of the three grey boxes of a 400 x 100 image; the order of the boxes in image k.
 _BOX_LEFT = (0, 150, 300)
 _ORDERS = ((0, 1, 2), (0, 2, 1))
 _LABELS = {"true": 1, "false": 0}
 _COLOURS = {"yellow": "yellow", "black": "black", "blue": "#0099ff"}
 _SHAPES = {"circle": "circle", "square": "square", "triangle": "triangle", "block": "square"}
-_SINGULAR = re.compile(r"[a-z]+")
+_WORD = re.compile(r"[a-z]+")
 
 
 @DATASETS.register_module()
 class NLVRDataset(SampleDataset):
     """Read sentences, truth values and object boxes of the original NLVR corpus.
 
-    A sample has ``img_path``, ``text``, ``image_id``, ``text_id``, ``gt_label`` (1 = true), and where the sentence names objects by
-    colour or shape ``gt_bboxes`` float32 (n, 4), all objects in pixels of the 400 x 100 image (y runs downward), and ``named``.
+    A sample has ``img_path``, ``text``, ``image_id``, ``text_id``, ``gt_label`` (1 = true), and where the sentence
+    names objects by colour or shape ``gt_bboxes`` float32 (n, 4), all objects in pixels of the 400 x 100 image (y runs
+    downward), and ``named``.
     Slot: ``dataset`` of a data loader.
 
     Args:
-        data_root: Folder with ``<split>.json`` (one example a line) and ``images/<split>/<split>-<identifier>-<k>.png``.
+        data_root: Folder with ``<split>.json`` (one example a line) and
+            ``images/<split>/<split>-<identifier>-<k>.png``.
         splits: Files to read, e.g. ``[test, hidden]`` for training and ``[dev]`` for evaluation.
         images_per_example: 1 or 2: orders of the three grey boxes that are used of each example.
         pipeline: Transforms; the last one packs.
         with_boxes: Attach boxes.
-        max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may lack.
+        max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may
+            lack.
 
     Raises:
         DataError: A missing or malformed file, no split, or a wrong number of images an example.
@@ -100,8 +103,9 @@ class NLVRDataset(SampleDataset):
                     raise ValueError(f"label {example['label']!r} of {example['identifier']}")
         except OSError as error:
             raise DataError(
-                f"NLVRDataset: {path} cannot be read: {error.strerror}. Get the corpus (https://github.com/lil-lab/nlvr, folder nlvr) "
-                "and set data_root to the folder with test.json, hidden.json, dev.json and images/."
+                f"NLVRDataset: {path} cannot be read: {error.strerror}. Get the corpus "
+                "(https://github.com/lil-lab/nlvr, folder nlvr) and set data_root to the folder with test.json, "
+                "hidden.json, dev.json and images/."
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"NLVRDataset: {path} is not in NLVR's format: {error}. Copy the file anew.") from error
@@ -126,14 +130,14 @@ def _objects(
 def named_objects(sentence: str, objects: Sequence[tuple[str, str]]) -> np.ndarray:
     """Return which objects have a colour and a shape that the sentence says, bool (n,).
 
-    A sentence that says only colours, or only shapes, names all objects of them. Which colour belongs to which shape is not
-    parsed: "a black circle and a yellow square" also names a black square.
+    A sentence that says only colours, or only shapes, names all objects of them. Which colour belongs to which shape
+    is not parsed: "a black circle and a yellow square" also names a black square.
 
     Args:
         sentence: A sentence in English.
         objects: Colour and type of each object as NLVR writes them, lower-cased.
     """
-    words = {word.removesuffix("s") for word in _SINGULAR.findall(sentence.lower())}
+    words = {word.removesuffix("s") for word in _WORD.findall(sentence.lower())}
     colours = {value for word, value in _COLOURS.items() if word in words}
     shapes = {value for word, value in _SHAPES.items() if word in words}
     if not colours and not shapes:

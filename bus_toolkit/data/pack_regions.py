@@ -17,9 +17,10 @@ _KEYS = ("text", "image_id", "text_id", "gt_boxes", "named", "region_only")
 class PackRegions(BaseTransform):
     """Pack a sample as mmpretrain's ``PackInputs`` does, with its caption and the boxes that are left in view.
 
-    Boxes are cut to the image; those that lie outside are dropped, and so is their entry in ``named``. Fields of the data sample:
-    ``text image_id text_id img_path``, ``gt_label`` where the data set has one, ``region_only`` for rows of a
-    ``RegionBatchSampler``, and where boxes are in view ``gt_boxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,).
+    Boxes are cut to the image; those that lie outside are dropped, and so is their entry in ``named``. Fields of the
+    data sample: ``text image_id text_id img_path``, ``gt_label`` where the data set has one, ``region_only`` for rows
+    of a ``RegionBatchSampler``, and where boxes are in view ``gt_boxes`` float32 (n, 4), corners in pixels, and
+    ``named`` bool (n,).
     Slot: the last of a ``pipeline``.
     """
 

@@ -20,10 +20,11 @@ class RegionRow(int):
 class RegionBatchSampler(BatchSampler):
     """Append indices of boxed images to each batch of a sampler.
 
-    Where few images have boxes, the patch-text loss needs a micro-batch drawn from those alone (COPA, arXiv 2308.03475, trains
-    with boxes on 5 % of its images). Rows are drawn without repetition until all were used. What is drawn follows from seed,
-    epoch, number of the batch and rank, so that a resumed epoch is the same; the ranks share one draw, so that two processes
-    with half the batch see what one process sees. Slot: ``train_dataloader.batch_sampler``.
+    Where few images have boxes, the patch-text loss needs a micro-batch drawn from those alone (COPA, arXiv
+    2308.03475, trains with boxes on 5 % of its images). Rows are drawn without repetition until all were used. What is
+    drawn follows from seed, epoch, number of the batch and rank, so that a resumed epoch is the same; the ranks share
+    one draw, so that two processes with half the batch see what one process sees. Slot:
+    ``train_dataloader.batch_sampler``.
 
     Args:
         sampler: Gives the caption rows; its data set has ``boxed_indices``.
@@ -50,10 +51,12 @@ class RegionBatchSampler(BatchSampler):
         self.region_batch_size = region_batch_size
         self.seed = seed
         self.rank, self.world_size = get_dist_info()
-        self.boxed = list(getattr(sampler.dataset, "boxed_indices", ())) if region_batch_size else []
+        dataset = getattr(sampler, "dataset", None)
+        self.boxed = list(getattr(dataset, "boxed_indices", ())) if region_batch_size else []
         if region_batch_size and not self.boxed:
             raise DataError(
-                "RegionBatchSampler: no image of the data set has boxes. Raise box_fraction, or set region_batch_size to 0."
+                "RegionBatchSampler: no image of the data set has boxes. "
+                "Raise box_fraction, or set region_batch_size to 0."
             )
 
     def __iter__(self) -> Iterator[list[int]]:

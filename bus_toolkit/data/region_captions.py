@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bus_toolkit.data.sample_dataset import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
 # These move pixels but not boxes, or boxes but not the words left and right.
 _BLIND_TRANSFORMS = frozenset(
-    "RandomFlip RandomCrop RandomResizedCrop RandomResizedCropAndInterpolationWithTwoPic EfficientNetRandomCrop CenterCrop "
-    "EfficientNetCenterCrop ResizeEdge RandomErasing RandAugment AutoAugment Rotate Shear Translate Albumentations".split()
+    "RandomFlip RandomCrop RandomResizedCrop RandomResizedCropAndInterpolationWithTwoPic EfficientNetRandomCrop "
+    "CenterCrop EfficientNetCenterCrop ResizeEdge RandAugment AutoAugment Rotate Shear Translate Albumentations".split()
 )
 
 
@@ -24,21 +25,24 @@ _BLIND_TRANSFORMS = frozenset(
 class RegionCaptionDataset(SampleDataset):
     """Captions of a reader with the boxes of their images, and which of the boxes each caption names.
 
-    Before the pipeline a sample has the reader's keys (``img_path``, ``text``, ``image_id``, ``text_id``) and, where the image has
-    boxes, ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). Slot: ``dataset`` of a data loader.
+    Before the pipeline a sample has the reader's keys (``img_path``, ``text``, ``image_id``, ``text_id``) and, where
+    the image has boxes, ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). Slot: ``dataset`` of
+    a data loader.
 
     Args:
         dataset: Config of the reader, e.g. ``mmpretrain.COCORetrieval``; one row a caption.
         pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
         instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
         regions_file: JSON, caption id to the ids of the instances it names; captions without an entry have no boxes.
-        box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and ``box_seed``.
+        box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and
+            ``box_seed``.
         box_seed: Seed of that choice.
-        max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may lack.
+        max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may
+            lack.
 
     Raises:
-        DataError: A missing or malformed file, one of the two files alone, a share outside [0, 1], an empty data set, or a
-            transform that would tear pixels, boxes and words apart.
+        DataError: A missing or malformed file, one of the two files alone, a share outside [0, 1], an empty data set,
+            or a transform that would tear pixels, boxes and words apart.
     """
 
     def __init__(
@@ -140,7 +144,8 @@ def _read_instances(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         return found
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: not COCO instances ({type(error).__name__}: {error}). Each annotation needs id, image_id and bbox [x, y, width, height]."
+            f"{path}: not COCO instances ({type(error).__name__}: {error}). "
+            "Each annotation needs id, image_id and bbox [x, y, width, height]."
         ) from error
 
 

@@ -18,7 +18,7 @@ from bus_toolkit.registry import DATASETS
 
 @DATASETS.register_module()
 class SceneDataset(RegionCaptionDataset):
-    """Read generated scenes through mmpretrain's ``COCORetrieval``; they are written to ``data_root/split`` when not there.
+    """Read generated scenes through mmpretrain's ``COCORetrieval``; write them to ``data_root/split`` if not there.
 
     Of several processes on a machine the first one writes and the others wait. Slot: ``dataset`` of a data loader.
 

@@ -1,8 +1,8 @@
 """Transforms under which pixels, boxes and the words left and right stay consistent.
 
-A sample has ``img`` uint8 (H, W, 3), ``text``, and where known ``gt_bboxes`` float32 (n, 4) in pixels and ``named`` bool (n,).
-mmpretrain's ``Resize`` moves ``gt_bboxes`` by itself. Random numbers come from NumPy's global generator, which MMEngine
-seeds in each data-loader worker.
+A sample has ``img`` uint8 (H, W, 3), ``text``, and where known ``gt_bboxes`` float32 (n, 4) in pixels and ``named``
+bool (n,). mmpretrain's ``Resize`` moves ``gt_bboxes`` by itself. Random numbers come from NumPy's global generator,
+which MMEngine seeds in each data-loader worker.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _LEFT_RIGHT_WORD = re.compile(r"\b(left|right)(?=\b|most\b|ward\b|wards\b|hand\b
 class RandomFlipWithText(BaseTransform):
     """Mirror an image left to right together with its boxes and the words ``left`` and ``right`` of its caption.
 
-    The words are also found within ``left-of``, ``leftmost``, ``right-hand`` and the like. Slot: ``pipeline`` of a data set.
+    The words are also found within ``left-of``, ``leftmost``, ``right-hand`` and the like. Slot: ``pipeline`` of a
+    data set.
 
     Args:
         prob: How often, in [0, 1].
@@ -69,11 +70,12 @@ def mirror_words(text: str) -> str:
 class RandomCropKeepNamed(BaseTransform):
     """Cut out a random window that holds every named object whole, and bring it back to the size of the image.
 
-    Relations between the named objects stay true, since neither is cut and both axes keep their direction. An image whose boxes
-    are not known is left alone: what its caption names might be cut away. Slot: ``pipeline`` of a data set.
+    Relations between the named objects stay true, since neither is cut and both axes keep their direction. An image
+    whose boxes are not known is left alone: what its caption names might be cut away. Slot: ``pipeline`` of a data set.
 
     Args:
-        scale: Smallest and largest share of each side that the window has, in (0, 1]. It grows where the named objects need more.
+        scale: Smallest and largest share of each side that the window has, in (0, 1]. It grows where the named objects
+            need more.
 
     Raises:
         ConfigError: Shares that are not ascending or outside (0, 1].
@@ -82,9 +84,9 @@ class RandomCropKeepNamed(BaseTransform):
     def __init__(self, scale: tuple[float, float] = (0.8, 1.0)) -> None:
         if len(scale) != 2 or not 0.0 < scale[0] <= scale[1] <= 1.0:
             raise ConfigError(
-                f"RandomCropKeepNamed.scale: must be [smallest, largest] with 0 < smallest <= largest <= 1, got {scale}."
+                f"RandomCropKeepNamed.scale: must be [smallest, largest], ascending and in (0, 1], got {scale}."
             )
-        self.scale = tuple(scale)
+        self.smallest, self.largest = scale
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop the sample if it has boxes."""
@@ -92,7 +94,7 @@ class RandomCropKeepNamed(BaseTransform):
         if named is None or not named.any():
             return results
         height, width = results["img"].shape[:2]
-        share = np.random.uniform(*self.scale)
+        share = np.random.uniform(self.smallest, self.largest)
         boxes = results["gt_bboxes"]
         left, right = self._window(boxes[named][:, 0::2], width, share)
         top, bottom = self._window(boxes[named][:, 1::2], height, share)
@@ -136,7 +138,8 @@ class ColourJitter(BaseTransform):
         """Change the pixels."""
         gain = 1.0 + np.random.uniform(-self.contrast, self.contrast)
         shift = 128.0 * (1.0 - gain) + 255.0 * np.random.uniform(-self.brightness, self.brightness)
-        results["img"] = cv2.add(cv2.multiply(results["img"], gain, dtype=cv2.CV_32F), shift, dtype=cv2.CV_8U)
+        levels = np.clip(np.arange(256) * gain + shift, 0, 255).astype(np.uint8)
+        results["img"] = cv2.LUT(results["img"], levels)
         return results
 
 

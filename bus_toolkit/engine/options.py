@@ -14,6 +14,11 @@ from bus_toolkit.errors import CheckpointError, ConfigError
 
 _log = logging.getLogger(__name__)
 LATEST = "latest"
+_STAGES = (
+    ("train_dataloader", "train_cfg", "optim_wrapper"),
+    ("val_dataloader", "val_cfg", "val_evaluator"),
+    ("test_dataloader", "test_cfg", "test_evaluator"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
         cfg.randomness.seed = options.seed
     if options.debug:
         cfg.log_level = "DEBUG"
+    _check_complete(cfg)
     _resume(cfg, options.resume)
     _check_start(cfg)
 
@@ -105,6 +111,18 @@ def _resume(cfg: Config, resume: str | None) -> None:
             f"--resume: a run goes on from a .pth of its own work dir, got {cfg.load_from}. "
             "To start from weights only, set load_from."
         )
+
+
+def _check_complete(cfg: Config) -> None:
+    """Refuse a stage of which only some keys are there; MMEngine needs all or none."""
+    problems = []
+    for keys in _STAGES:
+        missing = [key for key in keys if cfg.get(key) is None]
+        if 0 < len(missing) < len(keys):
+            given = ", ".join(key for key in keys if key not in missing)
+            problems += [f"{key}: missing although there is {given}. Add it, or remove the others." for key in missing]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _check_start(cfg: Config) -> None:

@@ -18,9 +18,10 @@ def boxes_to_patch_labels(
 ) -> Tensor:
     """Return which patches each box covers by more than ``threshold`` of the patch.
 
-    The patch at row r and column c is the cell ``[c p, (c + 1) p) x [r p, (r + 1) p)`` in pixels. Its label is true where the area
-    that it shares with the box, divided by ``p * p``, is above ``threshold``. Parts of a box outside the image cover nothing.
-    The rule follows the patch labels of COPA (arXiv 2308.03475) as far as the text gives them; the threshold is ours.
+    The patch at row r and column c is the cell ``[c p, (c + 1) p) x [r p, (r + 1) p)`` in pixels. Its label is true
+    where the area that it shares with the box, divided by ``p * p``, is above ``threshold``. Parts of a box outside the
+    image cover nothing. The rule follows the patch labels of COPA (arXiv 2308.03475) as far as the text gives them; the
+    threshold is ours.
 
     Args:
         boxes: (M, 4) of one image or (B, M, 4) padded, corners ``x1, y1, x2, y2`` in pixels of the transformed image.
@@ -53,7 +54,7 @@ def boxes_to_patch_labels(
 
 
 def _overlap(low: Tensor, high: Tensor, num_cells: int, patch_size: int) -> Tensor:
-    """Return the length in pixels that each interval (..., M) shares with each cell of one axis, (..., M, num_cells)."""
+    """Return the length in pixels that each interval (..., M) shares with each cell of an axis, (..., M, num_cells)."""
     starts = torch.arange(num_cells, device=low.device, dtype=low.dtype) * patch_size
     left = torch.maximum(low.unsqueeze(-1), starts)
     right = torch.minimum(high.unsqueeze(-1), starts + patch_size)

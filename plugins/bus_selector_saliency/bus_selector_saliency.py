@@ -10,10 +10,10 @@ from bus_toolkit.selectors.base import BlockView, PatchSelector
 
 
 class SaliencySelector(PatchSelector):
-    """Rank each patch by how far its feature lies from the mean patch of its image; goes into ``model.selectors``.
+    """Rank each patch by how far it lies from its image's mean patch; goes into ``model.selectors``.
 
-    A baseline between ``Random`` and the text-aware selectors: it has no parameters and reads no text, so the same patches
-    survive for every caption.
+    A baseline between ``Random`` and the text-aware selectors: it has no parameters and reads no text, so the
+    same patches survive for every caption.
     """
 
     def score(self, view: BlockView) -> Tensor:

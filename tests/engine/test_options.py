@@ -84,3 +84,15 @@ def test_a_missing_start_is_refused_before_anything_is_built(tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         applied(cfg)
     assert not (tmp_path / "new").exists()
+
+
+def test_every_missing_key_of_a_stage_is_named():
+    cfg = tiny_config("w")
+    cfg.val_cfg = cfg.val_evaluator = cfg.optim_wrapper = None
+    with pytest.raises(ConfigError) as caught:
+        applied(cfg)
+    assert caught.value.problems == [
+        "optim_wrapper: missing although there is train_dataloader, train_cfg. Add it, or remove the others.",
+        "val_cfg: missing although there is val_dataloader. Add it, or remove the others.",
+        "val_evaluator: missing although there is val_dataloader. Add it, or remove the others.",
+    ]

@@ -22,10 +22,13 @@ def write_annotations(
 ) -> list[str]:
     """Write ``captions_``, ``instances_`` and ``regions_<split>.json`` and ``words.json``; return their names.
 
-    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names. ``coco_url`` of an image is the
-    part of its path that mmpretrain's ``COCORetrieval`` reads.
+    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names. ``coco_url`` of an image is
+    the part of its path that mmpretrain's ``COCORetrieval`` reads.
     """
-    images, captions, instances, regions = [], [], [], {}
+    images: list[dict[str, Any]] = []
+    captions: list[dict[str, Any]] = []
+    instances: list[dict[str, Any]] = []
+    regions: dict[str, list[int]] = {}
     for number, scene, texts in planned:
         identity = image_id(split, number)
         name = f"{identity:012d}.{settings.image_format}"

@@ -49,7 +49,7 @@ def scene_at(settings: SceneSettings, split: str, number: int) -> Scene:
 
 
 def plan_scenes(settings: SceneSettings, split: str, count: int, workers: int = 1) -> list[PlannedScene]:
-    """Return number, scene and captions of a split; outside ``train`` one caption each, true of no other scene of the split.
+    """Return number, scene and captions of a split; outside ``train`` one caption each, true of no other scene there.
 
     Raises:
         DataError: So many scenes cannot all have a caption of their own.
@@ -117,8 +117,9 @@ def _draw_chunk(
         picture = draw_scene(scene, settings, _stream(settings, split, number, "picture"))
         _, encoded = cv2.imencode(f".{settings.image_format}", picture, _ENCODING[settings.image_format])
         name = f"{image_id(split, number):012d}.{settings.image_format}"
-        (folder / name).write_bytes(encoded.tobytes())
-        checksums.append((name, hashlib.sha256(encoded).hexdigest()))
+        content = encoded.tobytes()
+        (folder / name).write_bytes(content)
+        checksums.append((name, hashlib.sha256(content).hexdigest()))
     return checksums
 
 

@@ -55,7 +55,7 @@ class Scene:
 
 
 def sample_scene(settings: SceneSettings, rng: np.random.Generator) -> Scene:
-    """Draw a scene; where the objects of one draw find no place, draw again (this favours small objects in full scenes)."""
+    """Draw a scene; where its objects find no place, draw again, which favours small objects in full scenes."""
     while True:
         scene = _try_scene(settings, rng)
         if scene is not None:

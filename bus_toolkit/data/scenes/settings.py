@@ -43,7 +43,8 @@ class SceneSettings:
         shapes: Some of ``SHAPES``.
         colours: Some of ``COLOURS``.
         radii: Size word to radius, in pixels of a picture 64 wide; larger pictures scale it.
-        captions_per_image: At most so many captions a training image, each of another ordered pair; test images have one.
+        captions_per_image: At most so many captions a training image, each of another ordered pair; test images have
+            one.
         noise: Standard deviation of the pixel noise, in grey levels of 0-255.
         clutter: Most thin lines drawn behind the objects.
         image_format: ``jpg`` (a fifth of the size) or ``png``.

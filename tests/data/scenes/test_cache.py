@@ -1,0 +1,71 @@
+import json
+
+import pytest
+
+from bus_toolkit.data.scenes import cache
+from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def forget_checked_folders(monkeypatch):
+    monkeypatch.setattr(cache, "_checked", set())
+
+
+def prepare(root, **settings):
+    return cache.prepare_scenes(root, "val", 4, SceneSettings(**settings), workers=1)
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_writes_once_and_the_same_again(tmp_path, monkeypatch):
+    first = content(prepare(tmp_path / "a"))
+    assert content(prepare(tmp_path / "b")) == first
+    monkeypatch.setattr(cache, "_write", pytest.fail)
+    prepare(tmp_path / "a")
+
+
+def test_other_settings_are_written_anew(tmp_path):
+    prepare(tmp_path)
+    folder = prepare(tmp_path, seed=5)
+    assert json.loads((folder / cache.MANIFEST).read_text())["settings"]["seed"] == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["val"]
+
+
+def test_a_damaged_picture_is_noticed(tmp_path, caplog):
+    folder = prepare(tmp_path)
+    whole = content(folder)
+    cache._checked.clear()
+    picture = next((folder / "images").iterdir())
+    picture.write_bytes(b"")
+    assert content(prepare(tmp_path)) == whole
+    assert "1 files are damaged or missing" in caplog.text
+
+
+def test_a_crash_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "draw_to_files", lambda *_: (_ for _ in ()).throw(RuntimeError("power cut")))
+    with pytest.raises(RuntimeError, match="power cut"):
+        prepare(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_never_replaces_a_folder_it_did_not_write(tmp_path):
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match="was not written by the scene generator"):
+        prepare(tmp_path)
+    assert (tmp_path / "val" / "thesis.txt").read_text() == "mine"
+
+
+def test_says_when_the_folder_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write .*file/val.*Point data_root to a folder"):
+        prepare(tmp_path / "file")
+
+
+@pytest.mark.parametrize(("split", "count", "message"), [("dev", 1, "no split named 'dev'"), ("val", 0, "got 0")])
+def test_refuses_unknown_splits_and_no_images(tmp_path, split, count, message):
+    with pytest.raises(DataError, match=message):
+        cache.prepare_scenes(tmp_path, split, count, SceneSettings())
