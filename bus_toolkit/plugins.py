@@ -168,8 +168,10 @@ class PluginHost:
     def _problem(self, name: str) -> str:
         record = self.records.get(name)
         if record is None:
-            hint = did_you_mean(name, [*self.records, *(p.name for p in _IN_TREE.glob("bus_*"))])
-            return f"plugins: '{name}' is not installed.{hint} Run: pip install {_source_of(name)}"
+            in_tree = [p.name for p in _IN_TREE.glob("*") if (p / "pyproject.toml").is_file()]
+            hint = "" if name in in_tree else did_you_mean(name, [*self.records, *in_tree])
+            source = f"-e plugins/{name}" if name in in_tree else name
+            return f"plugins: '{name}' is not installed.{hint} Run: pip install {source}"
         if record.status == "off":
             switch = f"{SWITCH}={self.environ.get(SWITCH)}"
             return f"plugins: '{name}' is switched off by {switch}. Add it there, or unset {SWITCH}."
@@ -264,7 +266,3 @@ def _version(distribution: str) -> str:
         return f"{distribution} {version(distribution)}"
     except PackageNotFoundError:
         return distribution
-
-
-def _source_of(name: str) -> str:
-    return f"-e plugins/{name}" if (_IN_TREE / name).is_dir() else name

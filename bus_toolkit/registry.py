@@ -87,18 +87,17 @@ class PartRegistry:
             ComponentError: There is none; the message suggests the nearest name.
         """
         self._fill()
-        if name in self.entries:
+        if isinstance(name, str) and name in self.entries:
             return self.entries[name]
         foreign = self._host() if self._host is not None else {}
-        if name in foreign:
+        if isinstance(name, str) and name in foreign:
             return Registered(name, foreign[name], _source(foreign[name]), signature_of(foreign[name]))
         hint = did_you_mean(str(name), [*self.entries, *foreign])
         if f"{MMPRETRAIN}{name}" in foreign:
             hint = f" Did you mean '{MMPRETRAIN}{name}'?"
         where = f"{path}.type" if path else f"{self.kind} registry"
-        raise ComponentError(
-            f"{where}: no {self.kind} named {name!r}.{hint} Registered: {', '.join(self.names()) or 'none'}."
-        )
+        known = [*sorted(self.entries), *([f"any {MMPRETRAIN}<Name>"] if foreign else [])]
+        raise ComponentError(f"{where}: no {self.kind} named {name!r}.{hint} Registered: {', '.join(known) or 'none'}.")
 
     def clear(self) -> None:
         """Forget all parts."""

@@ -30,9 +30,10 @@ class TooManyBadSamples(DataError):
 
 
 class BadSampleCounter:
-    """Count samples that were skipped; the number is shared by the workers of a data loader.
+    """Count the samples that were skipped, each once however often it is met; workers of a data loader share the count.
 
     Args:
+        size: Number of samples of the data set.
         limit: So many may be skipped; 0 stops at the first.
         where: What to call the data set in messages.
 
@@ -40,26 +41,28 @@ class BadSampleCounter:
         DataError: A negative limit.
     """
 
-    def __init__(self, limit: int, where: str) -> None:
+    def __init__(self, size: int, limit: int, where: str) -> None:
         if limit < 0:
             raise DataError(f"{where}.max_bad_samples: must be 0 or more, got {limit}.")
         self.limit = limit
         self.where = where
-        self._count = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._is_bad = torch.zeros(size, dtype=torch.bool).share_memory_()
         self._recent: list[str] = []
 
     @property
     def count(self) -> int:
         """Number of bad samples so far, over all workers."""
-        return int(self._count)
+        return int(self._is_bad.sum())
 
-    def add(self, error: Exception) -> None:
-        """Count and log one bad sample.
+    def add(self, index: int, error: Exception) -> None:
+        """Count and log a bad sample that was not met before.
 
         Raises:
             TooManyBadSamples: The limit is exceeded; the message names the last ones that this process met.
         """
-        self._count += 1
+        if self._is_bad[index]:
+            return
+        self._is_bad[index] = True
         reason = str(error) or type(error).__name__
         self._recent = [*self._recent, reason][-3:]
         if self.count > self.limit:

@@ -60,7 +60,6 @@ class NLVRDataset(SampleDataset):
             raise DataError("NLVRDataset.splits: needs at least one split, got none. Write e.g. [dev].")
         if images_per_example not in (1, 2):
             raise DataError(f"NLVRDataset.images_per_example: must be 1 or 2, got {images_per_example}.")
-        super().__init__(pipeline, max_bad_samples=max_bad_samples)
         self.root = Path(data_root).expanduser()
         self.with_boxes = with_boxes
         self._rows = [
@@ -69,11 +68,8 @@ class NLVRDataset(SampleDataset):
             for example in self._read(split)
             for order in range(images_per_example)
         ]
+        super().__init__(pipeline, size=len(self._rows), max_bad_samples=max_bad_samples)
         self.boxed_indices = [i for i in range(len(self._rows)) if "named" in self.get_data_info(i)]
-
-    def __len__(self) -> int:
-        """Return the number of pairs of an image and a sentence."""
-        return len(self._rows)
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline."""

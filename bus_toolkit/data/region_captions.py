@@ -63,22 +63,17 @@ class RegionCaptionDataset(SampleDataset):
             raise DataError(
                 f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
             )
-        super().__init__(pipeline, max_bad_samples=max_bad_samples)
+        if instances_file is not None:
+            _refuse_blind_transforms(pipeline, name)
         self.reader = _build_reader(dataset, name)
-        if len(self.reader) == 0:
-            raise DataError(f"{name}: the reader found no caption. Check its annotation file.")
+        super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
         self._boxes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._regions: dict[int, list[int]] = {}
         if instances_file is not None and regions_file is not None:
-            _refuse_blind_transforms(pipeline, name)
             kept = _BoxShare(box_fraction, box_seed)
             self._boxes = {k: v for k, v in _read_instances(Path(instances_file)).items() if k in kept}
             self._regions = {int(k): v for k, v in _read_json(Path(regions_file)).items()}
         self.boxed_indices = [i for i in range(len(self.reader)) if self._has_boxes(self.reader.get_data_info(i))]
-
-    def __len__(self) -> int:
-        """Return the number of captions."""
-        return len(self.reader)
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline."""
@@ -115,8 +110,11 @@ def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
             f"{name}.dataset: cannot read {error.filename or error}: {error.strerror or 'missing'}. "
             "Set data_root and ann_file to where the data is."
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{name}.dataset: the annotation file is not JSON: {error}. Write or copy it anew.") from error
+    except (ValueError, KeyError) as error:
+        raise DataError(
+            f"{name}.dataset: the annotation file is not of the kind that {dataset['type']} reads, or has no captions "
+            f"({type(error).__name__}: {error}). Check ann_file."
+        ) from error
 
 
 def _refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str) -> None:

@@ -22,6 +22,7 @@ class SampleDataset(Dataset):
 
     Args:
         pipeline: Transforms, or configs of them; the last one packs.
+        size: Number of samples.
         max_bad_samples: So many bad samples are skipped before the run stops.
 
     Attributes:
@@ -30,8 +31,9 @@ class SampleDataset(Dataset):
 
     boxed_indices: list[int]
 
-    def __init__(self, pipeline: Sequence[Any], *, max_bad_samples: int) -> None:
-        self.bad = BadSampleCounter(max_bad_samples, type(self).__name__)
+    def __init__(self, pipeline: Sequence[Any], *, size: int, max_bad_samples: int) -> None:
+        self._size = size
+        self.bad = BadSampleCounter(size, max_bad_samples, type(self).__name__)
         self.boxed_indices = []
         self.pipeline = [TRANSFORMS.build(dict(t)) if isinstance(t, Mapping) else t for t in pipeline]
 
@@ -42,7 +44,7 @@ class SampleDataset(Dataset):
 
     def __len__(self) -> int:
         """Return the number of samples."""
-        raise NotImplementedError
+        return self._size
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline."""
@@ -59,7 +61,7 @@ class SampleDataset(Dataset):
             try:
                 return self._load(place, isinstance(index, RegionRow))
             except BadSample as error:
-                self.bad.add(error)
+                self.bad.add(place, error)
                 place = (place + _STRIDE) % len(self)
         raise self.bad.nothing_left()
 

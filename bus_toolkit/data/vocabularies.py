@@ -15,7 +15,7 @@ def count_words(path: Path, split: Callable[[str], list[str]], min_frequency: in
     """Return the words of a captions file by falling frequency, ties by alphabet.
 
     Args:
-        path: COCO captions JSON, a JSON list of records, JSON lines (keys ``caption``, ``text`` or ``sentence``), or text.
+        path: COCO captions JSON, a list or lines of JSON records (keys ``caption``, ``text`` or ``sentence``), or text.
         split: Text to its words.
         min_frequency: Rarer words are left out.
 
@@ -40,8 +40,9 @@ def _captions(path: Path) -> list[str]:
         data: Any = json.loads(content)
     except ValueError:
         data = [_json_line(path, line) for line in content.splitlines() if line.strip()]
-    records = data["annotations"] if isinstance(data, dict) and "annotations" in data else data
-    texts = [_caption(record) for record in records] if isinstance(records, list) else []
+    if isinstance(data, dict):
+        data = data.get("annotations", [data])
+    texts = [_caption(record) for record in data] if isinstance(data, list) else []
     if not texts or any(text is None for text in texts):
         raise DataError(
             f"{path}: there are records without a caption, text or sentence. Use COCO captions or plain text."

@@ -54,6 +54,8 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .pth or .safetensors file.")
     if path.suffix == ".safetensors":
         return {"state_dict": _read_safetensors(path, map_location), "meta": {}}
+    if not _starts_like_a_checkpoint(path):
+        raise CheckpointError(f"{path}: not a checkpoint. Give the path of a .pth or .safetensors file.")
     try:
         with torch.serialization.safe_globals(_safe_globals()):
             checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
@@ -106,6 +108,12 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     return max(found, key=lambda p: p.stat().st_mtime_ns, default=None)
 
 
+def _starts_like_a_checkpoint(path: Path) -> bool:
+    """Return whether the file opens as torch writes them: a zip archive, or a pickle of protocol 2 or later."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+
+
 def _read_safetensors(path: Path, map_location: Any) -> dict[str, torch.Tensor]:
     try:
         return load_safetensors(path, device=str(map_location or "cpu"))
@@ -138,7 +146,7 @@ def _history_method(owner: object, name: str) -> Any:
 
 
 def _refusal(path: Path, error: Exception) -> str:
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    found = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"WeightsUnpickler error: (.+)", str(error))
     what = f"it asks for {found.group(1)}" if found else _first_line(error)
     return (
         f"{path}: not loaded, because reading it could run code ({what}). Allowed are tensors, numbers, text and "

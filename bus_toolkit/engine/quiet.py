@@ -19,11 +19,9 @@ from mmengine.logging import MMLogger
 # (category, start of the message, module that the warning is attributed to); regular expressions as in `warnings`.
 _WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
     (UserWarning, "Fail to import ``MultiScaleDeformableAttention``", r"mmcv\."),
-    (UserWarning, "Can not import .*OneDL", ""),
-    (UserWarning, "The current default scope .* is not", ""),
     (FutureWarning, "", r"(mmengine|mmcv|mmpretrain|transformers)(\.|$)"),
     (DeprecationWarning, "", r"(mmengine|mmcv|mmpretrain|transformers)(\.|$)"),
-    (UserWarning, "find_unused_parameters=True was specified", ""),
+    (UserWarning, "Setting (OMP|MKL)_NUM_THREADS environment variable for each process", r"mmengine\."),
     (UserWarning, ".*pin_memory.* argument is set as true but no accelerator", ""),
 )
 # Messages that the hosts log at WARNING for situations that are normal here.

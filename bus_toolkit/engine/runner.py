@@ -59,8 +59,9 @@ class BusRunner(Runner):
 
     @master_only
     def dump_config(self) -> None:
-        """Write the resolved config to ``config.yaml`` in the work dir."""
-        dump_config(self.cfg, Path(self.work_dir) / "config.yaml")
+        """Write the resolved config to ``config.yaml``: of a training in the work dir, of an evaluation beside its log."""
+        folder = self.log_dir if self._train_loop is None else self.work_dir
+        dump_config(self.cfg, Path(folder) / "config.yaml")
 
     def load_checkpoint(
         self,

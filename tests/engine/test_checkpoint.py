@@ -85,6 +85,13 @@ def test_a_torn_file_is_reported(tmp_path):
         load_checkpoint_file(path)
 
 
+@pytest.mark.parametrize("content", [b"", b"model:\n  type: VLPModel\n"])
+def test_another_kind_of_file_is_reported(tmp_path, content):
+    (tmp_path / "run.yaml").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"run\.yaml: not a checkpoint\. Give the path of a \.pth"):
+        load_checkpoint_file(tmp_path / "run.yaml")
+
+
 def test_a_missing_file_is_reported():
     with pytest.raises(CheckpointError, match=r"gone\.pth: no such checkpoint"):
         load_checkpoint_file("gone.pth")

@@ -23,6 +23,14 @@ def test_a_trained_checkpoint_is_evaluated_and_its_metrics_are_written(config, t
     assert set(metrics) == {"tiny/mean"}
 
 
+def test_an_evaluation_leaves_the_config_of_the_training_alone(config, tmp_path):
+    train("tiny.yaml")
+    written = (tmp_path / "work/config.yaml").read_text()
+    evaluate("tiny.yaml", (), RunOptions(load_from=str(tmp_path / "work/epoch_2.pth")))
+    assert (tmp_path / "work/config.yaml").read_text() == written
+    assert len(list((tmp_path / "work").glob("2*/config.yaml"))) == 1
+
+
 def test_an_evaluation_does_not_ask_for_training_data(config, tmp_path):
     train("tiny.yaml")
     config.train_dataloader.dataset.type = "bus_toolkit.Gone"

@@ -1,0 +1,148 @@
+"""Small stand-ins for the parts, so that these tests are about the config alone."""
+
+import types
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pytest
+
+from bus_toolkit import hookimpl, plugins
+from bus_toolkit.plugins import PluginHost
+from bus_toolkit.registry import DATASETS, MODELS, REGISTRIES
+
+
+class TSPS:
+    def __init__(
+        self,
+        *,
+        blocks: list[int],
+        embed_dim: int,
+        keep_ratio: float | Mapping[str, Any] = 0.5,
+        fuse: Literal["none", "raw"] = "none",
+        interaction: str = "concat",
+    ) -> None: ...
+
+
+class Random:
+    def __init__(self, *, blocks: list[int], keep_ratio: float | Mapping[str, Any] = 0.5) -> None: ...
+
+
+class PAD:
+    def __init__(self, *, embed_dim: int, num_layers: int = 2, num_queries: int | None = None) -> None: ...
+
+
+class Identity:
+    pass
+
+
+class Words:
+    def __init__(self, *, max_length: int = 8) -> None: ...
+
+
+class Encoder:
+    def __init__(self, *, vocab_size: int, dropout: float = 0.0) -> None: ...
+
+
+class Vit:
+    def __init__(self, *, arch: str = "tiny") -> None: ...
+
+
+class Head:
+    def __init__(self, *, weight: float = 1.0) -> None: ...
+
+
+class Points:
+    def __init__(self, length: int = 8, pipeline: tuple = ()) -> None: ...
+
+
+def model(
+    *,
+    tokenizer: Mapping[str, Any],
+    text_encoder: Mapping[str, Any],
+    backbone: Mapping[str, Any],
+    heads: Mapping[str, Mapping[str, Any]],
+    selectors: list[Mapping[str, Any]] = (),
+    decoder: Mapping[str, Any] | None = None,
+    fusion: Mapping[str, Any] | None = None,
+    text_decoder: Mapping[str, Any] | None = None,
+    conditioning: Mapping[str, Any] | None = None,
+    momentum: Mapping[str, Any] | None = None,
+    data_preprocessor: Mapping[str, Any] | None = None,
+) -> None: ...
+
+
+BASE = """
+model:
+  type: VLPModel
+  tokenizer: {type: Words}
+  text_encoder: {type: Encoder}
+  backbone: {type: Vit}
+  selectors:
+    - {type: TSPS, blocks: [3], keep_ratio: 0.5, interaction: product}
+  decoder: {type: PAD, num_layers: 1, num_queries: 4}
+  heads:
+    one: {type: Head}
+train_dataloader:
+  batch_size: 4
+  dataset: {type: Points, pipeline: [{type: LoadImageFromFile}]}
+  sampler: {type: DefaultSampler, shuffle: true}
+train_cfg: {type: EpochBasedTrainLoop, max_epochs: 3}
+optim_wrapper:
+  type: OptimWrapper
+  optimizer: {type: AdamW, lr: 1e-3, betas: [0.9, 0.98]}
+default_hooks:
+  logger: {type: LoggerHook, interval: 10}
+randomness: {seed: 0}
+"""
+
+
+@pytest.fixture
+def use_plugins(monkeypatch):
+    """Return a function that replaces the built-in parts by the stand-ins, with the given plugin modules beside them."""
+    saved = [(r.entries, dict(r.entries)) for r in REGISTRIES.all()]
+    saved += [(r.module_dict, dict(r.module_dict)) for r in (MODELS, DATASETS)]
+
+    def register_components(registries):
+        registries.selectors.register(TSPS)
+        registries.selectors.register(Random)
+        registries.decoders.register(PAD)
+        registries.decoders.register(Identity)
+        registries.tokenizers.register(Words)
+        registries.text_encoders.register(Encoder)
+        registries.backbones.register(Vit)
+        registries.heads.register(Head)
+
+    builtins = types.ModuleType("stand_ins")
+    builtins.register_components = hookimpl(register_components)
+
+    class Entry:
+        dist, value = None, "test"
+
+        def __init__(self, module):
+            self.name, self.load = module.__name__, lambda: module
+
+    def use(*modules):
+        monkeypatch.setattr(plugins, "_HOST", PluginHost(REGISTRIES, lambda: [Entry(m) for m in modules], {}, builtins))
+
+    MODELS.register_module(name="VLPModel", module=model, force=True)
+    DATASETS.register_module(name="Points", module=Points, force=True)
+    try:
+        yield use
+    finally:
+        for table, entries in saved:
+            table.clear()
+            table.update(entries)
+
+
+@pytest.fixture
+def write(tmp_path, use_plugins):
+    """Return a function that writes a YAML file and returns its path; the stand-ins are in place."""
+    use_plugins()
+
+    def write_file(text, name="run.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    write_file(BASE, "base.yaml")
+    return write_file

@@ -1,0 +1,122 @@
+import sys
+
+import pytest
+
+from bus_toolkit.config import load_config
+from bus_toolkit.errors import ConfigError
+
+
+def _problems(write, text):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write("_base_: base.yaml\n" + text))
+    return caught.value.problems
+
+
+def test_a_good_config_passes(write):
+    assert load_config(write("_base_: base.yaml")).model.type == "bus_toolkit.VLPModel"
+
+
+def test_all_mistakes_are_told_at_once_with_path_and_nearest_name(write):
+    problems = _problems(
+        write,
+        """
+model:
+  text_encoder: {droput: 0.1}
+  backbone: {arch: 3}
+  decoder: {type: PADD}
+  selectors: [{type: TSPS, keep_ratio: 1.5}, {type: TSPS, blocks: 3, fuse: rw}]
+  heads: {one: {weight: heavy}, two: {}}
+  conditioning: {mode: shard}
+train_dataloader: {batch_sizes: 3, dataset: {type: Pionts}}
+train_cfg: {max_epoch: 3}
+default_hooks: {logger: {interval: often}}
+randomness: {sead: 1}
+reusme: true
+""",
+    )
+    expected = [
+        "model.text_encoder.droput: Encoder has no argument 'droput'. Did you mean 'dropout'?",
+        "model.backbone.arch: must be text, got 3.",
+        "model.decoder.type: no abstraction decoder named 'PADD'. Did you mean 'PAD'? Registered: Identity, PAD.",
+        "model.selectors.0.blocks: TSPS needs this argument, got nothing.",
+        "model.selectors.0.keep_ratio: must be in (0, 1], got 1.5.",
+        "model.selectors.1.blocks: must be a list (a whole number each), got 3.",
+        "model.selectors.1.fuse: must be one of none, raw, got 'rw'.",
+        "model.heads.one.weight: must be a number, got 'heavy'.",
+        "model.heads.two.type: is missing. Name a registered head.",
+        "model.conditioning.mode: must be one of shared, masked, free_itc, strict, got 'shard'.",
+        "train_dataloader.batch_sizes: a data loader has no argument 'batch_sizes'. Did you mean 'batch_size'?",
+        "train_dataloader.dataset.type: no dataset is registered as 'Pionts'. Did you mean 'Points'?",
+        "train_cfg.max_epoch: EpochBasedTrainLoop has no argument 'max_epoch'. Did you mean 'max_epochs'?",
+        "default_hooks.logger.interval: must be a whole number, got 'often'.",
+        "randomness.sead: randomness has no argument 'sead'. Did you mean 'seed'?",
+        "reusme: no such key at the top of a config. Did you mean 'resume'?",
+    ]
+    for start in expected:
+        assert any(problem.startswith(start) for problem in problems), f"{start}\nnot in\n" + "\n".join(problems)
+    assert len(problems) == len(expected)
+
+
+@pytest.mark.parametrize(
+    "text, path",
+    [
+        ("model: {backbone: {type: torch.nn.Linear}}", "model.backbone.type"),
+        ("model: {type: os.system}", "model.type"),
+        ("optim_wrapper: {optimizer: {type: torch.optim.Adam}}", "optim_wrapper.optimizer.type"),
+        ("custom_hooks: [{type: os.system}]", "custom_hooks.0.type"),
+        ("custom_hooks: [{type: EMAHook, ema_type: os.getcwd}]", "custom_hooks.0.ema_type"),
+        ("default_hooks: {logger: {interval: {type: os.getcwd}}}", "default_hooks.logger.interval.type"),
+        ("train_dataloader: {collate_fn: {type: os.getcwd}}", "train_dataloader.collate_fn.type"),
+        ("train_dataloader: {dataset: {pipeline: [{type: os.getcwd}]}}", "train_dataloader.dataset.pipeline.0.type"),
+        ("optim_wrapper: {constructor: this}", "optim_wrapper.constructor"),
+        ("env_cfg: {mp_cfg: {type: this}}", "env_cfg.mp_cfg.type"),
+        ("train_cfg: {_scope_: this}", "train_cfg._scope_"),
+        ("default_scope: this", "default_scope"),
+        ("custom_imports: {imports: [this]}", "custom_imports"),
+    ],
+)
+def test_no_name_in_a_config_imports_code(write, text, path):
+    assert any(problem.startswith(f"{path}: ") for problem in _problems(write, text))
+    assert "this" not in sys.modules
+
+
+def test_types_inside_a_hosts_arguments_must_be_registered_too(write):
+    backbone = "{type: mmpretrain.VisionTransformer, norm_cfg: {type: %s}}"
+    assert _problems(write, "model: {backbone: %s}" % (backbone % "this"))[0].startswith(
+        "model.backbone.norm_cfg.type:"
+    )
+    load_config(write("_base_: base.yaml\nmodel: {backbone: %s}" % (backbone % "LN")))
+
+
+def test_mmpretrain_parts_are_checked_like_ours(write):
+    problems = _problems(write, "model: {backbone: {type: mmpretrain.VisionTransformer, img_sise: 64}}")
+    assert "Did you mean 'img_size'?" in problems[0]
+    problems = _problems(write, "train_dataloader: {dataset: {pipeline: [{type: PackInputs}]}}")
+    assert "Did you mean 'mmpretrain.PackInputs'?" in problems[0]
+
+
+def test_a_node_must_be_a_mapping(write):
+    assert _problems(write, "custom_hooks: [LoggerHook]") == [
+        "custom_hooks.0: must be a mapping with a 'type', got 'LoggerHook'."
+    ]
+
+
+def test_a_loader_needs_a_sampler(write):
+    problems = _problems(write, "train_dataloader: {_delete_: true, batch_size: 2, dataset: {type: Points}}")
+    assert problems[0].startswith("train_dataloader.sampler: MMEngine needs this key.")
+
+
+def test_a_keep_ratio_schedule_is_checked(write):
+    text = "model: {selectors: [{type: Random, blocks: [1], keep_ratio: {start: 1.0, end: %s}}]}"
+    assert "a schedule takes start, end, epochs and shape" in _problems(write, text % "0.5")[0]
+    assert (
+        "model.selectors.0.keep_ratio.end: must be in (0, 1], got 2.0." in _problems(write, text % "2.0, epochs: 1")[0]
+    )
+    load_config(write("_base_: base.yaml\n" + text % "0.5, epochs: 5, shape: cosine"))
+
+
+def test_parts_that_cannot_work_together_are_told(write):
+    problems = _problems(write, "model: {momentum: {decay: 0.9}}")
+    assert problems == [
+        "model.momentum: only the contrastive head uses it, but there is no model.heads.itc. Remove it."
+    ]

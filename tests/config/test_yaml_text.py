@@ -1,0 +1,110 @@
+import math
+
+import pytest
+
+from bus_toolkit.config.yaml_text import dump_yaml, parse_value, read_yaml
+from bus_toolkit.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("1e-4", 1e-4),
+        ("1.0e4", 10000.0),
+        ("1e4", 10000.0),
+        (".5", 0.5),
+        ("-3", -3),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("012", 12),
+        (".inf", math.inf),
+        ("true", True),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("on", "on"),
+        ("no", "no"),
+        ("none", "none"),
+        ("12:30:00", "12:30:00"),
+        ("1_000", "1_000"),
+        ("2024-01-01", "2024-01-01"),
+        ("'1'", "1"),
+        ("[1, a]", [1, "a"]),
+        ("{a: {b: 2}}", {"a": {"b": 2}}),
+        ("", None),
+    ],
+)
+def test_values_follow_yaml_1_2(text, value):
+    loaded = parse_value(text, "here")
+    assert loaded == value and type(loaded) is type(value)
+
+
+def test_a_dump_loads_again_to_equal_data():
+    data = {
+        "texts": ["yes", "1e-4", "0o17", "null", "", "a: b", "12:30:00", "${HOME}", "Größe", "1_0", "x\ny", "<<", "~"],
+        "numbers": [1e-5, 1e22, -0.0, 3, math.inf, True, None],
+        "empty": {"list": [], "mapping": {}},
+    }
+    data["again"] = data["texts"]
+    assert parse_value(dump_yaml(data), "dump") == data
+
+
+def test_anchors_and_merge_keys_work():
+    text = "a: &x {p: 1, q: 2}\nb: {<<: *x, q: 3}\nc: *x"
+    assert parse_value(text, "f") == {"a": {"p": 1, "q": 2}, "b": {"p": 1, "q": 3}, "c": {"p": 1, "q": 2}}
+
+
+def test_environment_variables_are_filled_in(monkeypatch):
+    monkeypatch.setenv("BUS_TEST_SIZE", "32")
+    monkeypatch.delenv("BUS_TEST_NONE", raising=False)
+    text = "[${BUS_TEST_SIZE}, '${BUS_TEST_SIZE}', a/${BUS_TEST_SIZE}/b, ${BUS_TEST_NONE:-x}, $${BUS_TEST_SIZE}]"
+    assert parse_value(text.replace("[", "- ").replace(", ", "\n- ").replace("]", ""), "f") == [
+        32,
+        "32",
+        "a/32/b",
+        "x",
+        "${BUS_TEST_SIZE}",
+    ]
+    with pytest.raises(ConfigError, match=r"f:1:4: the environment has no variable BUS_TEST_NONE; set it"):
+        parse_value("a: ${BUS_TEST_NONE}", "f")
+
+
+def test_a_tag_that_runs_code_is_refused_and_nothing_runs(tmp_path):
+    witness = tmp_path / "ran"
+    path = tmp_path / "evil.yaml"
+    path.write_text(f"model: !!python/object/apply:os.system ['touch {witness}']\n")
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(path)
+    assert str(caught.value) == (
+        f"{path}:1:8: the tag !!python/object/apply:os.system is refused: a config holds data, never code. Remove it."
+    )
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a: 1\nb: 2\na: 3", "f:3:1: the key 'a' is given twice."),
+        ("1: 2", "f:1:1: a key must be text, got 1."),
+        ("a: !mine 3", "f:1:4: the tag !mine is refused"),
+        ("a: !!timestamp 2020-01-01", "the tag !!timestamp is refused"),
+        ("a: &x [*x]", "unconstructable recursive node"),
+        ("a: [1", "f:1:6: expected ',' or ']'"),
+        ("a: !!int foo", "not a valid YAML value"),
+    ],
+)
+def test_other_mistakes_are_told_with_their_place(text, message):
+    with pytest.raises(ConfigError) as caught:
+        parse_value(text, "f")
+    assert message in str(caught.value)
+
+
+def test_a_file_must_be_a_readable_mapping(tmp_path):
+    (tmp_path / "list.yaml").write_text("[1]")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="must hold a mapping, got list"):
+        read_yaml(tmp_path / "list.yaml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(tmp_path / "bytes.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    assert read_yaml(tmp_path / "empty.yaml") == {}

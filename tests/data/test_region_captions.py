@@ -1,0 +1,121 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from bus_toolkit.data.region_captions import RegionCaptionDataset
+from bus_toolkit.errors import DataError
+from bus_toolkit.registry import DATASETS
+
+PIPELINE = [{"type": "mmpretrain.LoadImageFromFile"}, {"type": "bus_toolkit.PackRegions"}]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four images with two captions each; the captions of image 40 name nothing."""
+    (tmp_path / "images").mkdir()
+    images, captions, instances = [], [], []
+    for number, image in enumerate((10, 20, 30, 40)):
+        cv2.imwrite(str(tmp_path / "images" / f"{image}.png"), np.full((16, 16, 3), image, np.uint8))
+        images.append({"id": image, "coco_url": f"http://images.org/images/{image}.png"})
+        instances += [{"id": 2 * number + k, "image_id": image, "bbox": [4 * k, 2, 4, 8]} for k in (0, 1)]
+        captions += [{"id": 100 + 2 * number + k, "image_id": image, "caption": f"object {k}"} for k in (0, 1)]
+    regions = {str(100 + i): [i] for i in range(6)}
+    write(tmp_path / "captions.json", {"images": images, "annotations": captions})
+    write(tmp_path / "instances.json", {"annotations": instances})
+    write(tmp_path / "regions.json", regions)
+    return tmp_path
+
+
+def write(path, content):
+    path.write_text(json.dumps(content))
+
+
+def build(folder, pipeline=PIPELINE, **options):
+    reader = {"type": "mmpretrain.COCORetrieval", "data_root": str(folder), "ann_file": "captions.json"}
+    files = {"instances_file": str(folder / "instances.json"), "regions_file": str(folder / "regions.json")}
+    return RegionCaptionDataset(reader, pipeline, **{**files, **options})
+
+
+def test_attaches_all_boxes_and_which_of_them_the_caption_names(folder):
+    data = build(folder)
+    sample = data[3]["data_samples"]
+    assert len(data) == 8 and sample.text == "object 1" and (sample.image_id, sample.text_id) == (1, 3)
+    assert sample.gt_boxes.tolist() == [[0, 2, 4, 10], [4, 2, 8, 10]]
+    assert sample.named.tolist() == [False, True]
+
+
+def test_captions_without_a_region_entry_have_no_boxes(folder):
+    data = build(folder)
+    assert data.boxed_indices == [0, 1, 2, 3, 4, 5]
+    assert "gt_boxes" not in data[7]["data_samples"]
+
+
+def test_works_without_boxes(folder):
+    data = build(folder, instances_file=None, regions_file=None)
+    assert data.boxed_indices == [] and "named" not in data[0]["data_samples"]
+
+
+def test_a_share_of_the_images_keeps_its_boxes(folder):
+    images = [{"id": i, "coco_url": f"x/images/{i}.png"} for i in range(2000)]
+    captions = [{"id": 2 * i + k, "image_id": i, "caption": "a"} for i in range(2000) for k in (0, 1)]
+    write(folder / "captions.json", {"images": images, "annotations": captions})
+    boxes = [{"id": i, "image_id": i, "bbox": [0, 0, 1, 1]} for i in range(2000)]
+    write(folder / "instances.json", {"annotations": boxes})
+    write(folder / "regions.json", {str(c["id"]): [c["image_id"]] for c in captions})
+    small = build(folder, box_fraction=0.05)
+    boxed = {i // 2 for i in small.boxed_indices}
+    assert len(small.boxed_indices) == 2 * len(boxed), "both captions of an image, or none"
+    assert 70 <= len(boxed) <= 130
+    assert build(folder, box_fraction=0.05).boxed_indices == small.boxed_indices
+    assert set(small.boxed_indices) < set(build(folder, box_fraction=0.5).boxed_indices)
+    assert set(build(folder, box_fraction=0.05, box_seed=1).boxed_indices) != set(small.boxed_indices)
+    assert build(folder, box_fraction=0.0).boxed_indices == []
+
+
+def test_skips_an_unreadable_image(folder):
+    (folder / "images" / "10.png").write_bytes(b"not an image")
+    (folder / "images" / "20.png").unlink()
+    data = build(folder)
+    assert data[0]["data_samples"].image_id != 0
+    assert data[2]["data_samples"].image_id != 1
+    assert data.bad.count >= 2
+
+
+def test_is_built_from_a_config_by_its_name(folder):
+    reader = {"type": "mmpretrain.COCORetrieval", "data_root": str(folder), "ann_file": "captions.json"}
+    data = DATASETS.build({"type": "bus_toolkit.RegionCaptionDataset", "dataset": reader, "pipeline": PIPELINE})
+    assert data[0]["inputs"].shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"box_fraction": 1.5}, r"box_fraction: must be in \[0, 1\], got 1.5"),
+        ({"regions_file": None}, "belong together, got only one"),
+        ({"instances_file": "/nowhere.json"}, "/nowhere.json: cannot be read: No such file"),
+        ({"pipeline": [{"type": "mmpretrain.RandomFlip"}]}, "pipeline.0: RandomFlip moves pixels but not both"),
+    ],
+)
+def test_says_what_is_wrong_with_its_arguments(folder, options, message):
+    with pytest.raises(DataError, match=message):
+        build(folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("captions.json", None, "dataset: cannot read .*captions.json: No such file.*Set data_root and ann_file"),
+        ("captions.json", "{", "is not of the kind that mmpretrain.COCORetrieval reads.*Check ann_file"),
+        ("captions.json", '{"images": [], "annotations": []}', "or has no captions"),
+        ("captions.json", '{"images": [{"id": 1}], "annotations": []}', "KeyError"),
+        ("instances.json", "{}", "not COCO instances"),
+        ("regions.json", "[", "regions.json: is not JSON"),
+    ],
+)
+def test_says_what_is_wrong_with_its_files(folder, name, content, message):
+    path = folder / name
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        build(folder)

@@ -1,0 +1,97 @@
+import pytest
+from torch import nn
+
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.registry import PartRegistry, new_registries, registering
+
+
+class Keeper(nn.Module):
+    def __init__(self, *, embed_dim: int, keep_ratio: float = 0.5) -> None:
+        super().__init__()
+        if keep_ratio > 1:
+            raise ValueError(f"keep_ratio: must be in (0, 1], got {keep_ratio}.")
+        self.embed_dim, self.keep_ratio = embed_dim, keep_ratio
+
+
+@pytest.fixture
+def parts():
+    registry = PartRegistry("patch selector", "selectors", "view -> plan", frozenset({"embed_dim", "text_dim"}))
+    registry.register(Keeper)
+    return registry
+
+
+def _message(call):
+    with pytest.raises(ComponentError) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_builds_with_what_the_yaml_does_not_give(parts):
+    part = parts.build({"type": "Keeper", "keep_ratio": 0.25}, path="model.selectors.0", embed_dim=8, text_dim=4)
+    assert (part.embed_dim, part.keep_ratio) == (8, 0.25)
+
+
+def test_the_yaml_goes_before_what_is_provided(parts):
+    assert parts.build({"type": "Keeper", "embed_dim": 3}, path="p", embed_dim=8).embed_dim == 3
+
+
+def test_register_is_a_decorator_too(parts):
+    @parts.register(name="Other")
+    class Anything:
+        pass
+
+    assert parts.get("Other").cls is Anything
+    assert parts.names() == ["Keeper", "Other"]
+
+
+def test_refuses_a_taken_name_and_tells_both_origins(parts):
+    with registering("plugin bad"):
+        text = _message(lambda: parts.register(Keeper))
+    assert "the name 'Keeper' is taken by this program" in text
+    assert "plugin bad" in text and text.count("test_registry") == 2
+
+
+def test_refuses_a_name_that_could_be_a_path(parts):
+    assert "a name is a plain word, got 'os.system'" in _message(lambda: parts.register(Keeper, name="os.system"))
+
+
+def test_an_unknown_type_gives_the_path_and_the_nearest_name(parts):
+    text = _message(lambda: parts.build({"type": "keepr"}, path="model.selectors.0"))
+    assert text == (
+        "model.selectors.0.type: no patch selector named 'keepr'. Did you mean 'Keeper'? Registered: Keeper."
+    )
+
+
+def test_an_unknown_argument_gives_the_path_and_the_nearest_name(parts):
+    text = _message(lambda: parts.build({"type": "Keeper", "keep_rate": 0.5}, path="model.selectors.0", embed_dim=1))
+    assert text.startswith(
+        "model.selectors.0.keep_rate: Keeper has no argument 'keep_rate'. Did you mean 'keep_ratio'?"
+    )
+
+
+def test_a_value_of_the_wrong_kind_is_refused(parts):
+    text = _message(lambda: parts.build({"type": "Keeper", "keep_ratio": "half"}, path="p", embed_dim=1))
+    assert text == "p.keep_ratio: must be a number, got 'half'."
+
+
+def test_a_refusal_by_the_part_carries_the_path(parts):
+    text = _message(lambda: parts.build({"type": "Keeper", "keep_ratio": 2.0}, path="model.selectors.1", embed_dim=1))
+    assert text == "model.selectors.1: Keeper refuses its arguments: keep_ratio: must be in (0, 1], got 2.0."
+
+
+def test_a_node_without_type_is_refused(parts):
+    assert "must be a mapping with a 'type'" in _message(lambda: parts.build({"keep_ratio": 0.5}, path="p"))
+    assert "no patch selector named ['x']" in _message(lambda: parts.build({"type": ["x"]}, path="p"))
+
+
+def test_dotted_names_import_nothing():
+    backbones = new_registries().backbones
+    text = _message(lambda: backbones.get("torch.nn.Linear", "model.backbone"))
+    assert text.startswith("model.backbone.type: no backbone named 'torch.nn.Linear'.")
+    assert "any mmpretrain.<Name>" in text
+
+
+def test_mmpretrain_backbones_are_found_by_registered_name():
+    backbones = new_registries().backbones
+    assert backbones.get("mmpretrain.VisionTransformer").cls.__name__ == "VisionTransformer"
+    assert "Did you mean 'mmpretrain.VisionTransformer'?" in _message(lambda: backbones.get("VisionTransformer"))

@@ -1,0 +1,72 @@
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pytest
+
+from bus_toolkit.signatures import check_arguments, describe_kind, did_you_mean, fits, signature_of
+
+
+class Base:
+    def __init__(self, width: int, fuse: str = "none", *, scale: float = 1.0) -> None: ...
+
+
+class Handing(Base):
+    def __init__(self, extra: int, **kwargs) -> None:
+        super().__init__(4, scale=2.0, **kwargs)
+
+
+class Keeping(Base):
+    def __init__(self, **kwargs) -> None:
+        self.kwargs = kwargs
+
+
+@pytest.mark.parametrize(
+    "annotation, good, bad",
+    [
+        (int, [3], [3.0, True, "3", None]),
+        (float, [3, 0.5], [True, "x", [1.0]]),
+        (numbers.Number, [3], ["x"]),
+        (bool, [True], [1, "yes"]),
+        (str, ["a"], [1]),
+        (int | None, [None, 2], ["a"]),
+        (float | Mapping[str, Any], [0.5, {"start": 1.0}], ["a", [1]]),
+        (Literal["none", "raw"], ["raw"], ["rw", 1]),
+        (Sequence[int], [[1, 2], []], ["ab", [1.5], 3]),
+        (tuple[float, float], [[0.9, 1]], [[0.9], 0.9]),
+        (dict[str, int], [{"a": 1}], [{"a": "b"}]),
+        (Any, [object()], []),
+        (Base, [{"type": "Base"}, 3], []),
+    ],
+)
+def test_values_are_judged_by_the_annotation(annotation, good, bad):
+    assert all(fits(annotation, value) for value in good)
+    assert not any(fits(annotation, value) for value in bad)
+
+
+def test_kinds_are_said_in_words():
+    assert describe_kind(list[int] | None) == "a list (a whole number each) or null"
+    assert describe_kind(Literal["a", "b"]) == "one of a, b"
+
+
+def test_kwargs_handed_to_super_stand_for_its_arguments():
+    signature = signature_of(Handing)
+    assert list(signature.arguments) == ["extra", "fuse"]  # width is given by position, scale by name
+    assert not signature.is_open
+
+
+def test_kwargs_kept_leave_the_signature_open():
+    assert signature_of(Keeping).is_open
+    assert check_arguments("Keeping", signature_of(Keeping), {"anything": 1}, "p") == []
+
+
+def test_every_required_argument_is_required():
+    def function(first, second, third=3): ...
+
+    problems = check_arguments("function", signature_of(function), {}, "p", provided={"first"})
+    assert problems == ["p.second: function needs this argument, got nothing. Add it."]
+
+
+def test_suggests_near_names_only():
+    assert did_you_mean("Keepratio", ["keep_ratio", "blocks"]) == " Did you mean 'keep_ratio'?"
+    assert did_you_mean("zzz", ["keep_ratio"]) == ""
