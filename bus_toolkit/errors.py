@@ -1,7 +1,7 @@
 """Every error that bus_toolkit raises on purpose.
 
-The wording is ``<where>: <what is wrong>, got <value>. <what is allowed>. <what to do>``. The tools print these without a
-traceback and leave with exit code 2; anything else that escapes is a defect of ours and keeps its traceback.
+The wording is ``<where>: <what is wrong>, got <value>. <what is allowed>. <what to do>``. The tools print these without
+a traceback and leave with exit code 2; anything else that escapes is a defect of ours and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The typed objects that travel between the parts.
 
-Shapes: B batch, L text length, D width, N patches of the image, P prefix tokens (CLS, registers), S visual tokens after the
-prefix (kept patches, then the fused token of the last stage, or the queries of a decoder).
+Shapes: B batch, L text length, D width, N patches of the image, P prefix tokens (CLS, registers), S visual tokens after
+the prefix (kept patches, then the fused token of the last stage, or the queries of a decoder).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bus_toolkit.ops.token_plan import TokenPlan
 
 
 class TokenBatch(NamedTuple):
-    """Token ids of a batch of texts: ``input_ids`` int64 (B, L) and ``attention_mask`` bool (B, L), True = may be attended."""
+    """Token ids of texts: ``input_ids`` int64 (B, L) and ``attention_mask`` bool (B, L), True = may be attended."""
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -86,9 +86,10 @@ class VisualTokens:
         num_prefix: P.
         grid: Rows and columns of the original patches.
         selections: What each selector decided, in order.
-        origin: int64 (B, N), the slot among the S tokens that each original patch ended in, or -1; ``None`` behind a decoder,
-            whose queries read from everywhere.
-        scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None`` without one.
+        origin: int64 (B, N), the slot among the S tokens that each original patch ended in, or -1; ``None`` behind a
+            decoder, whose queries read from everywhere.
+        scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None``
+            without one.
     """
 
     embeds: Tensor
@@ -117,7 +118,7 @@ class VisualTokens:
 
 @dataclass(frozen=True)
 class FusedTokens:
-    """Output of a fusion: ``text`` (B, L, D) that has read the image, ``visual`` (B, V, D), ``attention_mask`` bool (B, L)."""
+    """Output of a fusion: ``text`` (B, L, D) that has read the image, ``visual`` (B, V, D), the text's ``attention_mask``."""
 
     text: Tensor
     visual: Tensor

@@ -48,7 +48,9 @@ def tiny_heads(**itc: Any) -> dict[str, VLPHead]:  # noqa: ANN401
     return {
         "itc": ITCHead(embed_dim=WIDTH, text_dim=WIDTH, feature_dim=16, **itc),
         "itm": ITMHead(text_dim=WIDTH),
-        "mlm": MLMHead(text_dim=WIDTH, vocab_size=VOCABULARY, special_ids=(0, 1, 2, 3, 4), mask_token_id=4, mask_prob=0.3),
+        "mlm": MLMHead(
+            text_dim=WIDTH, vocab_size=VOCABULARY, special_ids=(0, 1, 2, 3, 4), mask_token_id=4, mask_prob=0.3
+        ),
         "prefix_lm": PrefixLMHead(),
         "ptm": PatchTextHead(patch_size=8),
     }

@@ -1,4 +1,4 @@
-"""Multiply-accumulate operations: counted on real modules, and in closed form for vision transformers that drop tokens."""
+"""Multiply-accumulate operations: counted on real modules, and in closed form for transformers that drop tokens."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 def count_macs(run: Callable[[], Any]) -> int:
     """Return the MACs of all matrix products and convolutions that ``run()`` performs, attention included.
 
-    The counter does not see torch's fused attention kernel on the CPU, and MMEngine's counter sees none at all (ViT-B/16 at 384 px:
-    49.40 instead of 55.48 GMAC). So attention runs unfused here, which changes no count.
+    The counter does not see torch's fused attention kernel on the CPU, and MMEngine's counter sees none at all
+    (ViT-B/16 at 384 px: 49.40 instead of 55.48 GMAC). So attention runs unfused here, which changes no count.
     """
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
@@ -32,7 +32,9 @@ def blocks_macs(tokens_per_block: Sequence[int], embed_dim: int, mlp_ratio: floa
     return sum(block_macs(count, embed_dim, mlp_ratio) for count in tokens_per_block)
 
 
-def text_semantic_macs(num_patches: int, embed_dim: int, text_dim: int, *, product: bool = False, fuse: bool = True) -> int:
+def text_semantic_macs(
+    num_patches: int, embed_dim: int, text_dim: int, *, product: bool = False, fuse: bool = True
+) -> int:
     """Return the MACs of one ``TSPS`` decision: scoring every patch, the text half once, and the fused token."""
     half = embed_dim // 2
     per_patch = embed_dim**2 * (2 if product else 1) + embed_dim * half + half + (embed_dim if fuse else 0)

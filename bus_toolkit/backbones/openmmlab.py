@@ -1,15 +1,16 @@
 """What the token-reducing host needs to know about the inside of OpenMMLab's vision transformers.
 
-Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/vision_transformer.py``; nothing else in the toolkit
-touches these attributes.
+Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/vision_transformer.py``; nothing else in the
+toolkit touches these attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.errors import ComponentError
@@ -29,7 +30,7 @@ VIT_PARTS = (
 BLOCK_PARTS = ("ln1", "attn", "ln2", "ffn")
 
 
-def check_vit(vit: nn.Module) -> None:
+def check_vit(vit: Any) -> None:
     """Refuse a backbone whose tokens cannot be dropped between blocks.
 
     Raises:
@@ -40,17 +41,17 @@ def check_vit(vit: nn.Module) -> None:
         missing = [f"layers[i].{name}" for name in BLOCK_PARTS if not hasattr(vit.layers[0], name)]
     if missing:
         raise ComponentError(
-            f"model.backbone: {type(vit).__name__} has no {', '.join(missing)}. Selectors need a plain vision transformer, whose "
-            "tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer or a class with the same parts."
+            f"model.backbone: {type(vit).__name__} has no {', '.join(missing)}. Selectors need a plain vision "
+            "transformer, whose tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer or a look-alike."
         )
     if vit.cls_token is None:
         raise ComponentError(
-            f"model.backbone: {type(vit).__name__} is built without a CLS token (with_cls_token=False). The heads read the global "
-            "token. Set with_cls_token: true."
+            f"model.backbone: {type(vit).__name__} is built without a CLS token (with_cls_token=False). The heads "
+            "read the global token. Set with_cls_token: true."
         )
 
 
-def embed_patches(vit: nn.Module, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+def embed_patches(vit: Any, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """Return the tokens (B, P + N, D) that enter the first block and the patch grid (rows, columns)."""
     patches, grid = vit.patch_embed(images)
     tokens = torch.cat([vit.cls_token.expand(images.shape[0], -1, -1), patches], dim=1)
@@ -64,7 +65,7 @@ def embed_patches(vit: nn.Module, images: Tensor) -> tuple[Tensor, tuple[int, in
     return vit.pre_norm(vit.drop_after_pos(tokens)), (int(grid[0]), int(grid[1]))
 
 
-def block_halves(layer: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+def block_halves(layer: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Return the attention half and the feed-forward half of a block, residual connections included."""
 
     def attention(tokens: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ def block_halves(layer: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable
     return attention, feed_forward
 
 
-def cls_attention(layer: nn.Module, tokens: Tensor) -> Tensor:
+def cls_attention(layer: Any, tokens: Tensor) -> Tensor:
     """Return the CLS token's attention (B, P + N) in a block that reads ``tokens``, averaged over the heads.
 
     Only the CLS row is computed: one query, all keys; D^2 MACs a token for the keys and nothing of size N x N.

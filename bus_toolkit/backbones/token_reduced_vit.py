@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,6 @@ from bus_toolkit.backbones.openmmlab import block_halves, check_vit, cls_attenti
 from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, compose
 from bus_toolkit.selectors.base import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Selection, TextTokens, VisualPrefix, VisualTokens
-
 
 Select = Literal["all", "text_free", "none"]
 
@@ -34,14 +33,15 @@ class _Walk:
 class TokenReducedViT(nn.Module):
     """Run a vision transformer whose selectors shorten the sequence on the way.
 
-    The order is: patches and prefix tokens with position embeddings; blocks up to the first selector (``forward_prefix``, which
-    no text can change); the rest under a condition (``forward_suffix``); final norm. With no selector, or with keep_ratio 1,
-    the result is the plain transformer's, bit for bit.
+    The order is: patches and prefix tokens with position embeddings; blocks up to the first selector
+    (``forward_prefix``, which no text can change); the rest under a condition (``forward_suffix``); final norm. With no
+    selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit.
 
     State dicts of the bare transformer load into the host without renaming.
 
     Args:
-        vit: A built ``mmpretrain.VisionTransformer`` (or one of its look-alikes: ``patch_embed``, ``layers[i].ln1/attn/ln2/ffn``).
+        vit: A built ``mmpretrain.VisionTransformer`` (or one of its look-alikes: ``patch_embed``,
+            ``layers[i].ln1/attn/ln2/ffn``).
         selectors: Selectors with the blocks they sit at, at most one a block.
 
     Raises:
@@ -49,14 +49,17 @@ class TokenReducedViT(nn.Module):
         ValueError: A selector names a block that does not exist or that another selector has.
     """
 
+    vit: Any
+    selectors: Any
+
     def __init__(self, vit: nn.Module, selectors: Sequence[PatchSelector] = ()) -> None:
         super().__init__()
         check_vit(vit)
         self.vit = vit
         self.selectors = nn.ModuleList(selectors)
-        self.embed_dim: int = vit.embed_dims
-        self.num_blocks = len(vit.layers)
-        self.num_prefix: int = vit.num_extra_tokens
+        self.embed_dim: int = self.vit.embed_dims
+        self.num_blocks = len(self.vit.layers)
+        self.num_prefix: int = self.vit.num_extra_tokens
         _check_blocks(selectors, self.num_blocks)
         self._register_load_state_dict_pre_hook(self._adopt_bare_keys)
 
@@ -163,7 +166,7 @@ class TokenReducedViT(nn.Module):
         """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``."""
         own = (f"{prefix}vit.", f"{prefix}selectors.")
         for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
-            state_dict[f"{prefix}vit.{key[len(prefix):]}"] = state_dict.pop(key)
+            state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)
 
 
 def _check_blocks(selectors: Sequence[PatchSelector], num_blocks: int) -> None:

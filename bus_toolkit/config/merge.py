@@ -57,7 +57,9 @@ def swap_type(node: Mapping[str, Any], name: object, path: str, context: Mapping
     kept = {key: value for key, value in node.items() if key in spec.signature.arguments or key in spec.extra}
     dropped = [key for key in node if key not in kept and key != "type"]
     if dropped:
-        _log.info("%s: %s replaces %s and does not take %s: dropped.", path, name, node.get("type"), ", ".join(dropped))
+        _log.warning(
+            "%s: %s replaces %s and does not take %s: dropped.", path, name, node.get("type"), ", ".join(dropped)
+        )
     return {"type": name, **kept}
 
 

@@ -15,16 +15,18 @@ from bus_toolkit.structures import TextTokens, VisualTokens
 class PatchAbstractionDecoder(nn.Module):
     """Condense the selected patches into fewer tokens by cross-attention (``PAD``). Goes into ``model.decoder``.
 
-    BUS (arXiv 2307.08504, abstract; the CVF abstract calls it a light summarisation decoder on the selected patches) puts a
-    Transformer decoder on top of the ViT. Its queries were not readable; both readings are here. ``topk``: the best-scored tokens
-    that the selector left are the queries, so that they depend on the text. ``learned``: free vectors, as in a Q-Former. The
-    global token is always query 0. Layers are ``torch.nn.TransformerDecoderLayer`` (self-attention of the queries,
-    cross-attention to all visual tokens, feed-forward), without extra positions. Depth and length are our choice.
+    BUS (arXiv 2307.08504, abstract; the CVF abstract calls it a light summarisation decoder on the selected patches)
+    puts a Transformer decoder on top of the ViT. Its queries were not readable; both readings are here. ``topk``: the
+    best-scored tokens that the selector left are the queries, so that they depend on the text. ``learned``: free
+    vectors, as in a Q-Former. The global token is always query 0. Layers are ``torch.nn.TransformerDecoderLayer``
+    (self-attention of the queries, cross-attention to all visual tokens, feed-forward), without extra positions. Depth
+    and length are our choice.
 
     Args:
         embed_dim: Width D; filled in from the backbone.
         num_layers: Depth, 1 or more.
-        num_queries: Tokens that come out beside the global one; with ``topk`` at most as many as come in. ``None``: half of those.
+        num_queries: Tokens that come out beside the global one; with ``topk`` at most as many as come in. ``None``:
+            half of those.
         num_heads: Attention heads.
         query_init: ``topk`` or ``learned``.
         text_in_memory: Whether the queries read the text tokens too (needs equal widths).
@@ -96,8 +98,8 @@ class PatchAbstractionDecoder(nn.Module):
         count = max(1, available // 2) if self.num_queries is None else self.num_queries
         if count > available:
             raise ValueError(
-                f"model.decoder.num_queries: must be between 1 and {available} (visual tokens that reach it), got {count}. "
-                "Lower it or raise the selectors' keep_ratio."
+                f"model.decoder.num_queries: must be between 1 and {available} (visual tokens that reach it), "
+                f"got {count}. Lower it or raise the selectors' keep_ratio."
             )
         scores = visual.scores
         if scores is None:

@@ -59,7 +59,7 @@ class BusRunner(Runner):
 
     @master_only
     def dump_config(self) -> None:
-        """Write the resolved config to ``config.yaml``: of a training in the work dir, of an evaluation beside its log."""
+        """Write the resolved config: of a training into the work dir, of an evaluation beside its log."""
         folder = self.log_dir if self._train_loop is None else self.work_dir
         dump_config(self.cfg, Path(folder) / "config.yaml")
 

@@ -23,11 +23,13 @@ def reading_layer(embed_dim: int, num_heads: int, mlp_ratio: float, dropout: flo
 class CrossAttentionFusion(nn.Module):
     """Let the text read the image by cross-attention (salesforce/ALBEF:models/xbert.py). Goes into ``model.fusion``.
 
-    Each layer is self-attention over the text, cross-attention to the visual tokens, feed-forward. The image is only read.
+    Each layer is self-attention over the text, cross-attention to the visual tokens, feed-forward. The image is only
+    read.
 
     Args:
         text_dim: Width D of the text tokens; filled in from the text encoder.
-        embed_dim: Width of the visual tokens; filled in from the backbone. Another width than D goes through Linear + LayerNorm.
+        embed_dim: Width of the visual tokens; filled in from the backbone. Another width than D goes through Linear +
+            LayerNorm.
         num_layers: Depth.
         num_heads: Attention heads.
         mlp_ratio: Width of the feed-forward part as a multiple of D.
@@ -63,7 +65,10 @@ class CrossAttentionFusion(nn.Module):
 
 
 def meet_width(from_dim: int, to_dim: int) -> nn.Module:
-    """Return the map between two widths: nothing when equal, else Linear + LayerNorm (X-PLUG/mPLUG:models/model_vqa_mplug.py)."""
+    """Return the map between two widths: nothing when equal, else Linear + LayerNorm.
+
+    The form is mPLUG's (X-PLUG/mPLUG:models/model_vqa_mplug.py).
+    """
     if from_dim == to_dim:
         return nn.Identity()
     return nn.Sequential(nn.Linear(from_dim, to_dim), nn.LayerNorm(to_dim))

@@ -12,8 +12,8 @@ from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 class SkipConnectedFusion(nn.Module):
     """Cross-modal skip-connected fusion (X-PLUG/mPLUG:models/modeling_mplug.py). Goes into ``model.fusion``.
 
-    Layer j (from 0) is a reading layer ``T <- FFN(CA(SA(T), V))``, unless j > 0 and j is a multiple of ``stride``. Then it is a
-    connected layer: ``[V'; T'] = FFN(SA([V; T]))``, ``V <- V + V'``, ``T <- T'``.
+    Layer j (from 0) is a reading layer ``T <- FFN(CA(SA(T), V))``, unless j > 0 and j is a multiple of ``stride``. Then
+    it is a connected layer: ``[V'; T'] = FFN(SA([V; T]))``, ``V <- V + V'``, ``T <- T'``.
 
     Args:
         text_dim: Width D of the text tokens; filled in from the text encoder.

@@ -12,7 +12,7 @@ from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatc
 
 
 class Boxes(NamedTuple):
-    """Padded boxes of R images: ``xyxy`` (R, M, 4) pixels, ``valid`` bool (R, M), ``named`` bool (R, M), ``size`` (H, W)."""
+    """Padded boxes of R images: ``xyxy`` (R, M, 4) pixels, ``valid`` and ``named`` bool (R, M), ``size`` (H, W)."""
 
     xyxy: Tensor
     valid: Tensor
@@ -21,7 +21,7 @@ class Boxes(NamedTuple):
 
 
 class Masked(NamedTuple):
-    """Captions with words hidden: ``tokens``, and for each hidden place ``positions``, ``targets``, ``valid``, all (B, K)."""
+    """Captions with words hidden: ``tokens``; for each place ``positions``, ``targets``, ``valid``, all (B, K)."""
 
     tokens: TokenBatch
     positions: Tensor
@@ -36,10 +36,16 @@ class Step(Protocol):
     """
 
     tokens: TokenBatch
-    image_ids: Tensor
-    labels: Tensor | None
     similarity: tuple[Tensor, Tensor] | None
     iteration: int
+
+    @property
+    def image_ids(self) -> Tensor:
+        """Image ids (B,)."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Class labels (B,), or ``None``."""
 
     @property
     def text(self) -> TextTokens:

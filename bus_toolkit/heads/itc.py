@@ -18,9 +18,10 @@ from bus_toolkit.structures import TextTokens, VisualTokens
 class ITCHead(VLPHead):
     """Pull matching images and captions together, against all others of the batch, of all ranks and of a queue.
 
-    The form is ALBEF's (salesforce/ALBEF:models/model_pretrain.py): normalised projections of the two global tokens, a learned
-    temperature, momentum features as candidates and soft targets ``alpha softmax(s_m) + (1 - alpha) y``. Ours: captions of one
-    image share the target instead of being negatives of each other, and empty places in the queue count as nothing.
+    The form is ALBEF's (salesforce/ALBEF:models/model_pretrain.py): normalised projections of the two global tokens, a
+    learned temperature, momentum features as candidates and soft targets ``alpha softmax(s_m) + (1 - alpha) y``. Ours:
+    captions of one image share the target instead of being negatives of each other, and empty places in the queue count
+    as nothing.
 
     Args:
         embed_dim: Width of the visual tokens; filled in from the backbone.
@@ -35,6 +36,11 @@ class ITCHead(VLPHead):
     Raises:
         ValueError: ``alpha`` outside [0, 1], a negative queue, a temperature that is not positive.
     """
+
+    image_queue: Tensor
+    text_queue: Tensor
+    queue_ids: Tensor
+    queue_next: Tensor
 
     def __init__(
         self,

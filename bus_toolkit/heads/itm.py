@@ -17,8 +17,9 @@ from bus_toolkit.structures import FusedTokens
 class ITMHead(VLPHead):
     """Tell from the fused global token whether an image and a caption belong together.
 
-    B matching pairs, B with a hard wrong caption, B with a hard wrong image (salesforce/ALBEF:models/model_pretrain.py); the wrong ones
-    are drawn by contrastive similarity among all ranks, never from the same image. Without an ITC head they are drawn evenly.
+    B matching pairs, B with a hard wrong caption, B with a hard wrong image
+    (salesforce/ALBEF:models/model_pretrain.py); the wrong ones are drawn by contrastive similarity among all ranks,
+    never from the same image. Without an ITC head they are drawn evenly.
 
     Args:
         text_dim: Width of the fused tokens; filled in from the text encoder.

@@ -19,9 +19,9 @@ from bus_toolkit.structures import FusedTokens, TokenBatch
 class MLMHead(VLPHead):
     """Guess hidden words of the caption from the rest of it and the image.
 
-    Masking 15 % is BERT's and ALBEF's. Ours: always the mask token (ALBEF keeps one word in ten visible, which would let the
-    answer through in the ``masked`` and ``strict`` conditionings); at least one word a caption; and the vocabulary logits are
-    computed at the hidden places only.
+    Masking 15 % is BERT's and ALBEF's. Ours: always the mask token (ALBEF keeps one word in ten visible, which would
+    let the answer through in the ``masked`` and ``strict`` conditionings); at least one word a caption; and the
+    vocabulary logits are computed at the hidden places only.
 
     Args:
         text_dim: Width of the fused tokens; filled in from the text encoder.
@@ -37,6 +37,8 @@ class MLMHead(VLPHead):
     Raises:
         ValueError: ``mask_prob`` outside (0, 1).
     """
+
+    maskable: Tensor
 
     def __init__(
         self,

@@ -16,15 +16,15 @@ from bus_toolkit.structures import Selection
 class PatchTextHead(VLPHead):
     """Teach the selectors which patches the text speaks of, from boxes.
 
-    BUS (arXiv 2307.08504) calls the task patch-text matching, COPA (arXiv 2308.03475) patch-text alignment; both turn object signals
-    into patch labels. The formula was not readable; ours is the binary cross-entropy of each patch score against "the patch
-    overlaps a box that the caption names". Several selectors share the loss evenly.
+    BUS (arXiv 2307.08504) calls the task patch-text matching, COPA (arXiv 2308.03475) patch-text alignment; both turn
+    object signals into patch labels. The formula was not readable; ours is the binary cross-entropy of each patch score
+    against "the patch overlaps a box that the caption names". Several selectors share the loss evenly.
 
     Args:
         patch_size: Side of a patch in pixels; filled in from the backbone.
         overlap: A patch is positive if the boxes cover more than this share of it, in [0, 1); 0 means any overlap.
-        object_weight: Share of the loss, in [0, 1), that scores the text-free prompt against the boxes of all objects, so that a pass
-            without text looks at objects. Needs ``conditioning.without_text: prompt``. Our addition.
+        object_weight: Share of the loss, in [0, 1), that scores the text-free prompt against the boxes of all objects,
+            so that a pass without text looks at objects. Needs ``conditioning.without_text: prompt``. Our addition.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
 
@@ -76,7 +76,7 @@ class PatchTextHead(VLPHead):
         return torch.stack(terms).mean()
 
     def predict(self, step: Step) -> dict[str, Any]:
-        """Return the first selector's scores under the own and under another caption, and the labels of patches with boxes."""
+        """Return the first selector's scores under the own and under another caption, and the labels of the patches."""
         selections, boxes = step.patch_scores("caption")
         if not selections or not selections[0].supervised:
             return {}

@@ -15,8 +15,8 @@ class PrefixLMHead(VLPHead):
     """Continue a caption from its first words and the image.
 
     The prefix is encoded and fused with the image; the decoder reads both and writes the rest (mPLUG's "Prefix" loss;
-    X-PLUG/mPLUG:models/model_pretrain_mplug.py was not released, so the split point is our choice: uniform between [CLS] alone and
-    half of the caption).
+    X-PLUG/mPLUG:models/model_pretrain_mplug.py was not released, so the split point is our choice: uniform between
+    [CLS] alone and half of the caption).
 
     Args:
         label_smoothing: Share of the target spread over the vocabulary.

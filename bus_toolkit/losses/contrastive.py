@@ -37,8 +37,9 @@ def soft_cross_entropy(logits_BG: Tensor, targets_BG: Tensor, present_G: Tensor 
 def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tensor) -> Tensor:
     """Draw one candidate a row, (B,), with probability softmax(logits) among the allowed ones.
 
-    ALBEF draws by ``multinomial`` over the in-batch softmax with the diagonal zeroed (salesforce/ALBEF:models/model_pretrain.py).
-    The same distribution comes from the largest of logits + Gumbel noise, without a host sync and from given noise.
+    ALBEF draws by ``multinomial`` over the in-batch softmax with the diagonal zeroed
+    (salesforce/ALBEF:models/model_pretrain.py). The same distribution comes from the largest of logits + Gumbel noise,
+    without a host sync and from given noise.
 
     Args:
         logits_BG: Similarities divided by the temperature.

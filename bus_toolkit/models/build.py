@@ -9,6 +9,7 @@ from torch import nn
 
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES
@@ -93,9 +94,13 @@ def check_combination(
     types = {name: str(cfg.get("type")) for name, cfg in heads.items()}
     for name, kind in types.items():
         if kind in NEEDS_FUSION and not fusion:
-            problems.append(f"model.heads.{name}: {kind} reads fused tokens, but there is no model.fusion. Add a fusion.")
+            problems.append(
+                f"model.heads.{name}: {kind} reads fused tokens, but there is no model.fusion. Add a fusion."
+            )
         if kind == "PrefixLMHead" and not text_decoder:
-            problems.append(f"model.heads.{name}: PrefixLMHead writes text, but there is no model.text_decoder. Add one.")
+            problems.append(
+                f"model.heads.{name}: PrefixLMHead writes text, but there is no model.text_decoder. Add one."
+            )
         if kind == "ITCHead" and heads[name].get("queue_size", 0) and momentum is None:
             problems.append(
                 f"model.heads.{name}.queue_size: a queue holds features of the momentum branch, but there is none. "
@@ -113,7 +118,9 @@ def check_combination(
         if name not in types
     ]
     if momentum is not None and "itc" not in types:
-        problems.append("model.momentum: only the contrastive head uses it, but there is no model.heads.itc. Remove it.")
+        problems.append(
+            "model.momentum: only the contrastive head uses it, but there is no model.heads.itc. Remove it."
+        )
     return problems
 
 
@@ -126,7 +133,8 @@ def _conditioning(cfg: Mapping[str, Any] | None) -> Conditioning:
 
 def _host(vit: nn.Module, selectors: Sequence[Mapping[str, Any]], widths: Mapping[str, int]) -> TokenReducedViT:
     parts = [
-        REGISTRIES.selectors.build(cfg, path=f"model.selectors.{index}", **widths) for index, cfg in enumerate(selectors)
+        REGISTRIES.selectors.build(cfg, path=f"model.selectors.{index}", **widths)
+        for index, cfg in enumerate(selectors)
     ]
     try:
         return TokenReducedViT(vit, parts)
@@ -142,6 +150,6 @@ def _check_text_memory(decoder: nn.Module, widths: Mapping[str, int]) -> None:
         )
 
 
-def _head(name: str, cfg: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> nn.Module:  # noqa: ANN401
+def _head(name: str, cfg: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> VLPHead:  # noqa: ANN401
     skip_ids = tokenizer.ids_of_words(cfg.get("skip_words", ()))
     return REGISTRIES.heads.build(cfg, path=f"model.heads.{name}", skip_ids=skip_ids, **known)

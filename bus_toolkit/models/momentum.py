@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ from bus_toolkit.structures import TextTokens, TokenBatch, VisualTokens
 class MomentumBranch(nn.Module):
     """Exponential moving averages of backbone, decoder, text encoder and contrastive projections.
 
-    The copies never get gradient and always run in eval mode. With ``selection: none`` their images are unpruned and text-free, as in
-    the published ELIP (guoyang9/ELIP:ALBEF/models/model_pretrain.py).
+    The copies never get gradient and always run in eval mode. With ``selection: none`` their images are unpruned and
+    text-free, as in the published ELIP (guoyang9/ELIP:ALBEF/models/model_pretrain.py).
 
     Args:
         modules: The trained modules by name: ``backbone``, ``decoder``, ``text_encoder``, ``projections``.
@@ -36,7 +36,7 @@ class MomentumBranch(nn.Module):
             )
         self.decay = decay
         self.selection = selection
-        self.copies = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
+        self.copies: Any = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
         self.copies.requires_grad_(False)
         self.copies.eval()
 
@@ -54,7 +54,8 @@ class MomentumBranch(nn.Module):
         """Move every copy by ``1 - decay`` towards its original; buffers are copied."""
         for name, module in modules.items():
             copied = self.copies[name]
-            targets, sources = list(copied.parameters()), list(module.parameters())
+            targets: list[Tensor] = list(copied.parameters())
+            sources: list[Tensor] = list(module.parameters())
             if targets:
                 torch._foreach_lerp_(targets, sources, 1.0 - self.decay)
             for target, source in zip(copied.buffers(), module.buffers(), strict=True):

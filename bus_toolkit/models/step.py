@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class BatchStep:
     """Encodings of one batch, shared by all heads (see ``heads.base.Step`` for the contract).
 
-    Rows that only serve patch-text supervision (``region_only``) stand behind the caption rows. They share the text pass and the
-    blocks in front of the first selector, and go no further than the last selector.
+    Rows that only serve patch-text supervision (``region_only``) stand behind the caption rows. They share the text
+    pass and the blocks in front of the first selector, and go no further than the last selector.
 
     Args:
         model: The model.
@@ -78,7 +78,7 @@ class BatchStep:
     @cached_property
     def masked(self) -> Masked:
         """The captions with words hidden."""
-        # Drawn as wide as any caption can be, so that a word's number does not depend on the other captions of its rank.
+        # Drawn as wide as any caption can be: a word's number does not depend on the other captions of its rank.
         numbers = noise(self, "mlm", self.num_captions, self.model.tokenizer.max_length)
         return self.model.heads["mlm"].mask(self.tokens, numbers[:, : self.tokens.input_ids.shape[1]])
 
@@ -90,9 +90,7 @@ class BatchStep:
     @cached_property
     def prefix_lengths(self) -> Tensor:
         """Tokens of each caption that the prefix language model is given."""
-        return self.model.heads["prefix_lm"].prefix_lengths(
-            self.tokens, noise(self, "prefix_lm", self.num_captions)
-        )
+        return self.model.heads["prefix_lm"].prefix_lengths(self.tokens, noise(self, "prefix_lm", self.num_captions))
 
     @staticmethod
     def _rows(prefix: VisualPrefix, rows: slice) -> VisualPrefix:
@@ -131,7 +129,7 @@ class BatchStep:
         return self.model.encode_visual(self.prefix.index(image_rows), text)
 
     def visual_pairs(self, objective: str, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
-        """Return images and texts paired by row numbers: of all ranks in training, of this rank for ``pair`` (evaluation)."""
+        """Return images and texts paired by row numbers: of all ranks, or of this rank for ``pair`` (evaluation)."""
         if objective == "pair":
             text = self.text.index(text_rows)
             return self.visual_for(image_rows, text), text
@@ -142,7 +140,7 @@ class BatchStep:
         return VisualTokens(gather_rows(visual.embeds)[image_rows], visual.num_prefix, visual.grid), text
 
     def patch_scores(self, objective: str) -> tuple[list[Selection], Boxes]:
-        """Return what the selectors decided, and boxes: of the region rows where the batch has some, else of all rows."""
+        """Return what the selectors decided, and boxes: of the region rows if there are some, else of all rows."""
         condition = objective if objective == "other_caption" else self.model.condition(objective)
         if self.num_captions < len(self.samples):
             return self._region_scores(condition), self._boxes(slice(self.num_captions, None))
@@ -178,6 +176,7 @@ class BatchStep:
 
     def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
         """Return next-token logits (B, L, V) of the text decoder."""
+        assert self.model.text_decoder is not None, "build_model refuses a prefix language model without a text decoder"
         return self.model.text_decoder(tokens, memory, memory_mask)
 
     def momentum_tokens(self) -> tuple[VisualTokens, TextTokens, nn.Module] | None:

@@ -9,7 +9,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reduced_vit import Select, TokenReducedViT
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning
@@ -28,8 +28,9 @@ class VLPModel(BaseModel):
     4. text + visual -> ``fusion`` (and ``text_decoder`` for generation);
     5. ``heads`` turn these into losses or predictions.
 
-    Parts arrive built; ``bus_toolkit.build_model`` builds them from a YAML file. In MMEngine's terms ``forward`` has the modes
-    ``loss`` (dict of losses), ``predict`` (data samples with predictions) and ``tensor`` (text-free features).
+    Parts arrive built; ``bus_toolkit.build_model`` builds them from a YAML file. In MMEngine's terms ``forward`` has
+    the modes ``loss`` (dict of losses), ``predict`` (data samples with predictions) and ``tensor`` (text-free
+    features).
 
     Args:
         tokenizer: Turns captions into ids.
@@ -65,7 +66,7 @@ class VLPModel(BaseModel):
         self.decoder = decoder
         self.fusion = fusion
         self.text_decoder = text_decoder
-        self.heads = nn.ModuleDict(heads)
+        self.heads: Any = nn.ModuleDict(heads)
         self.conditioning = conditioning or Conditioning()
         self.momentum = None if momentum is None else MomentumBranch(self._followed_modules(), **momentum)
         self.epoch = float("inf")
@@ -78,7 +79,7 @@ class VLPModel(BaseModel):
         if self.momentum is not None:
             self.momentum.restart(self._followed_modules())
 
-    # --- state that is not trained by gradient -------------------------------------------------------------------------------
+    # --- state that is not trained by gradient ---
 
     def _followed_modules(self) -> dict[str, nn.Module]:
         return {
@@ -89,7 +90,7 @@ class VLPModel(BaseModel):
         }
 
     def set_progress(self, epoch: float, iteration: int) -> None:
-        """Tell how far training is: what follows a schedule (keep ratios, late heads) or needs fresh noise goes by it."""
+        """Tell how far training is; schedules (keep ratios, late heads) and fresh noise go by it."""
         self.epoch = epoch
         self.iteration = iteration
         for selector in self.backbone.selectors:
@@ -103,7 +104,7 @@ class VLPModel(BaseModel):
         for head in self.heads.values():
             head.after_step()
 
-    # --- encoding ------------------------------------------------------------------------------------------------------------
+    # --- encoding ---
 
     @property
     def reads_text(self) -> bool:
@@ -140,7 +141,7 @@ class VLPModel(BaseModel):
         return self.backbone.forward_prefix(images)
 
     def encode_visual(self, prefix: VisualPrefix, text: TextTokens | None) -> VisualTokens:
-        """Select, run the remaining blocks and abstract, under one text each; ``None`` follows ``conditioning.without_text``."""
+        """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
         visual = self.backbone.forward_suffix(prefix, text, select=self._select(text))
         self.last_tokens = {f"block {s.block}": s.plan.num_slots + visual.num_prefix for s in visual.selections}
         visual = self.decoder(visual, text)
@@ -152,7 +153,7 @@ class VLPModel(BaseModel):
         last = max(self.backbone.num_scored_blocks, prefix.num_blocks)
         return self.backbone.forward_suffix(prefix, text, select=self._select(text), num_blocks=last).selections
 
-    def _select(self, text: TextTokens | None) -> str:
+    def _select(self, text: TextTokens | None) -> Select:
         return "text_free" if text is None and self.conditioning.without_text == "none" else "all"
 
     def free_text(self, batch: int) -> TextTokens | None:
@@ -173,7 +174,7 @@ class VLPModel(BaseModel):
         assert self.fusion is not None, "build_model refuses heads that fuse without a fusion"
         return self.fusion(text, visual)
 
-    # --- MMEngine's modes ----------------------------------------------------------------------------------------------------
+    # --- MMEngine's modes ---
 
     def forward(
         self, images: Tensor, data_samples: Sequence[Any] | None = None, mode: str = "tensor"
@@ -226,6 +227,6 @@ def _refuse_all_padding(tokens: TokenBatch) -> None:
     empty = (~tokens.attention_mask.any(dim=1)).nonzero().flatten().tolist()
     if empty:
         raise DataError(
-            f"text: row {empty[0]} of the batch is padding only ({len(empty)} such rows). A text needs at least one token that may "
-            "be attended. Drop such samples or give them a caption."
+            f"text: row {empty[0]} of the batch is padding only ({len(empty)} such rows). A text needs at least one "
+            "token that may be attended. Drop such samples or give them a caption."
         )

@@ -1,7 +1,7 @@
-"""Rows of all ranks: gathered with gradient, averaged, and random numbers that do not depend on how many ranks there are.
+"""Rows of all ranks: gathered with gradient, averaged; random numbers that do not depend on the number of ranks.
 
-A global batch of G = B * W rows is ordered as MMEngine's samplers deal it out: row i of rank r is global row ``i * W + r``. With
-one process every function here is the identity, so that losses are the same for any number of ranks.
+A global batch of G = B * W rows is ordered as MMEngine's samplers deal it out: row i of rank r is global row ``i * W +
+r``. With one process every function here is the identity, so that losses are the same for any number of ranks.
 """
 
 from __future__ import annotations

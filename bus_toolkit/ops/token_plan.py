@@ -1,9 +1,11 @@
 """Token plans: for every input token, the output slot it goes to and its weight there.
 
-Keeping, dropping, fusing the rest into one token and merging pairs are all cases of one plan, so that a backbone applies any
-selector's decision by one function and pictures, grounding and tests can follow every original patch to where it ended.
+Keeping, dropping, fusing the rest into one token and merging pairs are all cases of one plan, so that a backbone
+applies any selector's decision by one function and pictures, grounding and tests can follow every original patch to
+where it ended.
 
-Shape suffixes: B batch, N input tokens, K founding (kept) tokens, S output slots (K, plus one with a fused token), D width.
+Shape suffixes: B batch, N input tokens, K founding (kept) tokens, S output slots (K, plus one with a fused token), D
+width.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class TokenPlan:
 
 
 def num_kept(num_patches: int, keep_ratio: float) -> int:
-    """Return how many of ``num_patches`` a selector keeps: the share rounded down, guarded against float error, at least one.
+    """Return how many patches a selector keeps: the share rounded down, guarded against float error, at least one.
 
     Raises:
         ValueError: ``keep_ratio`` is not in (0, 1].
@@ -67,7 +69,7 @@ def num_kept(num_patches: int, keep_ratio: float) -> int:
 
 
 def top_indices(scores_BN: Tensor, count: int) -> Tensor:
-    """Return the positions of the ``count`` highest scores in ascending order, int64 (B, count); ties go to the lower index."""
+    """Return the positions of the highest scores, ascending, int64 (B, count); ties go to the lower index."""
     order_BN = torch.sort(scores_BN, dim=1, descending=True, stable=True).indices
     return order_BN[:, :count].sort(dim=1).values
 
@@ -87,7 +89,8 @@ def keep_plan(
         scores_BN: Ranking scores (B, N).
         count: Number kept, 1 to N; N gives the identity, without a fused token.
         fuse: Whether the tokens that are not kept become one extra token.
-        fuse_weights_BN: Non-negative weights (B, N) for the fused token; equal ones when not given. Gradient flows through them.
+        fuse_weights_BN: Non-negative weights (B, N) for the fused token; equal ones when not given. Gradient flows
+            through them.
         normalize: Whether the weights of the fused token are divided by their sum (ELIP) or used raw (EViT).
         eps: Added to that sum, as ELIP does (guoyang9/ELIP:ALBEF/models/vit.py).
 
@@ -124,7 +127,8 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
 
     Args:
         keep_BK: int64 (B, K), ascending positions of the tokens that found the output slots.
-        target_BN: int64 (B, N), for every token the slot 0 to K-1 that takes it up; a founding token names its own slot.
+        target_BN: int64 (B, N), for every token the slot 0 to K-1 that takes it up; a founding token names its own
+            slot.
         sizes_BN: How many patches each token already stands for; 1 each when not given.
     """
     sizes_BN = torch.ones(target_BN.shape, device=target_BN.device) if sizes_BN is None else sizes_BN

@@ -21,7 +21,8 @@ class BlockView:
     """What a selector may look at; nothing costly is computed before it is asked for.
 
     Attributes:
-        patches: Candidates (B, N, D) at the selector's site, prefix tokens apart. The fused token of an earlier stage is one.
+        patches: Candidates (B, N, D) at the selector's site, prefix tokens apart. The fused token of an earlier stage
+            is one.
         prefix: CLS and register tokens (B, P, D).
         text: The text that conditions this pass; ``None`` when there is none.
         num_original: Number of patches of the image, before any selection.
@@ -44,7 +45,8 @@ class PatchSelector(nn.Module):
     Args:
         blocks: Backbone blocks to sit at, counted from 1.
         keep_ratio: Share of the candidates kept, in (0, 1]; a number or ``{start, end, epochs, shape}``.
-        fuse: What becomes of the others: ``none`` drops them, ``normalized`` and ``raw`` add one token, their weighted sum.
+        fuse: What becomes of the others: ``none`` drops them, ``normalized`` and ``raw`` add one token, their weighted
+            sum.
 
     Raises:
         ValueError: A block below 1, none at all or the same twice, a bad ratio, an unknown ``fuse``.
@@ -86,7 +88,8 @@ class PatchSelector(nn.Module):
     def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
         """Plan the reduction.
 
-        A pass without text cannot ask a text-aware selector: the CLS attention picks then, as in EViT (arXiv 2202.07800, eq. 3).
+        A pass without text cannot ask a text-aware selector: the CLS attention picks then, as in EViT (arXiv
+        2202.07800, eq. 3).
 
         Returns:
             The plan, the scores (B, N) it ranked by, and whether these are logits that a patch-text head may train.

@@ -15,10 +15,10 @@ from bus_toolkit.selectors.base import BlockView, Fuse, PatchSelector
 class TextSemanticPatchSelector(PatchSelector):
     """Score each patch against the text with a small learned network and keep the best (``TSPS``).
 
-    BUS (arXiv 2307.08504, abstract) puts such a selector inside the ViT and trains it by patch-text matching. The formulas were
-    not readable; what follows is our reconstruction: ``a_i = sigmoid(MLP([x_i ; W_c t]))`` on the layer-normalised patch ``x_i``
-    and the text [CLS] ``t``, three linear layers of widths 2D -> D -> D/2 -> 1 with GELU, and one token that fuses the rest,
-    weighted by ``a`` (weights sum to 1; ELIP does that, EViT uses raw ones).
+    BUS (arXiv 2307.08504, abstract) puts such a selector inside the ViT and trains it by patch-text matching. The
+    formulas were not readable; what follows is our reconstruction: ``a_i = sigmoid(MLP([x_i ; W_c t]))`` on the
+    layer-normalised patch ``x_i`` and the text [CLS] ``t``, three linear layers of widths 2D -> D -> D/2 -> 1 with
+    GELU, and one token that fuses the rest, weighted by ``a`` (weights sum to 1; ELIP does that, EViT uses raw ones).
 
     Args:
         blocks: Backbone blocks to sit behind, counted from 1.
@@ -26,7 +26,8 @@ class TextSemanticPatchSelector(PatchSelector):
         text_dim: Width of the text [CLS]; filled in from the text encoder.
         keep_ratio: Share of the patches kept, in (0, 1], or a schedule.
         fuse: ``normalized``, ``raw`` or ``none``.
-        interaction: ``concat`` reads ``[x ; c]``; ``product`` reads ``[x ; c ; x * c]``, our addition, at D^2 more MACs a patch.
+        interaction: ``concat`` reads ``[x ; c]``; ``product`` reads ``[x ; c ; x * c]``, our addition, at D^2 more MACs
+            a patch.
         detach_fused: Whether the fused token's weights carry no gradient to the scorer (ELIP: detached).
     """
 

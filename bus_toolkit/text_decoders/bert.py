@@ -12,7 +12,8 @@ from bus_toolkit.text_encoders.bert import bert_config
 class BertTextDecoder(nn.Module):
     """Predict the next token from the tokens so far and the visual states. Goes into ``model.text_decoder``.
 
-    The layers are BERT's with causal self-attention and cross-attention, as in mPLUG and BLIP (X-PLUG/mPLUG:models/modeling_mplug.py).
+    The layers are BERT's with causal self-attention and cross-attention, as in mPLUG and BLIP
+    (X-PLUG/mPLUG:models/modeling_mplug.py).
 
     Args:
         vocab_size: Entries of the vocabulary; filled in from the tokenizer.

@@ -23,7 +23,7 @@ def bert_config(
     max_text_length: int,
     dropout: float,
 ) -> BertConfig:
-    """Return the configuration of a BERT stack, read from ``folder`` or put together from numbers; never from a network.
+    """Return the configuration of a BERT stack, from ``folder`` or put together from numbers; never from a network.
 
     Raises:
         ComponentError: ``folder`` is not a folder with a ``config.json``, or its vocabulary is not the tokenizer's.
@@ -42,8 +42,8 @@ def bert_config(
         )
     if not (Path(folder) / "config.json").is_file():
         raise ComponentError(
-            f"{where}.folder: {folder!r} holds no config.json. Weights are read from a local folder in Hugging Face's layout and "
-            "never downloaded. Give such a folder, or drop the key to start from random weights."
+            f"{where}.folder: {folder!r} holds no config.json. Weights are read from a local folder in Hugging Face's "
+            "layout and never downloaded. Give such a folder, or drop the key to start from random weights."
         )
     config = BertConfig.from_pretrained(folder, local_files_only=True)
     if config.vocab_size != vocab_size:
@@ -56,7 +56,7 @@ def bert_config(
 
 
 class BertTextEncoder(nn.Module):
-    """Encode text with the first layers of a BERT (salesforce/ALBEF:models/xbert.py uses 6 of 12). Goes into ``model.text_encoder``.
+    """Encode text with the first layers of a BERT (ALBEF uses 6 of 12). Goes into ``model.text_encoder``.
 
     Args:
         vocab_size: Entries of the vocabulary; filled in from the tokenizer.
@@ -66,7 +66,8 @@ class BertTextEncoder(nn.Module):
         num_heads: Attention heads; with ``folder`` the folder decides.
         max_text_length: Number of positions.
         dropout: Dropout probability.
-        folder: Local folder in Hugging Face's layout (``config.json`` and safetensors weights); ``None`` starts at random.
+        folder: Local folder in Hugging Face's layout (``config.json`` and safetensors weights); ``None`` starts at
+            random.
 
     Raises:
         ComponentError: The folder cannot be used.

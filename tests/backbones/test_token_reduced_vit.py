@@ -18,7 +18,11 @@ from tests.tiny import WIDTH, images, text_tokens, tiny_host, tiny_vit
 def tsps(*blocks: int, keep_ratio: float = 0.5, **kwargs: object) -> TextSemanticPatchSelector:
     torch.manual_seed(3)
     return TextSemanticPatchSelector(
-        blocks=blocks, embed_dim=WIDTH, text_dim=WIDTH, keep_ratio=keep_ratio, **kwargs  # type: ignore[arg-type]
+        blocks=blocks,
+        embed_dim=WIDTH,
+        text_dim=WIDTH,
+        keep_ratio=keep_ratio,
+        **kwargs,  # type: ignore[arg-type]
     )
 
 

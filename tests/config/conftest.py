@@ -98,9 +98,9 @@ randomness: {seed: 0}
 
 @pytest.fixture
 def use_plugins(monkeypatch):
-    """Return a function that replaces the built-in parts by the stand-ins, with the given plugin modules beside them."""
+    """Return a function that puts the stand-ins, and the given plugin modules, in the place of the built-in parts."""
     saved = [(r.entries, dict(r.entries)) for r in REGISTRIES.all()]
-    saved += [(r.module_dict, dict(r.module_dict)) for r in (MODELS, DATASETS)]
+    real_model = MODELS.module_dict.get("VLPModel")
 
     def register_components(registries):
         registries.selectors.register(TSPS)
@@ -132,6 +132,10 @@ def use_plugins(monkeypatch):
         for table, entries in saved:
             table.clear()
             table.update(entries)
+        # Only these two: what a module imported meanwhile has registered must stay.
+        del DATASETS.module_dict["Points"], MODELS.module_dict["VLPModel"]
+        if real_model is not None:
+            MODELS.module_dict["VLPModel"] = real_model
 
 
 @pytest.fixture

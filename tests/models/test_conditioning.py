@@ -71,7 +71,10 @@ def test_no_rule_removes_nothing_without_text() -> None:
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
-    [({"mode": "honest"}, "mode: must be one of shared, masked, free_itc, strict"), ({"without_text": "x"}, "cls, prompt, none")],
+    [
+        ({"mode": "honest"}, "mode: must be one of shared, masked, free_itc, strict"),
+        ({"without_text": "x"}, "cls, prompt, none"),
+    ],
 )
 def test_unknown_settings_are_refused(kwargs: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):

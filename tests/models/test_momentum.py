@@ -63,7 +63,11 @@ def test_without_soft_targets_the_first_step_equals_plain_contrast_against_momen
     model = momentum_model(alpha=0.0)
     head = model.heads["itc"]
     loss = model.loss(images(4), samples())["loss_itc"]
-    step_image = head.image_feats(model.encode_visual(model.encode_prefix(images(4)), text := model.encode_text(model.tokenize(["abcd", "ef", "ghijk", "lmn"]))))
+    step_image = head.image_feats(
+        model.encode_visual(
+            model.encode_prefix(images(4)), text := model.encode_text(model.tokenize(["abcd", "ef", "ghijk", "lmn"]))
+        )
+    )
     visual_m, text_m, projections = model.momentum(images(4), model.tokenize(["abcd", "ef", "ghijk", "lmn"]))
     all_images, all_texts = head.image_feats(visual_m, projections), head.text_feats(text_m, projections)
     target = torch.arange(4)

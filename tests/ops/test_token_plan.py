@@ -9,7 +9,8 @@ from bus_toolkit.ops.token_plan import apply_plan, compose, keep_plan, merge_pla
 
 
 @pytest.mark.parametrize(
-    ("patches", "ratio", "kept"), [(100, 0.29, 29), (100, 0.07, 7), (196, 0.5, 98), (9, 0.5, 4), (64, 0.001, 1), (7, 1.0, 7)]
+    ("patches", "ratio", "kept"),
+    [(100, 0.29, 29), (100, 0.07, 7), (196, 0.5, 98), (9, 0.5, 4), (64, 0.001, 1), (7, 1.0, 7)],
 )
 def test_num_kept_rounds_down_without_float_error(patches: int, ratio: float, kept: int) -> None:
     assert num_kept(patches, ratio) == kept

@@ -50,6 +50,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_another_vocabulary_is_refused(tmp_path: Path) -> None:
-    BertModel(BertConfig(vocab_size=11, hidden_size=8, num_attention_heads=2, num_hidden_layers=1)).save_pretrained(tmp_path)
+    BertModel(BertConfig(vocab_size=11, hidden_size=8, num_attention_heads=2, num_hidden_layers=1)).save_pretrained(
+        tmp_path
+    )
     with pytest.raises(ComponentError, match="has 11 entries, the tokenizer 50"):
         encoder(folder=str(tmp_path))

@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -5,32 +6,48 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DEMO = str(ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml")
 
 
-def _describe(*words, **environ):
-    import os
+@pytest.fixture(scope="module")
+def main():
+    spec = importlib.util.spec_from_file_location("describe", ROOT / "tools" / "describe.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
 
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **environ}
-    return subprocess.run(
-        [sys.executable, "tools/describe.py", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+
+def test_shows_every_part_with_its_arguments_and_origin(main, capsys):
+    main(["parts", "selectors"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in ("BlockView (B, N, D) -> plan", "TSPS", "keep_ratio=0.5", "bus_toolkit,"):
+        assert text in shown
+    assert "PAD" not in shown
+
+
+def test_shows_plugins(main, capsys):
+    main(["plugins"])
+    shown = capsys.readouterr().out
+    assert "bus_toolkit" in shown and "loaded" in shown
+
+
+def test_shows_the_resolved_config(main, capsys):
+    main(["config", DEMO, "--cfg-options", "model.decoder.type=Identity"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("model:\n  type: bus_toolkit.VLPModel\n")
+    assert "  decoder:\n    type: Identity\n" in shown
+
+
+def test_a_mistake_ends_with_2_and_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "tools/describe.py", "config", "no_such.yaml"], cwd=ROOT, capture_output=True, text=True
     )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: no_such.yaml: no such config file.") and "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-def test_shows_parts_and_plugins():
-    parts = _describe("parts", "selectors")
-    assert parts.returncode == 0 and "TSPS" in parts.stdout and "keep_ratio=0.5" in parts.stdout, parts.stderr
-    plugins = _describe("plugins", BUS_PLUGINS="")
-    assert plugins.returncode == 0 and "loaded" in plugins.stdout, plugins.stderr
+def test_an_unknown_kind_suggests_the_nearest(main):
+    from bus_toolkit.errors import ComponentError
 
-
-@pytest.mark.slow
-def test_shows_a_config_or_its_mistakes():
-    good = _describe(
-        "config", "registry_configs/bus/bus_scenes_tiny.yaml", "--cfg-options", "model.decoder.type=Identity"
-    )
-    assert good.returncode == 0 and good.stdout.startswith("model:") and good.stderr == ""
-    bad = _describe("config", "no_such.yaml")
-    assert (
-        bad.returncode == 2 and bad.stdout == "" and bad.stderr.startswith("error: no_such.yaml: no such config file.")
-    )
+    with pytest.raises(ComponentError, match="Did you mean 'selectors'?"):
+        main(["parts", "selektors"])
