@@ -118,7 +118,7 @@ class VisualTokens:
 
 @dataclass(frozen=True)
 class FusedTokens:
-    """Output of a fusion: ``text`` (B, L, D) that has read the image, ``visual`` (B, V, D), the text's ``attention_mask``."""
+    """Output of a fusion: ``text`` (B, L, D) that has read the image, ``visual`` (B, V, D), the text's mask (B, L)."""
 
     text: Tensor
     visual: Tensor

@@ -42,7 +42,7 @@ def check_vit(vit: Any) -> None:
     if missing:
         raise ComponentError(
             f"model.backbone: {type(vit).__name__} has no {', '.join(missing)}. Selectors need a plain vision "
-            "transformer, whose tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer or a look-alike."
+            "transformer, whose tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer."
         )
     if vit.cls_token is None:
         raise ComponentError(

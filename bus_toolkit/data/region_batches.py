@@ -41,6 +41,7 @@ class RegionBatchSampler(BatchSampler):
         self,
         sampler: Sampler[int],
         batch_size: int,
+        *,
         region_batch_size: int = 0,
         drop_last: bool = True,
         seed: int = 0,
