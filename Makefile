@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
+DEMO := registry_configs/bus/bus_scenes_tiny.yaml
+DEMO_DIR ?= work_dirs/bus_scenes_tiny
 # Two threads suit the tests' tiny tensors on any machine, and keep results alike.
 TEST_THREADS ?= 2
 
@@ -19,7 +21,8 @@ help:
 	@sed -n 's/^# make/make/p' Makefile
 
 demo: $(VENV)/.installed
-	$(BIN)/python tools/train.py registry_configs/bus/bus_scenes_tiny.yaml $(ARGS)
+	$(BIN)/python tools/train.py $(DEMO) --no-validate --work-dir $(DEMO_DIR) $(ARGS)
+	$(BIN)/python tools/test.py $(DEMO) $(DEMO_DIR)/epoch_1.pth --work-dir $(DEMO_DIR)
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=$(TEST_THREADS) $(BIN)/python -m pytest $(ARGS)
