@@ -30,8 +30,8 @@ class TextTokens:
     pooled: Tensor
     attention_mask: Tensor
 
-    def index(self, rows: Tensor) -> TextTokens:
-        """Return the texts at ``rows`` (int64, any length; repeats are allowed)."""
+    def index(self, rows: Tensor | slice) -> TextTokens:
+        """Return the texts at ``rows`` (int64, any length, repeats are allowed; or a slice)."""
         return TextTokens(self.embeds[rows], self.pooled[rows], self.attention_mask[rows])
 
 
@@ -66,8 +66,8 @@ class VisualPrefix:
     num_blocks: int
     block_input: Tensor | None = None
 
-    def index(self, rows: Tensor) -> VisualPrefix:
-        """Return the images at ``rows`` (int64, any length; repeats are allowed)."""
+    def index(self, rows: Tensor | slice) -> VisualPrefix:
+        """Return the images at ``rows`` (int64, any length, repeats are allowed; or a slice)."""
         block_input = None if self.block_input is None else self.block_input[rows]
         return replace(self, tokens=self.tokens[rows], block_input=block_input)
 

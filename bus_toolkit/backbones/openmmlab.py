@@ -26,6 +26,8 @@ VIT_PARTS = (
     "embed_dims",
     "num_extra_tokens",
     "resize_pos_embed",
+    "interpolate_mode",
+    "patch_resolution",
 )
 BLOCK_PARTS = ("ln1", "attn", "ln2", "ffn")
 
@@ -44,10 +46,16 @@ def check_vit(vit: Any) -> None:
             f"model.backbone: {type(vit).__name__} has no {', '.join(missing)}. Selectors need a plain vision "
             "transformer, whose tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer."
         )
-    if vit.cls_token is None:
+    if vit.cls_token is None or vit.num_extra_tokens != 1:
         raise ComponentError(
-            f"model.backbone: {type(vit).__name__} is built without a CLS token (with_cls_token=False). The heads "
-            "read the global token. Set with_cls_token: true."
+            f"model.backbone: {type(vit).__name__} has {vit.num_extra_tokens} tokens beside the patches. The heads "
+            "read one global token, and this host knows no others. Set with_cls_token: true, or use "
+            "mmpretrain.VisionTransformer."
+        )
+    if vit.pos_embed is None:
+        raise ComponentError(
+            f"model.backbone: {type(vit).__name__} is built without position embeddings at its input. Patches keep "
+            "theirs when others are dropped. Use a class that adds them."
         )
 
 

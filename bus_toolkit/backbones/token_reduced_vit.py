@@ -156,7 +156,7 @@ class TokenReducedViT(nn.Module):
         view = BlockView(patches, prefix, walk.text, walk.origin.shape[1], attention_row)
         plan, scores, supervised = selector(view)
         walk.selections.append(Selection(plan, scores, supervised, block, walk.origin))
-        walk.scores = _scores_of_slots(scores, plan)
+        walk.scores = _scores_of_slots(scores, plan) if selector.ranks else None
         if plan.is_identity:
             return
         walk.tokens = torch.cat([prefix, apply_plan(patches, plan)], dim=1)

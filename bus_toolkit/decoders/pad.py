@@ -18,8 +18,9 @@ class PatchAbstractionDecoder(nn.Module):
     BUS (arXiv 2307.08504, abstract; the CVF abstract calls it a light summarisation decoder on the selected patches)
     puts a Transformer decoder on top of the ViT. Its queries were not readable; both readings are here. ``topk``: the
     best-scored tokens that the selector left are the queries, so that they depend on the text. ``learned``: free
-    vectors, as in a Q-Former. The global token is always query 0. Layers are ``torch.nn.TransformerDecoderLayer``
-    (self-attention of the queries, cross-attention to all visual tokens, feed-forward), without extra positions. Depth
+    vectors, as in a Q-Former. That the global token is query 0, that there are no
+    further positions, and the order of the norms are our choice. Layers are ``torch.nn.TransformerDecoderLayer``
+    (self-attention of the queries, cross-attention to all visual tokens, feed-forward). Depth
     and length are our choice.
 
     Args:
@@ -59,7 +60,7 @@ class PatchAbstractionDecoder(nn.Module):
         if query_init == "learned" and num_queries is None:
             raise ValueError("num_queries: learned queries need a number, got None. Write e.g. num_queries: 64.")
         self.num_queries = num_queries
-        self.text_in_memory = text_in_memory
+        self.reads_text = text_in_memory
         self.queries = None
         if query_init == "learned" and num_queries is not None:
             self.queries = nn.Parameter(torch.randn(1, num_queries, embed_dim) * 0.02)
@@ -81,7 +82,7 @@ class PatchAbstractionDecoder(nn.Module):
         """Summarise ``visual`` (B, P + S, D) into (B, 1 + Q, D); ``text`` is read with ``text_in_memory``."""
         tokens = torch.cat([visual.embeds[:, :1], self._queries(visual)], dim=1)
         memory, padding = visual.embeds, None
-        if self.text_in_memory and text is not None:
+        if self.reads_text and text is not None:
             memory = torch.cat([memory, text.embeds], dim=1)
             seen = text.attention_mask.new_ones(visual.embeds.shape[:2])
             padding = ~torch.cat([seen, text.attention_mask], dim=1)

@@ -22,10 +22,10 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 @HOOKS.register_module()
 class ModelStateHook(Hook):
-    """Call ``model.after_step()`` after each training iteration; goes into ``default_hooks``.
+    """Call ``model.after_step(stepped)`` after each training iteration; goes into ``default_hooks``.
 
     The model moves its momentum copy and fills its queues there: after the optimizer step, never inside ``forward``.
-    With gradient accumulation it is called after each micro-batch.
+    With gradient accumulation it is called after each micro-batch, and ``stepped`` says whether the optimizer moved.
     """
 
     priority = "ABOVE_NORMAL"
@@ -40,7 +40,7 @@ class ModelStateHook(Hook):
         """Let the model update what is not trained by gradients."""
         after_step = getattr(unwrap(runner.model), "after_step", None)
         if after_step is not None:
-            after_step()
+            after_step(stepped=runner.optim_wrapper.should_update())
 
 
 @HOOKS.register_module()

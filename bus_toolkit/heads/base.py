@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,10 @@ class Step(Protocol):
     def prefix_lengths(self) -> Tensor:
         """Tokens of each caption, (B,), that the prefix language model is given (needs its head)."""
 
+    @property
+    def prefix_text(self) -> TextTokens:
+        """The encoded beginnings of the captions that the prefix language model is given (needs its head)."""
+
     def visual(self, objective: str) -> VisualTokens:
         """Return the images under the condition of an objective."""
 
@@ -90,6 +94,10 @@ class Step(Protocol):
 class VLPHead(nn.Module):
     """Base of all heads: an objective with its loss and its predictions. Goes into ``model.heads.<name>``.
 
+    A subclass that calls ``step.fuse`` says so by ``needs_fusion``, one that calls ``step.decode`` by
+    ``needs_text_decoder``; a config without these parts is then refused. ``only_name`` is for heads that the model
+    finds by name.
+
     Args:
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch (fractions count).
@@ -97,6 +105,10 @@ class VLPHead(nn.Module):
     Raises:
         ValueError: A negative weight or start.
     """
+
+    needs_fusion: ClassVar[bool] = False
+    needs_text_decoder: ClassVar[bool] = False
+    only_name: ClassVar[str | None] = None
 
     def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0) -> None:
         super().__init__()

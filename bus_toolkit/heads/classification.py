@@ -21,6 +21,8 @@ class ClassificationHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
     """
 
+    needs_fusion = True
+
     def __init__(self, *, text_dim: int, num_classes: int = 2, weight: float = 1.0, start_epoch: float = 0.0) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
         self.classifier = nn.Sequential(nn.Linear(text_dim, text_dim), nn.GELU(), nn.Linear(text_dim, num_classes))

@@ -14,6 +14,9 @@ from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
 from bus_toolkit.ops.collective import gather_rows
 from bus_toolkit.structures import TextTokens, VisualTokens
 
+COLDEST, WARMEST = 0.001, 0.5
+EMPTY = -1
+
 
 class ITCHead(VLPHead):
     """Pull matching images and captions together, against all others of the batch, of all ranks and of a queue.
@@ -27,16 +30,17 @@ class ITCHead(VLPHead):
         embed_dim: Width of the visual tokens; filled in from the backbone.
         text_dim: Width of the text tokens; filled in from the text encoder.
         feature_dim: Width E of the common space.
-        temperature: Initial temperature; learned, and clamped to [0.001, 0.5].
+        temperature: Initial temperature in [0.001, 0.5]; learned, and put back into that range after each step.
         queue_size: Past momentum features kept as candidates (0: none). Needs ``model.momentum``.
         alpha: Weight of the momentum model's soft targets. Needs ``model.momentum`` to have an effect.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
 
     Raises:
-        ValueError: ``alpha`` outside [0, 1], a negative queue, a temperature that is not positive.
+        ValueError: ``alpha`` outside [0, 1], a negative queue, a temperature outside its range.
     """
 
+    only_name = "itc"
     image_queue: Tensor
     text_queue: Tensor
     queue_ids: Tensor
@@ -55,9 +59,9 @@ class ITCHead(VLPHead):
         start_epoch: float = 0.0,
     ) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
-        if not 0.0 <= alpha <= 1.0 or queue_size < 0 or temperature <= 0:
+        if not 0.0 <= alpha <= 1.0 or queue_size < 0 or not COLDEST <= temperature <= WARMEST:
             raise ValueError(
-                f"ITCHead: alpha must be in [0, 1], queue_size 0 or more and temperature positive, "
+                f"ITCHead: alpha must be in [0, 1], queue_size 0 or more and temperature in [{COLDEST}, {WARMEST}], "
                 f"got {alpha}, {queue_size} and {temperature}."
             )
         self.alpha = alpha
@@ -68,7 +72,7 @@ class ITCHead(VLPHead):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
         self.register_buffer("image_queue", torch.zeros(queue_size, feature_dim))
         self.register_buffer("text_queue", torch.zeros(queue_size, feature_dim))
-        self.register_buffer("queue_ids", torch.full((queue_size,), -1, dtype=torch.int64))
+        self.register_buffer("queue_ids", torch.full((queue_size,), EMPTY, dtype=torch.int64))
         self.register_buffer("queue_next", torch.zeros(1, dtype=torch.int64))
         self._pending: tuple[Tensor, Tensor, Tensor] | None = None
 
@@ -83,12 +87,17 @@ class ITCHead(VLPHead):
         return F.normalize(projections["text"](text.pooled).float(), dim=1)  # type: ignore[index]
 
     def scale(self) -> Tensor:
-        """Return 1 / temperature, the temperature clamped to [0.001, 0.5]."""
-        return self.logit_scale.clamp(math.log(1 / 0.5), math.log(1 / 0.001)).exp()
+        """Return 1 / temperature."""
+        return self.logit_scale.exp()
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Return ``loss_itc`` and the temperature; leave in-batch similarities for the matching head."""
         image, text = self.image_feats(step.visual("itc")), self.text_feats(step.text)
+        # Half precision would round a similarity of 14 by 0.06.
+        with torch.autocast(image.device.type, enabled=False):
+            return self._loss(step, image, text)
+
+    def _loss(self, step: Step, image: Tensor, text: Tensor) -> dict[str, Tensor]:
         ids = gather_rows(step.image_ids)
         all_images, all_texts = gather_rows(image), gather_rows(text)
         scale = self.scale()
@@ -106,7 +115,7 @@ class ITCHead(VLPHead):
             all_images = torch.cat([batch_images, self.image_queue])
             all_texts = torch.cat([batch_texts, self.text_queue])
             ids = torch.cat([ids, self.queue_ids])
-            present = ids >= 0
+            present = torch.cat([torch.ones_like(batch_ids, dtype=torch.bool), self.queue_ids != EMPTY])
             targets = positive_targets(step.image_ids, ids)
             targets_i2t = self._soften(targets, scale * own_image_m @ all_texts.T, present)
             targets_t2i = self._soften(targets, scale * own_text_m @ all_images.T, present)
@@ -119,8 +128,10 @@ class ITCHead(VLPHead):
         logits_m = logits_m.detach().masked_fill(~present, torch.finfo(logits_m.dtype).min)
         return self.alpha * logits_m.softmax(dim=1) + (1.0 - self.alpha) * targets
 
+    @torch.no_grad()
     def after_step(self) -> None:
-        """Put the momentum features of this step into the queue, over the oldest ones."""
+        """Keep the temperature in its range; put the momentum features into the queue, over the oldest ones."""
+        self.logit_scale.clamp_(math.log(1.0 / WARMEST), math.log(1.0 / COLDEST))
         if self._pending is None or self.queue_size == 0:
             return
         images, texts, ids = (rows[-self.queue_size :] for rows in self._pending)

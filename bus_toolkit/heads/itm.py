@@ -27,6 +27,8 @@ class ITMHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
     """
 
+    needs_fusion = True
+
     def __init__(self, *, text_dim: int, weight: float = 1.0, start_epoch: float = 0.0) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
         self.classifier = nn.Linear(text_dim, 2)

@@ -15,12 +15,15 @@ from bus_toolkit.ops.collective import mean_over_ranks
 from bus_toolkit.ops.token_plan import gather_tokens
 from bus_toolkit.structures import FusedTokens, TokenBatch
 
+# Captions, each with one word hidden, that are predicted at a time.
+PREDICT_CHUNK = 256
+
 
 class MLMHead(VLPHead):
     """Guess hidden words of the caption from the rest of it and the image.
 
-    Masking 15 % is BERT's and ALBEF's. Ours: always the mask token (ALBEF keeps one word in ten visible, which would
-    let the answer through in the ``masked`` and ``strict`` conditionings); at least one word a caption; and the
+    Masking 15 % is BERT's and ALBEF's. Ours: always the mask token (BERT leaves one chosen word in ten visible, which
+    would let the answer through in the ``masked`` and ``strict`` conditionings); at least one word a caption; and the
     vocabulary logits are computed at the hidden places only.
 
     Args:
@@ -38,6 +41,8 @@ class MLMHead(VLPHead):
         ValueError: ``mask_prob`` outside (0, 1).
     """
 
+    needs_fusion = True
+    only_name = "mlm"
     maskable: Tensor
 
     def __init__(
@@ -102,16 +107,17 @@ class MLMHead(VLPHead):
     def predict(self, step: Step) -> dict[str, Any]:
         """Hide each maskable word alone and guess it; the selection sees the text with the word hidden."""
         candidates = self.maskable[step.tokens.input_ids] & step.tokens.attention_mask
-        rows, places = candidates.nonzero(as_tuple=True)
-        repeated = TokenBatch(step.tokens.input_ids[rows], step.tokens.attention_mask[rows])
-        masked = self._hide(repeated, places.unsqueeze(1), torch.ones_like(places, dtype=torch.bool).unsqueeze(1))
-        text = step.encode_text(masked.tokens)
-        fused = step.fuse(text, step.visual_for(rows, text))
-        guesses = self.logits(fused, masked.positions).argmax(dim=-1).flatten().tolist()
         predictions: list[list[int]] = [[] for _ in range(candidates.shape[0])]
         targets: list[list[int]] = [[] for _ in range(candidates.shape[0])]
-        for row, target, guess in zip(rows.tolist(), masked.targets.flatten().tolist(), guesses, strict=True):
-            targets[row].append(target)
-            predictions[row].append(guess)
+        for hidden in candidates.nonzero().split(PREDICT_CHUNK):
+            rows, places = hidden.unbind(dim=1)
+            repeated = TokenBatch(step.tokens.input_ids[rows], step.tokens.attention_mask[rows])
+            masked = self._hide(repeated, places.unsqueeze(1), torch.ones_like(places, dtype=torch.bool).unsqueeze(1))
+            text = step.encode_text(masked.tokens)
+            fused = step.fuse(text, step.visual_for(rows, text))
+            guesses = self.logits(fused, masked.positions).argmax(dim=-1).flatten().tolist()
+            for row, target, guess in zip(rows.tolist(), masked.targets.flatten().tolist(), guesses, strict=True):
+                targets[row].append(target)
+                predictions[row].append(guess)
         words = [step.words(ids) for ids in targets]
         return {"mlm_targets": targets, "mlm_predictions": predictions, "mlm_words": words}

@@ -16,9 +16,10 @@ from bus_toolkit.structures import Selection
 class PatchTextHead(VLPHead):
     """Teach the selectors which patches the text speaks of, from boxes.
 
-    BUS (arXiv 2307.08504) calls the task patch-text matching, COPA (arXiv 2308.03475) patch-text alignment; both turn
-    object signals into patch labels. The formula was not readable; ours is the binary cross-entropy of each patch score
-    against "the patch overlaps a box that the caption names". Several selectors share the loss evenly.
+    BUS (arXiv 2307.08504) calls the task patch-text matching, COPA (arXiv 2308.03475) patch-text alignment; COPA
+    turns object signals into patch labels, and we take BUS to do the same. The formula was not readable; ours is the
+    binary cross-entropy of each patch score against "the patch overlaps a box that the caption names". Several
+    selectors share the loss evenly.
 
     Args:
         patch_size: Side of a patch in pixels; filled in from the backbone.
@@ -50,8 +51,7 @@ class PatchTextHead(VLPHead):
 
     def labels(self, boxes: Boxes) -> tuple[Tensor, Tensor]:
         """Return which patches belong to named objects and which to any object, both bool (R, N)."""
-        covered = boxes_to_patch_labels(boxes.xyxy, boxes.size, self.patch_size, self.overlap)
-        covered = covered & boxes.valid.unsqueeze(-1)
+        covered = boxes_to_patch_labels(boxes.xyxy, boxes.size, self.patch_size, self.overlap, boxes.valid)
         return (covered & boxes.named.unsqueeze(-1)).any(dim=1), covered.any(dim=1)
 
     def loss(self, step: Step) -> dict[str, Tensor]:

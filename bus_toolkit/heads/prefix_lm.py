@@ -24,6 +24,10 @@ class PrefixLMHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
     """
 
+    needs_fusion = True
+    needs_text_decoder = True
+    only_name = "prefix_lm"
+
     def __init__(self, *, label_smoothing: float = 0.0, weight: float = 1.0, start_epoch: float = 0.0) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
         self.label_smoothing = label_smoothing
@@ -38,8 +42,7 @@ class PrefixLMHead(VLPHead):
         ids, mask = step.tokens
         places = torch.arange(ids.shape[1], device=ids.device)
         given = places < step.prefix_lengths.unsqueeze(1)
-        prefix = step.encode_text(TokenBatch(ids, given & mask))
-        fused = step.fuse(prefix, step.visual("prefix_lm"))
+        fused = step.fuse(step.prefix_text, step.visual("prefix_lm"))
         memory = torch.cat([fused.visual, fused.text], dim=1)
         memory_mask = torch.cat([mask.new_ones(fused.visual.shape[:2]), fused.attention_mask], dim=1)
         logits = step.decode(step.tokens, memory, memory_mask)[:, :-1].float()

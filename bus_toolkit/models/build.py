@@ -10,11 +10,10 @@ from torch import nn
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.base import VLPHead
+from bus_toolkit.models.combination import check_combination
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES
-
-NEEDS_FUSION = ("ITMHead", "MLMHead", "PrefixLMHead", "ClassificationHead")
 
 
 def build_vlp_model(
@@ -44,6 +43,7 @@ def build_vlp_model(
     words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
     vocabulary = {"vocab_size": words.vocab_size, "pad_token_id": words.pad_token_id}
     text_part = REGISTRIES.text_encoders.build(text_encoder, path="model.text_encoder", **vocabulary)
+    _check_length("model.text_encoder", text_part, words)
     vit = REGISTRIES.backbones.build(backbone, path="model.backbone")
     widths = {"embed_dim": vit.embed_dims, "text_dim": text_part.embed_dim}
     host = _host(vit, selectors, widths)
@@ -53,6 +53,7 @@ def build_vlp_model(
     writer = text_decoder and REGISTRIES.text_decoders.build(
         text_decoder, path="model.text_decoder", **vocabulary, **widths
     )
+    _check_length("model.text_decoder", writer, words)
     known = {
         **widths,
         **vocabulary,
@@ -61,7 +62,7 @@ def build_vlp_model(
         "mask_token_id": words.mask_token_id,
     }
     head_parts = {name: _head(name, cfg, words, known) for name, cfg in heads.items()}
-    return VLPModel(
+    return _assembled(
         tokenizer=words,
         text_encoder=text_part,
         backbone=host,
@@ -75,53 +76,18 @@ def build_vlp_model(
     )
 
 
+def _assembled(**parts: Any) -> VLPModel:  # noqa: ANN401
+    try:
+        return VLPModel(**parts)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+
+
 def build_model(cfg: Mapping[str, Any]) -> VLPModel:
     """Build the model of a loaded config (or of its ``model`` part)."""
     part = dict(cfg.get("model", cfg))
     part.pop("type", None)
     return build_vlp_model(**part)
-
-
-def check_combination(
-    heads: Mapping[str, Mapping[str, Any]],
-    fusion: Mapping[str, Any] | None,
-    text_decoder: Mapping[str, Any] | None,
-    conditioning: Conditioning,
-    momentum: Mapping[str, Any] | None,
-) -> list[str]:
-    """Return what is wrong between parts, one sentence each; empty if they can work together."""
-    problems = []
-    types = {name: str(cfg.get("type")) for name, cfg in heads.items()}
-    for name, kind in types.items():
-        if kind in NEEDS_FUSION and not fusion:
-            problems.append(
-                f"model.heads.{name}: {kind} reads fused tokens, but there is no model.fusion. Add a fusion."
-            )
-        if kind == "PrefixLMHead" and not text_decoder:
-            problems.append(
-                f"model.heads.{name}: PrefixLMHead writes text, but there is no model.text_decoder. Add one."
-            )
-        if kind == "ITCHead" and heads[name].get("queue_size", 0) and momentum is None:
-            problems.append(
-                f"model.heads.{name}.queue_size: a queue holds features of the momentum branch, but there is none. "
-                "Add model.momentum: {decay: 0.995}, or set queue_size: 0."
-            )
-        if heads[name].get("object_weight", 0) and conditioning.without_text != "prompt":
-            problems.append(
-                f"model.heads.{name}.object_weight: has an effect only with conditioning.without_text: prompt, "
-                f"got {conditioning.without_text}. Set it to 0 or change the rule."
-            )
-    needed = {"masked": ["mlm"], "strict": ["mlm"] if "mlm" in types else []}.get(conditioning.mode, [])
-    problems += [
-        f"model.conditioning.mode: {conditioning.mode} needs a head named {name!r}. Add it under model.heads."
-        for name in needed
-        if name not in types
-    ]
-    if momentum is not None and "itc" not in types:
-        problems.append(
-            "model.momentum: only the contrastive head uses it, but there is no model.heads.itc. Remove it."
-        )
-    return problems
 
 
 def _conditioning(cfg: Mapping[str, Any] | None) -> Conditioning:
@@ -142,8 +108,17 @@ def _host(vit: nn.Module, selectors: Sequence[Mapping[str, Any]], widths: Mappin
         raise ConfigError(str(error)) from error
 
 
+def _check_length(where: str, part: Any, tokenizer: Any) -> None:  # noqa: ANN401
+    positions = getattr(part, "max_text_length", None)
+    if positions is not None and tokenizer.max_length > positions:
+        raise ConfigError(
+            f"model.tokenizer.max_length: must be at most {positions}, the positions of {where}, got "
+            f"{tokenizer.max_length}. Lower it, or raise {where}.max_text_length."
+        )
+
+
 def _check_text_memory(decoder: nn.Module, widths: Mapping[str, int]) -> None:
-    if getattr(decoder, "text_in_memory", False) and widths["embed_dim"] != widths["text_dim"]:
+    if getattr(decoder, "reads_text", False) and widths["embed_dim"] != widths["text_dim"]:
         raise ConfigError(
             f"model.decoder.text_in_memory: text and visual tokens must be equally wide, got {widths['text_dim']} and "
             f"{widths['embed_dim']}. Set it to false, or give text_encoder.hidden_size the backbone's width."

@@ -68,6 +68,7 @@ class MomentumBranch(nn.Module):
         prefix = self.copies["backbone"].forward_prefix(images)
         if self.selection == "none":
             visual = self.copies["backbone"].forward_suffix(prefix, None, select="none")
+            visual = self.copies["decoder"](visual, None)
         else:
-            visual = self.copies["backbone"].forward_suffix(prefix, text)
-        return self.copies["decoder"](visual, text), text, self.copies["projections"]
+            visual = self.copies["decoder"](self.copies["backbone"].forward_suffix(prefix, text), text)
+        return visual, text, self.copies["projections"]

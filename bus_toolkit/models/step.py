@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from bus_toolkit.heads.base import Boxes, Masked, noise, other_rows
-from bus_toolkit.ops.collective import gather_padded_rows, gather_rows
+from bus_toolkit.ops.collective import gather_padded_rows, gather_rows, rank, world_size
 from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ class BatchStep:
     @cached_property
     def image_ids(self) -> Tensor:
         """Image ids (B,); rows without one count as images of their own."""
-        ids = [s.get("image_id", -2 - i) for i, s in enumerate(self.samples[: self.num_captions])]
-        return torch.tensor(ids, device=self.images.device)
+        ids = [
+            _number(sample.get("image_id", -2 - (row * world_size() + rank())))
+            for row, sample in enumerate(self.samples[: self.num_captions])
+        ]
+        return torch.tensor(ids).to(self.images.device, non_blocking=True)
 
     @cached_property
     def labels(self) -> Tensor | None:
@@ -53,7 +57,8 @@ class BatchStep:
         labels = [s.get("gt_label") for s in self.samples[: self.num_captions]]
         if any(label is None for label in labels):
             return None
-        return torch.tensor([int(label) for label in labels], device=self.images.device)
+        # The data preprocessor may have moved them to the device: reading them one by one would stop it each time.
+        return torch.stack([torch.as_tensor(label).reshape(()) for label in labels]).to(self.images.device).long()
 
     @cached_property
     def all_text(self) -> TextTokens:
@@ -63,7 +68,9 @@ class BatchStep:
     @cached_property
     def text(self) -> TextTokens:
         """The encoded captions."""
-        return _first_text(self.all_text, self.num_captions)
+        if self.num_captions == len(self.samples):
+            return self.all_text
+        return self.all_text.index(slice(0, self.num_captions))
 
     @cached_property
     def all_prefix(self) -> VisualPrefix:
@@ -73,7 +80,7 @@ class BatchStep:
     @cached_property
     def prefix(self) -> VisualPrefix:
         """The caption rows in front of the first selector."""
-        return self._rows(self.all_prefix, slice(0, self.num_captions))
+        return self.all_prefix.index(slice(0, self.num_captions))
 
     @cached_property
     def masked(self) -> Masked:
@@ -92,10 +99,12 @@ class BatchStep:
         """Tokens of each caption that the prefix language model is given."""
         return self.model.heads["prefix_lm"].prefix_lengths(self.tokens, noise(self, "prefix_lm", self.num_captions))
 
-    @staticmethod
-    def _rows(prefix: VisualPrefix, rows: slice) -> VisualPrefix:
-        block_input = None if prefix.block_input is None else prefix.block_input[rows]
-        return VisualPrefix(prefix.tokens[rows], prefix.grid, prefix.num_blocks, block_input)
+    @cached_property
+    def prefix_text(self) -> TextTokens:
+        """The encoded beginnings of the captions that the prefix language model is given."""
+        places = torch.arange(self.tokens.input_ids.shape[1], device=self.images.device)
+        given = (places < self.prefix_lengths.unsqueeze(1)) & self.tokens.attention_mask
+        return self.model.encode_text(TokenBatch(self.tokens.input_ids, given))
 
     def encode_text(self, tokens: TokenBatch) -> TextTokens:
         """Encode other texts; the masked captions are encoded once."""
@@ -110,9 +119,7 @@ class BatchStep:
         if condition == "masked":
             return self.masked_text
         if condition == "prefix":
-            places = torch.arange(self.tokens.input_ids.shape[1], device=self.images.device)
-            given = (places < self.prefix_lengths.unsqueeze(1)) & self.tokens.attention_mask
-            return self.model.encode_text(TokenBatch(self.tokens.input_ids, given))
+            return self.prefix_text
         if condition == "other_caption":
             return self.text.index(other_rows(self.image_ids).clamp(min=0))
         return self.text
@@ -133,7 +140,7 @@ class BatchStep:
         if objective == "pair":
             text = self.text.index(text_rows)
             return self.visual_for(image_rows, text), text
-        text = _gather_text(self.text).index(text_rows)
+        text = self._all_ranks_text().index(text_rows)
         if self.model.conditioning.pairs_are_reencoded and self.model.reads_text:
             return self.model.encode_visual(_gather_prefix(self.prefix).index(image_rows), text), text
         visual = self.visual(objective)
@@ -151,24 +158,24 @@ class BatchStep:
 
     def _region_scores(self, condition: str) -> list[Selection]:
         rows = slice(self.num_captions, None)
-        text: TextTokens | None = TextTokens(*(t[rows] for t in _fields(self.all_text)))
+        text: TextTokens | None = self.all_text.index(rows)
         if condition == "free":
             text = self.model.free_text(len(self.samples) - self.num_captions)
-        return self.model.encode_scores(self._rows(self.all_prefix, rows), text)
+        return self.model.encode_scores(self.all_prefix.index(rows), text)
 
     def _boxes(self, rows: slice) -> Boxes:
         """Pad the boxes of the rows; an image without boxes has none that are valid."""
-        samples = self.samples[rows]
-        none = torch.zeros(0, 4)
-        boxes = [torch.as_tensor(s.get("gt_boxes", none)) for s in samples]
-        named = [torch.as_tensor(s.get("named", none[:, 0])).bool() for s in samples]
-        count = max(1, *(len(b) for b in boxes))
-        padded = pad_sequence([*boxes, torch.zeros(count, 4)], batch_first=True)[:-1]
-        padded_named = pad_sequence([*named, torch.zeros(count, dtype=torch.bool)], batch_first=True)[:-1]
-        lengths = torch.tensor([len(b) for b in boxes])
-        valid = torch.arange(count) < lengths.unsqueeze(1)
         device, size = self.images.device, (self.images.shape[2], self.images.shape[3])
-        return Boxes(padded.to(device), valid.to(device), padded_named.to(device), size)
+        none = torch.zeros(0, 4, device=device)
+        boxes = [torch.as_tensor(s.get("gt_boxes", none), device=device) for s in self.samples[rows]]
+        named = [torch.as_tensor(s.get("named", none[:, 0]), device=device).bool() for s in self.samples[rows]]
+        lengths = [len(b) for b in boxes]
+        count = max(1, *lengths)
+        # One more row sets the length: at least one box place, also where no image has any.
+        padded = pad_sequence([*boxes, none.new_zeros(count, 4)], batch_first=True)[:-1]
+        padded_named = pad_sequence([*named, none.new_zeros(count, dtype=torch.bool)], batch_first=True)[:-1]
+        valid = torch.arange(count) < torch.tensor(lengths).unsqueeze(1)
+        return Boxes(padded, valid.to(device, non_blocking=True), padded_named, size)
 
     def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         """Let text and image meet."""
@@ -178,6 +185,12 @@ class BatchStep:
         """Return next-token logits (B, L, V) of the text decoder."""
         assert self.model.text_decoder is not None, "build_model refuses a prefix language model without a text decoder"
         return self.model.text_decoder(tokens, memory, memory_mask)
+
+    def _all_ranks_text(self) -> TextTokens:
+        longest = self.model.tokenizer.max_length
+        embeds = gather_padded_rows(self.text.embeds, longest)
+        mask = gather_padded_rows(self.text.attention_mask.to(torch.uint8), longest).bool()
+        return TextTokens(embeds, embeds[:, 0], mask)
 
     def momentum_tokens(self) -> tuple[VisualTokens, TextTokens, nn.Module] | None:
         """Return images, texts and projections of the momentum model; ``None`` without one."""
@@ -190,17 +203,9 @@ class BatchStep:
         return self.model.tokenizer.convert_ids_to_tokens(ids)
 
 
-def _fields(text: TextTokens) -> tuple[Tensor, Tensor, Tensor]:
-    return text.embeds, text.pooled, text.attention_mask
-
-
-def _first_text(text: TextTokens, count: int) -> TextTokens:
-    return text if count == text.pooled.shape[0] else TextTokens(*(t[:count] for t in _fields(text)))
-
-
-def _gather_text(text: TextTokens) -> TextTokens:
-    embeds = gather_padded_rows(text.embeds)
-    return TextTokens(embeds, embeds[:, 0], gather_padded_rows(text.attention_mask.to(torch.uint8)).bool())
+def _number(image_id: object) -> int:
+    """Return an id as a number; ids that are words keep apart as well."""
+    return image_id if isinstance(image_id, int) else zlib.crc32(str(image_id).encode())
 
 
 def _gather_prefix(prefix: VisualPrefix) -> VisualPrefix:

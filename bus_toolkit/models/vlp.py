@@ -37,7 +37,7 @@ class VLPModel(BaseModel):
         text_encoder: Ids to ``TextTokens``.
         backbone: The token-reducing host.
         decoder: ``VisualTokens`` to fewer ``VisualTokens``.
-        heads: Objectives by name; they run in this order.
+        heads: Objectives by name; they run in this order, contrast (``itc``) before all others.
         fusion: ``TextTokens`` and ``VisualTokens`` to ``FusedTokens``.
         text_decoder: Next-token logits from ids and states.
         conditioning: Which text conditions the image for which objective.
@@ -66,12 +66,14 @@ class VLPModel(BaseModel):
         self.decoder = decoder
         self.fusion = fusion
         self.text_decoder = text_decoder
-        self.heads: Any = nn.ModuleDict(heads)
+        # Contrast first: hard negatives of the other heads come from its similarities.
+        self.heads: Any = nn.ModuleDict(dict(sorted(heads.items(), key=lambda item: item[0] != "itc")))
         self.conditioning = conditioning or Conditioning()
         self.momentum = None if momentum is None else MomentumBranch(self._followed_modules(), **momentum)
         self.epoch = float("inf")
         self.iteration = 0
         self.last_tokens: dict[str, int] = {}
+        self._register_load_state_dict_pre_hook(self._start_momentum_from_weights)
 
     def init_weights(self) -> None:
         """Initialise the transformer as its class and ``init_cfg`` say; the other parts were when they were built."""
@@ -93,23 +95,34 @@ class VLPModel(BaseModel):
         """Tell how far training is; schedules (keep ratios, late heads) and fresh noise go by it."""
         self.epoch = epoch
         self.iteration = iteration
-        for selector in self.backbone.selectors:
+        hosts = [self.backbone] if self.momentum is None else [self.backbone, self.momentum.copies["backbone"]]
+        for selector in [selector for host in hosts for selector in host.selectors]:
             selector.set_progress(epoch)
 
-    def after_step(self) -> None:
-        """Update momentum copies and queues after the optimizer's step."""
+    def after_step(self, stepped: bool = True) -> None:
+        """Update momentum copies (if the optimizer ``stepped``) and the heads' queues after a batch."""
         self.iteration += 1
-        if self.momentum is not None:
+        if self.momentum is not None and stepped:
             self.momentum.update(self._followed_modules())
         for head in self.heads.values():
             head.after_step()
+
+    def _start_momentum_from_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+        """Let weights without a momentum branch (from another kind of training) start both branches."""
+        if self.momentum is None or any(key.startswith(f"{prefix}momentum.") for key in state_dict):
+            return
+        sources = {name: name for name in self._followed_modules()} | {"projections": "heads.itc.projections"}
+        for name, source in sources.items():
+            start = f"{prefix}{source}."
+            for key in [key for key in state_dict if key.startswith(start)]:
+                state_dict[f"{prefix}momentum.copies.{name}.{key[len(start) :]}"] = state_dict[key]
 
     # --- encoding ---
 
     @property
     def reads_text(self) -> bool:
         """Whether different texts give different visual tokens."""
-        return self.backbone.needs_text or getattr(self.decoder, "text_in_memory", False)
+        return self.backbone.needs_text or getattr(self.decoder, "reads_text", False)
 
     def condition(self, objective: str) -> str:
         """Return what conditions the image for ``objective``; a model that does not read text has one condition."""

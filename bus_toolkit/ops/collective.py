@@ -29,13 +29,14 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own type
+        rows = rows.contiguous()
         parts = [torch.empty_like(rows) for _ in range(world_size())]
-        dist.all_gather(parts, rows.contiguous())
+        dist.all_gather(parts, rows)
         return torch.stack(parts, dim=1).flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401
-        grad = grad.contiguous()
+        grad = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad)
         return grad[rank() :: world_size()]
 
@@ -45,13 +46,14 @@ def gather_rows(rows: Tensor) -> Tensor:
     return rows if world_size() == 1 else _GatherRows.apply(rows)
 
 
-def gather_padded_rows(rows: Tensor) -> Tensor:
-    """Like ``gather_rows`` for (B, L, ...) whose length L differs between ranks: shorter ones are padded with zeros."""
+def gather_padded_rows(rows: Tensor, length: int) -> Tensor:
+    """Like ``gather_rows`` for (B, L, ...) whose L differs between ranks: all are padded with zeros to ``length``.
+
+    A fixed length costs a few padded places and saves asking all ranks for theirs, which would stop the device.
+    """
     if world_size() == 1:
         return rows
-    length = torch.tensor(rows.shape[1], device=rows.device)
-    dist.all_reduce(length, dist.ReduceOp.MAX)
-    missing = int(length) - rows.shape[1]
+    missing = length - rows.shape[1]
     if missing:
         rows = torch.cat([rows, rows.new_zeros(rows.shape[0], missing, *rows.shape[2:])], dim=1)
     return gather_rows(rows)
@@ -66,12 +68,12 @@ def shared_noise(name: str, iteration: int, shape: tuple[int, ...], device: torc
     """Return uniform numbers in [0, 1) for this rank's rows, the same for a sample whatever the number of ranks.
 
     Args:
-        name: What they are for; different names give independent numbers.
+        name: What they are for; different names (and different seeds of torch) give independent numbers.
         iteration: Optimizer step.
         shape: (B, ...) of this rank; the global batch is drawn on the CPU and this rank's rows are cut out.
         device: Where the result goes.
     """
-    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}:{iteration}".encode()))
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}:{iteration}:{torch.initial_seed()}".encode()))
     noise = torch.rand(shape[0] * world_size(), *shape[1:], generator=generator)
     return noise[rank() :: world_size()].to(device, non_blocking=True)
 

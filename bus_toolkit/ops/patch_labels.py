@@ -20,8 +20,7 @@ def boxes_to_patch_labels(
 
     The patch at row r and column c is the cell ``[c p, (c + 1) p) x [r p, (r + 1) p)`` in pixels. Its label is true
     where the area that it shares with the box, divided by ``p * p``, is above ``threshold``. Parts of a box outside the
-    image cover nothing. The rule follows the patch labels of COPA (arXiv 2308.03475) as far as the text gives them; the
-    threshold is ours.
+    image cover nothing. COPA (arXiv 2308.03475) turns boxes into patch labels; this rule and its threshold are ours.
 
     Args:
         boxes: (M, 4) of one image or (B, M, 4) padded, corners ``x1, y1, x2, y2`` in pixels of the transformed image.

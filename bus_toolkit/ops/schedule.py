@@ -19,7 +19,7 @@ class KeepRatioSchedule:
 
     Args:
         start: Share at the beginning, in (0, 1].
-        end: Share from epoch ``epochs`` on, in (0, 1]; what evaluation uses.
+        end: Share from epoch ``epochs`` on, in (0, 1]; what an evaluation of a finished model uses.
         epochs: Length of the change in epochs, fractions allowed; 0 is a constant ``end``.
         shape: ``linear`` or ``cosine``.
 

@@ -51,10 +51,6 @@ class TokenPlan:
         """Whether every token is kept as it is, so that nothing needs to be computed."""
         return not self.merging and self.keep_indices.shape[1] == self.num_inputs
 
-    def index(self, rows: Tensor) -> TokenPlan:
-        """Return the plan of the samples at ``rows``."""
-        return TokenPlan(self.keep_indices[rows], self.slots[rows], self.weights[rows], self.fused, self.merging)
-
 
 def num_kept(num_patches: int, keep_ratio: float) -> int:
     """Return how many patches a selector keeps: the share rounded down, guarded against float error, at least one.

@@ -40,6 +40,9 @@ class BlockView:
 class PatchSelector(nn.Module):
     """Base of all selectors; a subclass gives ``score`` and, where it fuses by them, ``fuse_weights``.
 
+    Class attributes: ``site``, where it acts; ``needs_text``; ``supervised``, whether its scores are logits that a
+    patch-text head may train; ``ranks``, whether a later part may take the scores for an order of importance.
+
     Goes into ``model.selectors`` (a list). One entry is one set of parameters, used at each of its blocks.
 
     Args:
@@ -55,6 +58,7 @@ class PatchSelector(nn.Module):
     site: ClassVar[Site] = "after_block"
     needs_text: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
+    ranks: ClassVar[bool] = True
 
     def __init__(
         self, *, blocks: Sequence[int], keep_ratio: float | Mapping[str, Any] = 0.5, fuse: Fuse = "none"
@@ -88,8 +92,8 @@ class PatchSelector(nn.Module):
     def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
         """Plan the reduction.
 
-        A pass without text cannot ask a text-aware selector: the CLS attention picks then, as in EViT (arXiv
-        2202.07800, eq. 3).
+        A pass without text cannot ask a text-aware selector: the CLS attention picks then, as it does in EViT
+        (youweiliang/evit:evit.py). That it stands in here is our choice.
 
         Returns:
             The plan, the scores (B, N) it ranked by, and whether these are logits that a patch-text head may train.

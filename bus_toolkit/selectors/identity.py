@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ class IdentitySelector(PatchSelector):
     Args:
         blocks: Backbone blocks to sit behind, counted from 1.
     """
+
+    ranks: ClassVar[bool] = False
 
     def __init__(self, *, blocks: Sequence[int]) -> None:
         super().__init__(blocks=blocks, keep_ratio=1.0)

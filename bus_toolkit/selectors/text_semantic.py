@@ -15,10 +15,11 @@ from bus_toolkit.selectors.base import BlockView, Fuse, PatchSelector
 class TextSemanticPatchSelector(PatchSelector):
     """Score each patch against the text with a small learned network and keep the best (``TSPS``).
 
-    BUS (arXiv 2307.08504, abstract) puts such a selector inside the ViT and trains it by patch-text matching. The
-    formulas were not readable; what follows is our reconstruction: ``a_i = sigmoid(MLP([x_i ; W_c t]))`` on the
-    layer-normalised patch ``x_i`` and the text [CLS] ``t``, three linear layers of widths 2D -> D -> D/2 -> 1 with
-    GELU, and one token that fuses the rest, weighted by ``a`` (weights sum to 1; ELIP does that, EViT uses raw ones).
+    BUS (arXiv 2307.08504, abstract) puts such a selector inside the ViT; that patch-text matching trains it
+    is from a summary. The formulas were not readable; what follows is our reconstruction: ``a_i = sigmoid(MLP([x_i ;
+    W_c t]))`` on the layer-normalised patch ``x_i`` and the text [CLS] ``t``, three linear layers of widths 2D -> D ->
+    D/2 -> 1 with GELU, and one token that fuses the rest, weighted by ``a`` (weights sum to 1; ELIP does that, EViT
+    uses raw ones).
 
     Args:
         blocks: Backbone blocks to sit behind, counted from 1.
@@ -67,7 +68,11 @@ class TextSemanticPatchSelector(PatchSelector):
         hidden = self.patch_in(patches) + self.text_in(text)
         if self.product_in is not None:
             hidden = hidden + self.product_in(patches * text)
-        return self.out(F.gelu(self.hidden(F.gelu(hidden)))).squeeze(-1)
+        hidden = F.gelu(self.hidden(F.gelu(hidden)))
+        # In half precision many patches would tie, and ties go to the upper left.
+        with torch.autocast(hidden.device.type, enabled=False):
+            weight, bias = self.out.weight.float(), self.out.bias.float()
+            return F.linear(hidden.float(), weight, bias).squeeze(-1)
 
     def fuse_weights(self, scores: Tensor) -> Tensor:
         """Weigh each patch of the fused token by its probability ``a``."""

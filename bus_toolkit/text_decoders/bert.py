@@ -53,6 +53,7 @@ class BertTextDecoder(nn.Module):
         config.use_cache = False
         config._attn_implementation = "sdpa"
         self.bert = BertLMHeadModel(config)
+        self.max_text_length = max_text_length
 
     def forward(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
         """Return logits (B, L, V) of the token after each position.
@@ -62,9 +63,14 @@ class BertTextDecoder(nn.Module):
             memory: States (B, M, D) to read.
             memory_mask: bool (B, M), True = may be read; all when not given.
         """
+        length = tokens.input_ids.shape[1]
+        if memory_mask is None:
+            memory_mask = tokens.attention_mask.new_ones(memory.shape[:2])
+        # Masks of three dimensions: see text_encoders/bert.py. The causal part is ours then.
+        own = tokens.attention_mask.unsqueeze(1).expand(-1, length, -1).tril()
         return self.bert(
             input_ids=tokens.input_ids,
-            attention_mask=tokens.attention_mask.long(),
+            attention_mask=own.long(),
             encoder_hidden_states=memory,
-            encoder_attention_mask=None if memory_mask is None else memory_mask.long(),
+            encoder_attention_mask=memory_mask.unsqueeze(1).expand(-1, length, -1).long(),
         ).logits

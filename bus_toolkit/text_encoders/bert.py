@@ -51,7 +51,13 @@ def bert_config(
             f"{where}.folder: its vocabulary has {config.vocab_size} entries, the tokenizer {vocab_size}. "
             "Both must be the same vocabulary. Use the tokenizer that belongs to these weights."
         )
-    config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
+    if num_layers > config.num_hidden_layers or max_text_length > config.max_position_embeddings:
+        raise ComponentError(
+            f"{where}.folder: it has {config.num_hidden_layers} layers and {config.max_position_embeddings} positions, "
+            f"got num_layers {num_layers} and max_text_length {max_text_length}. Ask for no more than the folder has."
+        )
+    config.num_hidden_layers = num_layers
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
     return config
 
 
@@ -64,7 +70,7 @@ class BertTextEncoder(nn.Module):
         num_layers: Depth; with ``folder`` the first so many layers of it.
         hidden_size: Width D; with ``folder`` the folder decides.
         num_heads: Attention heads; with ``folder`` the folder decides.
-        max_text_length: Number of positions.
+        max_text_length: Number of positions; with ``folder`` at most as many as it has.
         dropout: Dropout probability.
         folder: Local folder in Hugging Face's layout (``config.json`` and safetensors weights); ``None`` starts at
             random.
@@ -105,8 +111,11 @@ class BertTextEncoder(nn.Module):
                 folder, config=config, add_pooling_layer=False, local_files_only=True, use_safetensors=True
             )
         self.embed_dim: int = config.hidden_size
+        self.max_text_length: int = config.max_position_embeddings
 
     def forward(self, tokens: TokenBatch) -> TextTokens:
         """Encode ids (B, L) into embeds (B, L, D) and the pooled [CLS] (B, D); padding never changes them."""
-        embeds = self.bert(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask.long()).last_hidden_state
+        # With a mask of two dimensions transformers looks whether all is attended, which stops the device in each pass.
+        mask = tokens.attention_mask.unsqueeze(1).expand(-1, tokens.input_ids.shape[1], -1)
+        embeds = self.bert(input_ids=tokens.input_ids, attention_mask=mask.long()).last_hidden_state
         return TextTokens(embeds, embeds[:, 0], tokens.attention_mask)

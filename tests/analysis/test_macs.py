@@ -45,3 +45,8 @@ def test_attention_is_counted() -> None:
     tokens = torch.randn(1, 5, 8)
     assert count_macs(lambda: attention(tokens, tokens, tokens, need_weights=False)) == 4 * 5 * 64 + 2 * 25 * 8
     assert block_macs(5, 8) == 12 * 5 * 64 + 2 * 25 * 8
+
+
+def test_layers_with_a_fast_path_are_counted_in_eval_mode_too() -> None:
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 32, batch_first=True).eval()
+    assert count_macs(lambda: layer(torch.randn(1, 5, 8))) == block_macs(5, 8)

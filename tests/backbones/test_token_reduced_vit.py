@@ -189,3 +189,10 @@ def test_two_selectors_at_one_block_are_refused() -> None:
 def test_a_backbone_without_a_token_sequence_is_refused() -> None:
     with pytest.raises(ComponentError, match="Selectors need a plain vision transformer"):
         TokenReducedViT(nn.Linear(2, 2))
+
+
+def test_a_backbone_with_other_prefix_tokens_is_refused() -> None:
+    vit = tiny_vit()
+    vit.num_extra_tokens = 2
+    with pytest.raises(ComponentError, match="has 2 tokens beside the patches"):
+        TokenReducedViT(vit)

@@ -118,5 +118,5 @@ def test_a_keep_ratio_schedule_is_checked(write):
 def test_parts_that_cannot_work_together_are_told(write):
     problems = _problems(write, "model: {momentum: {decay: 0.9}}")
     assert problems == [
-        "model.momentum: only the contrastive head uses it, but there is no model.heads.itc. Remove it."
+        "model.momentum: only the head 'itc' uses it, and there is none. Remove it, or add the head."
     ]

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from bus_toolkit.decoders.pad import PatchAbstractionDecoder
+from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.structures import VisualTokens
-from tests.tiny import WIDTH, text_tokens
+from tests.tiny import WIDTH, images, text_tokens, tiny_host
 
 
 def visual(seed: int = 0, scores: torch.Tensor | None = None) -> VisualTokens:
@@ -69,3 +70,14 @@ def test_too_many_queries_are_refused_with_the_number_that_fits() -> None:
 def test_bad_arguments_are_refused(kwargs: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PatchAbstractionDecoder(embed_dim=WIDTH, num_heads=4, **kwargs)  # type: ignore[arg-type]
+
+
+def test_a_selector_that_ranks_nothing_leaves_the_choice_of_queries_to_the_global_token() -> None:
+    host = tiny_host(IdentitySelector(blocks=[2]))
+    tokens = host(images())
+    assert tokens.scores is None
+    pad = PatchAbstractionDecoder(embed_dim=WIDTH, num_queries=4, num_heads=4)
+    likeness = torch.bmm(tokens.embeds[:, 1:], tokens.embeds[:, 0].unsqueeze(-1)).squeeze(-1)
+    best = likeness.topk(4, dim=1).indices.sort(dim=1).values
+    expected = tokens.embeds[:, 1:].gather(1, best.unsqueeze(-1).expand(-1, -1, WIDTH))
+    assert torch.equal(pad._queries(tokens), expected)

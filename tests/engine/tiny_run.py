@@ -34,7 +34,7 @@ class TinyModel(BaseModel):
             return {"loss_fit": (out - target).float().pow(2).mean(), "loss_size": 1e-3 * out.float().pow(2).mean()}
         return list(out)
 
-    def after_step(self) -> None:
+    def after_step(self, stepped) -> None:
         self.steps += 1
 
     def set_progress(self, epoch: float, iteration: int) -> None:

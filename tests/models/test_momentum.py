@@ -10,6 +10,7 @@ from tests.tiny_model import samples, tiny_heads, tiny_model
 
 
 def momentum_model(**itc: object):  # noqa: ANN201
+    torch.manual_seed(0)
     return tiny_model(heads=tiny_heads(**itc), momentum={"decay": 0.9})
 
 
@@ -80,3 +81,40 @@ def test_without_soft_targets_the_first_step_equals_plain_contrast_against_momen
 def test_bad_settings_are_refused(kwargs: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"decay must be in \[0, 1\) and selection none or same"):
         tiny_model(momentum=kwargs)
+
+
+def test_samples_without_an_image_id_are_images_of_their_own() -> None:
+    model = momentum_model(queue_size=6)
+    batch = samples()
+    for sample in batch:
+        del sample.image_id
+    with_ids = momentum_model(queue_size=6).loss(images(4), samples())["loss_itc"]
+    torch.testing.assert_close(model.loss(images(4), batch)["loss_itc"], with_ids)
+
+
+def test_a_text_free_copy_hides_the_caption_from_a_decoder_that_reads_text() -> None:
+    torch.manual_seed(0)
+    model = tiny_model(heads=tiny_heads(), momentum={"decay": 0.9})
+    model.momentum.copies["decoder"].reads_text = True
+    one = model.momentum(images(2), model.tokenize(["ab", "cd"]))[0]
+    two = model.momentum(images(2), model.tokenize(["xy", "zz"]))[0]
+    assert torch.equal(one.embeds, two.embeds)
+
+
+def test_copies_follow_the_schedule_of_the_keep_ratio() -> None:
+    model = tiny_model(momentum={"selection": "same"})
+    model.momentum.copies["backbone"].selectors[0].keep_ratio = 0.9
+    model.set_progress(0.0, 0)
+    assert model.momentum.copies["backbone"].selectors[0].keep_ratio == 0.5
+
+
+def test_weights_without_a_momentum_branch_start_both_branches() -> None:
+    source = tiny_model()
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter.add_(0.5)
+    target = momentum_model()
+    result = target.load_state_dict(source.state_dict(), strict=False)
+    assert not [key for key in result.missing_keys if key.startswith("momentum.")]
+    copied = target.momentum.copies["backbone"].vit.pos_embed
+    assert torch.equal(copied, source.backbone.vit.pos_embed)

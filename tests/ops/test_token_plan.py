@@ -109,11 +109,3 @@ def test_scatter_back_restores_the_grid() -> None:
     kept = plan.slots >= 0
     assert torch.equal(grid[kept], tokens[kept])
     assert grid[~kept].abs().sum() == 0
-
-
-def test_indexing_a_plan_equals_planning_for_those_rows() -> None:
-    scores = torch.randn(4, 6)
-    rows = torch.tensor([2, 0])
-    ours, theirs = keep_plan(scores, 3, fuse=True).index(rows), keep_plan(scores[rows], 3, fuse=True)
-    assert torch.equal(ours.slots, theirs.slots)
-    assert torch.equal(ours.weights, theirs.weights)

@@ -58,3 +58,11 @@ def test_gradient_reaches_the_scorer_only_through_weights_that_are_not_detached(
 def test_an_unknown_interaction_is_refused() -> None:
     with pytest.raises(ValueError, match="interaction: must be concat or product, got 'sum'"):
         selector(interaction="sum")
+
+
+def test_scores_stay_float32_under_half_precision_so_that_few_patches_tie() -> None:
+    tsps, seen = selector(), view()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = tsps.score(seen)
+    assert scores.dtype == torch.float32
+    assert scores.unique().numel() == scores.numel()

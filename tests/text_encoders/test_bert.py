@@ -55,3 +55,10 @@ def test_a_folder_with_another_vocabulary_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ComponentError, match="has 11 entries, the tokenizer 50"):
         encoder(folder=str(tmp_path))
+
+
+def test_more_than_the_folder_has_is_refused(tmp_path: Path) -> None:
+    config = BertConfig(vocab_size=VOCABULARY, hidden_size=8, num_attention_heads=2, num_hidden_layers=1)
+    BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ComponentError, match="it has 1 layers and 512 positions, got num_layers 2"):
+        encoder(folder=str(tmp_path))
