@@ -87,7 +87,9 @@ class PluginHost:
                 self._is_loaded = True
             finally:
                 self._is_loading = False
-        problems = [self._problem(name) for name in dict.fromkeys([*required, *(self._chosen() or ())])]
+        chosen = self._chosen() or []
+        problems = [self._problem(name, SWITCH) for name in dict.fromkeys(chosen)]
+        problems += [self._problem(name, "plugins") for name in dict.fromkeys(required) if name not in chosen]
         if any(problems):
             raise PluginError("\n".join(filter(None, problems)))
         return self.manager
@@ -165,25 +167,46 @@ class PluginHost:
         switch = self.environ.get(SWITCH)
         return None if switch is None else [name.strip() for name in switch.split(",") if name.strip()]
 
-    def _problem(self, name: str) -> str:
+    def missing(self) -> list[str]:
+        """Return what is wrong with names in ``BUS_PLUGINS`` that no installed plugin has."""
+        return [self._problem(name, SWITCH) for name in self._chosen() or () if name not in self.records]
+
+    def _problem(self, name: str, where: str) -> str:
         record = self.records.get(name)
         if record is None:
             in_tree = [p.name for p in _IN_TREE.glob("*") if (p / "pyproject.toml").is_file()]
             hint = "" if name in in_tree else did_you_mean(name, [*self.records, *in_tree])
-            source = f"-e plugins/{name}" if name in in_tree else name
-            return f"plugins: '{name}' is not installed.{hint} Run: pip install {source}"
+            todo = "Install the package that brings it, or correct the name"
+            if name in in_tree:
+                todo = f"Run: pip install -e plugins/{name}"
+            elif where == SWITCH:
+                todo += f", or unset {SWITCH}"
+            return f"{where}: plugin '{name}' is not installed.{hint} {todo}."
         if record.status == "off":
             switch = f"{SWITCH}={self.environ.get(SWITCH)}"
-            return f"plugins: '{name}' is switched off by {switch}. Add it there, or unset {SWITCH}."
+            return f"{where}: '{name}' is switched off by {switch}. Add it there, or unset {SWITCH}."
         if record.status == "failed":
-            reason = record.error.strip().splitlines()[-1]
-            return f"plugins: '{name}' ({record.distribution}) failed to load: {reason} {_ASK}"
+            return f"{where}: '{name}' ({record.distribution}) failed to load: {_reason(record)} {_ASK}"
         return ""
 
 
 _ASK = "`python tools/describe.py plugins` shows the traceback."
 _IN_TREE = Path(__file__).parents[1] / "plugins"
 _HOST = PluginHost(REGISTRIES)
+
+
+def failed_plugins() -> list[str]:
+    """Return one sentence for each plugin that could not be loaded, whose parts a config may miss."""
+    return [
+        f"plugins: what '{record.name}' registers is missing, because it failed: {_reason(record)} {_ASK}"
+        for record in _HOST.records.values()
+        if record.status == "failed"
+    ]
+
+
+def missing_plugins() -> list[str]:
+    """Return one sentence for each name in ``BUS_PLUGINS`` that no installed plugin has."""
+    return _HOST.missing()
 
 
 def load_plugins(required: Sequence[str] = ()) -> pluggy.PluginManager:
@@ -255,6 +278,10 @@ def _undo(registries: Registries, before: Mapping[str, Any]) -> None:
     for key, (table, name) in _components(registries).items():
         if key not in before:
             del table[name]
+
+
+def _reason(record: PluginRecord) -> str:
+    return record.error.strip().splitlines()[-1].rstrip(".") + "."
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -126,7 +126,7 @@ def fits(annotation: Any, value: Any) -> bool:  # noqa: ANN401
     """Return whether a YAML value can be meant for ``annotation``; what cannot be judged fits."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):
-        return any(fits(option, value) for option in args)
+        return any(fits(option, value) for option in _writable(args))
     if origin is Literal:
         return any(type(value) is type(option) and value == option for option in args)
     kind = origin or annotation
@@ -154,7 +154,7 @@ def describe_kind(annotation: Any) -> str:  # noqa: ANN401
     """Say in words what ``annotation`` asks a YAML value to be."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(describe_kind(option) for option in args))
+        return " or ".join(dict.fromkeys(describe_kind(option) for option in _writable(args)))
     if origin is Literal:
         return "one of " + ", ".join(map(str, args))
     kind = origin or annotation
@@ -180,6 +180,12 @@ _WORDS = {
     Any: "anything",
 }
 _LISTS = (Iterable, typing.Iterable)
+
+
+def _writable(options: tuple[Any, ...]) -> list[Any]:
+    """Leave out tensors, which no YAML value is: torch's learning rate, ``float | Tensor``, takes a number here."""
+    named = [(option, getattr(option, "__module__", ""), getattr(option, "__name__", "")) for option in options]
+    return [option for option, module, name in named if (module, name) != ("torch", "Tensor")]
 
 
 def _items_fit(kind: type, args: tuple[Any, ...], value: Sequence[Any]) -> bool:

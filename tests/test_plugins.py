@@ -85,7 +85,7 @@ def test_a_failure_is_undone_reported_and_stops_only_runs_that_name_it(start):
     assert host.registries.selectors.names() == ["First"]
     assert "HookOfBroken" not in HOOKS.module_dict
     assert host.records["fine"].status == "loaded"
-    with pytest.raises(PluginError, match=r"plugins: 'broken' .* failed to load: RuntimeError: no luck .*describe.py"):
+    with pytest.raises(PluginError, match=r"plugins: 'broken' .* failed to load: RuntimeError: no luck\. .*describe"):
         host.load(["broken"])
 
 
@@ -128,8 +128,8 @@ def test_a_plugin_that_is_not_installed_says_how_to_install_it(start):
     with pytest.raises(PluginError) as caught:
         start(required=["bus_selector_saliency", "elsewhere"])
     assert str(caught.value).splitlines() == [
-        "plugins: 'bus_selector_saliency' is not installed. Run: pip install -e plugins/bus_selector_saliency",
-        "plugins: 'elsewhere' is not installed. Run: pip install elsewhere",
+        "plugins: plugin 'bus_selector_saliency' is not installed. Run: pip install -e plugins/bus_selector_saliency.",
+        "plugins: plugin 'elsewhere' is not installed. Install the package that brings it, or correct the name.",
     ]
 
 
@@ -140,8 +140,14 @@ def test_the_environment_chooses(start):
     with pytest.raises(PluginError, match="'one' is switched off by BUS_PLUGINS=two"):
         host.load(["one"])
     assert start(*modules, environ={"BUS_PLUGINS": ""}).records["two"].status == "off"
-    with pytest.raises(PluginError, match="'three' is not installed"):
+    with pytest.raises(PluginError, match="^BUS_PLUGINS: plugin 'three' is not installed.*or unset BUS_PLUGINS"):
         start(*modules, environ={"BUS_PLUGINS": "three"})
+
+
+def test_a_name_in_the_environment_that_nothing_has_is_told_without_a_run():
+    builtins = _module("builtin_parts", register_components=_registers(First))
+    host = PluginHost(new_registries(), lambda: [], {"BUS_PLUGINS": "three"}, builtins)
+    assert [problem.split(".")[0] for problem in host.missing()] == ["BUS_PLUGINS: plugin 'three' is not installed"]
 
 
 def test_adjust_config_changes_a_copy(start):

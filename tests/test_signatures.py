@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pytest
+import torch
 
 from bus_toolkit.signatures import check_arguments, describe_kind, did_you_mean, fits, signature_of
 
@@ -30,6 +31,7 @@ class Keeping(Base):
         (bool, [True], [1, "yes"]),
         (str, ["a"], [1]),
         (int | None, [None, 2], ["a"]),
+        (float | torch.Tensor, [0.1], ["fast"]),
         (float | Mapping[str, Any], [0.5, {"start": 1.0}], ["a", [1]]),
         (Literal["none", "raw"], ["raw"], ["rw", 1]),
         (Sequence[int], [[1, 2], []], ["ab", [1.5], 3]),
@@ -46,6 +48,7 @@ def test_values_are_judged_by_the_annotation(annotation, good, bad):
 
 def test_kinds_are_said_in_words():
     assert describe_kind(list[int] | None) == "a list (a whole number each) or null"
+    assert describe_kind(float | torch.Tensor) == "a number"
     assert describe_kind(Literal["a", "b"]) == "one of a, b"
 
 

@@ -84,7 +84,7 @@ def show_parts(kind: str) -> None:
 
 def show_plugins() -> None:
     """Print what is known about every plugin; works with every one of them broken."""
-    from bus_toolkit.plugins import list_plugins
+    from bus_toolkit.plugins import list_plugins, missing_plugins
 
     records = list_plugins()
     rows = [(r.name, r.distribution, r.status, ", ".join(r.components) or "-") for r in records]
@@ -93,6 +93,8 @@ def show_plugins() -> None:
         if record.error:
             CONSOLE.print(f"\n[bold]{escape(record.name)}[/bold] {record.status}:")
             CONSOLE.print(record.error, markup=False, soft_wrap=True)
+    for problem in missing_plugins():
+        CONSOLE.print(problem, markup=False, soft_wrap=True)
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overr
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.plugins import adjust_with_plugins, load_plugins
+from bus_toolkit.plugins import adjust_with_plugins, failed_plugins, load_plugins
 from bus_toolkit.registry import plain
 from bus_toolkit.signatures import at
 
@@ -56,6 +57,8 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     config = adjust_with_plugins(config, config.get("plugins") or ())
     config.setdefault("default_scope", DEFAULT_SCOPE)
     problems += check_config(config)
+    if any(re.match(r"\S+\.type: no", problem) for problem in problems):
+        problems += failed_plugins()
     if problems:
         raise ConfigError(problems)
     _add_scopes(config)

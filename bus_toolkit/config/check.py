@@ -14,6 +14,10 @@ from bus_toolkit.signatures import at, check_arguments, did_you_mean
 
 _HOSTS = ("mmengine", "mmcv", "mmpretrain", "torch")
 DEFAULT_SCOPE = "mmengine"
+_COUNTS = {
+    r"(train|val|test)_dataloader": ("batch_size",),
+    "train_cfg": ("max_epochs", "max_iters", "val_interval"),
+}
 _NO_CODE = "A config names registered classes only; it imports no code."
 
 
@@ -64,8 +68,18 @@ def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[str]
     yield from check_arguments(spec.owner, spec.signature, values, path, provided=spec.provided, partial=spec.partial)
     if path.endswith("_dataloader") and "sampler" not in node:
         yield f"{path}.sampler: MMEngine needs this key. Add e.g. {{type: DefaultSampler, shuffle: true}}."
+    yield from _check_counts(node, path)
     if isinstance(node.get("keep_ratio"), (int, float, Mapping)) and "keep_ratio" in spec.signature.arguments:
         yield from _check_keep_ratio(node["keep_ratio"], path)
+
+
+def _check_counts(node: Mapping[str, Any], path: str) -> Iterator[str]:
+    for pattern, names in _COUNTS.items():
+        for name in names if re.fullmatch(pattern, path) else ():
+            if isinstance(node.get(name), int) and node[name] < 1:
+                yield f"{path}.{name}: must be at least 1, got {node[name]}."
+    if path.endswith("_dataloader") and node.get("persistent_workers") is True and node.get("num_workers", 0) == 0:
+        yield f"{path}.persistent_workers: true needs num_workers of at least 1, got 0. Set it to false."
 
 
 def _check_keep_ratio(value: float | Mapping[str, Any], path: str) -> Iterator[str]:

@@ -68,13 +68,15 @@ class _CoreLoader(yaml.SafeLoader):
     def core_mapping(self, node: yaml.Node) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise yaml.constructor.ConstructorError(None, None, "expected a mapping", node.start_mark)
-        own = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _CORE + "merge"]
-        for position, key in enumerate(own):
-            mark = node.value[position][0].start_mark
+        own = [key for key, _ in node.value if key.tag != _CORE + "merge"]
+        names: list[Any] = []
+        for mark, key in ((key.start_mark, self.construct_object(key, deep=True)) for key in own):
             if not isinstance(key, str) or not key:
                 raise yaml.constructor.ConstructorError(None, None, f"a key must be text, got {key!r}", mark)
-            if key in own[:position]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is given twice", mark)
+            if key in names:
+                problem = f"the key '{key}' is given twice. Remove one of them"
+                raise yaml.constructor.ConstructorError(None, None, problem, mark)
+            names.append(key)
         self.flatten_mapping(node)
         pairs = [(self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value]
         return dict(pairs)

@@ -64,7 +64,7 @@ class BadSampleCounter:
             return
         self._is_bad[index] = True
         reason = str(error) or type(error).__name__
-        self._recent = [*self._recent, reason][-3:]
+        self._recent = [*(old for old in self._recent if old != reason), reason][-3:]
         if self.count > self.limit:
             raise TooManyBadSamples(
                 f"{self.where}: {self.count} bad samples, the limit is {self.limit}; the last ones: "

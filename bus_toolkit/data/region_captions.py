@@ -71,8 +71,9 @@ class RegionCaptionDataset(SampleDataset):
         self._regions: dict[int, list[int]] = {}
         if instances_file is not None and regions_file is not None:
             kept = _BoxShare(box_fraction, box_seed)
-            self._boxes = {k: v for k, v in _read_instances(Path(instances_file)).items() if k in kept}
-            self._regions = {int(k): v for k, v in _read_json(Path(regions_file)).items()}
+            boxes = _read_instances(Path(instances_file), f"{name}.instances_file")
+            self._boxes = {k: v for k, v in boxes.items() if k in kept}
+            self._regions = _read_regions(Path(regions_file), f"{name}.regions_file")
         self.boxed_indices = [i for i in range(len(self.reader)) if self._has_boxes(self.reader.get_data_info(i))]
 
     def get_data_info(self, index: int) -> dict[str, Any]:
@@ -127,11 +128,11 @@ def _refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str) -
             )
 
 
-def _read_instances(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def _read_instances(path: Path, where: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
     grouped: dict[int, list[dict[str, Any]]] = {}
     try:
-        for item in _read_json(path)["annotations"]:
+        for item in _read_json(path, where)["annotations"]:
             if not item.get("iscrowd"):
                 grouped.setdefault(item["image_id"], []).append(item)
         found = {}
@@ -142,18 +143,30 @@ def _read_instances(path: Path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         return found
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: not COCO instances ({type(error).__name__}: {error}). "
+            f"{where}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
             "Each annotation needs id, image_id and bbox [x, y, width, height]."
         ) from error
 
 
-def _read_json(path: Path) -> Any:
+def _read_regions(path: Path, where: str) -> dict[int, list[int]]:
+    """Return caption id to the ids of the instances that it names."""
+    content = _read_json(path, where)
+    try:
+        return {int(caption): [int(instance) for instance in named] for caption, named in content.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: {path} does not hold regions ({type(error).__name__}: {error}). "
+            'It needs {"<caption id>": [<instance id>, ...], ...}.'
+        ) from error
+
+
+def _read_json(path: Path, where: str) -> Any:
     try:
         return json.loads(path.expanduser().read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}. Set the path to where the file is.") from error
+        raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
     except ValueError as error:
-        raise DataError(f"{path}: is not JSON: {error}. Write or copy the file anew.") from error
+        raise DataError(f"{where}: {path} is not JSON: {error}. Write or copy the file anew.") from error
 
 
 def _image_key(info: Mapping[str, Any]) -> int:

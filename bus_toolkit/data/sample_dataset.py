@@ -68,6 +68,8 @@ class SampleDataset(Dataset):
     def _load(self, index: int, region_only: bool) -> Any:  # noqa: ANN401
         sample: Any = self.get_data_info(index)
         path = sample["img_path"]
+        if not isinstance(sample["text"], str):
+            raise BadSample(f"{path}: the caption is not text, got {sample['text']!r}")
         if not sample["text"].strip():
             raise BadSample(f"{path}: the caption is empty")
         if region_only:
@@ -76,7 +78,7 @@ class SampleDataset(Dataset):
             try:
                 sample = transform(sample)
             except READ_ERRORS as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = " ".join(str(error).split()).removesuffix(f": {path}") or type(error).__name__
                 raise BadSample(f"{path}: {reason}") from error
             if sample is None:
                 raise BadSample(f"{path}: {type(transform).__name__} could not use it")

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.token_plan import gather_tokens, top_indices
 from bus_toolkit.structures import TextTokens, VisualTokens
 
@@ -37,6 +38,7 @@ class PatchAbstractionDecoder(nn.Module):
 
     Raises:
         ValueError: ``num_queries`` missing for learned queries, or an unknown ``query_init``.
+        ComponentError: In ``forward``, more queries from patches than patches are left.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class PatchAbstractionDecoder(nn.Module):
         available = patches.shape[1]
         count = max(1, available // 2) if self.num_queries is None else self.num_queries
         if count > available:
-            raise ValueError(
+            raise ComponentError(
                 f"model.decoder.num_queries: must be between 1 and {available} (visual tokens that reach it), "
                 f"got {count}. Lower it or raise the selectors' keep_ratio."
             )

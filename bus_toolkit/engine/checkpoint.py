@@ -63,7 +63,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         raise CheckpointError(_refusal(path, error)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"{path}: not a readable checkpoint ({_first_line(error)}). It may be torn: use another."
+            f"{path}: not a readable checkpoint ({_first_sentence(error)}). It may be torn: use another."
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
@@ -147,7 +147,7 @@ def _history_method(owner: object, name: str) -> Any:
 
 def _refusal(path: Path, error: Exception) -> str:
     found = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"WeightsUnpickler error: (.+)", str(error))
-    what = f"it asks for {found.group(1)}" if found else _first_line(error)
+    what = f"it asks for {found.group(1)}" if found else "it holds more than data, or is no checkpoint of torch"
     return (
         f"{path}: not loaded, because reading it could run code ({what}). Allowed are tensors, numbers, text and "
         "containers of these. Ask for it as .safetensors, or set trusted_checkpoints: true if you trust its maker."
@@ -175,6 +175,10 @@ def _download(address: str) -> Path:
             ) from error
     dist_barrier()
     return target
+
+
+def _first_sentence(error: Exception) -> str:
+    return _first_line(error).split(". ")[0].rstrip(".")
 
 
 def _first_line(error: Exception) -> str:

@@ -74,7 +74,8 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
         cfg.log_level = "DEBUG"
     _check_complete(cfg)
     _resume(cfg, options.resume)
-    _check_start(cfg)
+    is_named = options.resume not in (None, LATEST)
+    _check_start(cfg, "--resume" if is_named else "CHECKPOINT" if options.load_from else "load_from")
 
 
 def _name(cfg: Config) -> str:
@@ -103,7 +104,8 @@ def _resume(cfg: Config, resume: str | None) -> None:
         latest = latest_checkpoint(cfg.work_dir)
         cfg.resume = latest is not None
         if latest is None:
-            _log.info("--resume: no checkpoint in %s, starting from the beginning.", cfg.work_dir)
+            # A warning: the screen shows no less before the run has its log.
+            _log.warning("--resume: no checkpoint in %s, starting from the beginning.", cfg.work_dir)
         else:
             cfg.load_from = str(latest)
     if cfg.resume and not str(cfg.load_from).endswith(".pth"):
@@ -125,9 +127,9 @@ def _check_complete(cfg: Config) -> None:
         raise ConfigError(problems)
 
 
-def _check_start(cfg: Config) -> None:
+def _check_start(cfg: Config, where: str) -> None:
     start = cfg.get("load_from")
     if start and "://" not in str(start) and not Path(start).expanduser().is_file():
         raise CheckpointError(
-            f"load_from: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."
+            f"{where}: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."
         )

@@ -22,6 +22,7 @@ _WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
     (FutureWarning, "", r"(mmengine|mmcv|mmpretrain|transformers)(\.|$)"),
     (DeprecationWarning, "", r"(mmengine|mmcv|mmpretrain|transformers)(\.|$)"),
     (UserWarning, "Setting (OMP|MKL)_NUM_THREADS environment variable for each process", r"mmengine\."),
+    (UserWarning, "Detected pickle protocol", r"torch\."),  # our refusal of the file says what matters
     (UserWarning, ".*pin_memory.* argument is set as true but no accelerator", ""),
 )
 # Messages that the hosts log at WARNING for situations that are normal here.

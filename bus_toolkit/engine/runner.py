@@ -18,7 +18,7 @@ from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.options import RunOptions, apply_options
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.state_hooks import unwrap
-from bus_toolkit.errors import CheckpointError
+from bus_toolkit.errors import CheckpointError, ConfigError
 
 _log = logging.getLogger(__name__)
 # Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
@@ -79,7 +79,10 @@ class BusRunner(Runner):
         try:
             checkpoint = super().load_checkpoint(filename, map_location, strict, revise_keys or [(r"^module.", "")])
         except RuntimeError as error:
-            raise CheckpointError(f"{filename}: it does not fit this model. {_shorten(str(error))}") from error
+            raise CheckpointError(
+                f"{filename}: it does not fit this model. {_shorten(str(error))} Use the config.yaml in the work dir "
+                "of the run that wrote it; to start another model from these weights, set load_from."
+            ) from error
         loaded = checkpoint.get("state_dict", checkpoint)
         wanted = unwrap(self.model).state_dict()
         shared = [name for name in wanted if name in loaded and loaded[name].shape == wanted[name].shape]
@@ -99,17 +102,28 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
         options: The flags of the command line.
 
     Raises:
-        ConfigError: A flag needs something that the config does not have, or the launcher's environment is incomplete.
+        ConfigError: A flag needs something that the config does not have, the launcher's environment is incomplete, or
+            the work dir cannot be made.
         CheckpointError: The checkpoint to start from does not exist.
     """
     options = options or RunOptions()
     quiet_hosts()
     _share_evaluation(cfg)
     apply_options(cfg, options)
+    _make_work_dir(cfg.work_dir)
     init_distributed(options.launcher, cfg)
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
     return BusRunner.from_cfg(cfg)
+
+
+def _make_work_dir(folder: str) -> None:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"work_dir: cannot make {folder}: {error.strerror}. Set --work-dir to a folder that you may write to."
+        ) from error
 
 
 def _with_default_hooks(hooks: dict[str, Any]) -> dict[str, Any]:
@@ -134,4 +148,5 @@ def _share_evaluation(cfg: Config) -> None:
 def _shorten(text: str, lines: int = 6) -> str:
     kept = [line.strip() for line in text.strip().splitlines() if line.strip()]
     more = f" ... and {len(kept) - lines} more lines" if len(kept) > lines else ""
-    return " ".join(kept[:lines])[:600] + more
+    text = " ".join(kept[:lines])
+    return (text if len(text) <= 400 else text[:400].rsplit(" ", 1)[0] + " ...") + (more or ".").rstrip()

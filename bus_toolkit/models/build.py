@@ -47,6 +47,7 @@ def build_vlp_model(
     vit = REGISTRIES.backbones.build(backbone, path="model.backbone")
     widths = {"embed_dim": vit.embed_dims, "text_dim": text_part.embed_dim}
     host = _host(vit, selectors, widths)
+    patch_size = _patch_size(vit)
     decoder_part = REGISTRIES.decoders.build(decoder or {"type": "Identity"}, path="model.decoder", **widths)
     _check_text_memory(decoder_part, widths)
     fusion_part = fusion and REGISTRIES.fusions.build(fusion, path="model.fusion", **widths)
@@ -57,7 +58,7 @@ def build_vlp_model(
     known = {
         **widths,
         **vocabulary,
-        "patch_size": vit.patch_embed.projection.kernel_size[0],
+        "patch_size": patch_size,
         "special_ids": words.special_ids,
         "mask_token_id": words.mask_token_id,
     }
@@ -106,6 +107,17 @@ def _host(vit: nn.Module, selectors: Sequence[Mapping[str, Any]], widths: Mappin
         return TokenReducedViT(vit, parts)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _patch_size(vit: Any) -> int:  # noqa: ANN401
+    """Return the distance of two patches in pixels; patches may overlap, but must tile the image."""
+    side = vit.patch_embed.projection.stride[0]
+    if any(pixels % side for pixels in vit.img_size):
+        raise ConfigError(
+            f"model.backbone: patches {side} pixels apart do not tile an image of {tuple(vit.img_size)} pixels. "
+            "Choose img_size as a multiple of patch_size."
+        )
+    return side
 
 
 def _check_length(where: str, part: Any, tokenizer: Any) -> None:  # noqa: ANN401

@@ -1,7 +1,9 @@
 import sys
+import types
 
 import pytest
 
+from bus_toolkit import hookimpl
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
 
@@ -117,6 +119,31 @@ def test_a_keep_ratio_schedule_is_checked(write):
 
 def test_parts_that_cannot_work_together_are_told(write):
     problems = _problems(write, "model: {momentum: {decay: 0.9}}")
-    assert problems == [
-        "model.momentum: only the head 'itc' uses it, and there is none. Remove it, or add the head."
+    assert problems == ["model.momentum: only the head 'itc' uses it, and there is none. Remove it, or add the head."]
+
+
+def test_counts_below_one_are_told(write):
+    text = "train_dataloader: {batch_size: 0, num_workers: 0, persistent_workers: true}\ntrain_cfg: {max_epochs: 0}"
+    assert _problems(write, text) == [
+        "train_dataloader.batch_size: must be at least 1, got 0.",
+        "train_dataloader.persistent_workers: true needs num_workers of at least 1, got 0. Set it to false.",
+        "train_cfg.max_epochs: must be at least 1, got 0.",
     ]
+
+
+def test_an_optimizer_is_checked(write):
+    assert _problems(write, "optim_wrapper: {optimizer: {lr: fast}}") == [
+        "optim_wrapper.optimizer.lr: must be a number, got 'fast'."
+    ]
+
+
+def test_an_unknown_type_points_to_plugins_that_failed(write, use_plugins):
+    module = types.ModuleType("broken")
+    module.register_components = hookimpl(lambda: 1 / 0)
+    use_plugins(module)
+    problems = _problems(write, "model: {selectors: [{type: OfBroken, blocks: [1]}]}")
+    assert problems[1] == (
+        "plugins: what 'broken' registers is missing, because it failed: ZeroDivisionError: division by zero. "
+        "`python tools/describe.py plugins` shows the traceback."
+    )
+    assert len(_problems(write, "train_cfg: {max_epochs: 0}")) == 1

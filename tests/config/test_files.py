@@ -41,7 +41,7 @@ def test_plugins_must_be_a_list_of_names(write):
 
 def test_a_named_plugin_must_be_there(write):
     path = write("_base_: base.yaml\nplugins: [elsewhere]")
-    with pytest.raises(PluginError, match="'elsewhere' is not installed. Run: pip install elsewhere"):
+    with pytest.raises(PluginError, match="'elsewhere' is not installed. Install the package that brings it"):
         load_config(path)
     assert load_config(path, ["plugins=[]"]).plugins == []
 

@@ -94,7 +94,7 @@ def test_is_built_from_a_config_by_its_name(folder):
     [
         ({"box_fraction": 1.5}, r"box_fraction: must be in \[0, 1\], got 1.5"),
         ({"regions_file": None}, "belong together, got only one"),
-        ({"instances_file": "/nowhere.json"}, "/nowhere.json: cannot be read: No such file"),
+        ({"instances_file": "/nowhere.json"}, "Dataset.instances_file: /nowhere.json cannot be read: No such file"),
         ({"pipeline": [{"type": "mmpretrain.RandomFlip"}]}, "pipeline.0: RandomFlip moves pixels but not both"),
     ],
 )
@@ -110,8 +110,10 @@ def test_says_what_is_wrong_with_its_arguments(folder, options, message):
         ("captions.json", "{", "is not of the kind that mmpretrain.COCORetrieval reads.*Check ann_file"),
         ("captions.json", '{"images": [], "annotations": []}', "or has no captions"),
         ("captions.json", '{"images": [{"id": 1}], "annotations": []}', "KeyError"),
-        ("instances.json", "{}", "not COCO instances"),
-        ("regions.json", "[", "regions.json: is not JSON"),
+        ("instances.json", "{}", "instances_file: .*does not hold COCO instances"),
+        ("regions.json", "[", "regions_file: .*regions.json is not JSON"),
+        ("regions.json", "[]", "regions_file: .*regions.json does not hold regions"),
+        ("regions.json", '{"a": [1]}', "regions.json does not hold regions"),
     ],
 )
 def test_says_what_is_wrong_with_its_files(folder, name, content, message):

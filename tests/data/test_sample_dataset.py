@@ -33,7 +33,7 @@ def test_flags_rows_of_a_region_batch_sampler():
     assert Words(["a"])[RegionRow(0)]["region_only"] is True
 
 
-@pytest.mark.parametrize("bad", ["", "  ", "missing", "unusable"])
+@pytest.mark.parametrize("bad", ["", "  ", None, 3, "missing", "unusable"])
 def test_another_sample_takes_the_place_of_a_bad_one(bad, caplog):
     data = Words([bad, "good", "good"])
     assert data[0]["text"] == "good"
@@ -44,6 +44,18 @@ def test_stops_above_the_limit_and_names_the_last_ones():
     data = Words(["missing", "good", "", "good"], max_bad_samples=1)
     with pytest.raises(TooManyBadSamples, match="2 bad samples, the limit is 1; .*Repair or remove them"):
         [data[i] for i in (0, 0, 2)]
+
+
+def test_a_reason_names_its_file_once_however_many_captions_it_has():
+    data = Words(["missing", "missing", "good"], max_bad_samples=1)
+    data.get_data_info = lambda index: {"img_path": "a.png", "text": data.texts[index]}
+
+    def read(sample):
+        raise AssertionError("failed to load image: a.png")
+
+    data.pipeline = [read]
+    with pytest.raises(TooManyBadSamples, match="the last ones: a.png: failed to load image. Repair"):
+        data[0]
 
 
 def test_stops_when_no_good_sample_is_left():

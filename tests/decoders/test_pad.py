@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bus_toolkit.decoders.pad import PatchAbstractionDecoder
+from bus_toolkit.errors import ComponentError
 from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.structures import VisualTokens
 from tests.tiny import WIDTH, images, text_tokens, tiny_host
@@ -55,7 +56,7 @@ def test_text_in_memory_is_read_but_its_padding_is_not() -> None:
 
 def test_too_many_queries_are_refused_with_the_number_that_fits() -> None:
     pad = PatchAbstractionDecoder(embed_dim=WIDTH, num_queries=9, num_heads=4)
-    with pytest.raises(ValueError, match="must be between 1 and 8 .* got 9"):
+    with pytest.raises(ComponentError, match="must be between 1 and 8 .* got 9"):
         pad(visual())
 
 

@@ -57,6 +57,14 @@ def test_a_file_that_runs_code_is_refused_and_nothing_runs(tmp_path):
     assert not (tmp_path / "hit").exists()
 
 
+def test_a_plain_pickle_is_refused_without_the_advice_of_torch(tmp_path):
+    (tmp_path / "a.pth").write_bytes(pickle.dumps(Attack(tmp_path / "hit"), protocol=4))
+    with pytest.raises(CheckpointError, match=r"not loaded, .* run code") as caught:
+        load_checkpoint_file(tmp_path / "a.pth")
+    assert "weights_only" not in str(caught.value)
+    assert not (tmp_path / "hit").exists()
+
+
 def test_getattr_gives_nothing_but_history_methods(tmp_path):
     class Reach:
         def __reduce__(self):
@@ -81,7 +89,7 @@ def test_config_text_that_a_resume_would_execute_is_dropped(tmp_path):
 def test_a_torn_file_is_reported(tmp_path):
     path = save(tmp_path / "a.pth", {"state_dict": {"w": torch.zeros(1000)}})
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match=r"a\.pth: not a readable checkpoint \(.*It may be torn"):
+    with pytest.raises(CheckpointError, match=r"a\.pth: not a readable checkpoint \([^.]*\)\. It may be torn"):
         load_checkpoint_file(path)
 
 

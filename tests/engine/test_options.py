@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 from mmengine.config import Config
 
@@ -50,8 +52,10 @@ def test_seed_is_set_where_the_config_has_none():
     assert applied(cfg, seed=3).randomness == {"seed": 3}
 
 
-def test_resume_without_a_checkpoint_starts_anew(tmp_path):
+def test_resume_without_a_checkpoint_starts_anew_and_says_so(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
     cfg = applied(tiny_config(tmp_path), resume="latest")
+    assert [record.levelname for record in caplog.records] == ["WARNING"] and "no checkpoint in" in caplog.text
     assert cfg.resume is False and cfg.get("load_from") is None
 
 
@@ -69,7 +73,7 @@ def test_resume_in_the_config_does_the_same(tmp_path):
 
 
 def test_resume_from_a_missing_path_is_refused():
-    with pytest.raises(CheckpointError, match=r"load_from: no such checkpoint, got gone\.pth"):
+    with pytest.raises(CheckpointError, match=r"--resume: no such checkpoint, got gone\.pth"):
         applied(tiny_config("w"), resume="gone.pth")
 
 
@@ -78,11 +82,16 @@ def test_resume_from_bare_weights_is_refused():
         applied(tiny_config("w"), resume="w.safetensors")
 
 
+def test_a_missing_checkpoint_of_an_evaluation_is_refused():
+    with pytest.raises(CheckpointError, match=r"CHECKPOINT: no such checkpoint, got gone\.pth"):
+        applied(tiny_config("w"), load_from="gone.pth")
+
+
 def test_a_missing_start_is_refused_before_anything_is_built(tmp_path):
     cfg = tiny_config(tmp_path / "new")
     cfg.load_from = str(tmp_path / "gone.pth")
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
-        applied(cfg)
+    with pytest.raises(CheckpointError, match="load_from: no such checkpoint"):
+        applied(cfg, resume="latest")
     assert not (tmp_path / "new").exists()
 
 

@@ -6,7 +6,7 @@ import yaml
 from safetensors.torch import save_file
 
 from bus_toolkit.engine import RunOptions, build_runner, load_checkpoint_file
-from bus_toolkit.errors import CheckpointError
+from bus_toolkit.errors import CheckpointError, ConfigError
 from tests.engine.tiny_run import tiny_config
 
 
@@ -85,12 +85,18 @@ def test_weights_of_another_model_are_refused(tmp_path):
         runner.load_or_resume()
 
 
+def test_a_work_dir_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"work_dir: cannot make .*file/w: Not a directory\. Set --work-dir"):
+        build_runner(tiny_config(tmp_path / "file" / "w"))
+
+
 def test_an_evaluation_needs_every_weight(tmp_path):
     save_file({"linear.weight": torch.zeros(1, 4)}, tmp_path / "w.safetensors")
     cfg = tiny_config(tmp_path)
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     runner = build_runner(cfg, RunOptions(load_from=str(tmp_path / "w.safetensors")))
-    with pytest.raises(CheckpointError, match=r"it does not fit this model\. .*linear\.bias"):
+    with pytest.raises(CheckpointError, match=r"it does not fit this model\. .*linear\.bias.*Use the config\.yaml"):
         runner.test()
 
 

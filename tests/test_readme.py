@@ -1,0 +1,58 @@
+"""What the README shows works: its YAML builds, its plugin registers, its commands name files that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from bus_toolkit import build_model, load_config
+from bus_toolkit.hookspecs import GROUP
+from bus_toolkit.registry import new_registries
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_the_yaml_loads_and_builds(tmp_path: Path) -> None:
+    (tmp_path / "_base_").symlink_to(ROOT / "registry_configs" / "_base_")
+    (tmp_path / "mine").mkdir()
+    path = tmp_path / "mine" / "run.yaml"
+    path.write_text(blocks("yaml")[0])
+    with torch.device("meta"):
+        model = build_model(load_config(path))
+    assert model.backbone.selectors[0].blocks == [6]
+
+
+def test_the_plugin_registers_a_selector_that_builds() -> None:
+    scope: dict = {}
+    exec(blocks("python")[0], scope)
+    registries = new_registries()
+    scope["register_components"](registries)
+    assert hasattr(scope["register_components"], f"{GROUP}_impl")
+    part = registries.selectors.build({"type": "LongestPatches", "blocks": [2]}, path="model.selectors.0")
+    assert part.num_kept is not None
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\b(?:tools|registry_configs|plugins)/[\w./]+\w", TEXT))))
+def test_paths_in_the_text_exist(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_every_registered_part_is_named() -> None:
+    from bus_toolkit.registry import REGISTRIES
+
+    for registry in REGISTRIES.all():
+        for name in registry.names():
+            if registry.get(name).origin.startswith("bus_toolkit,"):
+                assert f"`{name}`" in TEXT, f"{registry.kind} {name}"
+
+
+def test_no_mark_is_left_to_fill_in() -> None:
+    assert "@@" not in TEXT
