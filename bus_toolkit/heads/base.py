@@ -29,6 +29,9 @@ class Masked(NamedTuple):
     valid: Tensor
 
 
+MomentumTokens = tuple[VisualTokens, TextTokens, nn.Module]
+
+
 class Step(Protocol):
     """One batch on its way through the model. Everything is computed when first asked for, and once.
 
@@ -87,7 +90,7 @@ class Step(Protocol):
     def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
         """Return next-token logits (B, L, V) of the text decoder."""
 
-    def momentum_tokens(self) -> tuple[VisualTokens, TextTokens, nn.Module] | None:
+    def momentum_tokens(self) -> MomentumTokens | None:
         """Return images, texts and ITC projections of the momentum model; ``None`` without one."""
 
 

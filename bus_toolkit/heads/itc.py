@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.heads.base import MomentumTokens, Step, VLPHead
 from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
 from bus_toolkit.ops.collective import gather_rows
 from bus_toolkit.structures import TextTokens, VisualTokens
@@ -93,16 +93,16 @@ class ITCHead(VLPHead):
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Return ``loss_itc`` and the temperature; leave in-batch similarities for the matching head."""
         image, text = self.image_feats(step.visual("itc")), self.text_feats(step.text)
+        momentum = step.momentum_tokens()
         # Half precision would round a similarity of 14 by 0.06.
         with torch.autocast(image.device.type, enabled=False):
-            return self._loss(step, image, text)
+            return self._loss(step, image, text, momentum)
 
-    def _loss(self, step: Step, image: Tensor, text: Tensor) -> dict[str, Tensor]:
+    def _loss(self, step: Step, image: Tensor, text: Tensor, momentum: MomentumTokens | None) -> dict[str, Tensor]:
         ids = gather_rows(step.image_ids)
         all_images, all_texts = gather_rows(image), gather_rows(text)
         scale = self.scale()
         step.similarity = (scale * image @ all_texts.T).detach(), (scale * text @ all_images.T).detach()
-        momentum = step.momentum_tokens()
         present = None
         if momentum is None:
             targets = positive_targets(step.image_ids, ids)

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from bus_toolkit.heads.base import Boxes, Masked, noise, other_rows
+from bus_toolkit.heads.base import Boxes, Masked, MomentumTokens, noise, other_rows
 from bus_toolkit.ops.collective import gather_padded_rows, gather_rows, rank, world_size
 from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
 
@@ -192,7 +192,7 @@ class BatchStep:
         mask = gather_padded_rows(self.text.attention_mask.to(torch.uint8), longest).bool()
         return TextTokens(embeds, embeds[:, 0], mask)
 
-    def momentum_tokens(self) -> tuple[VisualTokens, TextTokens, nn.Module] | None:
+    def momentum_tokens(self) -> MomentumTokens | None:
         """Return images, texts and projections of the momentum model; ``None`` without one."""
         if self.model.momentum is None:
             return None

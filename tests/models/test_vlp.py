@@ -141,3 +141,13 @@ def test_weights_survive_a_round_trip() -> None:
         torch.nn.init.zeros_(parameter)
     target.load_state_dict(source.state_dict())
     assert torch.equal(source(images(2)).embeds, target(images(2)).embeds)
+
+
+@pytest.mark.parametrize("mode", ["shared", "strict"])
+def test_half_precision_trains_with_finite_losses(mode: str) -> None:
+    model = tiny_model(mode, "prompt", heads=tiny_heads(queue_size=8), momentum={"decay": 0.9})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model.loss(images(4), samples())
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
