@@ -23,6 +23,7 @@ def register_components(registries: Registries) -> None:
 
 
 def _register_parts(registries: Registries) -> None:
+    from bus_toolkit.backbones.conv_stem import conv_stem_vit
     from bus_toolkit.data.tokenizers import CorpusTokenizer, WordPieceTokenizer
     from bus_toolkit.decoders.identity import IdentityDecoder
     from bus_toolkit.decoders.pad import PatchAbstractionDecoder
@@ -37,6 +38,7 @@ def _register_parts(registries: Registries) -> None:
     registries.tokenizers.register(WordPieceTokenizer)
     registries.tokenizers.register(CorpusTokenizer)
     registries.text_encoders.register(BertTextEncoder)
+    registries.backbones.register(conv_stem_vit, name="ConvStemViT")
     registries.selectors.register(TextSemanticPatchSelector, name="TSPS")
     registries.selectors.register(IdentitySelector, name="Identity")
     registries.selectors.register(RandomSelector, name="Random")

@@ -34,6 +34,11 @@ class TextTokens:
         """Return the texts at ``rows`` (int64, any length, repeats are allowed; or a slice)."""
         return TextTokens(self.embeds[rows], self.pooled[rows], self.attention_mask[rows])
 
+    def followed_by(self, others: TextTokens) -> TextTokens:
+        """Return these texts and, behind them, others of the same length L."""
+        pairs = zip((self.embeds, self.pooled, self.attention_mask), (others.embeds, others.pooled, others.attention_mask))
+        return TextTokens(*(torch.cat(pair) for pair in pairs))
+
 
 @dataclass(frozen=True)
 class Selection:

@@ -32,6 +32,13 @@ VIT_PARTS = (
 BLOCK_PARTS = ("ln1", "attn", "ln2", "ffn")
 
 
+def vision_transformer(**settings: Any) -> Any:
+    """Build mmpretrain's transformer with all its tokens as output; imported only now, so that others work without."""
+    from mmpretrain.models import VisionTransformer
+
+    return VisionTransformer(out_type="raw", **settings)
+
+
 def check_vit(vit: Any) -> None:
     """Refuse a backbone whose tokens cannot be dropped between blocks.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bus_toolkit.data.region_files import read_descriptions, read_instances, read_regions
 from bus_toolkit.data.sample_dataset import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
@@ -34,6 +33,9 @@ class RegionCaptionDataset(SampleDataset):
         pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
         instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
         regions_file: JSON, caption id to the ids of the instances it names; captions without an entry have no boxes.
+        descriptions_file: Visual Genome's ``region_descriptions.json``. A row that a ``RegionBatchSampler`` draws for
+            patch-text supervision then shows one of its image's descriptions, drawn anew each time, instead of its
+            caption, and ``named`` are the boxes of that description. COPA (arXiv 2308.03475) trains on such texts.
         box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and
             ``box_seed``.
         box_seed: Seed of that choice.
@@ -52,6 +54,7 @@ class RegionCaptionDataset(SampleDataset):
         *,
         instances_file: str | None = None,
         regions_file: str | None = None,
+        descriptions_file: str | None = None,
         box_fraction: float = 1.0,
         box_seed: int = 0,
         max_bad_samples: int = 10,
@@ -63,18 +66,23 @@ class RegionCaptionDataset(SampleDataset):
             raise DataError(
                 f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
             )
-        if instances_file is not None:
+        if instances_file is not None or descriptions_file is not None:
             _refuse_blind_transforms(pipeline, name)
         self.reader = _build_reader(dataset, name)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
+        kept = _BoxShare(box_fraction, box_seed)
         self._boxes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._regions: dict[int, list[int]] = {}
+        self._descriptions: dict[int, dict[str, np.ndarray]] = {}
         if instances_file is not None and regions_file is not None:
-            kept = _BoxShare(box_fraction, box_seed)
-            boxes = _read_instances(Path(instances_file), f"{name}.instances_file")
+            boxes = read_instances(instances_file, f"{name}.instances_file")
             self._boxes = {k: v for k, v in boxes.items() if k in kept}
-            self._regions = _read_regions(Path(regions_file), f"{name}.regions_file")
-        self.boxed_indices = [i for i in range(len(self.reader)) if self._has_boxes(self.reader.get_data_info(i))]
+            self._regions = read_regions(regions_file, f"{name}.regions_file")
+        if descriptions_file is not None:
+            found = read_descriptions(descriptions_file, f"{name}.descriptions_file")
+            self._descriptions = {k: v for k, v in found.items() if k in kept}
+        serves = self._has_descriptions if descriptions_file is not None else self._has_boxes
+        self.boxed_indices = [i for i in range(len(self.reader)) if serves(self.reader.get_data_info(i))]
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline."""
@@ -85,8 +93,24 @@ class RegionCaptionDataset(SampleDataset):
             info["named"] = np.isin(identities, self._regions[_caption_key(info)])
         return info
 
+    def get_region_info(self, index: int) -> dict[str, Any]:
+        """Return the sample of a row that serves patch-text supervision alone: with a description, if there are any."""
+        info = self.get_data_info(index)
+        if not self._has_descriptions(info):
+            return info
+        descriptions = self._descriptions[_image_key(info)]
+        text = list(descriptions)[np.random.randint(len(descriptions))]
+        others = info.get("gt_bboxes", np.concatenate(list(descriptions.values())))
+        info["text"] = text
+        info["gt_bboxes"] = np.concatenate([descriptions[text], others])
+        info["named"] = np.arange(len(info["gt_bboxes"])) < len(descriptions[text])
+        return info
+
     def _has_boxes(self, info: Mapping[str, Any]) -> bool:
         return _image_key(info) in self._boxes and _caption_key(info) in self._regions
+
+    def _has_descriptions(self, info: Mapping[str, Any]) -> bool:
+        return _image_key(info) in self._descriptions
 
 
 class _BoxShare:
@@ -126,47 +150,6 @@ def _refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str) -
                 f"{name}.pipeline.{place}: {kind} moves pixels but not both boxes and words. "
                 "Use RandomFlipWithText, RandomCropKeepNamed or Resize, or leave out instances_file and regions_file."
             )
-
-
-def _read_instances(path: Path, where: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
-    grouped: dict[int, list[dict[str, Any]]] = {}
-    try:
-        for item in _read_json(path, where)["annotations"]:
-            if not item.get("iscrowd"):
-                grouped.setdefault(item["image_id"], []).append(item)
-        found = {}
-        for key, items in grouped.items():
-            boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
-            boxes[:, 2:] += boxes[:, :2]
-            found[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
-        return found
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{where}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
-            "Each annotation needs id, image_id and bbox [x, y, width, height]."
-        ) from error
-
-
-def _read_regions(path: Path, where: str) -> dict[int, list[int]]:
-    """Return caption id to the ids of the instances that it names."""
-    content = _read_json(path, where)
-    try:
-        return {int(caption): [int(instance) for instance in named] for caption, named in content.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{where}: {path} does not hold regions ({type(error).__name__}: {error}). "
-            'It needs {"<caption id>": [<instance id>, ...], ...}.'
-        ) from error
-
-
-def _read_json(path: Path, where: str) -> Any:
-    try:
-        return json.loads(path.expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
-    except ValueError as error:
-        raise DataError(f"{where}: {path} is not JSON: {error}. Write or copy the file anew.") from error
 
 
 def _image_key(info: Mapping[str, Any]) -> int:

@@ -50,6 +50,10 @@ class SampleDataset(Dataset):
         """Return a sample as it enters the pipeline."""
         raise NotImplementedError
 
+    def get_region_info(self, index: int) -> dict[str, Any]:
+        """Return the sample of a row that a ``RegionBatchSampler`` appended; here the same."""
+        return self.get_data_info(index)
+
     def __getitem__(self, index: int) -> Any:  # noqa: ANN401  # whatever the pipeline packs
         """Return a sample through the pipeline.
 
@@ -66,7 +70,7 @@ class SampleDataset(Dataset):
         raise self.bad.nothing_left()
 
     def _load(self, index: int, region_only: bool) -> Any:  # noqa: ANN401
-        sample: Any = self.get_data_info(index)
+        sample: Any = self.get_region_info(index) if region_only else self.get_data_info(index)
         path = sample["img_path"]
         if not isinstance(sample["text"], str):
             raise BadSample(f"{path}: the caption is not text, got {sample['text']!r}")

@@ -61,6 +61,7 @@ class SceneDataset(RegionCaptionDataset):
             pipeline,
             instances_file=str(folder / f"instances_{split}.json"),
             regions_file=str(folder / f"regions_{split}.json"),
+            descriptions_file=str(folder / f"descriptions_{split}.json"),
             box_fraction=box_fraction,
             box_seed=box_seed,
             max_bad_samples=max_bad_samples,

@@ -79,7 +79,7 @@ class Step(Protocol):
         """Return the vocabulary entries of token ids."""
 
     def patch_scores(self, objective: str) -> tuple[list[Selection], Boxes]:
-        """Return what the selectors decided on the images that have boxes, and the boxes."""
+        """Return what the selectors decided on all rows, those for patch-text supervision last, and their boxes."""
 
     def encode_text(self, tokens: TokenBatch) -> TextTokens:
         """Encode other texts."""

@@ -147,28 +147,30 @@ class BatchStep:
         return VisualTokens(gather_rows(visual.embeds)[image_rows], visual.num_prefix, visual.grid), text
 
     def patch_scores(self, objective: str) -> tuple[list[Selection], Boxes]:
-        """Return what the selectors decided, and boxes: of the region rows if there are some, else of all rows."""
+        """Return what the selectors decided on all rows, region rows last, and their boxes."""
         condition = objective if objective == "other_caption" else self.model.condition(objective)
         if self.num_captions < len(self.samples):
-            return self._region_scores(condition), self._boxes(slice(self.num_captions, None))
-        boxes = self._boxes(slice(0, self.num_captions))
+            return self.model.encode_scores(self.all_prefix, self._text_of_all_rows(condition)), self._boxes()
         if condition in self._visual:
-            return self._visual[condition].selections, boxes
-        return self.model.encode_scores(self.prefix, self.conditioning_text(condition)), boxes
+            return self._visual[condition].selections, self._boxes()
+        return self.model.encode_scores(self.prefix, self.conditioning_text(condition)), self._boxes()
 
-    def _region_scores(self, condition: str) -> list[Selection]:
-        rows = slice(self.num_captions, None)
-        text: TextTokens | None = self.all_text.index(rows)
+    def _text_of_all_rows(self, condition: str) -> TextTokens | None:
+        """Return the text that conditions the caption rows, and behind it that of the region rows: always their own."""
         if condition == "free":
-            text = self.model.free_text(len(self.samples) - self.num_captions)
-        return self.model.encode_scores(self.all_prefix.index(rows), text)
+            return self.model.free_text(len(self.samples))
+        if condition == "caption":
+            return self.all_text
+        captions = self.conditioning_text(condition)
+        assert captions is not None, "only a free pass has no text"
+        return captions.followed_by(self.all_text.index(slice(self.num_captions, None)))
 
-    def _boxes(self, rows: slice) -> Boxes:
-        """Pad the boxes of the rows; an image without boxes has none that are valid."""
+    def _boxes(self) -> Boxes:
+        """Pad the boxes of all rows; an image without boxes has none that are valid."""
         device, size = self.images.device, (self.images.shape[2], self.images.shape[3])
         none = torch.zeros(0, 4, device=device)
-        boxes = [torch.as_tensor(s.get("gt_boxes", none), device=device) for s in self.samples[rows]]
-        named = [torch.as_tensor(s.get("named", none[:, 0]), device=device).bool() for s in self.samples[rows]]
+        boxes = [torch.as_tensor(s.get("gt_boxes", none), device=device) for s in self.samples]
+        named = [torch.as_tensor(s.get("named", none[:, 0]), device=device).bool() for s in self.samples]
         lengths = [len(b) for b in boxes]
         count = max(1, *lengths)
         # One more row sets the length: at least one box place, also where no image has any.

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bus_toolkit.data.region_batches import RegionRow
 from bus_toolkit.data.region_captions import RegionCaptionDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
@@ -30,6 +31,17 @@ def folder(tmp_path):
 
 def write(path, content):
     path.write_text(json.dumps(content))
+
+
+def describe(folder, *entries):
+    """Write Visual Genome's form: each entry is an image id and phrases with their boxes."""
+    keys = ("x", "y", "width", "height")
+    content = [
+        {"id": image, "regions": [{"phrase": text, **dict(zip(keys, box, strict=True))} for text, box in regions]}
+        for image, regions in entries
+    ]
+    write(folder / "descriptions.json", content)
+    return {"descriptions_file": str(folder / "descriptions.json")}
 
 
 def build(folder, pipeline=PIPELINE, **options):
@@ -83,6 +95,29 @@ def test_skips_an_unreadable_image(folder):
     assert data.bad.count >= 2
 
 
+def test_a_region_row_shows_a_description_and_its_boxes(folder):
+    file = describe(folder, (10, [("thing", [0, 2, 4, 8]), ("thing", [4, 2, 4, 8]), (" ", [0, 0, 1, 1])]), (40, []))
+    data = build(folder, **file)
+    assert data.boxed_indices == [0, 1], "the captions of the one image that has descriptions"
+    sample = data[RegionRow(0)]["data_samples"]
+    assert sample.text == "thing" and sample.region_only
+    assert sample.gt_boxes[sample.named].tolist() == [[0, 2, 4, 10], [4, 2, 8, 10]]
+    assert sample.gt_boxes[~sample.named].tolist() == [[0, 2, 4, 10], [4, 2, 8, 10]], "all objects of the image"
+    assert data[0]["data_samples"].text == "object 0"
+    assert data[RegionRow(2)]["data_samples"].text == "object 0", "without a description the caption stays"
+
+
+def test_descriptions_need_no_instances(folder):
+    file = describe(folder, (20, [("left", [0, 0, 8, 16]), ("right", [8, 0, 8, 16])]))
+    data = build(folder, instances_file=None, regions_file=None, **file)
+    samples = [data[RegionRow(2)]["data_samples"] for _ in range(20)]
+    assert {sample.text for sample in samples} == {"left", "right"}
+    for sample in samples:
+        assert sample.gt_boxes[sample.named].tolist() == [[0, 0, 8, 16] if sample.text == "left" else [8, 0, 16, 16]]
+    assert "gt_boxes" not in data[2]["data_samples"]
+    assert build(folder, instances_file=None, regions_file=None, box_fraction=0.0, **file).boxed_indices == []
+
+
 def test_is_built_from_a_config_by_its_name(folder):
     reader = {"type": "mmpretrain.COCORetrieval", "data_root": str(folder), "ann_file": "captions.json"}
     data = DATASETS.build({"type": "bus_toolkit.RegionCaptionDataset", "dataset": reader, "pipeline": PIPELINE})
@@ -114,10 +149,13 @@ def test_says_what_is_wrong_with_its_arguments(folder, options, message):
         ("regions.json", "[", "regions_file: .*regions.json is not JSON"),
         ("regions.json", "[]", "regions_file: .*regions.json does not hold regions"),
         ("regions.json", '{"a": [1]}', "regions.json does not hold regions"),
+        ("descriptions.json", '{"10": []}', "descriptions_file: .*does not hold region descriptions.*as Visual Genome"),
+        ("descriptions.json", '[{"id": 10, "regions": [{"phrase": "a"}]}]', r"descriptions \(KeyError: 'x'\)"),
     ],
 )
 def test_says_what_is_wrong_with_its_files(folder, name, content, message):
     path = folder / name
+    describe(folder)
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(DataError, match=message):
-        build(folder)
+        build(folder, descriptions_file=str(folder / "descriptions.json"))

@@ -64,6 +64,26 @@ def test_region_rows_serve_patch_text_matching_alone() -> None:
     torch.testing.assert_close(with_rows["loss_ptm"], alone)
 
 
+@pytest.mark.parametrize("mode", ["shared", "free_itc", "strict"])
+def test_boxed_captions_and_region_rows_count_alike_for_patch_text_matching(mode: str) -> None:
+    model = tiny_model(mode, "prompt")
+    model.heads["ptm"].object_weight = 0.3
+    rows = [*samples()[:2], sample("xyz", 9), sample("wv", 8)]
+    as_captions = model.loss(images(4), rows)["loss_ptm"]
+    split = [*rows[:2], *(sample(s.text, s.image_id, region_only=True) for s in rows[2:])]
+    torch.testing.assert_close(model.loss(images(4), split)["loss_ptm"], as_captions)
+
+
+def test_the_masked_caption_scores_its_patches_and_a_region_row_its_own_text() -> None:
+    model = tiny_model("masked")
+    losses = model.loss(images(6), [*samples(), sample("xyz", 9, region_only=True), sample("wv", 8, region_only=True)])
+    captions, regions = model.loss(images(6)[:4], samples()), tiny_model("shared").loss(images(6)[4:], [
+        sample("xyz", 9), sample("wv", 8)
+    ])  # fmt: skip
+    expected = (4 * captions["loss_ptm"] + 2 * regions["loss_ptm"]) / 6
+    torch.testing.assert_close(losses["loss_ptm"], expected)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_predict_writes_every_promised_field(mode: str) -> None:
     model = tiny_model(mode, "prompt").eval()

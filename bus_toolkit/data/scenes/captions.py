@@ -55,6 +55,18 @@ def scene_captions(scene: Scene) -> list[SceneCaption]:
     return found
 
 
+def scene_descriptions(scene: Scene) -> dict[str, list[int]]:
+    """Return short descriptions, and the places of all objects of the scene that each of them fits.
+
+    A description is a shape, alone or with the size or the colour or both in front of it.
+    """
+    found: dict[str, list[int]] = {}
+    for place, item in enumerate(scene.objects):
+        for text in (item.shape, f"{item.size} {item.shape}", f"{item.colour} {item.shape}", " ".join(item.words)):
+            found.setdefault(text, []).append(place)
+    return found
+
+
 def statements(scene: Scene) -> set[str]:
     """Return every caption a reader might grant to the scene: diagonals count for both axes, doubled objects too."""
     found = set()

@@ -1,4 +1,4 @@
-"""Scenes as public annotation files: COCO captions, COCO instances, and which instances a caption names."""
+"""Scenes as public annotation files: COCO captions and instances, Visual Genome's region descriptions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.data.scenes.captions import scene_descriptions
 from bus_toolkit.data.scenes.render import PlannedScene, image_id
 from bus_toolkit.data.scenes.scene import Scene
 from bus_toolkit.data.scenes.settings import SceneSettings
@@ -20,15 +21,17 @@ def write_annotations(
     planned: Sequence[PlannedScene],
     settings: SceneSettings,
 ) -> list[str]:
-    """Write ``captions_``, ``instances_`` and ``regions_<split>.json`` and ``words.json``; return their names.
+    """Write captions, instances, regions and descriptions of the split and ``words.json``; return their names.
 
-    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names. ``coco_url`` of an image is
-    the part of its path that mmpretrain's ``COCORetrieval`` reads.
+    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names. ``descriptions_<split>.json``
+    has the form of Visual Genome's ``region_descriptions.json``, one entry for each object that a description fits.
+    ``coco_url`` of an image is the part of its path that mmpretrain's ``COCORetrieval`` reads.
     """
     images: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
     regions: dict[str, list[int]] = {}
+    descriptions: list[dict[str, Any]] = []
     for number, scene, texts in planned:
         identity = image_id(split, number)
         name = f"{identity:012d}.{settings.image_format}"
@@ -36,6 +39,7 @@ def write_annotations(
         images.append({"id": identity, "file_name": name, "coco_url": f"images/{name}", "width": size, "height": size})
         first = len(instances) + 1
         instances += _instances(scene, identity, first, settings)
+        descriptions.append({"id": identity, "regions": _descriptions(scene, identity, instances[first - 1 :])})
         for text in texts:
             captions.append({"id": len(captions) + 1, "image_id": identity, "caption": text.text})
             regions[str(len(captions))] = [first + text.first, first + text.second]
@@ -49,6 +53,7 @@ def write_annotations(
             "categories": categories,
         },
         f"regions_{split}.json": regions,
+        f"descriptions_{split}.json": descriptions,
         "words.json": settings.words(),
     }
     for name, content in files.items():
@@ -73,3 +78,11 @@ def _instances(scene: Scene, identity: int, first: int, settings: SceneSettings)
             }
         )
     return found
+
+
+def _descriptions(scene: Scene, identity: int, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"image_id": identity, "phrase": text, **dict(zip(("x", "y", "width", "height"), instances[place]["bbox"]))}
+        for text, places in scene_descriptions(scene).items()
+        for place in places
+    ]

@@ -5,6 +5,7 @@ from bus_toolkit.data.scenes.captions import (
     choose_unique_captions,
     relation,
     scene_captions,
+    scene_descriptions,
     statements,
 )
 from bus_toolkit.data.scenes.render import scene_at
@@ -57,3 +58,19 @@ def test_a_unique_caption_can_be_said_of_no_other_scene():
 def test_equal_scenes_have_no_unique_caption():
     scene = scene_at(SceneSettings(), "test", 0)
     assert choose_unique_captions([scene, scene]) == [None, None]
+
+
+def test_a_description_names_every_object_that_it_fits():
+    scene = Scene(64, (thing(10, 30), thing(50, 30, colour="blue"), thing(30, 50, "star", "blue", "large")))
+    assert scene_descriptions(scene) == {
+        "circle": [0, 1],
+        "small circle": [0, 1],
+        "red circle": [0],
+        "small red circle": [0],
+        "blue circle": [1],
+        "small blue circle": [1],
+        "star": [2],
+        "large star": [2],
+        "blue star": [2],
+        "large blue star": [2],
+    }

@@ -8,8 +8,9 @@ from bus_toolkit.data.scenes.settings import SceneSettings
 def test_captions_instances_and_regions_agree(tmp_path):
     settings = SceneSettings()
     names = write_annotations(tmp_path, "train", plan_scenes(settings, "train", 5), settings)
-    assert names == ["captions_train.json", "instances_train.json", "regions_train.json", "words.json"]
-    captions, instances, regions, words = (json.loads((tmp_path / name).read_text()) for name in names)
+    kinds = ("captions", "instances", "regions", "descriptions")
+    assert names == [*(f"{kind}_train.json" for kind in kinds), "words.json"]
+    captions, instances, regions, descriptions, words = (json.loads((tmp_path / name).read_text()) for name in names)
     by_id = {item["id"]: item for item in instances["annotations"]}
     assert [image["file_name"] for image in captions["images"]][0] == "000000000001.jpg"
     assert len(regions) == len(captions["annotations"])
@@ -19,6 +20,14 @@ def test_captions_instances_and_regions_agree(tmp_path):
         for item in named:
             described = " ".join(item["attributes"][key] for key in ("size", "colour", "shape"))
             assert described in caption["caption"]
+    for image in descriptions:
+        boxes = {tuple(item["bbox"]): item for item in by_id.values() if item["image_id"] == image["id"]}
+        described = {}
+        for region in image["regions"]:
+            item = boxes[region["x"], region["y"], region["width"], region["height"]]
+            assert set(region["phrase"].split()) <= set(item["attributes"].values())
+            described.setdefault(item["id"], set()).add(region["phrase"])
+        assert len(described) == len(boxes) and all(len(texts) == 4 for texts in described.values())
     assert set(words) == {"colour", "shape", "size", "relation"}
     assert {c["name"] for c in instances["categories"]} == set(settings.shapes)
 
