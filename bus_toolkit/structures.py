@@ -36,8 +36,11 @@ class TextTokens:
 
     def followed_by(self, others: TextTokens) -> TextTokens:
         """Return these texts and, behind them, others of the same length L."""
-        pairs = zip((self.embeds, self.pooled, self.attention_mask), (others.embeds, others.pooled, others.attention_mask))
-        return TextTokens(*(torch.cat(pair) for pair in pairs))
+        return TextTokens(
+            torch.cat([self.embeds, others.embeds]),
+            torch.cat([self.pooled, others.pooled]),
+            torch.cat([self.attention_mask, others.attention_mask]),
+        )
 
 
 @dataclass(frozen=True)

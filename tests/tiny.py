@@ -7,6 +7,7 @@ from mmpretrain.models import VisionTransformer
 
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import TextTokens, TokenBatch
 
 WIDTH = 32
@@ -38,6 +39,12 @@ def text_tokens(batch: int = 3, length: int = 6, seed: int = 1) -> TextTokens:
     """Return encoded texts of full length."""
     embeds = torch.randn(batch, length, WIDTH, generator=torch.Generator().manual_seed(seed))
     return TextTokens(embeds, embeds[:, 0], torch.ones(batch, length, dtype=torch.bool))
+
+
+def block_view(patches: torch.Tensor, text: TextTokens | None = None) -> BlockView:
+    """Return what a selector in front of any block would see; nothing of the block itself."""
+    origin = torch.arange(patches.shape[1]).expand(patches.shape[0], -1)
+    return BlockView(patches, patches[:, :1], text, origin, 1, inside=None)  # type: ignore[arg-type]
 
 
 def token_batch(batch: int = 3, length: int = 6, padded: int = 0) -> TokenBatch:

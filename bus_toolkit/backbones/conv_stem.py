@@ -68,7 +68,11 @@ class ConvStemEmbed(nn.Module):
         layers: list[nn.Module] = []
         for number, (before, width) in enumerate(zip((3, *channels), channels, strict=False)):
             stride = 2 if number < halvings else 1
-            layers += [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.GroupNorm(1, width), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(before, width, 3, stride, 1, bias=False),
+                nn.GroupNorm(1, width),
+                nn.ReLU(inplace=True),
+            ]
         self.stem = nn.Sequential(*layers)
         self.stem_out = nn.Conv2d(channels[-1], embed_dim, 1)
         for layer in self.stem:

@@ -6,7 +6,6 @@ toolkit touches these attributes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -80,29 +79,51 @@ def embed_patches(vit: Any, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
     return vit.pre_norm(vit.drop_after_pos(tokens)), (int(grid[0]), int(grid[1]))
 
 
-def block_halves(layer: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Return the attention half and the feed-forward half of a block, residual connections included."""
+def attention_half(layer: Any, tokens: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``tokens`` behind a block's attention, residual included, and the queries and keys that it used.
 
-    def attention(tokens: Tensor) -> Tensor:
-        return tokens + layer.attn(layer.ln1(tokens))
+    Equals ``tokens + layer.attn(layer.ln1(tokens))`` bit for bit without a bias; the kernel stays fused.
 
-    def feed_forward(tokens: Tensor) -> Tensor:
-        return layer.ffn(layer.ln2(tokens), identity=tokens)
+    Args:
+        layer: A block.
+        tokens: (B, n, D).
+        bias: Added to the logits of each key, (B, n).
 
-    return attention, feed_forward
-
-
-def cls_attention(layer: Any, tokens: Tensor) -> Tensor:
-    """Return the CLS token's attention (B, P + N) in a block that reads ``tokens``, averaged over the heads.
-
-    Only the CLS row is computed: one query, all keys; D^2 MACs a token for the keys and nothing of size N x N.
+    Returns:
+        Tokens (B, n, D), queries and keys (B, H, n, E).
     """
     attn = layer.attn
-    normed = layer.ln1(tokens)
-    batch, num_tokens, width = normed.shape
+    batch, length, width = tokens.shape
+    qkv = attn.qkv(layer.ln1(tokens)).reshape(batch, length, 3, attn.num_heads, attn.head_dims)
+    queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    mask = None if bias is None else bias.to(queries.dtype)[:, None, None, :]
+    out = F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=mask, dropout_p=attn.attn_drop if attn.training else 0.0
+    )
+    out = attn.proj(out.transpose(1, 2).reshape(batch, length, width))
+    return tokens + attn.out_drop(attn.gamma1(attn.proj_drop(out))), queries, keys
+
+
+def feed_forward_half(layer: Any, tokens: Tensor) -> Tensor:
+    """Return ``tokens`` behind a block's feed-forward part, residual included."""
+    return layer.ffn(layer.ln2(tokens), identity=tokens)
+
+
+def queries_and_keys(layer: Any, tokens: Tensor, num_queries: int) -> tuple[Tensor, Tensor]:
+    """Return the queries of the first tokens, (B, H, num_queries, E), and all keys (B, H, n, E), at D^2 MACs each."""
+    attn, normed = layer.attn, layer.ln1(tokens)
+    width = normed.shape[2]
     weight, bias = attn.qkv.weight, attn.qkv.bias
-    query_bias, key_bias = (None, None) if bias is None else (bias[:width], bias[width : 2 * width])
-    query = F.linear(normed[:, :1], weight[:width], query_bias).view(batch, 1, attn.num_heads, -1).transpose(1, 2)
-    keys = F.linear(normed, weight[width : 2 * width], key_bias).view(batch, num_tokens, attn.num_heads, -1)
-    logits = query @ keys.permute(0, 2, 3, 1) / attn.head_dims**0.5
-    return logits.softmax(dim=-1).mean(dim=1).squeeze(1)
+    keys = F.linear(normed, weight[width : 2 * width], None if bias is None else bias[width : 2 * width])
+    queries = project_query(layer, normed[:, :num_queries])
+    return _by_head(queries, attn.num_heads), _by_head(keys, attn.num_heads)
+
+
+def project_query(layer: Any, vectors: Tensor) -> Tensor:
+    """Return the block's query projection (..., D) of ``vectors`` (..., D)."""
+    qkv, width = layer.attn.qkv, vectors.shape[-1]
+    return F.linear(vectors, qkv.weight[:width], None if qkv.bias is None else qkv.bias[:width])
+
+
+def _by_head(states: Tensor, num_heads: int) -> Tensor:
+    return states.unflatten(-1, (num_heads, -1)).transpose(1, 2)

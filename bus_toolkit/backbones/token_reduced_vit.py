@@ -9,9 +9,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.openmmlab import block_halves, check_vit, cls_attention, embed_patches
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, compose
-from bus_toolkit.selectors.base import BlockView, PatchSelector, Site
+from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
+from bus_toolkit.backbones.openmmlab import attention_half, check_vit, embed_patches, feed_forward_half
+from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose
+from bus_toolkit.selectors.base import PatchSelector, Site
+from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Selection, TextTokens, VisualPrefix, VisualTokens
 
 Select = Literal["all", "text_free", "none"]
@@ -26,6 +28,8 @@ class _Walk:
     text: TextTokens | None
     select: Select
     block_input: Tensor | None = None
+    key_weights: Tensor | None = None
+    used: tuple[Tensor, Tensor] | None = None
     scores: Tensor | None = None
     selections: list[Selection] = field(default_factory=list)
 
@@ -123,16 +127,17 @@ class TokenReducedViT(nn.Module):
     def _run_block(self, walk: _Walk, block: int) -> None:
         """Run one block with the selectors before, inside and after it."""
         layer = self.vit.layers[block - 1]
-        walk.block_input = walk.tokens
+        walk.block_input, walk.used = walk.tokens, None
         self._reduce(walk, block, "before_block")
         walk.block_input = walk.tokens
-        if self._selector_at(block, "inside_block") is not None:
-            attention, feed_forward = block_halves(layer)
-            walk.tokens = attention(walk.tokens)
-            self._reduce(walk, block, "inside_block")
-            walk.tokens = feed_forward(walk.tokens)
-        else:
+        if self._selector_at(block, "inside_block") is None and walk.key_weights is None:
             walk.tokens = layer(walk.tokens)
+        else:
+            bias = key_bias(self.num_prefix, walk.key_weights)
+            walk.tokens, *used = attention_half(layer, walk.tokens, bias)
+            walk.used = (used[0], used[1])
+            self._reduce(walk, block, "inside_block")
+            walk.tokens = feed_forward_half(layer, walk.tokens)
         self._reduce(walk, block, "after_block")
 
     def _selector_at(self, block: int, site: Site) -> PatchSelector | None:
@@ -146,17 +151,21 @@ class TokenReducedViT(nn.Module):
         selector = self._selector_at(block, site)
         if selector is None or walk.select == "none" or (walk.select == "text_free" and selector.needs_text):
             return
-        block_input = walk.block_input
-        assert block_input is not None
-
-        def attention_row() -> Tensor:
-            return cls_attention(self.vit.layers[block - 1], block_input)[:, self.num_prefix :]
-
+        assert walk.block_input is not None
+        access = ViTBlockAccess(
+            self.vit.layers,
+            block,
+            num_prefix=self.num_prefix,
+            tokens=walk.tokens,
+            block_input=walk.block_input,
+            key_weights=walk.key_weights,
+            used=walk.used,
+        )
         prefix, patches = walk.tokens[:, : self.num_prefix], walk.tokens[:, self.num_prefix :]
-        view = BlockView(patches, prefix, walk.text, walk.origin.shape[1], attention_row)
-        plan, scores, supervised = selector(view)
+        plan, scores, supervised = selector(BlockView(patches, prefix, walk.text, walk.origin, block, access))
         walk.selections.append(Selection(plan, scores, supervised, block, walk.origin))
         walk.scores = _scores_of_slots(scores, plan) if selector.ranks else None
+        walk.key_weights = carry_weights(walk.key_weights, plan)
         if plan.is_identity:
             return
         walk.tokens = torch.cat([prefix, apply_plan(patches, plan)], dim=1)

@@ -61,8 +61,8 @@ def read_descriptions(path: str, where: str) -> dict[int, dict[str, np.ndarray]]
         return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: {path} does not hold region descriptions ({type(error).__name__}: {error}). It needs "
-            '[{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...], as Visual Genome has.'
+            f"{where}: {path} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
+            'Genome, it needs [{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...].'
         ) from error
 
 

@@ -28,6 +28,8 @@ class TokenPlan:
         weights: float (B, N), the weight of each input token in its slot; 1 for a token that is kept alone.
         fused: Whether slot K is one extra token, the weighted sum of tokens that were not kept.
         merging: Whether the kept slots take up other tokens too (then they are sums, not copies).
+        key_weights: float (B, S), how much each output token counts as a key in the attention of later blocks: its size
+            (ToMe's proportional attention), or a soft mask. ``None`` leaves what earlier plans said.
     """
 
     keep_indices: Tensor
@@ -35,6 +37,7 @@ class TokenPlan:
     weights: Tensor
     fused: bool = False
     merging: bool = False
+    key_weights: Tensor | None = None
 
     @property
     def num_inputs(self) -> int:
@@ -170,6 +173,17 @@ def compose(first_slots_BN: Tensor, second: TokenPlan) -> Tensor:
     present_BN = first_slots_BN >= 0
     followed_BN = second.slots.gather(1, first_slots_BN.clamp(min=0))
     return followed_BN.masked_fill(~present_BN, DROPPED)
+
+
+def carry_weights(key_weights_BN: Tensor | None, plan: TokenPlan) -> Tensor | None:
+    """Return the key weights (B, S) behind a plan: its own, else those of the tokens in each slot, summed."""
+    if plan.key_weights is not None or key_weights_BN is None:
+        return plan.key_weights
+    if plan.is_identity:
+        return key_weights_BN
+    gone_BN = plan.slots < 0
+    sums_BS = key_weights_BN.new_zeros(key_weights_BN.shape[0], plan.num_slots)
+    return sums_BS.scatter_add(1, plan.slots.clamp(min=0), key_weights_BN.masked_fill(gone_BN, 0.0))
 
 
 def scatter_back(tokens_BSD: Tensor, origin_BN: Tensor) -> Tensor:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.ops.token_plan import TokenPlan, keep_plan, num_kept
-from bus_toolkit.structures import TextTokens
+from bus_toolkit.selectors.view import BlockView
 
 Site = Literal["before_block", "inside_block", "after_block"]
 Fuse = Literal["none", "normalized", "raw"]
-
-
-@dataclass(frozen=True)
-class BlockView:
-    """What a selector may look at; nothing costly is computed before it is asked for.
-
-    Attributes:
-        patches: Candidates (B, N, D) at the selector's site, prefix tokens apart. The fused token of an earlier stage
-            is one.
-        prefix: CLS and register tokens (B, P, D).
-        text: The text that conditions this pass; ``None`` when there is none.
-        num_original: Number of patches of the image, before any selection.
-        cls_attention: Returns the attention of the CLS token to each candidate in this block, averaged over the heads,
-            (B, N). One row is computed; the block's own attention stays fused.
-    """
-
-    patches: Tensor
-    prefix: Tensor
-    text: TextTokens | None
-    num_original: int
-    cls_attention: Callable[[], Tensor]
 
 
 class PatchSelector(nn.Module):
@@ -99,7 +77,7 @@ class PatchSelector(nn.Module):
             The plan, the scores (B, N) it ranked by, and whether these are logits that a patch-text head may train.
         """
         if self.needs_text and view.text is None:
-            scores, supervised = view.cls_attention(), False
+            scores, supervised = view.inside.cls_attention(), False
             weights: Tensor | None = scores
         else:
             scores, supervised = self.score(view), self.supervised

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from bus_toolkit.selectors.base import BlockView, PatchSelector
+from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.selectors.view import BlockView
 
 
 class IdentitySelector(PatchSelector):

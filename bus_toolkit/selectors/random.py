@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bus_toolkit.selectors.base import BlockView, PatchSelector
+from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.selectors.view import BlockView
 
 
 class RandomSelector(PatchSelector):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.selectors.base import BlockView, Fuse, PatchSelector
+from bus_toolkit.selectors.base import Fuse, PatchSelector
+from bus_toolkit.selectors.view import BlockView
 
 
 class TextSemanticPatchSelector(PatchSelector):

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from bus_toolkit import hookimpl
 from bus_toolkit.registry import Registries
-from bus_toolkit.selectors.base import BlockView, PatchSelector
+from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.selectors.view import BlockView
 
 
 class SaliencySelector(PatchSelector):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.backbones.block_access import key_bias
+from bus_toolkit.backbones.openmmlab import attention_half
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.selectors.base import BlockView, PatchSelector
+from bus_toolkit.ops.token_plan import TokenPlan, keep_plan
+from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
+from bus_toolkit.selectors.view import BlockView
 from tests.tiny import WIDTH, images, text_tokens, tiny_host, tiny_vit
 
 
@@ -39,6 +45,22 @@ class BeforeSelector(NormSelector):
 
 class InsideSelector(NormSelector):
     site = "inside_block"
+
+
+class WeightSelector(PatchSelector):
+    """Keeps everything, but lets every second patch count as a key by ``weight``."""
+
+    weight = 1e-6
+
+    def score(self, view: BlockView) -> Tensor:
+        return view.patches.new_ones(view.patches.shape[:2])
+
+    def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
+        scores = self.score(view)
+        plan = keep_plan(scores, scores.shape[1])
+        weights = scores.clone()
+        weights[:, ::2] = self.weight
+        return replace(plan, key_weights=weights), scores, False
 
 
 @pytest.mark.parametrize("selectors", [(), (IdentitySelector(blocks=[2]),), (tsps(2, keep_ratio=1.0),)])
@@ -82,6 +104,37 @@ def test_one_sample_does_not_depend_on_its_batch() -> None:
     for row in range(3):
         alone = host(images()[row : row + 1], text.index(torch.tensor([row]))).embeds
         torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_a_patch_of_no_weight_as_a_key_is_as_good_as_dropped() -> None:
+    class OddSelector(NormSelector):
+        def score(self, view: BlockView) -> Tensor:
+            return torch.arange(view.patches.shape[1]).remainder(2).expand(view.patches.shape[0], -1).float()
+
+    weighted = tiny_host(WeightSelector(blocks=[2]))(images())
+    dropped = tiny_host(OddSelector(blocks=[2], keep_ratio=0.5))(images())
+    torch.testing.assert_close(weighted.embeds[:, 0], dropped.embeds[:, 0], atol=1e-4, rtol=1e-4)
+    assert weighted.embeds.shape[1] == 17
+
+
+def test_a_key_of_weight_two_counts_like_two_keys() -> None:
+    layer, tokens = tiny_vit().layers[0], torch.randn(2, 5, WIDTH)
+    twice = attention_half(layer, torch.cat([tokens, tokens[:, 3:4]], dim=1))[0][:, :5]
+    weights = torch.tensor([1.0, 1.0, 2.0, 1.0]).expand(2, -1)
+    torch.testing.assert_close(attention_half(layer, tokens, key_bias(1, weights))[0], twice)
+
+
+def test_weights_of_keys_outlive_a_later_selection() -> None:
+    later = NormSelector(blocks=[2], keep_ratio=0.5)
+    weighted = tiny_host(WeightSelector(blocks=[1]), later)
+    kept = weighted(images(), None)
+    WeightSelector.weight, before = 1.0, WeightSelector.weight
+    try:
+        even = weighted(images(), None)
+    finally:
+        WeightSelector.weight = before
+    assert kept.embeds.shape == even.embeds.shape == (3, 9, WIDTH)
+    assert not torch.allclose(kept.embeds[:, 0], even.embeds[:, 0])
 
 
 def test_permuting_patches_with_their_positions_leaves_cls_unchanged() -> None:
@@ -173,7 +226,7 @@ def test_no_attention_map_is_built_to_score_patches(monkeypatch: pytest.MonkeyPa
     host(images(), text_tokens())
     assert shapes == []
     host(images(), None)
-    assert shapes == [torch.Size([3, 4, 1, 17])]
+    assert shapes == [torch.Size([3, 4, 17])]
 
 
 def test_a_block_that_does_not_exist_is_named() -> None:

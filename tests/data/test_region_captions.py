@@ -149,7 +149,7 @@ def test_says_what_is_wrong_with_its_arguments(folder, options, message):
         ("regions.json", "[", "regions_file: .*regions.json is not JSON"),
         ("regions.json", "[]", "regions_file: .*regions.json does not hold regions"),
         ("regions.json", '{"a": [1]}', "regions.json does not hold regions"),
-        ("descriptions.json", '{"10": []}', "descriptions_file: .*does not hold region descriptions.*as Visual Genome"),
+        ("descriptions.json", '{"10": []}', "descriptions_file: .*does not hold region descriptions.*As Visual Genome"),
         ("descriptions.json", '[{"id": 10, "regions": [{"phrase": "a"}]}]', r"descriptions \(KeyError: 'x'\)"),
     ],
 )

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from bus_toolkit.ops.token_plan import apply_plan, compose, keep_plan, merge_plan, num_kept, scatter_back, top_indices
+from bus_toolkit.ops.token_plan import (
+    apply_plan,
+    carry_weights,
+    compose,
+    keep_plan,
+    merge_plan,
+    num_kept,
+    scatter_back,
+    top_indices,
+)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +120,16 @@ def test_scatter_back_restores_the_grid() -> None:
     kept = plan.slots >= 0
     assert torch.equal(grid[kept], tokens[kept])
     assert grid[~kept].abs().sum() == 0
+
+
+def test_key_weights_follow_their_tokens_and_add_up_where_these_meet() -> None:
+    weights = torch.tensor([[1.0, 2.0, 4.0, 8.0]])
+    scores = torch.tensor([[0.1, 0.9, 0.2, 0.8]])
+    assert carry_weights(None, keep_plan(scores, 2)) is None
+    assert carry_weights(weights, keep_plan(scores, 4)) is weights
+    assert carry_weights(weights, keep_plan(scores, 2)).tolist() == [[2.0, 8.0]]
+    assert carry_weights(weights, keep_plan(scores, 2, fuse=True)).tolist() == [[2.0, 8.0, 5.0]]
+    merged = merge_plan(torch.tensor([[1, 3]]), torch.tensor([[0, 0, 1, 1]]))
+    assert carry_weights(weights, merged).tolist() == [[3.0, 12.0]]
+    own = replace(merged, key_weights=torch.tensor([[5.0, 6.0]]))
+    assert carry_weights(weights, own).tolist() == [[5.0, 6.0]]

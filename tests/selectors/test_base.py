@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bus_toolkit.selectors.base import BlockView
 from bus_toolkit.selectors.random import RandomSelector
-from tests.tiny import WIDTH
+from bus_toolkit.selectors.view import BlockView
+from tests.tiny import WIDTH, block_view
 
 
 def view(batch: int = 3) -> BlockView:
     patches = torch.randn(batch, 10, WIDTH)
-    return BlockView(patches, patches[:, :1], None, 10, lambda: patches.norm(dim=-1))
+    return block_view(patches)
 
 
 @pytest.mark.parametrize(

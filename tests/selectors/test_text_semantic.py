@@ -7,14 +7,14 @@ import torch
 from torch.nn import functional as F
 
 from bus_toolkit.ops.token_plan import apply_plan
-from bus_toolkit.selectors.base import BlockView
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
-from tests.tiny import WIDTH, text_tokens
+from bus_toolkit.selectors.view import BlockView
+from tests.tiny import WIDTH, block_view, text_tokens
 
 
 def view(requires_grad: bool = False) -> BlockView:
     patches = torch.randn(3, 10, WIDTH, generator=torch.Generator().manual_seed(4), requires_grad=requires_grad)
-    return BlockView(patches, patches[:, :1], text_tokens(), 10, lambda: patches.norm(dim=-1))
+    return block_view(patches, text_tokens())
 
 
 def selector(**kwargs: object) -> TextSemanticPatchSelector:

@@ -23,8 +23,9 @@ def write_annotations(
 ) -> list[str]:
     """Write captions, instances, regions and descriptions of the split and ``words.json``; return their names.
 
-    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names. ``descriptions_<split>.json``
-    has the form of Visual Genome's ``region_descriptions.json``, one entry for each object that a description fits.
+    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names;
+    ``descriptions_<split>.json`` has the form of Visual Genome's ``region_descriptions.json``, one entry for each
+    object that a description fits.
     ``coco_url`` of an image is the part of its path that mmpretrain's ``COCORetrieval`` reads.
     """
     images: list[dict[str, Any]] = []
@@ -81,8 +82,9 @@ def _instances(scene: Scene, identity: int, first: int, settings: SceneSettings)
 
 
 def _descriptions(scene: Scene, identity: int, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {"image_id": identity, "phrase": text, **dict(zip(("x", "y", "width", "height"), instances[place]["bbox"]))}
-        for text, places in scene_descriptions(scene).items()
-        for place in places
-    ]
+    found = []
+    for text, places in scene_descriptions(scene).items():
+        for place in places:
+            x, y, width, height = instances[place]["bbox"]
+            found.append({"image_id": identity, "phrase": text, "x": x, "y": y, "width": width, "height": height})
+    return found

@@ -2,11 +2,12 @@ import torch
 from bus_selector_saliency import SaliencySelector, register_components
 
 from bus_toolkit.registry import new_registries
-from bus_toolkit.selectors.base import BlockView
+from bus_toolkit.selectors.view import BlockView
 
 
 def _view(patches):
-    return BlockView(patches, patches[:, :1], None, patches.shape[1], lambda: patches.sum(-1))
+    origin = torch.arange(patches.shape[1]).expand(patches.shape[0], -1)
+    return BlockView(patches, patches[:, :1], None, origin, 1, inside=None)
 
 
 def test_keeps_the_patch_that_differs():

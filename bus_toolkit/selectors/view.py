@@ -1,0 +1,75 @@
+"""What a selector may look at: the tokens at its place, the text, and, on request, the inside of the block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from bus_toolkit.structures import TextTokens
+
+
+class BlockAccess(Protocol):
+    """The block that a selector sits at; nothing is computed before it is asked for.
+
+    Shapes: B batch, N candidates, P prefix tokens, D width, H heads, E = D / H. Everything but ``look_ahead`` carries
+    gradient. Inside a block, queries and keys are those that its own attention has just used; elsewhere they cost D^2
+    MACs a token. No map of size N x N is ever built.
+    """
+
+    def cls_attention(self) -> Tensor:
+        """Return the CLS token's attention to each candidate in this block, averaged over the heads, (B, N)."""
+
+    def cls_query(self) -> Tensor:
+        """Return the CLS token's query (B, H, E) in this block."""
+
+    def keys(self) -> Tensor:
+        """Return the candidates' keys (B, N, H, E) in this block."""
+
+    def project_query(self, vectors: Tensor) -> Tensor:
+        """Return this block's query projection (B, D) of ``vectors`` (B, D), such as a text's [CLS]."""
+
+    def normed(self) -> Tensor:
+        """Return the candidates (B, N, D) through this block's second norm, as its feed-forward part reads them."""
+
+    def look_ahead(self, prefix: Tensor, num_blocks: int) -> Tensor:
+        """Run this and the next blocks without gradient and return the CLS attention (B, N) of the last of them.
+
+        Args:
+            prefix: Prefix tokens (B, P, D) to use in place of the real ones.
+            num_blocks: How many blocks, this one included; cut off at the end of the backbone.
+        """
+
+
+@dataclass(frozen=True)
+class BlockView:
+    """What a selector sees.
+
+    Attributes:
+        patches: Candidates (B, N, D) at the selector's site, prefix tokens apart. The fused token of an earlier stage
+            is one.
+        prefix: CLS and register tokens (B, P, D).
+        text: The text that conditions this pass; ``None`` when there is none.
+        origin: int64 (B, M), the candidate that each of the image's M original patches is in, or -1.
+        block: Number of the block, from 1.
+        inside: The block itself.
+    """
+
+    patches: Tensor
+    prefix: Tensor
+    text: TextTokens | None
+    origin: Tensor
+    block: int
+    inside: BlockAccess
+
+    @property
+    def num_original(self) -> int:
+        """Number of patches of the image, before any selection."""
+        return self.origin.shape[1]
+
+    def sizes(self) -> Tensor:
+        """Return how many original patches each candidate stands for, (B, N), in the patches' dtype."""
+        present = (self.origin >= 0).to(self.patches.dtype)
+        counts = self.patches.new_zeros(self.patches.shape[:2])
+        return counts.scatter_add(1, self.origin.clamp(min=0), present)
