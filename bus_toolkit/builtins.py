@@ -30,7 +30,10 @@ def _register_parts(registries: Registries) -> None:
     from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
     from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
     from bus_toolkit.selectors.identity import IdentitySelector
+    from bus_toolkit.selectors.look_ahead import LookAheadSelector
     from bus_toolkit.selectors.random import RandomSelector
+    from bus_toolkit.selectors.text_aware_detector import TextAwarePatchDetector
+    from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
     from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
     from bus_toolkit.text_decoders.bert import BertTextDecoder
     from bus_toolkit.text_encoders.bert import BertTextEncoder
@@ -40,6 +43,9 @@ def _register_parts(registries: Registries) -> None:
     registries.text_encoders.register(BertTextEncoder)
     registries.backbones.register(conv_stem_vit, name="ConvStemViT")
     registries.selectors.register(TextSemanticPatchSelector, name="TSPS")
+    registries.selectors.register(TextAwarePatchDetector, name="TPD")
+    registries.selectors.register(LookAheadSelector, name="ELIP")
+    registries.selectors.register(TextGuidedAttentionSelector, name="TRIPS")
     registries.selectors.register(IdentitySelector, name="Identity")
     registries.selectors.register(RandomSelector, name="Random")
     registries.decoders.register(PatchAbstractionDecoder, name="PAD")
