@@ -27,6 +27,7 @@ def _register_parts(registries: Registries) -> None:
     from bus_toolkit.data.tokenizers import CorpusTokenizer, WordPieceTokenizer
     from bus_toolkit.decoders.identity import IdentityDecoder
     from bus_toolkit.decoders.pad import PatchAbstractionDecoder
+    from bus_toolkit.fusion.co_attention import CoAttentionFusion
     from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
     from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
     from bus_toolkit.selectors.identity import IdentitySelector
@@ -52,6 +53,7 @@ def _register_parts(registries: Registries) -> None:
     registries.decoders.register(IdentityDecoder, name="Identity")
     registries.fusions.register(CrossAttentionFusion)
     registries.fusions.register(SkipConnectedFusion)
+    registries.fusions.register(CoAttentionFusion)
     registries.text_decoders.register(BertTextDecoder)
 
 

@@ -126,13 +126,21 @@ class VisualTokens:
 
 @dataclass(frozen=True)
 class FusedTokens:
-    """Output of a fusion: ``text`` (B, L, D) that has read the image, ``visual`` (B, V, D), the text's mask (B, L)."""
+    """Output of a fusion.
+
+    Attributes:
+        text: (B, L, D), the text that has read the image.
+        visual: (B, V, D).
+        attention_mask: bool (B, L), the text's.
+        pooled: (B, D), the global token of the pair where the fusion makes one; else the text's [CLS] is it.
+    """
 
     text: Tensor
     visual: Tensor
     attention_mask: Tensor
+    pooled: Tensor | None = None
 
     @property
     def cls(self) -> Tensor:
         """The fused global token (B, D)."""
-        return self.text[:, 0]
+        return self.text[:, 0] if self.pooled is None else self.pooled

@@ -16,26 +16,36 @@ class PrefixLMHead(VLPHead):
 
     The prefix is encoded and fused with the image; the decoder reads both and writes the rest (mPLUG's "Prefix" loss;
     X-PLUG/mPLUG:models/model_pretrain_mplug.py was not released, so the split point is our choice: uniform between
-    [CLS] alone and half of the caption).
+    [CLS] alone and half of the caption). With ``max_prefix: 0`` the whole caption is written from [CLS] and the image,
+    as BLIP's language model does (arXiv 2201.12086, section 3.2).
 
     Args:
+        max_prefix: Longest prefix as a share of the caption, in [0, 1).
         label_smoothing: Share of the target spread over the vocabulary.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
+
+    Raises:
+        ValueError: ``max_prefix`` outside [0, 1).
     """
 
     needs_fusion = True
     needs_text_decoder = True
     only_name = "prefix_lm"
 
-    def __init__(self, *, label_smoothing: float = 0.0, weight: float = 1.0, start_epoch: float = 0.0) -> None:
+    def __init__(
+        self, *, max_prefix: float = 0.5, label_smoothing: float = 0.0, weight: float = 1.0, start_epoch: float = 0.0
+    ) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
+        if not 0.0 <= max_prefix < 1.0:
+            raise ValueError(f"max_prefix: must be in [0, 1), got {max_prefix}.")
+        self.max_prefix = max_prefix
         self.label_smoothing = label_smoothing
 
     def prefix_lengths(self, tokens: TokenBatch, noise_B: Tensor) -> Tensor:
-        """Return how many tokens of each caption are given, (B,): at least [CLS], at most half."""
-        half = tokens.attention_mask.sum(dim=1) // 2
-        return (1 + (noise_B * half).long()).clamp(max=half.clamp(min=1))
+        """Return how many tokens of each caption are given, (B,): at least [CLS], at most the set share."""
+        most = (tokens.attention_mask.sum(dim=1) * self.max_prefix).long()
+        return (1 + (noise_B * most).long()).clamp(max=most.clamp(min=1))
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Return ``loss_prefix_lm``: the mean cross-entropy over the tokens behind the prefix."""

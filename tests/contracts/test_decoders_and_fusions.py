@@ -59,5 +59,5 @@ def test_a_fusion_keeps_the_text_shape_and_treats_each_sample_alone(name: str) -
 def test_a_fusion_passes_gradient_to_all_its_parameters(name: str) -> None:
     fusion = build(REGISTRIES.fusions, name)
     out = fusion(text_tokens(), visual())
-    (out.text.square().mean() + out.visual.square().mean()).backward()
+    (out.text.square().mean() + out.visual.square().mean() + out.cls.square().mean()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in fusion.parameters())

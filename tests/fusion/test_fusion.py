@@ -1,4 +1,4 @@
-"""Both fusions: padding is never read, visual tokens are, widths meet."""
+"""All fusions: padding is never read, visual tokens are, widths meet."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from bus_toolkit.fusion.co_attention import CoAttentionFusion
 from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
 from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
 from bus_toolkit.structures import TextTokens, VisualTokens
@@ -18,6 +19,7 @@ def fusions() -> list[nn.Module]:
     return [
         CrossAttentionFusion(num_layers=2, **sizes).eval(),
         SkipConnectedFusion(num_layers=4, stride=2, norm_first=True, **sizes).eval(),
+        CoAttentionFusion(num_layers=2, **sizes).eval(),
     ]
 
 
@@ -41,6 +43,24 @@ def test_every_visual_token_is_read(fusion: nn.Module) -> None:
     fusion(text_tokens(), tokens).cls.square().sum().backward()
     assert tokens.embeds.grad is not None
     assert (tokens.embeds.grad.abs().sum(dim=-1) > 0).all()
+
+
+def test_the_streams_read_each_other_as_they_were_before_the_layer() -> None:
+    """One layer: each stream is torch's decoder layer on the other's input; the image reads no padded text."""
+    fusion = CoAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=1, num_heads=4).eval()
+    text, tokens = text_tokens(), VisualTokens(torch.randn(3, 5, WIDTH), 1, (4, 4))
+    text.attention_mask[:, 4:] = False
+    fused = fusion(text, tokens)
+    torch.testing.assert_close(fused.visual, fusion.image_layers[0](tokens.embeds, text.embeds[:, :4]))
+    expected = fusion.text_layers[0](text.embeds[:, :4], tokens.embeds)
+    torch.testing.assert_close(fused.text[:, :4], expected)
+    both = torch.cat([fused.text[:, 0], fused.visual[:, 0]], dim=1)
+    torch.testing.assert_close(fused.cls, torch.tanh(fusion.pool(both)))
+
+
+def test_a_co_attention_without_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_layers: must be 1 or more, got 0"):
+        CoAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=0)
 
 
 def test_connected_layers_stand_where_the_stride_says() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bus_toolkit.heads.prefix_lm import PrefixLMHead
@@ -13,6 +14,13 @@ def test_the_prefix_holds_cls_and_at_most_half_of_the_caption() -> None:
     tokens = token_batch(batch=1000, length=10, padded=2)
     lengths = PrefixLMHead().prefix_lengths(tokens, torch.rand(1000))
     assert sorted(lengths.unique().tolist()) == [1, 2, 3, 4]
+
+
+def test_a_language_model_without_prefix_is_given_cls_alone() -> None:
+    lengths = PrefixLMHead(max_prefix=0.0).prefix_lengths(token_batch(batch=50, length=10), torch.rand(50))
+    assert lengths.unique().tolist() == [1]
+    with pytest.raises(ValueError, match=r"max_prefix: must be in \[0, 1\), got 1.0"):
+        PrefixLMHead(max_prefix=1.0)
 
 
 def test_words_of_the_prefix_are_not_predicted() -> None:
