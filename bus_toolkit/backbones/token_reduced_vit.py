@@ -162,7 +162,8 @@ class TokenReducedViT(nn.Module):
             used=walk.used,
         )
         prefix, patches = walk.tokens[:, : self.num_prefix], walk.tokens[:, self.num_prefix :]
-        plan, scores, supervised = selector(BlockView(patches, prefix, walk.text, walk.origin, block, access))
+        view = BlockView(patches, prefix, walk.text, walk.origin, block, walk.key_weights, access)
+        plan, scores, supervised = selector(view)
         walk.selections.append(Selection(plan, scores, supervised, block, walk.origin))
         walk.scores = _scores_of_slots(scores, plan) if selector.ranks else None
         walk.key_weights = carry_weights(walk.key_weights, plan)

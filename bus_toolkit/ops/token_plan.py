@@ -139,20 +139,29 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
 def apply_plan(tokens_BND: Tensor, plan: TokenPlan) -> Tensor:
     """Return the output tokens (B, S, D) of ``plan`` for ``tokens_BND``.
 
-    Kept tokens are a gather; only merging pays for a scatter. An identity plan returns its input untouched.
+    Kept tokens are a gather; only what is merged into them pays for a scatter. An identity plan returns its input untouched.
     """
     if plan.is_identity:
         return tokens_BND
-    if plan.merging:
-        weighted_BND = tokens_BND * plan.weights.to(tokens_BND.dtype).unsqueeze(-1)
-        out_BSD = tokens_BND.new_zeros(tokens_BND.shape[0], plan.num_slots, tokens_BND.shape[2])
-        return out_BSD.scatter_add(1, plan.slots.unsqueeze(-1).expand_as(weighted_BND), weighted_BND)
     kept_BKD = gather_tokens(tokens_BND, plan.keep_indices)
+    if plan.merging:
+        return _merge(tokens_BND, kept_BKD, plan)
     if not plan.fused:
         return kept_BKD
     rest_BN = plan.weights.masked_fill(plan.slots != plan.num_slots - 1, 0.0).to(tokens_BND.dtype)
     fused_B1D = torch.bmm(rest_BN.unsqueeze(1), tokens_BND)
     return torch.cat([kept_BKD, fused_B1D], dim=1)
+
+
+def _merge(tokens_BND: Tensor, kept_BKD: Tensor, plan: TokenPlan) -> Tensor:
+    """Add the tokens that founded no slot to those that did, each by its weight."""
+    founding_BN = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, True)
+    others_BR = torch.sort(founding_BN, dim=1, stable=True).indices[:, : plan.num_inputs - plan.keep_indices.shape[1]]
+    weights_BN = plan.weights.to(tokens_BND.dtype)
+    added_BRD = gather_tokens(tokens_BND, others_BR) * weights_BN.gather(1, others_BR).unsqueeze(-1)
+    slots_BR = plan.slots.gather(1, others_BR).unsqueeze(-1).expand_as(added_BRD)
+    out_BKD = kept_BKD * weights_BN.gather(1, plan.keep_indices).unsqueeze(-1)
+    return out_BKD.scatter_add(1, slots_BR, added_BRD)
 
 
 def gather_tokens(tokens_BND: Tensor, indices_BK: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ class BlockView:
         text: The text that conditions this pass; ``None`` when there is none.
         origin: int64 (B, M), the candidate that each of the image's M original patches is in, or -1.
         block: Number of the block, from 1.
+        key_weights: How much each candidate counts as a key in attention, (B, N); ``None`` where all count alike.
         inside: The block itself.
     """
 
@@ -61,6 +62,7 @@ class BlockView:
     text: TextTokens | None
     origin: Tensor
     block: int
+    key_weights: Tensor | None
     inside: BlockAccess
 
     @property

@@ -69,7 +69,7 @@ def test_eval_mode_repeats_and_no_sample_depends_on_its_batch(name: str) -> None
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
-    host = tiny_host(build(name, keep_ratio=0.5))
+    host = tiny_host(build(name, keep_ratio=0.5)).train()
     visual = host(images(), text_tokens())
     loss = visual.embeds.square().mean()
     if visual.selections[0].supervised:
