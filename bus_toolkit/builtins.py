@@ -25,8 +25,13 @@ def register_components(registries: Registries) -> None:
 def _register_parts(registries: Registries) -> None:
     from bus_toolkit.backbones.conv_stem import conv_stem_vit
     from bus_toolkit.data.tokenizers import CorpusTokenizer, WordPieceTokenizer
+    from bus_toolkit.decoders.average_pool import AveragePool
+    from bus_toolkit.decoders.c_abstractor import CAbstractor
     from bus_toolkit.decoders.identity import IdentityDecoder
     from bus_toolkit.decoders.pad import PatchAbstractionDecoder
+    from bus_toolkit.decoders.qformer import QFormer
+    from bus_toolkit.decoders.resampler import PerceiverResampler
+    from bus_toolkit.decoders.token_packer import TokenPacker
     from bus_toolkit.fusion.co_attention import CoAttentionFusion
     from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
     from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
@@ -51,6 +56,8 @@ def _register_parts(registries: Registries) -> None:
     registries.selectors.register(RandomSelector, name="Random")
     registries.decoders.register(PatchAbstractionDecoder, name="PAD")
     registries.decoders.register(IdentityDecoder, name="Identity")
+    for decoder in (PerceiverResampler, QFormer, CAbstractor, TokenPacker, AveragePool):
+        registries.decoders.register(decoder)
     registries.fusions.register(CrossAttentionFusion)
     registries.fusions.register(SkipConnectedFusion)
     registries.fusions.register(CoAttentionFusion)

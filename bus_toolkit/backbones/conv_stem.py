@@ -78,8 +78,8 @@ class ConvStemEmbed(nn.Module):
         for layer in self.stem:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.stem_out.weight)
-        nn.init.zeros_(self.stem_out.bias)
+        for parameter in self.stem_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return the tokens (B, N, D) and the patch grid (rows, columns)."""

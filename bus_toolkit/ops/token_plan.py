@@ -139,7 +139,7 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
 def apply_plan(tokens_BND: Tensor, plan: TokenPlan) -> Tensor:
     """Return the output tokens (B, S, D) of ``plan`` for ``tokens_BND``.
 
-    Kept tokens are a gather; only what is merged into them pays for a scatter. An identity plan returns its input untouched.
+    Kept tokens are a gather; only what is merged into them pays for a scatter. An identity plan returns its input.
     """
     if plan.is_identity:
         return tokens_BND

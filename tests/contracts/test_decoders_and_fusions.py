@@ -17,13 +17,16 @@ FUSIONS = REGISTRIES.fusions.names()
 def build(registry: PartRegistry, name: str) -> nn.Module:
     torch.manual_seed(0)
     takes = registry.get(name).signature.arguments
-    settings = {key: value for key, value in {"num_heads": 4, "num_layers": 2}.items() if key in takes}
+    settings = {
+        key: value for key, value in {"num_heads": 4, "num_layers": 2, "num_queries": 4}.items() if key in takes
+    }
     return registry.build({"type": name, **settings}, path="model", embed_dim=WIDTH, text_dim=WIDTH).eval()
 
 
 def visual(batch: int = 3) -> VisualTokens:
     embeds = torch.randn(3, 9, WIDTH, generator=torch.Generator().manual_seed(0))[:batch]
-    return VisualTokens(embeds.clone().requires_grad_(), 1, (4, 4))
+    origin = (torch.arange(16) // 2).expand(batch, -1)
+    return VisualTokens(embeds.clone().requires_grad_(), 1, (4, 4), origin=origin)
 
 
 @pytest.mark.parametrize("name", DECODERS)

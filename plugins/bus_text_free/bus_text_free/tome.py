@@ -25,8 +25,8 @@ class ToMeSelector(PatchSelector):
     Args:
         blocks: Backbone blocks to sit in, counted from 1.
         num_merged: Tokens merged away in each block, 0 or more; at most half of those present.
-        keep_ratio: In place of ``num_merged``: share of the candidates left after a block, in (0, 1], or a schedule; one
-            block can at most halve them.
+        keep_ratio: In place of ``num_merged``: share of the candidates left after a block, in (0, 1], or a schedule;
+            one block can at most halve them.
         proportional: Whether sizes act in attention.
 
     Raises:

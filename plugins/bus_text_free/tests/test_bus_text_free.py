@@ -47,7 +47,7 @@ KEYS = fill((2, 17, 4), 1.37, 0.5)[:, 1:]
 
 
 def merged(plan: TokenPlan) -> tuple[Tensor, list[list[int]]]:
-    """Return all tokens and their sizes in the order of ToMe: CLS, the other unmerged ones of its set, then the rest."""
+    """Return all tokens and their sizes in the order of ToMe: CLS, the unmerged others of its set, then the rest."""
     out = torch.cat([X[:, :1], apply_plan(X[:, 1:], plan)], dim=1)
     sizes = torch.zeros(2, plan.num_slots).scatter_add(1, plan.slots, torch.ones(2, 16))
     rows = []
@@ -87,7 +87,10 @@ def test_turbo_reproduces_its_published_code_and_is_tome_without_attention() -> 
 
 
 def test_evit_reproduces_its_published_code() -> None:
-    """A block of youweiliang/evit at 5ca95a7c: width 8, two heads, 0.7 of 16 patches, parameter j 0.3 sin(0.37 k + 0.11 j)."""
+    """A block of youweiliang/evit at 5ca95a7c: width 8, two heads, 0.7 of 16 patches.
+
+    Parameter j is 0.3 sin(0.37 k + 0.11 j), norm weights plus 1.
+    """
     layer = TransformerEncoderLayer(8, 2, 32, norm_cfg={"type": "LN", "eps": 1e-5}).double().eval()
     names = "ln1.{0} attn.qkv.{0} attn.proj.{0} ln2.{0} ffn.layers.0.0.{0} ffn.layers.1.{0}".split()
     order = [name.format(kind) for name in names for kind in ("weight", "bias")]
