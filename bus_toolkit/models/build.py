@@ -133,8 +133,8 @@ def _check_text_memory(decoder: nn.Module, widths: Mapping[str, int]) -> None:
     if getattr(decoder, "reads_text", False) and widths["embed_dim"] != widths["text_dim"]:
         raise ConfigError(
             f"model.decoder: text and visual tokens must be equally wide, got {widths['text_dim']} and "
-            f"{widths['embed_dim']}, for a decoder that reads the text. Let it read none (PAD: text_in_memory, QFormer: "
-            "with_text), or give text_encoder.hidden_size the backbone's width."
+            f"{widths['embed_dim']}, for a decoder that reads the text. Let it read none (PAD: text_in_memory, "
+            "QFormer: with_text), or give text_encoder.hidden_size the backbone's width."
         )
 
 

@@ -1,0 +1,186 @@
+"""The conformance kit for heads."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.data.pack_regions import PackRegions
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.models.build import build_vlp_model
+from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.testing import tiny
+from bus_toolkit.testing.check import PartFactory, run_checks
+
+_CAPTIONS = ("a small red circle above a large blue square", "a large green star", "a small white triangle")
+
+
+class HeadCase:
+    """A head on a whole model at width 32, with TSPS, PAD, a fusion and a text decoder."""
+
+    def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
+        self.factory = PartFactory(REGISTRIES.heads, part, settings, {"num_classes": 2}, {})
+        self.name, self.seed = self.factory.name, 0
+        self.slot = getattr(self.factory.registry.get(self.name).cls, "only_name", None) or "checked"
+
+    def build(self, **settings: Any) -> VLPModel:  # noqa: ANN401
+        """Return a model whose only head is the one to check."""
+        cfg = {"type": self.name, **self.factory.settings, **settings}
+        with torch.random.fork_rng(devices=[]), _registered(self.name, self.factory):
+            torch.manual_seed(self.seed)
+            layers = {"num_layers": 1, "num_heads": 4}
+            return build_vlp_model(
+                tokenizer={"type": "CorpusTokenizer", "max_length": 16},
+                text_encoder={"type": "BertTextEncoder", "hidden_size": tiny.WIDTH, "max_text_length": 16, **layers},
+                backbone=tiny.VISION_TRANSFORMER,
+                selectors=[{"type": "TSPS", "blocks": [2], "keep_ratio": 0.5}],
+                decoder={"type": "PAD", **layers},
+                fusion={"type": "CrossAttentionFusion", **layers},
+                text_decoder={"type": "BertTextDecoder", "max_text_length": 16, **layers},
+                heads={self.slot: cfg},
+            )
+
+    def batch(self) -> tuple[Tensor, list[Any]]:
+        """Return three images and their data samples, with captions, boxes and labels."""
+        samples = [_sample(number, text) for number, text in enumerate(_CAPTIONS)]
+        return tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), samples
+
+    def head(self, model: VLPModel) -> nn.Module:
+        """Return the head of ``model``."""
+        return model.heads[self.slot]
+
+
+@contextmanager
+def _registered(name: str, factory: PartFactory) -> Iterator[None]:
+    """Let the model builder find a class that is not registered, for as long as it builds."""
+    entries = REGISTRIES.heads.entries
+    names = REGISTRIES.heads.names()
+    before = {key: entries[key] for key in names}
+    entries[name] = factory.registry.get(name)
+    try:
+        yield
+    finally:
+        entries.clear()
+        entries.update(before)
+
+
+def check_head(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
+    """Check that a head keeps its contract (``bus_toolkit.heads.base``).
+
+    Args:
+        part: Its registered name, or its class.
+        **settings: Its arguments.
+
+    Raises:
+        ConformanceError: Promises are broken; all are named.
+        ComponentError: It cannot be built.
+    """
+    run_checks(HeadCase(part, settings), _CHECKS)
+
+
+def check_losses(case: HeadCase) -> None:
+    """Losses are finite scalars named ``loss_<objective>``; no other figure has "loss" in its name."""
+    losses = case.build().train().loss(*case.batch())
+    assert losses, "loss() returns nothing"
+    named = [name for name in losses if name.startswith("loss_")]
+    assert named, f"no key starts with loss_, got {', '.join(losses)}"
+    for name, value in losses.items():
+        assert name in named or "loss" not in name, f"{name} would be trained on, since its name contains 'loss'"
+        assert value.dim() == 0, f"{name} has shape {tuple(value.shape)} and is no scalar"
+        assert torch.isfinite(value), f"{name} is not finite"
+
+
+def check_gradient(case: HeadCase) -> None:
+    """Every trainable parameter of the head gets a finite gradient, and so does the model below."""
+    model = case.build().train()
+    losses = model.loss(*case.batch())
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    for name, parameter in case.head(model).named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"parameter {name} gets no gradient"
+            assert torch.isfinite(parameter.grad).all(), f"the gradient of parameter {name} is not finite"
+
+
+def check_autocast(case: HeadCase) -> None:
+    """Under bfloat16 autocast the losses are finite."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = case.build().train().loss(*case.batch())
+    for name, value in losses.items():
+        assert torch.isfinite(value), f"{name} is not finite in bfloat16"
+
+
+def check_predictions(case: HeadCase) -> None:
+    """Each prediction has one entry a sample; the batch stays as it was, and repeats give the same."""
+    model, (images, samples) = case.build().eval(), case.batch()
+    before = images.clone()
+    model.set_progress(0.0, 0)
+    with torch.no_grad():
+        first = model.predict(images, copy.deepcopy(samples))
+        second = model.predict(images, copy.deepcopy(samples))
+    assert torch.equal(images, before), "the images were edited in place"
+    assert len(first) == tiny.BATCH, f"{tiny.BATCH} samples went in, {len(first)} came out"
+    for one, two in zip(first, second, strict=True):
+        assert set(one.keys()) == set(two.keys()), "two runs predict different fields"
+        for name in one.keys():
+            same = _same(one.get(name), two.get(name))
+            assert same, f"two runs predict different {name}"
+
+
+def check_state_dict_and_pickle(case: HeadCase) -> None:
+    """A head survives pickling, and a state dict holds all of its weights."""
+    head = case.head(case.build())
+    copied = pickle.loads(pickle.dumps(head))
+    for name, tensor in head.state_dict().items():
+        assert torch.equal(copied.state_dict()[name], tensor), f"{name} changed in pickling"
+
+
+def check_bad_arguments(case: HeadCase) -> None:
+    """A negative weight or start is refused."""
+    for bad in ({"weight": -1.0}, {"start_epoch": -1.0}):
+        if not set(bad) <= set(case.factory.takes):
+            continue
+        try:
+            case.build(**bad)
+        except (ComponentError, ValueError):
+            continue
+        raise AssertionError(f"{bad} is accepted")
+
+
+_CHECKS = (
+    check_losses,
+    check_gradient,
+    check_autocast,
+    check_predictions,
+    check_state_dict_and_pickle,
+    check_bad_arguments,
+)
+
+
+def _sample(number: int, text: str) -> Any:  # noqa: ANN401
+    packed = PackRegions().transform(
+        {
+            "img": np.zeros((tiny.SIDE, tiny.SIDE, 3), dtype=np.uint8),
+            "img_path": f"{number}.png",
+            "text": text,
+            "image_id": number,
+            "text_id": number,
+            "gt_label": number % 2,
+            "gt_bboxes": np.array([[0, 0, 16, 16], [20, 20, 30, 30]], dtype=np.float32),
+            "named": np.array([True, False]),
+        }
+    )
+    return packed["data_samples"]
+
+
+def _same(one: Any, two: Any) -> bool:  # noqa: ANN401
+    if isinstance(one, Tensor):
+        return torch.equal(torch.nan_to_num(one), torch.nan_to_num(two))
+    return one == two or (one != one and two != two)

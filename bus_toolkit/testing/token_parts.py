@@ -1,0 +1,139 @@
+"""The conformance kit for abstraction decoders and fusions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.structures import FusedTokens, VisualTokens
+from bus_toolkit.testing import tiny
+from bus_toolkit.testing.check import Inputs, PartFactory, differ, run_checks
+from bus_toolkit.testing.common import COMMON_CHECKS
+
+
+def visual_tokens(inputs: Inputs) -> VisualTokens:
+    """Return what a backbone hands on: one prefix token and 8 tokens of two patches each, on a grid of 4 x 4."""
+    origin = (torch.arange(16) // 2).expand(inputs["visual"].shape[0], -1)
+    return VisualTokens(inputs["visual"], 1, (4, 4), origin=origin, scores=inputs["visual"][:, 1:, 0])
+
+
+class DecoderCase:
+    """A decoder behind 9 visual tokens."""
+
+    def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
+        self.factory = PartFactory(REGISTRIES.decoders, part, settings, tiny.SIZES, tiny.WIDTHS)
+        self.name, self.seed = self.factory.name, 0
+
+    def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
+        """See ``Case``."""
+        return self.factory.build(self.seed, settings)
+
+    def inputs(self) -> Inputs:
+        """See ``Case``."""
+        return {"visual": tiny.numbers(tiny.BATCH, 9, tiny.WIDTH), **tiny.text_inputs()}
+
+    def decoded(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
+        """Run the decoder."""
+        return part(visual_tokens(inputs), tiny.text_tokens(inputs) if with_text else None)
+
+    def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
+        """Return its tokens."""
+        return [self.decoded(part, inputs).embeds]
+
+
+class FusionCase:
+    """A fusion of 6 text tokens and 9 visual ones."""
+
+    def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
+        self.factory = PartFactory(REGISTRIES.fusions, part, settings, tiny.SIZES, tiny.WIDTHS)
+        self.name, self.seed = self.factory.name, 0
+
+    def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
+        """See ``Case``."""
+        return self.factory.build(self.seed, settings)
+
+    def inputs(self) -> Inputs:
+        """See ``Case``."""
+        return {"visual": tiny.numbers(tiny.BATCH, 9, tiny.WIDTH), **tiny.text_inputs()}
+
+    def fused(self, part: nn.Module, inputs: Inputs) -> FusedTokens:
+        """Run the fusion."""
+        return part(tiny.text_tokens(inputs), visual_tokens(inputs))
+
+    def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
+        """Return its text where it may be read, its global and its visual tokens."""
+        fused = self.fused(part, inputs)
+        return [fused.text * fused.attention_mask.unsqueeze(-1), fused.cls, fused.visual]
+
+
+def check_decoder(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
+    """Check that an abstraction decoder keeps its contract.
+
+    Args:
+        part: Its registered name, or its class.
+        **settings: Arguments beside widths, heads, layers and queries, which have tiny values.
+
+    Raises:
+        ConformanceError: Promises are broken; all are named.
+        ComponentError: It cannot be built.
+    """
+    run_checks(DecoderCase(part, settings), (check_fewer_tokens, check_decodes_without_text, *COMMON_CHECKS))
+
+
+def check_fusion(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
+    """Check that a fusion keeps its contract; arguments and errors as for ``check_decoder``."""
+    run_checks(FusionCase(part, settings), (check_fused_shapes, check_padding_unread, check_image_read, *COMMON_CHECKS))
+
+
+def check_fewer_tokens(case: DecoderCase) -> None:
+    """No more tokens come out than went in, the global one first, as wide as before."""
+    out = case.decoded(case.build(), case.inputs())
+    batch, length, width = out.embeds.shape
+    assert (batch, width) == (tiny.BATCH, tiny.WIDTH), f"the tokens have shape {tuple(out.embeds.shape)}"
+    assert length <= 9, f"9 tokens went in, {length} came out"
+    assert 1 <= out.num_prefix <= length, f"num_prefix is {out.num_prefix}; the heads read a global token"
+    assert out.grid == (4, 4), f"the grid of the image became {out.grid}"
+
+
+def check_decodes_without_text(case: DecoderCase) -> None:
+    """A pass without text works; only a decoder that says ``reads_text`` gives another result for another text."""
+    part, inputs = case.build(), case.inputs()
+    without = case.decoded(part, inputs, with_text=False).embeds
+    assert torch.isfinite(without).all(), "tokens are not finite without a text"
+    if not getattr(part, "reads_text", False):
+        problem = differ(case.run(part, inputs), [without], 0.0)
+        assert not problem, f"the text changes the result, but reads_text is not set: {problem}"
+
+
+def check_fused_shapes(case: FusionCase) -> None:
+    """The text keeps its length and width; visual tokens meet its width."""
+    fused = case.fused(case.build(), case.inputs())
+    wanted = (tiny.BATCH, tiny.LENGTH, tiny.WIDTH)
+    assert fused.text.shape == wanted, f"the text has shape {tuple(fused.text.shape)}, not {wanted}"
+    assert fused.cls.shape == (tiny.BATCH, tiny.WIDTH), f"the global token has shape {tuple(fused.cls.shape)}"
+    assert fused.visual.shape[0] == tiny.BATCH and fused.visual.shape[2] == tiny.WIDTH, (
+        f"the visual tokens have shape {tuple(fused.visual.shape)}"
+    )
+
+
+def check_padding_unread(case: FusionCase) -> None:
+    """What stands in padded places of the text changes nothing."""
+    part, inputs = case.build(), case.inputs()
+    noisy = dict(inputs, text=torch.where(inputs["mask"].unsqueeze(-1), inputs["text"], inputs["text"] + 50.0))
+    problem = differ(case.run(part, noisy), case.run(part, inputs), 1e-4)
+    assert not problem, f"other padding: {problem}"
+
+
+def check_image_read(case: FusionCase) -> None:
+    """Every visual token reaches the fused global token."""
+    part, inputs = case.build(), case.inputs()
+    visual = replace(visual_tokens(inputs), embeds=inputs["visual"].clone().requires_grad_())
+    part(tiny.text_tokens(inputs), visual).cls.square().sum().backward()
+    assert visual.embeds.grad is not None, "no visual token is read"
+    unread = (visual.embeds.grad.abs().sum(dim=-1) == 0).any(dim=0).nonzero().flatten().tolist()
+    assert not unread, f"visual tokens {unread} are not read"

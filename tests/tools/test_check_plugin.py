@@ -1,0 +1,87 @@
+import importlib.util
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+import bus_toolkit.plugins as plugins
+from bus_toolkit.errors import PluginError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def main():
+    spec = importlib.util.spec_from_file_location("check_plugin", ROOT / "tools" / "check_plugin.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Return a function that writes a module, and lets it be found as the plugin of that name beside the built-ins."""
+    from bus_toolkit import builtins
+    from bus_toolkit.registry import REGISTRIES
+
+    kept = {registry.slot: dict(registry.entries) for registry in REGISTRIES.all()}
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = []
+
+    def install(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+        names.append(name)
+        entries = [EntryPoint(name, name, "bus_toolkit")]
+        monkeypatch.setattr(plugins, "_HOST", plugins.PluginHost(REGISTRIES, lambda: entries, {}, builtins))
+
+    yield install
+    for name in names:
+        sys.modules.pop(name, None)
+    for registry in REGISTRIES.all():
+        registry.entries.clear()
+        registry.entries.update(kept[registry.slot])
+
+
+GOOD = """
+import bus_toolkit
+from bus_toolkit.selectors.base import PatchSelector
+
+class Longest(PatchSelector):
+    def score(self, view):
+        return view.patches.norm(dim=-1)
+
+@bus_toolkit.hookimpl
+def register_components(registries):
+    registries.selectors.register(Longest)
+"""
+
+
+def test_a_sound_plugin_passes(main, installed, capsys):
+    installed("good_plugin", GOOD)
+    assert main(["good_plugin"]) == 0
+    assert capsys.readouterr().out == "patch selector Longest: passes\n"
+
+
+def test_a_broken_part_is_named_with_its_fault(main, installed, capsys):
+    installed("bad_plugin", GOOD.replace("view.patches.norm(dim=-1)", "view.patches.mul_(2.0).norm(dim=-1)"))
+    assert main(["bad_plugin"]) == 1
+    assert "Longest breaks" in (shown := capsys.readouterr().out)
+    assert "patches_untouched: " in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (GOOD.replace("def register_components", "def register_component"), "register_component"),
+        (
+            GOOD.replace("register(Longest)", "register(Longest, name='TSPS')"),
+            "the name 'TSPS' is taken by bus_toolkit",
+        ),
+        (GOOD.replace("    registries.selectors.register(Longest)", "    pass"), "registers no part"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_told_as_such(main, installed, source, message):
+    installed("odd_plugin", source)
+    with pytest.raises(PluginError, match=message):
+        main(["odd_plugin"])
