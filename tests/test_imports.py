@@ -17,7 +17,7 @@ LAYERS = [
     {"models", "data"},
     {"config", "plugins", "visualization", "analysis"},
     {"engine", "evaluation"},
-    {"builtins", "testing"},
+    {"builtins", "testing", "scaffold"},
 ]
 TOP = {"__init__"}
 OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}

@@ -44,7 +44,7 @@ class Case(Buildable, Protocol):
 
 
 Check = Callable[[Any], None]
-"""Takes a ``Buildable`` of the kind that it checks; its docstring is the promise; raises ``AssertionError`` with what happened instead."""
+"""Takes a ``Buildable`` of its kind; its docstring is the promise; raises ``AssertionError`` with what happened."""
 
 
 class PartFactory:
