@@ -1,4 +1,4 @@
-"""Show what a run would use: ``python tools/describe.py {config CONFIG | parts | plugins}``."""
+"""Show what a run would use: ``python tools/describe.py {config CONFIG | parts | plugins | matrix}``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parts = commands.add_parser("parts", help="every registered part: arguments, contract, origin")
     parts.add_argument("kind", nargs="?", default="", help="only this kind, e.g. selectors or hook")
     plugins = commands.add_parser("plugins", help="every installed plugin: status, components, traceback")
-    for command in (config, parts, plugins):
+    matrix = commands.add_parser("matrix", help="every combination of parts, trained for two tiny steps (a minute)")
+    for command in (config, parts, plugins, matrix):
         command.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser.parse_args(argv)
 
@@ -38,8 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         show_config(args.config, args.cfg_options)
     elif args.command == "parts":
         show_parts(args.kind)
-    else:
+    elif args.command == "plugins":
         show_plugins()
+    else:
+        show_matrix()
 
 
 def show_config(path: str, overrides: Sequence[str]) -> None:
@@ -95,6 +98,19 @@ def show_plugins() -> None:
             CONSOLE.print(record.error, markup=False, soft_wrap=True)
     for problem in missing_plugins():
         CONSOLE.print(problem, markup=False, soft_wrap=True)
+
+
+def show_matrix() -> None:
+    """Print which parts train together, and why the others do not."""
+    from bus_toolkit.testing.matrix import swap_matrix
+
+    cells = list(swap_matrix())
+    for slots in dict.fromkeys(tuple(cell.parts) for cell in cells):
+        chosen = [cell for cell in cells if tuple(cell.parts) == slots]
+        rows = [(*cell.parts.values(), cell.tokens or "-", cell.problem or "trains") for cell in chosen]
+        CONSOLE.print(_table(" x ".join(slots), (*slots, "tokens", "two steps"), rows))
+    failed = [cell for cell in cells if cell.problem]
+    CONSOLE.print(f"{len(cells) - len(failed)} of {len(cells)} combinations train.")
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

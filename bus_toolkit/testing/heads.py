@@ -8,19 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.data.pack_regions import PackRegions
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.models.build import build_vlp_model
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import PartFactory, run_checks
-
-_CAPTIONS = ("a small red circle above a large blue square", "a large green star", "a small white triangle")
+from bus_toolkit.testing.model import tiny_batch, tiny_model
 
 
 class HeadCase:
@@ -34,24 +30,8 @@ class HeadCase:
     def build(self, **settings: Any) -> VLPModel:  # noqa: ANN401
         """Return a model whose only head is the one to check."""
         cfg = {"type": self.name, **self.factory.settings, **settings}
-        with torch.random.fork_rng(devices=[]), _registered(self.name, self.factory):
-            torch.manual_seed(self.seed)
-            layers = {"num_layers": 1, "num_heads": 4}
-            return build_vlp_model(
-                tokenizer={"type": "CorpusTokenizer", "max_length": 16},
-                text_encoder={"type": "BertTextEncoder", "hidden_size": tiny.WIDTH, "max_text_length": 16, **layers},
-                backbone=tiny.VISION_TRANSFORMER,
-                selectors=[{"type": "TSPS", "blocks": [2], "keep_ratio": 0.5}],
-                decoder={"type": "PAD", **layers},
-                fusion={"type": "CrossAttentionFusion", **layers},
-                text_decoder={"type": "BertTextDecoder", "max_text_length": 16, **layers},
-                heads={self.slot: cfg},
-            )
-
-    def batch(self) -> tuple[Tensor, list[Any]]:
-        """Return three images and their data samples, with captions, boxes and labels."""
-        samples = [_sample(number, text) for number, text in enumerate(_CAPTIONS)]
-        return tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), samples
+        with _registered(self.name, self.factory):
+            return tiny_model({self.slot: cfg}, seed=self.seed)
 
     def head(self, model: VLPModel) -> nn.Module:
         """Return the head of ``model``."""
@@ -88,7 +68,7 @@ def check_head(part: str | Callable[..., nn.Module], **settings: Any) -> None:  
 
 def check_losses(case: HeadCase) -> None:
     """Losses are finite scalars named ``loss_<objective>``; no other figure has "loss" in its name."""
-    losses = case.build().train().loss(*case.batch())
+    losses = case.build().train().loss(*tiny_batch())
     assert losses, "loss() returns nothing"
     named = [name for name in losses if name.startswith("loss_")]
     assert named, f"no key starts with loss_, got {', '.join(losses)}"
@@ -101,7 +81,7 @@ def check_losses(case: HeadCase) -> None:
 def check_gradient(case: HeadCase) -> None:
     """Every trainable parameter of the head gets a finite gradient, and so does the model below."""
     model = case.build().train()
-    losses = model.loss(*case.batch())
+    losses = model.loss(*tiny_batch())
     sum(value for name, value in losses.items() if "loss" in name).backward()
     for name, parameter in case.head(model).named_parameters():
         if parameter.requires_grad:
@@ -112,14 +92,14 @@ def check_gradient(case: HeadCase) -> None:
 def check_autocast(case: HeadCase) -> None:
     """Under bfloat16 autocast the losses are finite."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = case.build().train().loss(*case.batch())
+        losses = case.build().train().loss(*tiny_batch())
     for name, value in losses.items():
         assert torch.isfinite(value), f"{name} is not finite in bfloat16"
 
 
 def check_predictions(case: HeadCase) -> None:
     """Each prediction has one entry a sample; the batch stays as it was, and repeats give the same."""
-    model, (images, samples) = case.build().eval(), case.batch()
+    model, (images, samples) = case.build().eval(), tiny_batch()
     before = images.clone()
     model.set_progress(0.0, 0)
     with torch.no_grad():
@@ -162,22 +142,6 @@ _CHECKS = (
     check_state_dict_and_pickle,
     check_bad_arguments,
 )
-
-
-def _sample(number: int, text: str) -> Any:  # noqa: ANN401
-    packed = PackRegions().transform(
-        {
-            "img": np.zeros((tiny.SIDE, tiny.SIDE, 3), dtype=np.uint8),
-            "img_path": f"{number}.png",
-            "text": text,
-            "image_id": number,
-            "text_id": number,
-            "gt_label": number % 2,
-            "gt_bboxes": np.array([[0, 0, 16, 16], [20, 20, 30, 30]], dtype=np.float32),
-            "named": np.array([True, False]),
-        }
-    )
-    return packed["data_samples"]
 
 
 def _same(one: Any, two: Any) -> bool:  # noqa: ANN401

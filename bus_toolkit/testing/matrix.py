@@ -1,0 +1,106 @@
+"""The swap matrix: every selector with every decoder, and with every backbone and fusion, trained for two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+
+from bus_toolkit.errors import BusError
+from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.registry import REGISTRIES, PartRegistry
+from bus_toolkit.testing import tiny
+from bus_toolkit.testing.model import tiny_batch, tiny_model
+
+_HEADS = {
+    "itc": {"type": "ITCHead", "feature_dim": 16},
+    "itm": {"type": "ITMHead"},
+    "mlm": {"type": "MLMHead"},
+    "prefix_lm": {"type": "PrefixLMHead"},
+    "ptm": {"type": "PatchTextHead"},
+}
+# mmpretrain's own transformer stands for all that it has.
+_HOST_BACKBONES = ("mmpretrain.VisionTransformer",)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination.
+
+    Attributes:
+        parts: Registry slot to the part's name.
+        tokens: Visual tokens behind each selector and behind the decoder, in training.
+        problem: Why it was refused or what went wrong; empty if it trains.
+    """
+
+    parts: dict[str, str]
+    tokens: str
+    problem: str
+
+
+def swap_matrix() -> Iterator[Cell]:
+    """Yield every combination, tried: all five losses, two optimizer steps, gradients and token counts checked."""
+    selectors, decoders = REGISTRIES.selectors.names(), REGISTRIES.decoders.names()
+    for selector, decoder in product(selectors, decoders):
+        yield _tried({"selectors": selector, "decoder": decoder})
+    backbones = [*_HOST_BACKBONES, *REGISTRIES.backbones.names()]
+    for selector, backbone, fusion in product(selectors, backbones, REGISTRIES.fusions.names()):
+        yield _tried({"selectors": selector, "backbone": backbone, "fusion": fusion})
+
+
+def _tried(parts: dict[str, str]) -> Cell:
+    try:
+        model = tiny_model(_HEADS, **_nodes(parts))
+    except BusError as error:
+        return Cell(parts, "", f"refused: {error}")
+    try:
+        problem = _train(model)
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+    return Cell(parts, " > ".join(str(count) for count in model.last_tokens.values()), problem)
+
+
+def _train(model: VLPModel) -> str:
+    """Train two steps; return what is wrong, or nothing."""
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    images, samples = tiny_batch()
+    for step in range(2):
+        model.set_progress(0.0, step)
+        optimizer.zero_grad()
+        losses = model.loss(images, samples)
+        bad = [name for name, value in losses.items() if not torch.isfinite(value)]
+        if bad:
+            return f"step {step + 1}: {', '.join(bad)} not finite"
+        torch.stack([value for name, value in losses.items() if "loss" in name]).sum().backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                return f"step {step + 1}: the gradient of {name} is not finite"
+        optimizer.step()
+    visual = model.encode_visual(model.encode_prefix(images), model.encode_text(model.tokenize(["a red star"] * 3)))
+    told, real = model.last_tokens["decoder"], visual.embeds.shape[1]
+    return "" if told == real else f"{told} tokens are reported, {real} come out"
+
+
+def _nodes(parts: dict[str, str]) -> dict[str, Any]:
+    nodes: dict[str, Any] = {}
+    for slot, name in parts.items():
+        registry: PartRegistry = next(r for r in REGISTRIES.all() if r.slot == slot)
+        node = {"type": name, **_sizes(registry, name)}
+        nodes[slot] = [node] if slot == "selectors" else node
+    return nodes
+
+
+def _sizes(registry: PartRegistry, name: str) -> dict[str, Any]:
+    """Return tiny settings for what the part takes."""
+    known = {
+        **tiny.SIZES,
+        **{key: value for key, value in tiny.VISION_TRANSFORMER.items() if key != "type"},
+        "stem_channels": [8, 8, 16],
+        "blocks": [2],
+        "keep_ratio": 0.5,
+    }
+    return {key: value for key, value in known.items() if key in registry.get(name).signature.arguments}
