@@ -117,7 +117,9 @@ def _draw_metrics(axes: Axes, series: Series) -> None:
         axes.plot(steps, values, "-" if name == base else "--", color=colour, marker="o", markersize=2.5, label=label)
     low, high = axes.get_ylim()
     axes.set_ylim(max(0.0, low), min(1.02, high) if high <= 1.2 else high)
-    axes.legend(fontsize=6.5, frameon=False, labelcolor=INK, ncols=1 if len(series) <= 4 else 2, handlelength=2.8)
+    columns = 1 if len(series) <= 4 else 2
+    # On a light ground, since the best place may still lie on a line.
+    axes.legend(fontsize=6.5, framealpha=0.85, edgecolor="none", labelcolor=INK, ncols=columns, handlelength=2.8)
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
