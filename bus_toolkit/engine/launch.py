@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 import subprocess
 
@@ -63,8 +64,13 @@ def init_distributed(launcher: str, cfg: Config) -> None:
 
 
 def shutdown_distributed() -> None:
-    """Close the process group if one is open."""
+    """Close the process group if one is open; call it when nothing outside reference cycles holds the model any more.
+
+    A wrapped model that is still alive keeps the group's threads running until the interpreter ends, and then they can
+    abort a process that has done its work.
+    """
     if dist.is_available() and dist.is_initialized():
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from bus_toolkit.config import load_config
@@ -44,11 +45,16 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
             ]
         )
     try:
-        runner = build_runner(cfg, options)
-        runner.train()
-        _log.info("Logs, checkpoints and the resolved config are in %s.", runner.work_dir)
+        _train(cfg, options)
     finally:
         shutdown_distributed()
+
+
+def _train(cfg: Config, options: RunOptions | None) -> None:
+    """Build the Runner and let it train; it is gone when the process group is closed."""
+    runner = build_runner(cfg, options)
+    runner.train()
+    _log.info("Logs, checkpoints and the resolved config are in %s.", runner.work_dir)
 
 
 def evaluate(
@@ -83,9 +89,8 @@ def evaluate(
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.resume = False
     try:
-        runner = build_runner(cfg, options)
         with autocast() if options.amp else contextlib.nullcontext():
-            metrics = runner.test()
+            metrics = build_runner(cfg, options).test()
         if out is not None and is_main_process():
             Path(out).parent.mkdir(parents=True, exist_ok=True)
             Path(out).write_text(json.dumps(metrics, indent=2, default=float) + "\n")

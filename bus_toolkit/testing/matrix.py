@@ -15,7 +15,7 @@ from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import tiny_batch, tiny_model
 
-_HEADS = {
+_HEADS: dict[str, dict[str, Any]] = {
     "itc": {"type": "ITCHead", "feature_dim": 16},
     "itm": {"type": "ITMHead"},
     "mlm": {"type": "MLMHead"},

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import bus_toolkit.evaluation  # noqa: F401  (registers the loop and the metrics)
+from bus_toolkit.engine.launch import shutdown_distributed
 from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualPrefix, VisualTokens
 
 NUM_IMAGES = 6
@@ -145,8 +146,11 @@ def evaluate_on_rank(rank: int, world_size: int, port: int, work_dir: Path, out:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
     try:
-        model = MMDistributedDataParallel(ToyModel(), device_ids=None)
-        runner = build_runner(work_dir, captions=3, images=5, model=model)
-        torch.save(runner.val(), f"{out}.{rank}")
+        _evaluate_wrapped(work_dir, f"{out}.{rank}")
     finally:
-        torch.distributed.destroy_process_group()
+        shutdown_distributed()
+
+
+def _evaluate_wrapped(work_dir: Path, out: str) -> None:
+    model = MMDistributedDataParallel(ToyModel(), device_ids=None)
+    torch.save(build_runner(work_dir, captions=3, images=5, model=model).val(), out)
