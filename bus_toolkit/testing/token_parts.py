@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.structures import FusedTokens, VisualTokens
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import Inputs, PartFactory, differ, run_checks
@@ -22,11 +22,13 @@ def visual_tokens(inputs: Inputs) -> VisualTokens:
     return VisualTokens(inputs["visual"], 1, (4, 4), origin=origin, scores=inputs["visual"][:, 1:, 0])
 
 
-class DecoderCase:
-    """A decoder behind 9 visual tokens."""
+class _TokenCase:
+    """A part that reads 9 visual tokens and 6 text tokens."""
 
-    def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
-        self.factory = PartFactory(REGISTRIES.decoders, part, settings, tiny.SIZES, tiny.WIDTHS)
+    def __init__(
+        self, registry: PartRegistry, part: str | Callable[..., nn.Module], settings: Mapping[str, Any]
+    ) -> None:
+        self.factory = PartFactory(registry, part, settings, tiny.SIZES, tiny.WIDTHS)
         self.name, self.seed = self.factory.name, 0
 
     def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
@@ -36,6 +38,10 @@ class DecoderCase:
     def inputs(self) -> Inputs:
         """See ``Case``."""
         return {"visual": tiny.numbers(tiny.BATCH, 9, tiny.WIDTH), **tiny.text_inputs()}
+
+
+class DecoderCase(_TokenCase):
+    """A decoder behind the visual tokens."""
 
     def decoded(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
         """Run the decoder."""
@@ -46,20 +52,8 @@ class DecoderCase:
         return [self.decoded(part, inputs).embeds]
 
 
-class FusionCase:
-    """A fusion of 6 text tokens and 9 visual ones."""
-
-    def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
-        self.factory = PartFactory(REGISTRIES.fusions, part, settings, tiny.SIZES, tiny.WIDTHS)
-        self.name, self.seed = self.factory.name, 0
-
-    def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
-        """See ``Case``."""
-        return self.factory.build(self.seed, settings)
-
-    def inputs(self) -> Inputs:
-        """See ``Case``."""
-        return {"visual": tiny.numbers(tiny.BATCH, 9, tiny.WIDTH), **tiny.text_inputs()}
+class FusionCase(_TokenCase):
+    """A fusion of both."""
 
     def fused(self, part: nn.Module, inputs: Inputs) -> FusedTokens:
         """Run the fusion."""
@@ -82,12 +76,18 @@ def check_decoder(part: str | Callable[..., nn.Module], **settings: Any) -> None
         ConformanceError: Promises are broken; all are named.
         ComponentError: It cannot be built.
     """
-    run_checks(DecoderCase(part, settings), (check_fewer_tokens, check_decodes_without_text, *COMMON_CHECKS))
+    run_checks(
+        DecoderCase(REGISTRIES.decoders, part, settings),
+        (check_fewer_tokens, check_decodes_without_text, *COMMON_CHECKS),
+    )
 
 
 def check_fusion(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
     """Check that a fusion keeps its contract; arguments and errors as for ``check_decoder``."""
-    run_checks(FusionCase(part, settings), (check_fused_shapes, check_padding_unread, check_image_read, *COMMON_CHECKS))
+    run_checks(
+        FusionCase(REGISTRIES.fusions, part, settings),
+        (check_fused_shapes, check_padding_unread, check_image_read, *COMMON_CHECKS),
+    )
 
 
 def check_fewer_tokens(case: DecoderCase) -> None:
