@@ -44,15 +44,45 @@ class TextTokens:
 
 
 @dataclass(frozen=True)
+class Guide:
+    """What images say to learned tokens: for selectors that a head aligns with the text (CrossGET, MADTP).
+
+    Attributes:
+        tokens: (M, D), the learned tokens; the head puts the same to the text.
+        answers: (B, M, D), what the image said.
+    """
+
+    tokens: Tensor
+    answers: Tensor
+
+
+class Decision(NamedTuple):
+    """What a selector returns.
+
+    Attributes:
+        plan: Where each of its N input tokens goes.
+        scores: What it ranked them by, (B, N).
+        supervised: Whether the scores are logits (before a sigmoid) that a patch-text head may train.
+        guide: What a head may align with the text; ``None`` for most.
+    """
+
+    plan: TokenPlan
+    scores: Tensor
+    supervised: bool = False
+    guide: Guide | None = None
+
+
+@dataclass(frozen=True)
 class Selection:
     """What a selector decided at ``block`` (counted from 1).
 
     Attributes:
-        plan: Where each of its N_in input tokens goes.
-        scores: What it ranked them by, (B, N_in).
-        supervised: Whether the scores are logits (before a sigmoid) that a patch-text head may train.
+        plan: As in ``Decision``.
+        scores: As in ``Decision``.
+        supervised: As in ``Decision``.
         block: The block it sits at.
         slots_before: int64 (B, N), the input token that each original patch was in, or -1.
+        guide: As in ``Decision``.
     """
 
     plan: TokenPlan
@@ -60,6 +90,7 @@ class Selection:
     supervised: bool
     block: int
     slots_before: Tensor
+    guide: Guide | None = None
 
 
 @dataclass(frozen=True)

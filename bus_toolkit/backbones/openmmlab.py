@@ -79,8 +79,10 @@ def embed_patches(vit: Any, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
     return vit.pre_norm(vit.drop_after_pos(tokens)), (int(grid[0]), int(grid[1]))
 
 
-def attention_half(layer: Any, tokens: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``tokens`` behind a block's attention, residual included, and the queries and keys that it used.
+def attention_half(
+    layer: Any, tokens: Tensor, bias: Tensor | None = None
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return ``tokens`` behind a block's attention, residual included, and the queries, keys and values that it used.
 
     Equals ``tokens + layer.attn(layer.ln1(tokens))`` bit for bit without a bias; the kernel stays fused.
 
@@ -90,18 +92,35 @@ def attention_half(layer: Any, tokens: Tensor, bias: Tensor | None = None) -> tu
         bias: Added to the logits of each key, (B, n).
 
     Returns:
-        Tokens (B, n, D), queries and keys (B, H, n, E).
+        Tokens (B, n, D), and queries, keys and values (B, H, n, E).
     """
+    used = queries_keys_values(layer, tokens)
+    return _attended(layer, tokens, used, bias), used
+
+
+def read_block(
+    layer: Any, vectors: Tensor, tokens_used: tuple[Tensor, Tensor, Tensor], bias: Tensor | None = None
+) -> Tensor:
+    """Return extra tokens (B, M, D) behind a block whose queries, keys and values they read, but do not change."""
+    queries = _by_head(project_query(layer, layer.ln1(vectors)), layer.attn.num_heads)
+    return feed_forward_half(layer, _attended(layer, vectors, (queries, *tokens_used[1:]), bias))
+
+
+def queries_keys_values(layer: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a block's attention makes of tokens (B, n, D), each (B, H, n, E)."""
     attn = layer.attn
-    batch, length, width = tokens.shape
-    qkv = attn.qkv(layer.ln1(tokens)).reshape(batch, length, 3, attn.num_heads, attn.head_dims)
+    qkv = attn.qkv(layer.ln1(tokens)).unflatten(2, (3, attn.num_heads, attn.head_dims))
     queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    mask = None if bias is None else bias.to(queries.dtype)[:, None, None, :]
-    out = F.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask, dropout_p=attn.attn_drop if attn.training else 0.0
-    )
-    out = attn.proj(out.transpose(1, 2).reshape(batch, length, width))
-    return tokens + attn.out_drop(attn.gamma1(attn.proj_drop(out))), queries, keys
+    return queries, keys, values
+
+
+def _attended(layer: Any, tokens: Tensor, states: tuple[Tensor, Tensor, Tensor], bias: Tensor | None = None) -> Tensor:
+    """Return ``tokens`` (B, n, D) plus the attention of their queries, keys and values."""
+    attn = layer.attn
+    mask = None if bias is None else bias.to(states[0].dtype)[:, None, None, :]
+    out = F.scaled_dot_product_attention(*states, attn_mask=mask, dropout_p=attn.attn_drop if attn.training else 0.0)
+    out = attn.proj(out.transpose(1, 2).flatten(2))
+    return tokens + attn.out_drop(attn.gamma1(attn.proj_drop(out)))
 
 
 def feed_forward_half(layer: Any, tokens: Tensor) -> Tensor:

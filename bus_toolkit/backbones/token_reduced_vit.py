@@ -14,7 +14,7 @@ from bus_toolkit.backbones.openmmlab import attention_half, check_vit, embed_pat
 from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
-from bus_toolkit.structures import Selection, TextTokens, VisualPrefix, VisualTokens
+from bus_toolkit.structures import Decision, Selection, TextTokens, VisualPrefix, VisualTokens
 
 Select = Literal["all", "text_free", "none"]
 
@@ -29,7 +29,7 @@ class _Walk:
     select: Select
     block_input: Tensor | None = None
     key_weights: Tensor | None = None
-    used: tuple[Tensor, Tensor] | None = None
+    used: tuple[Tensor, Tensor, Tensor] | None = None
     scores: Tensor | None = None
     selections: list[Selection] = field(default_factory=list)
 
@@ -134,8 +134,7 @@ class TokenReducedViT(nn.Module):
             walk.tokens = layer(walk.tokens)
         else:
             bias = key_bias(self.num_prefix, walk.key_weights)
-            walk.tokens, *used = attention_half(layer, walk.tokens, bias)
-            walk.used = (used[0], used[1])
+            walk.tokens, walk.used = attention_half(layer, walk.tokens, bias)
             self._reduce(walk, block, "inside_block")
             walk.tokens = feed_forward_half(layer, walk.tokens)
         self._reduce(walk, block, "after_block")
@@ -163,8 +162,8 @@ class TokenReducedViT(nn.Module):
         )
         prefix, patches = walk.tokens[:, : self.num_prefix], walk.tokens[:, self.num_prefix :]
         view = BlockView(patches, prefix, walk.text, walk.origin, block, walk.key_weights, access)
-        plan, scores, supervised = selector(view)
-        walk.selections.append(Selection(plan, scores, supervised, block, walk.origin))
+        plan, scores, supervised, guide = Decision(*selector(view))
+        walk.selections.append(Selection(plan, scores, supervised, block, walk.origin, guide))
         walk.scores = _scores_of_slots(scores, plan) if selector.ranks else None
         walk.key_weights = carry_weights(walk.key_weights, plan)
         if plan.is_identity:

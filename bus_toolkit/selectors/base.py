@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from bus_toolkit.ops.schedule import KeepRatioSchedule
-from bus_toolkit.ops.token_plan import TokenPlan, keep_plan, num_kept
+from bus_toolkit.ops.token_plan import keep_plan, num_kept
 from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.structures import Decision
 
 Site = Literal["before_block", "inside_block", "after_block"]
 Fuse = Literal["none", "normalized", "raw"]
@@ -67,14 +68,11 @@ class PatchSelector(nn.Module):
         """Return how many candidates stay; here a share of those present."""
         return num_kept(view.patches.shape[1], self.keep_ratio)
 
-    def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
+    def forward(self, view: BlockView) -> Decision:
         """Plan the reduction.
 
         A pass without text cannot ask a text-aware selector: the CLS attention picks then, as it does in EViT
         (youweiliang/evit:evit.py). That it stands in here is our choice.
-
-        Returns:
-            The plan, the scores (B, N) it ranked by, and whether these are logits that a patch-text head may train.
         """
         if self.needs_text and view.text is None:
             scores, supervised = view.inside.cls_attention(), False
@@ -89,7 +87,7 @@ class PatchSelector(nn.Module):
             fuse_weights_BN=weights,
             normalize=self.fuse == "normalized",
         )
-        return plan, scores, supervised
+        return Decision(plan, scores, supervised)
 
     def extra_repr(self) -> str:
         """Show the settings in ``print(model)``."""

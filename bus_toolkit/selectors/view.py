@@ -27,11 +27,20 @@ class BlockAccess(Protocol):
     def keys(self) -> Tensor:
         """Return the candidates' keys (B, N, H, E) in this block."""
 
+    def attention_received(self) -> Tensor:
+        """Return the attention that each candidate gets in this block, mean of all queries and heads, (B, N).
+
+        Without gradient, and in pieces: it costs N^2 D MACs once more, which the other members do not.
+        """
+
     def project_query(self, vectors: Tensor) -> Tensor:
-        """Return this block's query projection (B, D) of ``vectors`` (B, D), such as a text's [CLS]."""
+        """Return this block's query projection (B, ..., D) of ``vectors`` (B, ..., D), such as a text's [CLS]."""
 
     def normed(self) -> Tensor:
         """Return the candidates (B, N, D) through this block's second norm, as its feed-forward part reads them."""
+
+    def read(self, vectors: Tensor) -> Tensor:
+        """Return what extra tokens (B, M, D) become in this block: they read its tokens, which do not read them."""
 
     def look_ahead(self, prefix: Tensor, num_blocks: int) -> Tensor:
         """Run this and the next blocks without gradient and return the CLS attention (B, N) of the last of them.

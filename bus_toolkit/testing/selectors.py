@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.registry import REGISTRIES
-from bus_toolkit.structures import VisualTokens
+from bus_toolkit.structures import Decision, VisualTokens
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import Check, Inputs, PartFactory, differ, run_checks
 from bus_toolkit.testing.common import COMMON_CHECKS
@@ -36,9 +35,10 @@ class SelectorCase:
         return {"images": tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), **tiny.text_inputs()}
 
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
-        """Return tokens and scores."""
+        """Return tokens, scores and what a guide says."""
         visual = self.visual(part, inputs)
-        return [visual.embeds, *(s.scores for s in visual.selections)]
+        guides = [s.guide.answers for s in visual.selections if s.guide is not None]
+        return [visual.embeds, *(s.scores for s in visual.selections), *guides]
 
     def visual(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
         """Run the transformer around the selector."""
@@ -63,7 +63,7 @@ def check_selector(part: str | Callable[..., nn.Module], **settings: Any) -> Non
 def check_plan(case: SelectorCase) -> None:
     """A plan keeps the promised number of patches, ascending and each once, and scores every candidate."""
     part = case.build()
-    for plan, scores, _ in _plans(case, part):
+    for plan, scores, *_ in _plans(case, part):
         kept = plan.keep_indices
         assert scores.shape == (tiny.BATCH, 16), f"scores have shape {tuple(scores.shape)}, not {(tiny.BATCH, 16)}"
         assert kept.dtype == torch.int64, f"keep_indices are {kept.dtype}, not int64"
@@ -76,10 +76,10 @@ def check_plan(case: SelectorCase) -> None:
             assert kept.shape[1] in allowed, f"{kept.shape[1]} of 16 patches are kept at keep_ratio {ratio}"
 
 
-def _plans(case: SelectorCase, part: nn.Module) -> list[tuple[TokenPlan, Tensor, bool]]:
+def _plans(case: SelectorCase, part: nn.Module) -> list[Decision]:
     """Return what the selector answered, also where the backbone cannot follow it."""
-    answers: list[tuple[TokenPlan, Tensor, bool]] = []
-    part.register_forward_hook(lambda module, args, answer: answers.append(answer))
+    answers: list[Decision] = []
+    part.register_forward_hook(lambda module, args, answer: answers.append(Decision(*answer)))
     try:
         case.visual(part, case.inputs())
     except (RuntimeError, IndexError):

@@ -12,12 +12,13 @@ from bus_toolkit.backbones.block_access import key_bias
 from bus_toolkit.backbones.openmmlab import attention_half
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.ops.token_plan import TokenPlan, keep_plan
+from bus_toolkit.ops.token_plan import keep_plan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.structures import Decision
 from tests.tiny import WIDTH, images, text_tokens, tiny_host, tiny_vit
 
 
@@ -55,12 +56,12 @@ class WeightSelector(PatchSelector):
     def score(self, view: BlockView) -> Tensor:
         return view.patches.new_ones(view.patches.shape[:2])
 
-    def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
+    def forward(self, view: BlockView) -> Decision:
         scores = self.score(view)
         plan = keep_plan(scores, scores.shape[1])
         weights = scores.clone()
         weights[:, ::2] = self.weight
-        return replace(plan, key_weights=weights), scores, False
+        return Decision(replace(plan, key_weights=weights), scores)
 
 
 @pytest.mark.parametrize("selectors", [(), (IdentitySelector(blocks=[2]),), (tsps(2, keep_ratio=1.0),)])

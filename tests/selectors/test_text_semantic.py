@@ -38,7 +38,7 @@ def test_scores_equal_the_mlp_on_the_concatenation(interaction: str) -> None:
 
 def test_the_fused_token_weighs_the_rest_by_probability() -> None:
     tsps, seen = selector(), view()
-    plan, scores, _ = tsps(seen)
+    plan, scores, *_ = tsps(seen)
     probability = torch.sigmoid(scores)
     for row in range(3):
         rest = [i for i in range(10) if i not in plan.keep_indices[row].tolist()]
@@ -50,7 +50,7 @@ def test_the_fused_token_weighs_the_rest_by_probability() -> None:
 @pytest.mark.parametrize("detached", [False, True])
 def test_gradient_reaches_the_scorer_only_through_weights_that_are_not_detached(detached: bool) -> None:
     tsps, seen = selector(detach_fused=detached), view()
-    plan, _, _ = tsps(seen)
+    plan = tsps(seen).plan
     out = apply_plan(seen.patches, plan)
     assert out.requires_grad is not detached
 

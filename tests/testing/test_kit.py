@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
-from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
+from bus_toolkit.structures import Decision, FusedTokens, TextTokens, VisualTokens
 from bus_toolkit.testing import (
     ConformanceError,
     check_backbone,
@@ -25,8 +24,6 @@ from bus_toolkit.testing import (
 )
 from bus_toolkit.testing.tiny import VISION_TRANSFORMER
 
-Planned = tuple[TokenPlan, Tensor, bool]
-
 
 class Norm(PatchSelector):
     """Keeps the longest patches; nothing wrong with it."""
@@ -36,15 +33,15 @@ class Norm(PatchSelector):
 
 
 class WrongShape(Norm):
-    def forward(self, view: BlockView) -> Planned:
-        plan, scores, supervised = super().forward(view)
-        return plan, scores[:, :-1], supervised
+    def forward(self, view: BlockView) -> Decision:
+        decision = super().forward(view)
+        return decision._replace(scores=decision.scores[:, :-1])
 
 
 class Unsorted(Norm):
-    def forward(self, view: BlockView) -> Planned:
-        plan, scores, supervised = super().forward(view)
-        return replace(plan, keep_indices=plan.keep_indices.flip(1)), scores, supervised
+    def forward(self, view: BlockView) -> Decision:
+        decision = super().forward(view)
+        return decision._replace(plan=replace(decision.plan, keep_indices=decision.plan.keep_indices.flip(1)))
 
 
 class ReadsItsBatch(Norm):
@@ -86,9 +83,9 @@ class WrongCount(Norm):
 
 
 class KeepsTheWorst(Norm):
-    def forward(self, view: BlockView) -> Planned:
-        plan, scores, supervised = super().forward(view)
-        return plan, -scores, supervised
+    def forward(self, view: BlockView) -> Decision:
+        decision = super().forward(view)
+        return decision._replace(scores=-decision.scores)
 
 
 class TakesAnything(Norm):

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.ops.token_plan import TokenPlan, keep_plan
+from bus_toolkit.ops.token_plan import keep_plan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.structures import Decision
 
 
 class DynamicViTSelector(PatchSelector):
@@ -63,7 +64,7 @@ class DynamicViTSelector(PatchSelector):
         """Return the log-probability (B, N) of keeping."""
         return self.log_probs(view)[..., 0]
 
-    def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
+    def forward(self, view: BlockView) -> Decision:
         """Mask in training, gather in evaluation."""
         if not self.training or self.keep_ratio == 1.0:
             return super().forward(view)
@@ -72,7 +73,7 @@ class DynamicViTSelector(PatchSelector):
         if view.key_weights is not None:
             mask = mask * view.key_weights
         plan = keep_plan(log_probs[..., 0], log_probs.shape[1])
-        return replace(plan, key_weights=mask), log_probs[..., 0], False
+        return Decision(replace(plan, key_weights=mask), log_probs[..., 0])
 
 
 class KeepRatioHead(VLPHead):

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from bus_toolkit.ops.bipartite import bipartite_merge_plan, similarity_of_halves
-from bus_toolkit.ops.token_plan import TokenPlan, carry_weights
+from bus_toolkit.ops.token_plan import carry_weights
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.structures import Decision
 
 
 class ToMeSelector(PatchSelector):
@@ -60,11 +61,11 @@ class ToMeSelector(PatchSelector):
         left = super().num_kept(view) if self.num_merged is None else present - self.num_merged
         return max(left, present - present // 2)
 
-    def forward(self, view: BlockView) -> tuple[TokenPlan, Tensor, bool]:
+    def forward(self, view: BlockView) -> Decision:
         """Plan the merging; the scores are the sizes before it, and rank nothing."""
         sizes = view.sizes()
         count = view.patches.shape[1] - self.num_kept(view)
         plan = bipartite_merge_plan(self.edges(view), count, sizes)
         if self.proportional:
             plan = replace(plan, key_weights=carry_weights(sizes, plan))
-        return plan, sizes, False
+        return Decision(plan, sizes)

@@ -60,7 +60,7 @@ def merged(plan: TokenPlan) -> tuple[Tensor, list[list[int]]]:
 
 def test_tome_reproduces_its_published_code() -> None:
     """facebookresearch/ToMe at af95e4b1, four tokens merged."""
-    plan, _, _ = ToMeSelector(blocks=[1], num_merged=4)(view(X, GivenBlock(KEYS)))
+    plan = ToMeSelector(blocks=[1], num_merged=4)(view(X, GivenBlock(KEYS))).plan
     out, sizes = merged(plan)
     assert out.shape == (2, 13, 8)
     assert out.sum().item() == pytest.approx(1.701388503, abs=1e-8)
@@ -74,15 +74,15 @@ def test_turbo_reproduces_its_published_code_and_is_tome_without_attention() -> 
     """anakin-skywalker-Joseph/Turbo at 1e7e1081: alpha 5, beta 1, gamma 0."""
     attention = fill((2, 17), 2.1, 0.3).exp()
     block = GivenBlock(KEYS, (attention / attention.sum(dim=1, keepdim=True))[:, 1:])
-    plan, _, _ = TurboSelector(blocks=[1], num_merged=4, alpha=5.0)(view(X, block))
+    plan = TurboSelector(blocks=[1], num_merged=4, alpha=5.0)(view(X, block)).plan
     out, sizes = merged(plan)
     assert out.sum().item() == pytest.approx(2.051363554, abs=1e-8)
     assert out.abs().sum().item() == pytest.approx(102.339446425, abs=1e-8)
     assert sizes == [[1, 1, 1, 1, 1, 1, 2, 1, 3, 1, 1, 1, 2], [1, 1, 1, 1, 1, 1, 2, 2, 1, 1, 2, 2, 1]]
-    plain, _, _ = TurboSelector(blocks=[1], num_merged=4, alpha=0.0)(view(X, block))
-    tome, _, _ = ToMeSelector(blocks=[1], num_merged=4)(view(X, block))
+    plain = TurboSelector(blocks=[1], num_merged=4, alpha=0.0)(view(X, block)).plan
+    tome = ToMeSelector(blocks=[1], num_merged=4)(view(X, block)).plan
     assert torch.equal(plain.slots, tome.slots)
-    faded, _, _ = TurboSelector(blocks=[3], num_merged=4, alpha=20.0, beta=0.5, gamma=0)(view(X, block, number=3))
+    faded = TurboSelector(blocks=[3], num_merged=4, alpha=20.0, beta=0.5, gamma=0)(view(X, block, number=3)).plan
     assert torch.equal(faded.slots, plan.slots), "20 x 0.5^2 = 5"
 
 
@@ -100,11 +100,9 @@ def test_evit_reproduces_its_published_code() -> None:
         for j, name in enumerate(order):
             is_norm = name in ("ln1.weight", "ln2.weight")
             parameters[name].copy_(0.3 * fill(tuple(parameters[name].shape), 0.37, 0.11 * j) + float(is_norm))
-        tokens, queries, keys = attention_half(layer, X)
-        access = ViTBlockAccess(
-            [layer], 1, num_prefix=1, tokens=tokens, block_input=X, key_weights=None, used=(queries, keys)
-        )
-        plan, scores, _ = EViTSelector(blocks=[1])(view(tokens, access))
+        tokens, used = attention_half(layer, X)
+        access = ViTBlockAccess([layer], 1, num_prefix=1, tokens=tokens, block_input=X, key_weights=None, used=used)
+        plan, scores, *_ = EViTSelector(blocks=[1])(view(tokens, access))
         out = feed_forward_half(layer, torch.cat([tokens[:, :1], apply_plan(tokens[:, 1:], plan)], dim=1))
     assert out.shape == (2, 14, 8)
     assert out.sum().item() == pytest.approx(61.587931079, abs=1e-8)
@@ -132,7 +130,7 @@ def test_turbo_refuses_what_makes_no_sense() -> None:
 def test_dynamic_vit_masks_with_gradient_in_training_and_gathers_in_evaluation() -> None:
     torch.manual_seed(0)
     selector = DynamicViTSelector(blocks=[1], embed_dim=8, keep_ratio=0.5).double()
-    plan, scores, _ = selector(view(X, None))
+    plan, scores, *_ = selector(view(X, None))
     assert plan.is_identity and plan.key_weights is not None
     assert set(plan.key_weights.unique().tolist()) <= {0.0, 1.0}
     plan.key_weights[:, :3].sum().backward()
@@ -140,7 +138,7 @@ def test_dynamic_vit_masks_with_gradient_in_training_and_gathers_in_evaluation()
     earlier = torch.zeros(2, 16, dtype=torch.float64)
     assert not selector(view(X, None, key_weights=earlier))[0].key_weights.any(), "what was dropped stays dropped"
     selector.eval()
-    plan, scores, _ = selector(view(X, None))
+    plan, scores, *_ = selector(view(X, None))
     assert plan.key_weights is None and plan.keep_indices.shape == (2, 8)
     best = scores.sort(dim=1, descending=True).indices[:, :8].sort(dim=1).values
     assert torch.equal(plan.keep_indices, best)
