@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,6 +65,8 @@ class TokenReducedViT(nn.Module):
         self.embed_dim: int = self.vit.embed_dims
         self.num_blocks = len(self.vit.layers)
         self.num_prefix: int = self.vit.num_extra_tokens
+        # Opened around each planning and applying of a selection: by this its cost can be measured.
+        self.around_selection: Callable[[], AbstractContextManager[Any]] = nullcontext
         _check_blocks(selectors, self.num_blocks)
         self._register_load_state_dict_pre_hook(self._adopt_bare_keys)
 
@@ -150,6 +153,10 @@ class TokenReducedViT(nn.Module):
         selector = self._selector_at(block, site)
         if selector is None or walk.select == "none" or (walk.select == "text_free" and selector.needs_text):
             return
+        with self.around_selection():
+            self._select(selector, walk, block)
+
+    def _select(self, selector: PatchSelector, walk: _Walk, block: int) -> None:
         assert walk.block_input is not None
         access = ViTBlockAccess(
             self.vit.layers,

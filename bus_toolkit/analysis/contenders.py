@@ -1,0 +1,93 @@
+"""Who takes part in a benchmark: the configs, each beside its host without reduction and with a random one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.config import load_config
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.models.build import build_model
+from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.registry import plain
+from bus_toolkit.selectors.random import RandomSelector
+from bus_toolkit.structures import Selection
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One config: its file's stem as ``name``, and its ``model`` part."""
+
+    name: str
+    model: dict[str, Any]
+
+    def build(self) -> VLPModel:
+        """Build the model, with random weights."""
+        return build_model(self.model)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Configs that differ in selectors and decoder only, and the host that they share, without any."""
+
+    host: Contender
+    members: tuple[Contender, ...]
+
+
+def make_groups(configs: Sequence[str | Path], overrides: Sequence[str] = ()) -> list[Group]:
+    """Load ``configs`` and sort them by their unpruned hosts: no selectors, decoder Identity, all heads.
+
+    Raises:
+        ConfigError: Two configs with the same file name, one without a VLPModel, or anything wrong with one of them.
+    """
+    groups: dict[str, Group] = {}
+    names: set[str] = set()
+    for path in configs:
+        name = Path(str(path).rsplit("::", 1)[-1]).stem
+        if name in names:
+            raise ConfigError(f"benchmark: file names tell the configs apart, got {name} twice. Rename one.")
+        names.add(name)
+        model = plain(load_config(path, list(overrides)).to_dict()).get("model") or {}
+        if "backbone" not in model:
+            raise ConfigError(f"{path}: model: there is no backbone to measure. Give configs of a VLPModel.")
+        bare = {**copy.deepcopy(model), "selectors": [], "decoder": {"type": "Identity"}}
+        key = repr(sorted(bare.items()))
+        group = groups.setdefault(key, Group(Contender(f"{name} unpruned", bare), ()))
+        if _reduces(model):
+            groups[key] = Group(group.host, (*group.members, Contender(name, model)))
+        else:
+            groups[key] = Group(Contender(name, bare), group.members)
+    return list(groups.values())
+
+
+def _reduces(model: Mapping[str, Any]) -> bool:
+    return bool(model.get("selectors")) or (model.get("decoder") or {}).get("type", "Identity") != "Identity"
+
+
+def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPModel:
+    """Replace the selectors of ``model`` by random ones that keep as many tokens at the same places, and return it.
+
+    Args:
+        model: Changed in place.
+        selections: What its own selectors did in one pass.
+    """
+    sites = {block: selector.site for selector in model.backbone.selectors for block in selector.blocks}
+    chosen = []
+    for selection in selections:
+        plan = selection.plan
+        selector = RandomSelector(
+            blocks=[selection.block],
+            keep_ratio=plan.keep_indices.shape[1] / plan.num_inputs,
+            fuse="normalized" if plan.fused else "none",
+        )
+        selector.site = sites[selection.block]  # type: ignore[misc]  # this one acts where the other did
+        chosen.append(selector)
+    host: TokenReducedViT = model.backbone
+    host.selectors = nn.ModuleList(chosen)
+    return model

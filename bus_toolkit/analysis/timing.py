@@ -1,0 +1,70 @@
+"""Times of several pieces of work that take turns, so that a busy or warming machine slows them all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+
+@dataclass
+class Stopwatch:
+    """Adds up the time spent in ``running()`` regions on a device.
+
+    Attributes:
+        device: Its queue is emptied before the clock is read.
+        seconds: The sum so far.
+    """
+
+    device: torch.device
+    seconds: float = field(default=0.0)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time until the region ends."""
+        start = self._now()
+        try:
+            yield
+        finally:
+            self.seconds += self._now() - start
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def take_turns(
+    runs: Mapping[str, Callable[[], Any]], rounds: int, device: torch.device, *, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Return the seconds of each run in each round.
+
+    Every round runs each once; the one that starts moves on, so that none always follows the same other one.
+
+    Args:
+        runs: Pieces of work by name.
+        rounds: How often each is timed, 1 or more.
+        device: Where they run.
+        warm_up: Rounds before, which are not counted.
+    """
+    names = list(runs)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-warm_up, rounds):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            watch = Stopwatch(device)
+            with watch.running():
+                runs[name]()
+            if number >= 0:
+                times[name].append(watch.seconds)
+    return times
+
+
+def speed_up(slow: list[float], fast: list[float]) -> float:
+    """Return how many times faster the second is: the median over the rounds, each compared with itself."""
+    return median(a / b for a, b in zip(slow, fast, strict=True))

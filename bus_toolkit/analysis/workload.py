@@ -1,0 +1,135 @@
+"""What is timed and counted: a whole model's training step, or its vision side alone, on a made-up batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from bus_toolkit.analysis.macs import Method
+from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.structures import Selection, TextTokens, VisualTokens
+
+Scope = Literal["vision", "model"]
+
+
+class Workload:
+    """A model with a batch, as two functions without arguments: ``forward`` and ``step``.
+
+    Both scopes are conditioned by a text of the batch, as in training. ``vision`` is backbone, selectors and decoder;
+    its step is a forward and a backward pass from the sum of the tokens. ``model`` is a training step with all heads,
+    forward and backward, and the update of momentum copies and queues; the optimizer's part, the same for all models of
+    one size, is left out unless there is an ``optimizer``.
+
+    Args:
+        model: The model.
+        scope: Which of the two.
+        batch: Images (B, 3, H, W) and their data samples.
+        autocast: Makes the region that forward passes run in; ``nullcontext`` for full precision.
+        optimizer: Steps after the backward pass of scope ``model``.
+    """
+
+    def __init__(
+        self,
+        model: VLPModel,
+        scope: Scope,
+        batch: tuple[Tensor, Sequence[Any]],
+        *,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        self.model, self.scope = model, scope
+        self.images, self.samples = batch
+        self.autocast, self.optimizer = autocast, optimizer
+        with torch.no_grad():
+            text = model.encode_text(model.tokenize([sample.text for sample in self.samples]))
+        self.text = TextTokens(text.embeds.detach(), text.pooled.detach(), text.attention_mask)
+
+    @property
+    def parts(self) -> dict[str, list[Method]]:
+        """The methods by which MACs are told apart."""
+        model, host = self.model, self.model.backbone
+        parts: dict[str, list[Any]] = {"selection": list(host.selectors), "decoder": [model.decoder]}
+        if self.scope == "model":
+            parts["text encoder"] = [model.text_encoder]
+            parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder], "momentum": [model.momentum]}
+        methods = {name: [(m, "forward") for m in modules if m is not None] for name, modules in parts.items()}
+        return {"backbone": [(host, "forward_prefix"), (host, "forward_suffix")], **methods}
+
+    def forward(self) -> None:
+        """Run a forward pass in evaluation mode, without gradient."""
+        self.model.eval()
+        with torch.no_grad(), self.autocast():
+            self._outputs()
+
+    def step(self) -> None:
+        """Run a training step; the gradients stay."""
+        self.model.train()
+        with self.autocast():
+            loss = self._outputs()
+        loss.backward()
+        if self.scope == "model":
+            if self.optimizer is not None:
+                self.optimizer.step()
+            self.model.after_step()
+
+    def selections(self) -> list[Selection]:
+        """Return what the selectors do with this batch."""
+        with torch.no_grad(), self.autocast():
+            return self.model.backbone(self.images, self.text).selections
+
+    def tokens_per_block(self) -> list[int]:
+        """Return how many visual tokens leave each block, prefix included, and how many the decoder, last."""
+        host = self.model.backbone
+        with torch.no_grad(), self.autocast():
+            visual = host(self.images, self.text)
+            decoded = self.model.decoder(visual, self.text)
+        left = {selection.block: selection.plan.num_slots + visual.num_prefix for selection in visual.selections}
+        tokens = [visual.num_prefix + visual.grid[0] * visual.grid[1]]
+        for block in range(1, host.num_blocks + 1):
+            tokens.append(left.get(block, tokens[-1]))
+        return [*tokens[1:], decoded.embeds.shape[1]]
+
+    def _outputs(self) -> Tensor:
+        if self.scope == "vision":
+            visual: VisualTokens = self.model.decoder(self.model.backbone(self.images, self.text), self.text)
+            return visual.embeds.float().sum()
+        losses = self.model(self.images, self.samples, mode="loss")
+        return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
+
+
+def made_up_batch(model: VLPModel, size: int, text_length: int) -> tuple[Tensor, list[Any]]:
+    """Return noise images and random words: speed does not depend on what is seen, and no data need be at hand.
+
+    Args:
+        model: Gives resolution, vocabulary and device.
+        size: Images B; each has one caption and one box.
+        text_length: Tokens of every caption, [CLS] and [SEP] included.
+    """
+    noise = torch.Generator().manual_seed(0)
+    height, width = model.backbone.vit.img_size
+    device = model.backbone.vit.pos_embed.device
+    images = torch.randn(size, 3, height, width, generator=noise).to(device)
+    words = _words(model, noise)
+    samples = []
+    for row in range(size):
+        drawn = torch.randint(len(words), (text_length - 2,), generator=noise).tolist()
+        box = torch.tensor([[0.0, 0.0, width / 2, height / 2]])
+        sample = BaseDataElement(metainfo={"image_id": row})
+        sample.set_field(" ".join(words[number] for number in drawn), "text", dtype=None)
+        sample.set_field(box, "gt_boxes", dtype=None)
+        sample.set_field(torch.ones(1, dtype=torch.bool), "named", dtype=None)
+        samples.append(sample)
+    return images, samples
+
+
+def _words(model: VLPModel, noise: torch.Generator) -> list[str]:
+    """Return some entries of the vocabulary that are words on their own, each one token."""
+    tokenizer = model.tokenizer
+    order = torch.randperm(tokenizer.vocab_size, generator=noise).tolist()
+    names = tokenizer.convert_ids_to_tokens(order)
+    return [name for name in names if name.isascii() and name.isalpha()][:500]
