@@ -175,7 +175,7 @@ class TokenReducedViT(nn.Module):
         walk.key_weights = carry_weights(walk.key_weights, plan)
         if plan.is_identity:
             return
-        walk.tokens = torch.cat([prefix, apply_plan(patches, plan)], dim=1)
+        walk.tokens = apply_plan(walk.tokens, plan, num_prefix=self.num_prefix)
         walk.origin = compose(walk.origin, plan)
 
     def _adopt_bare_keys(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from bus_toolkit.ops.token_plan import (
+    TokenPlan,
     apply_plan,
     carry_weights,
     compose,
+    gather_tokens,
     keep_plan,
     merge_plan,
     num_kept,
@@ -133,3 +135,42 @@ def test_key_weights_follow_their_tokens_and_add_up_where_these_meet() -> None:
     assert carry_weights(weights, merged).tolist() == [[3.0, 12.0]]
     own = replace(merged, key_weights=torch.tensor([[5.0, 6.0]]))
     assert carry_weights(weights, own).tolist() == [[5.0, 6.0]]
+
+
+def slow_apply(tokens: torch.Tensor, plan: TokenPlan) -> torch.Tensor:
+    """Each slot is the weighted sum of its tokens, one by one."""
+    out = torch.zeros(tokens.shape[0], plan.num_slots, tokens.shape[2])
+    for row in range(tokens.shape[0]):
+        for place in range(plan.num_inputs):
+            slot = int(plan.slots[row, place])
+            if slot >= 0:
+                out[row, slot] += plan.weights[row, place] * tokens[row, place]
+    return out
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("num_prefix", [0, 2])
+def test_a_plan_may_keep_merge_fuse_and_drop_at_once(fused: bool, num_prefix: int) -> None:
+    tokens = torch.randn(2, num_prefix + 6, 3)
+    keep = torch.tensor([[1, 4], [0, 3]])
+    slots = torch.tensor([[0, 0, -1, 2 if fused else -1, 1, 0], [0, -1, 1, 1, -1, 0]])
+    weights = torch.rand(2, 6).requires_grad_()
+    plan = TokenPlan(keep, slots, weights, fused=fused, merging=True)
+    out = apply_plan(tokens, plan, num_prefix=num_prefix)
+    assert torch.equal(out[:, :num_prefix], tokens[:, :num_prefix])
+    torch.testing.assert_close(out[:, num_prefix:], slow_apply(tokens[:, num_prefix:], plan))
+    out.square().sum().backward()
+    own = weights.grad
+    weights.grad = None
+    slow_apply(tokens[:, num_prefix:], plan).square().sum().backward()
+    torch.testing.assert_close(own, weights.grad)
+
+
+def test_gathered_rows_pass_gradient_once_each_also_when_asked_for_twice() -> None:
+    tokens = torch.randn(2, 4, 3, requires_grad=True)
+    indices = torch.tensor([[0, 3, 3], [2, 1, 0]])
+    out = gather_tokens(tokens, indices)
+    torch.testing.assert_close(out, torch.stack([tokens[row, indices[row]] for row in range(2)]))
+    out.sum().backward()
+    assert tokens.grad is not None
+    assert tokens.grad[..., 0].tolist() == [[1, 0, 0, 2], [1, 1, 1, 0]]
