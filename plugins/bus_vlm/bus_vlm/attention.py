@@ -1,0 +1,50 @@
+"""Attention of outside queries to a block's candidates.
+
+Shape suffixes: B batch, M queries, N candidates, H heads, E width of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.selectors.view import BlockView
+
+
+def attention_to_candidates(queries_BMHE: Tensor, keys_BNHE: Tensor, key_weights_BN: Tensor | None = None) -> Tensor:
+    """Return softmax attention (B, M, N), averaged over the heads, float32.
+
+    The softmax is over the candidates alone: prefix tokens and the text take no share of it.
+
+    Args:
+        queries_BMHE: Queries.
+        keys_BNHE: Keys of the candidates.
+        key_weights_BN: How much each candidate counts as a key; all alike when not given.
+    """
+    # In half precision many patches would tie, and ties go to the upper left.
+    with torch.autocast(keys_BNHE.device.type, enabled=False):
+        logits_BMHN = torch.einsum("bmhe,bnhe->bmhn", queries_BMHE.float(), keys_BNHE.float())
+        logits_BMHN = logits_BMHN / keys_BNHE.shape[-1] ** 0.5
+        if key_weights_BN is not None:
+            logits_BMHN = logits_BMHN + key_weights_BN.float().clamp(min=1e-6).log()[:, None, None, :]
+        return logits_BMHN.softmax(dim=-1).mean(dim=2)
+
+
+def attention_of_text(view: BlockView, text: Tensor) -> Tensor:
+    """Return the attention (B, M, N) of text tokens (B, M, D) to the candidates, by the block's own query weights."""
+    keys = view.inside.keys()
+    queries = view.inside.project_query(text).unflatten(-1, keys.shape[2:])
+    return attention_to_candidates(queries, keys, view.key_weights)
+
+
+def check_widths(embed_dim: int, text_dim: int) -> None:
+    """Refuse a text that the block's query weights cannot read.
+
+    Raises:
+        ValueError: Unequal widths.
+    """
+    if embed_dim != text_dim:
+        raise ValueError(
+            "text_dim: the block's query weights read the text tokens, so both must be equally wide, got "
+            f"{text_dim} and {embed_dim}. Give text_encoder.hidden_size the backbone's width."
+        )

@@ -1,0 +1,89 @@
+"""VisionZip: dominant tokens by CLS attention, contextual ones by merging what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.ops.token_plan import TokenPlan, gather_tokens, keep_plan, num_kept, top_indices
+from bus_toolkit.selectors.base import PatchSelector, Site
+from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.structures import Decision
+from bus_vlm.slots import equal_shares, own_slots
+
+
+class VisionZipSelector(PatchSelector):
+    """Keep what the CLS token attends to, merge the rest into evenly spaced tokens of it (``VisionZip``).
+
+    arXiv 2412.04467; dvlab-research/VisionZip:visionzip/clip_encoder.py. The candidates with the highest CLS attention
+    are dominant and stay as they are. Of the rest, every s-th one is a target; each other one goes to the target whose
+    key, averaged over the heads, has the highest cosine with its own. A contextual token is the target PLUS the plain
+    mean of what came to it: a sum of two, not a mean. Ours: all tokens stay in positional order, where contextual ones
+    come last there, and merging happens before the block's feed-forward part, not behind it. The CLS token is apart
+    here and not counted. The scores do not rank, since targets are no best ones. Goes into ``model.selectors``.
+
+    Args:
+        blocks: Backbone blocks to sit in, counted from 1; meant for the second-last.
+        keep_ratio: Share of the candidates that come out, dominant and contextual, in (0, 1], or a schedule.
+        contextual_share: Share of these that are contextual, in [0, 1), rounded down; at least one if it is not 0 and
+            two or more tokens come out. The default is VisionZip's 10 of 64. 0 drops the rest.
+
+    Raises:
+        ValueError: A share outside [0, 1).
+    """
+
+    site: ClassVar[Site] = "inside_block"
+    ranks: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        blocks: Sequence[int],
+        keep_ratio: float | Mapping[str, Any] = 0.33,
+        contextual_share: float = 10 / 64,
+    ) -> None:
+        super().__init__(blocks=blocks, keep_ratio=keep_ratio)
+        if not 0.0 <= contextual_share < 1.0:
+            raise ValueError(f"contextual_share: must be in [0, 1), got {contextual_share}.")
+        self.contextual_share = contextual_share
+
+    def score(self, view: BlockView) -> Tensor:
+        """Return the attention of the CLS token (B, N)."""
+        return view.inside.cls_attention()
+
+    def num_contextual(self, count: int) -> int:
+        """Return how many of ``count`` tokens are contextual."""
+        if count == 1 or self.contextual_share == 0.0:
+            return 0
+        return num_kept(count, self.contextual_share)
+
+    def forward(self, view: BlockView) -> Decision:
+        """Plan the reduction."""
+        scores, count = self.score(view), self.num_kept(view)
+        contextual = self.num_contextual(count)
+        if count == scores.shape[1] or contextual == 0:
+            return Decision(keep_plan(scores, count), scores)
+        dominant = top_indices(scores.detach(), count - contextual)
+        return Decision(_plan(dominant, contextual, view.inside.keys().detach().float().mean(dim=2)), scores)
+
+
+def _plan(dominant: Tensor, num_contextual: int, metric: Tensor) -> TokenPlan:
+    """Return the plan for dominant tokens (B, A), ascending, and a metric (B, N, E) of all candidates."""
+    num_tokens = metric.shape[1]
+    num_rest = num_tokens - dominant.shape[1]
+    is_dominant = own_slots(dominant, num_tokens) >= 0
+    rest = torch.sort(is_dominant, dim=1, stable=True).indices[:, :num_rest]
+    step = num_rest // num_contextual
+    targets = rest[:, : step * num_contextual : step]
+    keep = torch.cat([dominant, targets], dim=1).sort(dim=1).values
+    own = own_slots(keep, num_tokens)
+    with torch.autocast(metric.device.type, enabled=False):
+        metric = F.normalize(metric, dim=-1)
+        nearest = (metric @ gather_tokens(metric, targets).transpose(1, 2)).max(dim=2).indices
+    slots = torch.where(own >= 0, own, own.gather(1, targets).gather(1, nearest))
+    weights = torch.where(own >= 0, 1.0, equal_shares(slots, own < 0, keep.shape[1]))
+    return TokenPlan(keep, slots, weights, merging=True)
