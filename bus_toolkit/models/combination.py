@@ -25,7 +25,7 @@ def check_combination(
     if conditioning.mode == "masked" and "mlm" not in heads:
         problems.append("model.conditioning.mode: masked needs a head named 'mlm'. Add it under model.heads.")
     if momentum is not None and "itc" not in heads:
-        problems.append("model.momentum: only the head 'itc' uses it, and there is none. Remove it, or add the head.")
+        problems.append("model.momentum: it follows the head 'itc', and there is none. Remove it, or add the head.")
     if momentum is not None and momentum.get("selection") == "same" and conditioning.mode in ("free_itc", "strict"):
         problems.append(
             f"model.momentum.selection: with 'same' the caption selects, which conditioning.mode {conditioning.mode} "
@@ -48,6 +48,8 @@ def _head_problems(
         yield f"{where} reads fused tokens, but there is no model.fusion. Add a fusion."
     if getattr(kind, "needs_text_decoder", False) and not has_text_decoder:
         yield f"{where} writes text, but there is no model.text_decoder. Add one."
+    if getattr(kind, "needs_momentum", False) and momentum is None:
+        yield f"{where} follows the momentum branch, but there is none. Add model.momentum: {{decay: 0.995}}."
     only_name = getattr(kind, "only_name", None)
     if only_name not in (None, name):
         yield f"{where} is found by the name {only_name!r}, got {name!r}. Call it {only_name}."

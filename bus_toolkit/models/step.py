@@ -196,6 +196,10 @@ class BatchStep:
 
     def momentum_tokens(self) -> MomentumTokens | None:
         """Return images, texts and projections of the momentum model; ``None`` without one."""
+        return self._momentum_tokens
+
+    @cached_property
+    def _momentum_tokens(self) -> MomentumTokens | None:
         if self.model.momentum is None:
             return None
         return self.model.momentum(self.images[: self.num_captions], self.tokens)

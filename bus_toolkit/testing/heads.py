@@ -20,7 +20,10 @@ from bus_toolkit.testing.model import tiny_batch, tiny_model
 
 
 class HeadCase:
-    """A head on a whole model at width 32, with TSPS, PAD, a fusion and a text decoder."""
+    """A head on a whole model at width 32, with TSPS, PAD, a fusion and a text decoder.
+
+    One that says ``needs_momentum`` gets a momentum branch and the contrast beside it, and no PAD.
+    """
 
     def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
         self.factory = PartFactory(REGISTRIES.heads, part, settings, {"num_classes": 2}, {})
@@ -28,10 +31,14 @@ class HeadCase:
         self.slot = getattr(self.factory.registry.get(self.name).cls, "only_name", None) or "checked"
 
     def build(self, **settings: Any) -> VLPModel:  # noqa: ANN401
-        """Return a model whose only head is the one to check."""
-        cfg = {"type": self.name, **self.factory.settings, **settings}
+        """Return a model with the head to check."""
+        heads = {self.slot: {"type": self.name, **self.factory.settings, **settings}}
+        parts: dict[str, Any] = {}
+        if getattr(self.factory.registry.get(self.name).cls, "needs_momentum", False):
+            # The branch follows the contrast's projections; as it sees every patch, its PAD would have other queries.
+            heads, parts = {"itc": {"type": "ITCHead"}, **heads}, {"momentum": {}, "decoder": {"type": "Identity"}}
         with _registered(self.name, self.factory):
-            return tiny_model({self.slot: cfg}, seed=self.seed)
+            return tiny_model(heads, seed=self.seed, **parts)
 
     def head(self, model: VLPModel) -> nn.Module:
         """Return the head of ``model``."""

@@ -38,7 +38,8 @@ def test_parts_that_fit_raise_nothing() -> None:
         ({"itc": {"type": "ITCHead", "queue_size": 8}}, {}, "model.heads.itc.queue_size: a queue holds features"),
         ({"ptm": {"type": "PatchTextHead", "object_weight": 0.3}}, {}, "only with conditioning.without_text: prompt"),
         ({"itc": {"type": "ITCHead"}}, {"conditioning": Conditioning("masked")}, "masked needs a head named 'mlm'"),
-        ({"itm": {"type": "ITMHead"}}, {"momentum": {}}, "model.momentum: only the head 'itc' uses it"),
+        ({"itm": {"type": "ITMHead"}}, {"momentum": {}}, "model.momentum: it follows the head 'itc'"),
+        ({"itc": {"type": "ITCHead"}, "distill": {"type": "TeacherDistillHead"}}, {}, "follows the momentum branch"),
         (
             {"itc": {"type": "ITCHead"}},
             {"momentum": {"selection": "same"}, "conditioning": Conditioning("strict")},

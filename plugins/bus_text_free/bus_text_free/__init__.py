@@ -9,6 +9,7 @@ from bus_toolkit.registry import Registries
 @hookimpl
 def register_components(registries: Registries) -> None:
     """Make the selectors known by their methods' names."""
+    from bus_text_free.distill import TeacherDistillHead
     from bus_text_free.dynamic_vit import DynamicViTSelector, KeepRatioHead
     from bus_text_free.evit import EViTSelector
     from bus_text_free.tome import ToMeSelector
@@ -19,3 +20,4 @@ def register_components(registries: Registries) -> None:
     registries.selectors.register(TurboSelector, name="Turbo")
     registries.selectors.register(DynamicViTSelector, name="DynamicViT")
     registries.heads.register(KeepRatioHead)
+    registries.heads.register(TeacherDistillHead)

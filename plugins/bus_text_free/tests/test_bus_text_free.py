@@ -161,8 +161,8 @@ def test_the_ratio_loss_is_the_squared_distance_of_the_mean_mask() -> None:
         KeepRatioHead(keep_ratio=1.5)
 
 
-def test_registers_all_four_and_the_head() -> None:
+def test_registers_all_four_and_the_heads() -> None:
     registries = new_registries()
     register_components(registries)
     assert registries.selectors.names() == ["DynamicViT", "EViT", "ToMe", "Turbo"]
-    assert registries.heads.names() == ["KeepRatioHead"]
+    assert registries.heads.names() == ["KeepRatioHead", "TeacherDistillHead"]
