@@ -33,9 +33,11 @@ class RegionCaptionDataset(SampleDataset):
         pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
         instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
         regions_file: JSON, caption id to the ids of the instances it names; captions without an entry have no boxes.
-        descriptions_file: Visual Genome's ``region_descriptions.json``. A row that a ``RegionBatchSampler`` draws for
-            patch-text supervision then shows one of its image's descriptions, drawn anew each time, instead of its
-            caption, and ``named`` are the boxes of that description. COPA (arXiv 2308.03475) trains on such texts.
+        descriptions_file: Visual Genome's ``region_descriptions.json``, or COCO instances, whose classes are then named
+            in a sentence. A row that a ``RegionBatchSampler`` draws for patch-text supervision shows one of its image's
+            descriptions, drawn anew each time, instead of its caption, and ``named`` are the boxes of that description.
+            COPA (arXiv 2308.03475) trains on such texts.
+        class_template: That sentence, with ``{name}`` for the class; ``None`` is "This is a {name}."
         box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and
             ``box_seed``.
         box_seed: Seed of that choice.
@@ -55,6 +57,7 @@ class RegionCaptionDataset(SampleDataset):
         instances_file: str | None = None,
         regions_file: str | None = None,
         descriptions_file: str | None = None,
+        class_template: str | None = None,
         box_fraction: float = 1.0,
         box_seed: int = 0,
         max_bad_samples: int = 10,
@@ -65,6 +68,11 @@ class RegionCaptionDataset(SampleDataset):
         if (instances_file is None) != (regions_file is None):
             raise DataError(
                 f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
+            )
+        if class_template is not None and descriptions_file is None:
+            raise DataError(
+                f"{name}.class_template: has an effect only with COCO instances as descriptions_file, got "
+                f"{class_template!r} and no file. Give the file, or leave class_template out."
             )
         if instances_file is not None or descriptions_file is not None:
             _refuse_blind_transforms(pipeline, name)
@@ -79,7 +87,7 @@ class RegionCaptionDataset(SampleDataset):
             self._boxes = {k: v for k, v in boxes.items() if k in kept}
             self._regions = read_regions(regions_file, f"{name}.regions_file")
         if descriptions_file is not None:
-            found = read_descriptions(descriptions_file, f"{name}.descriptions_file")
+            found = read_descriptions(descriptions_file, f"{name}.descriptions_file", class_template)
             self._descriptions = {k: v for k, v in found.items() if k in kept}
         serves = self._has_descriptions if descriptions_file is not None else self._has_boxes
         self.boxed_indices = [i for i in range(len(self.reader)) if serves(self.reader.get_data_info(i))]

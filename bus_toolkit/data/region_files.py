@@ -1,4 +1,4 @@
-"""Annotation files with boxes: COCO instances, which of them a caption names, Visual Genome's region descriptions.
+"""Annotation files with boxes: COCO instances, which of them a caption names, descriptions of regions.
 
 ``where`` is the setting that names the file, for messages. Every reader raises ``DataError`` for a file that cannot be
 read, is not JSON or has another form.
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bus_toolkit.data.instance_files import CLASS_TEMPLATE, describe_instances, holds_instances
 from bus_toolkit.errors import DataError
 
 
@@ -47,9 +48,20 @@ def read_regions(path: str, where: str) -> dict[int, list[int]]:
         ) from error
 
 
-def read_descriptions(path: str, where: str) -> dict[int, dict[str, np.ndarray]]:
-    """Return image id to its descriptions, each with the boxes it fits, float32 (n, 4), corners in pixels."""
+def read_descriptions(path: str, where: str, class_template: str | None = None) -> dict[int, dict[str, np.ndarray]]:
+    """Return image id to its descriptions, each with the boxes it fits, float32 (n, 4), corners in pixels.
+
+    A file of COCO instances describes by the names of classes, in ``class_template``.
+    """
     content = _read_json(path, where)
+    if holds_instances(content):
+        template = CLASS_TEMPLATE if class_template is None else class_template
+        return _arrays(describe_instances(content, template, f"{where}: {path}"))
+    if class_template is not None:
+        raise DataError(
+            f"{where}: class_template names the classes of COCO instances, and {path} holds none. "
+            "Leave class_template out, or give COCO instances."
+        )
     grouped: dict[int, dict[str, list[list[float]]]] = {}
     try:
         for image in content:
@@ -58,12 +70,17 @@ def read_descriptions(path: str, where: str) -> dict[int, dict[str, np.ndarray]]
                 box = [*corner, corner[0] + region["width"], corner[1] + region["height"]]
                 if text:
                     grouped.setdefault(image["id"], {}).setdefault(text, []).append(box)
-        return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
+        return _arrays(grouped)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{where}: {path} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
-            'Genome, it needs [{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...].'
+            'Genome, it needs [{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...]; '
+            "or give COCO instances."
         ) from error
+
+
+def _arrays(grouped: dict[int, dict[str, list[list[float]]]]) -> dict[int, dict[str, np.ndarray]]:
+    return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
 
 
 def _read_json(path: str, where: str) -> Any:

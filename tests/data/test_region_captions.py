@@ -6,6 +6,7 @@ import pytest
 
 from bus_toolkit.data.region_batches import RegionRow
 from bus_toolkit.data.region_captions import RegionCaptionDataset
+from bus_toolkit.data.scene_dataset import SceneDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
@@ -118,6 +119,55 @@ def test_descriptions_need_no_instances(folder):
     assert build(folder, instances_file=None, regions_file=None, box_fraction=0.0, **file).boxed_indices == []
 
 
+def name_classes(folder):
+    """Give the objects of the instances file two classes, in turn; those of image 30 none."""
+    content = json.loads((folder / "instances.json").read_text())
+    objects = [item for item in content["annotations"] if item["image_id"] != 30]
+    named = [{**item, "category_id": 1 + item["id"] % 2} for item in objects]
+    categories = [{"id": 1, "name": "left hand"}, {"id": 2, "name": "ear"}]
+    write(folder / "classes.json", {"images": [], "annotations": named, "categories": categories})
+    return {"descriptions_file": str(folder / "classes.json")}
+
+
+def test_a_region_row_names_a_class_and_all_objects_of_it(folder):
+    data = build(folder, **name_classes(folder))
+    assert data.boxed_indices == [0, 1, 2, 3, 6, 7], "an image without objects gives no rows"
+    samples = [data[RegionRow(0)]["data_samples"] for _ in range(20)]
+    assert {sample.text for sample in samples} == {"This is a left hand.", "This is a ear."}
+    for sample in samples:
+        left = sample.text == "This is a left hand."
+        assert sample.gt_boxes[sample.named].tolist() == [[0, 2, 4, 10] if left else [4, 2, 8, 10]]
+    other = build(folder, **name_classes(folder), class_template="a photo of the {name}")
+    assert other[RegionRow(0)]["data_samples"].text in ("a photo of the left hand", "a photo of the ear")
+
+
+def test_the_instances_of_generated_scenes_name_their_classes(tmp_path):
+    scenes = SceneDataset(str(tmp_path), "test", 6)
+    reader = {"type": "mmpretrain.COCORetrieval", "ann_file": "captions_test.json"}
+    path = next(tmp_path.rglob("instances_test.json"))
+    reader["data_root"] = str(path.parent)
+    data = RegionCaptionDataset(reader, PIPELINE, descriptions_file=str(path))
+    assert data.boxed_indices == list(range(len(scenes)))
+    content = json.loads(path.read_text())
+    shapes = {item["id"]: item["name"] for item in content["categories"]}
+    images = [item["id"] for item in content["images"]]
+    for row in data.boxed_indices:
+        sample = data[RegionRow(row)]["data_samples"]
+        objects = [item for item in content["annotations"] if item["image_id"] == images[sample.image_id]]
+        fitting = [f"This is a {shapes[item['category_id']]}." == sample.text for item in objects]
+        assert sample.named.sum() == sum(fitting) > 0
+        assert len(sample.named) == len(objects) + sum(fitting), "all objects of the image stand behind the named ones"
+
+
+def test_a_template_without_instances_to_name_is_refused(folder):
+    with pytest.raises(DataError, match="class_template: has an effect only with COCO instances.*'a {name}' and no fi"):
+        build(folder, class_template="a {name}")
+    with pytest.raises(DataError, match="descriptions.json holds none. Leave class_template out"):
+        build(folder, **describe(folder), class_template="a {name}")
+    with pytest.raises(DataError, match=r"descriptions_file: .*classes.json: class_template must have \{name\}"):
+        build(folder, **name_classes(folder), class_template="")
+
+
 def test_is_built_from_a_config_by_its_name(folder):
     reader = {"type": "mmpretrain.COCORetrieval", "data_root": str(folder), "ann_file": "captions.json"}
     data = DATASETS.build({"type": "bus_toolkit.RegionCaptionDataset", "dataset": reader, "pipeline": PIPELINE})
@@ -151,6 +201,7 @@ def test_says_what_is_wrong_with_its_arguments(folder, options, message):
         ("regions.json", '{"a": [1]}', "regions.json does not hold regions"),
         ("descriptions.json", '{"10": []}', "descriptions_file: .*does not hold region descriptions.*As Visual Genome"),
         ("descriptions.json", '[{"id": 10, "regions": [{"phrase": "a"}]}]', r"descriptions \(KeyError: 'x'\)"),
+        ("descriptions.json", '{"annotations": []}', "descriptions.json: categories must be a list, got none"),
     ],
 )
 def test_says_what_is_wrong_with_its_files(folder, name, content, message):
