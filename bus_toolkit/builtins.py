@@ -17,9 +17,10 @@ def register_components(registries: Registries) -> None:
     # These register their members with MMEngine when they are imported.
     import bus_toolkit.data
     import bus_toolkit.evaluation  # noqa: F401
-    from bus_toolkit.models.build import build_vlp_model
+    from bus_toolkit.models.build import build_caption_lm, build_vlp_model
 
     MODELS.register_module(name="VLPModel", module=build_vlp_model, force=True)
+    MODELS.register_module(name="CaptionLanguageModel", module=build_caption_lm, force=True)
 
 
 def _register_parts(registries: Registries) -> None:
@@ -42,6 +43,7 @@ def _register_parts(registries: Registries) -> None:
     from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
     from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
     from bus_toolkit.text_decoders.bert import BertTextDecoder
+    from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
     from bus_toolkit.text_encoders.bert import BertTextEncoder
 
     registries.tokenizers.register(WordPieceTokenizer)
@@ -62,6 +64,7 @@ def _register_parts(registries: Registries) -> None:
     registries.fusions.register(SkipConnectedFusion)
     registries.fusions.register(CoAttentionFusion)
     registries.text_decoders.register(BertTextDecoder)
+    registries.text_decoders.register(CausalLMFolder)
 
 
 def _register_heads(registries: Registries) -> None:
@@ -71,6 +74,7 @@ def _register_heads(registries: Registries) -> None:
     from bus_toolkit.heads.mlm import MLMHead
     from bus_toolkit.heads.patch_text import PatchTextHead
     from bus_toolkit.heads.prefix_lm import PrefixLMHead
+    from bus_toolkit.heads.prior_lm import PriorLMHead
 
-    for head in (ITCHead, ITMHead, MLMHead, PrefixLMHead, PatchTextHead, ClassificationHead):
+    for head in (ITCHead, ITMHead, MLMHead, PrefixLMHead, PriorLMHead, PatchTextHead, ClassificationHead):
         registries.heads.register(head)

@@ -29,7 +29,8 @@ def test_the_resolved_config_loads_again_to_the_same(path: Path, tmp_path: Path)
 def test_the_model_builds(path: Path) -> None:
     with torch.device("meta"):
         model = build_model(load_config(path))
-    assert sum(p.numel() for p in model.parameters()) > 1e6
+    # The tiny reference of PRIOR models short captions alone.
+    assert sum(p.numel() for p in model.parameters()) > (2e5 if path.stem == "reference_scenes_tiny" else 1e6)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
@@ -46,3 +47,16 @@ def test_the_paper_scale_model_has_the_known_parts() -> None:
     assert len(model.fusion.layers) == 6
     assert len(model.text_decoder.bert.bert.encoder.layer) == 12
     assert model.backbone.vit.patch_resolution == (16, 16)
+
+
+@pytest.mark.parametrize("scale", ["scenes_tiny", "base_4m"])
+def test_the_reference_of_prior_is_what_its_recipe_trains(scale: str) -> None:
+    """Same words, same shapes, and the path under which tools/train.py leaves its last checkpoint."""
+    recipe, prior = (load_config(ROOT / "prior" / f"{kind}_{scale}.yaml") for kind in ("reference", "prior"))
+    head = prior.model.heads.prefix_lm
+    with torch.device("meta"):
+        trained, wanted = build_model(recipe).text_decoder, build_model(prior).heads["prefix_lm"].reference
+    shapes = [{name: value.shape for name, value in part.state_dict().items()} for part in (trained, wanted)]
+    assert shapes[0] == shapes[1]
+    assert recipe.model.tokenizer == prior.model.tokenizer
+    assert head.reference_weights == f"work_dirs/reference_{scale}/epoch_{recipe.train_cfg.max_epochs}.pth"

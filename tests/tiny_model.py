@@ -56,6 +56,14 @@ def tiny_heads(**itc: Any) -> dict[str, VLPHead]:  # noqa: ANN401
     }
 
 
+def tiny_reference(seed: int = 3, **settings: Any) -> BertTextDecoder:  # noqa: ANN401
+    """Return a decoder that reads no image."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        sizes = {"text_dim": WIDTH, "num_layers": 1, "num_heads": 4, "max_text_length": 12, "cross_attention": False}
+        return BertTextDecoder(vocab_size=VOCABULARY, pad_token_id=0, **{**sizes, **settings})
+
+
 def tiny_model(
     mode: str = "shared",
     without_text: str = "cls",

@@ -64,9 +64,9 @@ def swap_type(node: Mapping[str, Any], name: object, path: str, context: Mapping
 
 
 def _around(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both together, two levels deep: enough to know of which type each top-level node will be."""
+    """Return both together, mapping by mapping: enough to know of which type each node will be."""
     both = {
-        key: {**old[key], **new[key]}
+        key: _around(old[key], new[key])
         for key in old.keys() & new.keys()
         if isinstance(old[key], Mapping) and isinstance(new[key], Mapping)
     }

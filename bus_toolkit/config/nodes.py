@@ -76,7 +76,8 @@ def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node
         kind = getattr(slot.registry, "kind", None) or getattr(slot.registry, "name", "class")
         raise ComponentError(f"{path}.type: is missing. Name a registered {kind}.")
     entry = find(slot, name, path)
-    return Node(entry.name, entry.signature, slot.provided, slot.extra | {SCOPE_KEY}, slot.partial, entry.cls)
+    provided = slot.provided.union(getattr(entry.cls, "nested_parts", ()))
+    return Node(entry.name, entry.signature, provided, slot.extra | {SCOPE_KEY}, slot.partial, entry.cls)
 
 
 def _section(path: str, root: Mapping[str, Any]) -> Node | None:

@@ -32,6 +32,7 @@ from bus_toolkit.signatures import did_you_mean, signature_of
 
 SCOPES = ("mmengine", "mmpretrain", SCOPE)
 VLP_MODEL = "VLPModel"
+CAPTION_MODEL = "CaptionLanguageModel"
 
 
 @dataclass(frozen=True)
@@ -93,21 +94,50 @@ def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
         return Slot(LOOPS, _names("runner dataloader evaluator"), extra=extra, default=default)
     if path.endswith("_evaluator") and isinstance(node, Mapping) and "metrics" in node:
         return Slot(host.EVALUATOR, default="Evaluator")
-    part = _part_slots().get(re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path))
-    if part is not None and path not in ("model.selectors", "model.heads") and is_vlp_model(root):
+    parts = _part_slots(_model_type(root))
+    part = parts.get(re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path))
+    if part is not None and path not in ("model.selectors", "model.heads"):
         return part
+    if is_vlp_model(root) and (nested := _nested_slot(path, root)):
+        return nested
     return next((slot for pattern, slot in _RUNNER_SLOTS if re.fullmatch(pattern, path)), None)
 
 
-@lru_cache(maxsize=1)
-def _part_slots() -> dict[str, Slot]:
-    return {f"model.{r.slot}": Slot(r, r.provided) for r in REGISTRIES.all()}
+@lru_cache(maxsize=8)
+def _part_slots(model: str) -> dict[str, Slot]:
+    """Return the places of the parts of a model."""
+    if model == CAPTION_MODEL:  # it has no other part that a width could come from
+        words, writers = REGISTRIES.tokenizers, REGISTRIES.text_decoders
+        widthless = Slot(writers, _names("vocab_size pad_token_id"))
+        return {f"model.{words.slot}": Slot(words, words.provided), f"model.{writers.slot}": widthless}
+    return {f"model.{r.slot}": Slot(r, r.provided) for r in REGISTRIES.all()} if model == VLP_MODEL else {}
+
+
+def _nested_slot(path: str, root: Mapping[str, Any]) -> Slot | None:
+    """Return the slot of a part that a head takes as an argument."""
+    match = re.fullmatch(r"model\.heads\.([^.]+)\.([^.]+)", path)
+    heads = root["model"].get("heads")
+    head = heads.get(match.group(1)) if match and isinstance(heads, Mapping) else None
+    if match is None or not isinstance(head, Mapping):
+        return None
+    try:
+        nested = getattr(REGISTRIES.heads.get(head.get("type"), path).cls, "nested_parts", {})  # type: ignore[arg-type]
+    except ComponentError:
+        return None
+    if match.group(2) not in nested:
+        return None
+    registry = getattr(REGISTRIES, nested[match.group(2)].registry)
+    return Slot(registry, registry.provided)
+
+
+def _model_type(root: Mapping[str, Any]) -> str:
+    model = root.get("model")
+    return str(model.get("type")).removeprefix(f"{SCOPE}.") if isinstance(model, Mapping) else ""
 
 
 def is_vlp_model(root: Mapping[str, Any]) -> bool:
     """Return whether the model is ours, whose parts are known."""
-    model = root.get("model")
-    return isinstance(model, Mapping) and str(model.get("type")).removeprefix(f"{SCOPE}.") == VLP_MODEL
+    return _model_type(root) == VLP_MODEL
 
 
 def find(slot: Slot, name: object, path: str) -> Registered:

@@ -34,6 +34,7 @@ _LOG_MESSAGES = (
     "has no metainfo. ``dataset_meta`` in visualizer will be None.",
     "The prefix is not set in metric class",
     "is duplicate. It is skipped since bypass_duplicate=True",
+    "is skipped since its requires_grad=False",
     "after calling `init_weights`",
 )
 

@@ -63,6 +63,11 @@ class BusRunner(Runner):
         folder = self.log_dir if self._train_loop is None else self.work_dir
         dump_config(self.cfg, Path(folder) / "config.yaml")
 
+    def _init_model_weights(self) -> None:
+        """Start the weights; a resumed run finds all of them in its checkpoint, and needs no file they started from."""
+        if not self._resume:
+            super()._init_model_weights()
+
     def load_checkpoint(
         self,
         filename: str,

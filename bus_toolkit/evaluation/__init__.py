@@ -1,10 +1,11 @@
 """Measure a trained model: metrics, the two-stage retrieval loop, and the report at the end of a run.
 
-Every value is a fraction in [0, 1] (0.34 means 34 %), apart from the counts ``num_*``. Importing this package registers
-its members with MMEngine.
+Every value is a fraction in [0, 1] (0.34 means 34 %), apart from the counts ``num_*`` and what stands under
+``caption/``. Importing this package registers its members with MMEngine.
 """
 
 from bus_toolkit.evaluation.accuracy import ClassificationAccuracy, ITMAccuracy
+from bus_toolkit.evaluation.caption_likelihood import CaptionLikelihood
 from bus_toolkit.evaluation.loop import VLPEvalLoop
 from bus_toolkit.evaluation.mlm_accuracy import MLMAccuracy
 from bus_toolkit.evaluation.patch_text_auc import PatchTextAUC, roc_auc
@@ -12,6 +13,7 @@ from bus_toolkit.evaluation.report_hook import ReportHook
 from bus_toolkit.evaluation.retrieval_recall import RetrievalRecall
 
 __all__ = [
+    "CaptionLikelihood",
     "ClassificationAccuracy",
     "ITMAccuracy",
     "MLMAccuracy",

@@ -75,7 +75,7 @@ class ReportHook(Hook):
         outputs: Sequence[Any] | None = None,
     ) -> None:
         """Keep the first images that show what was kept of them."""
-        if is_main_process() and len(self._pictures) < self.num_images:
+        if is_main_process() and len(self._pictures) < self.num_images and "inputs" in data_batch:
             self._collect(data_batch, outputs or [])
 
     def after_test_iter(
@@ -124,7 +124,7 @@ class ReportHook(Hook):
             payload = {
                 "stage": stage,
                 "iterations": self._iterations,
-                "unit": "fractions in [0, 1]; num_*: counts",
+                "unit": "fractions in [0, 1]; num_*: counts; caption/nll: nats a token",
                 "note": self.note,
                 "metrics": _plain(self._metrics),
                 "pictures": [path.name for path in paths],

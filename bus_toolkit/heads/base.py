@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -29,7 +30,16 @@ class Masked(NamedTuple):
     valid: Tensor
 
 
+class NestedPart(NamedTuple):
+    """A part that a head takes as an argument: the registry it is from, and its node where the config gives none."""
+
+    registry: str
+    default: Mapping[str, Any]
+
+
 MomentumTokens = tuple[VisualTokens, TextTokens, nn.Module]
+ReadWeights = Callable[[str], Mapping[str, Tensor]]
+"""Returns the tensors of a checkpoint file by name, without running code in it; raises ``CheckpointError``."""
 
 
 class Step(Protocol):
@@ -98,8 +108,9 @@ class VLPHead(nn.Module):
     """Base of all heads: an objective with its loss and its predictions. Goes into ``model.heads.<name>``.
 
     A subclass that calls ``step.fuse`` says so by ``needs_fusion``, one that calls ``step.decode`` by
-    ``needs_text_decoder``; a config without these parts is then refused. ``only_name`` is for heads that the model
-    finds by name.
+    ``needs_text_decoder``, one that cannot do without momentum tokens by ``needs_momentum``; a config without these
+    parts is then refused. ``only_name`` is for heads that the model finds by name. ``nested_parts`` are arguments that
+    the model builder turns from a YAML node into a part.
 
     Args:
         weight: Factor of the loss in the sum.
@@ -111,7 +122,9 @@ class VLPHead(nn.Module):
 
     needs_fusion: ClassVar[bool] = False
     needs_text_decoder: ClassVar[bool] = False
+    needs_momentum: ClassVar[bool] = False
     only_name: ClassVar[str | None] = None
+    nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
 
     def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0) -> None:
         super().__init__()
@@ -127,6 +140,9 @@ class VLPHead(nn.Module):
     def predict(self, step: Step) -> dict[str, Any]:
         """Return named predictions, each with one entry a sample."""
         return {}
+
+    def load_weights(self, read: ReadWeights) -> None:
+        """Load what the head needs from files of its own; called when a training starts, not when one is resumed."""
 
     def after_step(self) -> None:
         """Update state that is not trained by gradient, after the optimizer's step."""

@@ -48,7 +48,7 @@ class PrefixLMHead(VLPHead):
         return (1 + (noise_B * most).long()).clamp(max=most.clamp(min=1))
 
     def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return ``loss_prefix_lm``: the mean cross-entropy over the tokens behind the prefix."""
+        """Return ``loss_prefix_lm``: the (weighted) mean cross-entropy over the tokens behind the prefix."""
         ids, mask = step.tokens
         places = torch.arange(ids.shape[1], device=ids.device)
         given = places < step.prefix_lengths.unsqueeze(1)
@@ -59,5 +59,12 @@ class PrefixLMHead(VLPHead):
         losses = F.cross_entropy(
             logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none", label_smoothing=self.label_smoothing
         )
-        wanted = (mask & ~given)[:, 1:].flatten().to(losses.dtype)
-        return {"loss_prefix_lm": mean_over_ranks(losses, wanted)}
+        weights = (mask & ~given)[:, 1:] * self.token_weights(step.tokens)
+        return {"loss_prefix_lm": mean_over_ranks(losses, weights.flatten())}
+
+    def token_weights(self, tokens: TokenBatch) -> Tensor:
+        """Return how much each token behind the first counts, (B, L - 1) float32 of 0 or more; here all the same.
+
+        Only their ratios matter: the loss is divided by the sum of the weights of the wanted tokens of all ranks.
+        """
+        return torch.ones_like(tokens.input_ids[:, 1:], dtype=torch.float32)

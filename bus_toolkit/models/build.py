@@ -10,10 +10,11 @@ from torch import nn
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.base import VLPHead
+from bus_toolkit.models.caption_lm import CaptionLanguageModel
 from bus_toolkit.models.combination import check_combination
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.vlp import VLPModel
-from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.registry import REGISTRIES, SCOPE
 
 
 def build_vlp_model(
@@ -55,6 +56,11 @@ def build_vlp_model(
         text_decoder, path="model.text_decoder", **vocabulary, **widths
     )
     _check_length("model.text_decoder", writer, words)
+    if writer and not getattr(writer, "reads_memory", True):
+        raise ConfigError(
+            f"model.text_decoder: must read the image, got a {type(writer).__name__} that reads none. BertTextDecoder: "
+            "set cross_attention: true."
+        )
     known = {
         **widths,
         **vocabulary,
@@ -84,11 +90,31 @@ def _assembled(**parts: Any) -> VLPModel:  # noqa: ANN401
         raise ConfigError(str(error)) from error
 
 
-def build_model(cfg: Mapping[str, Any]) -> VLPModel:
+def build_caption_lm(*, tokenizer: Mapping[str, Any], text_decoder: Mapping[str, Any]) -> CaptionLanguageModel:
+    """Build a ``CaptionLanguageModel`` from the dicts of a config; this is what its ``type`` calls.
+
+    Raises:
+        ConfigError: Parts that cannot work together.
+        ComponentError: A part that refuses its arguments.
+    """
+    words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
+    writer = REGISTRIES.text_decoders.build(
+        text_decoder, path="model.text_decoder", vocab_size=words.vocab_size, pad_token_id=words.pad_token_id
+    )
+    _check_length("model.text_decoder", writer, words)
+    if getattr(writer, "reads_memory", True):
+        raise ConfigError(
+            f"model.text_decoder: must read no image, got a {type(writer).__name__} that does. BertTextDecoder: set "
+            "cross_attention: false."
+        )
+    return CaptionLanguageModel(tokenizer=words, text_decoder=writer)
+
+
+def build_model(cfg: Mapping[str, Any]) -> Any:  # noqa: ANN401 - VLPModel or CaptionLanguageModel
     """Build the model of a loaded config (or of its ``model`` part)."""
     part = dict(cfg.get("model", cfg))
-    part.pop("type", None)
-    return build_vlp_model(**part)
+    kind = str(part.pop("type", None)).removeprefix(f"{SCOPE}.")
+    return build_caption_lm(**part) if kind == CaptionLanguageModel.__name__ else build_vlp_model(**part)
 
 
 def _conditioning(cfg: Mapping[str, Any] | None) -> Conditioning:
@@ -139,5 +165,12 @@ def _check_text_memory(decoder: nn.Module, widths: Mapping[str, int]) -> None:
 
 
 def _head(name: str, cfg: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> VLPHead:  # noqa: ANN401
+    path = f"model.heads.{name}"
     skip_ids = tokenizer.ids_of_words(cfg.get("skip_words", ()))
-    return REGISTRIES.heads.build(cfg, path=f"model.heads.{name}", skip_ids=skip_ids, **known)
+    nested = {}
+    for argument, part in getattr(REGISTRIES.heads.get(cfg["type"], path).cls, "nested_parts", {}).items():
+        where = f"{path}.{argument}"
+        registry = getattr(REGISTRIES, part.registry)
+        nested[argument] = registry.build(cfg.get(argument) or part.default, path=where, **known)
+        _check_length(where, nested[argument], tokenizer)
+    return REGISTRIES.heads.build({**cfg, **nested}, path=path, skip_ids=skip_ids, **known)

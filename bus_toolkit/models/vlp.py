@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.token_reduced_vit import Select, TokenReducedViT
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
+from bus_toolkit.models.checkpoint_file import read_weights
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.momentum import MomentumBranch
 from bus_toolkit.models.step import BatchStep
-from bus_toolkit.ops.collective import world_size
+from bus_toolkit.ops.collective import mean_logs_over_ranks
 from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
 
 
@@ -76,8 +77,13 @@ class VLPModel(BaseModel):
         self._register_load_state_dict_pre_hook(self._start_momentum_from_weights)
 
     def init_weights(self) -> None:
-        """Initialise the transformer as its class and ``init_cfg`` say; the other parts were when they were built."""
+        """Initialise the transformer as its class and ``init_cfg`` say; the other parts were when they were built.
+
+        Heads load what they need from files of their own.
+        """
         self.backbone.vit.init_weights()
+        for head in self.heads.values():
+            head.load_weights(read_weights)
         if self.momentum is not None:
             self.momentum.restart(self._followed_modules())
 
@@ -212,11 +218,7 @@ class VLPModel(BaseModel):
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum the losses, and average what is logged over the ranks."""
         total, log_vars = super().parse_losses(losses)
-        if world_size() > 1:
-            stacked = torch.stack([v.detach().float() for v in log_vars.values()])
-            torch.distributed.all_reduce(stacked)
-            log_vars = type(log_vars)(zip(log_vars, stacked / world_size(), strict=True))
-        return total, log_vars
+        return total, mean_logs_over_ranks(log_vars)
 
     def predict(self, images: Tensor, data_samples: Sequence[Any]) -> list[Any]:
         """Write every head's predictions, and which patches the own caption kept, into the data samples."""

@@ -78,6 +78,15 @@ def shared_noise(name: str, iteration: int, shape: tuple[int, ...], device: torc
     return noise[rank() :: world_size()].to(device, non_blocking=True)
 
 
+def mean_logs_over_ranks(log_vars: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what is logged, averaged over the ranks; every rank must bring the same keys."""
+    if world_size() == 1:
+        return log_vars
+    stacked = torch.stack([value.detach().float() for value in log_vars.values()])
+    dist.all_reduce(stacked)
+    return type(log_vars)(zip(log_vars, stacked / world_size(), strict=True))
+
+
 def mean_over_ranks(values: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted mean of ``values`` so that its average over the ranks is the mean over all rows.
 

@@ -13,7 +13,8 @@ class BertTextDecoder(nn.Module):
     """Predict the next token from the tokens so far and the visual states. Goes into ``model.text_decoder``.
 
     The layers are BERT's with causal self-attention and cross-attention, as in mPLUG and BLIP
-    (X-PLUG/mPLUG:models/modeling_mplug.py).
+    (X-PLUG/mPLUG:models/modeling_mplug.py). Without cross-attention it is a language model that sees no image, as
+    ``PriorLMHead`` and ``CaptionLanguageModel`` want it.
 
     Args:
         vocab_size: Entries of the vocabulary; filled in from the tokenizer.
@@ -23,6 +24,10 @@ class BertTextDecoder(nn.Module):
         num_heads: Attention heads.
         max_text_length: Number of positions.
         dropout: Dropout probability.
+        cross_attention: Read states; ``false`` for a model of text alone.
+
+    Attributes:
+        reads_memory: Whether ``forward`` takes states.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class BertTextDecoder(nn.Module):
         num_heads: int = 12,
         max_text_length: int = 512,
         dropout: float = 0.0,
+        cross_attention: bool = True,
     ) -> None:
         super().__init__()
         config = bert_config(
@@ -49,28 +55,32 @@ class BertTextDecoder(nn.Module):
             dropout=dropout,
         )
         config.is_decoder = True
-        config.add_cross_attention = True
+        config.add_cross_attention = cross_attention
         config.use_cache = False
         config._attn_implementation = "sdpa"
         self.bert = BertLMHeadModel(config)
         self.max_text_length = max_text_length
+        self.reads_memory = cross_attention
 
-    def forward(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: TokenBatch, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Tensor:
         """Return logits (B, L, V) of the token after each position.
 
         Args:
             tokens: The text, causally masked inside.
-            memory: States (B, M, D) to read.
+            memory: States (B, M, D) to read; none without cross-attention.
             memory_mask: bool (B, M), True = may be read; all when not given.
         """
+        assert (memory is not None) == self.reads_memory, "the model builder checks which decoders read states"
         length = tokens.input_ids.shape[1]
-        if memory_mask is None:
+        if memory is not None and memory_mask is None:
             memory_mask = tokens.attention_mask.new_ones(memory.shape[:2])
+        if memory_mask is not None:
+            memory_mask = memory_mask.unsqueeze(1).expand(-1, length, -1).long()
         # Masks of three dimensions: see text_encoders/bert.py. The causal part is ours then.
         own = tokens.attention_mask.unsqueeze(1).expand(-1, length, -1).tril()
         return self.bert(
             input_ids=tokens.input_ids,
             attention_mask=own.long(),
             encoder_hidden_states=memory,
-            encoder_attention_mask=memory_mask.unsqueeze(1).expand(-1, length, -1).long(),
+            encoder_attention_mask=memory_mask,
         ).logits

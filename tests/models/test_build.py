@@ -67,6 +67,11 @@ def test_contrast_runs_first_whatever_the_order_in_the_yaml() -> None:
         ("momentum", {"decay": 1.0}, r"model.momentum: decay must be in \[0, 1\)"),
         ("decoder.num_heads", 7, "model.decoder: PAD refuses its arguments"),
         ("selectors", [{"type": "TSPS", "blocks": [4]}], "the backbone has 3 blocks, got"),
+        (
+            "text_decoder",
+            {"type": "BertTextDecoder", "num_heads": 4, "cross_attention": False},
+            "model.text_decoder: must read the image, got a BertTextDecoder that reads none",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_with_its_yaml_path(path: str, value: Any, message: str) -> None:

@@ -10,8 +10,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from bus_toolkit.heads.prior_lm import PriorLMHead
 from tests.tiny import images
-from tests.tiny_model import sample, tiny_heads, tiny_model
+from tests.tiny_model import sample, tiny_heads, tiny_model, tiny_reference
 
 
 def global_batch() -> tuple[torch.Tensor, list]:
@@ -21,9 +22,10 @@ def global_batch() -> tuple[torch.Tensor, list]:
 
 def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     torch.manual_seed(0)
+    prior = {"prefix_lm": PriorLMHead(reference=tiny_reference())}  # weights over the global batch
     model = tiny_model(
         mode,
-        heads=tiny_heads(queue_size=5) if momentum else None,
+        heads=tiny_heads(queue_size=5) if momentum else {**tiny_heads(), **prior},
         momentum={"decay": 0.9} if momentum else None,
     )
     pixels, data_samples = global_batch()

@@ -9,10 +9,16 @@ from bus_toolkit.text_decoders.bert import BertTextDecoder
 from tests.tiny import VOCABULARY, WIDTH, token_batch
 
 
-def decoder() -> BertTextDecoder:
+def decoder(cross_attention: bool = True) -> BertTextDecoder:
     torch.manual_seed(0)
     return BertTextDecoder(
-        vocab_size=VOCABULARY, pad_token_id=0, text_dim=WIDTH, num_layers=2, num_heads=4, max_text_length=16
+        vocab_size=VOCABULARY,
+        pad_token_id=0,
+        text_dim=WIDTH,
+        num_layers=2,
+        num_heads=4,
+        max_text_length=16,
+        cross_attention=cross_attention,
     ).eval()
 
 
@@ -31,3 +37,14 @@ def test_masked_memory_is_not_read() -> None:
     noisy[:, 2:] += 9.0
     torch.testing.assert_close(model(tokens, memory, mask), model(tokens, noisy, mask))
     assert not torch.allclose(model(tokens, memory), model(tokens, noisy))
+
+
+def test_without_cross_attention_it_reads_text_alone() -> None:
+    model, tokens = decoder(cross_attention=False), token_batch(length=6, padded=2)
+    assert not model.reads_memory and not any("crossattention" in name for name in model.state_dict())
+    changed = TokenBatch(tokens.input_ids.clone(), tokens.attention_mask)
+    changed.input_ids[:, 3] = 7
+    torch.testing.assert_close(model(tokens)[:, :3], model(changed)[:, :3])
+    assert not torch.allclose(model(tokens)[:, 3], model(changed)[:, 3])
+    shorter = TokenBatch(tokens.input_ids[:, :4], tokens.attention_mask[:, :4])
+    torch.testing.assert_close(model(tokens)[:, :4], model(shorter))

@@ -1,0 +1,35 @@
+"""How probable a model finds the next tokens, and weights that favour those it finds hard.
+
+B batch, L text length, T = L - 1 tokens behind the first, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def next_token_log_probs(logits_BLV: Tensor, ids_BL: Tensor) -> Tensor:
+    """Return the log-probability (B, T), float32, of each token behind the first.
+
+    Args:
+        logits_BLV: For each place, the logits of the token after it.
+        ids_BL: The tokens.
+    """
+    logits_BTV = logits_BLV[:, :-1].float()
+    losses = F.cross_entropy(logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), reduction="none")
+    return -losses.view(ids_BL.shape[0], -1)
+
+
+def difficulty_weights(log_probs_BT: Tensor, gamma: float) -> Tensor:
+    """Return ``(1 - p) ** gamma`` (B, T), in [0, 1] and without gradient: 0 for a token that was certain.
+
+    PRIOR (arXiv 2505.08971) weighs tokens by how hard they are for a reference model that reads only text. Its exact
+    weight was not readable to us: this power, the focal loss's (arXiv 1708.02002, equation 4), is our choice.
+
+    Args:
+        log_probs_BT: Log-probabilities that the reference gives to the tokens.
+        gamma: Of 0 or more: 0 gives every token the weight 1, larger values favour hard tokens more.
+    """
+    # expm1 keeps apart the probabilities near 1, where 1 - exp would round to 0.
+    return (-log_probs_BT.detach().expm1()).clamp(0.0, 1.0).pow(gamma)

@@ -1,0 +1,56 @@
+"""A causal language model from a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+
+from bus_toolkit.structures import TokenBatch
+from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
+from tests.tiny import VOCABULARY, token_batch
+
+
+def gpt2(folder: Path, **options: object) -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=1, n_head=2)
+    model = GPT2LMHeadModel(config).eval()
+    model.save_pretrained(folder, **options)
+    return model
+
+
+def bert(folder: Path, **options: object) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, max_position_embeddings=16, **sizes)).save_pretrained(folder)
+
+
+def test_it_gives_the_logits_of_the_folder_whatever_stands_in_the_padding(tmp_path: Path) -> None:
+    original, tokens = gpt2(tmp_path), token_batch(batch=2, length=6, padded=2)
+    part = CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path)).eval()
+    assert part.max_text_length == 16
+    alone = original(input_ids=tokens.input_ids[:, :4]).logits
+    torch.testing.assert_close(part(tokens)[:, :4], alone)
+
+
+@pytest.mark.parametrize("save", [gpt2, bert])
+def test_a_later_word_never_changes_an_earlier_prediction(save, tmp_path: Path) -> None:
+    save(tmp_path)
+    part = CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path)).eval()
+    tokens = token_batch()
+    changed = TokenBatch(tokens.input_ids.clone(), tokens.attention_mask)
+    changed.input_ids[:, 4:] = 7
+    torch.testing.assert_close(part(tokens)[:, :4], part(changed)[:, :4])
+
+
+def test_unusable_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="folder: 'gone' holds no config.json"):
+        CausalLMFolder(vocab_size=VOCABULARY, folder="gone")
+    gpt2(tmp_path / "whole")
+    with pytest.raises(ValueError, match="its vocabulary has 50 entries, the tokenizer 51.*Use the tokenizer"):
+        CausalLMFolder(vocab_size=VOCABULARY + 1, folder=str(tmp_path / "whole"))
+    gpt2(tmp_path / "pickled", safe_serialization=False)
+    with pytest.raises(ValueError, match="cannot be used: .*safetensors"):
+        CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path / "pickled"))
