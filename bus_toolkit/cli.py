@@ -1,12 +1,16 @@
-"""How a command-line tool ends: a mistake of the user is told without a traceback, a defect of ours with one."""
+"""What the command-line tools share: how they end, and arguments that several take."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from bus_toolkit.errors import BusError
+from bus_toolkit.errors import BusError, ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 DEBUG_FLAG = "--debug"
 
@@ -28,3 +32,28 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def positive_int(text: str) -> int:
+    """Return a whole number of 1 or more; the ``type`` of an argument."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value
+
+
+def find_device(name: str | None) -> torch.device:
+    """Return the device of that name; without one a GPU, if there is one.
+
+    Raises:
+        ConfigError: It cannot be used here.
+    """
+    import torch
+
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(chosen)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device: cannot use {chosen!r}: {str(error).splitlines()[0]} Try cpu.") from error
+    return device

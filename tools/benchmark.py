@@ -7,11 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from bus_toolkit.cli import run_cli
+from bus_toolkit.cli import find_device, positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 # Piped output is not cut to the 80 columns that no terminal told.
@@ -28,13 +27,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--scope", choices=("model", "vision"), default="model", help="whole model, or backbone and decoder"
     )
-    parser.add_argument("--batch-size", type=_positive, default=4)
-    parser.add_argument("--img-size", type=_positive, help="pixels, in place of the config's")
-    parser.add_argument("--text-length", type=_positive, default=30, help="tokens of a caption (default 30)")
-    parser.add_argument("--rounds", type=_positive, default=5, help="timed rounds; medians are shown (default 5)")
+    parser.add_argument("--batch-size", type=positive_int, default=4)
+    parser.add_argument("--img-size", type=positive_int, help="pixels, in place of the config's")
+    parser.add_argument("--text-length", type=positive_int, default=30, help="tokens of a caption (default 30)")
+    parser.add_argument("--rounds", type=positive_int, default=5, help="timed rounds; medians are shown (default 5)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--threads", type=_positive, help="CPU threads")
+    parser.add_argument("--threads", type=positive_int, help="CPU threads")
     parser.add_argument("--optimizer", action="store_true", help="count AdamW's step too (scope model)")
     parser.add_argument("--results", type=Path, metavar="JSON", help='accuracy by config name: {"bus_base_4m": 0.71}')
     parser.add_argument(
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_size=args.batch_size,
         text_length=args.text_length,
         rounds=args.rounds,
-        device=_device(args.device),
+        device=find_device(args.device),
         dtype=args.dtype,
         optimizer=args.optimizer,
     )
@@ -96,26 +95,6 @@ def read_results(path: Path) -> dict[str, float]:
     if not isinstance(found, dict) or not all(isinstance(value, int | float) for value in found.values()):
         raise ConfigError(f'--results: {path} must hold numbers by config name, such as {{"bus_base_4m": 0.71}}.')
     return found
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
-
-
-def _device(name: str | None) -> Any:  # noqa: ANN401
-    import torch
-
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(chosen)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(f"--device: cannot use {chosen!r}: {first} Try cpu.") from error
-    return device
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from statistics import median
 
@@ -14,7 +14,7 @@ from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
 from bus_toolkit.analysis.measured import Measured, Settings
 from bus_toolkit.analysis.memory import peak_bytes
 from bus_toolkit.analysis.timing import Stopwatch, speed_up, take_turns
-from bus_toolkit.analysis.workload import Workload, made_up_batch
+from bus_toolkit.analysis.workload import Workload, made_up_batch, releasing
 from bus_toolkit.models.vlp import VLPModel
 
 
@@ -36,9 +36,7 @@ def _measure(group: Group, settings: Settings) -> list[Measured]:
     loads = _workloads(group, settings)
     found = {name: _counted(name, group.host.name, load) for name, load in loads.items()}
     forward = take_turns({name: load.forward for name, load in loads.items()}, settings.rounds, settings.device)
-    step = take_turns(
-        {name: _releasing(load.step, load.model) for name, load in loads.items()}, settings.rounds, settings.device
-    )
+    step = take_turns({name: releasing(load) for name, load in loads.items()}, settings.rounds, settings.device)
     base = found[group.host.name]
     for name, one in found.items():
         one.forward_seconds, one.step_seconds = median(forward[name]), median(step[name])
@@ -84,14 +82,6 @@ def _counted(name: str, host: str, load: Workload) -> Measured:
         step_macs=step_macs,
         peak_bytes=memory,
     )
-
-
-def _releasing(step: Callable[[], None], model: VLPModel) -> Callable[[], None]:
-    def run() -> None:
-        step()
-        model.zero_grad(set_to_none=True)
-
-    return run
 
 
 def _selection_cost(load: Workload, settings: Settings) -> tuple[float, float]:

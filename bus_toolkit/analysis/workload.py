@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from mmengine.structures import BaseDataElement
-from torch import Tensor
+from torch import Tensor, nn
 
 from bus_toolkit.analysis.macs import Method
 from bus_toolkit.models.vlp import VLPModel
@@ -100,6 +100,27 @@ class Workload:
             return visual.embeds.float().sum()
         losses = self.model(self.images, self.samples, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
+
+
+class Steps(Protocol):
+    """A model that can run training steps."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+
+    def step(self) -> None:
+        """Run a training step."""
+
+
+def releasing(load: Steps) -> Callable[[], None]:
+    """Return the step of ``load``, which frees its gradients, so that several models fit into memory."""
+
+    def run() -> None:
+        load.step()
+        load.model.zero_grad(set_to_none=True)
+
+    return run
 
 
 def made_up_batch(model: VLPModel, size: int, text_length: int) -> tuple[Tensor, list[Any]]:

@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _SHIPPED = Path(__file__).parent / "vocab"
+BERT_VOCABULARY = _SHIPPED / "bert_base_uncased.txt"
 
 
 class TextTokenizer:
@@ -122,7 +123,7 @@ class WordPieceTokenizer(TextTokenizer):
     """
 
     def __init__(self, *, vocab_file: str | None = None, max_length: int = 64, lowercase: bool = True) -> None:
-        path = _SHIPPED / "bert_base_uncased.txt" if vocab_file is None else Path(vocab_file).expanduser()
+        path = BERT_VOCABULARY if vocab_file is None else Path(vocab_file).expanduser()
         vocabulary = read_vocabulary(path)
         try:
             backend = BertWordPieceTokenizer(vocabulary, lowercase=lowercase)._tokenizer

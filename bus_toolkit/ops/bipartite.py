@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.ops.token_plan import TokenPlan, merge_plan
+from bus_toolkit.ops.token_plan import TokenPlan, gather_tokens, merge_plan
 
 
 def similarity_of_halves(metric_BNE: Tensor) -> Tensor:
@@ -45,12 +45,14 @@ def bipartite_merge_plan(edges_BAC: Tensor, count: int, sizes_BN: Tensor) -> Tok
     if not 0 <= count <= num_first:
         raise ValueError(f"bipartite_merge_plan: count must be between 0 and {num_first}, got {count}.")
     num_tokens = num_first + num_second
-    best_BA, partner_BA = edges_BAC.detach().max(dim=2)
-    order_BA = best_BA.sort(dim=1, descending=True, stable=True).indices
+    edges_BAC = edges_BAC.detach()
+    order_BA = edges_BAC.amax(dim=2).sort(dim=1, descending=True, stable=True).indices
     merged_BR = order_BA[:, :count].sort(dim=1).values
+    # Only those that merge need to know with whom: looking for places costs more than looking for values.
+    partner_BR = gather_tokens(edges_BAC, merged_BR).argmax(dim=2)
     gone_BN = torch.zeros(batch, num_tokens, dtype=torch.bool, device=edges_BAC.device)
     gone_BN.scatter_(1, 2 * merged_BR + 1, True)
     keep_BK = torch.sort(gone_BN, dim=1, stable=True).indices[:, : num_tokens - count]
     target_BN = (~gone_BN).cumsum(dim=1) - 1
-    slot_BR = target_BN.gather(1, 2 * partner_BA.gather(1, merged_BR))
+    slot_BR = target_BN.gather(1, 2 * partner_BR)
     return merge_plan(keep_BK, target_BN.scatter(1, 2 * merged_BR + 1, slot_BR), sizes_BN)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 DROPPED = -1
 
@@ -161,25 +160,30 @@ def apply_plan(tokens_BND: Tensor, plan: TokenPlan, *, num_prefix: int = 0) -> T
     if not plan.fused:
         return out_BSD
     rest_BN = weights_BN.masked_fill(plan.slots != plan.num_slots - 1, 0.0)
-    fused_B1D = torch.bmm(F.pad(rest_BN, (num_prefix, 0)).unsqueeze(1), tokens_BND)
+    fused_B1D = torch.bmm(rest_BN.unsqueeze(1), tokens_BND[:, num_prefix:])
     return torch.cat([out_BSD, fused_B1D], dim=1)
 
 
 def _merge(tokens_BND: Tensor, kept_BKD: Tensor, plan: TokenPlan, weights_BN: Tensor, num_prefix: int) -> Tensor:
-    """Add to the tokens that founded a slot, in place, those that did not, each by its weight."""
+    """Add to the tokens that founded a slot, in place, those that did not, each by its weight.
+
+    Only the rows that meet are touched. A founding token of weight w is there with weight 1 already, so those that join
+    it bring the missing w - 1 along, in equal parts.
+    """
     count = plan.keep_indices.shape[1]
     founding_BN = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, True)
     others_BR = founding_BN.to(torch.uint8).argsort(dim=1, stable=True)[:, : plan.num_inputs - count]
     slots_BR = plan.slots.gather(1, others_BR)
     # What is dropped, or goes into the fused token, adds nothing here.
-    merged_BR = (slots_BR >= 0) & (slots_BR < count)
-    shares_BR = weights_BN.gather(1, others_BR).masked_fill(~merged_BR, 0.0)
-    added_BRD = gather_tokens(tokens_BND, others_BR + num_prefix) * shares_BR.unsqueeze(-1)
-    own_BK = F.pad(weights_BN.gather(1, plan.keep_indices), (num_prefix, 0), value=1.0)
-    slots_BR = slots_BR.clamp(min=0, max=count - 1) + num_prefix
-    # In place: the gathered tokens are ours alone, and another tensor of their size would cost as much as gathering.
-    kept_BKD.mul_(own_BK.unsqueeze(-1))
-    kept_BKD.flatten(0, 1).index_add_(0, _flat(slots_BR, kept_BKD.shape[1]), added_BRD.flatten(0, 1))
+    joins_BR = ((slots_BR >= 0) & (slots_BR < count)).to(weights_BN.dtype)
+    slots_BR = slots_BR.clamp(min=0, max=count - 1)
+    founders_BR = plan.keep_indices.gather(1, slots_BR)
+    joining_BK = joins_BR.new_zeros(joins_BR.shape[0], count).scatter_add(1, slots_BR, joins_BR)
+    missing_BR = (weights_BN.gather(1, founders_BR) - 1.0) / joining_BK.gather(1, slots_BR).clamp(min=1.0)
+    own_BR = weights_BN.gather(1, others_BR) * joins_BR
+    added_BRD = gather_tokens(tokens_BND, others_BR + num_prefix) * own_BR.unsqueeze(-1)
+    added_BRD = added_BRD + gather_tokens(tokens_BND, founders_BR + num_prefix) * (missing_BR * joins_BR).unsqueeze(-1)
+    kept_BKD.flatten(0, 1).index_add_(0, _flat(slots_BR + num_prefix, kept_BKD.shape[1]), added_BRD.flatten(0, 1))
     return kept_BKD
 
 

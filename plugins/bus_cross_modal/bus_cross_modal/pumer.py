@@ -1,0 +1,152 @@
+"""PuMer: a two-stream fusion that prunes the image by the text, and merges within both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bus_cross_modal.reading_layer import attention_half, feed_forward_half
+from bus_cross_modal.text_image_reduction import attention_of_text, image_plans, sizes_behind, text_plans
+from bus_toolkit.fusion.co_attention import CoAttentionFusion
+from bus_toolkit.ops.token_plan import apply_plan, compose, scatter_back
+from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """Both streams on their way: tokens, the text's mask, and sizes and origin without the protected first tokens."""
+
+    text: Tensor
+    mask: Tensor
+    text_sizes: Tensor
+    text_origin: Tensor
+    image: Tensor
+    image_sizes: Tensor
+
+
+class PuMerFusion(CoAttentionFusion):
+    """Let text and image read each other in streams that get shorter (``PuMer``). Goes into ``model.fusion``.
+
+    arXiv 2305.17530; csarron/PuMer:src/pumer/model/meter/modules_meter.py. In a reducing layer the text reads the whole
+    image first. Then, in front of the text's feed-forward part and of all that the image does in that layer: image
+    tokens are kept by the attention that they got there, the mean of all heads and of all text tokens, in positional
+    order; the kept ones are merged as in ToMe, compared by their keys in that attention; text tokens likewise, by their
+    keys in self-attention. In the other layers, and at ratios of 0, this is ``CoAttentionFusion``, weights included.
+
+    The text comes out at its original length, each token being the one that it ended in, so that all heads work; words
+    that were merged share one. Padded text is neither merged nor counted, whatever the length of the batch.
+
+    Ours: image prefix tokens and the text's [CLS] are kept apart, since the heads read them (there an image [CLS] may
+    be pruned, and merging spares whatever scored highest); the image reads the text as it was before the layer, as in
+    the layers around; counts are rounded down; merged tokens remember their sizes from layer to layer. The distillation
+    from an unpruned model is not here.
+
+    Args:
+        text_dim: Width D of both streams; filled in from the text encoder.
+        embed_dim: Width of the visual tokens; filled in from the backbone.
+        num_layers: Depth, 1 or more.
+        num_heads: Attention heads.
+        mlp_ratio: Width of the feed-forward part as a multiple of D.
+        dropout: Dropout probability.
+        norm_first: ``False`` is BERT's order (METER), ``True`` a ViT's.
+        reduce_layers: Layers that reduce, counted from 1; by default the first two thirds, which is what METER has
+            there for VQA (notes/cmd.md: ``0,2,4,6`` of 6 layers, since its layers count in twos).
+        prune_ratio: Share of the image tokens that a reducing layer removes, in [0, 1).
+        merge_ratio: Share of the image tokens that it merges away, in [0, 0.5].
+        text_merge_ratio: Share of the text tokens that it merges away, in [0, 0.5].
+
+    Raises:
+        ValueError: A layer that does not exist, or twice; a ratio outside its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        text_dim: int,
+        embed_dim: int,
+        num_layers: int = 6,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+        reduce_layers: Sequence[int] | None = None,
+        prune_ratio: float = 0.1,
+        merge_ratio: float = 0.3,
+        text_merge_ratio: float = 0.2,
+    ) -> None:
+        super().__init__(
+            text_dim=text_dim,
+            embed_dim=embed_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            dropout=dropout,
+            norm_first=norm_first,
+        )
+        layers = list(range(1, math.ceil(2 * num_layers / 3) + 1)) if reduce_layers is None else sorted(reduce_layers)
+        if len(set(layers)) != len(layers) or not set(layers) <= set(range(1, num_layers + 1)):
+            raise ValueError(f"reduce_layers: must be different layers from 1 to {num_layers}, got {layers}.")
+        if not 0.0 <= prune_ratio < 1.0:
+            raise ValueError(f"prune_ratio: must be in [0, 1), got {prune_ratio}.")
+        if not (0.0 <= merge_ratio <= 0.5 and 0.0 <= text_merge_ratio <= 0.5):
+            raise ValueError(
+                f"merge_ratio and text_merge_ratio: must be in [0, 0.5], got {merge_ratio} and {text_merge_ratio}. "
+                "One layer can at most halve its tokens."
+            )
+        self.prune_ratio, self.merge_ratio, self.text_merge_ratio = prune_ratio, merge_ratio, text_merge_ratio
+        self.reduce_layers = layers if prune_ratio or merge_ratio or text_merge_ratio else []
+
+    def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+        """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); the visual tokens returned are those left."""
+        if not self.reduce_layers:
+            return super().forward(text, visual)
+        image, rest = self.visual_proj(visual.embeds), text.embeds[:, 1:]
+        streams = _Streams(
+            text=text.embeds,
+            mask=text.attention_mask,
+            text_sizes=text.attention_mask[:, 1:].to(rest.dtype),
+            text_origin=torch.arange(rest.shape[1], device=rest.device).expand(rest.shape[:2]),
+            image=image,
+            image_sizes=image.new_ones(image.shape[0], image.shape[1] - visual.num_prefix),
+        )
+        layers = zip(self.text_layers, self.image_layers, strict=True)
+        for number, (read_image, read_text) in enumerate(layers, start=1):
+            before, padding = streams, ~streams.mask
+            if number in self.reduce_layers:
+                streams = self._reduce(read_image, before)
+            else:
+                states = read_image(before.text, before.image, tgt_key_padding_mask=padding)
+                streams = replace(before, text=states)
+            image = read_text(streams.image, before.text, memory_key_padding_mask=padding)
+            streams = replace(streams, image=image)
+        states, image = self.text_norm(streams.text), self.image_norm(streams.image)
+        pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))
+        whole = torch.cat([states[:, :1], scatter_back(states[:, 1:], streams.text_origin)], dim=1)
+        return FusedTokens(whole, image, text.attention_mask, pooled)
+
+    def _reduce(self, layer: Any, before: _Streams) -> _Streams:
+        """Run the text through a reducing layer, and shorten both streams inside it."""
+        num_prefix = before.image.shape[1] - before.image_sizes.shape[1]
+        read = attention_half(layer, before.text, before.image, before.mask)
+        scores = attention_of_text(read.queries, read.other_keys, before.mask)[:, num_prefix:]
+        keys = read.other_keys.mean(dim=1)[:, num_prefix:]
+        prefix, image, sizes = before.image[:, :num_prefix], before.image[:, num_prefix:], before.image_sizes
+        for plan in image_plans(scores, keys, sizes, self.prune_ratio, self.merge_ratio):
+            image, sizes = apply_plan(image, plan), sizes_behind(sizes, plan)
+        words, mask, text_sizes, origin = read.states[:, 1:], before.mask[:, 1:], before.text_sizes, before.text_origin
+        for plan in text_plans(read.own_keys.mean(dim=1)[:, 1:], mask, text_sizes, self.text_merge_ratio):
+            words, mask = apply_plan(words, plan), mask.gather(1, plan.keep_indices)
+            text_sizes, origin = sizes_behind(text_sizes, plan), compose(origin, plan)
+        return _Streams(
+            text=feed_forward_half(layer, torch.cat([read.states[:, :1], words], dim=1)),
+            mask=torch.cat([before.mask[:, :1], mask], dim=1),
+            text_sizes=text_sizes,
+            text_origin=origin,
+            image=torch.cat([prefix, image], dim=1),
+            image_sizes=sizes,
+        )
