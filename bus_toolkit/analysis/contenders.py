@@ -88,6 +88,9 @@ def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPMod
         )
         selector.site = sites[selection.block]  # type: ignore[misc]  # this one acts where the other did
         chosen.append(selector)
-    host: TokenReducedViT = model.backbone
-    host.selectors = nn.ModuleList(chosen)
+    hosts: list[TokenReducedViT] = [model.backbone]
+    if model.momentum is not None:
+        hosts.append(model.momentum.copies["backbone"])  # the copies follow tensor by tensor
+    for host in hosts:
+        host.selectors = nn.ModuleList(copy.deepcopy(chosen))
     return model

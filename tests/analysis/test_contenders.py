@@ -66,3 +66,12 @@ def test_the_random_twin_keeps_as_many_tokens_at_the_same_places(selector: dict)
     assert [s.plan.num_slots for s in random.selections] == [s.plan.num_slots for s in own.selections]
     assert [s.block for s in random.selections] == [s.block for s in own.selections]
     assert not torch.equal(random.embeds, own.embeds)
+
+
+def test_the_random_twin_trains_with_a_momentum_branch() -> None:
+    model = tiny_model(HEADS, momentum={"decay": 0.9})
+    images, samples = tiny_batch()
+    selections = model.backbone(images, model.encode_text(model.tokenize(["a red star"] * BATCH))).selections
+    twin = select_at_random(model, selections)
+    twin.loss(images, samples)["loss_itc"].backward()
+    twin.after_step()
