@@ -75,7 +75,7 @@ class RegionCaptionDataset(SampleDataset):
                 f"{class_template!r} and no file. Give the file, or leave class_template out."
             )
         if instances_file is not None or descriptions_file is not None:
-            _refuse_blind_transforms(pipeline, name)
+            refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
         self.reader = _build_reader(dataset, name)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
         kept = _BoxShare(box_fraction, box_seed)
@@ -150,13 +150,18 @@ def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
         ) from error
 
 
-def _refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str) -> None:
+def refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str, otherwise: str) -> None:
+    """Refuse what would tear pixels, boxes and words apart; ``otherwise`` says how data set ``name`` leaves out boxes.
+
+    Raises:
+        DataError: There is such a transform.
+    """
     for place, transform in enumerate(pipeline):
         kind = str(transform["type"]).rsplit(".", 1)[-1]
         if kind in _BLIND_TRANSFORMS:
             raise DataError(
                 f"{name}.pipeline.{place}: {kind} moves pixels but not both boxes and words. "
-                "Use RandomFlipWithText, RandomCropKeepNamed or Resize, or leave out instances_file and regions_file."
+                f"Use RandomFlipWithText, RandomCropKeepNamed or Resize, or {otherwise}."
             )
 
 

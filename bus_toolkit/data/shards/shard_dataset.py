@@ -1,0 +1,105 @@
+"""Image-caption pairs in tar shards as a data set with random access."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bus_toolkit.data.region_captions import refuse_blind_transforms
+from bus_toolkit.data.sample_dataset import SampleDataset
+from bus_toolkit.data.shards.index_files import load_indices
+from bus_toolkit.data.shards.shard_paths import find_shards
+from bus_toolkit.data.shards.shard_reader import ShardReader
+from bus_toolkit.errors import DataError
+from bus_toolkit.registry import DATASETS
+
+_log = logging.getLogger(__name__)
+
+
+@DATASETS.register_module()
+class ShardDataset(SampleDataset):
+    """Read shards in webdataset's tar format through byte-offset indices, so that any sampler works and none is lost.
+
+    Shards are indexed on first use. Before the pipeline a sample has ``img_bytes``, ``img_path``
+    (``<shard>::<member>``, for messages), ``text``, ``image_id``, ``text_id`` and, where its JSON has boxes,
+    ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). The form of the JSON stands in
+    ``annotation.py``. Slot: ``dataset`` of a data loader; ``ShardShuffleSampler`` reads it nearly in sequence.
+
+    Args:
+        shards: Paths, globs or brace patterns, e.g. ``data/train-{000000..000099}.tar``.
+        pipeline: Transforms; the first is ``LoadImageFromBytes``, the last one packs.
+        with_boxes: Attach boxes; without them the pipeline may move pixels as it likes.
+        index_dir: Folder for the index files; ``None`` for beside each shard.
+        max_bad_samples: So many unreadable samples are skipped before the run stops, and so many members may belong to
+            no sample (an image without text, a second image of one key); 0 for evaluation, where none may lack.
+
+    Raises:
+        DataError: Shards that are missing, cut off or no tars, no sample, too many members left out, or a transform
+            that reads files or would tear pixels, boxes and words apart.
+
+    Attributes:
+        shard_sizes: Samples of each shard; int64, in the order of their numbers.
+    """
+
+    def __init__(
+        self,
+        shards: str | Sequence[str],
+        pipeline: Sequence[Mapping[str, Any]] = (),
+        *,
+        with_boxes: bool = True,
+        index_dir: str | None = None,
+        max_bad_samples: int = 10,
+    ) -> None:
+        name = type(self).__name__
+        _refuse_file_readers(pipeline, name)
+        paths = find_shards(shards, f"{name}.shards")
+        indices = load_indices(paths, index_dir)
+        self.reader = ShardReader(paths, indices)
+        if not len(self.reader):
+            raise DataError(
+                f"{name}.shards: {len(paths)} shards without a sample, e.g. {paths[0]}. A sample is an image (.jpg, "
+                ".jpeg, .png, .webp) and a .txt or .json of the same name. Write the shards with tools/make_shards.py."
+            )
+        self.with_boxes = with_boxes
+        boxed = self.reader.boxed.nonzero()[0].tolist() if with_boxes else []
+        if boxed:
+            refuse_blind_transforms(pipeline, name, "set with_boxes to false")
+        super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
+        left_out = [f"{path}::{told}" for path, index in zip(paths, indices, strict=True) for told in index.left_out]
+        self._tell_left_out(left_out, max_bad_samples)
+        self.boxed_indices = boxed
+        self.shard_sizes = self.reader.shard_sizes
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline.
+
+        Raises:
+            BadSample: It cannot be read.
+        """
+        info = self.reader.read(int(index))
+        if not self.with_boxes:
+            info.pop("gt_bboxes", None)
+            info.pop("named", None)
+        return info
+
+    @staticmethod
+    def _tell_left_out(left_out: list[str], limit: int) -> None:
+        if not left_out:
+            return
+        told = f"{len(left_out)} members belong to no sample; the first ones: {'; '.join(left_out[:3])}."
+        if len(left_out) > limit:
+            raise DataError(
+                f"ShardDataset: {told} The limit is {limit}. Write the shards anew, or raise max_bad_samples; "
+                "tools/make_shards.py --verify lists all."
+            )
+        _log.warning("ShardDataset: %s They are left out.", told)
+
+
+def _refuse_file_readers(pipeline: Sequence[Mapping[str, Any]], name: str) -> None:
+    for place, transform in enumerate(pipeline):
+        if isinstance(transform, Mapping) and str(transform.get("type")).endswith("LoadImageFromFile"):
+            raise DataError(
+                f"{name}.pipeline.{place}: LoadImageFromFile reads a file, but the images lie in shards. "
+                "Use LoadImageFromBytes."
+            )

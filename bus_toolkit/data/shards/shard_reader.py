@@ -1,0 +1,77 @@
+"""Samples of indexed shards by number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bus_toolkit.data.bad_samples import BadSample
+from bus_toolkit.data.shards.annotation import ID_LIMIT, parse_annotation
+from bus_toolkit.data.shards.shard_files import ShardFiles
+from bus_toolkit.data.shards.tar_index import TarIndex
+
+
+class ShardReader:
+    """Random access to the N samples of shards, numbered through from the first shard to the last.
+
+    Args:
+        paths: The shards.
+        indices: Of each shard.
+
+    Attributes:
+        shard_sizes: Samples of each shard; int64.
+        boxed: Which samples have boxes; bool (N,).
+    """
+
+    def __init__(self, paths: Sequence[Path], indices: Sequence[TarIndex]) -> None:
+        self.shard_sizes = np.array([len(index) for index in indices], dtype=np.int64)
+        self.boxed = np.concatenate([index.boxed for index in indices])
+        self._indices = list(indices)
+        self._ends = np.cumsum(self.shard_sizes)
+        self._files = ShardFiles(paths, [index.stamp for index in indices])
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return int(self._ends[-1])
+
+    def read(self, number: int) -> dict[str, Any]:
+        """Return a sample.
+
+        It has ``img_bytes``, ``img_path`` (``<shard>::<member>``), ``text``, ``image_id``, ``text_id``, and where
+        there are boxes ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). A sample whose JSON
+        gives no ``image_id`` gets a number of its own, above all those that a JSON may give.
+
+        Raises:
+            BadSample: It cannot be read; the message names shard, member and reason.
+            DataError: The shard is not the one that was indexed.
+        """
+        shard = int(np.searchsorted(self._ends, number, side="right"))
+        row = number - int(self._ends[shard] - self.shard_sizes[shard])
+        index = self._indices[shard]
+        sample: dict[str, Any] = {
+            "img_path": f"{self._files.paths[shard]}::{index.name(row)}",
+            "text": None,
+            "image_id": ID_LIMIT + number,
+            "text_id": number,
+        }
+        try:
+            sample["img_bytes"] = self._files.read(shard, *index.image[row].tolist())
+            if index.json[row, 0] >= 0:
+                _add_annotation(sample, self._files.read(shard, *index.json[row].tolist()))
+            if index.text[row, 0] >= 0:
+                sample["text"] = self._files.read(shard, *index.text[row].tolist()).decode("utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise BadSample(f"{sample['img_path']}: {error}") from error
+        return sample
+
+
+def _add_annotation(sample: dict[str, Any], content: bytes) -> None:
+    annotation = parse_annotation(content)
+    sample["text"] = annotation.caption
+    if annotation.image_id is not None:
+        sample["image_id"] = annotation.image_id
+    if len(annotation.boxes):
+        sample.update(gt_bboxes=annotation.boxes, named=annotation.named)

@@ -1,0 +1,89 @@
+"""Pairs that are to go into shards: from a folder of images and texts, or from COCO's annotation files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.data.region_captions import RegionCaptionDataset
+from bus_toolkit.data.shards.tar_index import IMAGE_KINDS
+from bus_toolkit.errors import DataError
+
+
+@dataclass(frozen=True)
+class SourceSample:
+    """A pair before it is written: the image file, and the content of ``txt`` and ``json`` members by their kind."""
+
+    image: Path
+    texts: dict[str, bytes]
+
+
+def pairs_of_folder(folder: str) -> list[SourceSample]:
+    """Return the images below ``folder`` in the order of their paths, each with ``.txt`` or ``.json`` of its name.
+
+    Raises:
+        DataError: No image, or images without a text.
+    """
+    root = Path(folder).expanduser()
+    images = sorted(path for path in root.rglob("*") if path.suffix.lower().lstrip(".") in IMAGE_KINDS)
+    if not images:
+        raise DataError(f"{root}: no image below this folder. Allowed are {', '.join(IMAGE_KINDS)}. Check the path.")
+    texts = [{kind: path.with_suffix(f".{kind}") for kind in ("txt", "json")} for path in images]
+    bare = [image for image, files in zip(images, texts, strict=True) if not any(f.is_file() for f in files.values())]
+    if bare:
+        raise DataError(
+            f"{root}: {len(bare)} of {len(images)} images have no .txt or .json of the same name, the first is "
+            f"{bare[0]}. Add the texts, or move these images away."
+        )
+    return [
+        SourceSample(image, {kind: file.read_bytes() for kind, file in files.items() if file.is_file()})
+        for image, files in zip(images, texts, strict=True)
+    ]
+
+
+def pairs_of_coco(
+    images: str, captions: str, *, instances: str | None = None, regions: str | None = None
+) -> Iterator[SourceSample]:
+    """Yield the captions of COCO's format in the order of the file, each with its image, and boxes where it has some.
+
+    Args:
+        images: Folder of the images (``data_root`` of mmpretrain's ``COCORetrieval``).
+        captions: COCO captions JSON; a relative path starts at ``images``.
+        instances: COCO instances JSON.
+        regions: JSON, caption id to the ids of the instances it names.
+
+    Raises:
+        DataError: A file is missing or malformed; instances or regions alone.
+    """
+    reader = {"type": "mmpretrain.COCORetrieval", "data_root": images, "ann_file": captions}
+    data = RegionCaptionDataset(reader, instances_file=instances, regions_file=regions)
+    for index in range(len(data)):
+        info = data.get_data_info(index)
+        record: dict[str, Any] = {"caption": info["text"], "image_id": info.get("image_ori_id", info["image_id"])}
+        if "gt_bboxes" in info:
+            boxes = info["gt_bboxes"].astype(float)
+            boxes[:, 2:] -= boxes[:, :2]
+            # The boxes are float32: 3 decimals are what they hold on an image of some thousand pixels.
+            record |= {"boxes": boxes.round(3).tolist(), "named": info["named"].tolist()}
+        yield SourceSample(Path(info["img_path"]), {"json": json.dumps(record, ensure_ascii=False).encode()})
+
+
+def read_image(sample: SourceSample) -> tuple[str, bytes]:
+    """Return kind and bytes of the image of a sample.
+
+    Raises:
+        DataError: It cannot be read, is empty, or of a kind that a shard does not take.
+    """
+    kind = sample.image.suffix.lower().lstrip(".")
+    if kind not in IMAGE_KINDS:
+        raise DataError(f"{sample.image}: a shard takes {', '.join(IMAGE_KINDS)}, got {kind!r}. Convert the image.")
+    try:
+        content = sample.image.read_bytes()
+    except OSError as error:
+        raise DataError(f"{sample.image}: cannot be read: {error.strerror}. Check the folder of the images.") from error
+    if not content:
+        raise DataError(f"{sample.image}: the image has 0 bytes. Copy it anew, or leave it out.")
+    return kind, content

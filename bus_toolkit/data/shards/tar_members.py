@@ -1,0 +1,84 @@
+"""The members of a tar, read strictly: what Python's ``tarfile`` passes over in silence is an error here."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from bus_toolkit.errors import DataError
+
+_BLOCK = tarfile.BLOCKSIZE
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstandard", b"PK": "zip"}
+
+
+class Member(NamedTuple):
+    """A file in a tar: its name, and offset and size of its content in bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
+    """Yield the regular files of an uncompressed tar in their order; only headers are read.
+
+    Headers are those of ``tarfile``: ustar, GNU long names, pax. It stops without a word at a broken header, at an end
+    in the middle of one, and at the first end mark of two tars in one file; here each is told.
+
+    Raises:
+        DataError: The file is cut off, is compressed or no tar, or holds something else than one whole tar.
+    """
+    size = os.fstat(file.fileno()).st_size
+    magic = os.pread(file.fileno(), 2, 0)
+    if magic in _MAGIC:
+        raise DataError(
+            f"{path}: is compressed ({_MAGIC[magic]}), and a compressed tar has no random access. Uncompress it."
+        )
+    last, count = "", 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                # tarfile keeps every header that it has read.
+                tar.members.clear()  # type: ignore[attr-defined]  # missing in typeshed alone
+                end = member.offset_data + member.size
+                if member.issparse():
+                    raise DataError(f"{path}: {member.name} is a sparse file. Write the shard without --sparse.")
+                if end > size:
+                    raise DataError(_cut_off(path, f"in the middle of {member.name}", size, end, count))
+                last, count = member.name, count + 1
+                if member.isreg():
+                    yield Member(member.name, member.offset_data, member.size)
+            _check_end(file, tar.offset, size, path, last, count)
+    except tarfile.TarError as error:
+        raise DataError(
+            f"{path}: the tar cannot be read after {count} members ({last or 'none'} is the last whole one): {error}. "
+            "Copy or write the shard anew."
+        ) from error
+
+
+def _check_end(file: BinaryIO, offset: int, size: int, path: Path, last: str, count: int) -> None:
+    """Require zeros from ``offset`` to the end of the file, at least a block of them: the end mark of a tar."""
+    file.seek(offset)
+    mark = file.read(_BLOCK)
+    if len(mark) < _BLOCK:
+        raise DataError(_cut_off(path, f"after {last or 'nothing'}, without an end mark", size, offset + _BLOCK, count))
+    if any(mark):
+        raise DataError(
+            f"{path}: byte {offset}, after {last or 'the start'}, is no header of a tar. Copy or write the shard anew."
+        )
+    while rest := file.read(1 << 20):
+        if any(rest):
+            raise DataError(
+                f"{path}: there is more after the end mark of the tar at byte {offset} (after {last}). One file holds "
+                "one tar; write the shard anew, or split it."
+            )
+
+
+def _cut_off(path: Path, where: str, size: int, needed: int, count: int) -> str:
+    return (
+        f"{path}: is cut off {where}: {size} bytes, needs at least {needed}; {count} whole members before. "
+        "Copy or write the shard anew, or leave it out."
+    )

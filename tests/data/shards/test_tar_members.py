@@ -1,0 +1,107 @@
+import io
+import tarfile
+
+import pytest
+
+from bus_toolkit.data.shards.tar_members import read_members
+from bus_toolkit.errors import DataError
+from tests.data.shards.tiny_shards import pairs, write_tar
+
+
+def members(path):
+    with open(path, "rb") as file:
+        return list(read_members(file, path))
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_offsets_lead_to_the_content(tmp_path, format):
+    long = "folder/" * 10 + "n" * 90 + ".txt"
+    names = ["a.txt", long, "ä.txt"] + ([] if format == tarfile.USTAR_FORMAT else ["x" * 300 + ".txt"])
+    path = write_tar(tmp_path / "a.tar", [(name, name.encode()) for name in names], format)
+    content = path.read_bytes()
+    found = members(path)
+    assert [member.name for member in found] == names
+    assert [content[m.offset : m.offset + m.size].decode() for m in found] == names
+
+
+def test_reads_what_the_writer_of_webdataset_writes(tmp_path):
+    """Its ``TarWriter`` streams, and its fractional times put a pax header before every member."""
+    with open(tmp_path / "a.tar", "wb") as file, tarfile.open(fileobj=file, mode="w|") as tar:
+        for name, content in pairs(range(3)):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.mode, info.uname, info.gname = (
+                len(content),
+                1.75e9 + 0.25,
+                0o444,
+                "bigdata",
+                "x",
+            )
+            tar.addfile(info, io.BytesIO(content))
+    content = (tmp_path / "a.tar").read_bytes()
+    assert [(m.name, content[m.offset : m.offset + m.size]) for m in members(tmp_path / "a.tar")] == list(
+        pairs(range(3))
+    )
+    assert content.count(b"PaxHeader") == 6
+
+
+def test_only_regular_files_count(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("a")
+    (tmp_path / "in" / "b.txt").symlink_to("a.txt")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "in", "in")
+    assert [member.name for member in members(tmp_path / "a.tar")] == ["in/a.txt"]
+
+
+def test_a_tar_without_members_is_whole(tmp_path):
+    assert members(write_tar(tmp_path / "a.tar", [])) == []
+
+
+# Members: 0000.png and its .txt, 0001.png and its .txt; a header and one block of content each.
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        (520, r"cut off in the middle of 0000.png: 520 bytes, needs at least .*; 0 whole members before"),
+        (700, r"cannot be read after 1 members \(0000.png is the last whole one\): unexpected end"),
+        (1540, r"cut off in the middle of 0000.txt"),
+        (2048, r"cut off after 0000.txt, without an end mark: .*; 2 whole members"),
+        (2100, r"cut off after 0000.txt"),
+        (4096, r"cut off after 0001.txt, without an end mark: .*; 4 whole members"),
+        (0, r"cannot be read after 0 members.*empty file"),
+        (100, r"cannot be read after 0 members"),
+    ],
+)
+def test_a_cut_off_tar_is_told(tmp_path, length, message):
+    path = write_tar(tmp_path / "a.tar", pairs(range(2)))
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(DataError, match=rf"a\.tar: .*{message}.*(Copy|write) .*anew"):
+        members(path)
+
+
+def test_a_broken_header_is_told(tmp_path):
+    path = write_tar(tmp_path / "a.tar", pairs(range(2)))
+    content = bytearray(path.read_bytes())
+    content[2048 + 150] ^= 0x55  # the checksum of the third header
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"byte 2048, after 0000.txt, is no header"):
+        members(path)
+
+
+def test_two_tars_in_one_file_are_told(tmp_path):
+    path = write_tar(tmp_path / "a.tar", pairs(range(2)))
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(DataError, match="more after the end mark .*One file holds one tar"):
+        members(path)
+
+
+def test_a_compressed_tar_is_told(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w:gz"):
+        pass
+    with pytest.raises(DataError, match=r"compressed \(gzip\).*Uncompress it"):
+        members(tmp_path / "a.tar")
+
+
+def test_a_file_that_is_no_tar_is_told(tmp_path):
+    (tmp_path / "a.tar").write_text("caption,url\n" * 100)
+    with pytest.raises(DataError, match="cannot be read after 0 members"):
+        members(tmp_path / "a.tar")
