@@ -68,6 +68,7 @@ def _register_parts(registries: Registries) -> None:
 
 
 def _register_heads(registries: Registries) -> None:
+    from bus_toolkit.heads.caption import CaptionHead
     from bus_toolkit.heads.classification import ClassificationHead
     from bus_toolkit.heads.itc import ITCHead
     from bus_toolkit.heads.itm import ITMHead
@@ -76,5 +77,6 @@ def _register_heads(registries: Registries) -> None:
     from bus_toolkit.heads.prefix_lm import PrefixLMHead
     from bus_toolkit.heads.prior_lm import PriorLMHead
 
-    for head in (ITCHead, ITMHead, MLMHead, PrefixLMHead, PriorLMHead, PatchTextHead, ClassificationHead):
+    lm_heads = (MLMHead, PrefixLMHead, PriorLMHead, CaptionHead)
+    for head in (ITCHead, ITMHead, *lm_heads, PatchTextHead, ClassificationHead):
         registries.heads.register(head)

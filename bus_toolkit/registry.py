@@ -214,7 +214,8 @@ class Registries:
 def new_registries(prepare: Callable[[], object] | None = None) -> Registries:
     """Return empty registries, one a part kind."""
     ids, widths = {"vocab_size", "pad_token_id"}, {"embed_dim", "text_dim"}
-    marks = {"patch_size", "special_ids", "mask_token_id", "skip_ids"}
+    marks = {"mask_token_id", "cls_token_id", "sep_token_id", "special_ids", "skip_ids"}
+    known = ids | widths | marks | {"patch_size", "max_caption_length"}
 
     def part(kind: str, slot: str, contract: str, *provided: set[str], **options: Any) -> PartRegistry:  # noqa: ANN401
         return PartRegistry(kind, slot, contract, frozenset().union(*provided), prepare=prepare, **options)
@@ -229,7 +230,7 @@ def new_registries(prepare: Callable[[], object] | None = None) -> Registries:
         decoders=part("abstraction decoder", "decoder", "VisualTokens -> fewer VisualTokens", widths),
         fusions=part("fusion", "fusion", "TextTokens and VisualTokens -> FusedTokens", widths),
         text_decoders=part("text decoder", "text_decoder", "ids and states -> next-token logits", ids, widths),
-        heads=part("head", "heads", "tokens -> losses in training, data samples in prediction", ids, widths, marks),
+        heads=part("head", "heads", "tokens -> losses in training, data samples in prediction", known),
     )
 
 

@@ -42,6 +42,9 @@ class LetterTokenizer:
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
         return [chr(i - 5 + ord("a")) for i in ids]
 
+    def decode(self, ids: list[int]) -> str:
+        return "".join(self.convert_ids_to_tokens([i for i in ids if i not in self.special_ids]))
+
 
 def tiny_heads(**itc: Any) -> dict[str, VLPHead]:  # noqa: ANN401
     """Return all five objectives."""

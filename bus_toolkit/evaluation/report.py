@@ -21,7 +21,7 @@ def render_report(metrics: Metrics, *, title: str, note: str | None = None) -> G
     """Return the tables of all metrics, grouped by task; only what was measured is shown.
 
     Args:
-        metrics: Fractions in [0, 1] and counts, by key (``<task>/<name>``).
+        metrics: Fractions in [0, 1], CIDEr-D in [0, 10] and counts, by key (``<task>/<name>``).
         title: Line above the tables.
         note: Line below them: what the figures do not show.
     """
@@ -31,14 +31,15 @@ def render_report(metrics: Metrics, *, title: str, note: str | None = None) -> G
         "itm": _itm,
         "mlm": _mlm,
         "classification": _classification,
+        "caption": _caption,
     }
-    parts = [maker(_task(metrics, task)) for task, maker in makers.items()]
+    tables = {task: table for task, maker in makers.items() if (table := maker(_task(metrics, task))) is not None}
     other = {
         key: value
         for key, value in metrics.items()
-        if key.split("/")[0] not in makers and isinstance(value, int | float)
+        if key.split("/")[0] not in tables and isinstance(value, int | float)
     }
-    parts.append(_other(other))
+    parts = [*tables.values(), _other(other)]
     shown = [Padding(table, (1, 0, 0, 0)) for table in parts if table is not None]
     body: list[RenderableType] = [*shown] or [Text("No metric was measured.")]
     return Group(
@@ -165,6 +166,20 @@ def _classification(metrics: Metrics) -> Table | None:
         return None
     table = _table("Classification, %", "", "accuracy", "majority label")
     table.add_row("all", _percent(metrics["accuracy"]), _percent(metrics.get("majority")))
+    return table
+
+
+def _caption(metrics: Metrics) -> Table | None:
+    if "CIDEr_D" not in metrics:
+        return None
+    names = [*(f"BLEU_{order}" for order in range(1, 5)), "ROUGE_L", "CIDEr_D"]
+    images, references = metrics.get("num_images", 0.0), metrics.get("num_references", 0.0)
+    size = f" ({images:.0f} images, {references:.0f} references)" if images else ""
+    table = _table(f"Captions, x 100{size}", "said of each image", *(name.replace("_", "\n") for name in names))
+    table.add_row("what the model wrote", *(_percent(metrics.get(name)) for name in names))
+    if "constant_CIDEr_D" in metrics:
+        constant = [_percent(metrics.get(f"constant_{name}")) for name in names]
+        table.add_row("the most frequent caption", *constant, style="dim")
     return table
 
 

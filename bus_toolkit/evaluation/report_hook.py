@@ -124,7 +124,7 @@ class ReportHook(Hook):
             payload = {
                 "stage": stage,
                 "iterations": self._iterations,
-                "unit": "fractions in [0, 1]; num_*: counts; caption/nll: nats a token",
+                "unit": "fractions in [0, 1]; num_*: counts; caption/nll: nats a token; caption/CIDEr_D: 0 to 10",
                 "note": self.note,
                 "metrics": _plain(self._metrics),
                 "pictures": [path.name for path in paths],

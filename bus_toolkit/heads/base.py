@@ -88,6 +88,9 @@ class Step(Protocol):
     def words(self, ids: list[int]) -> list[str]:
         """Return the vocabulary entries of token ids."""
 
+    def sentence(self, ids: list[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+
     def patch_scores(self, objective: str) -> tuple[list[Selection], Boxes]:
         """Return what the selectors decided on all rows, those for patch-text supervision last, and their boxes."""
 

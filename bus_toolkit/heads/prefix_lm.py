@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.losses.next_token import next_token_loss
 from bus_toolkit.structures import TokenBatch
 
 
@@ -55,12 +54,9 @@ class PrefixLMHead(VLPHead):
         fused = step.fuse(step.prefix_text, step.visual("prefix_lm"))
         memory = torch.cat([fused.visual, fused.text], dim=1)
         memory_mask = torch.cat([mask.new_ones(fused.visual.shape[:2]), fused.attention_mask], dim=1)
-        logits = step.decode(step.tokens, memory, memory_mask)[:, :-1].float()
-        losses = F.cross_entropy(
-            logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none", label_smoothing=self.label_smoothing
-        )
+        logits = step.decode(step.tokens, memory, memory_mask)
         weights = (mask & ~given)[:, 1:] * self.token_weights(step.tokens)
-        return {"loss_prefix_lm": mean_over_ranks(losses, weights.flatten())}
+        return {"loss_prefix_lm": next_token_loss(logits, ids, weights, self.label_smoothing)}
 
     def token_weights(self, tokens: TokenBatch) -> Tensor:
         """Return how much each token behind the first counts, (B, L - 1) float32 of 0 or more; here all the same.

@@ -67,6 +67,9 @@ def build_vlp_model(
         "patch_size": patch_size,
         "special_ids": words.special_ids,
         "mask_token_id": words.mask_token_id,
+        "cls_token_id": words.cls_token_id,
+        "sep_token_id": words.sep_token_id,
+        "max_caption_length": words.max_length,
     }
     head_parts = {name: _head(name, cfg, words, known) for name, cfg in heads.items()}
     return _assembled(

@@ -185,7 +185,7 @@ class BatchStep:
 
     def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
         """Return next-token logits (B, L, V) of the text decoder."""
-        assert self.model.text_decoder is not None, "build_model refuses a prefix language model without a text decoder"
+        assert self.model.text_decoder is not None, "build_model refuses heads that write without a text decoder"
         return self.model.text_decoder(tokens, memory, memory_mask)
 
     def _all_ranks_text(self) -> TextTokens:
@@ -207,6 +207,10 @@ class BatchStep:
     def words(self, ids: list[int]) -> list[str]:
         """Return the vocabulary entries of token ids."""
         return self.model.tokenizer.convert_ids_to_tokens(ids)
+
+    def sentence(self, ids: list[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+        return self.model.tokenizer.decode(ids)
 
 
 def _number(image_id: object) -> int:

@@ -56,6 +56,21 @@ def test_what_was_not_measured_is_not_shown():
     assert "No metric was measured." in _text({})
 
 
+def test_captions_stand_beside_the_most_frequent_one():
+    names = [*(f"BLEU_{order}" for order in range(1, 5)), "ROUGE_L", "CIDEr_D"]
+    metrics = {f"caption/{name}": 0.1 * (place + 1) for place, name in enumerate(names)}
+    metrics |= {f"caption/constant_{name}": 0.05 for name in names}
+    text = _text({**metrics, "caption/CIDEr_D": 1.234, "caption/num_images": 200.0, "caption/num_references": 900.0})
+    assert "Captions, x 100 (200 images, 900 references)" in text
+    assert _row(text, "what the model wrote").split()[4:] == ["10.0", "20.0", "30.0", "40.0", "50.0", "123.4"]
+    assert _row(text, "the most frequent caption").split()[4:] == ["5.0"] * 6
+    assert "Other" not in text
+
+
+def test_figures_of_a_task_without_a_table_are_shown_among_the_others():
+    assert "0.973" in _row(_text({"caption/nll": 0.973}), "caption/nll")
+
+
 def test_chance_of_recall_by_hand():
     assert chance_recall(10, 200, 1) == pytest.approx(0.05)
     # Two right among four, two drawn: 1 - (2/4)(1/3).

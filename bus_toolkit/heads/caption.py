@@ -1,0 +1,103 @@
+"""Captioning: write a caption from the image alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.text_decoders.generate import SearchRules, generate
+
+
+class CaptionHead(VLPHead):
+    """Write the whole caption from [CLS] and the image.
+
+    The text decoder reads the visual tokens directly, without text encoder and fusion, through a linear map and a
+    normalisation where the widths differ, as in mPLUG's caption model (alibaba/AliceMind:mPLUG/models/
+    model_caption_mplug.py; its dropout is left out). Whatever ``conditioning.mode`` says, the image is encoded without
+    text, as it has to be when there is no caption yet; ``conditioning.without_text`` says what selects then. The
+    prediction is ``pred_caption``, a string a sample; a data set of ``CaptionedImages`` has one sample an image.
+
+    Args:
+        embed_dim: Width of the visual tokens; filled in from the backbone.
+        text_dim: Width that the text decoder reads; filled in from the text encoder.
+        pad_token_id: Id of the padding; filled in from the tokenizer.
+        cls_token_id: Id that a caption starts with; filled in from the tokenizer.
+        sep_token_id: Id that ends it; filled in from the tokenizer.
+        special_ids: Ids that are no words; filled in from the tokenizer.
+        max_caption_length: Most tokens of a caption; filled in from the tokenizer.
+        search: Arguments of ``bus_toolkit.text_decoders.generate.SearchRules``; ``max_length`` is at most, and if not
+            given, the tokenizer's.
+        label_smoothing: Share of the target spread over the vocabulary.
+        weight: Factor of the loss in the sum.
+        start_epoch: The loss joins in at this epoch.
+
+    Raises:
+        ValueError: A search setting that does not exist or is out of range.
+    """
+
+    needs_text_decoder = True
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        text_dim: int,
+        pad_token_id: int,
+        cls_token_id: int,
+        sep_token_id: int,
+        special_ids: Sequence[int],
+        max_caption_length: int,
+        search: Mapping[str, Any] | None = None,
+        label_smoothing: float = 0.0,
+        weight: float = 1.0,
+        start_epoch: float = 0.0,
+    ) -> None:
+        super().__init__(weight=weight, start_epoch=start_epoch)
+        try:
+            self.rules = SearchRules(**{"max_length": max_caption_length, **(search or {})})
+        except TypeError as error:
+            known = ", ".join(field.name for field in dataclasses.fields(SearchRules))
+            raise ValueError(f"search: it takes {known}, got {dict(search or {})} ({error}).") from error
+        if not 2 < self.rules.max_length <= max_caption_length:
+            raise ValueError(
+                f"search.max_length: must be between 3 ([CLS], a word, [SEP]) and the tokenizer's max_length "
+                f"({max_caption_length}), got {self.rules.max_length}."
+            )
+        self.cls_token_id, self.sep_token_id, self.pad_token_id = cls_token_id, sep_token_id, pad_token_id
+        self.banned_ids = [number for number in special_ids if number != sep_token_id]
+        self.label_smoothing = label_smoothing
+        same = embed_dim == text_dim
+        self.project = nn.Identity() if same else nn.Sequential(nn.Linear(embed_dim, text_dim), nn.LayerNorm(text_dim))
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Return ``loss_caption``: the mean cross-entropy over all tokens behind [CLS]."""
+        memory, memory_mask = self._memory(step)
+        logits = step.decode(step.tokens, memory, memory_mask)
+        wanted = step.tokens.attention_mask[:, 1:].float()
+        return {"loss_caption": next_token_loss(logits, step.tokens.input_ids, wanted, self.label_smoothing)}
+
+    def predict(self, step: Step) -> dict[str, Any]:
+        """Return the best caption found for each image."""
+        memory, memory_mask = self._memory(step)
+        found = generate(
+            step.decode,
+            memory,
+            memory_mask,
+            torch.full_like(step.tokens.input_ids[:, :1], self.cls_token_id),
+            end_id=self.sep_token_id,
+            pad_id=self.pad_token_id,
+            banned_ids=self.banned_ids,
+            rules=self.rules,
+        )
+        return {"pred_caption": [step.sentence(ids) for ids in found.ids[:, 0].tolist()]}
+
+    def _memory(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Return the visual states (B, M, D) and that all of them may be read, bool (B, M)."""
+        memory = self.project(step.visual("free").embeds)
+        return memory, torch.ones(memory.shape[:2], dtype=torch.bool, device=memory.device)

@@ -1,0 +1,27 @@
+"""The loss of language models: how surprised they are by the next tokens.
+
+B batch, L text length, T = L - 1 tokens behind the first, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.ops.collective import mean_over_ranks
+
+
+def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return the weighted mean cross-entropy of the tokens behind the first, over the rows of all ranks.
+
+    Args:
+        logits_BLV: For each place, the logits of the token after it.
+        ids_BL: The tokens.
+        weights_BT: How much each token counts, 0 or more; only the ratios matter.
+        label_smoothing: Share of the target spread over the vocabulary.
+    """
+    logits_BTV = logits_BLV[:, :-1].float()
+    losses = F.cross_entropy(
+        logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), reduction="none", label_smoothing=label_smoothing
+    )
+    return mean_over_ranks(losses, weights_BT.flatten())
