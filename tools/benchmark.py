@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     CONSOLE.print(benchmark_tables(rows, accuracy, settings.batch_size))
     CONSOLE.print(settings.describe())
     written = write_results(args.out / "benchmark.json", {"settings": settings.describe(), "models": rows})
-    picture = draw_benchmark(rows, accuracy, args.out / "benchmark.png")
+    picture = draw_benchmark(rows, accuracy, settings.batch_size, args.out / "benchmark.png")
     CONSOLE.print(f"{written}\n{picture}", soft_wrap=True)
 
 
