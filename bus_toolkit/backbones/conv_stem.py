@@ -65,6 +65,8 @@ class ConvStemEmbed(nn.Module):
                 f"{patch_size} and {list(channels)}. Patches of 16 pixels need 4 or more channels."
             )
         self.projection = linear.projection
+        # The grid that mmpretrain's transformer interpolates position embeddings to when it loads weights.
+        self.init_out_size: tuple[int, int] = linear.init_out_size
         layers: list[nn.Module] = []
         for number, (before, width) in enumerate(zip((3, *channels), channels, strict=False)):
             stride = 2 if number < halvings else 1

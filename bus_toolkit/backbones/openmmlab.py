@@ -6,13 +6,14 @@ toolkit touches these attributes.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import CheckpointError, ComponentError
 
 VIT_PARTS = (
     "patch_embed",
@@ -62,6 +63,23 @@ def check_vit(vit: Any) -> None:
         raise ComponentError(
             f"model.backbone: {type(vit).__name__} is built without position embeddings at its input. Patches keep "
             "theirs when others are dropped. Use a class that adds them."
+        )
+
+
+def check_positions(vit: Any, table: Tensor) -> None:
+    """Refuse position embeddings (1, P + N, D) of a checkpoint that the transformer cannot interpolate to its own grid.
+
+    It interpolates those of another length by itself (``_prepare_pos_embed``, ``interpolate_mode``, prefix tokens left
+    as they are), and takes their grid for a square: the table does not tell.
+
+    Raises:
+        CheckpointError: Another number of patches, and no square one.
+    """
+    patches, own = table.shape[1] - vit.num_extra_tokens, vit.patch_resolution[0] * vit.patch_resolution[1]
+    if patches != own and math.isqrt(max(patches, 0)) ** 2 != patches:
+        raise CheckpointError(
+            f"model.backbone: the checkpoint has position embeddings of {patches} patches, got a model of {own}. Those "
+            "of another image size are interpolated if they are of a square image. Use the img_size of the checkpoint."
         )
 
 

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
-from bus_toolkit.backbones.openmmlab import attention_half, check_vit, embed_patches, feed_forward_half
+from bus_toolkit.backbones.openmmlab import (
+    attention_half,
+    check_positions,
+    check_vit,
+    embed_patches,
+    feed_forward_half,
+)
 from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
@@ -42,7 +48,8 @@ class TokenReducedViT(nn.Module):
     (``forward_prefix``, which no text can change); the rest under a condition (``forward_suffix``); final norm. With no
     selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit.
 
-    State dicts of the bare transformer load into the host without renaming.
+    State dicts of the bare transformer load into the host without renaming; position embeddings of another image size
+    are interpolated.
 
     Args:
         vit: A built ``mmpretrain.VisionTransformer`` (or one of its look-alikes: ``patch_embed``,
@@ -68,7 +75,7 @@ class TokenReducedViT(nn.Module):
         # Opened around each planning and applying of a selection: by this its cost can be measured.
         self.around_selection: Callable[[], AbstractContextManager[Any]] = nullcontext
         _check_blocks(selectors, self.num_blocks)
-        self._register_load_state_dict_pre_hook(self._adopt_bare_keys)
+        self._register_load_state_dict_pre_hook(self._read_bare_weights)
 
     @property
     def needs_text(self) -> bool:
@@ -178,11 +185,13 @@ class TokenReducedViT(nn.Module):
         walk.tokens = apply_plan(walk.tokens, plan, num_prefix=self.num_prefix)
         walk.origin = compose(walk.origin, plan)
 
-    def _adopt_bare_keys(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
-        """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``."""
+    def _read_bare_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+        """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``; check its positions."""
         own = (f"{prefix}vit.", f"{prefix}selectors.")
         for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
             state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)
+        if f"{prefix}vit.pos_embed" in state_dict:
+            check_positions(self.vit, state_dict[f"{prefix}vit.pos_embed"])
 
 
 def _check_blocks(selectors: Sequence[PatchSelector], num_blocks: int) -> None:

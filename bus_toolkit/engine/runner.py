@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,6 +78,8 @@ class BusRunner(Runner):
     ) -> dict[str, Any]:
         """Load weights; a resumed or tested model must find all of them, a fine-tuned one at least some.
 
+        Position embeddings of another image size are interpolated, except when resuming: optimizer state is not.
+
         Raises:
             CheckpointError: The checkpoint belongs to another model.
         """
@@ -90,6 +93,8 @@ class BusRunner(Runner):
             ) from error
         loaded = checkpoint.get("state_dict", checkpoint)
         wanted = unwrap(self.model).state_dict()
+        if self._resume:
+            _refuse_other_shapes(filename, loaded, wanted)
         shared = [name for name in wanted if name in loaded and loaded[name].shape == wanted[name].shape]
         if wanted and not shared:
             raise CheckpointError(
@@ -148,6 +153,17 @@ def _share_evaluation(cfg: Config) -> None:
         cfg.test_cfg = copy.deepcopy(cfg.get("val_cfg") or {})
         if cfg.test_cfg.get("type", "ValLoop") == "ValLoop":
             cfg.test_cfg.type = "TestLoop"
+
+
+def _refuse_other_shapes(filename: str, loaded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to go on with tensors that were brought into another shape on the way in."""
+    for name in wanted:
+        if name in loaded and loaded[name].shape != wanted[name].shape:
+            shapes = [tuple(tensors[name].shape) for tensors in (loaded, wanted)]
+            raise CheckpointError(
+                f"{filename}: {name} has the shape {shapes[0]}, got a model with {shapes[1]}: another image size. A "
+                "resumed run goes on as it was, optimizer included. Use its img_size, or start anew with load_from."
+            )
 
 
 def _shorten(text: str, lines: int = 6) -> str:

@@ -1,0 +1,80 @@
+"""Where the data side of a config says how large images are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from bus_toolkit.signatures import at
+
+Size = tuple[int, int]
+_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+# Transforms of mmpretrain and the argument that holds the size they give: one number, or width and height.
+_RESIZING = {"Resize": "scale", "RandomResizedCrop": "scale", "CenterCrop": "crop_size"}
+
+
+def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[str, Any], list[str]]:
+    """Find what must change for images of another size: what can be recognised, and where nothing could.
+
+    Recognised are mmpretrain's ``Resize``, ``RandomResizedCrop`` and ``CenterCrop`` to the old size, and generated
+    scenes of that size, which are drawn anew into a folder of their own; in them everything grows with the picture.
+
+    Args:
+        config: A whole config.
+        old: Height and width in pixels that the model has.
+        new: Those that it will have.
+
+    Returns:
+        New values by YAML path, and one sentence for each data loader that needs a look.
+    """
+    changes: dict[str, Any] = {}
+    notes = []
+    for name in _LOADERS:
+        if config.get(name) is None:
+            continue
+        found = dict(_changes(config[name], name, old, new))
+        changes |= found
+        if not found:
+            notes.append(
+                f"{name}: nothing in it was recognised as giving {pixels(old)} px. See to it that images arrive at "
+                f"{pixels(new)} px."
+            )
+    return changes, notes
+
+
+def pixels(size: Size) -> str:
+    """Return a size as people write it: one number for a square, else ``HEIGHTxWIDTH``."""
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def _changes(node: Any, path: str, old: Size, new: Size) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        kind = str(node.get("type", "")).rsplit(".", 1)[-1]
+        if kind == "SceneDataset":
+            yield from _scenes(node, path, old, new)
+        key = _RESIZING.get(kind, "")
+        if _as_width_height(node.get(key)) == old[::-1]:
+            yield at(path, key), list(new[::-1])
+    children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        yield from _changes(child, at(path, name), old, new)
+
+
+def _scenes(node: Mapping[str, Any], path: str, old: Size, new: Size) -> Iterator[tuple[str, Any]]:
+    from bus_toolkit.data.scenes.settings import SceneSettings
+
+    scenes = node.get("scenes") or {}
+    side = SceneSettings.parse(scenes).image_size
+    if (side, side) != old or new[0] != new[1]:
+        return
+    yield at(path, "scenes"), {**scenes, "image_size": new[0]}
+    # Scenes of other settings would be written over those that are there.
+    folder = PurePath(node["data_root"])
+    yield at(path, "data_root"), str(folder.with_name(f"{folder.name}_{new[0]}px"))
+
+
+def _as_width_height(value: Any) -> tuple[Any, ...] | None:
+    if isinstance(value, int):
+        return (value, value)
+    return tuple(value) if isinstance(value, list | tuple) else None

@@ -1,0 +1,102 @@
+"""Plan keep ratios at constant cost: ``python tools/plan_budget.py CONFIG --img-size N --match CONFIG@N [flags]``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.errors import ConfigError
+
+# Piped output is not cut to the 80 columns that no terminal told.
+CONSOLE = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description="Find the keep ratios that hold a whole model's MACs at those of a reference, and write the YAML. "
+        "Needs no data and no weights: MACs are counted on tensors that have shapes only."
+    )
+    parser.add_argument("config", metavar="CONFIG", help="the YAML whose keep ratios are planned")
+    parser.add_argument("--img-size", required=True, metavar="N", help="pixels to plan for: 384, or HEIGHTxWIDTH")
+    parser.add_argument(
+        "--match", required=True, metavar="CONFIG@N", help="the reference and its pixels; may be the same CONFIG"
+    )
+    parser.add_argument("--pass", choices=("step", "forward"), default="step", dest="work", help="what costs as much")
+    parser.add_argument(
+        "--num-queries",
+        choices=("keep", "scale"),
+        default="keep",
+        help="the decoder's summary length: as it is, or the same share of the tokens that reach it",
+    )
+    parser.add_argument(
+        "--text-length", type=positive_int, help="tokens of a caption (default: the shorter max_length)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="else work_dirs/plan_budget/<config>_<N>px.yaml")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of CONFIG")
+    parser.add_argument(
+        "--match-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the reference"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, plan, show, write, exit."""
+    args = parse_args(argv)
+    size, (reference, reference_size) = parse_size("--img-size", args.img_size), parse_match(args.match)
+    from bus_toolkit.analysis.budget_report import budget_table, check_target, write_plan
+    from bus_toolkit.analysis.resolution import Source, plan_resolution
+    from bus_toolkit.config.image_size import pixels
+
+    source = Source(args.config, args.cfg_options, size)
+    out = args.out or Path("work_dirs/plan_budget") / f"{source.name}_{pixels(size)}px.yaml"
+    check_target(out)
+    found = plan_resolution(
+        source,
+        Source(reference, args.match_options, reference_size),
+        work=args.work,
+        text_length=args.text_length,
+        scale_queries=args.num_queries == "scale",
+    )
+    write_plan(out, args.config, found.config, found.changed, found.headlines)
+    CONSOLE.print(budget_table(found.rows))
+    for line in (*found.headlines, *found.notes, str(out)):
+        CONSOLE.print(line, soft_wrap=True)
+
+
+def parse_size(where: str, text: str) -> tuple[int, int]:
+    """Return height and width of ``384`` or ``64x256``.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)?", text):
+        raise ConfigError(f"{where}: must be pixels, a number or HEIGHTxWIDTH, got {text!r}. Write e.g. 384 or 64x256.")
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
+def parse_match(text: str) -> tuple[str, tuple[int, int]]:
+    """Return path and size of ``CONFIG@N``.
+
+    Raises:
+        ConfigError: It has no ``@``, no path, or no size behind it.
+    """
+    path, _, size = text.rpartition("@")
+    if not path:
+        raise ConfigError(
+            f"--match: must be CONFIG@N, a config and its pixels, got {text!r}. "
+            "Write e.g. registry_configs/albef/albef_base_4m.yaml@256."
+        )
+    return path, parse_size("--match", size)
+
+
+if __name__ == "__main__":
+    run_cli(main)
