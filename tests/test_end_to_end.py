@@ -10,6 +10,7 @@ import torch
 
 from bus_toolkit.engine import RunOptions, evaluate, train
 from bus_toolkit.errors import BusError, CheckpointError, ConfigError, DataError
+from tests.small_run import small
 
 CONFIG = Path(__file__).parent.parent / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
 
@@ -20,24 +21,17 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scenes")
 
 
-def small(scenes: Path, *more: str) -> list[str]:
-    """Return overrides for 2 steps an epoch of 8 captions, and an evaluation on 6 images."""
-    loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
-    return [
-        *(f"{loader}.dataset.data_root={scenes}" for loader in loaders),
-        "train_dataloader.dataset.num_images=4",
-        "train_dataloader.batch_size=8",
-        "train_dataloader.num_workers=0",
-        "train_dataloader.persistent_workers=false",
-        "val_dataloader.dataset.num_images=6",
-        "test_dataloader.dataset.num_images=6",
+def all_heads(scenes: Path, *more: str) -> list[str]:
+    """Return overrides for two steps an epoch in which every head takes part from the start."""
+    return small(
+        scenes,
         "model.heads.itm.start_epoch=0",
         "model.heads.mlm.start_epoch=0",
         "model.heads.prefix_lm.start_epoch=0",
         "val_cfg.rerank_topk=2",
         "test_cfg.rerank_topk=2",
         *more,
-    ]
+    )
 
 
 def options(folder: Path, **flags: object) -> RunOptions:
@@ -51,7 +45,7 @@ def weights(folder: Path, epoch: int) -> dict[str, torch.Tensor]:
 def test_training_stops_resumes_and_evaluates(scenes: Path, tmp_path: Path) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     # Flips off: the state of the loader's random numbers is not part of a checkpoint.
-    two_epochs = small(scenes, "train_cfg.max_epochs=2", "train_dataloader.dataset.pipeline.1.prob=0")
+    two_epochs = all_heads(scenes, "train_cfg.max_epochs=2", "train_dataloader.dataset.pipeline.1.prob=0")
     train(CONFIG, two_epochs, options(whole, no_validate=True))
     # The same run, cut back to the end of its first epoch.
     train(CONFIG, [*two_epochs, "default_hooks.checkpoint.max_keep_ckpts=2"], options(halves, no_validate=True))
@@ -64,7 +58,7 @@ def test_training_stops_resumes_and_evaluates(scenes: Path, tmp_path: Path) -> N
         torch.testing.assert_close(value, second[name], msg=name)
     metrics = evaluate(
         CONFIG,
-        small(scenes),
+        all_heads(scenes),
         options(tmp_path / "test", load_from=str(halves / "epoch_2.pth")),
         out=tmp_path / "metrics.json",
     )
@@ -94,7 +88,7 @@ def test_training_stops_resumes_and_evaluates(scenes: Path, tmp_path: Path) -> N
     ids=lambda swap: swap[0],
 )
 def test_a_part_is_swapped_by_one_line(swap: list[str], scenes: Path, tmp_path: Path) -> None:
-    train(CONFIG, small(scenes, *swap), options(tmp_path, no_validate=True))
+    train(CONFIG, all_heads(scenes, *swap), options(tmp_path, no_validate=True))
     assert (tmp_path / "epoch_1.pth").is_file()
     assert (tmp_path / "config.yaml").is_file()
 
@@ -102,14 +96,14 @@ def test_a_part_is_swapped_by_one_line(swap: list[str], scenes: Path, tmp_path: 
 def test_boxes_on_few_images_train_with_a_batch_of_their_own(scenes: Path, tmp_path: Path) -> None:
     extra = "{type: RegionBatchSampler, region_batch_size: 4}"
     swaps = ["train_dataloader.dataset.box_fraction=0.5", f"train_dataloader.batch_sampler={extra}"]
-    train(CONFIG, small(scenes, *swaps), options(tmp_path, no_validate=True))
+    train(CONFIG, all_heads(scenes, *swaps), options(tmp_path, no_validate=True))
     assert (tmp_path / "epoch_1.pth").is_file()
 
 
 def test_a_fixed_seed_gives_the_same_numbers_twice(scenes: Path, tmp_path: Path) -> None:
     results = []
     for name in ("one", "two"):
-        train(CONFIG, small(scenes), options(tmp_path / name, seed=7))
+        train(CONFIG, all_heads(scenes), options(tmp_path / name, seed=7))
         results.append(json.loads(next((tmp_path / name).rglob("results.json")).read_text()))
     assert results[0]["metrics"] == results[1]["metrics"]
 
@@ -131,7 +125,7 @@ def test_mistakes_are_told_in_the_terms_of_the_yaml(
     override: str, kind: type[BusError], message: str, scenes: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(kind, match=message):
-        train(CONFIG, small(scenes, override), options(tmp_path / "run", no_validate=True))
+        train(CONFIG, all_heads(scenes, override), options(tmp_path / "run", no_validate=True))
     assert not list(tmp_path.rglob("*.pth"))
 
 

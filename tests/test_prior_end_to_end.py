@@ -9,24 +9,10 @@ import torch
 
 from bus_toolkit.engine import RunOptions, evaluate, load_checkpoint_file, train
 from bus_toolkit.errors import CheckpointError
+from tests.small_run import small
 
 CONFIGS = Path(__file__).parent.parent / "registry_configs" / "prior"
 REFERENCE = "heads.prefix_lm.reference."
-
-
-def small(scenes: Path, *more: str) -> list[str]:
-    """Return overrides for two steps of 8 captions an epoch, and an evaluation on 6 images."""
-    loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
-    return [
-        *(f"{loader}.dataset.data_root={scenes}" for loader in loaders),
-        "train_dataloader.dataset.num_images=4",
-        "train_dataloader.batch_size=8",
-        "train_dataloader.num_workers=0",
-        "train_dataloader.persistent_workers=false",
-        "val_dataloader.dataset.num_images=6",
-        "test_dataloader.dataset.num_images=6",
-        *more,
-    ]
 
 
 def weights(path: Path, prefix: str) -> dict[str, torch.Tensor]:

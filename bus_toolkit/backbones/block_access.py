@@ -104,13 +104,13 @@ class ViTBlockAccess:
     @torch.no_grad()
     def attention_received(self) -> Tensor:
         """See ``BlockAccess``."""
-        queries, keys, _ = self._all()
+        (queries, keys, _), bias = self._all(), self._bias
         scaled = keys.transpose(-1, -2) / keys.shape[-1] ** 0.5
         total = keys.new_zeros(keys.shape[0], keys.shape[2])
         for piece in queries.split(_CHUNK, dim=2):
             logits = piece @ scaled
-            if self._bias is not None:
-                logits = logits + self._bias[:, None, None, :]
+            if bias is not None:
+                logits = logits + bias[:, None, None, :]
             total += logits.softmax(dim=-1).mean(dim=1).sum(dim=1)
         return total[:, self._num_prefix :] / queries.shape[2]
 
