@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.data.scenes.coco_files import write_annotations
-from bus_toolkit.data.scenes.render import SPLITS, draw_to_files, plan_scenes, usable_cpus
+from bus_toolkit.data.scenes.render import draw_to_files, plan_scenes, usable_cpus
 from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.streams import SPLITS
+from bus_toolkit.data.scenes.task_files import write_task_files
 from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
 
 # Part of the manifest: raise it when the same settings give other files, and old folders are written anew.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 MANIFEST = "manifest.json"
 
 
@@ -105,6 +107,7 @@ def _write(folder: Path, manifest: dict[str, Any], settings: SceneSettings, work
         (scratch / "images").mkdir()
         planned = plan_scenes(settings, split, count, workers)
         names = write_annotations(scratch, split, planned, settings)
+        names += write_task_files(scratch, split, planned, settings)
         pictures = draw_to_files(planned, settings, split, scratch / "images", workers)
         files = {name: _sha256(scratch / name) for name in names}
         files.update((f"images/{name}", digest) for name, digest in pictures.items())

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.data.scenes.captions import scene_descriptions
-from bus_toolkit.data.scenes.render import PlannedScene, image_id
+from bus_toolkit.data.scenes.render import PlannedScene
 from bus_toolkit.data.scenes.scene import Scene
 from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.streams import image_id
 
 _INFO = {"description": "bus_toolkit procedural scenes (synthetic)", "version": "1"}
 

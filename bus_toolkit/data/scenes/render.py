@@ -12,36 +12,28 @@ from pathlib import Path
 from typing import TypeVar
 
 import cv2
-import numpy as np
 
 from bus_toolkit.data.scenes.captions import SceneCaption, choose_captions, choose_unique_captions, scene_captions
 from bus_toolkit.data.scenes.draw import draw_scene
 from bus_toolkit.data.scenes.scene import Scene, sample_scene
 from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.streams import image_id, stream
 from bus_toolkit.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 PlannedScene = tuple[int, Scene, list[SceneCaption]]
 
-SPLITS = ("train", "val", "test")
 _CHUNK = 500
 _ENCODING = {
     "jpg": [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
 }
-# Image ids of the splits never meet, whatever their sizes; they fit the 12 digits of COCO's file names.
-_ID_STEP = 100_000_000_000
-
-
-def image_id(split: str, number: int) -> int:
-    """Return the id of picture ``number`` (from 0) of a split."""
-    return SPLITS.index(split) * _ID_STEP + number + 1
 
 
 def scene_at(settings: SceneSettings, split: str, number: int) -> Scene:
     """Return the scene of a number: the same whatever else is drawn, and one that a caption can describe."""
-    rng = _stream(settings, split, number, "scene")
+    rng = stream(settings, split, number, "scene")
     while True:
         scene = sample_scene(settings, rng)
         if scene_captions(scene):
@@ -104,7 +96,7 @@ def _plan_chunk(numbers: list[int], settings: SceneSettings, split: str) -> list
     planned = []
     for number in numbers:
         scene = scene_at(settings, split, number)
-        captions = choose_captions(scene, settings.captions_per_image, _stream(settings, split, number, "text"))
+        captions = choose_captions(scene, settings.captions_per_image, stream(settings, split, number, "text"))
         planned.append((number, scene, captions))
     return planned
 
@@ -114,16 +106,10 @@ def _draw_chunk(
 ) -> list[tuple[str, str]]:
     checksums = []
     for number, scene, _ in planned:
-        picture = draw_scene(scene, settings, _stream(settings, split, number, "picture"))
+        picture = draw_scene(scene, settings, stream(settings, split, number, "picture"))
         _, encoded = cv2.imencode(f".{settings.image_format}", picture, _ENCODING[settings.image_format])
         name = f"{image_id(split, number):012d}.{settings.image_format}"
         content = encoded.tobytes()
         (folder / name).write_bytes(content)
         checksums.append((name, hashlib.sha256(content).hexdigest()))
     return checksums
-
-
-def _stream(settings: SceneSettings, split: str, number: int, purpose: str) -> np.random.Generator:
-    """Return a random stream of its own for each picture and purpose."""
-    purposes = ("scene", "text", "picture")
-    return np.random.default_rng([settings.seed, SPLITS.index(split), number, purposes.index(purpose)])

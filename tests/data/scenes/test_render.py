@@ -1,7 +1,8 @@
 import pytest
 
-from bus_toolkit.data.scenes.render import draw_to_files, image_id, plan_scenes, scene_at
+from bus_toolkit.data.scenes.render import draw_to_files, plan_scenes, scene_at
 from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.streams import image_id
 from bus_toolkit.errors import DataError
 
 SETTINGS = SceneSettings()

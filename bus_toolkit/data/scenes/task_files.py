@@ -1,0 +1,28 @@
+"""Questions, expressions and statements about scenes, as the public files of their tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.data.scenes.render import PlannedScene
+from bus_toolkit.data.scenes.settings import SceneSettings
+
+TaskFiles = Callable[[str, Sequence[PlannedScene], SceneSettings], dict[str, Any]]
+"""Split, scenes and settings to file name and content; a list under a name ending in ``.jsonl`` is one row a line."""
+
+_TASKS: tuple[TaskFiles, ...] = ()
+
+
+def write_task_files(folder: Path, split: str, planned: Sequence[PlannedScene], settings: SceneSettings) -> list[str]:
+    """Write the files of all tasks of a split into ``folder``; return their names."""
+    names = []
+    for task in _TASKS:
+        for name, content in task(split, planned, settings).items():
+            rows = content if name.endswith(".jsonl") else [content]
+            text = "".join(f"{json.dumps(row)}\n" for row in rows)
+            (folder / name).write_text(text, encoding="utf-8")
+            names.append(name)
+    return names
