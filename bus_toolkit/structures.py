@@ -34,6 +34,14 @@ class TextTokens:
         """Return the texts at ``rows`` (int64, any length, repeats are allowed; or a slice)."""
         return TextTokens(self.embeds[rows], self.pooled[rows], self.attention_mask[rows])
 
+    def repeat_each(self, times: int) -> TextTokens:
+        """Return every text ``times`` times in a row."""
+        if times == 1:
+            return self
+        return TextTokens(
+            *(part.repeat_interleave(times, dim=0) for part in (self.embeds, self.pooled, self.attention_mask))
+        )
+
     def followed_by(self, others: TextTokens) -> TextTokens:
         """Return these texts and, behind them, others of the same length L."""
         return TextTokens(
@@ -129,6 +137,7 @@ class VisualTokens:
             decoder, whose queries read from everywhere.
         scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None``
             without one.
+        undecoded: The tokens that the decoder read, straight from the backbone; ``None`` where no decoder did.
     """
 
     embeds: Tensor
@@ -137,6 +146,7 @@ class VisualTokens:
     selections: list[Selection] = field(default_factory=list)
     origin: Tensor | None = None
     scores: Tensor | None = None
+    undecoded: VisualTokens | None = None
 
     @property
     def cls(self) -> Tensor:

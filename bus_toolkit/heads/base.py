@@ -51,6 +51,8 @@ class Step(Protocol):
     tokens: TokenBatch
     similarity: tuple[Tensor, Tensor] | None
     iteration: int
+    num_images: int
+    """Images a text: 1, but for statements about several."""
 
     @property
     def image_ids(self) -> Tensor:
@@ -59,6 +61,9 @@ class Step(Protocol):
     @property
     def labels(self) -> Tensor | None:
         """Class labels (B,), or ``None``."""
+
+    def field(self, name: str) -> list[Any]:
+        """Return a field of each caption row's data sample; ``None`` where a sample has none."""
 
     @property
     def text(self) -> TextTokens:
@@ -77,13 +82,19 @@ class Step(Protocol):
         """The encoded beginnings of the captions that the prefix language model is given (needs its head)."""
 
     def visual(self, objective: str) -> VisualTokens:
-        """Return the images under the condition of an objective."""
+        """Return the images under the condition of an objective: B x ``num_images`` rows, those of a text in a row."""
 
     def visual_pairs(self, objective: str, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
         """Return images and texts paired by global row numbers (all ranks)."""
 
     def visual_for(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
         """Return this rank's images at ``image_rows``, conditioned on ``text``."""
+
+    def boxes(self) -> Boxes:
+        """Return the boxes of the caption rows."""
+
+    def tokenize(self, texts: list[str]) -> TokenBatch:
+        """Return the token ids of other texts."""
 
     def words(self, ids: list[int]) -> list[str]:
         """Return the vocabulary entries of token ids."""
@@ -112,7 +123,8 @@ class VLPHead(nn.Module):
 
     A subclass that calls ``step.fuse`` says so by ``needs_fusion``, one that calls ``step.decode`` by
     ``needs_text_decoder``, one that cannot do without momentum tokens by ``needs_momentum``; a config without these
-    parts is then refused. ``only_name`` is for heads that the model finds by name. ``nested_parts`` are arguments that
+    parts is then refused. ``several_images`` says that it can work with more than one
+    image a text. ``only_name`` is for heads that the model finds by name. ``nested_parts`` are arguments that
     the model builder turns from a YAML node into a part.
 
     Args:
@@ -126,6 +138,7 @@ class VLPHead(nn.Module):
     needs_fusion: ClassVar[bool] = False
     needs_text_decoder: ClassVar[bool] = False
     needs_momentum: ClassVar[bool] = False
+    several_images: ClassVar[bool] = False
     only_name: ClassVar[str | None] = None
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
 

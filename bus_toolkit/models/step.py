@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import Boxes, Masked, MomentumTokens, noise, other_rows
 from bus_toolkit.ops.collective import gather_padded_rows, gather_rows, rank, world_size
 from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
@@ -27,34 +28,52 @@ class BatchStep:
 
     Args:
         model: The model.
-        images: (B + R, 3, H, W), normalised; R region rows last.
+        images: (B + R, 3, H, W), normalised; R region rows last. Or (B, I, 3, H, W): I images a text.
         samples: Their data samples.
+
+    Raises:
+        DataError: Region rows of several images.
     """
 
     def __init__(self, model: VLPModel, images: Tensor, samples: Sequence[Any]) -> None:
         self.model = model
-        self.images = images
+        self.num_images = images.shape[1] if images.dim() == 5 else 1
+        self.images = images.flatten(0, 1) if images.dim() == 5 else images
         self.samples = samples
         self.num_captions = sum(not sample.get("region_only", False) for sample in samples)
+        if self.num_images > 1 and self.num_captions < len(samples):
+            raise DataError(
+                f"region_only: rows for patch-text supervision have one image, got {self.num_images}. Set "
+                "region_batch_size to 0 for a data set of several images a text."
+            )
         self.all_tokens = model.tokenize([sample.text for sample in samples])
         self.tokens = TokenBatch(*(t[: self.num_captions] for t in self.all_tokens))
         self.similarity: tuple[Tensor, Tensor] | None = None
         self.iteration = model.iteration
         self._visual: dict[str, VisualTokens] = {}
 
+    @property
+    def captioned(self) -> Sequence[Any]:
+        """The data samples of the caption rows."""
+        return self.samples[: self.num_captions]
+
+    def field(self, name: str) -> list[Any]:
+        """Return a field of each caption row's data sample; ``None`` where a sample has none."""
+        return [sample.get(name) for sample in self.captioned]
+
     @cached_property
     def image_ids(self) -> Tensor:
         """Image ids (B,); rows without one count as images of their own."""
         ids = [
             _number(sample.get("image_id", -2 - (row * world_size() + rank())))
-            for row, sample in enumerate(self.samples[: self.num_captions])
+            for row, sample in enumerate(self.captioned)
         ]
         return torch.tensor(ids).to(self.images.device, non_blocking=True)
 
     @cached_property
     def labels(self) -> Tensor | None:
         """Class labels (B,), or ``None``."""
-        labels = [s.get("gt_label") for s in self.samples[: self.num_captions]]
+        labels = self.field("gt_label")
         if any(label is None for label in labels):
             return None
         # The data preprocessor may have moved them to the device: reading them one by one would stop it each time.
@@ -80,7 +99,7 @@ class BatchStep:
     @cached_property
     def prefix(self) -> VisualPrefix:
         """The caption rows in front of the first selector."""
-        return self.all_prefix.index(slice(0, self.num_captions))
+        return self.all_prefix.index(slice(0, self.num_captions * self.num_images))
 
     @cached_property
     def masked(self) -> Masked:
@@ -113,9 +132,12 @@ class BatchStep:
         return self.model.encode_text(tokens)
 
     def conditioning_text(self, condition: str) -> TextTokens | None:
-        """Return the text that conditions the caption rows."""
+        """Return the text that conditions the images of the caption rows."""
         if condition == "free":
-            return self.model.free_text(self.num_captions)
+            return self.model.free_text(self.num_captions * self.num_images)
+        return self._text_under(condition).repeat_each(self.num_images)
+
+    def _text_under(self, condition: str) -> TextTokens:
         if condition == "masked":
             return self.masked_text
         if condition == "prefix":
@@ -125,7 +147,7 @@ class BatchStep:
         return self.text
 
     def visual(self, objective: str) -> VisualTokens:
-        """Return the images under the condition of ``objective``."""
+        """Return the images under the condition of ``objective``, those of a text in a row."""
         condition = self.model.condition(objective)
         if condition not in self._visual:
             self._visual[condition] = self.model.encode_visual(self.prefix, self.conditioning_text(condition))
@@ -150,10 +172,10 @@ class BatchStep:
         """Return what the selectors decided on all rows, region rows last, and their boxes."""
         condition = objective if objective == "other_caption" else self.model.condition(objective)
         if self.num_captions < len(self.samples):
-            return self.model.encode_scores(self.all_prefix, self._text_of_all_rows(condition)), self._boxes()
+            return self.model.encode_scores(self.all_prefix, self._text_of_all_rows(condition)), self._boxes
         if condition in self._visual:
-            return self._visual[condition].selections, self._boxes()
-        return self.model.encode_scores(self.prefix, self.conditioning_text(condition)), self._boxes()
+            return self._visual[condition].selections, self._boxes
+        return self.model.encode_scores(self.prefix, self.conditioning_text(condition)), self._boxes
 
     def _text_of_all_rows(self, condition: str) -> TextTokens | None:
         """Return the text that conditions the caption rows, and behind it that of the region rows: always their own."""
@@ -165,6 +187,12 @@ class BatchStep:
         assert captions is not None, "only a free pass has no text"
         return captions.followed_by(self.all_text.index(slice(self.num_captions, None)))
 
+    def boxes(self) -> Boxes:
+        """Return the boxes of the caption rows."""
+        rows = slice(0, self.num_captions)
+        return Boxes(self._boxes.xyxy[rows], self._boxes.valid[rows], self._boxes.named[rows], self._boxes.size)
+
+    @cached_property
     def _boxes(self) -> Boxes:
         """Pad the boxes of all rows; an image without boxes has none that are valid."""
         device, size = self.images.device, (self.images.shape[2], self.images.shape[3])
@@ -178,6 +206,10 @@ class BatchStep:
         padded_named = pad_sequence([*named, none.new_zeros(count, dtype=torch.bool)], batch_first=True)[:-1]
         valid = torch.arange(count) < torch.tensor(lengths).unsqueeze(1)
         return Boxes(padded, valid.to(device, non_blocking=True), padded_named, size)
+
+    def tokenize(self, texts: list[str]) -> TokenBatch:
+        """Return the token ids of other texts."""
+        return self.model.tokenize(texts)
 
     def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         """Let text and image meet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -163,9 +164,9 @@ class VLPModel(BaseModel):
         """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
         visual = self.backbone.forward_suffix(prefix, text, select=self._select(text))
         self.last_tokens = {f"block {s.block}": s.plan.num_slots + visual.num_prefix for s in visual.selections}
-        visual = self.decoder(visual, text)
-        self.last_tokens["decoder"] = visual.embeds.shape[1]
-        return visual
+        decoded = self.decoder(visual, text)
+        self.last_tokens["decoder"] = decoded.embeds.shape[1]
+        return replace(decoded, undecoded=visual)
 
     def encode_scores(self, prefix: VisualPrefix, text: TextTokens | None) -> list[Selection]:
         """Run just far enough for every trainable selector to have scored its patches."""
@@ -198,7 +199,7 @@ class VLPModel(BaseModel):
     def forward(
         self, images: Tensor, data_samples: Sequence[Any] | None = None, mode: str = "tensor"
     ) -> dict[str, Tensor] | list[Any] | VisualTokens:
-        """Run one of the three modes on images (B, 3, H, W) and their data samples."""
+        """Run one of the three modes on images (B, 3, H, W), or I a text (B, I, 3, H, W), and their data samples."""
         if mode == "loss":
             return self.loss(images, data_samples or [])
         if mode == "predict":
@@ -208,12 +209,22 @@ class VLPModel(BaseModel):
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         """Return every active head's loss, weighted, and figures to log."""
         step = BatchStep(self, images, data_samples)
+        self._check_images(step)
         out: dict[str, Tensor] = {}
         for head in self.heads.values():
             if self.epoch >= head.start_epoch:
                 for name, value in head.loss(step).items():
                     out[name] = head.weight * value if "loss" in name else value
         return out
+
+    def _check_images(self, step: BatchStep) -> None:
+        """Refuse several images a text where a head reads one."""
+        for name, head in self.heads.items():
+            if step.num_images > 1 and not head.several_images:
+                raise DataError(
+                    f"model.heads.{name}: {type(head).__name__} reads one image a text, got {step.num_images}. Leave "
+                    "the head out, or train on a data set with one image a text."
+                )
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum the losses, and average what is logged over the ranks."""
@@ -223,13 +234,16 @@ class VLPModel(BaseModel):
     def predict(self, images: Tensor, data_samples: Sequence[Any]) -> list[Any]:
         """Write every head's predictions, and which patches the own caption kept, into the data samples."""
         step = BatchStep(self, images, data_samples)
+        self._check_images(step)
         fields: dict[str, Any] = {}
         for head in self.heads.values():
             fields.update(head.predict(step))
         visual = step.visual("caption")
-        fields["kept"] = visual.kept_patches()
+        per_image = {"kept": visual.kept_patches()}
         if visual.selections:
-            fields.setdefault("scores", visual.selections[0].scores)
+            per_image["scores"] = visual.selections[0].scores
+        for name, rows in per_image.items():
+            fields.setdefault(name, rows if step.num_images == 1 else rows.unflatten(0, (-1, step.num_images)))
         for index, sample in enumerate(data_samples):
             sample.set_field(visual.grid, "patch_grid", dtype=None)
             for name, values in fields.items():
