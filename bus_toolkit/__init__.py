@@ -8,11 +8,16 @@ from bus_toolkit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from bus_toolkit.config import load_config
+    from bus_toolkit.inference import Inferencer
     from bus_toolkit.models.build import build_model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build_model", "hookimpl", "load_config"]
-_LAZY = {"load_config": "bus_toolkit.config", "build_model": "bus_toolkit.models.build"}
+__all__ = ["Inferencer", "__version__", "build_model", "hookimpl", "load_config"]
+_LAZY = {
+    "Inferencer": "bus_toolkit.inference",
+    "build_model": "bus_toolkit.models.build",
+    "load_config": "bus_toolkit.config",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

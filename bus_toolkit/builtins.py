@@ -70,13 +70,15 @@ def _register_parts(registries: Registries) -> None:
 def _register_heads(registries: Registries) -> None:
     from bus_toolkit.heads.caption import CaptionHead
     from bus_toolkit.heads.classification import ClassificationHead
+    from bus_toolkit.heads.grounding import GroundingHead
     from bus_toolkit.heads.itc import ITCHead
     from bus_toolkit.heads.itm import ITMHead
     from bus_toolkit.heads.mlm import MLMHead
     from bus_toolkit.heads.patch_text import PatchTextHead
     from bus_toolkit.heads.prefix_lm import PrefixLMHead
     from bus_toolkit.heads.prior_lm import PriorLMHead
+    from bus_toolkit.heads.vqa import VQAHead
 
-    lm_heads = (MLMHead, PrefixLMHead, PriorLMHead, CaptionHead)
-    for head in (ITCHead, ITMHead, *lm_heads, PatchTextHead, ClassificationHead):
+    lm_heads = (MLMHead, PrefixLMHead, PriorLMHead, CaptionHead, VQAHead)
+    for head in (ITCHead, ITMHead, *lm_heads, PatchTextHead, ClassificationHead, GroundingHead):
         registries.heads.register(head)

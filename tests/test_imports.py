@@ -16,8 +16,8 @@ LAYERS = [
     {*PARTS, "registry"},
     {"models", "data"},
     {"config", "plugins", "visualization", "analysis"},
-    {"engine", "evaluation"},
-    {"builtins", "testing", "scaffold"},
+    {"engine", "evaluation", "inference"},
+    {"builtins", "testing", "scaffold", "study"},
 ]
 TOP = {"__init__"}
 OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}

@@ -32,7 +32,7 @@ def test_the_yaml_loads_and_builds(tmp_path: Path) -> None:
 
 def test_the_plugin_registers_a_selector_that_builds() -> None:
     scope: dict = {}
-    exec(blocks("python")[0], scope)
+    exec(next(block for block in blocks("python") if "register_components" in block), scope)
     registries = new_registries()
     scope["register_components"](registries)
     assert hasattr(scope["register_components"], f"{GROUP}_impl")

@@ -11,7 +11,7 @@ from bus_toolkit import build_model, load_config
 from bus_toolkit.config import dump_config
 
 ROOT = Path(__file__).parent.parent / "registry_configs"
-CONFIGS = sorted(path for path in ROOT.glob("*/*.yaml") if path.parent.name != "_base_")
+CONFIGS = sorted(path for path in ROOT.glob("*/*.yaml") if not path.parent.name.startswith("_"))
 
 
 def name(path: Path) -> str:

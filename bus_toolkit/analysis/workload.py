@@ -28,7 +28,7 @@ class Workload:
     Args:
         model: The model.
         scope: Which of the two.
-        batch: Images (B, 3, H, W) and their data samples.
+        batch: Images (B, 3, H, W), or I a text (B, I, 3, H, W), and their data samples.
         autocast: Makes the region that forward passes run in; ``nullcontext`` for full precision.
         optimizer: Steps after the backward pass of scope ``model``.
     """
@@ -47,7 +47,9 @@ class Workload:
         self.autocast, self.optimizer = autocast, optimizer
         with torch.no_grad():
             text = model.encode_text(model.tokenize([sample.text for sample in self.samples]))
-        self.text = TextTokens(text.embeds.detach(), text.pooled.detach(), text.attention_mask)
+        num_images = self.images.shape[1] if self.images.dim() == 5 else 1
+        self._seen = self.images.flatten(0, 1) if num_images > 1 else self.images
+        self.text = TextTokens(text.embeds.detach(), text.pooled.detach(), text.attention_mask).repeat_each(num_images)
 
     @property
     def parts(self) -> dict[str, list[Method]]:
@@ -80,13 +82,13 @@ class Workload:
     def selections(self) -> list[Selection]:
         """Return what the selectors do with this batch."""
         with torch.no_grad(), self.autocast():
-            return self.model.backbone(self.images, self.text).selections
+            return self.model.backbone(self._seen, self.text).selections
 
     def tokens_per_block(self) -> list[int]:
         """Return how many visual tokens leave each block, prefix included, and how many the decoder, last."""
         host = self.model.backbone
         with torch.no_grad(), self.autocast():
-            visual = host(self.images, self.text)
+            visual = host(self._seen, self.text)
             decoded = self.model.decoder(visual, self.text)
         left = {selection.block: selection.plan.num_slots + visual.num_prefix for selection in visual.selections}
         tokens = [visual.num_prefix + visual.grid[0] * visual.grid[1]]
@@ -96,7 +98,7 @@ class Workload:
 
     def _outputs(self) -> Tensor:
         if self.scope == "vision":
-            visual: VisualTokens = self.model.decoder(self.model.backbone(self.images, self.text), self.text)
+            visual: VisualTokens = self.model.decoder(self.model.backbone(self._seen, self.text), self.text)
             return visual.embeds.float().sum()
         losses = self.model(self.images, self.samples, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
@@ -128,24 +130,32 @@ def made_up_batch(model: VLPModel, size: int, text_length: int) -> tuple[Tensor,
 
     Args:
         model: Gives resolution, vocabulary and device.
-        size: Images B; each has one caption and one box.
+        size: Captions B; each has one image, or as many as a head wants, one box, one label and one answer.
         text_length: Tokens of every caption, [CLS] and [SEP] included.
     """
     noise = torch.Generator().manual_seed(0)
     height, width = model.backbone.vit.img_size
     device = model.backbone.vit.pos_embed.device
-    images = torch.randn(size, 3, height, width, generator=noise).to(device)
+    num_images = max((getattr(head, "num_images", 1) for head in model.heads.values()), default=1)
+    images = torch.randn(size * num_images, 3, height, width, generator=noise).to(device)
     words = _words(model, noise)
     samples = []
     for row in range(size):
         drawn = torch.randint(len(words), (text_length - 2,), generator=noise).tolist()
         box = torch.tensor([[0.0, 0.0, width / 2, height / 2]])
         sample = BaseDataElement(metainfo={"image_id": row})
-        sample.set_field(" ".join(words[number] for number in drawn), "text", dtype=None)
-        sample.set_field(box, "gt_boxes", dtype=None)
-        sample.set_field(torch.ones(1, dtype=torch.bool), "named", dtype=None)
+        fields = {
+            "text": " ".join(words[number] for number in drawn),
+            "gt_boxes": box,
+            "named": torch.ones(1, dtype=torch.bool),
+            "gt_label": row % 2,
+            "gt_answer": [words[row % len(words)]],
+            "gt_answer_weight": [1.0],
+        }
+        for name, value in fields.items():
+            sample.set_field(value, name, dtype=None)
         samples.append(sample)
-    return images, samples
+    return images if num_images == 1 else images.unflatten(0, (size, num_images)), samples
 
 
 def _words(model: VLPModel, noise: torch.Generator) -> list[str]:

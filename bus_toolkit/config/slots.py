@@ -63,7 +63,7 @@ _OPTIMIZER = _names("optimizer")
 _RUNNER_SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"model", Slot(MODELS)),
     (r"(model\.)?data_preprocessor", Slot(MODELS)),
-    (rf"{_LOADER}(\..+)?\.(dataset|datasets\.\d+)", Slot(DATASETS)),
+    (rf"{_LOADER}(\..+)?\.(dataset|reader|datasets\.\d+)", Slot(DATASETS)),
     (rf"{_LOADER}\..+\.(pipeline\.\d+|transforms(\.\d+)*)", Slot(TRANSFORMS)),
     (rf"{_LOADER}\.sampler", Slot(DATA_SAMPLERS, _names("dataset seed"))),
     (rf"{_LOADER}\.batch_sampler", Slot(DATA_SAMPLERS, _names("sampler batch_size"))),

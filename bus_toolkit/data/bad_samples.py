@@ -11,7 +11,8 @@ from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-# What mmcv raises for a missing, unreadable or empty image; AssertionError is its "failed to load image".
+# What our loaders (OSError) and mmcv's raise for an image that is missing, unreadable or does not fit its boxes;
+# AssertionError is mmcv's "failed to load image".
 READ_ERRORS = (OSError, AssertionError, cv2.error)
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from bus_toolkit.data.bad_samples import BadSample
+from bus_toolkit.data.sample_dataset import check_caption
+from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
 
@@ -19,7 +22,11 @@ class CaptionedImages(Dataset):
 
     Args:
         dataset: Config of the data set, such as ``SceneDataset`` or ``RegionCaptionDataset``; rows of one image have
-            the same ``image_id``. Its pipeline packs with ``PackRegions`` and changes no caption.
+            the same ``image_id``. Its pipeline packs with ``PackRegions`` and changes no caption. A row
+            without a caption is no reference; it counts as a bad sample there.
+
+    Raises:
+        DataError: More bad rows than ``max_bad_samples`` of the data set, or any where it has no such limit.
     """
 
     def __init__(self, dataset: Mapping[str, Any]) -> None:
@@ -27,10 +34,22 @@ class CaptionedImages(Dataset):
         self.rows: list[int] = []
         self.references: dict[Hashable, list[str]] = {}
         for row in range(len(self.dataset)):
-            info = self.dataset.get_data_info(row)
+            try:
+                info = self.dataset.get_data_info(row)
+                check_caption(info)
+            except BadSample as error:
+                self._count(row, error)
+                continue
             if info["image_id"] not in self.references:
                 self.rows.append(row)
             self.references.setdefault(info["image_id"], []).append(info["text"])
+
+    def _count(self, row: int, error: BadSample) -> None:
+        """Count a row without a usable caption as the data set counts its bad samples; it stops above its limit."""
+        counter = getattr(self.dataset, "bad", None)
+        if counter is None:
+            raise DataError(f"CaptionedImages.dataset: row {row}: {error}. Repair or remove it.") from error
+        counter.add(row, error)
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -10,17 +10,19 @@ from mmcv.transforms import BaseTransform
 
 from bus_toolkit.registry import TRANSFORMS
 
-_KEYS = ("text", "image_id", "text_id", "gt_boxes", "named", "region_only")
+_ANSWERS = ("question_type", "answer_type", "gt_answer", "gt_answer_weight", "answers")
+_KEYS = ("text", "image_id", "text_id", "gt_boxes", "named", "region_only", *_ANSWERS)
 
 
 @TRANSFORMS.register_module()
 class PackRegions(BaseTransform):
     """Pack a sample as mmpretrain's ``PackInputs`` does, with its caption and the boxes that are left in view.
 
-    Boxes are cut to the image; those that lie outside are dropped, and so is their entry in ``named``. Fields of the
-    data sample: ``text image_id text_id img_path``, ``gt_label`` where the data set has one, ``region_only`` for rows
-    of a ``RegionBatchSampler``, and where boxes are in view ``gt_boxes`` float32 (n, 4), corners in pixels, and
-    ``named`` bool (n,).
+    Boxes are cut to the image; those that lie outside are dropped, and so is their entry in ``named``; where no named
+    object is left in view all of them are dropped. Fields of the data sample: ``text image_id text_id img_path``,
+    ``gt_label`` where the data set has one, ``region_only`` for rows of a ``RegionBatchSampler``, what
+    ``QuestionAnswers`` says of a question and its answers, and where boxes are in view ``gt_boxes`` float32 (n, 4),
+    corners in pixels, and ``named`` bool (n,).
     Slot: the last of a ``pipeline``.
     """
 
@@ -35,8 +37,12 @@ class PackRegions(BaseTransform):
             height, width = results["img"].shape[:2]
             limits = np.array([width, height, width, height], dtype=np.float32)
             boxes = np.clip(results["gt_bboxes"], 0, limits)
+            if not np.isfinite(boxes).all():
+                raise OSError(f"a box is not finite: {boxes[~np.isfinite(boxes).all(axis=1)][0].tolist()}")
             seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-            if seen.any():
+            named = results["named"]
+            # Of named objects that are all out of view the labels would say that the caption names nothing here.
+            if seen.any() and ((named & seen).any() or not named.any()):
                 results["gt_boxes"] = torch.from_numpy(boxes[seen].astype(np.float32))
                 results["named"] = torch.from_numpy(results["named"][seen])
         if "gt_boxes" not in results:

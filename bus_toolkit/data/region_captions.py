@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.region_files import read_descriptions, read_instances, read_regions
+from bus_toolkit.data.bad_samples import BadSample
+from bus_toolkit.data.coco_captions import refuse_shared_ids
+from bus_toolkit.data.region_files import Instances, read_coco_instances, read_descriptions, read_regions
 from bus_toolkit.data.sample_dataset import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
@@ -77,14 +79,17 @@ class RegionCaptionDataset(SampleDataset):
         if instances_file is not None or descriptions_file is not None:
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
         self.reader = _build_reader(dataset, name)
+        if str(dataset["type"]).endswith("COCORetrieval"):
+            refuse_shared_ids(self.reader.ann_file, f"{name}.dataset.ann_file", captions=regions_file is not None)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
         kept = _BoxShare(box_fraction, box_seed)
         self._boxes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._instances = Instances({}, {}, frozenset())
         self._regions: dict[int, list[int]] = {}
         self._descriptions: dict[int, dict[str, np.ndarray]] = {}
         if instances_file is not None and regions_file is not None:
-            boxes = read_instances(instances_file, f"{name}.instances_file")
-            self._boxes = {k: v for k, v in boxes.items() if k in kept}
+            self._instances = read_coco_instances(instances_file, f"{name}.instances_file")
+            self._boxes = {k: v for k, v in self._instances.boxes.items() if k in kept}
             self._regions = read_regions(regions_file, f"{name}.regions_file")
         if descriptions_file is not None:
             found = read_descriptions(descriptions_file, f"{name}.descriptions_file", class_template)
@@ -93,12 +98,14 @@ class RegionCaptionDataset(SampleDataset):
         self.boxed_indices = [i for i in range(len(self.reader)) if serves(self.reader.get_data_info(i))]
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """Return a sample as it enters the pipeline."""
+        """Return a sample as it enters the pipeline.
+
+        Raises:
+            BadSample: The caption names an instance that its image does not have.
+        """
         info = dict(self.reader.get_data_info(int(index)))
         if self._has_boxes(info):
-            boxes, identities = self._boxes[_image_key(info)]
-            info["gt_bboxes"] = boxes.copy()
-            info["named"] = np.isin(identities, self._regions[_caption_key(info)])
+            self._attach_boxes(info)
         return info
 
     def get_region_info(self, index: int) -> dict[str, Any]:
@@ -113,6 +120,23 @@ class RegionCaptionDataset(SampleDataset):
         info["gt_bboxes"] = np.concatenate([descriptions[text], others])
         info["named"] = np.arange(len(info["gt_bboxes"])) < len(descriptions[text])
         return info
+
+    def _attach_boxes(self, info: dict[str, Any]) -> None:
+        boxes, identities = self._boxes[_image_key(info)]
+        wanted = self._regions[_caption_key(info)]
+        named = np.isin(identities, wanted)
+        if named.sum() < len(set(wanted)):
+            unknown = set(wanted) - set(identities.tolist()) - self._instances.crowds
+            if unknown:
+                raise BadSample(
+                    f"{info['img_path']}: caption {_caption_key(info)} names instance {min(unknown)}, which its image "
+                    "does not have"
+                )
+            if not named.any():
+                return  # It names crowds alone: where these are is not known.
+        info.update(gt_bboxes=boxes.copy(), named=named)
+        if _image_key(info) in self._instances.sizes:
+            info["stated_size"] = self._instances.sizes[_image_key(info)]
 
     def _has_boxes(self, info: Mapping[str, Any]) -> bool:
         return _image_key(info) in self._boxes and _caption_key(info) in self._regions

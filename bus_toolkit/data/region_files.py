@@ -7,6 +7,9 @@ read, is not JSON or has another form.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +19,54 @@ from bus_toolkit.data.instance_files import CLASS_TEMPLATE, describe_instances, 
 from bus_toolkit.errors import DataError
 
 
+@dataclass(frozen=True)
+class Instances:
+    """The objects of a file of COCO instances.
+
+    Attributes:
+        boxes: Image id to boxes float32 (n, 4), corners in pixels, and instance ids int64 (n,); without crowds.
+        sizes: Image id to width and height in pixels, of the images for which the file states both.
+        crowds: Ids of the instances that are crowds, whose box is not that of one object.
+    """
+
+    boxes: dict[int, tuple[np.ndarray, np.ndarray]]
+    sizes: dict[int, tuple[int, int]]
+    crowds: frozenset[int]
+
+
 def read_instances(path: str, where: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
+    return read_coco_instances(path, where).boxes
+
+
+def read_coco_instances(path: str, where: str) -> Instances:
+    """Return boxes, stated sizes of images and crowds.
+
+    Raises:
+        DataError: Also for a box that is not finite or has a negative side, and for an instance id that is used twice.
+    """
+    content = _read_json(path, where)
     grouped: dict[int, list[dict[str, Any]]] = {}
+    crowds, ids = set(), set()
     try:
-        for item in _read_json(path, where)["annotations"]:
-            if not item.get("iscrowd"):
+        for item in content["annotations"]:
+            if item["id"] in ids:
+                raise DataError(
+                    f"{where}: {path}: instance id {item['id']} is used twice, so a caption that names it names two "
+                    "objects. Give each its own id."
+                )
+            ids.add(item["id"])
+            if item.get("iscrowd"):
+                crowds.add(item["id"])
+            else:
                 grouped.setdefault(item["image_id"], []).append(item)
         found = {}
         for key, items in grouped.items():
             boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
+            _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{where}: {path}")
             boxes[:, 2:] += boxes[:, :2]
             found[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
-        return found
+        return Instances(found, stated_sizes(content), frozenset(crowds))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{where}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
@@ -36,9 +74,20 @@ def read_instances(path: str, where: str) -> dict[int, tuple[np.ndarray, np.ndar
         ) from error
 
 
+def stated_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """Return image id to the width and height in pixels that COCO's ``images`` state."""
+    images = content.get("images", ())
+    stated = {image["id"]: (image.get("width"), image.get("height")) for image in images}
+    return {key: size for key, size in stated.items() if all(isinstance(side, int) for side in size)}
+
+
 def read_regions(path: str, where: str) -> dict[int, list[int]]:
-    """Return caption id to the ids of the instances that it names."""
-    content = _read_json(path, where)
+    """Return caption id to the ids of the instances that it names.
+
+    Raises:
+        DataError: Also for a caption id that stands twice in the file, of which JSON would keep the second.
+    """
+    content = _read_json(path, where, object_pairs_hook=_once)
     try:
         return {int(caption): [int(instance) for instance in named] for caption, named in content.items()}
     except (AttributeError, TypeError, ValueError) as error:
@@ -69,6 +118,8 @@ def read_descriptions(path: str, where: str, class_template: str | None = None) 
                 text, corner = region["phrase"].strip(), (region["x"], region["y"])
                 box = [*corner, corner[0] + region["width"], corner[1] + region["height"]]
                 if text:
+                    if not all(map(math.isfinite, box)) or region["width"] < 0 or region["height"] < 0:
+                        raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
                     grouped.setdefault(image["id"], {}).setdefault(text, []).append(box)
         return _arrays(grouped)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -83,9 +134,29 @@ def _arrays(grouped: dict[int, dict[str, list[list[float]]]]) -> dict[int, dict[
     return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
 
 
-def _read_json(path: str, where: str) -> Any:
+def _check_sides(boxes: np.ndarray, names: list[str], source: str) -> None:
+    """Refuse boxes (n, 4) as x, y, width and height that are not finite or have a negative side."""
+    wrong = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise DataError(
+            f"{source}: {names[place]}: x, y, width and height must be finite, the last two 0 or more, got "
+            f"{boxes[place].tolist()}. Correct it, or drop the annotation."
+        )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return found
+
+
+def _read_json(path: str, where: str, **options: Any) -> Any:
     try:
-        return json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        return json.loads(Path(path).expanduser().read_text(encoding="utf-8"), **options)
     except OSError as error:
         raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
     except ValueError as error:

@@ -69,13 +69,22 @@ class SampleDataset(Dataset):
                 place = (place + _STRIDE) % len(self)
         raise self.bad.nothing_left()
 
+    def read(self, index: int, *, region_only: bool = False) -> Any:  # noqa: ANN401
+        """Return a sample through the pipeline, without a stand-in and without counting.
+
+        Args:
+            index: Its row.
+            region_only: As a row that a ``RegionBatchSampler`` appended.
+
+        Raises:
+            BadSample: It cannot be used.
+        """
+        return self._load(int(index), region_only)
+
     def _load(self, index: int, region_only: bool) -> Any:  # noqa: ANN401
         sample: Any = self.get_region_info(index) if region_only else self.get_data_info(index)
         path = sample["img_path"]
-        if not isinstance(sample["text"], str):
-            raise BadSample(f"{path}: the caption is not text, got {sample['text']!r}")
-        if not sample["text"].strip():
-            raise BadSample(f"{path}: the caption is empty")
+        check_caption(sample)
         if region_only:
             sample["region_only"] = True
         for transform in self.pipeline:
@@ -87,3 +96,20 @@ class SampleDataset(Dataset):
             if sample is None:
                 raise BadSample(f"{path}: {type(transform).__name__} could not use it")
         return sample
+
+
+def check_caption(sample: Mapping[str, Any]) -> None:
+    """Check the ``text`` of a sample.
+
+    Raises:
+        BadSample: It is no text, is empty, or holds half a character (a lone surrogate), which no tokenizer takes.
+    """
+    path, text = sample["img_path"], sample["text"]
+    if not isinstance(text, str):
+        raise BadSample(f"{path}: the caption is not text, got {text!r}")
+    if not text.strip():
+        raise BadSample(f"{path}: the caption is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadSample(f"{path}: the caption is no valid text: {error.reason} at character {error.start}") from error

@@ -50,7 +50,7 @@ class SceneDataset(RegionCaptionDataset):
         max_bad_samples: int = 10,
     ) -> None:
         settings = SceneSettings.parse(scenes or {})
-        folder = _prepare_once(data_root, split, num_images, settings)
+        folder = prepare_once(data_root, split, num_images, settings)
         reader = {
             "type": "mmpretrain.COCORetrieval",
             "data_root": str(folder),
@@ -69,8 +69,8 @@ class SceneDataset(RegionCaptionDataset):
         self.words = settings.words()
 
 
-def _prepare_once(data_root: str, split: str, num_images: int, settings: SceneSettings) -> Path:
-    """Write the scenes in the first process of each machine; all processes go on, or fail, together."""
+def prepare_once(data_root: str, split: str, num_images: int, settings: SceneSettings) -> Path:
+    """Return the folder of scenes, written by the first process of each machine; all go on, or fail, together."""
     problem = ""
     rank, _ = get_dist_info()
     if int(os.environ.get("LOCAL_RANK", rank)) == 0:

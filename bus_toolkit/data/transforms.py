@@ -25,8 +25,8 @@ _LEFT_RIGHT_WORD = re.compile(r"\b(left|right)(?=\b|most\b|ward\b|wards\b|hand\b
 class RandomFlipWithText(BaseTransform):
     """Mirror an image left to right together with its boxes and the words ``left`` and ``right`` of its caption.
 
-    The words are also found within ``left-of``, ``leftmost``, ``right-hand`` and the like. Slot: ``pipeline`` of a
-    data set.
+    Where the text is a question, its answers (``gt_answer``, ``answers``) are mirrored as well. The words are also
+    found within ``left-of``, ``leftmost``, ``right-hand`` and the like. Slot: ``pipeline`` of a data set.
 
     Args:
         prob: How often, in [0, 1].
@@ -45,6 +45,9 @@ class RandomFlipWithText(BaseTransform):
             return results
         results["img"] = np.ascontiguousarray(results["img"][:, ::-1])
         results["text"] = mirror_words(results["text"])
+        for name in ("gt_answer", "answers"):
+            if name in results:
+                results[name] = [mirror_words(answer) for answer in results[name]]
         if "gt_bboxes" in results:
             width, boxes = results["img"].shape[1], results["gt_bboxes"]
             results["gt_bboxes"] = np.stack(

@@ -7,21 +7,25 @@ Every value is a fraction in [0, 1] (0.34 means 34 %), apart from the counts ``n
 from bus_toolkit.evaluation.accuracy import ClassificationAccuracy, ITMAccuracy
 from bus_toolkit.evaluation.caption_likelihood import CaptionLikelihood
 from bus_toolkit.evaluation.caption_metrics import CaptionMetrics
+from bus_toolkit.evaluation.grounding_accuracy import GroundingAccuracy
 from bus_toolkit.evaluation.loop import VLPEvalLoop
 from bus_toolkit.evaluation.mlm_accuracy import MLMAccuracy
 from bus_toolkit.evaluation.patch_text_auc import PatchTextAUC, roc_auc
 from bus_toolkit.evaluation.report_hook import ReportHook
 from bus_toolkit.evaluation.retrieval_recall import RetrievalRecall
+from bus_toolkit.evaluation.vqa_accuracy import VQAAccuracy
 
 __all__ = [
     "CaptionLikelihood",
     "CaptionMetrics",
     "ClassificationAccuracy",
+    "GroundingAccuracy",
     "ITMAccuracy",
     "MLMAccuracy",
     "PatchTextAUC",
     "ReportHook",
     "RetrievalRecall",
     "VLPEvalLoop",
+    "VQAAccuracy",
     "roc_auc",
 ]

@@ -9,6 +9,7 @@ from itertools import chain
 
 from bus_toolkit.evaluation.caption_scores.bleu import corpus_bleu
 from bus_toolkit.evaluation.caption_scores.cider_d import cider_d
+from bus_toolkit.evaluation.caption_scores.java_scores import check_java_scores, java_scores
 from bus_toolkit.evaluation.caption_scores.rouge_l import rouge_l
 from bus_toolkit.evaluation.caption_scores.tokens import caption_tokens
 from bus_toolkit.evaluation.ranking import as_key
@@ -27,12 +28,26 @@ class CaptionMetrics(SampleMetric):
 
     Keys under ``caption/``: ``BLEU_1`` to ``BLEU_4`` and ``ROUGE_L`` in [0, 1], ``CIDEr_D`` in [0, 10], ``num_images``,
     ``num_references``; and the same scores as ``constant_<score>`` for the most frequent reference said of every image:
-    what a model reaches that has learned how captions sound and does not look. METEOR and SPICE need Java and are left
-    out. Goes into ``val_evaluator``.
+    what a model reaches that has learned how captions sound and does not look. Goes into ``val_evaluator``.
+
+    Args:
+        java_scores: ``METEOR`` and ``SPICE``, which need Java and pycocoevalcap; they come without the constant.
+        prefix: What the keys start with.
+        collect_device: As in ``SampleMetric``.
+
+    Raises:
+        ConfigError: A score that does not exist or cannot be computed here.
     """
 
     default_prefix = "caption"
     needs = "pred_caption, text and image_id (a model with a CaptionHead)"
+
+    def __init__(
+        self, *, java_scores: Sequence[str] = (), prefix: str | None = None, collect_device: str = "gpu"
+    ) -> None:
+        super().__init__(prefix=prefix, collect_device=collect_device)
+        check_java_scores(java_scores, "CaptionMetrics.java_scores")
+        self.java_scores = tuple(java_scores)
 
     def row(self, sample: dict) -> dict:
         """Return the prediction and the references of one sample."""
@@ -56,6 +71,7 @@ class CaptionMetrics(SampleMetric):
         return {
             **caption_scores(list(captions.values()), wanted),
             **{f"constant_{name}": score for name, score in baseline.items()},
+            **java_scores(self.java_scores, *_in_tokens(captions.values(), wanted)),
             "num_images": float(len(wanted)),
             "num_references": float(sum(map(len, wanted))),
         }
@@ -71,6 +87,12 @@ def caption_scores(captions: Sequence[str], references: Sequence[Sequence[str]])
         "ROUGE_L": float(rouge_l(candidates, wanted).mean()),
         "CIDEr_D": float(cider_d(candidates, wanted).mean()),
     }
+
+
+def _in_tokens(captions: Iterable[str], references: Iterable[Iterable[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return texts as their tokens joined by spaces, so that all scores see the same words."""
+    joined = [" ".join(caption_tokens(caption)) for caption in captions]
+    return joined, [[" ".join(caption_tokens(text)) for text in of_image] for of_image in references]
 
 
 def most_frequent(captions: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.heads.base import Step, VLPHead
 from bus_toolkit.losses.next_token import next_token_loss
-from bus_toolkit.text_decoders.generate import SearchRules, generate
+from bus_toolkit.text_decoders.generate import generate, search_rules
 
 
 class CaptionHead(VLPHead):
@@ -59,16 +58,7 @@ class CaptionHead(VLPHead):
         start_epoch: float = 0.0,
     ) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
-        try:
-            self.rules = SearchRules(**{"max_length": max_caption_length, **(search or {})})
-        except TypeError as error:
-            known = ", ".join(field.name for field in dataclasses.fields(SearchRules))
-            raise ValueError(f"search: it takes {known}, got {dict(search or {})} ({error}).") from error
-        if not 2 < self.rules.max_length <= max_caption_length:
-            raise ValueError(
-                f"search.max_length: must be between 3 ([CLS], a word, [SEP]) and the tokenizer's max_length "
-                f"({max_caption_length}), got {self.rules.max_length}."
-            )
+        self.rules = search_rules(search, max_caption_length)
         self.cls_token_id, self.sep_token_id, self.pad_token_id = cls_token_id, sep_token_id, pad_token_id
         self.banned_ids = [number for number in special_ids if number != sep_token_id]
         self.label_smoothing = label_smoothing

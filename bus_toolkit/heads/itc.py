@@ -74,7 +74,9 @@ class ITCHead(VLPHead):
         self.register_buffer("text_queue", torch.zeros(queue_size, feature_dim))
         self.register_buffer("queue_ids", torch.full((queue_size,), EMPTY, dtype=torch.int64))
         self.register_buffer("queue_next", torch.zeros(1, dtype=torch.int64))
-        self._pending: tuple[Tensor, Tensor, Tensor] | None = None
+        # What the groups of a batch (models/source_groups.py) leave for the queue, and the step that they belong to.
+        self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._pending_of: int | None = None
 
     def image_feats(self, visual: VisualTokens, projections: nn.Module | None = None) -> Tensor:
         """Return normalised image features (B, E)."""
@@ -111,7 +113,9 @@ class ITCHead(VLPHead):
             visual_m, text_m, projections = momentum
             own_image_m, own_text_m = self.image_feats(visual_m, projections), self.text_feats(text_m, projections)
             batch_images, batch_texts, batch_ids = gather_rows(own_image_m), gather_rows(own_text_m), ids
-            self._pending = (batch_images, batch_texts, batch_ids)
+            if self._pending_of != step.iteration:
+                self._pending, self._pending_of = [], step.iteration
+            self._pending.append((batch_images, batch_texts, batch_ids))
             all_images = torch.cat([batch_images, self.image_queue])
             all_texts = torch.cat([batch_texts, self.text_queue])
             ids = torch.cat([ids, self.queue_ids])
@@ -132,15 +136,15 @@ class ITCHead(VLPHead):
     def after_step(self) -> None:
         """Keep the temperature in its range; put the momentum features into the queue, over the oldest ones."""
         self.logit_scale.clamp_(math.log(1.0 / WARMEST), math.log(1.0 / COLDEST))
-        if self._pending is None or self.queue_size == 0:
+        pending, self._pending, self._pending_of = self._pending, [], None
+        if not pending or self.queue_size == 0:
             return
-        images, texts, ids = (rows[-self.queue_size :] for rows in self._pending)
+        images, texts, ids = (torch.cat(rows)[-self.queue_size :] for rows in zip(*pending, strict=True))
         places = (self.queue_next + torch.arange(images.shape[0], device=images.device)) % self.queue_size
         self.image_queue[places] = images
         self.text_queue[places] = texts
         self.queue_ids[places] = ids
         self.queue_next.add_(images.shape[0]).remainder_(self.queue_size)
-        self._pending = None
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return features: text-free images (first-stage retrieval), images under their own caption, captions."""

@@ -16,6 +16,7 @@ from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.checkpoint_file import read_weights
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.momentum import MomentumBranch
+from bus_toolkit.models.source_groups import mean_over_groups, split_by_objectives
 from bus_toolkit.models.step import BatchStep
 from bus_toolkit.ops.collective import mean_logs_over_ranks
 from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
@@ -207,13 +208,19 @@ class VLPModel(BaseModel):
         return self.encode_visual(self.encode_prefix(images), self.free_text(images.shape[0]))
 
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
-        """Return every active head's loss, weighted, and figures to log."""
-        step = BatchStep(self, images, data_samples)
-        self._check_images(step)
+        """Return every active head's loss, weighted, and figures to log.
+
+        A head runs on the rows whose ``objectives`` name it, group by group (``models/source_groups.py``).
+        """
+        groups = split_by_objectives(images, data_samples, self.heads)
+        steps = [BatchStep(self, group.images, group.samples) for group in groups]
+        self._check_images(steps[0])
         out: dict[str, Tensor] = {}
-        for head in self.heads.values():
+        for objective, head in self.heads.items():
             if self.epoch >= head.start_epoch:
-                for name, value in head.loss(step).items():
+                served = [step for step, group in zip(steps, groups, strict=True) if group.serves(objective)]
+                losses = mean_over_groups([(head.loss(step), len(step.samples)) for step in served])
+                for name, value in losses.items():
                     out[name] = head.weight * value if "loss" in name else value
         return out
 

@@ -35,7 +35,7 @@ def tiny_model(heads: Mapping[str, Mapping[str, Any]], *, seed: int = 0, **parts
 
 
 def tiny_batch() -> tuple[Tensor, list[Any]]:
-    """Return three images (3, 3, 32, 32) and their data samples, with captions, boxes and labels."""
+    """Return three images (3, 3, 32, 32) and their data samples, with captions, boxes, labels and answers."""
     samples = [_sample(number, text) for number, text in enumerate(_CAPTIONS)]
     return tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), samples
 
@@ -51,6 +51,8 @@ def _sample(number: int, text: str) -> Any:  # noqa: ANN401
             "gt_label": number % 2,
             "gt_bboxes": np.array([[0, 0, 16, 16], [20, 20, 30, 30]], dtype=np.float32),
             "named": np.array([True, False]),
+            "gt_answer": ["red", "blue"],
+            "gt_answer_weight": [0.7, 0.3],
         }
     )
     return packed["data_samples"]

@@ -5,9 +5,9 @@ Dims: B rows, K beams a row, t tokens so far, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,6 +53,29 @@ class SearchRules:
             )
         if self.no_repeat_ngram < 0:
             raise ValueError(f"no_repeat_ngram: must be 0 or more, got {self.no_repeat_ngram}. 0 allows repeats.")
+
+
+def search_rules(search: Mapping[str, Any] | None, longest: int) -> SearchRules:
+    """Return the rules of a head's ``search`` setting, for texts of [CLS], words and [SEP].
+
+    Args:
+        search: Arguments of ``SearchRules``.
+        longest: Most tokens that the tokenizer allows; ``max_length`` is at most, and if not given, this.
+
+    Raises:
+        ValueError: A setting that does not exist or is out of range.
+    """
+    try:
+        rules = SearchRules(**{"max_length": longest, **(search or {})})
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(SearchRules))
+        raise ValueError(f"search: it takes {known}, got {dict(search or {})} ({error}).") from error
+    if not 2 < rules.max_length <= longest:
+        raise ValueError(
+            f"search.max_length: must be between 3 ([CLS], a word, [SEP]) and the tokenizer's max_length "
+            f"({longest}), got {rules.max_length}."
+        )
+    return rules
 
 
 class Generated(NamedTuple):

@@ -13,6 +13,7 @@ INK = "#1f2430"
 MUTED = "#8a90a0"
 GRID = "#e4e6ec"
 NAMED = "#00c853"
+PREDICTED = "#ff2d95"
 DISTRACTOR = "#ffffff"
 KEPT = "#ffd23f"
 CYCLE = ("#3366cc", "#e0662a", "#2a9d6f", "#9b51b6", "#c9a227", "#d43d6b", "#4aa3c7", "#6b7280")

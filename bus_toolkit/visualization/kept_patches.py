@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.visualization.canvas import DISTRACTOR, INK, KEPT, MUTED, NAMED, new_figure, save_figure
+from bus_toolkit.visualization.canvas import DISTRACTOR, INK, KEPT, MUTED, NAMED, PREDICTED, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +36,7 @@ class PatchPicture:
         other_scores: float (N,), the scores under another image's caption, or ``None``.
         boxes: float (n, 4), xyxy in pixels, or ``None``.
         named: bool (n,), the caption names the object.
+        predicted: float (4,), xyxy in pixels, where a grounding head finds the object; or ``None``.
     """
 
     image: np.ndarray
@@ -46,6 +47,7 @@ class PatchPicture:
     other_scores: np.ndarray | None = None
     boxes: np.ndarray | None = None
     named: np.ndarray | None = None
+    predicted: np.ndarray | None = None
 
     @classmethod
     def from_prediction(cls, inputs: Any, sample: Mapping[str, Any]) -> PatchPicture:
@@ -60,7 +62,7 @@ class PatchPicture:
             raise DataError(f"PatchPicture: kept must have {rows} x {columns} entries (patch_grid), got {kept.size}.")
         image = _array(inputs).clip(0, 255).astype(np.uint8)[::-1].transpose(1, 2, 0)
         scores = _patches(sample, "scores", kept.size)
-        boxes = sample.get("gt_boxes")
+        boxes, predicted = sample.get("gt_boxes"), sample.get("pred_box")
         return cls(
             image=np.ascontiguousarray(image),
             caption=str(sample.get("text", "")),
@@ -70,14 +72,16 @@ class PatchPicture:
             other_scores=_patches(sample, "patch_scores_shuffled", kept.size),
             boxes=None if boxes is None else _array(boxes).reshape(-1, 4),
             named=None if boxes is None or sample.get("named") is None else _array(sample["named"]).astype(bool),
+            predicted=None if predicted is None else _array(predicted).astype(float).reshape(4),
         )
 
 
 def draw_kept_patches(pictures: Sequence[PatchPicture], path: Path) -> Path:
     """Draw one row a picture and save them as one PNG.
 
-    From left to right: the image with its boxes (named objects in colour), the kept patches outlined and the dropped
-    ones dimmed, the score map, and the score map under another caption on the same scale, where these are known.
+    From left to right: the image with its boxes (named objects in colour, and the one that a grounding head found), the
+    kept patches outlined and the dropped ones dimmed, the score map, and the score map under another caption on the
+    same scale, where these are known.
 
     Args:
         pictures: At least one.
@@ -113,6 +117,8 @@ def _header(figure: Figure, columns: int, pictures: Sequence[PatchPicture], widt
     titles = ["image, named objects in green", "kept patches", "selector score", "score, another caption"]
     if not any(p.boxes is not None for p in pictures):
         titles[0] = "image"
+    if any(p.predicted is not None for p in pictures):
+        titles[0] = "meant: green, found: pink"
     for column, title in enumerate(titles[:columns]):
         left = _MARGIN + column * (_SIDE + _MARGIN)
         figure.text(left / width, (height - _HEADER * 0.62) / height, title, fontsize=9, color=MUTED)
@@ -128,6 +134,7 @@ def _add_axes(figure: Figure, column: int, bottom: float, tall: float, width: fl
 def _draw_row(axes: list[Axes], picture: PatchPicture) -> None:
     axes[0].imshow(picture.image, interpolation="nearest")
     _draw_boxes(axes[0], picture, plain=True)
+    _draw_predicted(axes[0], picture)
     axes[1].imshow(_dimmed(picture), interpolation="nearest")
     _outline_kept(axes[1], picture)
     share = f"{int(picture.kept.sum())}/{picture.kept.size}"
@@ -203,6 +210,15 @@ def _draw_boxes(axes: Axes, picture: PatchPicture, *, plain: bool) -> None:
             if is_named
             else {"edgecolor": DISTRACTOR, "linewidth": 1.0, "linestyle": "--"}
         )
+        axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, **style))
+
+
+def _draw_predicted(axes: Axes, picture: PatchPicture) -> None:
+    from matplotlib.patches import Rectangle
+
+    if picture.predicted is not None:
+        left, top, right, bottom = picture.predicted
+        style: dict[str, Any] = {"edgecolor": PREDICTED, "linewidth": 1.8, "linestyle": (0, (4, 2))}
         axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, **style))
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from bus_toolkit.data.pack_regions import PackRegions
@@ -33,3 +34,24 @@ def test_an_image_without_boxes_in_view_has_neither_field():
 
 def test_keeps_a_class_label():
     assert PackRegions()(sample(gt_label=1))["data_samples"].gt_label.tolist() == [1]
+
+
+def test_keeps_what_a_data_set_says_of_answers():
+    fields = {"question_type": "colour", "answer_type": "other", "gt_answer": ["red"], "gt_answer_weight": [1.0]}
+    data = PackRegions()(sample(**fields, answers=["red"] * 10))["data_samples"]
+    assert {name: data.get(name) for name in fields} == fields and data.answers == ["red"] * 10
+
+
+def test_named_objects_that_are_all_out_of_view_leave_no_labels():
+    """The rest would say that no patch belongs to the caption."""
+    boxes = np.array([[30, 0, 40, 8], [1, 1, 5, 5]], np.float32)
+    data = PackRegions()(sample(gt_bboxes=boxes, named=np.array([True, False])))["data_samples"]
+    assert "gt_boxes" not in data and "named" not in data
+    data = PackRegions()(sample(gt_bboxes=boxes, named=np.array([False, False])))["data_samples"]
+    assert data.named.tolist() == [False], "a caption that names nothing says so"
+
+
+def test_a_box_that_is_not_finite_is_an_error():
+    boxes = np.array([[1, 1, np.nan, 5]], np.float32)
+    with pytest.raises(OSError, match="a box is not finite: .1.0, 1.0, nan"):
+        PackRegions()(sample(gt_bboxes=boxes, named=np.array([True])))

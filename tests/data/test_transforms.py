@@ -58,6 +58,14 @@ def test_flips_words_without_boxes_too():
     assert sample["text"] == "a cat right of a dog" and "gt_bboxes" not in sample
 
 
+def test_flips_the_answers_of_a_question_and_leaves_the_given_lists_alone():
+    answers = ["left", "the right one", "red"]
+    given = {"img": np.zeros((4, 4, 3), np.uint8), "text": "which side", "gt_answer": answers, "answers": answers}
+    sample = RandomFlipWithText(1.0)(given)
+    assert sample["gt_answer"] == sample["answers"] == ["right", "the left one", "red"]
+    assert answers == ["left", "the right one", "red"]
+
+
 @pytest.mark.parametrize(
     ("text", "mirrored"),
     [

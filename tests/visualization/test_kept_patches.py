@@ -70,3 +70,15 @@ def test_an_image_that_is_not_square_keeps_its_shape(tmp_path):
     wide = imread(draw_kept_patches([picture], tmp_path / "wide.png"))
     square = imread(draw_kept_patches([PatchPicture.from_prediction(_inputs(), _sample())], tmp_path / "square.png"))
     assert wide.shape[0] < square.shape[0]
+
+
+def test_the_box_that_was_found_is_drawn_in_pink(tmp_path):
+    pink = np.array([0xFF, 0x2D, 0x95]) / 255
+
+    def pink_pixels(name, **fields):
+        picture = PatchPicture.from_prediction(_inputs(), _sample(**fields))
+        image = imread(draw_kept_patches([picture], tmp_path / name))[..., :3]
+        return int((np.abs(image - pink).max(axis=2) < 0.02).sum())
+
+    found = torch.tensor([1.0, 1.0, 6.0, 5.0], dtype=torch.bfloat16)
+    assert pink_pixels("plain.png") == 0 < pink_pixels("found.png", pred_box=found)

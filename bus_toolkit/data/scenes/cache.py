@@ -22,7 +22,7 @@ from bus_toolkit.errors import DataError
 _log = logging.getLogger(__name__)
 
 # Part of the manifest: raise it when the same settings give other files, and old folders are written anew.
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 5
 MANIFEST = "manifest.json"
 
 

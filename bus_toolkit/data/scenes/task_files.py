@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.data.scenes.expressions import expression_files
+from bus_toolkit.data.scenes.question_files import question_files
 from bus_toolkit.data.scenes.render import PlannedScene
 from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.statements import statement_files
 
 TaskFiles = Callable[[str, Sequence[PlannedScene], SceneSettings], dict[str, Any]]
 """Split, scenes and settings to file name and content; a list under a name ending in ``.jsonl`` is one row a line."""
 
-_TASKS: tuple[TaskFiles, ...] = ()
+_TASKS: tuple[TaskFiles, ...] = (question_files, expression_files, statement_files)
 
 
 def write_task_files(folder: Path, split: str, planned: Sequence[PlannedScene], settings: SceneSettings) -> list[str]:

@@ -5,7 +5,8 @@ further keys are passed over. Our own form; ``caption`` is where img2dataset wri
 
 - ``caption``: the text; a ``txt`` member of the sample goes before it.
 - ``image_id``: a whole number that all captions of one picture share, from 0 below 2^40.
-- ``boxes``: left, top, width and height in pixels of the stored image.
+- ``boxes``: left, top, width and height in pixels of the upright image: where EXIF rotates it, as it is shown.
+- ``width`` and ``height``: of the upright image, to check against the pixels where there are boxes.
 - ``named``: which of the boxes the caption speaks of, one a box; without it, all of them.
 """
 
@@ -23,12 +24,16 @@ ID_LIMIT = 1 << 40
 
 @dataclass(frozen=True)
 class Annotation:
-    """The content of a JSON member: ``boxes`` float32 (n, 4), corners in pixels; ``named`` bool (n,); n may be 0."""
+    """The content of a JSON member: ``boxes`` float32 (n, 4), corners in pixels; ``named`` bool (n,); n may be 0.
+
+    ``size`` is width and height in pixels, where both are stated.
+    """
 
     caption: object
     image_id: int | None
     boxes: np.ndarray
     named: np.ndarray
+    size: tuple[int, int] | None = None
 
 
 def parse_annotation(content: bytes) -> Annotation:
@@ -56,7 +61,9 @@ def parse_annotation(content: bytes) -> Annotation:
         raise ValueError(f"json named must have true or false for each of {len(boxes)} boxes, got {named!r}")
     corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
-    return Annotation(data.get("caption"), image_id, corners.astype(np.float32), np.array(named, dtype=bool))
+    width, height = data.get("width"), data.get("height")
+    size = (width, height) if type(width) is int and type(height) is int else None
+    return Annotation(data.get("caption"), image_id, corners.astype(np.float32), np.array(named, dtype=bool), size)
 
 
 def _is_box(box: Any) -> bool:

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-import mmcv
 from mmcv.transforms import BaseTransform
 
+from bus_toolkit.data.decode_image import MAX_PIXELS, decode_image
+from bus_toolkit.data.load_image import check_max_pixels, with_image
 from bus_toolkit.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class LoadImageFromBytes(BaseTransform):
-    """Decode ``img_bytes``, as mmcv's ``LoadImageFromFile`` decodes the file ``img_path``.
+    """Decode ``img_bytes``, as ``LoadImage`` decodes the file ``img_path``, and check the boxes of the sample.
 
     Adds ``img`` uint8 (H, W, 3), blue green red, ``img_shape`` and ``ori_shape``; the bytes are dropped. Slot: first of
     the ``pipeline`` of a ``ShardDataset``.
 
     Args:
-        imdecode_backend: ``cv2`` or another decoder of ``mmcv.imfrombytes``.
+        max_pixels: Most pixels that the header of an image may claim, from 1 to 178,956,970.
+
+    Raises:
+        ConfigError: ``max_pixels`` out of range.
     """
 
-    def __init__(self, imdecode_backend: str = "cv2") -> None:
-        self.imdecode_backend = imdecode_backend
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        self.max_pixels = check_max_pixels(max_pixels, "LoadImageFromBytes")
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Return the sample with its pixels.
 
         Raises:
-            OSError: No image can be made of the bytes.
+            OSError: No image can be made of the bytes, or a box does not fit it.
         """
-        data = results.pop("img_bytes")
-        if not data:
-            raise OSError("the image has 0 bytes")
-        image = mmcv.imfrombytes(data, flag="color", backend=self.imdecode_backend)
-        if image is None:
-            raise OSError(f"the image cannot be decoded ({len(data)} bytes)")
-        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
-        return results
+        return with_image(results, decode_image(results.pop("img_bytes"), max_pixels=self.max_pixels))

@@ -9,6 +9,7 @@ from typing import Any
 from bus_toolkit.data.region_captions import refuse_blind_transforms
 from bus_toolkit.data.sample_dataset import SampleDataset
 from bus_toolkit.data.shards.index_files import load_indices
+from bus_toolkit.data.shards.remote_shards import fetch_shards
 from bus_toolkit.data.shards.shard_paths import find_shards
 from bus_toolkit.data.shards.shard_reader import ShardReader
 from bus_toolkit.errors import DataError
@@ -27,10 +28,12 @@ class ShardDataset(SampleDataset):
     ``annotation.py``. Slot: ``dataset`` of a data loader; ``ShardShuffleSampler`` reads it nearly in sequence.
 
     Args:
-        shards: Paths, globs or brace patterns, e.g. ``data/train-{000000..000099}.tar``.
+        shards: Paths, globs or brace patterns, e.g. ``data/train-{000000..000099}.tar``; or addresses of a server
+            (``https://host/{000..099}.tar``), which are copied into ``cache_dir`` first.
         pipeline: Transforms; the first is ``LoadImageFromBytes``, the last one packs.
         with_boxes: Attach boxes; without them the pipeline may move pixels as it likes.
         index_dir: Folder for the index files; ``None`` for beside each shard.
+        cache_dir: Folder for copies of remote shards, with room for all of them.
         max_bad_samples: So many unreadable samples are skipped before the run stops, and so many members may belong to
             no sample (an image without text, a second image of one key); 0 for evaluation, where none may lack.
 
@@ -49,11 +52,12 @@ class ShardDataset(SampleDataset):
         *,
         with_boxes: bool = True,
         index_dir: str | None = None,
+        cache_dir: str | None = None,
         max_bad_samples: int = 10,
     ) -> None:
         name = type(self).__name__
         _refuse_file_readers(pipeline, name)
-        paths = find_shards(shards, f"{name}.shards")
+        paths = find_shards(fetch_shards(shards, cache_dir, f"{name}.shards"), f"{name}.shards")
         indices = load_indices(paths, index_dir)
         self.reader = ShardReader(paths, indices)
         if not len(self.reader):
@@ -98,8 +102,8 @@ class ShardDataset(SampleDataset):
 
 def _refuse_file_readers(pipeline: Sequence[Mapping[str, Any]], name: str) -> None:
     for place, transform in enumerate(pipeline):
-        if isinstance(transform, Mapping) and str(transform.get("type")).endswith("LoadImageFromFile"):
+        kind = str(transform.get("type")).rsplit(".", 1)[-1] if isinstance(transform, Mapping) else ""
+        if kind in ("LoadImage", "LoadImageFromFile"):
             raise DataError(
-                f"{name}.pipeline.{place}: LoadImageFromFile reads a file, but the images lie in shards. "
-                "Use LoadImageFromBytes."
+                f"{name}.pipeline.{place}: {kind} reads a file, but the images lie in shards. Use LoadImageFromBytes."
             )

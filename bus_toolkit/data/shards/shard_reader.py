@@ -75,3 +75,5 @@ def _add_annotation(sample: dict[str, Any], content: bytes) -> None:
         sample["image_id"] = annotation.image_id
     if len(annotation.boxes):
         sample.update(gt_bboxes=annotation.boxes, named=annotation.named)
+        if annotation.size is not None:
+            sample["stated_size"] = annotation.size

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.data.bad_samples import BadSample
 from bus_toolkit.data.region_captions import RegionCaptionDataset
+from bus_toolkit.data.sample_dataset import check_caption
 from bus_toolkit.data.shards.tar_index import IMAGE_KINDS
 from bus_toolkit.errors import DataError
 
@@ -56,18 +58,24 @@ def pairs_of_coco(
         regions: JSON, caption id to the ids of the instances it names.
 
     Raises:
-        DataError: A file is missing or malformed; instances or regions alone.
+        DataError: A file is missing or malformed; instances or regions alone; a caption that no training could use.
     """
     reader = {"type": "mmpretrain.COCORetrieval", "data_root": images, "ann_file": captions}
     data = RegionCaptionDataset(reader, instances_file=instances, regions_file=regions)
     for index in range(len(data)):
-        info = data.get_data_info(index)
+        try:
+            info = data.get_data_info(index)
+            check_caption(info)
+        except BadSample as error:
+            raise DataError(f"{captions}: {error}. Correct it, or drop the caption.") from error
         record: dict[str, Any] = {"caption": info["text"], "image_id": info.get("image_ori_id", info["image_id"])}
         if "gt_bboxes" in info:
             boxes = info["gt_bboxes"].astype(float)
             boxes[:, 2:] -= boxes[:, :2]
             # The boxes are float32: 3 decimals are what they hold on an image of some thousand pixels.
             record |= {"boxes": boxes.round(3).tolist(), "named": info["named"].tolist()}
+        if "stated_size" in info:
+            record |= dict(zip(("width", "height"), info["stated_size"], strict=True))
         yield SourceSample(Path(info["img_path"]), {"json": json.dumps(record, ensure_ascii=False).encode()})
 
 

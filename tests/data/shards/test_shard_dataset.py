@@ -34,7 +34,7 @@ def test_boxes_and_names_come_from_the_json(tmp_path):
     shard = write_tar(
         tmp_path / "a.tar",
         [
-            *boxed(0, [[0, 2, 4, 8], [4, 2, 40, 8], [20, 20, 4, 4]], named=[False, True, True], image_id=5),
+            *boxed(0, [[0, 2, 4, 8], [4, 2, 40, 8], [12, 12, 0, 4]], named=[False, True, True], image_id=5),
             *pairs([1]),
             *boxed(2, [[1, 1, 2, 2]]),
         ],
@@ -90,6 +90,7 @@ def test_members_without_a_sample_are_told_and_limited(tmp_path, caplog):
     ("pipeline", "message"),
     [
         ([{"type": "mmpretrain.LoadImageFromFile"}], "pipeline.0: LoadImageFromFile reads a file.*LoadImageFromBytes"),
+        ([{"type": "bus_toolkit.LoadImage"}], "pipeline.0: LoadImage reads a file.*Use LoadImageFromBytes"),
         ([*PIPELINE[:1], {"type": "mmpretrain.CenterCrop"}], "pipeline.1: CenterCrop moves.*set with_boxes to false"),
     ],
 )

@@ -1,0 +1,56 @@
+"""What COCO's caption files must not do: give one id to two pictures, or to two captions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.errors import DataError
+
+
+def refuse_shared_ids(path: str | Path, where: str, *, captions: bool) -> None:
+    """Refuse a caption file that mmpretrain's ``COCORetrieval`` would read wrongly without a word.
+
+    It keeps the first file of an image id, so that the captions of the second would be trained on the wrong picture.
+    Two captions of one id share the boxes that a regions file gives to that id. A file of another form passes: its
+    reader tells what is wrong.
+
+    Args:
+        path: COCO captions JSON.
+        where: The setting that names the file, for the message.
+        captions: Whether ids of captions matter too.
+
+    Raises:
+        DataError: Ids are shared; the message names the first ones.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        shared = list(shared_image_ids(content)) + (list(shared_caption_ids(content)) if captions else [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    if shared:
+        raise DataError(
+            f"{where}: {path}: {len(shared)} ids are used twice: {'; '.join(shared[:3])}. Give each its own id; "
+            "tools/verify_dataset.py lists all."
+        )
+
+
+def shared_image_ids(content: Mapping[str, Any]) -> Iterable[str]:
+    """Yield a line for each image id that stands for two different files; the same entry twice does no harm."""
+    known: dict[Any, str] = {}
+    for place, image in enumerate(content.get("images", ())):
+        file = str(image.get("coco_url") or image.get("file_name"))
+        first = known.setdefault(image["id"], file)
+        if first != file:
+            yield f"images[{place}]: id {image['id']} of {file} is that of {first}"
+
+
+def shared_caption_ids(content: Mapping[str, Any]) -> Iterable[str]:
+    """Yield a line for each caption id that an earlier caption has."""
+    known: dict[Any, int] = {}
+    for place, caption in enumerate(content["annotations"]):
+        first = known.setdefault(caption["id"], place)
+        if first != place:
+            yield f"annotations[{place}]: caption id {caption['id']} is that of annotations[{first}]"

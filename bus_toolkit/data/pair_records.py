@@ -1,0 +1,124 @@
+"""Files of image-text pairs: CSV, TSV, a JSON list, JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.errors import DataError
+
+IMAGE_KEYS = ("image", "filepath", "img_path")
+TEXT_KEYS = ("caption", "text", "title")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_JSON = (".json", ".jsonl", ".ndjson")
+# csv refuses longer fields by a limit of its own, 128 kB; no caption is longer than this.
+_LONGEST_FIELD = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecord:
+    """A pair as it stands in a file; ``place`` is the line, or the entry of a list. Nothing is checked yet."""
+
+    image: object
+    text: object
+    place: str
+
+
+def read_pairs(path: Path, image_key: str | None, text_key: str | None, where: str) -> list[PairRecord]:
+    """Return the pairs of a file in its order, one for each caption of a record.
+
+    Args:
+        path: ``.csv`` or ``.tsv`` with a header, ``.json`` with a list of records, ``.jsonl`` or ``.ndjson``.
+        image_key: Column or key of the image; ``None`` for the first of ``IMAGE_KEYS`` that is there.
+        text_key: The same of the caption, of ``TEXT_KEYS``; in JSON it may hold a list of captions.
+        where: Setting that names the file, for messages.
+
+    Raises:
+        DataError: The file cannot be read, is no UTF-8, of another kind or damaged, or lacks a column.
+    """
+    kind = path.suffix.lower()
+    if kind not in (*_DELIMITERS, *_JSON):
+        raise DataError(f"{where}: must be a {', '.join((*_DELIMITERS, *_JSON))} file, got {path}. Convert it.")
+    content = _read_text(path, where)
+    records = _table(content, _DELIMITERS[kind], path, where) if kind in _DELIMITERS else _json(content, path, where)
+    found: list[PairRecord] = []
+    for place, record in records:
+        image = _value(record, image_key, IMAGE_KEYS, f"{where}: {path}, {place}", "image_key")
+        texts = _value(record, text_key, TEXT_KEYS, f"{where}: {path}, {place}", "text_key")
+        found.extend(PairRecord(image, text, place) for text in (texts if isinstance(texts, list) else [texts]))
+    if not found:
+        raise DataError(f"{where}: {path} has no pair. Check that it is the right file.")
+    return found
+
+
+def _read_text(path: Path, where: str) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{where}: {path}, line {line}: is not UTF-8 (byte {content[error.start]:#04x}). "
+            "Convert the file, e.g. iconv -f latin1 -t utf-8."
+        ) from error
+
+
+def _table(content: str, delimiter: str, path: Path, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    limit = csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise DataError(
+                    f"{where}: {path}, line {reader.line_num}: {len(row)} fields, the header has {len(header)}: "
+                    f"{', '.join(header)}. Put quotes round captions that contain {delimiter!r}."
+                )
+            yield f"line {reader.line_num}", dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{where}: {path}, line {reader.line_num}: {error}. Check the quotes of that line.") from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _json(content: str, path: Path, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if path.suffix.lower() == ".json":
+        data = _parse(content, f"{where}: {path}")
+        if not isinstance(data, list):
+            raise DataError(
+                f"{where}: {path} must hold a list of records, got {type(data).__name__}. COCO's files are read by "
+                "RegionCaptionDataset."
+            )
+        entries = [(f"entry {number}", entry) for number, entry in enumerate(data)]
+    else:
+        lines = enumerate(content.split("\n"), start=1)
+        entries = [(f"line {n}", _parse(line, f"{where}: {path}, line {n}")) for n, line in lines if line.strip()]
+    for place, entry in entries:
+        if not isinstance(entry, dict):
+            raise DataError(f"{where}: {path}, {place}: must be a mapping, got {str(entry)[:80]!r}. Mend the record.")
+        yield place, entry
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: is not JSON: {error}. Write or copy the file anew.") from error
+
+
+def _value(record: Mapping[str, Any], key: str | None, defaults: tuple[str, ...], where: str, setting: str) -> Any:
+    for name in defaults if key is None else (key,):
+        if name in record:
+            return record[name]
+    wanted = " or ".join(defaults) if key is None else repr(key)
+    raise DataError(f"{where}: has no {wanted}; it has {', '.join(map(str, record))}. Set {setting} to one of these.")

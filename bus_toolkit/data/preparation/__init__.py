@@ -1,0 +1,1 @@
+"""Public data sets, checked and brought once into the files that our readers read."""

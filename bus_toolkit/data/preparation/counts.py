@@ -1,0 +1,51 @@
+"""Published sizes of a data set, and what it means when files hold another number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bus_toolkit.errors import DataError
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of something there should be.
+
+    Attributes:
+        name: What is counted.
+        expected: The published number.
+        sure: Read by us in its source; another number is then an error. Otherwise it is only told.
+    """
+
+    name: str
+    expected: int
+    sure: bool = True
+
+
+def check_counts(where: str, expected: Sequence[Count], found: Mapping[str, int], *, strict: bool = True) -> list[str]:
+    """Return a line for each count that differs; counts that were not made (a split that is absent) are passed over.
+
+    Args:
+        where: Name of the data set, for messages.
+        expected: Published numbers.
+        found: What was counted.
+        strict: Sure counts that differ are an error.
+
+    Raises:
+        DataError: A sure count differs.
+    """
+    told, wrong = [], []
+    for count in expected:
+        number = found.get(count.name)
+        if number is None or number == count.expected:
+            continue
+        line = f"{where}: {count.name}: must be {count.expected:,}, got {number:,}"
+        if count.sure and strict:
+            wrong.append(f"{line}. Fetch the file anew, or allow another number with --any-count.")
+        else:
+            source = "" if count.sure else " (a number that we could not read in its source)"
+            told.append(f"{line}{source}")
+    if wrong:
+        raise DataError("\n".join(wrong))
+    return told

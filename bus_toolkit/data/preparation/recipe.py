@@ -1,0 +1,149 @@
+"""What a preparation knows about a public data set: files, where they come from, sizes, and how it becomes ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.data.preparation.counts import Count
+from bus_toolkit.errors import DataError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file that must be there, or with ``/`` behind its path a folder of images.
+
+    Attributes:
+        path: Below the folder of the data set.
+        origin: Which download has it.
+        optional: It may be absent; what needs it is left out.
+    """
+
+    path: str
+    origin: str
+    optional: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a folder of images is meant."""
+        return self.path.endswith("/")
+
+
+class Source:
+    """The folder of a data set as it was downloaded.
+
+    Args:
+        name: Of the data set, for messages.
+        root: The folder.
+        skip_images: Whether images may lack.
+    """
+
+    def __init__(self, name: str, root: Path, *, skip_images: bool = False) -> None:
+        self.name = name
+        self.root = root
+        self.skip_images = skip_images
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file or folder."""
+        return self.root / name
+
+    def has(self, name: str) -> bool:
+        """Return whether an optional file is there."""
+        return self.path(name).exists()
+
+    def json(self, name: str) -> Any:
+        """Return the content of a JSON file.
+
+        Raises:
+            DataError: It cannot be read or is no JSON.
+        """
+        try:
+            return json.loads(self.path(name).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(
+                f"{self.name}: {self.path(name)} cannot be read: {error.strerror}. Check the file."
+            ) from error
+        except ValueError as error:
+            raise self.malformed(name, error) from error
+
+    def json_lines(self, name: str) -> list[Any]:
+        """Return the entries of a file with one JSON value a line.
+
+        Raises:
+            DataError: It cannot be read, or a line is no JSON.
+        """
+        try:
+            lines = self.path(name).read_text(encoding="utf-8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.name}: {self.path(name)} cannot be read: {error}. Check the file.") from error
+        found = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found += [json.loads(line)] if line.strip() else []
+            except ValueError as error:
+                raise self.malformed(f"{name}, line {number}", error) from error
+        return found
+
+    def malformed(self, name: str, error: object) -> DataError:
+        """Return the error for a file that does not have the form of this data set."""
+        what = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
+        return DataError(
+            f"{self.name}: {self.root}/{name} is cut off or of another form ({what}). Fetch the file anew."
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A data set under chosen options.
+
+    Attributes:
+        files: What must be there.
+        counts: Published sizes; those that ``convert`` does not return are passed over.
+        convert: Writes our files into the folder that it is given and returns what it counted.
+        links: Names in the result to folders or files of the source, so that images are not copied.
+        usage: Settings of a YAML, with ``{out}`` for the folder of the result.
+    """
+
+    files: tuple[Wanted, ...]
+    counts: tuple[Count, ...]
+    convert: Callable[[Source, Path], Mapping[str, int]]
+    usage: tuple[str, ...]
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice on the command line; the first one is the default."""
+
+    name: str
+    choices: tuple[str, ...]
+    help: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A data set and what can be chosen about it.
+
+    Attributes:
+        name: Also the name of the default result, ``data/<name>``.
+        title: For a person.
+        page: Its official page.
+        plan: Options to plan.
+        options: What can be chosen.
+        version: Raise it when the same files give another result: old folders are then written anew.
+    """
+
+    name: str
+    title: str
+    page: str
+    plan: Callable[[Mapping[str, str]], Plan]
+    options: tuple[Option, ...] = ()
+    version: int = 1
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file; characters stay as they are."""
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

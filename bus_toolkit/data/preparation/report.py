@@ -1,0 +1,16 @@
+"""What a preparation tells at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def print_counts(out: Path, counts: Mapping[str, Any], is_new: bool, warnings: Iterable[str]) -> None:
+    """Print what differs from published numbers, all counts, and where the data is."""
+    for line in warnings:
+        print(f"warning: {line}")
+    for name, count in counts.items():
+        print(f"{name}: {count:,}")
+    print(f"{out}: {'written' if is_new else 'is whole, nothing to do'}")

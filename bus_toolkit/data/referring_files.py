@@ -1,0 +1,117 @@
+"""Files of referring expressions: references in RefCOCO's form, and the images of COCO instances.
+
+``where`` is the setting that names the file, for messages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.errors import DataError
+
+_PICKLES = frozenset((".p", ".pkl", ".pickle"))
+_FORM = (
+    'It needs [{"ref_id", "image_id", "ann_id", "split", "sentences": [{"sent_id", "sent"}, ...]}, ...]; '
+    "tools/prepare_data/refcoco.py writes it."
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One expression and the instance it means."""
+
+    text: str
+    sent_id: int
+    image_id: int
+    ann_id: int
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """Name of an image file, and its width and height in pixels where the annotations state both."""
+
+    file_name: str
+    size: tuple[int, int] | None
+
+
+def read_references(path: str, where: str, splits: Sequence[str] | None = None) -> list[Reference]:
+    """Return the expressions of a JSON file, in order; of some ``splits`` alone where these are named.
+
+    RefCOCO's own ``refs(unc).p`` is a pickle, which can run code when it is read, and is refused.
+
+    Raises:
+        DataError: A pickle, a file that cannot be read or has another form, an expression without words, an id that is
+            there twice, or none left.
+    """
+    if Path(path).suffix.lower() in _PICKLES:
+        raise DataError(
+            f"{where}: {path} is a pickle, which can run code when it is read, so it never is. JSON is read. "
+            "Convert it once: python tools/prepare_data/refcoco.py"
+        )
+    try:
+        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        rows = [
+            Reference(sentence["sent"], sentence["sent_id"], reference["image_id"], reference["ann_id"])
+            for reference in content
+            if splits is None or reference["split"] in splits
+            for sentence in reference["sentences"]
+        ]
+    except OSError as error:
+        raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+    except ValueError as error:
+        raise DataError(f"{where}: {path} is not JSON: {error}. {_FORM}") from error
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{where}: {path} does not hold references ({type(error).__name__}: {error}). {_FORM}"
+        ) from error
+    _check(rows, path, where)
+    if not rows:
+        wanted = "" if splits is None else f" of the splits {', '.join(splits)}"
+        raise DataError(f"{where}: {path} has no expressions{wanted}. Name another file or other splits.")
+    return rows
+
+
+def _check(rows: Sequence[Reference], path: str, where: str) -> None:
+    seen: set[int] = set()
+    for row in rows:
+        if not isinstance(row.text, str) or not row.text.strip():
+            raise DataError(
+                f"{where}: {path}: sent_id {row.sent_id}: an expression needs words, got {row.text!r}. "
+                "Remove the sentence or write it anew."
+            )
+        if row.sent_id in seen:
+            raise DataError(
+                f"{where}: {path}: sent_id {row.sent_id} is there twice. Each sentence has an id of its own. "
+                "Number them anew."
+            )
+        seen.add(row.sent_id)
+
+
+def read_images(path: str, where: str) -> dict[int, ImageEntry]:
+    """Return image id to file name and size, from COCO instances.
+
+    Raises:
+        DataError: The file has another form, or an image id is there twice.
+    """
+    content: Mapping[str, Any] = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    found: dict[int, ImageEntry] = {}
+    try:
+        for image in content["images"]:
+            if image["id"] in found:
+                raise DataError(
+                    f"{where}: {path}: image id {image['id']} is there twice. Each image has an id of its own. "
+                    "Number them anew."
+                )
+            width, height = image.get("width"), image.get("height")
+            size = None if width is None or height is None else (int(width), int(height))
+            found[image["id"]] = ImageEntry(str(image["file_name"]), size)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{where}: {path} does not list its images ({type(error).__name__}: {error}). COCO instances have "
+            '"images": [{"id", "file_name", "width", "height"}, ...].'
+        ) from error
+    return found

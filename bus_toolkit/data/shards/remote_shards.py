@@ -1,0 +1,119 @@
+"""Shards that lie on a server: copied once into a cache folder, by webdataset's pipes, and then read like others."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mmengine.dist import all_gather_object, get_dist_info, is_distributed
+
+from bus_toolkit.data.shards.shard_paths import expand_braces
+from bus_toolkit.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+# Schemes that webdataset hands to curl or gsutil as an argument. Its `pipe:` runs any command, so it is none of them: a
+# YAML shall run no code.
+_SCHEMES = ("http", "https", "sftp", "ftps", "scp", "gs")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_AT_A_TIME = 8
+
+
+def is_remote(name: str) -> bool:
+    """Tell whether a shard is named by an address instead of a path."""
+    return _ADDRESS.match(name) is not None
+
+
+def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, where: str) -> list[str]:
+    """Return local paths in place of addresses; what is not in ``cache_dir`` yet is copied there first.
+
+    A copy appears whole or not at all. The first process of each machine copies, eight shards at a time, and the others
+    wait; all go on, or fail, together. Paths are returned as they are.
+
+    Args:
+        shards: Paths and addresses; braces of addresses are written out (``https://host/{000..099}.tar``).
+        cache_dir: Folder of the copies; it needs room for all of them.
+        where: The setting, for messages.
+
+    Raises:
+        DataError: A scheme that is not allowed, addresses without a folder, webdataset that is missing, or a shard that
+            cannot be copied.
+    """
+    patterns = [shards] if isinstance(shards, str) else list(shards)
+    names = [n for p in patterns for n in (expand_braces(p, where) if is_remote(p) else [p])]
+    addresses = [name for name in names if is_remote(name)]
+    if not addresses:
+        return names
+    _check(addresses, cache_dir, where)
+    folder = Path(str(cache_dir)).expanduser()
+    places = {address: folder / _file_name(address) for address in addresses}
+    problems: list[str] = []
+    rank, _ = get_dist_info()
+    if int(os.environ.get("LOCAL_RANK", rank)) == 0:
+        problems = _copy_all({a: p for a, p in places.items() if not p.is_file()}, folder)
+    if is_distributed():
+        problems = [problem for part in all_gather_object(problems) for problem in part]
+    if problems:
+        raise DataError("\n".join(f"{where}: {problem}" for problem in problems[:10]))
+    return [str(places.get(name, name)) for name in names]
+
+
+def _check(addresses: Sequence[str], cache_dir: str | None, where: str) -> None:
+    refused = next((a for a in addresses if a.split(":", 1)[0].lower() not in _SCHEMES), None)
+    if refused is not None:
+        raise DataError(
+            f"{where}: the scheme must be one of {', '.join(_SCHEMES)}, got {refused!r}. Copy the shards yourself and "
+            "give their paths."
+        )
+    if cache_dir is None:
+        raise DataError(
+            f"{where}: {addresses[0]} lies on a server. Set cache_dir to a folder with room for all shards."
+        )
+    try:
+        import webdataset  # noqa: F401
+    except ImportError as error:
+        raise DataError(f"{where}: remote shards need webdataset. pip install 'bus_toolkit[remote]'.") from error
+
+
+def _copy_all(missing: dict[str, Path], folder: Path) -> list[str]:
+    if not missing:
+        return []
+    _log.info("copying %d shards into %s", len(missing), folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return [f"cache_dir {folder} cannot be written: {error.strerror}. Choose another folder."]
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        return [problem for problem in pool.map(_copy, missing, missing.values()) if problem]
+
+
+def _copy(address: str, place: Path) -> str:
+    """Copy one shard; return what went wrong, or nothing."""
+    from webdataset.gopen import gopen
+
+    handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
+    try:
+        # The status of the transfer is told when the pipe is closed: only then is the file whole.
+        with os.fdopen(handle, "wb") as target, gopen(address, "rb") as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+        if os.path.getsize(scratch) == 0:
+            return f"{address} cannot be copied: it is empty or not there. Check the address."
+        os.replace(scratch, place)
+    except OSError as error:
+        return f"{address} cannot be copied: {error}. Check the address and the connection, then start again."
+    finally:
+        Path(scratch).unlink(missing_ok=True)
+    return ""
+
+
+def _file_name(address: str) -> str:
+    """Return a file name that tells addresses with equal last parts apart."""
+    last = re.sub(r"[^A-Za-z0-9._-]", "_", address.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1])
+    return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{last}"

@@ -1,0 +1,78 @@
+"""Answers to questions: lists to choose from, and those of a batch in one row after another."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class BatchAnswers(NamedTuple):
+    """All answers of a batch: the question (row) that each belongs to, its text, and its share of that question."""
+
+    rows: list[int]
+    texts: list[str]
+    shares: list[float]
+
+
+def flatten_answers(answers: Sequence[Any], shares: Sequence[Any]) -> BatchAnswers:
+    """Put the answers of a batch in one row after another; questions without answers have none.
+
+    Args:
+        answers: For each question the different answers, one answer as a string, or ``None``.
+        shares: For each question the share of each answer; ``None`` for the same share each.
+
+    Raises:
+        ValueError: A question has another number of shares than answers.
+    """
+    found = BatchAnswers([], [], [])
+    for row, (own, weights) in enumerate(zip(answers, shares, strict=True)):
+        texts = [own] if isinstance(own, str) else list(own or ())
+        if not texts:
+            continue
+        weights = [1.0 / len(texts)] * len(texts) if weights is None else list(weights)
+        if len(weights) != len(texts):
+            raise ValueError(
+                f"gt_answer_weight: row {row} of the batch has {len(weights)} weights for {len(texts)} answers. "
+                "Give each answer one weight, or leave gt_answer_weight out."
+            )
+        found.rows.extend([row] * len(texts))
+        found.texts.extend(texts)
+        found.shares.extend(float(weight) for weight in weights)
+    return found
+
+
+def read_answers(answers: str | Sequence[str]) -> list[str]:
+    """Return a list of answers, given as such, as a text file with one a line, or as a JSON file with a list.
+
+    Raises:
+        ValueError: The file cannot be read, there is no answer, or one is empty, no text or there twice.
+    """
+    where, found = "the list", answers
+    if isinstance(answers, str):
+        where = answers
+        found = _read_file(Path(answers).expanduser())
+    if not isinstance(found, Sequence) or isinstance(found, str) or not found:
+        raise ValueError(f"{where} must hold a list of answers, got {str(found)[:80]!r}. Write one answer a line.")
+    for place, answer in enumerate(found):
+        if not isinstance(answer, str) or not answer.strip():
+            raise ValueError(f"{where}: answer {place + 1} must be words, got {answer!r}. Quote it, or remove it.")
+    texts = [answer.strip() for answer in found]
+    twice = [answer for answer, count in Counter(texts).items() if count > 1]
+    if twice:
+        raise ValueError(f"{where} has {twice[0]!r} twice. Each answer must be another one: remove one of them.")
+    return texts
+
+
+def _read_file(path: Path) -> Any:  # noqa: ANN401 - whatever a JSON file holds
+    try:
+        content = path.read_text(encoding="utf-8")
+        return (
+            json.loads(content) if path.suffix == ".json" else [line for line in content.splitlines() if line.strip()]
+        )
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no list of answers: {error}. Write one answer a line.") from error

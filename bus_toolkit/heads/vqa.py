@@ -1,0 +1,143 @@
+"""Visual question answering: write or choose the answer to a question about an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.heads.answers import flatten_answers, read_answers
+from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.text_decoders.generate import SearchRules, generate, search_rules
+from bus_toolkit.text_decoders.rank import rank
+
+
+class VQAHead(VLPHead):
+    """Answer the question that is a sample's text, word by word from [CLS].
+
+    The question conditions the image and is fused with it; the text decoder reads both and writes the answer (arXiv
+    2107.07651, section 3.4; with the visual states as in mPLUG, alibaba/AliceMind:mPLUG/models/model_vqa_mplug.py). The
+    momentum model's soft answers of both are left out. ``gt_answer`` of a sample are its different answers and
+    ``gt_answer_weight`` their shares, as ``QuestionAnswers`` gives them; a sample without answers gives no term. The
+    prediction is ``pred_answer``, a string a sample.
+
+    Args:
+        pad_token_id: Id of the padding; filled in from the tokenizer.
+        cls_token_id: Id that an answer starts with; filled in from the tokenizer.
+        sep_token_id: Id that ends it; filled in from the tokenizer.
+        special_ids: Ids that are no words; filled in from the tokenizer.
+        max_caption_length: Most tokens of an answer; filled in from the tokenizer.
+        inference: ``generate`` writes any answer, ``rank`` chooses the most probable one of ``answer_list``.
+        search: How ``generate`` searches: arguments of ``bus_toolkit.text_decoders.generate.SearchRules``;
+            ``max_length`` is at most, and if not given, the tokenizer's.
+        answer_list: What ``rank`` chooses from: a list, a text file with one answer a line, or a JSON list.
+        rank_topk: So many answers, those with the most probable first token, are compared in full; ``None`` for all.
+        label_smoothing: Share of the target spread over the vocabulary.
+        weight: Factor of the loss in the sum.
+        start_epoch: The loss joins in at this epoch.
+
+    Raises:
+        ValueError: A search setting that does not exist or is out of range, a setting of the other kind of inference, a
+            list of answers that cannot be used, or ``rank_topk`` above its length.
+    """
+
+    needs_fusion = True
+    needs_text_decoder = True
+
+    def __init__(
+        self,
+        *,
+        pad_token_id: int,
+        cls_token_id: int,
+        sep_token_id: int,
+        special_ids: Sequence[int],
+        max_caption_length: int,
+        inference: Literal["generate", "rank"] = "generate",
+        search: Mapping[str, Any] | None = None,
+        answer_list: str | Sequence[str] | None = None,
+        rank_topk: int | None = None,
+        label_smoothing: float = 0.0,
+        weight: float = 1.0,
+        start_epoch: float = 0.0,
+    ) -> None:
+        super().__init__(weight=weight, start_epoch=start_epoch)
+        self.rules: SearchRules | None = None
+        self.answers: list[str] = []
+        if inference == "generate":
+            _refuse("generate", answer_list=answer_list, rank_topk=rank_topk)
+            self.rules = search_rules(search, max_caption_length)
+        elif inference == "rank":
+            _refuse("rank", search=search)
+            self.answers = _candidates(answer_list, rank_topk)
+        else:
+            raise ValueError(f"inference: must be generate or rank, got {inference!r}.")
+        self.rank_topk = rank_topk
+        self.cls_token_id, self.sep_token_id, self.pad_token_id = cls_token_id, sep_token_id, pad_token_id
+        self.banned_ids = [number for number in special_ids if number != sep_token_id]
+        self.label_smoothing = label_smoothing
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        """Return ``loss_vqa``: the mean cross-entropy over the tokens of all answers behind [CLS], weighted by share.
+
+        ALBEF sums over the tokens of an answer and divides by the number of images; the mean over tokens differs by a
+        factor and is that of the other language models here.
+        """
+        memory, memory_mask = self._memory(step, "vqa")
+        rows, texts, shares = flatten_answers(step.field("gt_answer"), step.field("gt_answer_weight"))
+        if not texts:
+            # All ranks take part in the sums over ranks: a rank without answers decodes something, with no weight.
+            rows, texts, shares = [0], [step.field("text")[0]], [0.0]
+        answers = step.tokenize(texts)
+        owners, weights = (torch.tensor(part).to(memory.device, non_blocking=True) for part in (rows, shares))
+        logits = step.decode(answers, memory[owners], memory_mask[owners])
+        wanted = answers.attention_mask[:, 1:] * weights.unsqueeze(1)
+        return {"loss_vqa": next_token_loss(logits, answers.input_ids, wanted, self.label_smoothing)}
+
+    def predict(self, step: Step) -> dict[str, Any]:
+        """Return the answer to each question."""
+        memory, memory_mask = self._memory(step, "caption")
+        return {"pred_answer": (self._chosen if self.answers else self._written)(step, memory, memory_mask)}
+
+    def _written(self, step: Step, memory: Tensor, memory_mask: Tensor) -> list[str]:
+        found = generate(
+            step.decode,
+            memory,
+            memory_mask,
+            torch.full_like(step.tokens.input_ids[:, :1], self.cls_token_id),
+            end_id=self.sep_token_id,
+            pad_id=self.pad_token_id,
+            banned_ids=self.banned_ids,
+            rules=self.rules,
+        )
+        return [step.sentence(ids) for ids in found.ids[:, 0].tolist()]
+
+    def _chosen(self, step: Step, memory: Tensor, memory_mask: Tensor) -> list[str]:
+        found = rank(step.decode, memory, memory_mask, step.tokenize(self.answers), topk=self.rank_topk)
+        return [self.answers[index] for index in found.best.tolist()]
+
+    def _memory(self, step: Step, objective: str) -> tuple[Tensor, Tensor]:
+        """Return what the fusion gives of image and question, (B, M, D), and which may be read, bool (B, M)."""
+        fused = step.fuse(step.text, step.visual(objective))
+        seen = fused.attention_mask.new_ones(fused.visual.shape[:2])
+        return torch.cat([fused.visual, fused.text], dim=1), torch.cat([seen, fused.attention_mask], dim=1)
+
+
+def _candidates(answers: str | Sequence[str] | None, topk: int | None) -> list[str]:
+    if answers is None:
+        raise ValueError("answer_list: inference 'rank' chooses from a list of answers, got none. Give it, or a file.")
+    try:
+        found = read_answers(answers)
+    except ValueError as error:
+        raise ValueError(f"answer_list: {error}") from error
+    if topk is not None and not 1 <= topk <= len(found):
+        raise ValueError(f"rank_topk: must be between 1 and {len(found)} (answers of answer_list), got {topk}.")
+    return found
+
+
+def _refuse(inference: str, **settings: object) -> None:
+    for name, value in settings.items():
+        if value is not None:
+            raise ValueError(f"{name}: has no effect with inference '{inference}', got {value!r}. Leave it out.")

@@ -1,0 +1,52 @@
+"""Encoded images that can be searched many times.
+
+Dims: I images, E width of the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.evaluation.pair_scoring import PrefixCache
+
+
+@dataclass
+class ImageIndex:
+    """Encoded images that can be searched many times; made by ``Inferencer.index``.
+
+    Attributes:
+        names: What each image is called in results: its path, or ``image <position>``.
+        feats: float32 (I, E) on the CPU, features that no text touched, of length 1.
+        prefixes: Tokens in front of the first selector by position, for re-ranking; empty where it is not wanted.
+    """
+
+    names: list[str] = field(default_factory=list)
+    feats: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    prefixes: PrefixCache = field(default_factory=PrefixCache)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.names)
+
+    def add(self, model: Any, batch: dict[str, Any], names: Sequence[str], *, keep_tokens: bool) -> None:
+        """Encode a batch whose ``image_id`` are the next positions.
+
+        Args:
+            model: A model with an ITC head.
+            batch: As a data loader gives it.
+            names: Of its images.
+            keep_tokens: Keep what re-ranking needs.
+        """
+        cache = self.prefixes if keep_tokens else PrefixCache()
+        cache.add_batch(model, batch)
+        positions = list(range(len(self), len(self) + len(names)))
+        prefix = cache.take(positions, next(model.parameters()).device)
+        visual = model.encode_visual(prefix, model.free_text(len(names)))
+        feats = model.heads["itc"].image_feats(visual).cpu()
+        self.feats = torch.cat([self.feats, feats]) if self.names else feats
+        self.names += names

@@ -1,0 +1,83 @@
+"""Results of an ``Inferencer`` as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+MOST_SHOWN = 20
+
+
+def tables(command: str, results: Any, images: Sequence[str], texts: Sequence[str]) -> list[RenderableType]:
+    """Return the first results as tables: of ``retrieve`` one a direction, else one.
+
+    Args:
+        command: A method of ``Inferencer``.
+        results: What it gave; of ``retrieve`` by direction.
+        images: Names of all images.
+        texts: All texts.
+    """
+    if command != "retrieve":
+        return [_table(None, [_row(command, entry) for entry in results])]
+    shown: list[RenderableType] = []
+    if "i2t" in results:
+        rows = [{"image": images[query], "text": hit["text"]} | _figures(hit) for query, hit in _hits(results["i2t"])]
+        shown.append(_table("image to text", rows))
+    if "t2i" in results:
+        rows = [{"text": texts[query], "image": hit["image"]} | _figures(hit) for query, hit in _hits(results["t2i"])]
+        shown.append(_table("text to image", rows))
+    return shown
+
+
+def _hits(found: list[list[dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    return [(query, hit) for query, hits in enumerate(found) for hit in hits]
+
+
+def _figures(entry: dict[str, Any]) -> dict[str, str]:
+    match = {"match": "-" if entry["match"] is None else f"{entry['match']:.3f}"} if "match" in entry else {}
+    return {"cosine": f"{entry['score']:.3f}"} | match
+
+
+def _row(command: str, entry: dict[str, Any]) -> dict[str, str]:
+    if command == "ground":
+        return {
+            "image": entry["image"],
+            "expression": entry["expression"],
+            "left, top, right, bottom": ", ".join(f"{side:.1f}" for side in entry["box"]),
+            "score": f"{entry['score']:.3f}",
+        }
+    if command == "explain":
+        kept = sum(map(sum, entry["kept"]))
+        return {
+            "image": entry["image"],
+            "text": entry["text"] or "(no text)",
+            "patches kept": f"{kept}/{entry['grid'][0] * entry['grid'][1]}",
+            "tokens": ", ".join(f"{stage} {count}" for stage, count in entry["tokens"].items()),
+            "picture": entry["picture"],
+        }
+    return {key: str(value) for key, value in entry.items()}
+
+
+def _table(title: str | None, rows: Sequence[dict[str, str]]) -> RenderableType:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+    )
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows[:MOST_SHOWN]:
+        # Not as markup: a caption may hold square brackets.
+        table.add_row(*map(Text, row.values()))
+    if len(rows) <= MOST_SHOWN:
+        return table
+    # Not the table's own caption, which would be broken to its width.
+    return Group(table, Text(f" ... and {len(rows) - MOST_SHOWN} more rows; --out writes all.", style="dim"))

@@ -1,0 +1,120 @@
+"""The rows of a batch by the heads that they serve, and the mean of a head's losses over its rows.
+
+A data sample may say by ``objectives`` which heads its row serves (``MixedSources`` writes it there); without the field
+a row serves all. Rows with the same objectives are one group and pass through the model together, other groups
+apart from them: a head sees the groups that name it, so that no other row has any part in its loss or gradient. Groups
+come in the order of their first rows, which ``MixedBatchSampler`` makes the same on all ranks.
+
+Contrast is therefore between rows of one group (of all ranks), and matching draws its hard negatives there: sources
+with the same objectives are negatives of each other, others only through the queue of ``ITCHead``, which takes the
+momentum features of all groups that it runs on. The groups draw the same random numbers, so that a group's losses
+are what they would be if it were the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.signatures import did_you_mean
+
+
+class SourceGroup(NamedTuple):
+    """Rows of a batch that serve the same heads.
+
+    Attributes:
+        objectives: Names of the heads; ``None`` for all.
+        images: Their images, (R, 3, H, W) or (R, I, 3, H, W).
+        samples: Their R data samples.
+    """
+
+    objectives: frozenset[str] | None
+    images: Tensor
+    samples: Sequence[Any]
+
+    def serves(self, head: str) -> bool:
+        """Return whether the rows serve a head."""
+        return self.objectives is None or head in self.objectives
+
+
+def split_by_objectives(images: Tensor, samples: Sequence[Any], heads: Collection[str]) -> list[SourceGroup]:
+    """Return the groups of a batch; a batch with one group comes back as it is.
+
+    Args:
+        images: (B, ...), in the order of the samples.
+        samples: Data samples, with or without ``objectives``.
+        heads: Names of the model's heads, each of which must be served.
+
+    Raises:
+        ConfigError: A sample names a head that there is not, or no sample serves a head.
+        DataError: A group of ``region_only`` rows alone.
+    """
+    rows: dict[frozenset[str] | None, list[int]] = {}
+    for row, sample in enumerate(samples):
+        objectives = sample.get("objectives")
+        rows.setdefault(None if objectives is None else frozenset(objectives), []).append(row)
+    if len(rows) < 2:
+        groups = [SourceGroup(next(iter(rows), None), images, samples)]
+    else:
+        groups = [
+            SourceGroup(objectives, _pick(images, numbers), [samples[row] for row in numbers])
+            for objectives, numbers in rows.items()
+        ]
+    if any(group.objectives is not None for group in groups):
+        _check(groups, heads)
+    return groups
+
+
+def mean_over_groups(parts: Sequence[tuple[dict[str, Tensor], int]]) -> dict[str, Tensor]:
+    """Return the mean of what a head returned for each of its groups, weighted by their numbers of rows.
+
+    It equals the loss over all rows together where that is a mean over rows. Where it is a mean over words (masked
+    words, the rest of a caption) or over images with boxes, those of a group count as much as its rows do.
+
+    Args:
+        parts: Losses and figures of a group, and its rows on this rank; at least one, with the same keys.
+    """
+    if len(parts) == 1:
+        return parts[0][0]
+    total = sum(count for _, count in parts)
+    return {key: sum(values[key] * (count / total) for values, count in parts) for key in parts[0][0]}  # type: ignore[misc]
+
+
+def _pick(images: Tensor, rows: list[int]) -> Tensor:
+    """Return the images at ascending ``rows``; neighbours without a copy."""
+    if rows[-1] - rows[0] + 1 == len(rows):
+        return images[rows[0] : rows[-1] + 1]
+    return images[torch.tensor(rows).to(images.device, non_blocking=True)]
+
+
+def _check(groups: Sequence[SourceGroup], heads: Collection[str]) -> None:
+    named = {name: group for group in groups for name in sorted(group.objectives or ())}
+    problems = [
+        f"{_where(group)}.objectives: no head is named {name!r}.{did_you_mean(name, heads)} "
+        f"model.heads has {', '.join(heads)}."
+        for name, group in named.items()
+        if name not in heads
+    ]
+    problems += [
+        f"model.heads.{head}: no row of the batch serves it, got rows for {', '.join(sorted(named))}. Add it to a "
+        "source's objectives, or leave it out of the model. If a source has it, the batch holds none of its rows: set "
+        "train_dataloader.batch_sampler.type to MixedBatchSampler."
+        for head in heads
+        if not any(group.serves(head) for group in groups)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    for group in groups:
+        if all(sample.get("region_only", False) for sample in group.samples):
+            raise DataError(
+                f"{_where(group)}: {len(group.samples)} region_only rows in a batch without a caption row of the same "
+                "objectives. Use MixedBatchSampler instead of RegionBatchSampler, with boxed_only: true for the source."
+            )
+
+
+def _where(group: SourceGroup) -> str:
+    return f"train_dataloader.dataset.sources.{group.samples[0].get('source', '<name>')}"

@@ -1,0 +1,126 @@
+"""One training with its evaluation, in a process of its own: ``python -m bus_toolkit.study.job FOLDER``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.errors import CheckpointError
+
+RESULT, ORDER = "result.json", "job.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run.
+
+    Attributes:
+        config: Path of the YAML.
+        overrides: ``key=value`` words.
+        seed: Seed of the run.
+        folder: Its work dir.
+        start: Work dir of the job whose last checkpoint it starts from; empty for none.
+    """
+
+    config: str
+    overrides: tuple[str, ...]
+    seed: int
+    folder: str
+    start: str = ""
+
+    def fingerprint(self) -> str:
+        """Return what tells this job from another one: its config as resolved, its seed, and what it starts from."""
+        from bus_toolkit.config import load_config
+        from bus_toolkit.config.yaml_text import dump_yaml
+        from bus_toolkit.registry import plain
+
+        resolved = dump_yaml(plain(load_config(self.config, self.overrides).to_dict()))
+        start = read_result(Path(self.start)) if self.start else None
+        told = json.dumps([resolved, self.seed, start and start["fingerprint"]])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def write(self) -> None:
+        """Leave the order in the folder, for the process that runs it."""
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        (Path(self.folder) / ORDER).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Return what a finished job left in ``folder``; ``None`` where none has finished."""
+    try:
+        found: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Train, evaluate on the test split, count MACs and read the speed; write ``result.json`` and return it.
+
+    Raises:
+        BusError: What training and evaluation raise.
+    """
+    from bus_toolkit.analysis.dry_count import MacCounter, frame_of
+    from bus_toolkit.config import load_config
+    from bus_toolkit.engine import RunOptions, evaluate, train
+    from bus_toolkit.engine.checkpoint import latest_checkpoint
+
+    folder = Path(job.folder)
+    overrides = list(job.overrides)
+    if job.start:
+        overrides.append(f"load_from={_last_checkpoint(Path(job.start))}")
+    train(job.config, overrides, RunOptions(work_dir=job.folder, seed=job.seed, no_validate=True))
+    checkpoint = latest_checkpoint(folder)
+    assert checkpoint is not None, "a training that ends has written its checkpoint"
+    metrics = evaluate(job.config, overrides, RunOptions(work_dir=job.folder, load_from=str(checkpoint)))
+    model = load_config(job.config, overrides).to_dict()["model"]
+    counter = MacCounter("step", frame_of(model).max_length)
+    result = {
+        "fingerprint": job.fingerprint(),
+        "checkpoint": checkpoint.name,
+        "metrics": {name: float(value) for name, value in metrics.items()},
+        "samples_per_second": _speed(folder),
+        "macs_per_sample": counter.macs(model),
+    }
+    scratch = folder / f".{RESULT}.tmp"
+    scratch.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    os.replace(scratch, folder / RESULT)
+    return result
+
+
+def _last_checkpoint(folder: Path) -> Path:
+    from bus_toolkit.engine.checkpoint import latest_checkpoint
+
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise CheckpointError(f"{folder}: the job to start from has no checkpoint. Run it first.")
+    return checkpoint
+
+
+def _speed(folder: Path) -> float:
+    """Return the median of the training's readings of samples a second, of the newest log in ``folder``."""
+    logs = sorted(folder.glob("*/vis_data/scalars.json"))
+    rows = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    readings = [row["samples_per_second"] for row in rows if "samples_per_second" in row]
+    return statistics.median(readings) if readings else float("nan")
+
+
+def main() -> None:
+    """Run the job whose order lies in the folder of the command line."""
+    from bus_toolkit.cli import run_cli
+
+    def run(_: list[str] | None) -> None:
+        order = json.loads((Path(sys.argv[1]) / ORDER).read_text(encoding="utf-8"))
+        run_job(Job(**{**order, "overrides": tuple(order["overrides"])}))
+
+    run_cli(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Run the jobs of a study: those of one task and seed side by side, finished ones not again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.errors import BusError
+from bus_toolkit.study.job import Job, read_result
+from bus_toolkit.study.plan import Study, Task
+
+_log = logging.getLogger(__name__)
+_LOG_FILE = "run.log"
+
+Tell = Callable[[str], None]
+Results = dict[tuple[str, str, int], dict[str, Any]]
+"""Task, system and seed to what its job measured."""
+
+
+def run_study(study: Study, out: Path, *, jobs: int, tell: Tell) -> Results:
+    """Run what has not run yet and return all results.
+
+    The systems of one task and seed run at the same time, up to ``jobs`` of them and with the processors shared
+    evenly, so that their speeds can be compared. A job that fails is told and leaves a gap, as do those that start
+    from it. The output of each job goes into ``run.log`` of its folder.
+
+    Args:
+        study: What to run.
+        out: Folder; each job has ``<task>/<system>/seed_<n>`` below it.
+        jobs: Processes at a time.
+        tell: Is given a line for each job that ends.
+    """
+    results: Results = {}
+    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    for task in study.tasks:
+        for seed in task.seeds:
+            wave = {system: _job(study, task, system, seed, out) for system in study.systems}
+            states = {system: _state(job, tell) for system, job in wave.items()}
+            with ThreadPoolExecutor(jobs) as pool:
+                due = [job for system, job in wave.items() if states[system] is _State.DUE]
+                list(pool.map(lambda job: _run(job, threads, tell), due))
+            for system, job in wave.items():
+                found = None if states[system] is _State.LEFT_OUT else read_result(Path(job.folder))
+                if found is not None:
+                    results[task.name, system, seed] = found
+    return results
+
+
+def collect(study: Study, out: Path) -> Results:
+    """Return the results of the jobs that have finished, without running any."""
+    found = {}
+    for task, system, seed in _all(study):
+        result = read_result(_folder(out, task, system, seed))
+        if result is not None:
+            found[task.name, system, seed] = result
+    return found
+
+
+def _all(study: Study) -> Iterator[tuple[Task, str, int]]:
+    return ((task, system, seed) for task in study.tasks for system in study.systems for seed in task.seeds)
+
+
+def _folder(out: Path, task: Task, system: str, seed: int) -> Path:
+    return out / task.name / system.replace(" ", "_") / f"seed_{seed}"
+
+
+def _job(study: Study, task: Task, system: str, seed: int, out: Path) -> Job:
+    start = next((t for t in study.tasks if t.name == task.start), None)
+    return Job(
+        config=task.config.format(system=study.systems[system]),
+        overrides=task.overrides,
+        seed=seed,
+        folder=str(_folder(out, task, system, seed)),
+        start=str(_folder(out, start, system, seed)) if start else "",
+    )
+
+
+class _State(Enum):
+    DUE, DONE, LEFT_OUT = range(3)
+
+
+def _state(job: Job, tell: Tell) -> _State:
+    """Tell whether the job is to be run now; what another job left in its folder is never touched."""
+    folder = Path(job.folder)
+    if job.start and read_result(Path(job.start)) is None:
+        tell(f"{folder}: left out, since {job.start} has not finished.")
+        return _State.LEFT_OUT
+    try:
+        fingerprint = job.fingerprint()
+    except BusError as error:
+        tell(f"{folder}: {error}")
+        return _State.LEFT_OUT
+    done = read_result(folder)
+    if done is None:
+        return _State.DUE
+    if done["fingerprint"] == fingerprint:
+        tell(f"{folder}: done before.")
+        return _State.DONE
+    tell(f"{folder}: holds a run of another config. Remove the folder to run it again, or give another --out.")
+    return _State.LEFT_OUT
+
+
+def _run(job: Job, threads: int, tell: Tell) -> None:
+    shutil.rmtree(job.folder, ignore_errors=True)  # what an interrupted run has left
+    job.write()
+    began = time.monotonic()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    log = Path(job.folder) / _LOG_FILE
+    with log.open("w", encoding="utf-8") as output:
+        code = subprocess.run(
+            [sys.executable, "-m", "bus_toolkit.study.job", job.folder],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            check=False,
+        ).returncode
+    if code:
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        tell(f"{job.folder}: failed (exit code {code}): {' '.join(last)} All of it is in {log}.")
+    else:
+        tell(f"{job.folder}: {(time.monotonic() - began) / 60:.1f} min.")

@@ -1,0 +1,124 @@
+"""The results of a study as Markdown: each figure with its spread over the seeds, and what the first system gains."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bus_toolkit.study.plan import Figure, Study, Task
+from bus_toolkit.study.run import Results
+
+Read = Callable[[dict[str, Any]], float]
+
+
+def study_table(study: Study, results: Results) -> str:
+    """Return the table, and below it where the first system loses.
+
+    Figures are means over the seeds, with the least and the greatest in brackets; the difference is that of the means
+    of the first system and of each other one. MACs are those of a training step a sample (forward and backward passes,
+    all heads); samples a second those of the training, systems side by side.
+
+    Args:
+        study: What was run.
+        results: Of the jobs that finished.
+    """
+    systems = list(study.systems)
+    first, *others = systems
+    heads = ["task", "figure", *systems, *(f"{first} against {other}" for other in others), "no skill"]
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    losses = []
+    for task in study.tasks:
+        for figure in task.figures:
+            values = {s: list(_values(study, results, task, s, _reader(figure))) for s in systems}
+            differences = [_difference(values[first], values[other], figure.digits) for other in others]
+            cells = [_spread(values[s], figure.digits) for s in systems]
+            lines.append(_row(task.name, figure.label, *cells, *differences, _baseline(study, results, task, figure)))
+            losses += [
+                f"{task.name} {figure.label} ({told})"
+                for told, other in zip(differences, others, strict=True)
+                if _mean(values[first]) < _mean(values[other])
+            ]
+        lines += _costs(study, results, task)
+    told = [f"{_seeds(study)}; mean (least to greatest)."]
+    told.append(f"{first} loses: {'; '.join(losses)}." if losses else f"{first} loses in no figure.")
+    missing = [
+        f"{task.name} {system} seed {seed}"
+        for task in study.tasks
+        for system in systems
+        for seed in task.seeds
+        if (task.name, system, seed) not in results
+    ]
+    if missing:
+        told.append(f"Missing: {'; '.join(missing)}.")
+    told += [task.note for task in study.tasks if task.note]
+    return "\n".join([f"**{study.title}**", "", *lines, "", *told, ""])
+
+
+def _seeds(study: Study) -> str:
+    """Return which tasks were run with which seeds."""
+    by_seeds: dict[tuple[int, ...], list[str]] = {}
+    for task in study.tasks:
+        by_seeds.setdefault(task.seeds, []).append(task.name)
+    return "; ".join(f"{', '.join(names)}: seeds {', '.join(map(str, seeds))}" for seeds, names in by_seeds.items())
+
+
+def _costs(study: Study, results: Results, task: Task) -> Iterator[str]:
+    """Yield the rows of MACs and speed, whose last columns are ratios."""
+    first, *others = study.systems
+    for label, read, digits in (
+        ("MMAC a sample (step)", lambda result: result["macs_per_sample"] / 1e6, 0),
+        ("samples/s (training)", lambda result: result["samples_per_second"], 1),
+    ):
+        values = {s: list(_values(study, results, task, s, read)) for s in study.systems}
+        ratios = [_ratio(values[first], values[other]) for other in others]
+        yield _row(task.name, label, *(_spread(values[s], digits) for s in study.systems), *ratios, "")
+
+
+def _reader(figure: Figure) -> Read:
+    def read(result: dict[str, Any]) -> float:
+        return statistics.fmean(result["metrics"].get(name, math.nan) for name in figure.metrics) * figure.times
+
+    return read
+
+
+def _values(study: Study, results: Results, task: Task, system: str, read: Read) -> Iterator[float]:
+    return (read(results[task.name, system, s]) for s in task.seeds if (task.name, system, s) in results)
+
+
+def _baseline(study: Study, results: Results, task: Task, figure: Figure) -> str:
+    """Return what no skill reaches: a property of the data, so that any finished job tells it."""
+    for system in study.systems:
+        for seed in task.seeds:
+            metrics = results.get((task.name, system, seed), {}).get("metrics", {})
+            if figure.baseline in metrics:
+                return f"{metrics[figure.baseline] * figure.times:.{figure.digits}f}"
+    return ""
+
+
+def _mean(values: list[float]) -> float:
+    return statistics.fmean(values) if values else math.nan
+
+
+def _spread(values: list[float], digits: int) -> str:
+    if not values:
+        return "-"
+    told = f"{_mean(values):.{digits}f}"
+    if len(values) == 1 or f"{min(values):.{digits}f}" == f"{max(values):.{digits}f}":
+        return told
+    return f"{told} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def _difference(ours: list[float], theirs: list[float], digits: int) -> str:
+    if not ours or not theirs:
+        return "-"
+    return f"{_mean(ours) - _mean(theirs):+.{digits}f}"
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> str:
+    return f"x {_mean(ours) / _mean(theirs):.2f}" if ours and theirs else "-"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

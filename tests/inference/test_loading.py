@@ -1,0 +1,132 @@
+"""Where config and weights come from, and what is said where they do not."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bus_toolkit import Inferencer
+from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.inference.loading import load_trained
+from tests.inference.toy import TEXTS, run_config, write_run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A run folder with the config alone, and the weights of the run."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "config.yaml").write_text((run / "config.yaml").read_text())
+    return folder, torch.load(run / "epoch_1.pth", weights_only=True)["state_dict"]
+
+
+def test_the_model_only_predicts(inferencer):
+    assert not inferencer.model.training and not any(p.requires_grad for p in inferencer.model.parameters())
+
+
+def test_the_newest_checkpoint_of_a_run_folder_is_taken(copy):
+    folder, state = copy
+    for number in (1, 2):
+        torch.save(
+            {"state_dict": {name: value + number for name, value in state.items()}}, folder / f"epoch_{number}.pth"
+        )
+    os.utime(folder / "epoch_1.pth", (1, 1))
+    name = "heads.itm.classifier.bias"
+    assert torch.equal(load_trained(folder, None, [], CPU)[1].state_dict()[name], state[name] + 2)
+    (folder / "last_checkpoint").write_text(str(folder / "epoch_1.pth"))
+    assert torch.equal(load_trained(folder, None, [], CPU)[1].state_dict()[name], state[name] + 1)
+    assert torch.equal(load_trained(folder, folder / "epoch_2.pth", [], CPU)[1].state_dict()[name], state[name] + 2)
+
+
+def test_a_yaml_with_weights_is_the_same_model(run, inferencer, pictures, copy, tmp_path):
+    folder, state = copy
+    save_file({name: value.clone() for name, value in state.items()}, tmp_path / "weights.safetensors")
+    # As a distributed wrapper names them.
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "bare.pth")
+    expected = inferencer.answer(pictures, TEXTS)
+    for file in ("weights.safetensors", "bare.pth"):
+        other = Inferencer(folder / "config.yaml", checkpoint=tmp_path / file, device="cpu")
+        assert other.answer(pictures, TEXTS) == expected
+
+
+def test_options_change_the_config(run):
+    cfg, model = load_trained(run, None, ["model.selectors.0.keep_ratio=0.25"], CPU)
+    assert cfg.model.selectors[0].keep_ratio == 0.25 == model.backbone.selectors[0].keep_ratio
+
+
+def test_a_momentum_branch_is_not_kept(tmp_path):
+    config = run_config(tmp_path / "scenes", itc={"type": "ITCHead", "queue_size": 4})
+    config["model"]["momentum"] = {"decay": 0.9}
+    model = load_trained(write_run(tmp_path / "run", config), None, [], CPU)[1]
+    assert model.momentum is None
+
+
+def test_what_a_source_lacks_is_told(run, tmp_path):
+    with pytest.raises(ConfigError, match="a run folder has a config.yaml, got .* without one"):
+        Inferencer(tmp_path)
+    (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
+    with pytest.raises(CheckpointError, match=r"no epoch_\*.pth or iter_\*.pth in .* or give checkpoint"):
+        Inferencer(tmp_path)
+    with pytest.raises(CheckpointError, match="config.yaml says nothing of its weights. Give checkpoint"):
+        Inferencer(tmp_path / "config.yaml")
+    with pytest.raises(CheckpointError, match="gone.pth: no such checkpoint"):
+        Inferencer(tmp_path, checkpoint="gone.pth")
+    with pytest.raises(ConfigError, match="gone.yaml"):
+        Inferencer(tmp_path / "gone.yaml", checkpoint=run / "epoch_1.pth")
+
+
+def test_weights_of_another_model_are_told(copy, tmp_path):
+    folder, state = copy
+    cases = {
+        r"1 are missing, the first: heads.itm.classifier.bias\. Use the config": {
+            name: value for name, value in state.items() if name != "heads.itm.classifier.bias"
+        },
+        r"1 have no place in it, the first: heads.other.weight": {**state, "heads.other.weight": torch.zeros(1)},
+        r"1 tensors have another shape, the first: size mismatch for heads.itm.classifier.bias": {
+            **state,
+            "heads.itm.classifier.bias": torch.zeros(3),
+        },
+    }
+    for message, changed in cases.items():
+        torch.save({"state_dict": changed}, tmp_path / "other.pth")
+        with pytest.raises(CheckpointError, match=f"other.pth: it does not fit this model: of its tensors {message}"):
+            Inferencer(folder, checkpoint=tmp_path / "other.pth")
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def test_a_checkpoint_runs_no_code(copy, tmp_path, monkeypatch):
+    folder, state = copy
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": state, "meta": Evil()}))
+    with pytest.raises(CheckpointError, match=r"evil.pth: (not loaded, because|not a readable)"):
+        Inferencer(folder, checkpoint=tmp_path / "evil.pth")
+    torch.save({"state_dict": state, "meta": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointError, match="evil.pth: not loaded, because reading it could run code"):
+        Inferencer(folder, checkpoint=tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_that_reads_no_images_is_told(tmp_path, run):
+    words = {
+        "model": {
+            "type": "CaptionLanguageModel",
+            "tokenizer": {"type": "CorpusTokenizer", "max_length": 16},
+            "text_decoder": {"type": "BertTextDecoder", "text_dim": 32, "num_layers": 1, "num_heads": 4,
+                             "max_text_length": 16, "cross_attention": False},
+        }
+    }  # fmt: skip
+    import yaml
+
+    (tmp_path / "words.yaml").write_text(yaml.safe_dump(words))
+    with pytest.raises(ConfigError, match=r"model.type: must read images \(VLPModel\), got CaptionLanguageModel"):
+        Inferencer(tmp_path / "words.yaml", checkpoint=run / "epoch_1.pth")

@@ -1,0 +1,124 @@
+"""Search: what is found, in which order, and what re-ranking changes."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+import torch
+
+from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.inference.inputs import as_images
+from tests.inference.toy import TEXTS
+
+
+@pytest.fixture
+def features(inferencer, pictures):
+    index = inferencer.index(pictures)
+    texts = inferencer.model.encode_text(inferencer.model.tokenize(list(TEXTS)))
+    return index.feats, inferencer.model.heads["itc"].text_feats(texts)
+
+
+def match_probability(inferencer, picture, text):
+    """Return it the slow way: one pair as a batch of its own, through the step of the model."""
+    passes = inferencer._passes
+    ((_, batch),) = passes.batches(as_images(picture), [text])
+    step = passes.step(batch)
+    logit = inferencer.model.heads["itm"].match_logits(step.fuse(step.text, step.visual("caption")))
+    return logit.sigmoid().item()
+
+
+def places(found):
+    return [[hit["index"] for hit in hits] for hits in found]
+
+
+def test_both_directions_are_sorted_by_cosine(inferencer, pictures, features):
+    similarity = features[0] @ features[1].T
+    found = inferencer.retrieve(pictures, TEXTS, topk=2)
+    assert set(found) == {"i2t", "t2i"}
+    for way, key, names, scores in (("i2t", "text", TEXTS, similarity), ("t2i", "image", pictures, similarity.T)):
+        order = scores.argsort(dim=1, descending=True)[:, :2].tolist()
+        assert [[hit["index"] for hit in hits] for hits in found[way]] == order
+        for query, hits in enumerate(found[way]):
+            for hit in hits:
+                assert set(hit) == {"index", key, "score"} and hit[key] == names[hit["index"]]
+                assert hit["score"] == pytest.approx(scores[query, hit["index"]].item(), abs=1e-5)
+                assert -1.0 <= hit["score"] <= 1.0
+
+
+def test_one_direction_is_a_bare_list(inferencer, pictures):
+    both = inferencer.retrieve(pictures, TEXTS, rerank=2)
+    for way in ("i2t", "t2i"):
+        one = inferencer.retrieve(pictures, TEXTS, rerank=2, direction=way)
+        assert places(one) == places(both[way])
+        for hit, expected in zip(chain(*one), chain(*both[way]), strict=True):
+            assert hit["match"] == (None if expected["match"] is None else pytest.approx(expected["match"], abs=1e-5))
+
+
+def test_re_ranking_orders_the_best_by_matching_under_the_text_of_the_pair(inferencer, pictures, features):
+    similarity = features[0] @ features[1].T
+    found = inferencer.retrieve(pictures, TEXTS, rerank=2, direction="i2t")
+    for query, hits in enumerate(found):
+        near = similarity[query].topk(2).indices.tolist()
+        matches = {text: match_probability(inferencer, pictures[query], TEXTS[text]) for text in near}
+        assert [hit["index"] for hit in hits[:2]] == sorted(near, key=lambda text: -matches[text])
+        for hit in hits[:2]:
+            assert hit["match"] == pytest.approx(matches[hit["index"]], abs=1e-5)
+        assert hits[2]["match"] is None and hits[2]["index"] not in near
+
+
+def test_the_weight_of_the_cosine_is_that_of_the_config(inferencer, pictures):
+    inferencer.cfg.test_cfg.itc_weight = 1e6
+    try:
+        weighted = inferencer.retrieve(pictures, TEXTS, rerank=3)
+    finally:
+        del inferencer.cfg.test_cfg["itc_weight"]
+    plain = inferencer.retrieve(pictures, TEXTS)
+    assert [places(weighted[way]) for way in plain] == [places(plain[way]) for way in plain]
+
+
+def test_an_index_is_searched_many_times(inferencer, pictures):
+    index = inferencer.index(pictures, rerank=True)
+    assert len(index) == 3 and index.names == pictures
+    torch.testing.assert_close(index.feats.norm(dim=1), torch.ones(3))
+    for text in TEXTS:
+        found = inferencer.retrieve(index, text, rerank=2, direction="t2i")
+        assert found == inferencer.retrieve(pictures, text, rerank=2, direction="t2i")
+    features_only = inferencer.index(pictures)
+    assert torch.equal(features_only.feats, index.feats)
+    with pytest.raises(ConfigError, match=r"the index holds features only. Make it with index\(images, rerank=True\)"):
+        inferencer.retrieve(features_only, TEXTS, rerank=2)
+
+
+def test_the_same_image_twice_is_found_twice(inferencer, pictures):
+    (hits,) = inferencer.retrieve([pictures[0], pictures[0]], TEXTS[0], direction="t2i")
+    assert {hit["index"] for hit in hits} == {0, 1} and hits[0]["score"] == pytest.approx(hits[1]["score"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"topk": 0}, "Inferencer.retrieve.topk: must be 1 or more, got 0"),
+        ({"rerank": 0}, "Inferencer.retrieve.rerank: must be 1 or more, got 0"),
+        ({"direction": "t2t"}, "Inferencer.retrieve.direction: must be one of both, i2t, t2i, got 't2t'"),
+    ],
+)
+def test_impossible_settings_are_told(inferencer, pictures, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        inferencer.retrieve(pictures, TEXTS, **settings)
+
+
+def test_re_ranking_needs_a_matching_head(inferencer, pictures):
+    heads = inferencer.model.heads
+    itm = heads.pop("itm")
+    try:
+        with pytest.raises(ConfigError, match=r"retrieve\(rerank=...\): model.heads must hold ITMHead .*, got itc"):
+            inferencer.retrieve(pictures, TEXTS, rerank=2)
+        assert inferencer.retrieve(pictures, TEXTS)
+    finally:
+        heads["itm"] = itm
+
+
+def test_an_empty_text_is_told(inferencer, pictures):
+    with pytest.raises(DataError, match=r"texts\[1\]: must be a string with at least one word"):
+        inferencer.retrieve(pictures, ["a dog", ""])

@@ -1,0 +1,22 @@
+"""Check GQA: ``python tools/prepare_data/gqa.py FOLDER``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bus_toolkit.cli import run_cli
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, check, convert, say what was done."""
+    from bus_toolkit.engine.quiet import quiet_hosts
+
+    quiet_hosts()
+    from bus_toolkit.data.preparation.command import prepare_command
+    from bus_toolkit.data.preparation.gqa import GQA
+
+    prepare_command(GQA, argv)
+
+
+if __name__ == "__main__":
+    run_cli(main)
