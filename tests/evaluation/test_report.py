@@ -4,7 +4,8 @@ import json
 import pytest
 from rich.console import Console
 
-from bus_toolkit.evaluation.report import chance_recall, render_report, write_results
+from bus_toolkit.evaluation.report import render_report, write_results
+from bus_toolkit.evaluation.report_tables import chance_recall
 
 METRICS = {
     **{f"retrieval/{way}_R@{k}": 0.1 * k for way in ("i2t", "t2i") for k in (1, 5)},
@@ -48,6 +49,28 @@ def test_every_group_is_shown_with_its_baseline():
     assert "58.1" in text and "55.3" in text
     assert "3.25" in _row(text, "mine/score")
     assert text.rstrip().endswith("Scenes are a synthetic check.")
+
+
+def test_answers_and_boxes_stand_beside_what_no_skill_reaches():
+    text = _text(
+        {
+            "vqa/accuracy": 0.755,
+            "vqa/by_question_type": 0.4,
+            "vqa/question_colour": 0.81,
+            "vqa/answer_yes_no": 0.66,
+            "vqa/num_questions": 200.0,
+            "grounding/accuracy": 0.566,
+            "grounding/mean_iou": 0.469,
+            "grounding/random_object": 0.323,
+            "grounding/constant_box": 0.061,
+        }
+    )
+    assert "Answers, % (200 questions)" in text
+    assert _row(text, "all").split()[-2:] == ["75.5", "40.0"]
+    assert "81.0" in _row(text, "question type: colour") and "66.0" in _row(text, "answer type: yes no")
+    assert _row(text, "predicted").split()[-2:] == ["56.6", "46.9"]
+    assert "32.3" in _row(text, "of a random object") and "6.1" in _row(text, "the best constant one")
+    assert "Other" not in text
 
 
 def test_what_was_not_measured_is_not_shown():
