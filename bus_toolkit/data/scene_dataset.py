@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
 from bus_toolkit.data.region_captions import RegionCaptionDataset
-from bus_toolkit.data.scenes.cache import prepare_scenes
+from bus_toolkit.data.scenes.cache import prepare_scenes, scene_folder
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.errors import BusError, DataError
 from bus_toolkit.registry import DATASETS
@@ -18,7 +18,7 @@ from bus_toolkit.registry import DATASETS
 
 @DATASETS.register_module()
 class SceneDataset(RegionCaptionDataset):
-    """Read generated scenes through mmpretrain's ``COCORetrieval``; write them to ``data_root/split`` if not there.
+    """Read generated scenes through mmpretrain's ``COCORetrieval``; write them below ``data_root`` if not there.
 
     Of several processes on a machine the first one writes and the others wait. Slot: ``dataset`` of a data loader.
 
@@ -82,4 +82,4 @@ def prepare_once(data_root: str, split: str, num_images: int, settings: SceneSet
         problem = next((p for p in all_gather_object(problem) if p), "")
     if problem:
         raise DataError(problem)
-    return Path(data_root).expanduser() / split
+    return scene_folder(data_root, split, num_images)

@@ -15,7 +15,7 @@ from bus_toolkit.registry import DATASETS
 
 @DATASETS.register_module()
 class SceneTask(Dataset):
-    """Write generated scenes to ``data_root/split`` if they are not there, then read them as a user's data are read.
+    """Write generated scenes below ``data_root`` if they are not there, then read them as a user's data are read.
 
     Beside captions and boxes (``SceneDataset``) a folder of scenes holds questions, referring expressions and
     statements in the files of VQA v2, RefCOCO, NLVR2 and SNLI-VE. Slot: ``dataset`` of a data loader.

@@ -231,7 +231,7 @@ def test_scenes_are_read_as_a_users_files_are(tmp_path):
         "pipeline": PIPELINE,
     }
     data = SceneTask(str(tmp_path), "val", 12, reader)
-    instances = json.loads((tmp_path / "val" / "instances_val.json").read_text())["annotations"]
+    instances = json.loads((tmp_path / "val_12" / "instances_val.json").read_text())["annotations"]
     assert len(data) >= 12 and data.boxed_indices == list(range(len(data)))
     for number in range(len(data)):
         sample = data[number]["data_samples"]

@@ -96,4 +96,4 @@ def test_scenes_are_written_and_read_by_the_reader(tmp_path):
     data = SceneTask(str(tmp_path), "val", 5, reader, scenes={"image_size": 64})
     assert len(data) == 20 and data.boxed_indices == []
     assert [image.shape for image in data[3]["inputs"]] == [(3, 64, 64)] * 2
-    assert data.get_data_info(3)["img_path"][0].startswith(str(tmp_path / "val" / "images"))
+    assert data.get_data_info(3)["img_path"][0].startswith(str(tmp_path / "val_5" / "images"))

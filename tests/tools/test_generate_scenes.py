@@ -21,8 +21,8 @@ def test_writes_the_splits_that_are_asked_for(tool, tmp_path, capsys):
     tool.main(
         [str(tmp_path), "--train", "3", "--val", "2", "--test", "0", "--scenes", '{"noise": 0}', "--workers", "1"]
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["train", "val"]
-    assert json.loads((tmp_path / "train" / "manifest.json").read_text())["settings"]["noise"] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train_3", "val_2"]
+    assert json.loads((tmp_path / "train_3" / "manifest.json").read_text())["settings"]["noise"] == 0
     assert "3 scenes" in capsys.readouterr().out
 
 

@@ -29,7 +29,7 @@ MANIFEST = "manifest.json"
 def prepare_scenes(
     data_root: str | Path, split: str, num_images: int, settings: SceneSettings, workers: int | None = None
 ) -> Path:
-    """Return the folder ``data_root/split`` with these scenes; write it if it is missing, damaged or of other settings.
+    """Return the folder of these scenes; write it if it is missing, damaged or of other settings.
 
     Files are written beside it and renamed at the end, so that the folder is whole or not there.
 
@@ -47,7 +47,7 @@ def prepare_scenes(
         raise DataError(f"scenes.split: no split named {split!r}. It is one of {', '.join(SPLITS)}.")
     if num_images < 1:
         raise DataError(f"scenes.num_images: must be at least 1, got {num_images}.")
-    folder = Path(data_root).expanduser() / split
+    folder = scene_folder(data_root, split, num_images)
     wanted = {
         "generator_version": GENERATOR_VERSION,
         "split": split,
@@ -62,6 +62,11 @@ def prepare_scenes(
                 f"scenes: cannot write {folder}: {error}. Point data_root to a folder with room that you may write to."
             ) from error
     return folder
+
+
+def scene_folder(data_root: str | Path, split: str, num_images: int) -> Path:
+    """Return where scenes are kept: ``<data_root>/<split>_<num_images>``, so that runs of other sizes keep theirs."""
+    return Path(data_root).expanduser() / f"{split}_{num_images}"
 
 
 # Whole folders are remembered: training, validation and test ask again within one process.

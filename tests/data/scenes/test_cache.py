@@ -31,7 +31,7 @@ def test_other_settings_are_written_anew(tmp_path):
     prepare(tmp_path)
     folder = prepare(tmp_path, seed=5)
     assert json.loads((folder / cache.MANIFEST).read_text())["settings"]["seed"] == 5
-    assert [path.name for path in tmp_path.iterdir()] == ["val"]
+    assert [path.name for path in tmp_path.iterdir()] == ["val_4"]
 
 
 def test_a_damaged_picture_is_noticed(tmp_path, caplog):
@@ -52,16 +52,16 @@ def test_a_crash_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_never_replaces_a_folder_it_did_not_write(tmp_path):
-    (tmp_path / "val").mkdir()
-    (tmp_path / "val" / "thesis.txt").write_text("mine")
+    (tmp_path / "val_4").mkdir()
+    (tmp_path / "val_4" / "thesis.txt").write_text("mine")
     with pytest.raises(DataError, match="was not written by the scene generator"):
         prepare(tmp_path)
-    assert (tmp_path / "val" / "thesis.txt").read_text() == "mine"
+    assert (tmp_path / "val_4" / "thesis.txt").read_text() == "mine"
 
 
 def test_says_when_the_folder_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot write .*file/val.*Point data_root to a folder"):
+    with pytest.raises(DataError, match="cannot write .*file/val_4.*Point data_root to a folder"):
         prepare(tmp_path / "file")
 
 
