@@ -64,7 +64,7 @@ class _Reranker:
         prefix = self.model.encode_prefix(self.image)
         return torch.cat(
             [
-                self._logits(prefix.index(torch.zeros(len(part.pooled), dtype=torch.long)), part)
+                self._logits(prefix.index(self.image.new_zeros(len(part.pooled), dtype=torch.long)), part)
                 for part in self._parts()
             ]
         )

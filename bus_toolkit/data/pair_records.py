@@ -50,7 +50,9 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, where: s
     for place, record in records:
         image = _value(record, image_key, IMAGE_KEYS, f"{where}: {path}, {place}", "image_key")
         texts = _value(record, text_key, TEXT_KEYS, f"{where}: {path}, {place}", "text_key")
-        found.extend(PairRecord(image, text, place) for text in (texts if isinstance(texts, list) else [texts]))
+        # A record with an empty list stays, as a pair without words: it is a bad sample, not nothing.
+        listed = texts if isinstance(texts, list) and texts else [texts]
+        found.extend(PairRecord(image, text, place) for text in listed)
     if not found:
         raise DataError(f"{where}: {path} has no pair. Check that it is the right file.")
     return found

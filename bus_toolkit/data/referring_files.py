@@ -45,13 +45,16 @@ def read_references(path: str, where: str, splits: Sequence[str] | None = None) 
 
     Raises:
         DataError: A pickle, a file that cannot be read or has another form, an expression without words, an id that is
-            there twice, or none left.
+            there twice, ``splits`` that are no list, or none left.
     """
     if Path(path).suffix.lower() in _PICKLES:
         raise DataError(
             f"{where}: {path} is a pickle, which can run code when it is read, so it never is. JSON is read. "
             "Convert it once: python tools/prepare_data/refcoco.py"
         )
+    if isinstance(splits, str):
+        # Each letter would count as a split, and "test" as one of testA.
+        raise DataError(f"{where}: splits must be a list, got {splits!r}. Write [{splits}].")
     try:
         content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
         rows = [

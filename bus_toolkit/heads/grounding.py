@@ -153,7 +153,7 @@ def one_named_box(boxes: Boxes) -> tuple[Tensor, Tensor]:
 
 def place_features(centres: Tensor) -> Tensor:
     """Return what tells patches apart by their centres (N, 2) alone, float32 (N, 18)."""
-    steps = torch.tensor(_WAVES, device=centres.device) * math.pi
+    steps = torch.tensor(_WAVES).to(centres.device, non_blocking=True) * math.pi
     phases = (centres.unsqueeze(-1) * steps).flatten(1)
     return torch.cat([2.0 * centres - 1.0, phases.sin(), phases.cos()], dim=1)
 

@@ -12,7 +12,7 @@ NEEDED = {
     "index": ("ITCHead", "registry_configs/bus/bus_scenes_tiny.yaml"),
     "retrieve": ("ITCHead", "registry_configs/bus/bus_scenes_tiny.yaml"),
     "retrieve(rerank=...)": ("ITMHead", "registry_configs/bus/bus_scenes_tiny.yaml"),
-    "answer": ("VQAHead", "registry_configs/bus/bus_vqa_scenes_tiny.yaml"),
+    "answer": ("VQAHead", "registry_configs/bus/bus_vqa_scenes_small.yaml"),
     "caption": ("CaptionHead", "registry_configs/bus/bus_caption_scenes_tiny.yaml"),
     "ground": ("GroundingHead", "registry_configs/bus/bus_grounding_scenes_tiny.yaml"),
 }

@@ -59,14 +59,14 @@ def _find(source: Path, checkpoint: str | Path | None) -> tuple[Path | str, Path
                 f"Inferencer: {source} says nothing of its weights. Give checkpoint (--checkpoint): a .pth or "
                 ".safetensors; or name a run folder, whose newest one is taken."
             )
-        return (source if source.is_file() else str(source)), Path(checkpoint)
+        return (source if source.is_file() else str(source)), Path(checkpoint).expanduser()
     config = source / "config.yaml"
     if not config.is_file():
         raise ConfigError(
             f"Inferencer: a run folder has a config.yaml, got {source} without one. Name the work dir of a training, "
             "or a YAML together with checkpoint (--checkpoint)."
         )
-    weights = Path(checkpoint) if checkpoint is not None else latest_checkpoint(source)
+    weights = Path(checkpoint).expanduser() if checkpoint is not None else latest_checkpoint(source)
     if weights is None:
         raise CheckpointError(
             f"Inferencer: no epoch_*.pth or iter_*.pth in {source}. Wait for the first one of the run, or give "

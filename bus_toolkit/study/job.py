@@ -75,6 +75,8 @@ def run_job(job: Job) -> dict[str, Any]:
     overrides = list(job.overrides)
     if job.start:
         overrides.append(f"load_from={_last_checkpoint(Path(job.start))}")
+    # Of the config that is trained: the file may be edited meanwhile.
+    fingerprint = job.fingerprint()
     train(job.config, overrides, RunOptions(work_dir=job.folder, seed=job.seed, no_validate=True))
     checkpoint = latest_checkpoint(folder)
     assert checkpoint is not None, "a training that ends has written its checkpoint"
@@ -82,7 +84,7 @@ def run_job(job: Job) -> dict[str, Any]:
     model = load_config(job.config, overrides).to_dict()["model"]
     counter = MacCounter("step", frame_of(model).max_length)
     result = {
-        "fingerprint": job.fingerprint(),
+        "fingerprint": fingerprint,
         "checkpoint": checkpoint.name,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "samples_per_second": _speed(folder),

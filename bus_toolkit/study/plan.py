@@ -42,7 +42,8 @@ class Task:
     Attributes:
         name: Its folder below the study's.
         config: Path of the YAML of a run.
-        start: The task whose last checkpoint, of the same system and seed, it starts from.
+        start: The task whose last checkpoint, of the same system and seed, it starts from; of that task's first seed,
+            where it was not run with this one.
         overrides: ``key=value`` words as in ``--cfg-options``.
         seeds: Those of its runs.
         figures: Rows of the table.

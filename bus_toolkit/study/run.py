@@ -70,17 +70,19 @@ def _all(study: Study) -> Iterator[tuple[Task, str, int]]:
 
 
 def _folder(out: Path, task: Task, system: str, seed: int) -> Path:
-    return out / task.name / system.replace(" ", "_") / f"seed_{seed}"
+    return out / task.name.replace(" ", "_") / system.replace(" ", "_") / f"seed_{seed}"
 
 
 def _job(study: Study, task: Task, system: str, seed: int, out: Path) -> Job:
     start = next((t for t in study.tasks if t.name == task.start), None)
+    # A start that was run with other seeds serves all seeds with its first.
+    from_seed = start.seeds[0] if start is not None and seed not in start.seeds else seed
     return Job(
         config=task.config.format(system=study.systems[system]),
         overrides=task.overrides,
         seed=seed,
         folder=str(_folder(out, task, system, seed)),
-        start=str(_folder(out, start, system, seed)) if start else "",
+        start=str(_folder(out, start, system, from_seed)) if start else "",
     )
 
 

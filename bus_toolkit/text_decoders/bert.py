@@ -25,6 +25,7 @@ class BertTextDecoder(nn.Module):
         max_text_length: Number of positions.
         dropout: Dropout probability.
         cross_attention: Read states; ``false`` for a model of text alone.
+        initializer_range: Standard deviation of random weights; BERT's 0.02 is meant for width 768.
 
     Attributes:
         reads_memory: Whether ``forward`` takes states.
@@ -41,6 +42,7 @@ class BertTextDecoder(nn.Module):
         max_text_length: int = 512,
         dropout: float = 0.0,
         cross_attention: bool = True,
+        initializer_range: float = 0.02,
     ) -> None:
         super().__init__()
         config = bert_config(
@@ -54,6 +56,7 @@ class BertTextDecoder(nn.Module):
             max_text_length=max_text_length,
             dropout=dropout,
         )
+        config.initializer_range = initializer_range
         config.is_decoder = True
         config.add_cross_attention = cross_attention
         config.use_cache = False

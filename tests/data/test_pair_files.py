@@ -88,6 +88,7 @@ def test_a_caption_of_ten_thousand_words_is_read_whole_and_longer_fields_too(pho
     [
         ({"image": "0.png", "caption": "  "}, "line 2: the caption is empty"),
         ({"image": "0.png", "caption": None}, "line 2: the caption is not text, got None"),
+        ({"image": "0.png", "caption": []}, "line 2: the caption is not text, got []"),
         ({"image": None, "caption": "a dog"}, "line 2: the image must be a path, got None"),
         ({"image": "0.png", "caption": "a cat"}, "line 2: the same image and caption as line 1"),
         ({"image": "none.png", "caption": "a dog"}, "none.png"),

@@ -44,6 +44,11 @@ def test_nlvr2_has_two_images_in_their_order(images):
     assert sample.text_id == "dev-7-1-0"
 
 
+def test_a_line_ends_where_json_lines_say(images):
+    row = json.dumps({**NLVR2, "sentence": "One\u2028dog\x85."}, ensure_ascii=False)
+    assert Statements(write(images, row), str(images)).get_data_info(0)["text"] == "One\u2028dog\x85."
+
+
 def test_images_may_be_named_outright(images):
     data = Statements(write(images, {**NLVR2, "images": ["5.jpg", "dev-7-1-img0.png"]}), str(images), pipeline=TWO)
     assert [int(image.float().mean()) for image in data[0]["inputs"]] == [90, 10]

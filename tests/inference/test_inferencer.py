@@ -149,7 +149,7 @@ def test_a_model_without_the_head_says_which_it_has(tmp_path, run, pictures):
     bare = run_config(run.parent / "scenes", cls={"type": "ClassificationHead", "num_classes": 2})
     asked = Inferencer(write_run(tmp_path / "run", bare), device="cpu")
     calls = {
-        "answer": (lambda: asked.answer(pictures, TEXTS), "VQAHead", "bus_vqa_scenes_tiny"),
+        "answer": (lambda: asked.answer(pictures, TEXTS), "VQAHead", "bus_vqa_scenes_small"),
         "caption": (lambda: asked.caption(pictures), "CaptionHead", "bus_caption_scenes_tiny"),
         "ground": (lambda: asked.ground(pictures, TEXTS), "GroundingHead", "bus_grounding_scenes_tiny"),
         "retrieve": (lambda: asked.retrieve(pictures, TEXTS), "ITCHead", "bus_scenes_tiny"),

@@ -11,7 +11,7 @@ import pytest
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.study.job import RESULT, Job, read_result, run_job
 from bus_toolkit.study.plan import read_study
-from bus_toolkit.study.run import collect, run_study
+from bus_toolkit.study.run import _job, collect, run_study
 from bus_toolkit.study.table import study_table
 from tests.small_run import small
 
@@ -147,6 +147,32 @@ def test_a_job_trains_evaluates_and_is_not_run_again(tmp_path: Path) -> None:
     before = after.fingerprint()
     (tmp_path / "run" / RESULT).write_text(json.dumps({**found, "fingerprint": "another"}))
     assert after.fingerprint() != before, "what it starts from has changed"
+
+
+def test_a_config_that_is_edited_meanwhile_is_not_taken_for_the_trained_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(f"_base_: {ROOT / 'bus' / 'bus_scenes_tiny.yaml'}\n")
+
+    def edit(*_: object) -> None:
+        config.write_text(config.read_text() + "train_cfg: {max_epochs: 7}\n")
+        (tmp_path / "run" / "epoch_1.pth").write_bytes(b"")
+
+    monkeypatch.setattr("bus_toolkit.engine.train", edit)
+    monkeypatch.setattr("bus_toolkit.engine.evaluate", lambda *_: {})
+    job = Job(str(config), (), seed=0, folder=str(tmp_path / "run"))
+    job.write()
+    before = job.fingerprint()
+    assert run_job(job)["fingerprint"] == before != job.fingerprint()
+
+
+def test_a_start_with_fewer_seeds_serves_all(study_file: Path, tmp_path: Path) -> None:
+    text = study_file.read_text().replace("  retrieval:\n", "  retrieval:\n    seeds: [5, 1]\n")
+    study_file.write_text(text)
+    study = read_study(study_file)
+    starts = [_job(study, study.tasks[1], "BUS", seed, tmp_path).start for seed in (0, 1)]
+    assert starts == [str(tmp_path / "retrieval" / "BUS" / f"seed_{seed}") for seed in (5, 1)]
 
 
 def test_a_task_may_have_seeds_of_its_own(study_file: Path) -> None:

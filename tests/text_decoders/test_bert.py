@@ -48,3 +48,13 @@ def test_without_cross_attention_it_reads_text_alone() -> None:
     assert not torch.allclose(model(tokens)[:, 3], model(changed)[:, 3])
     shorter = TokenBatch(tokens.input_ids[:, :4], tokens.attention_mask[:, :4])
     torch.testing.assert_close(model(tokens)[:, :4], model(shorter))
+
+
+def test_random_weights_are_as_wide_as_told() -> None:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": VOCABULARY, "pad_token_id": 0, "text_dim": 128, "num_layers": 1, "num_heads": 4}
+    spread = [
+        BertTextDecoder(**sizes, **more).bert.bert.encoder.layer[0].intermediate.dense.weight.std().item()
+        for more in ({}, {"initializer_range": 0.088})
+    ]
+    assert [round(value, 2) for value in spread] == [0.02, 0.09]

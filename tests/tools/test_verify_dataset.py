@@ -208,6 +208,18 @@ def test_data_sets_inside_others_are_read_row_by_row(tool, files, capsys):
     assert "row 1, text id 101" in shown and "1.jpg: the caption is empty" in shown
 
 
+def test_the_sources_of_a_mixture_are_read_row_by_row(tool, files, capsys):
+    inner = yaml.safe_load(Path(coco_config(files)).read_text())["train_dataloader"]["dataset"]
+    sources = {"captions": {"dataset": inner}, "boxes": {"dataset": inner, "boxed_only": True}}
+    path = config(files, {"type": "MixedSources", "sources": sources})
+    assert tool.main([path, "--json", str(files / "report.json")]) == 0
+    counts = json.loads((files / "report.json").read_text())["train_dataloader"]["counts"]
+    assert counts["rows"] == counts["samples read through the pipeline"] == 12
+    (files / "images" / "3.jpg").write_bytes(b"")
+    assert tool.main([path]) == 1
+    assert capsys.readouterr().out.count("3.jpg: the image has 0 bytes") == 2
+
+
 def test_what_cannot_be_verified_is_told(tool, files):
     path = coco_config(files)
     with pytest.raises(ConfigError, match=r"val_dataloader.dataset: .*run.yaml has none. Choose another --loader"):

@@ -35,7 +35,8 @@ def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, where: str)
     """Return local paths in place of addresses; what is not in ``cache_dir`` yet is copied there first.
 
     A copy appears whole or not at all. The first process of each machine copies, eight shards at a time, and the others
-    wait; all go on, or fail, together. Paths are returned as they are.
+    wait; all go on, or fail, together. They wait no longer than the process group allows: give large shards more time
+    by ``env_cfg.dist_cfg.timeout`` (seconds), or copy them beforehand. Paths are returned as they are.
 
     Args:
         shards: Paths and addresses; braces of addresses are written out (``https://host/{000..099}.tar``).
@@ -98,7 +99,11 @@ def _copy(address: str, place: Path) -> str:
     """Copy one shard; return what went wrong, or nothing."""
     from webdataset.gopen import gopen
 
-    handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
+    except OSError as error:
+        # Told, not raised: the other processes wait for what this one has to tell.
+        return f"cache_dir {place.parent} cannot be written: {error.strerror}. Choose another folder."
     try:
         # The status of the transfer is told when the pipe is closed: only then is the file whole.
         with os.fdopen(handle, "wb") as target, gopen(address, "rb") as source:

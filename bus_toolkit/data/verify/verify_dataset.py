@@ -97,7 +97,7 @@ def leaves(dataset: Any) -> Iterator[Any]:
     inner = getattr(dataset, "dataset", None)
     several = getattr(dataset, "sources", None) or getattr(dataset, "datasets", None)
     if isinstance(several, Mapping):
-        several = [getattr(source, "rows", source) for source in several.values()]
+        several = [getattr(source, "dataset", source) for source in several.values()]
     for part in several or ([inner] if hasattr(inner, "__getitem__") else []):
         yield from leaves(part)
     if not several and not hasattr(inner, "__getitem__"):
