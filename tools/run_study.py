@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out: must be a folder, got the file {out}.")
     tell = lambda line: print(line, flush=True)  # noqa: E731
-    results = collect(study, out) if args.table_only else run_study(study, out, jobs=args.jobs, tell=tell)
+    results = collect(study, out, tell) if args.table_only else run_study(study, out, jobs=args.jobs, tell=tell)
     table = study_table(study, results)
     print(f"\n{table}")
     out.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bus_toolkit.data.question_forms import Annotations, Malformed, Mismatch, Question, gqa, visual_genome, vqa_v2
-from bus_toolkit.data.region_files import _read_json
+from bus_toolkit.data.region_files import read_json
 from bus_toolkit.errors import DataError
 
 _FORMS = (
@@ -28,7 +28,7 @@ def read_questions(question_file: str, annotation_file: str | None, where: str) 
         DataError: A file that cannot be read or has another form, a question id twice, a question without annotation or
             with one of another image, or an annotation file beside a file that has its answers.
     """
-    content = _read_json(question_file, f"{where}.question_file")
+    content = read_json(question_file, f"{where}.question_file")
     source = f"{where}.question_file: {question_file}"
     is_vqa = isinstance(content, dict) and isinstance(content.get("questions"), list)
     if annotation_file is not None and not is_vqa:
@@ -56,7 +56,7 @@ def read_questions(question_file: str, annotation_file: str | None, where: str) 
 def _read_annotations(path: str | None, where: str) -> Annotations | None:
     if path is None:
         return None
-    content = _read_json(path, f"{where}.annotation_file")
+    content = read_json(path, f"{where}.annotation_file")
     source = f"{where}.annotation_file: {path}"
     entries = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(entries, list):

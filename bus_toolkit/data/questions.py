@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bus_toolkit.data.bad_samples import BadSample
 from bus_toolkit.data.question_files import read_questions
 from bus_toolkit.data.question_forms import Question
 from bus_toolkit.data.region_captions import refuse_blind_transforms
-from bus_toolkit.data.region_files import read_instances, read_regions
+from bus_toolkit.data.region_files import Instances, read_coco_instances, read_regions
 from bus_toolkit.data.sample_dataset import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.answers import read_answers
@@ -77,10 +75,10 @@ class QuestionAnswers(SampleDataset):
         self._questions = self._usable(read_questions(question_file, annotation_file, name), question_file)
         self._image_path(self._questions[0])
         super().__init__(pipeline, size=len(self._questions), max_bad_samples=max_bad_samples)
-        self._boxes: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+        self._instances = Instances({}, {}, frozenset())
         self._regions: dict[int, list[int]] = {}
         if instances_file is not None and regions_file is not None:
-            self._boxes = dict(read_instances(instances_file, f"{name}.instances_file"))
+            self._instances = read_coco_instances(instances_file, f"{name}.instances_file")
             self._regions = read_regions(regions_file, f"{name}.regions_file")
         self.boxed_indices = [i for i, question in enumerate(self._questions) if self._has_boxes(question)]
 
@@ -88,7 +86,7 @@ class QuestionAnswers(SampleDataset):
         """Return a sample as it enters the pipeline.
 
         Raises:
-            BadSample: Its answers cannot be used.
+            BadSample: Its answers cannot be used, or it names an instance that its image does not have.
         """
         question = self._questions[int(index)]
         if question.problem:
@@ -107,9 +105,7 @@ class QuestionAnswers(SampleDataset):
             info["gt_answer_weight"] = [count / len(question.answers) for count in counts.values()]
             info["answers"] = list(question.answers)
         if self._has_boxes(question):
-            boxes, identities = self._boxes[question.image_id]
-            info["gt_bboxes"] = boxes.copy()
-            info["named"] = np.isin(identities, self._regions[int(question.question_id)])
+            self._instances.attach(info, int(question.image_id), self._regions[int(question.question_id)])
         return info
 
     def _usable(self, questions: list[Question], file: str) -> list[Question]:
@@ -155,7 +151,7 @@ class QuestionAnswers(SampleDataset):
         return str(Path(path).expanduser())
 
     def _has_boxes(self, question: Question) -> bool:
-        return question.image_id in self._boxes and int(question.question_id) in self._regions
+        return question.image_id in self._instances.boxes and int(question.question_id) in self._regions
 
 
 def _read_allowed(path: str, name: str) -> set[str]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.bad_samples import BadSample
 from bus_toolkit.data.coco_captions import refuse_shared_ids
 from bus_toolkit.data.region_files import Instances, read_coco_instances, read_descriptions, read_regions
 from bus_toolkit.data.sample_dataset import SampleDataset
@@ -105,7 +104,7 @@ class RegionCaptionDataset(SampleDataset):
         """
         info = dict(self.reader.get_data_info(int(index)))
         if self._has_boxes(info):
-            self._attach_boxes(info)
+            self._instances.attach(info, _image_key(info), self._regions[_caption_key(info)])
         return info
 
     def get_region_info(self, index: int) -> dict[str, Any]:
@@ -120,23 +119,6 @@ class RegionCaptionDataset(SampleDataset):
         info["gt_bboxes"] = np.concatenate([descriptions[text], others])
         info["named"] = np.arange(len(info["gt_bboxes"])) < len(descriptions[text])
         return info
-
-    def _attach_boxes(self, info: dict[str, Any]) -> None:
-        boxes, identities = self._boxes[_image_key(info)]
-        wanted = self._regions[_caption_key(info)]
-        named = np.isin(identities, wanted)
-        if named.sum() < len(set(wanted)):
-            unknown = set(wanted) - set(identities.tolist()) - self._instances.crowds
-            if unknown:
-                raise BadSample(
-                    f"{info['img_path']}: caption {_caption_key(info)} names instance {min(unknown)}, which its image "
-                    "does not have"
-                )
-            if not named.any():
-                return  # It names crowds alone: where these are is not known.
-        info.update(gt_bboxes=boxes.copy(), named=named)
-        if _image_key(info) in self._instances.sizes:
-            info["stated_size"] = self._instances.sizes[_image_key(info)]
 
     def _has_boxes(self, info: Mapping[str, Any]) -> bool:
         return _image_key(info) in self._boxes and _caption_key(info) in self._regions

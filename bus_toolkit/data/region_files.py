@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bus_toolkit.data.bad_samples import BadSample
 from bus_toolkit.data.instance_files import CLASS_TEMPLATE, describe_instances, holds_instances
 from bus_toolkit.errors import DataError
 
@@ -33,6 +34,33 @@ class Instances:
     sizes: dict[int, tuple[int, int]]
     crowds: frozenset[int]
 
+    def attach(self, sample: dict[str, Any], image: int, wanted: Sequence[int]) -> None:
+        """Give a sample the boxes of its image, which of them its text names, and the size that the file states.
+
+        A text that names crowds alone gets no boxes: where these are is not known.
+
+        Args:
+            sample: Gets ``gt_bboxes``, ``named`` and ``stated_size``.
+            image: Id of its image, which has boxes.
+            wanted: Ids of the instances that the text names.
+
+        Raises:
+            BadSample: The text names an instance that the image does not have.
+        """
+        boxes, identities = self.boxes[image]
+        named = np.isin(identities, wanted)
+        unknown = set(wanted) - set(identities.tolist()) - self.crowds
+        if unknown:
+            raise BadSample(
+                f"{sample['img_path']}: text {sample['text'][:40]!r} names instance {min(unknown)}, which its image "
+                "does not have"
+            )
+        if wanted and not named.any():
+            return
+        sample.update(gt_bboxes=boxes.copy(), named=named)
+        if image in self.sizes:
+            sample["stated_size"] = self.sizes[image]
+
 
 def read_instances(path: str, where: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
@@ -45,7 +73,7 @@ def read_coco_instances(path: str, where: str) -> Instances:
     Raises:
         DataError: Also for a box that is not finite or has a negative side, and for an instance id that is used twice.
     """
-    content = _read_json(path, where)
+    content = read_json(path, where)
     grouped: dict[int, list[dict[str, Any]]] = {}
     crowds, ids = set(), set()
     try:
@@ -87,7 +115,7 @@ def read_regions(path: str, where: str) -> dict[int, list[int]]:
     Raises:
         DataError: Also for a caption id that stands twice in the file, of which JSON would keep the second.
     """
-    content = _read_json(path, where, object_pairs_hook=_once)
+    content = read_json(path, where, object_pairs_hook=_once)
     try:
         return {int(caption): [int(instance) for instance in named] for caption, named in content.items()}
     except (AttributeError, TypeError, ValueError) as error:
@@ -102,7 +130,7 @@ def read_descriptions(path: str, where: str, class_template: str | None = None) 
 
     A file of COCO instances describes by the names of classes, in ``class_template``.
     """
-    content = _read_json(path, where)
+    content = read_json(path, where)
     if holds_instances(content):
         template = CLASS_TEMPLATE if class_template is None else class_template
         return _arrays(describe_instances(content, template, f"{where}: {path}"))
@@ -154,7 +182,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_json(path: str, where: str, **options: Any) -> Any:
+def read_json(path: str, where: str, **options: Any) -> Any:
+    """Return what a JSON file holds; ``options`` are those of ``json.loads``."""
     try:
         return json.loads(Path(path).expanduser().read_text(encoding="utf-8"), **options)
     except OSError as error:

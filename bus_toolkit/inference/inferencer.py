@@ -32,8 +32,8 @@ class Inferencer:
 
     Args:
         source: A run folder (``config.yaml`` and its newest checkpoint), or a YAML with ``checkpoint``.
-        checkpoint: A ``.pth`` or ``.safetensors`` on this machine; read without running code in it, unless the config
-            has ``trusted_checkpoints: true`` (look into the ``config.yaml`` of a run folder that is not yours).
+        checkpoint: A ``.pth`` or ``.safetensors`` on this machine; read without running code in it, unless
+            ``cfg_options`` say ``trusted_checkpoints=true``.
         device: Such as ``cuda:1``; ``None`` is a GPU, if there is one.
         cfg_options: ``key=value`` words as in ``--cfg-options``.
         batch_size: Images, or pairs in re-ranking, at a time.

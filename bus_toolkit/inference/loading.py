@@ -45,7 +45,9 @@ def load_trained(
             f"{path}: model.type: must read images (VLPModel), got {type(model).__name__}. Give the run of such a "
             "model."
         )
-    _load_weights(model, weights, trusted=bool(cfg.get("trusted_checkpoints", False)))
+    # A run folder from elsewhere may say that it is to be trusted: only the caller may say so.
+    trusted = any(str(option).split("=")[0].strip() == "trusted_checkpoints" for option in cfg_options)
+    _load_weights(model, weights, trusted=trusted and bool(cfg.get("trusted_checkpoints", False)))
     # Training alone follows the momentum copies; predictions never ask for them.
     model.momentum = None
     return cfg, model.to(device).eval().requires_grad_(False)

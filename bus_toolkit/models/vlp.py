@@ -205,6 +205,7 @@ class VLPModel(BaseModel):
             return self.loss(images, data_samples or [])
         if mode == "predict":
             return self.predict(images, data_samples or [])
+        images = images.flatten(0, 1) if images.dim() == 5 else images
         return self.encode_visual(self.encode_prefix(images), self.free_text(images.shape[0]))
 
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:

@@ -106,9 +106,9 @@ def _last_checkpoint(folder: Path) -> Path:
 
 
 def _speed(folder: Path) -> float:
-    """Return the median of the training's readings of samples a second, of the newest log in ``folder``."""
-    logs = sorted(folder.glob("*/vis_data/scalars.json"))
-    rows = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    """Return the median of the training's readings of samples a second, from the newest log that has some."""
+    logs = [log for log in sorted(folder.glob("*/vis_data/scalars.json")) if "samples_per_second" in log.read_text()]
+    rows = [json.loads(line) for log in logs[-1:] for line in log.read_text().splitlines()]
     readings = [row["samples_per_second"] for row in rows if "samples_per_second" in row]
     return statistics.median(readings) if readings else float("nan")
 

@@ -19,7 +19,7 @@ from bus_toolkit.study.job import Job, read_result
 from bus_toolkit.study.plan import Study, Task
 
 _log = logging.getLogger(__name__)
-_LOG_FILE = "run.log"
+_LOG_FILE, _PID_FILE = "run.log", "run.pid"
 
 Tell = Callable[[str], None]
 Results = dict[tuple[str, str, int], dict[str, Any]]
@@ -55,12 +55,13 @@ def run_study(study: Study, out: Path, *, jobs: int, tell: Tell) -> Results:
     return results
 
 
-def collect(study: Study, out: Path) -> Results:
-    """Return the results of the jobs that have finished, without running any."""
+def collect(study: Study, out: Path, tell: Tell) -> Results:
+    """Return the results of the jobs that have finished, without running any; those of another config are told."""
     found = {}
     for task, system, seed in _all(study):
-        result = read_result(_folder(out, task, system, seed))
-        if result is not None:
+        job = _job(study, task, system, seed, out)
+        result = read_result(Path(job.folder))
+        if result is not None and _state(job, tell) is _State.DONE:
             found[task.name, system, seed] = result
     return found
 
@@ -102,6 +103,9 @@ def _state(job: Job, tell: Tell) -> _State:
         tell(f"{folder}: {error}")
         return _State.LEFT_OUT
     done = read_result(folder)
+    if done is None and _is_running(folder):
+        tell(f"{folder}: another process is running it. Wait for it, or give another --out.")
+        return _State.LEFT_OUT
     if done is None:
         return _State.DUE
     if done["fingerprint"] == fingerprint:
@@ -111,9 +115,20 @@ def _state(job: Job, tell: Tell) -> _State:
     return _State.LEFT_OUT
 
 
+def _is_running(folder: Path) -> bool:
+    """Tell whether a process that began the job on this machine is still there."""
+    try:
+        pid = int((folder / _PID_FILE).read_text(encoding="utf-8"))
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return False
+    return pid != os.getpid()
+
+
 def _run(job: Job, threads: int, tell: Tell) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)  # what an interrupted run has left
     job.write()
+    (Path(job.folder) / _PID_FILE).write_text(f"{os.getpid()}\n", encoding="utf-8")
     began = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     log = Path(job.folder) / _LOG_FILE

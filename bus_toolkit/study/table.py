@@ -84,7 +84,8 @@ def _reader(figure: Figure) -> Read:
 
 
 def _values(study: Study, results: Results, task: Task, system: str, read: Read) -> Iterator[float]:
-    return (read(results[task.name, system, s]) for s in task.seeds if (task.name, system, s) in results)
+    found = (read(results[task.name, system, s]) for s in task.seeds if (task.name, system, s) in results)
+    return (value for value in found if not math.isnan(value))
 
 
 def _baseline(study: Study, results: Results, task: Task, figure: Figure) -> str:

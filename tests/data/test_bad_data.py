@@ -144,7 +144,7 @@ def test_a_description_with_a_bad_box_is_told(tmp_path):
 def test_a_caption_must_not_name_what_its_image_does_not_have(tmp_path, caplog):
     data = coco(tmp_path, JPEG, boxes=[[1, 1, 5, 5]], named=[21, 99])
     assert data[0]["data_samples"].text == "good" and data.bad.count == 1
-    assert "1.img: caption 11 names instance 99, which its image does not have" in caplog.text
+    assert "1.img: text 'a star' names instance 99, which its image does not have" in caplog.text
 
 
 def test_a_caption_that_names_a_crowd_alone_has_no_boxes(tmp_path):

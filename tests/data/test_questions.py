@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bus_toolkit.data import QuestionAnswers, SceneTask
-from bus_toolkit.data.bad_samples import TooManyBadSamples
+from bus_toolkit.data.bad_samples import BadSample, TooManyBadSamples
 from bus_toolkit.errors import DataError
 from tests.data.questions_files import PEOPLE, vqa, write, write_images
 
@@ -130,6 +130,14 @@ def test_a_list_that_no_question_has_an_answer_of_is_refused(tmp_path, files):
         QuestionAnswers(**files, answers_file=str(tmp_path / "answers.txt"))
     with pytest.raises(DataError, match="has no answers to choose from"):
         QuestionAnswers(**{**files, "annotation_file": None}, answers_file=str(tmp_path / "answers.txt"))
+
+
+def test_a_question_must_not_speak_of_what_its_image_does_not_have(tmp_path, files):
+    paths = write(tmp_path, instances=INSTANCES, regions={"7000": [2, 99]})
+    boxed = {**files, "instances_file": paths["instances"], "regions_file": paths["regions"]}
+    data = QuestionAnswers(**boxed, pipeline=PIPELINE)
+    with pytest.raises(BadSample, match="names instance 99, which its image does not have"):
+        data.get_data_info(0)
 
 
 def test_transforms_that_leave_the_boxes_behind_are_refused(boxed):

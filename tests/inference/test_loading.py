@@ -113,6 +113,12 @@ def test_a_checkpoint_runs_no_code(copy, tmp_path, monkeypatch):
     torch.save({"state_dict": state, "meta": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(CheckpointError, match="evil.pth: not loaded, because reading it could run code"):
         Inferencer(folder, checkpoint=tmp_path / "evil.pth")
+    # A run folder that calls itself trusted is not; only the caller may say so.
+    text = (folder / "config.yaml").read_text()
+    assert "trusted_checkpoints: false" in text
+    (folder / "config.yaml").write_text(text.replace("trusted_checkpoints: false", "trusted_checkpoints: true"))
+    with pytest.raises(CheckpointError, match="evil.pth: not loaded, because reading it could run code"):
+        Inferencer(folder, checkpoint=tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,21 @@ def test_a_failing_job_leaves_a_gap_and_so_does_what_starts_from_it(study_file: 
     assert any("unpruned/seed_0: model: a config needs this argument" in line for line in told)
     assert any("failed (exit code 2): error: load_from: no such checkpoint" in line for line in told)
     assert sum("left out, since" in line for line in told) == 2
-    assert collect(read_study(study_file), out) == {}
+    assert collect(read_study(study_file), out, told.append) == {}
+
+
+def test_a_job_that_another_process_runs_is_left_alone(study_file: Path, tmp_path: Path) -> None:
+    config = f"_base_: {ROOT / 'bus' / 'bus_scenes_tiny.yaml'}\n"
+    (study_file.parent / "bus_scenes_tiny.yaml").write_text(config)
+    folder = tmp_path / "out" / "retrieval" / "BUS" / "seed_0"
+    folder.mkdir(parents=True)
+    (folder / "run.pid").write_text(f"{os.getppid()}\n")
+    (folder / "epoch_1.pth").write_text("half a training")
+    told: list[str] = []
+    study = read_study(study_file).only(["retrieval"], [0])
+    assert run_study(study, tmp_path / "out", jobs=1, tell=told.append) == {}
+    assert any("another process is running it" in line for line in told)
+    assert (folder / "epoch_1.pth").is_file()
 
 
 def test_a_run_of_another_config_is_left_alone(study_file: Path, tmp_path: Path) -> None:
@@ -129,6 +144,7 @@ def test_a_run_of_another_config_is_left_alone(study_file: Path, tmp_path: Path)
     study = read_study(study_file).only(["retrieval"], [0])
     assert run_study(study, tmp_path / "out", jobs=1, tell=told.append) == {}
     assert any("holds a run of another config. Remove the folder" in line for line in told)
+    assert collect(study, tmp_path / "out", told.append) == {}
     assert read_result(folder) is not None
 
 

@@ -92,7 +92,11 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, below: s
     if not _lies_below(name, below) or not (member.isreg() or member.issym()):
         return 0
     path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # A link in the package may stand for a folder: what lies behind it must lie below as well.
+    parent = path.parent.resolve()
+    if not parent.is_relative_to((folder / below).resolve()) or path.is_symlink():
+        return 0
+    parent.mkdir(parents=True, exist_ok=True)
     if member.isreg():
         content = tar.extractfile(member)
         path.write_bytes(content.read() if content is not None else b"")

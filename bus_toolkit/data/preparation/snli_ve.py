@@ -16,7 +16,10 @@ PAGE = "https://github.com/necla-ml/SNLI-VE"
 _SPLITS = ("train", "dev", "test")
 _LABELS = {"entailment", "neutral", "contradiction", "-"}
 # As data set cards of copies of these files state them.
-_COUNTS = (Count("train: pairs", 529_527), Count("dev: pairs", 17_858), Count("test: pairs", 17_901))
+_COUNTS = tuple(
+    Count(f"{split}: pairs", number, sure=False)
+    for split, number in (("train", 529_527), ("dev", 17_858), ("test", 17_901))
+)
 _FILES = (
     *(Wanted(f"snli_ve_{split}.jsonl", f"the links of {PAGE}") for split in _SPLITS),
     Wanted(f"{IMAGES}/", f"flickr30k-images.tar.gz of {FLICKR_PAGE}"),

@@ -161,7 +161,8 @@ def judgements(scene: Scene, rng: np.random.Generator) -> list[tuple[str, Judgem
 
     ``entailment``: a caption of the scene. ``contradiction``: a caption whose relation is turned around, or whose
     colours are exchanged, so that it is true of no two objects. ``neutral``: two objects that stand on a diagonal, so
-    that neither axis decides (ours: a scene shows everything, so that nothing is unknown in SNLI-VE's sense).
+    that neither axis decides (ours: a scene shows everything, so that nothing is unknown in SNLI-VE's sense; a person
+    would grant half of these statements, which the offset along their axis supports, and deny the other half).
     """
     captions = scene_captions(scene)
     granted = statements(scene)

@@ -24,6 +24,27 @@ def test_files_and_inner_links_below_the_path_are_written_and_nothing_else(tmp_p
     assert (tmp_path / "out" / BELOW / "b" / "two.txt").read_bytes() == b"1"
 
 
+def test_no_file_is_written_through_links_that_leave_the_path(tmp_path):
+    """Each link alone stays below; the second one, read through the first, leads outside."""
+    members = {
+        f"./{BELOW}/a/b/c/keep.txt": b"1",
+        f"./{BELOW}/short": link("a/b/c"),
+        f"./{BELOW}/short/up": link("../x"),
+        f"./{BELOW}/short/up/evil.txt": b"no",
+        f"./{BELOW}/deep/er/est/x.txt": b"1",
+        f"./{BELOW}/deep/er/est/flat": link("../../.."),
+        f"./{BELOW}/one": link("deep/er/est/flat/deep"),
+        f"./{BELOW}/over": link("a/b/c/keep.txt"),
+    }
+    (tmp_path / "p.deb").write_bytes(deb({**members, f"./{BELOW}/./over": b"written onto a link"}))
+    (tmp_path / "out").mkdir()
+    unpack_deb(tmp_path / "p.deb", tmp_path / "out", BELOW)
+    inside = (tmp_path / "out" / BELOW).resolve()
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "p.deb"]
+    assert files and all(path.resolve().is_relative_to(inside) for path in files)
+    assert (inside / "a/b/c/keep.txt").read_bytes() == b"1"
+
+
 @pytest.mark.parametrize("kind", ["xz", "gz"])
 def test_the_usual_compressions_are_read(tmp_path, kind):
     (tmp_path / "p.deb").write_bytes(deb({f"./{BELOW}/x": b"1"}, kind))

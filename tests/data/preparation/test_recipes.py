@@ -196,9 +196,9 @@ def test_gqa_snli_ve_and_nlvr_are_read(tmp_path):
 
 
 def test_a_sure_count_stops_and_an_unsure_one_is_told(tmp_path, capsys):
-    root = miniatures.snli_ve(tmp_path / "raw")
-    with pytest.raises(DataError, match="snli_ve: train: pairs: must be 529,527, got 1. .*--any-count"):
-        prepare_command(snli_ve.SNLI_VE, [str(root), "--out", str(tmp_path / "out")])
+    root = miniatures.vqa_v2(tmp_path / "raw")
+    with pytest.raises(DataError, match="vqa_v2: train: questions: must be 443,757, got .*--any-count"):
+        prepare_command(vqa_v2.VQA_V2, [str(root), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
     root = miniatures.gqa(tmp_path / "gqa")
     prepare_command(gqa.GQA, [str(root), "--out", str(tmp_path / "out")])
