@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.heads.writing import Marks, write_texts
 from bus_toolkit.losses.next_token import next_token_loss
-from bus_toolkit.text_decoders.generate import generate, search_rules
+from bus_toolkit.text_decoders.generate import search_rules
 
 
 class CaptionHead(VLPHead):
@@ -59,8 +60,7 @@ class CaptionHead(VLPHead):
     ) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
         self.rules = search_rules(search, max_caption_length)
-        self.cls_token_id, self.sep_token_id, self.pad_token_id = cls_token_id, sep_token_id, pad_token_id
-        self.banned_ids = [number for number in special_ids if number != sep_token_id]
+        self.marks = Marks.of(cls_token_id, sep_token_id, pad_token_id, special_ids)
         self.label_smoothing = label_smoothing
         same = embed_dim == text_dim
         self.project = nn.Identity() if same else nn.Sequential(nn.Linear(embed_dim, text_dim), nn.LayerNorm(text_dim))
@@ -75,17 +75,7 @@ class CaptionHead(VLPHead):
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the best caption found for each image."""
         memory, memory_mask = self._memory(step)
-        found = generate(
-            step.decode,
-            memory,
-            memory_mask,
-            torch.full_like(step.tokens.input_ids[:, :1], self.cls_token_id),
-            end_id=self.sep_token_id,
-            pad_id=self.pad_token_id,
-            banned_ids=self.banned_ids,
-            rules=self.rules,
-        )
-        return {"pred_caption": [step.sentence(ids) for ids in found.ids[:, 0].tolist()]}
+        return {"pred_caption": write_texts(step, memory, memory_mask, self.marks, self.rules)}
 
     def _memory(self, step: Step) -> tuple[Tensor, Tensor]:
         """Return the visual states (B, M, D) and that all of them may be read, bool (B, M)."""

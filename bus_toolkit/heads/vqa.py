@@ -10,8 +10,9 @@ from torch import Tensor
 
 from bus_toolkit.heads.answers import flatten_answers, read_answers
 from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.heads.writing import Marks, write_texts
 from bus_toolkit.losses.next_token import next_token_loss
-from bus_toolkit.text_decoders.generate import SearchRules, generate, search_rules
+from bus_toolkit.text_decoders.generate import SearchRules, search_rules
 from bus_toolkit.text_decoders.rank import rank
 
 
@@ -75,8 +76,7 @@ class VQAHead(VLPHead):
         else:
             raise ValueError(f"inference: must be generate or rank, got {inference!r}.")
         self.rank_topk = rank_topk
-        self.cls_token_id, self.sep_token_id, self.pad_token_id = cls_token_id, sep_token_id, pad_token_id
-        self.banned_ids = [number for number in special_ids if number != sep_token_id]
+        self.marks = Marks.of(cls_token_id, sep_token_id, pad_token_id, special_ids)
         self.label_smoothing = label_smoothing
 
     def loss(self, step: Step) -> dict[str, Tensor]:
@@ -99,20 +99,9 @@ class VQAHead(VLPHead):
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the answer to each question."""
         memory, memory_mask = self._memory(step, "caption")
-        return {"pred_answer": (self._chosen if self.answers else self._written)(step, memory, memory_mask)}
-
-    def _written(self, step: Step, memory: Tensor, memory_mask: Tensor) -> list[str]:
-        found = generate(
-            step.decode,
-            memory,
-            memory_mask,
-            torch.full_like(step.tokens.input_ids[:, :1], self.cls_token_id),
-            end_id=self.sep_token_id,
-            pad_id=self.pad_token_id,
-            banned_ids=self.banned_ids,
-            rules=self.rules,
-        )
-        return [step.sentence(ids) for ids in found.ids[:, 0].tolist()]
+        if self.answers:
+            return {"pred_answer": self._chosen(step, memory, memory_mask)}
+        return {"pred_answer": write_texts(step, memory, memory_mask, self.marks, self.rules)}
 
     def _chosen(self, step: Step, memory: Tensor, memory_mask: Tensor) -> list[str]:
         found = rank(step.decode, memory, memory_mask, step.tokenize(self.answers), topk=self.rank_topk)

@@ -98,7 +98,7 @@ def test_states_of_another_width_are_projected() -> None:
 
 
 def test_special_tokens_but_the_end_are_never_written() -> None:
-    assert CaptionHead(**SIZES).banned_ids == [0, 1, 2, 4]
+    assert CaptionHead(**SIZES).marks.banned == (0, 1, 2, 4)
 
 
 @pytest.mark.parametrize(("length", "allowed"), [(2, False), (3, True), (12, True), (13, False)])

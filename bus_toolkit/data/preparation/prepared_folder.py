@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.data.whole_folder import whole_folder
 from bus_toolkit.errors import DataError
 
 MANIFEST = "manifest.json"
@@ -80,17 +79,11 @@ def sha256_of(path: Path) -> str | None:
 
 
 def _write(folder: Path, made_from: dict[str, Any], fill: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".tmp", dir=folder.parent))
-    try:
+    with whole_folder(folder) as scratch:
         counts = dict(fill(scratch))
         names = sorted(_written(scratch))
         manifest = {"made_from": made_from, "counts": counts, "files": {n: sha256_of(scratch / n) for n in names}}
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-        scratch.chmod(0o755)
-        _swap(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return manifest
 
 
@@ -98,16 +91,3 @@ def _written(folder: Path) -> Iterator[str]:
     """Yield the files; links lead to the source, of which size and time are in ``made_from``."""
     for place, _, names in os.walk(folder):
         yield from (str((Path(place) / n).relative_to(folder)) for n in names if not (Path(place) / n).is_symlink())
-
-
-def _swap(scratch: Path, folder: Path) -> None:
-    old = scratch.with_suffix(".old")
-    if folder.exists():
-        os.rename(folder, old)
-    try:
-        os.rename(scratch, folder)
-    except OSError:
-        if old.exists():
-            os.rename(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from bus_toolkit.data.scenes.render import draw_to_files, plan_scenes, usable_cp
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.streams import SPLITS
 from bus_toolkit.data.scenes.task_files import write_task_files
+from bus_toolkit.data.whole_folder import whole_folder
 from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -106,9 +104,7 @@ def _write(folder: Path, manifest: dict[str, Any], settings: SceneSettings, work
     start = time.monotonic()
     split, count = manifest["split"], manifest["num_images"]
     _log.info("writing %d %s scenes to %s", count, split, folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{split}-", suffix=".tmp", dir=folder.parent))
-    try:
+    with whole_folder(folder) as scratch:
         (scratch / "images").mkdir()
         planned = plan_scenes(settings, split, count, workers)
         names = write_annotations(scratch, split, planned, settings)
@@ -117,25 +113,7 @@ def _write(folder: Path, manifest: dict[str, Any], settings: SceneSettings, work
         files = {name: _sha256(scratch / name) for name in names}
         files.update((f"images/{name}", digest) for name, digest in pictures.items())
         (scratch / MANIFEST).write_text(json.dumps({**manifest, "files": files}, indent=1), encoding="utf-8")
-        scratch.chmod(0o755)
-        _swap(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     _log.info("wrote %d %s scenes in %.1f s", count, split, time.monotonic() - start)
-
-
-def _swap(scratch: Path, folder: Path) -> None:
-    """Put the new folder in place of the old one; where another process was faster, its folder stays."""
-    old = scratch.with_suffix(".old")
-    if folder.exists():
-        os.rename(folder, old)
-    try:
-        os.rename(scratch, folder)
-    except OSError:
-        if not (folder / MANIFEST).is_file():
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str | None:
