@@ -15,13 +15,19 @@ from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import tiny_batch, tiny_model
 
+_SHORT = {"beam_size": 1, "max_length": 4}
 _HEADS: dict[str, dict[str, Any]] = {
     "itc": {"type": "ITCHead", "feature_dim": 16},
     "itm": {"type": "ITMHead"},
     "mlm": {"type": "MLMHead"},
     "prefix_lm": {"type": "PrefixLMHead"},
     "ptm": {"type": "PatchTextHead"},
+    "vqa": {"type": "VQAHead", "search": _SHORT},
+    "caption": {"type": "CaptionHead", "search": _SHORT},
+    "grounding": {"type": "GroundingHead"},
+    "classification": {"type": "ClassificationHead"},
 }
+_PREDICTED = ("pred_answer", "pred_caption", "pred_box", "pred_label", "image_feats")
 # mmpretrain's own transformer stands for all that it has.
 _HOST_BACKBONES = ("mmpretrain.VisionTransformer",)
 
@@ -42,7 +48,7 @@ class Cell:
 
 
 def swap_matrix() -> Iterator[Cell]:
-    """Yield every combination, tried: all five losses, two optimizer steps, gradients and token counts checked."""
+    """Yield every combination, tried: all objectives and tasks, two optimizer steps, predictions; all of it checked."""
     selectors, decoders = REGISTRIES.selectors.names(), REGISTRIES.decoders.names()
     for selector, decoder in product(selectors, decoders):
         yield _tried({"selectors": selector, "decoder": decoder})
@@ -80,6 +86,11 @@ def _train(model: VLPModel) -> str:
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
                 return f"step {step + 1}: the gradient of {name} is not finite"
         optimizer.step()
+    with torch.no_grad():
+        predicted = model.eval().predict(images, samples)
+    missing = [name for name in _PREDICTED if any(sample.get(name) is None for sample in predicted)]
+    if missing:
+        return f"no sample gets {', '.join(missing)}"
     visual = model.encode_visual(model.encode_prefix(images), model.encode_text(model.tokenize(["a red star"] * 3)))
     told, real = model.last_tokens["decoder"], visual.embeds.shape[1]
     return "" if told == real else f"{told} tokens are reported, {real} come out"
