@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
+from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import render_report, write_results
@@ -105,12 +106,12 @@ class ReportHook(Hook):
         self._training = False
 
     def _collect(self, data_batch: Any, outputs: Sequence[Any]) -> None:
-        for inputs, output in zip(data_batch["inputs"], outputs, strict=True):
-            sample = output.to_dict()
-            key = sample.get("image_id", len(self._pictures))
-            wanted = len(self._pictures) < self.num_images and key not in self._pictures
-            if wanted and sample.get("kept") is not None and sample.get("patch_grid") is not None:
-                self._pictures[key] = PatchPicture.from_prediction(inputs, sample)
+        for row, output in enumerate(outputs):
+            for place, (image, sample) in enumerate(_seen(data_batch["inputs"], row, output.to_dict())):
+                key = (sample.get("image_id", len(self._pictures)), place)
+                wanted = len(self._pictures) < self.num_images and key not in self._pictures
+                if wanted and sample.get("kept") is not None and sample.get("patch_grid") is not None:
+                    self._pictures[key] = PatchPicture.from_prediction(image, sample)
 
     def _report(self, runner: Runner, stage: str) -> None:
         if not is_main_process() or (self._metrics is None and not self._training):
@@ -161,6 +162,16 @@ class ReportHook(Hook):
         own = Path(runner.log_dir) / "vis_data" / "scalars.json"
         earlier = sorted(Path(runner.work_dir).glob("*/vis_data/scalars.json")) if self._resumed else []
         return [path for path in earlier if path != own] + [own]
+
+
+def _seen(inputs: Any, row: int, sample: dict[str, Any]) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+    """Yield each image of a row and what was predicted of it; a loader gives the images of several a text as a list."""
+    if isinstance(inputs, Tensor):
+        yield inputs[row], sample
+        return
+    for place, images in enumerate(inputs):
+        own = {name: sample[name][place] for name in ("kept", "scores") if sample.get(name) is not None}
+        yield images[row], {**sample, **own}
 
 
 def _iterations(runner: Runner) -> int | None:
