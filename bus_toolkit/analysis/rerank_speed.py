@@ -97,7 +97,7 @@ def measure_rerank(
         candidates: Captions of the image.
         text_length: Tokens of each.
         batch_size: Pairs at a time.
-        rounds: Timed rounds, after one that is not.
+        rounds: Timed rounds.
         device: Where it runs.
 
     Raises:
@@ -108,8 +108,13 @@ def measure_rerank(
     if not model.reads_text:
         raise ConfigError("model.selectors: no part reads the text, so that an image is encoded once anyway.")
     reranker = _Reranker(model.eval(), candidates, text_length, batch_size)
+    runs = {"cached": reranker.cached, "uncached": reranker.uncached}
     with torch.no_grad():
-        equal = torch.equal(reranker.cached(), reranker.uncached())
-        macs_cached, macs_uncached = count_macs(reranker.cached), count_macs(reranker.uncached)
-        times = take_turns({"cached": reranker.cached, "uncached": reranker.uncached}, rounds, device)
+        # The passes that are compared warm up those that are timed.
+        equal = torch.equal(*(run() for run in runs.values()))
+        times = take_turns(runs, rounds, device, warm_up=0)
+        two = _Reranker(model, 2, text_length, 2)
+        cached, uncached = count_macs(two.cached), count_macs(two.uncached)
+    prefix, pair = uncached - cached, cached - uncached // 2
+    macs_cached, macs_uncached = prefix + candidates * pair, candidates * (prefix + pair)
     return RerankSpeed(times["cached"], times["uncached"], macs_cached, macs_uncached, equal)
