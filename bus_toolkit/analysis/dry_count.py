@@ -43,8 +43,7 @@ def frame_of(model: Mapping[str, Any]) -> Frame:
     """
     with torch.device("meta"):
         built = build_model(model)
-    vit = built.backbone.vit
-    return Frame(tuple(vit.img_size), tuple(vit.patch_resolution), built.tokenizer.max_length)
+    return Frame(built.backbone.image_size, built.backbone.grid, built.tokenizer.max_length)
 
 
 class MacCounter:

@@ -134,8 +134,8 @@ def made_up_batch(model: VLPModel, size: int, text_length: int) -> tuple[Tensor,
         text_length: Tokens of every caption, [CLS] and [SEP] included.
     """
     noise = torch.Generator().manual_seed(0)
-    height, width = model.backbone.vit.img_size
-    device = model.backbone.vit.pos_embed.device
+    height, width = model.backbone.image_size
+    device = model.backbone.device
     num_images = max((getattr(head, "num_images", 1) for head in model.heads.values()), default=1)
     images = torch.randn(size * num_images, 3, height, width, generator=noise).to(device)
     words = _words(model, noise)

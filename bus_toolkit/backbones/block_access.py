@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bus_toolkit.backbones.openmmlab import (
-    attention_half,
-    feed_forward_half,
-    project_query,
-    queries_and_keys,
-    queries_keys_values,
-    read_block,
-)
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
+from bus_toolkit.backbones.block_passes import attention_half, queries_and_keys, queries_keys_values, read_block
+from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.errors import ComponentError
 
 # Queries whose attention is looked at together: what ``attention_received`` holds at once is this times N, a head.
 _CHUNK = 128
@@ -31,12 +26,14 @@ def key_bias(num_prefix: int, key_weights: Tensor | None) -> Tensor | None:
 
 
 class ViTBlockAccess:
-    """Queries, keys and look-ahead of one block of an OpenMMLab transformer (``selectors.view.BlockAccess``).
+    """Queries, keys and look-ahead of one block of a transformer (``selectors.view.BlockAccess``).
+
+    Where there is no class token, the mean over all tokens stands in for it (our choice).
 
     Args:
-        layers: All blocks.
+        adapter: What knows the inside of the blocks.
         block: Number of this block, from 1.
-        num_prefix: Prefix tokens P.
+        where: The places of the patch tokens.
         tokens: The tokens (B, P + N, D) at the selector's site.
         block_input: What the block's attention reads or has read, (B, P + N, D).
         key_weights: Weight of each candidate as a key, (B, N), or ``None``.
@@ -45,35 +42,36 @@ class ViTBlockAccess:
 
     def __init__(
         self,
-        layers: Sequence[Any],
+        adapter: TransformerAdapter,
         block: int,
         *,
-        num_prefix: int,
+        where: TokenPositions,
         tokens: Tensor,
         block_input: Tensor,
         key_weights: Tensor | None,
-        used: tuple[Tensor, Tensor, Tensor] | None,
+        used: States | None,
     ) -> None:
-        self._layers, self._block, self._num_prefix = layers, block, num_prefix
+        self._adapter, self._block, self._where = adapter, block, where
+        self._num_prefix = adapter.num_prefix
         self._tokens, self._block_input, self._key_weights = tokens, block_input, key_weights
         self._used = used
         self._first: tuple[Tensor, Tensor] | None = None
 
     @property
-    def _layer(self) -> Any:  # noqa: ANN401
-        return self._layers[self._block - 1]
+    def _layer(self) -> Any:
+        return self._adapter.layers[self._block - 1]
 
     def _queries_and_keys(self) -> tuple[Tensor, Tensor]:
-        """Return at least the CLS token's query, and all keys."""
+        """Return at least the prefix tokens' queries (all where there are none), and all keys."""
         if self._used is not None:
             return self._used[:2]
         if self._first is None:
-            self._first = queries_and_keys(self._layer, self._block_input, num_queries=1)
+            self._first = queries_and_keys(self._adapter, self._layer, self._block_input, self._where)
         return self._first
 
-    def _all(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _all(self) -> States:
         if self._used is None:
-            self._used = queries_keys_values(self._layer, self._block_input)
+            self._used = queries_keys_values(self._adapter, self._layer, self._block_input, self._where)
         return self._used
 
     @property
@@ -82,12 +80,15 @@ class ViTBlockAccess:
 
     def cls_attention(self) -> Tensor:
         """See ``BlockAccess``."""
+        if not self._num_prefix:
+            return self.attention_received()
         queries, keys = self._queries_and_keys()
-        return _cls_row(queries, keys, self._bias)[:, self._num_prefix :]
+        return _cls_row(self._adapter, self._layer, queries, keys, self._where, self._bias)[:, self._num_prefix :]
 
     def cls_query(self) -> Tensor:
         """See ``BlockAccess``."""
-        return self._queries_and_keys()[0][:, :, 0]
+        queries = self._queries_and_keys()[0]
+        return queries[:, :, 0] if self._num_prefix else queries.mean(dim=2)
 
     def keys(self) -> Tensor:
         """See ``BlockAccess``."""
@@ -95,20 +96,23 @@ class ViTBlockAccess:
 
     def project_query(self, vectors: Tensor) -> Tensor:
         """See ``BlockAccess``."""
-        return project_query(self._layer, vectors)
+        return self._adapter.project_one(self._layer, vectors, 0)
 
     def normed(self) -> Tensor:
         """See ``BlockAccess``."""
-        return self._layer.ln2(self._tokens[:, self._num_prefix :])
+        return self._adapter.norm2(self._layer, self._tokens[:, self._num_prefix :])
 
     @torch.no_grad()
     def attention_received(self) -> Tensor:
         """See ``BlockAccess``."""
         (queries, keys, _), bias = self._all(), self._bias
-        scaled = keys.transpose(-1, -2) / keys.shape[-1] ** 0.5
+        scaled = keys.transpose(-1, -2) * self._adapter.scale(self._layer)
+        relative = self._adapter.logit_bias(self._layer, self._where)
         total = keys.new_zeros(keys.shape[0], keys.shape[2])
-        for piece in queries.split(_CHUNK, dim=2):
-            logits = piece @ scaled
+        for start in range(0, queries.shape[2], _CHUNK):
+            logits = queries[:, :, start : start + _CHUNK] @ scaled
+            if relative is not None:
+                logits = logits + relative[:, :, start : start + _CHUNK]
             if bias is not None:
                 logits = logits + bias[:, None, None, :]
             total += logits.softmax(dim=-1).mean(dim=1).sum(dim=1)
@@ -116,23 +120,42 @@ class ViTBlockAccess:
 
     def read(self, vectors: Tensor) -> Tensor:
         """See ``BlockAccess``."""
-        return read_block(self._layer, vectors, self._all(), self._bias)
+        return read_block(self._adapter, self._layer, vectors, self._all(), self._where, self._bias)
 
     @torch.no_grad()
     def look_ahead(self, prefix: Tensor, num_blocks: int) -> Tensor:
-        """See ``BlockAccess``."""
-        bias = self._bias
+        """See ``BlockAccess``.
+
+        Raises:
+            ComponentError: There is no class token that could look.
+        """
+        if not self._num_prefix:
+            raise ComponentError(
+                f"model.selectors: looking ahead needs a class token, got {type(self._adapter.vit).__name__}, which "
+                "has none. Use a backbone with one, or a selector that reads the patches."
+            )
+        adapter, bias = self._adapter, self._bias
         tokens = torch.cat([prefix, self._tokens[:, self._num_prefix :]], dim=1)
-        ahead = self._layers[self._block - 1 : self._block - 1 + num_blocks]
+        ahead = adapter.layers[self._block - 1 : self._block - 1 + num_blocks]
         for layer in ahead[:-1]:
-            tokens = feed_forward_half(layer, attention_half(layer, tokens, bias)[0])
-        queries, keys = queries_and_keys(ahead[-1], tokens, num_queries=1)
-        return _cls_row(queries, keys, bias)[:, self._num_prefix :]
+            tokens = adapter.feed_forward_half(layer, attention_half(adapter, layer, tokens, self._where, bias)[0])
+        queries, keys = queries_and_keys(adapter, ahead[-1], tokens, self._where)
+        return _cls_row(adapter, ahead[-1], queries, keys, self._where, bias)[:, self._num_prefix :]
 
 
-def _cls_row(queries: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
+def _cls_row(
+    adapter: TransformerAdapter,
+    layer: Any,
+    queries: Tensor,
+    keys: Tensor,
+    where: TokenPositions,
+    bias: Tensor | None,
+) -> Tensor:
     """Return the attention of the first token, averaged over the heads, (B, P + N)."""
-    logits = (queries[:, :, :1] @ keys.transpose(-1, -2)).squeeze(2) / keys.shape[-1] ** 0.5
+    logits = (queries[:, :, :1] @ keys.transpose(-1, -2)).squeeze(2) * adapter.scale(layer)
+    relative = adapter.logit_bias(layer, where, num_queries=1)
+    if relative is not None:
+        logits = logits + relative[:, :, 0]
     if bias is not None:
         logits = logits + bias.unsqueeze(1)
     return logits.softmax(dim=-1).mean(dim=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.openmmlab import vision_transformer
+from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 
 
 def conv_stem_vit(

@@ -1,4 +1,4 @@
-"""The host that runs an OpenMMLab vision transformer and lets selectors reduce its tokens between blocks."""
+"""The host that runs a vision transformer and lets selectors reduce its tokens between blocks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.backbones.adapters import adapter_of
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
-from bus_toolkit.backbones.openmmlab import (
-    attention_half,
-    check_positions,
-    check_vit,
-    embed_patches,
-    feed_forward_half,
-)
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose
+from bus_toolkit.backbones.block_passes import attention_half
+from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose, patches_in_tokens
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision, Selection, TextTokens, VisualPrefix, VisualTokens
@@ -32,11 +29,12 @@ class _Walk:
 
     tokens: Tensor
     origin: Tensor
+    where: TokenPositions
     text: TextTokens | None
     select: Select
     block_input: Tensor | None = None
     key_weights: Tensor | None = None
-    used: tuple[Tensor, Tensor, Tensor] | None = None
+    used: States | None = None
     scores: Tensor | None = None
     selections: list[Selection] = field(default_factory=list)
 
@@ -52,13 +50,17 @@ class TokenReducedViT(nn.Module):
     are interpolated.
 
     Args:
-        vit: A built ``mmpretrain.VisionTransformer`` (or one of its look-alikes: ``patch_embed``,
-            ``layers[i].ln1/attn/ln2/ffn``).
+        vit: A built transformer that an adapter knows (``backbones/adapters``).
         selectors: Selectors with the blocks they sit at, at most one a block.
 
+    Attributes:
+        adapter: What knows the inside of ``vit``; holds no weights.
+        num_prefix: Prefix tokens P inside the blocks; behind a transformer without class token there is one, its
+            pooled output.
+
     Raises:
-        ComponentError: The transformer lacks one of the parts that the host needs.
-        ValueError: A selector names a block that does not exist or that another selector has.
+        ComponentError: No adapter knows the transformer.
+        ValueError: A selector names a block that does not exist, that another selector has, or where it cannot sit.
     """
 
     vit: Any
@@ -66,21 +68,38 @@ class TokenReducedViT(nn.Module):
 
     def __init__(self, vit: nn.Module, selectors: Sequence[PatchSelector] = ()) -> None:
         super().__init__()
-        check_vit(vit)
         self.vit = vit
+        self.adapter = adapter_of(vit)
         self.selectors = nn.ModuleList(selectors)
-        self.embed_dim: int = self.vit.embed_dims
-        self.num_blocks = len(self.vit.layers)
-        self.num_prefix: int = self.vit.num_extra_tokens
+        self.embed_dim = self.adapter.embed_dim
+        self.num_blocks = len(self.adapter.layers)
+        self.num_prefix = self.adapter.num_prefix
         # Opened around each planning and applying of a selection: by this its cost can be measured.
         self.around_selection: Callable[[], AbstractContextManager[Any]] = nullcontext
         _check_blocks(selectors, self.num_blocks)
+        _check_sites(selectors, self.adapter)
         self._register_load_state_dict_pre_hook(self._read_bare_weights)
 
     @property
     def needs_text(self) -> bool:
         """Whether any selector reads the text, so that different texts need different passes."""
         return any(selector.needs_text for selector in self.selectors)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the transformer was built for."""
+        return self.adapter.image_size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches of such an image."""
+        (height, width), (down, across) = self.adapter.image_size, self.adapter.patch_size
+        return height // down, width // across
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.vit.parameters()).device
 
     @property
     def num_prefix_blocks(self) -> int:
@@ -99,11 +118,11 @@ class TokenReducedViT(nn.Module):
 
     def forward_prefix(self, images: Tensor) -> VisualPrefix:
         """Run everything in front of the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
-        tokens, grid = embed_patches(self.vit, images)
-        block_input = tokens
-        for layer in self.vit.layers[: self.num_prefix_blocks]:
+        tokens, grid = self.adapter.embed(images)
+        block_input, where = tokens, TokenPositions(grid)
+        for layer in self.adapter.layers[: self.num_prefix_blocks]:
             block_input = tokens
-            tokens = layer(tokens)
+            tokens = self.adapter.run_block(layer, tokens, where)
         keep_input = self._selector_at(self.num_prefix_blocks, "after_block") is not None
         return VisualPrefix(tokens, grid, self.num_prefix_blocks, block_input if keep_input else None)
 
@@ -125,28 +144,38 @@ class TokenReducedViT(nn.Module):
         """
         batch, num_tokens = prefix.tokens.shape[:2]
         origin = torch.arange(num_tokens - self.num_prefix, device=prefix.tokens.device).expand(batch, -1)
-        walk = _Walk(prefix.tokens, origin, text, select, prefix.block_input)
+        walk = _Walk(prefix.tokens, origin, TokenPositions(prefix.grid), text, select, prefix.block_input)
         self._reduce(walk, prefix.num_blocks, "after_block")
         last = self.num_blocks if num_blocks is None else num_blocks
         for block in range(prefix.num_blocks + 1, last + 1):
             self._run_block(walk, block)
-        if last == self.num_blocks and self.vit.final_norm:
-            walk.tokens = self.vit.ln1(walk.tokens)
-        return VisualTokens(walk.tokens, self.num_prefix, prefix.grid, walk.selections, walk.origin, walk.scores)
+        num_prefix = self.num_prefix
+        if last == self.num_blocks:
+            walk.tokens, num_prefix = self._finish(walk)
+        return VisualTokens(walk.tokens, num_prefix, prefix.grid, walk.selections, walk.origin, walk.scores)
+
+    def _finish(self, walk: _Walk) -> tuple[Tensor, int]:
+        """Return the tokens as they leave the backbone, a global one in front, and how many are prefix."""
+        tokens = self.adapter.final_norm(walk.tokens)
+        if self.num_prefix:
+            return tokens, self.num_prefix
+        sizes = None if walk.where.complete else patches_in_tokens(walk.origin, tokens.shape[1])
+        return torch.cat([self.adapter.pool(tokens, sizes).unsqueeze(1), tokens], dim=1), 1
 
     def _run_block(self, walk: _Walk, block: int) -> None:
         """Run one block with the selectors before, inside and after it."""
-        layer = self.vit.layers[block - 1]
+        layer = self.adapter.layers[block - 1]
         walk.block_input, walk.used = walk.tokens, None
         self._reduce(walk, block, "before_block")
         walk.block_input = walk.tokens
-        if self._selector_at(block, "inside_block") is None and walk.key_weights is None:
-            walk.tokens = layer(walk.tokens)
-        else:
+        inside = self._selector_at(block, "inside_block") is not None
+        if inside or walk.key_weights is not None or not self.adapter.runs_whole(walk.where):
             bias = key_bias(self.num_prefix, walk.key_weights)
-            walk.tokens, walk.used = attention_half(layer, walk.tokens, bias)
+            walk.tokens, walk.used = attention_half(self.adapter, layer, walk.tokens, walk.where, bias)
             self._reduce(walk, block, "inside_block")
-            walk.tokens = feed_forward_half(layer, walk.tokens)
+            walk.tokens = self.adapter.feed_forward_half(layer, walk.tokens)
+        else:
+            walk.tokens = self.adapter.run_block(layer, walk.tokens, walk.where)
         self._reduce(walk, block, "after_block")
 
     def _selector_at(self, block: int, site: Site) -> PatchSelector | None:
@@ -166,9 +195,9 @@ class TokenReducedViT(nn.Module):
     def _select(self, selector: PatchSelector, walk: _Walk, block: int) -> None:
         assert walk.block_input is not None
         access = ViTBlockAccess(
-            self.vit.layers,
+            self.adapter,
             block,
-            num_prefix=self.num_prefix,
+            where=walk.where,
             tokens=walk.tokens,
             block_input=walk.block_input,
             key_weights=walk.key_weights,
@@ -184,14 +213,14 @@ class TokenReducedViT(nn.Module):
             return
         walk.tokens = apply_plan(walk.tokens, plan, num_prefix=self.num_prefix)
         walk.origin = compose(walk.origin, plan)
+        walk.where = walk.where.after(plan)
 
     def _read_bare_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
         """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``; check its positions."""
         own = (f"{prefix}vit.", f"{prefix}selectors.")
         for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
             state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)
-        if f"{prefix}vit.pos_embed" in state_dict:
-            check_positions(self.vit, state_dict[f"{prefix}vit.pos_embed"])
+        self.adapter.check_positions(state_dict, f"{prefix}vit.")
 
 
 def _check_blocks(selectors: Sequence[PatchSelector], num_blocks: int) -> None:
@@ -210,6 +239,12 @@ def _check_blocks(selectors: Sequence[PatchSelector], num_blocks: int) -> None:
                     "Give one of them another block."
                 )
             taken[block] = index
+
+
+def _check_sites(selectors: Sequence[PatchSelector], adapter: TransformerAdapter) -> None:
+    problems = [adapter.refuse(selector, f"model.selectors.{index}") for index, selector in enumerate(selectors)]
+    if any(problems):
+        raise ValueError(" ".join(problem for problem in problems if problem))
 
 
 def _scores_of_slots(scores: Tensor, plan: TokenPlan) -> Tensor:

@@ -61,7 +61,7 @@ class Inferencer:
         quiet_hosts()
         where = find_device(None if device is None else str(device))
         self.cfg, self.model = load_trained(source, checkpoint, cfg_options, where)
-        height, width = self.model.backbone.vit.img_size
+        height, width = self.model.backbone.image_size
         self._passes = Passes(self.model, ImagePipeline(self.cfg, (height, width)), batch_size)
 
     def index(self, images: Any, *, rerank: bool = False) -> ImageIndex:

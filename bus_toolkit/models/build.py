@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.base import VLPHead
@@ -46,9 +47,9 @@ def build_vlp_model(
     text_part = REGISTRIES.text_encoders.build(text_encoder, path="model.text_encoder", **vocabulary)
     _check_length("model.text_encoder", text_part, words)
     vit = REGISTRIES.backbones.build(backbone, path="model.backbone")
-    widths = {"embed_dim": vit.embed_dims, "text_dim": text_part.embed_dim}
+    widths = {"embed_dim": adapter_of(vit).embed_dim, "text_dim": text_part.embed_dim}
     host = _host(vit, selectors, widths)
-    patch_size = _patch_size(vit)
+    patch_size = _patch_size(host)
     decoder_part = REGISTRIES.decoders.build(decoder or {"type": "Identity"}, path="model.decoder", **widths)
     _check_text_memory(decoder_part, widths)
     fusion_part = fusion and REGISTRIES.fusions.build(fusion, path="model.fusion", **widths)
@@ -138,15 +139,20 @@ def _host(vit: nn.Module, selectors: Sequence[Mapping[str, Any]], widths: Mappin
         raise ConfigError(str(error)) from error
 
 
-def _patch_size(vit: Any) -> int:  # noqa: ANN401
+def _patch_size(host: TokenReducedViT) -> int:
     """Return the distance of two patches in pixels; patches may overlap, but must tile the image."""
-    side = vit.patch_embed.projection.stride[0]
-    if any(pixels % side for pixels in vit.img_size):
+    down, across = host.adapter.patch_size
+    if down != across:
         raise ConfigError(
-            f"model.backbone: patches {side} pixels apart do not tile an image of {tuple(vit.img_size)} pixels. "
+            f"model.backbone: patches must be as far apart down as across, got {down} and {across} pixels. Boxes are "
+            "laid on a grid of squares. Choose a square patch_size."
+        )
+    if any(pixels % down for pixels in host.image_size):
+        raise ConfigError(
+            f"model.backbone: patches {down} pixels apart do not tile an image of {host.image_size} pixels. "
             "Choose img_size as a multiple of patch_size."
         )
-    return side
+    return down
 
 
 def _check_length(where: str, part: Any, tokenizer: Any) -> None:  # noqa: ANN401

@@ -144,7 +144,7 @@ class VLPModel(BaseModel):
         """
         tokens = self.tokenizer(texts)
         _refuse_all_padding(tokens)
-        device = self.backbone.vit.pos_embed.device
+        device = self.backbone.device
         return TokenBatch(tokens.input_ids.to(device), tokens.attention_mask.to(device))
 
     def encode_text(self, tokens: TokenBatch) -> TextTokens:
@@ -185,7 +185,7 @@ class VLPModel(BaseModel):
             tokens = self.tokenize([self.conditioning.prompt])
         else:
             ids = torch.tensor([[self.tokenizer.cls_token_id, self.tokenizer.sep_token_id]])
-            ids = ids.to(self.backbone.vit.pos_embed.device)
+            ids = ids.to(self.backbone.device)
             tokens = TokenBatch(ids, torch.ones_like(ids, dtype=torch.bool))
         text = self.text_encoder(tokens)
         return TextTokens(*(t.expand(batch, *t.shape[1:]) for t in (text.embeds, text.pooled, text.attention_mask)))

@@ -228,6 +228,17 @@ def carry_weights(key_weights_BN: Tensor | None, plan: TokenPlan) -> Tensor | No
     return sums_BS.scatter_add(1, plan.slots.clamp(min=0), key_weights_BN.masked_fill(gone_BN, 0.0))
 
 
+def patches_in_tokens(origin_BN: Tensor, num_tokens: int) -> Tensor:
+    """Return how many original patches each of the tokens stands for, int64 (B, S).
+
+    Args:
+        origin_BN: int64 (B, N), the token each original patch is in, or -1.
+        num_tokens: S.
+    """
+    counts_BS = origin_BN.new_zeros(origin_BN.shape[0], num_tokens)
+    return counts_BS.scatter_add(1, origin_BN.clamp(min=0), (origin_BN >= 0).to(origin_BN.dtype))
+
+
 def scatter_back(tokens_BSD: Tensor, origin_BN: Tensor) -> Tensor:
     """Give every original patch the token it ended in, (B, N, D); zeros where it was dropped."""
     spread_BND = gather_tokens(tokens_BSD, origin_BN.clamp(min=0))

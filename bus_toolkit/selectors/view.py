@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from bus_toolkit.ops.token_plan import patches_in_tokens
 from bus_toolkit.structures import TextTokens
 
 
@@ -81,6 +82,4 @@ class BlockView:
 
     def sizes(self) -> Tensor:
         """Return how many original patches each candidate stands for, (B, N), in the patches' dtype."""
-        present = (self.origin >= 0).to(self.patches.dtype)
-        counts = self.patches.new_zeros(self.patches.shape[:2])
-        return counts.scatter_add(1, self.origin.clamp(min=0), present)
+        return patches_in_tokens(self.origin, self.patches.shape[1]).to(self.patches.dtype)

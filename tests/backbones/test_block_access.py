@@ -6,15 +6,19 @@ import pytest
 import torch
 
 from bus_toolkit.backbones import block_access
+from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.block_access import ViTBlockAccess
-from bus_toolkit.backbones.openmmlab import attention_half, feed_forward_half, queries_keys_values
+from bus_toolkit.backbones.block_passes import attention_half, queries_keys_values
+from bus_toolkit.backbones.positions import TokenPositions
 from tests.tiny import WIDTH, tiny_vit
+
+WHERE = TokenPositions((2, 3))
 
 
 def access(tokens: torch.Tensor, used: bool = False, weights: torch.Tensor | None = None) -> ViTBlockAccess:
-    layers = tiny_vit().layers
-    states = queries_keys_values(layers[1], tokens) if used else None
-    return ViTBlockAccess(layers, 2, num_prefix=1, tokens=tokens, block_input=tokens, key_weights=weights, used=states)
+    adapter = adapter_of(tiny_vit())
+    states = queries_keys_values(adapter, adapter.layers[1], tokens, WHERE) if used else None
+    return ViTBlockAccess(adapter, 2, where=WHERE, tokens=tokens, block_input=tokens, key_weights=weights, used=states)
 
 
 def tokens() -> torch.Tensor:
@@ -24,7 +28,8 @@ def tokens() -> torch.Tensor:
 @pytest.mark.parametrize("used", [False, True])
 def test_attention_received_is_the_mean_column_of_the_map(used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_access, "_CHUNK", 3)  # several pieces, the last one shorter
-    queries, keys, _ = queries_keys_values(tiny_vit().layers[1], tokens())
+    adapter = adapter_of(tiny_vit())
+    queries, keys, _ = queries_keys_values(adapter, adapter.layers[1], tokens(), WHERE)
     attention = (queries @ keys.transpose(-1, -2) / keys.shape[-1] ** 0.5).softmax(dim=-1)
     received = access(tokens(), used).attention_received()
     torch.testing.assert_close(received, attention.mean(dim=(1, 2))[:, 1:])
@@ -40,11 +45,12 @@ def test_attention_received_counts_keys_by_their_weights() -> None:
 
 @pytest.mark.parametrize("used", [False, True])
 def test_an_extra_token_reads_the_block_as_if_it_were_in_the_sequence_but_unread(used: bool) -> None:
-    layer, extra = tiny_vit().layers[1], torch.randn(2, 1, WIDTH, generator=torch.Generator().manual_seed(2))
+    adapter, extra = adapter_of(tiny_vit()), torch.randn(2, 1, WIDTH, generator=torch.Generator().manual_seed(2))
     sequence = torch.cat([tokens(), extra], dim=1)
     hidden = torch.zeros(2, 8)
     hidden[:, -1] = float("-inf")  # nobody reads the extra token, not even itself
-    wanted = feed_forward_half(layer, attention_half(layer, sequence, hidden)[0])[:, -1:]
+    layer = adapter.layers[1]
+    wanted = adapter.feed_forward_half(layer, attention_half(adapter, layer, sequence, WHERE, hidden)[0])[:, -1:]
     torch.testing.assert_close(access(tokens(), used).read(extra), wanted)
 
 

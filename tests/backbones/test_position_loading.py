@@ -7,8 +7,8 @@ import torch
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
+from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 from bus_toolkit.backbones.conv_stem import conv_stem_vit
-from bus_toolkit.backbones.openmmlab import vision_transformer
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.testing import tiny

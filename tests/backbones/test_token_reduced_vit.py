@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.block_access import key_bias
-from bus_toolkit.backbones.openmmlab import attention_half
+from bus_toolkit.backbones.block_passes import attention_half
+from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.token_plan import keep_plan
@@ -119,10 +121,11 @@ def test_a_patch_of_no_weight_as_a_key_is_as_good_as_dropped() -> None:
 
 
 def test_a_key_of_weight_two_counts_like_two_keys() -> None:
-    layer, tokens = tiny_vit().layers[0], torch.randn(2, 5, WIDTH)
-    twice = attention_half(layer, torch.cat([tokens, tokens[:, 3:4]], dim=1))[0][:, :5]
+    adapter, tokens, where = adapter_of(tiny_vit()), torch.randn(2, 5, WIDTH), TokenPositions((2, 2))
+    layer = adapter.layers[0]
+    twice = attention_half(adapter, layer, torch.cat([tokens, tokens[:, 3:4]], dim=1), where)[0][:, :5]
     weights = torch.tensor([1.0, 1.0, 2.0, 1.0]).expand(2, -1)
-    torch.testing.assert_close(attention_half(layer, tokens, key_bias(1, weights))[0], twice)
+    torch.testing.assert_close(attention_half(adapter, layer, tokens, where, key_bias(1, weights))[0], twice)
 
 
 def test_weights_of_keys_outlive_a_later_selection() -> None:
@@ -241,12 +244,5 @@ def test_two_selectors_at_one_block_are_refused() -> None:
 
 
 def test_a_backbone_without_a_token_sequence_is_refused() -> None:
-    with pytest.raises(ComponentError, match="Selectors need a plain vision transformer"):
+    with pytest.raises(ComponentError, match="Selectors need a vision transformer"):
         TokenReducedViT(nn.Linear(2, 2))
-
-
-def test_a_backbone_with_other_prefix_tokens_is_refused() -> None:
-    vit = tiny_vit()
-    vit.num_extra_tokens = 2
-    with pytest.raises(ComponentError, match="has 2 tokens beside the patches"):
-        TokenReducedViT(vit)

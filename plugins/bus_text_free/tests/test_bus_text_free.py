@@ -9,11 +9,13 @@ from bus_text_free.dynamic_vit import DynamicViTSelector, KeepRatioHead
 from bus_text_free.evit import EViTSelector
 from bus_text_free.tome import ToMeSelector
 from bus_text_free.turbo import TurboSelector
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
 
+from bus_toolkit.backbones.adapters import adapter_of
+from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 from bus_toolkit.backbones.block_access import ViTBlockAccess
-from bus_toolkit.backbones.openmmlab import attention_half, feed_forward_half
+from bus_toolkit.backbones.block_passes import attention_half
+from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.ops.token_plan import TokenPlan, apply_plan
 from bus_toolkit.registry import new_registries
 from bus_toolkit.selectors.view import BlockView
@@ -91,7 +93,13 @@ def test_evit_reproduces_its_published_code() -> None:
 
     Parameter j is 0.3 sin(0.37 k + 0.11 j), norm weights plus 1.
     """
-    layer = TransformerEncoderLayer(8, 2, 32, norm_cfg={"type": "LN", "eps": 1e-5}).double().eval()
+    arch = {"embed_dims": 8, "num_layers": 1, "num_heads": 2, "feedforward_channels": 32}
+    adapter, where = (
+        adapter_of(vision_transformer(arch=arch, norm_cfg={"type": "LN", "eps": 1e-5})),
+        TokenPositions((4, 4)),
+    )
+    layer = adapter.layers[0].double()
+    layer.eval()
     names = "ln1.{0} attn.qkv.{0} attn.proj.{0} ln2.{0} ffn.layers.0.0.{0} ffn.layers.1.{0}".split()
     order = [name.format(kind) for name in names for kind in ("weight", "bias")]
     parameters = dict(layer.named_parameters())
@@ -100,10 +108,10 @@ def test_evit_reproduces_its_published_code() -> None:
         for j, name in enumerate(order):
             is_norm = name in ("ln1.weight", "ln2.weight")
             parameters[name].copy_(0.3 * fill(tuple(parameters[name].shape), 0.37, 0.11 * j) + float(is_norm))
-        tokens, used = attention_half(layer, X)
-        access = ViTBlockAccess([layer], 1, num_prefix=1, tokens=tokens, block_input=X, key_weights=None, used=used)
+        tokens, used = attention_half(adapter, layer, X, where)
+        access = ViTBlockAccess(adapter, 1, where=where, tokens=tokens, block_input=X, key_weights=None, used=used)
         plan, scores, *_ = EViTSelector(blocks=[1])(view(tokens, access))
-        out = feed_forward_half(layer, torch.cat([tokens[:, :1], apply_plan(tokens[:, 1:], plan)], dim=1))
+        out = adapter.feed_forward_half(layer, torch.cat([tokens[:, :1], apply_plan(tokens[:, 1:], plan)], dim=1))
     assert out.shape == (2, 14, 8)
     assert out.sum().item() == pytest.approx(61.587931079, abs=1e-8)
     assert out.abs().sum().item() == pytest.approx(188.592426676, abs=1e-8)

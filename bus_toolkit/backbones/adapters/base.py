@@ -1,0 +1,167 @@
+"""What the token-reducing host asks of a transformer, whoever wrote it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.errors import CheckpointError
+from bus_toolkit.selectors.base import PatchSelector, Site
+
+States = tuple[Tensor, Tensor, Tensor]
+
+
+class TransformerAdapter(ABC):
+    """Take a vision transformer apart: embedding, the two halves of each block, the end.
+
+    An adapter holds no weights; it only knows the names inside the module that has them, so that state dicts keep
+    the keys of their library. Subclasses say how one library writes a block; what follows from that is written here
+    once. A subclass is listed in ``adapters/__init__.py``; a module from elsewhere may bring its own as the method
+    ``token_adapter()``.
+
+    Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``layer`` is one of ``layers``; ``where``
+    are the places of the patch tokens.
+
+    Args:
+        vit: The module.
+
+    Attributes:
+        sites: Where selectors may sit.
+        has_blocks: Whether selectors can look inside a block.
+        embed_dim: Width D.
+        num_prefix: Prefix tokens P in front of the patches inside the blocks; 0 for a transformer without class token.
+        image_size: Height and width in pixels that it was built for.
+        patch_size: Distance of two patches in pixels, vertically and horizontally.
+        layers: The blocks.
+    """
+
+    sites: ClassVar[frozenset[Site]] = frozenset({"before_block", "inside_block", "after_block"})
+    has_blocks: ClassVar[bool] = True
+    embed_dim: int
+    num_prefix: int
+    image_size: tuple[int, int]
+    patch_size: tuple[int, int]
+    layers: Sequence[Any]
+
+    def __init__(self, vit: Any) -> None:
+        self.vit = vit
+
+    # --- what a library must say ---
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Return the tokens (B, P + N, D) that enter the first block and the patch grid (rows, columns)."""
+
+    @abstractmethod
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """Run a block of the library's own code (on tokens that are all there, unless ``runs_whole`` says more)."""
+
+    @abstractmethod
+    def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
+        """Return ``tokens`` as the block's attention reads them."""
+
+    @abstractmethod
+    def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
+        """Return ``tokens`` as the block's feed-forward part reads them."""
+
+    @abstractmethod
+    def project(self, layer: Any, normed: Tensor) -> States:
+        """Return the query, key and value projections, each (B, n, D)."""
+
+    @abstractmethod
+    def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
+        """Return one of these projections (..., D): 0 query, 1 key, 2 value."""
+
+    @abstractmethod
+    def num_heads(self, layer: Any) -> int:
+        """Return H."""
+
+    @abstractmethod
+    def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
+        """Return what the block adds to its input for mixed values (B, n, D): output projection, layer scale, drops."""
+
+    @abstractmethod
+    def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
+        """Return ``tokens`` behind the block's feed-forward part, residual included."""
+
+    @abstractmethod
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """Return the tokens behind the last block as the library gives them out."""
+
+    # --- what most libraries leave at its default ---
+
+    def runs_whole(self, where: TokenPositions) -> bool:
+        """Return whether ``run_block`` also takes what is left behind a reduction: blocks that know no places do."""
+        return True
+
+    def attention_dropout(self, layer: Any) -> float:
+        """Return the dropout probability of attention weights in the current mode."""
+        return 0.0
+
+    def scale(self, layer: Any) -> float:
+        """Return the factor of the attention logits."""
+        return 1.0 / math.sqrt(self.embed_dim // self.num_heads(layer))  # to the bit what torch takes by itself
+
+    def rotate(self, layer: Any, states: Tensor, where: TokenPositions) -> Tensor:
+        """Turn queries or keys (B, H, P + S, E) by the places of the S patches; only rotary transformers do."""
+        return states
+
+    def logit_bias(self, layer: Any, where: TokenPositions, num_queries: int | None = None) -> Tensor | None:
+        """Return what relative positions add to the logits of the first queries, (1 or B, H, n_q, n)."""
+        return None
+
+    def own_attention(self, layer: Any, states: States, where: TokenPositions) -> Tensor:
+        """Return the mixed values (B, H, n, E) by the library's own arithmetic, for tokens that are all there."""
+        return F.scaled_dot_product_attention(*states, dropout_p=self.attention_dropout(layer), scale=self.scale(layer))
+
+    def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
+        """Return one vector (B, D) for the image from its patch tokens (B, S, D), where there is no class token.
+
+        The mean, each token weighed by the patches that it stands for, ``sizes`` (B, S); ``None`` where all stand for
+        one.
+        """
+        if sizes is None:
+            return tokens.mean(dim=1)
+        sizes = sizes.to(tokens.dtype).unsqueeze(-1)
+        return (tokens * sizes).sum(dim=1) / sizes.sum(dim=1)
+
+    def check_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Refuse position tables of a state dict that the library would fit to its grid wrongly.
+
+        Raises:
+            CheckpointError: There is one.
+        """
+        return
+
+    def refuse(self, selector: PatchSelector, where: str) -> str | None:
+        """Return why ``selector`` cannot work here, or ``None``."""
+        if selector.site in self.sites:
+            return None
+        return (
+            f"{where}: {type(selector).__name__} acts {selector.site.replace('_', ' ')}, got "
+            f"{type(self.vit).__name__}, which takes selectors {self.site_names()} only. Use a selector that acts "
+            "there, or a backbone whose tokens pass through every block as one sequence."
+        )
+
+    def site_names(self) -> str:
+        """Return the sites in words."""
+        return ", ".join(sorted(site.replace("_", " ") for site in self.sites))
+
+
+def refuse_other_grids(patches: int, own: int) -> None:
+    """Refuse a position table of ``patches`` places for a model of ``own``, unless it is of a square grid.
+
+    Raises:
+        CheckpointError: Another number of patches, and no square one.
+    """
+    if patches != own and math.isqrt(max(patches, 0)) ** 2 != patches:
+        raise CheckpointError(
+            f"model.backbone: the checkpoint has position embeddings of {patches} patches, got a model of {own}. Those "
+            "of another image size are interpolated if they are of a square image. Use the img_size of the checkpoint."
+        )

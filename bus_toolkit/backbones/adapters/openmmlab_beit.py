@@ -1,0 +1,103 @@
+"""OpenMMLab's BEiT and BEiT v2, whose attention adds a bias for each pair of places.
+
+Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/beit.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.backbones.adapters.base import States
+from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
+from bus_toolkit.backbones.positions import TokenPositions
+
+
+class BEiTAdapter(VisionTransformerAdapter):
+    """``mmpretrain.BEiTViT``.
+
+    The bias of a pair comes from a table by the offset of the two places; the class token has entries of its own. Kept
+    patches keep theirs. A fused token stands nowhere and shares the class token's entries (our choice).
+    """
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """See ``TransformerAdapter``."""
+        patches, grid = self.vit.patch_embed(images)
+        tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
+        if self.vit.pos_embed is not None:
+            tokens = tokens + self._table(grid, self.num_prefix)
+        return self.vit.drop_after_pos(tokens), (int(grid[0]), int(grid[1]))
+
+    def runs_whole(self, where: TokenPositions) -> bool:
+        """See ``TransformerAdapter``."""
+        return where.complete
+
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        shared = self.vit.rel_pos_bias
+        return layer(tokens, None if shared is None else where.once("shared bias", shared))
+
+    def project(self, layer: Any, normed: Tensor) -> States:
+        """See ``TransformerAdapter``."""
+        queries, keys, values = F.linear(normed, layer.attn.qkv.weight, _qkv_bias(layer.attn)).chunk(3, dim=-1)
+        return queries, keys, values
+
+    def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
+        """See ``TransformerAdapter``."""
+        rows = slice(part * self.embed_dim, (part + 1) * self.embed_dim)
+        bias = _qkv_bias(layer.attn)
+        return F.linear(normed, layer.attn.qkv.weight[rows], None if bias is None else bias[rows])
+
+    def attention_dropout(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.attn.attn_drop.p if layer.attn.training else 0.0
+
+    def scale(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.attn.scale
+
+    def logit_bias(self, layer: Any, where: TokenPositions, num_queries: int | None = None) -> Tensor | None:
+        """See ``TransformerAdapter``."""
+        tables = self.vit.rel_pos_bias if layer.attn.relative_position_bias_table is None else layer.attn
+        if tables is None:
+            return None
+        pairs = where.once("pairs", lambda: self._pairs(tables.relative_position_index, where))[:, :num_queries]
+        # Contiguous, because fused kernels want the keys of a row side by side.
+        return F.embedding(pairs, tables.relative_position_bias_table).permute(0, 3, 1, 2).contiguous()
+
+    def _pairs(self, index: Tensor, where: TokenPositions) -> Tensor:
+        """Return the table entry of each pair of tokens, int64 (1 or B, n, n)."""
+        if where.patches is None:
+            return index.unsqueeze(0)
+        batch = where.patches.shape[0]
+        prefix = where.patches.new_zeros(batch, self.num_prefix)
+        places = torch.cat([prefix, where.patches + 1], dim=1)  # row 0 is the class token, and whatever is nowhere
+        return index[places.unsqueeze(2), places.unsqueeze(1)]
+
+    def own_attention(self, layer: Any, states: States, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        queries, keys, values = states
+        logits = (queries * layer.attn.scale) @ keys.transpose(-2, -1)
+        bias = self.logit_bias(layer, where)
+        if bias is not None:
+            logits = logits + bias
+        return layer.attn.attn_drop(logits.softmax(dim=-1)) @ values
+
+    def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        out = layer.attn.proj_drop(layer.attn.proj(mixed))
+        return layer.drop_path(out if layer.gamma_1 is None else layer.gamma_1 * out)
+
+    def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        out = layer.ffn(layer.ln2(tokens))
+        return tokens + layer.drop_path(out if layer.gamma_2 is None else layer.gamma_2 * out)
+
+
+def _qkv_bias(attn: Any) -> Tensor | None:
+    if attn.bias != "qv_bias":
+        return attn.qkv.bias
+    return torch.cat([attn.q_bias, torch.zeros_like(attn.v_bias, requires_grad=False), attn.v_bias])

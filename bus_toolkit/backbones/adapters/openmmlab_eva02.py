@@ -1,0 +1,85 @@
+"""OpenMMLab's EVA-02, whose attention turns queries and keys by their places.
+
+Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/vit_eva02.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.backbones.adapters.base import States
+from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
+from bus_toolkit.backbones.positions import TokenPositions
+
+_BLOCK_PARTS = ("norm1", "attn", "norm2", "mlp")
+
+
+class EVA02Adapter(VisionTransformerAdapter):
+    """``mmpretrain.ViTEVA02``: kept patches are turned by their own places, prefix and fused tokens not at all."""
+
+    @staticmethod
+    def missing_parts(vit: Any) -> list[str]:
+        """See ``VisionTransformerAdapter``."""
+        return [f"layers[i].{name}" for name in _BLOCK_PARTS if not hasattr(vit.layers[0], name)]
+
+    def runs_whole(self, where: TokenPositions) -> bool:
+        """See ``TransformerAdapter``."""
+        return where.complete
+
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer(tokens, where.grid)
+
+    def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.norm1(tokens)
+
+    def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.norm2(tokens)
+
+    def attention_dropout(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.attn.attn_drop.p if layer.attn.training else 0.0
+
+    def scale(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.attn.scale
+
+    def rotate(self, layer: Any, states: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        cos, sin = where.once("turns", lambda: _turns(self.vit.rope, where, states.device))
+        prefix, patches = states[:, :, : self.num_prefix], states[:, :, self.num_prefix :]
+        first, second = patches.unflatten(-1, (-1, 2)).unbind(dim=-1)
+        across = torch.stack([-second, first], dim=-1).flatten(-2)
+        return torch.cat([prefix, patches * cos + across * sin], dim=2).type_as(states)
+
+    def own_attention(self, layer: Any, states: States, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        queries, keys, values = states
+        weights = ((queries * layer.attn.scale) @ keys.transpose(-2, -1)).softmax(dim=-1).type_as(values)
+        return layer.attn.attn_drop(weights) @ values
+
+    def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.drop_path(layer.attn.proj_drop(layer.attn.proj(mixed)))
+
+    def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return tokens + layer.drop_path(layer.mlp(layer.norm2(tokens)))
+
+
+def _turns(rope: Any, where: TokenPositions, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of each patch token's turn, (N, E) or (B, 1, S, E)."""
+    if tuple(rope.patch_resolution) != where.grid:
+        rows, columns = where.grid
+        rope(torch.zeros(1, 1, rows * columns, 2 * rope.half_dim, device=device), where.grid)  # computes its tables
+    if where.patches is None:
+        return rope.freqs_cos, rope.freqs_sin
+    placed = (where.patches >= 0)[:, None, :, None]
+    places = where.patches.clamp(min=0)
+    cos, sin = rope.freqs_cos[places].unsqueeze(1), rope.freqs_sin[places].unsqueeze(1)
+    return torch.where(placed, cos, torch.ones_like(cos)), sin * placed

@@ -1,0 +1,141 @@
+"""OpenMMLab's plain vision transformers: VisionTransformer, DistilledVisionTransformer, DeiT3.
+
+Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/{vision_transformer,deit,deit3}.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter, refuse_other_grids
+from bus_toolkit.backbones.positions import TokenPositions
+
+_PARTS = ("patch_embed", "pos_embed", "cls_token", "layers", "drop_after_pos", "embed_dims", "patch_resolution")
+_BLOCK_PARTS = ("ln1", "attn", "ln2", "ffn")
+
+
+def vision_transformer(**settings: Any) -> Any:
+    """Build mmpretrain's transformer with all its tokens as output; imported only now, so that others work without."""
+    from mmpretrain.models import VisionTransformer
+
+    return VisionTransformer(out_type="raw", **settings)
+
+
+class VisionTransformerAdapter(TransformerAdapter):
+    """``mmpretrain.VisionTransformer`` and whatever has its parts; CLIP-style with ``pre_norm``."""
+
+    def __init__(self, vit: Any) -> None:
+        super().__init__(vit)
+        self.embed_dim = vit.embed_dims
+        self.num_prefix = vit.num_extra_tokens
+        self.layers = vit.layers
+        self.image_size = (vit.img_size[0], vit.img_size[1])
+        stride = vit.patch_embed.projection.stride
+        self.patch_size = (stride[0], stride[1])
+
+    @staticmethod
+    def missing_parts(vit: Any) -> list[str]:
+        """Return the parts that ``vit`` lacks, by name."""
+        missing = [name for name in _PARTS if not hasattr(vit, name)]
+        return missing or [f"layers[i].{name}" for name in _BLOCK_PARTS if not hasattr(vit.layers[0], name)]
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """See ``TransformerAdapter``."""
+        vit = self.vit
+        patches, grid = vit.patch_embed(images)
+        tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
+        tokens = vit.drop_after_pos(tokens + self._table(grid, self.num_prefix))
+        return self._before_blocks(tokens), (int(grid[0]), int(grid[1]))
+
+    def _prefix(self, batch: int) -> list[Tensor]:
+        return [self.vit.cls_token.expand(batch, -1, -1)] if self.num_prefix else []
+
+    def _before_blocks(self, tokens: Tensor) -> Tensor:
+        return self.vit.pre_norm(tokens)
+
+    def _table(self, grid: tuple[int, int], num_prefix: int) -> Tensor:
+        vit = self.vit
+        return vit.resize_pos_embed(
+            vit.pos_embed, vit.patch_resolution, grid, mode=vit.interpolate_mode, num_extra_tokens=num_prefix
+        )
+
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer(tokens)
+
+    def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.ln1(tokens)
+
+    def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.ln2(tokens)
+
+    def project(self, layer: Any, normed: Tensor) -> States:
+        """See ``TransformerAdapter``."""
+        queries, keys, values = layer.attn.qkv(normed).chunk(3, dim=-1)
+        return queries, keys, values
+
+    def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
+        """See ``TransformerAdapter``."""
+        qkv, width = layer.attn.qkv, self.embed_dim
+        rows = slice(part * width, (part + 1) * width)
+        return F.linear(normed, qkv.weight[rows], None if qkv.bias is None else qkv.bias[rows])
+
+    def num_heads(self, layer: Any) -> int:
+        """See ``TransformerAdapter``."""
+        return layer.attn.num_heads
+
+    def attention_dropout(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.attn.attn_drop if layer.attn.training else 0.0
+
+    def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        attn = layer.attn
+        return attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(mixed))))
+
+    def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.ffn(self.norm2(layer, tokens), identity=tokens)
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return self.vit.ln1(tokens) if self.vit.final_norm else tokens
+
+    def check_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """See ``TransformerAdapter``."""
+        table = state_dict.get(f"{prefix}pos_embed")
+        if table is not None and self.vit.pos_embed is not None:
+            rows = self.vit.patch_resolution[0] * self.vit.patch_resolution[1]
+            with_prefix = self.vit.pos_embed.shape[1] - rows
+            refuse_other_grids(table.shape[1] - with_prefix, rows)
+
+
+class DistilledAdapter(VisionTransformerAdapter):
+    """DeiT with a distillation token beside the class token; both are prefix."""
+
+    def _prefix(self, batch: int) -> list[Tensor]:
+        return [token.expand(batch, -1, -1) for token in (self.vit.cls_token, self.vit.dist_token)]
+
+    def _before_blocks(self, tokens: Tensor) -> Tensor:
+        return tokens  # mmpretrain's class never calls its pre_norm
+
+
+class DeiT3Adapter(VisionTransformerAdapter):
+    """DeiT III: the class token has no position, and mmpretrain's block reads its first norm twice."""
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """See ``TransformerAdapter``."""
+        patches, grid = self.vit.patch_embed(images)
+        patches = self.vit.drop_after_pos(patches + self._table(grid, 0))
+        tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
+        return tokens, (int(grid[0]), int(grid[1]))
+
+    def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.ln1(tokens)

@@ -1,0 +1,95 @@
+"""One block in two halves, for any transformer that an adapter can take apart.
+
+Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``where`` are the places of the patch tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
+from bus_toolkit.backbones.positions import TokenPositions
+
+
+def queries_keys_values(adapter: TransformerAdapter, layer: Any, tokens: Tensor, where: TokenPositions) -> States:
+    """Return what a block's attention makes of tokens (B, n, D), each (B, H, n, E)."""
+    states = adapter.project(layer, adapter.norm1(layer, tokens))
+    queries, keys, values = (_by_head(part, adapter.num_heads(layer)) for part in states)
+    return adapter.rotate(layer, queries, where), adapter.rotate(layer, keys, where), values
+
+
+def queries_and_keys(
+    adapter: TransformerAdapter, layer: Any, tokens: Tensor, where: TokenPositions
+) -> tuple[Tensor, Tensor]:
+    """Return the queries of the prefix (of all tokens where there is none) and all keys, at D^2 MACs each."""
+    normed, heads = adapter.norm1(layer, tokens), adapter.num_heads(layer)
+    keys = adapter.rotate(layer, _by_head(adapter.project_one(layer, normed, 1), heads), where)
+    asking = normed[:, : adapter.num_prefix] if adapter.num_prefix else normed
+    queries = _by_head(adapter.project_one(layer, asking, 0), heads)
+    return queries if adapter.num_prefix else adapter.rotate(layer, queries, where), keys
+
+
+def attention_half(
+    adapter: TransformerAdapter, layer: Any, tokens: Tensor, where: TokenPositions, key_bias: Tensor | None = None
+) -> tuple[Tensor, States]:
+    """Return ``tokens`` behind a block's attention, residual included, and the states that it used.
+
+    As long as all tokens are there and count alike, this is the library's own arithmetic, bit for bit; behind a
+    reduction the kernel is a fused one.
+
+    Args:
+        adapter: What knows the block.
+        layer: The block.
+        tokens: (B, n, D).
+        where: Their places.
+        key_bias: Added to the logits of each key, (B, n).
+
+    Returns:
+        Tokens (B, n, D), and queries, keys and values (B, H, n, E).
+    """
+    used = queries_keys_values(adapter, layer, tokens, where)
+    if where.complete and key_bias is None:
+        mixed = adapter.own_attention(layer, used, where)
+    else:
+        mixed = _attend(adapter, layer, used, adapter.logit_bias(layer, where), key_bias)
+    return tokens + _branch(adapter, layer, mixed), used
+
+
+def read_block(
+    adapter: TransformerAdapter,
+    layer: Any,
+    vectors: Tensor,
+    used: States,
+    where: TokenPositions,
+    key_bias: Tensor | None = None,
+) -> Tensor:
+    """Return extra tokens (B, M, D) behind a block whose states they read, but do not change; they stand nowhere."""
+    queries = _by_head(adapter.project_one(layer, adapter.norm1(layer, vectors), 0), adapter.num_heads(layer))
+    mask = adapter.logit_bias(layer, where, num_queries=1)
+    mixed = _attend(adapter, layer, (queries, *used[1:]), mask, key_bias)
+    return adapter.feed_forward_half(layer, vectors + _branch(adapter, layer, mixed))
+
+
+def _attend(
+    adapter: TransformerAdapter, layer: Any, states: States, mask: Tensor | None, key_bias: Tensor | None
+) -> Tensor:
+    if key_bias is not None:
+        weights = key_bias[:, None, None, :]
+        mask = weights if mask is None else mask + weights
+    return F.scaled_dot_product_attention(
+        *states,
+        attn_mask=None if mask is None else mask.to(states[0].dtype),
+        dropout_p=adapter.attention_dropout(layer),
+        scale=adapter.scale(layer),
+    )
+
+
+def _branch(adapter: TransformerAdapter, layer: Any, mixed: Tensor) -> Tensor:
+    return adapter.attention_branch(layer, mixed.transpose(1, 2).flatten(2))
+
+
+def _by_head(states: Tensor, num_heads: int) -> Tensor:
+    return states.unflatten(-1, (num_heads, -1)).transpose(1, 2)

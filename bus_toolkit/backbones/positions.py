@@ -1,0 +1,57 @@
+"""Where the tokens of a pass stand in the image: what relative and rotary positions are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.ops.token_plan import TokenPlan
+
+NOWHERE = -1
+
+
+@dataclass
+class TokenPositions:
+    """The place of each patch token.
+
+    A token that was kept stays where it was; one that took up others stays where its founder was; the fused token is
+    nowhere, like the prefix. The sources of the selectors have absolute positions only, which travel inside the tokens:
+    this is our choice.
+
+    Attributes:
+        grid: Patch grid of the image (rows, columns).
+        patches: int64 (B, S), the original patch at whose place each token stands, or ``NOWHERE`` (-1); ``None`` as
+            long as all patches are there, in order.
+        cache: What an adapter has computed for these places; shared by all blocks up to the next reduction.
+    """
+
+    grid: tuple[int, int]
+    patches: Tensor | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no token is gone or has moved."""
+        return self.patches is None
+
+    def after(self, plan: TokenPlan) -> TokenPositions:
+        """Return the places behind a reduction."""
+        if plan.is_identity:
+            return self
+        if self.patches is None:
+            patches = plan.keep_indices
+        else:
+            patches = self.patches.gather(1, plan.keep_indices)
+        if plan.fused:
+            patches = torch.cat([patches, patches.new_full((patches.shape[0], 1), NOWHERE)], dim=1)
+        return TokenPositions(self.grid, patches)
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the adapter keeps
+        """Return what ``compute`` gave when it was first asked for under ``name``."""
+        if name not in self.cache:
+            self.cache[name] = compute()
+        return self.cache[name]
