@@ -17,7 +17,8 @@ from mmengine.dist import get_rank
 from mmengine.runner import CheckpointLoader
 
 from bus_toolkit.errors import CheckpointError
-from bus_toolkit.models.checkpoint_file import load_checkpoint_file
+from bus_toolkit.weights.files import load_checkpoint_file
+from bus_toolkit.weights.reading import trust_checkpoints
 
 _OTHER_SCHEMES = (
     "pavi://",
@@ -35,7 +36,9 @@ def install_safe_loader(*, trusted: bool = False) -> None:
     """Make MMEngine load every checkpoint through :func:`load_checkpoint_file`.
 
     Paths and http(s) addresses work; the other address kinds of MMEngine unpickle what they fetch and are refused.
+    ``trusted`` counts for the toolkit's own readers too.
     """
+    trust_checkpoints(trusted)
 
     def load_from_file(filename: str, map_location: Any = "cpu") -> dict[str, Any]:
         return load_checkpoint_file(filename, map_location, trusted=trusted)

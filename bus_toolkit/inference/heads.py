@@ -9,12 +9,12 @@ from bus_toolkit.heads.base import VLPHead
 
 # By method: the class of the head, and a config that has it.
 NEEDED = {
-    "index": ("ITCHead", "registry_configs/bus/bus_scenes_tiny.yaml"),
-    "retrieve": ("ITCHead", "registry_configs/bus/bus_scenes_tiny.yaml"),
-    "retrieve(rerank=...)": ("ITMHead", "registry_configs/bus/bus_scenes_tiny.yaml"),
-    "answer": ("VQAHead", "registry_configs/bus/bus_vqa_scenes_small.yaml"),
-    "caption": ("CaptionHead", "registry_configs/bus/bus_caption_scenes_tiny.yaml"),
-    "ground": ("GroundingHead", "registry_configs/bus/bus_grounding_scenes_tiny.yaml"),
+    "index": ("ITCHead", "bus/bus_scenes_tiny"),
+    "retrieve": ("ITCHead", "bus/bus_scenes_tiny"),
+    "retrieve(rerank=...)": ("ITMHead", "bus/bus_scenes_tiny"),
+    "answer": ("VQAHead", "bus/bus_vqa_scenes_small"),
+    "caption": ("CaptionHead", "bus/bus_caption_scenes_tiny"),
+    "ground": ("GroundingHead", "bus/bus_grounding_scenes_tiny"),
 }
 
 

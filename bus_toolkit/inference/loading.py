@@ -12,8 +12,8 @@ from bus_toolkit.config import load_config
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.models.build import build_model
-from bus_toolkit.models.checkpoint_file import load_checkpoint_file
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.weights.files import load_checkpoint_file
 
 
 def load_trained(

@@ -9,6 +9,7 @@ from transformers import BertConfig, BertModel
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.structures import TextTokens, TokenBatch
+from bus_toolkit.weights.loading import load_pretrained
 
 
 def bert_config(
@@ -72,11 +73,12 @@ class BertTextEncoder(nn.Module):
         num_heads: Attention heads; with ``folder`` the folder decides.
         max_text_length: Number of positions; with ``folder`` at most as many as it has.
         dropout: Dropout probability.
-        folder: Local folder in Hugging Face's layout (``config.json`` and safetensors weights); ``None`` starts at
-            random.
+        folder: Local folder in Hugging Face's layout (``config.json`` and weights), loaded at once; ``None`` starts at
+            random. For weights that come in when a training starts, use the key ``pretrained`` beside the arguments.
 
     Raises:
         ComponentError: The folder cannot be used.
+        CheckpointError: Its weights cannot be read safely or do not fit.
     """
 
     def __init__(
@@ -104,12 +106,9 @@ class BertTextEncoder(nn.Module):
             dropout=dropout,
         )
         config._attn_implementation = "sdpa"
-        if folder is None:
-            self.bert = BertModel(config, add_pooling_layer=False)
-        else:
-            self.bert = BertModel.from_pretrained(
-                folder, config=config, add_pooling_layer=False, local_files_only=True, use_safetensors=True
-            )
+        self.bert = BertModel(config, add_pooling_layer=False)
+        if folder is not None:
+            load_pretrained(self, folder, part="model.text_encoder.folder", layout="hf-bert")
         self.embed_dim: int = config.hidden_size
         self.max_text_length: int = config.max_position_embeddings
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from bus_toolkit import load_config
 from bus_toolkit.errors import CheckpointError, ComponentError, ConfigError
 from bus_toolkit.heads.prior_lm import PriorLMHead
-from bus_toolkit.models.checkpoint_file import read_weights
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.testing.model import tiny_model as tiny_built_model
+from bus_toolkit.weights.reading import read_weights
 from tests.tiny import VOCABULARY, images, token_batch
 from tests.tiny_model import samples, tiny_model, tiny_reference
 
@@ -125,7 +125,7 @@ def test_weights_are_loaded_when_a_training_starts(prefix: str, kind: str, tmp_p
 
 def test_missing_and_foreign_weights_are_refused_before_the_first_step(tmp_path: Path) -> None:
     where = r"model\.heads\.prefix_lm\.reference_weights: "
-    advice = "Train the reference first: python tools/train.py registry_configs/prior/reference_scenes_tiny.yaml"
+    advice = "Train the reference first: python -m bus_toolkit train prior/reference_scenes_tiny"
     with pytest.raises(CheckpointError, match=f"{where}.*gone.pth: no such checkpoint.*{advice}"):
         with_head(reference_weights="gone.pth").init_weights()
     with pytest.raises(CheckpointError, match=f"{where}the reference has no weights, got null.*{advice}"):

@@ -1,0 +1,1 @@
+"""Pretrained weights from elsewhere: read without running code, renamed by tables, compared before anything changes."""

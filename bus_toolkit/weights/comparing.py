@@ -1,0 +1,172 @@
+"""Compare renamed tensors with a module before anything is changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.weights.finding import Renamed, layer_numbers
+from bus_toolkit.weights.fitting import Misfit, fit, patch_grid
+from bus_toolkit.weights.layouts import Target
+from bus_toolkit.weights.patterns import matches
+from bus_toolkit.weights.rotary import eva02_angles
+
+_SHOWN = 3
+
+
+@dataclass
+class Comparison:
+    """What would be loaded, and what speaks against it.
+
+    Attributes:
+        tensors: By the module's names, in its shapes.
+        resized: Names with both shapes.
+        missing: Parameters that stay as they are.
+        unexpected: Tensors of the source without a place that do not matter.
+        problems: What forbids to load, a clause each.
+        advice: What the user can change.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    resized: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+
+
+def compare(module: nn.Module, renamed: Renamed, target: Target) -> Comparison:
+    """Compare the tensors of a source with those of ``module``, which stays as it is."""
+    own = module.state_dict()
+    out = Comparison(unexpected=list(renamed.left))
+    out.problems += _sizes(renamed.tensors, own, target)
+    if out.problems:
+        out.advice.append("Give the model these sizes, or take weights of its own")
+        return out
+    _sort_surplus(own, target, renamed, out)
+    for name, tensor in renamed.tensors.items():
+        if name not in own:
+            continue
+        if tensor.shape != own[name].shape and not own[name].is_floating_point():
+            continue  # an index of positions, which the module makes for its own grid
+        try:
+            fitted = fit(name, tensor, own[name], module, target, renamed.layout)
+        except Misfit as error:
+            out.problems.append(str(error))
+            continue
+        if fitted.shape != tensor.shape:
+            out.resized.append(f"{name} {tuple(tensor.shape)} to {tuple(fitted.shape)}")
+        out.tensors[name] = fitted
+    _add_fills(out, own, renamed)
+    _add_angles(module, out, own, target, renamed)
+    _check_ties(module, out)
+    _check_missing(module, renamed, target, out)
+    out.problems, out.advice = list(dict.fromkeys(out.problems)), list(dict.fromkeys(out.advice))
+    return out
+
+
+def _sizes(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], target: Target) -> list[str]:
+    """Return each size that differs, in words; a stack that may take the first layers needs no more than there are."""
+    differ = []
+    for label, how in target.sizes.items():
+        theirs, ours = _size(tensors, how), _size(own, how)
+        if not theirs or not ours:
+            continue
+        first = any(how.get("count", "").startswith(start) for start in target.first_layers)
+        if theirs != ours and not (first and theirs > ours):
+            differ.append(f"{label} {theirs}, got a model with {ours}")
+    return differ
+
+
+def _size(tensors: Mapping[str, Tensor], how: Mapping[str, Any]) -> int:
+    if "count" in how:
+        return len(layer_numbers(tensors, how["count"]))
+    tensor = tensors.get(how["of"])
+    return tensor.shape[how["dim"]] if tensor is not None and tensor.dim() > how["dim"] else 0
+
+
+def _sort_surplus(own: Mapping[str, Tensor], target: Target, renamed: Renamed, out: Comparison) -> None:
+    """Note what the model lacks: what it would need, and what it can do without."""
+    kinds = {_kind(name) for name in own}
+    gone = tuple(part for part in target.parts if not any(name.startswith(part) for name in own))
+    needed = []
+    for name in [*(name for name in renamed.tensors if name not in own), *renamed.unknown]:
+        deeper = _kind(name) in kinds
+        may_go = (
+            name.startswith(gone) or matches(name, target.optional) or (deeper and name.startswith(target.first_layers))
+        )
+        # Without a table, names of another form are those of a head beside the tower.
+        beside = renamed.layout is None and not deeper and not matches(name, tuple(target.settings))
+        if may_go or beside:
+            out.unexpected += renamed.origins.get(name, (name,))
+        else:
+            needed.append(name)
+    if needed:
+        out.problems.append(f"it has {_listed(needed)}, which the model has not")
+        out.advice += _settings(needed, target, "surplus")
+
+
+def _add_fills(out: Comparison, own: Mapping[str, Tensor], renamed: Renamed) -> None:
+    """Set what such a source never has to the value that stands for nothing."""
+    for text, value in (renamed.layout.fills if renamed.layout else {}).items():
+        for name in own:
+            if name not in out.tensors and matches(name, (text,)):
+                out.tensors[name] = torch.full_like(own[name], value)
+
+
+def _add_angles(
+    module: nn.Module, out: Comparison, own: Mapping[str, Tensor], target: Target, renamed: Renamed
+) -> None:
+    """Set the angles of EVA-02 where the source computes them and the model has them among its tensors."""
+    if renamed.layout is None or not renamed.layout.angles:
+        return
+    for name in own:
+        grid = patch_grid(module, name)
+        if matches(name, target.angles) and grid is not None:
+            out.tensors[name] = eva02_angles(grid, own[name].shape[1], name[-3:])
+
+
+def _check_ties(module: nn.Module, out: Comparison) -> None:
+    """Refuse two different tensors for weights that the model shares."""
+    groups: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(parameter), []).append(name)
+    for names in groups.values():
+        given = [name for name in names if name in out.tensors]
+        if any(not torch.equal(out.tensors[given[0]], out.tensors[name]) for name in given[1:]):
+            out.problems.append(f"{given[0]} and {given[1]} differ in it and are one tensor in the model")
+
+
+def _check_missing(module: nn.Module, renamed: Renamed, target: Target, out: Comparison) -> None:
+    """Note parameters that get nothing, and which of them the source should give."""
+    given = {id(p) for name, p in module.named_parameters(remove_duplicate=False) if name in out.tensors}
+    failed = set(renamed.tensors) - set(out.tensors)
+    ungiven = [n for n, p in module.named_parameters() if id(p) not in given and n not in failed]
+    missing = [name for name in ungiven if not matches(name, target.derived)]
+    lacking, gives = (renamed.layout.lacking, renamed.layout.gives) if renamed.layout else ((), ())
+    needed = [name for name in missing if not matches(name, lacking) and (not gives or matches(name, gives))]
+    out.missing = missing
+    if needed:
+        out.problems.append(f"it lacks {_listed(needed)}, which the model has")
+        out.advice += _settings(needed, target, "missing")
+
+
+def _settings(names: Iterable[str], target: Target, side: str) -> list[str]:
+    """Return what to change in the model for tensors that only one side has."""
+    names = list(names)
+    said = [getattr(s, side) for text, s in target.settings.items() if any(matches(n, (text,)) for n in names)]
+    return list(dict.fromkeys(said))
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"\.\d+\.", ".0.", name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

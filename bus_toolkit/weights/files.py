@@ -1,0 +1,97 @@
+"""Read one checkpoint file without running code in it."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file as load_safetensors
+from torch import Tensor
+
+from bus_toolkit.errors import CheckpointError
+from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal, safe_globals
+
+
+def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted: bool = False) -> dict[str, Any]:
+    """Return what a ``.pth`` or ``.safetensors`` file holds, without running any code in it.
+
+    Args:
+        path: A file on this machine.
+        map_location: As in ``torch.load``.
+        trusted: Unpickle everything. Only for files whose maker you trust: such a file can run any code.
+
+    Returns:
+        The checkpoint; weights from safetensors and TorchScript archives lie under ``state_dict``.
+
+    Raises:
+        CheckpointError: The file is missing, torn, or holds objects that are not data.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .pth or .safetensors file.")
+    if path.suffix == ".safetensors":
+        return {"state_dict": _read_safetensors(path, map_location), "meta": {}}
+    if not _starts_like_a_checkpoint(path):
+        raise CheckpointError(f"{path}: not a checkpoint. Give the path of a .pth or .safetensors file.")
+    if _is_torchscript(path):
+        return {"state_dict": _read_torchscript(path, map_location, trusted=trusted), "meta": {}}
+    try:
+        with torch.serialization.safe_globals(safe_globals()):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(refusal(path, error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({first_sentence(error)}). It may be torn: use another."
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(
+            f"{path}: not a checkpoint, got a {type(checkpoint).__name__}. It must hold a dict of weights."
+        )
+    if not trusted and isinstance(checkpoint.get("meta"), dict):
+        checkpoint["meta"].pop("config", None)  # Runner.resume would execute it as Python
+    return checkpoint
+
+
+def tensors_in(held: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the entries that are tensors."""
+    return {str(name): value for name, value in held.items() if torch.is_tensor(value)}
+
+
+def _starts_like_a_checkpoint(path: Path) -> bool:
+    """Return whether the file opens as torch writes them: a zip archive, or a pickle of protocol 2 or later."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Return whether the file is an archive of ``torch.jit.save``, which has its constants beside its data."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.split("/", 1)[-1] == "constants.pkl" for name in archive.namelist())
+
+
+def _read_torchscript(path: Path, map_location: Any, *, trusted: bool) -> dict[str, Tensor]:
+    if not trusted:
+        raise CheckpointError(
+            f"{path}: not loaded, because it is a TorchScript archive: a program with its weights, as OpenAI's CLIP "
+            "files are. Allowed are weights alone. Take the same weights as .safetensors (Hugging Face has them), or "
+            "set trusted_checkpoints: true (--trust-checkpoint) if you trust its maker."
+        )
+    try:
+        return dict(torch.jit.load(path, map_location=map_location).state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: not a readable TorchScript archive ({first_sentence(error)}).") from error
+
+
+def _read_safetensors(path: Path, map_location: Any) -> dict[str, Tensor]:
+    try:
+        return load_safetensors(path, device=str(map_location or "cpu"))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({first_line(error)}).") from error

@@ -1,0 +1,99 @@
+"""Load weights from elsewhere into a module: all or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bus_toolkit.errors import CheckpointError
+from bus_toolkit.weights.comparing import Comparison, compare
+from bus_toolkit.weights.finding import Renamed, rename
+from bus_toolkit.weights.layouts import Layout, Target
+from bus_toolkit.weights.reading import Source, read_tensors
+from bus_toolkit.weights.report import LoadReport
+from bus_toolkit.weights.table_files import AUTO, IDENTITY, target_of
+from bus_toolkit.weights.towers import head_problem, tower_notes
+
+# For modules that no table describes, such as towers of transformers and timm under their own names.
+_ANY = Target(
+    "module of this class",
+    grids=tuple(
+        start + name
+        for name in ("pos_embed", "embeddings.position_embeddings", "embeddings.position_embedding.weight")
+        for start in ("", "*.")
+    ),
+)
+
+
+def load_pretrained(
+    module: nn.Module,
+    path: str | Path,
+    *,
+    part: str,
+    layout: str = AUTO,
+    prefix: str = "",
+    trusted: bool | None = None,
+) -> LoadReport:
+    """Load the weights at ``path`` into ``module``.
+
+    Everything is compared first: where something does not fit, the module stays bit for bit as it was.
+
+    Args:
+        module: What gets the weights.
+        path: A checkpoint file, or a folder in Hugging Face's layout.
+        part: The module's place, for messages, such as ``model.backbone``.
+        layout: Name of a layout in ``weights/tables``, ``identity`` for the module's own names, or ``auto``.
+        prefix: What stands in front of the names that are meant, where a file holds several towers.
+        trusted: As in :func:`bus_toolkit.weights.reading.read_tensors`.
+
+    Raises:
+        CheckpointError: The file cannot be read safely, nothing in it is recognised, or it does not fit; the message
+            says what differs and what to do.
+    """
+    source = read_tensors(path, trusted)
+    own = list(module.state_dict())
+    renamed = rename(source, own, layout=layout, prefix=prefix, where=part)
+    target = target_of(own) or _ANY
+    found = compare(module, renamed, target)
+    heads = head_problem(module, source.config) if renamed.layout or target is _ANY else None
+    if heads:
+        found.problems.append(heads)
+    if found.problems:
+        raise CheckpointError(_misfit(part, source, renamed.layout, found))
+    _copy(module, found)
+    return _report(module, part, source, renamed, found)
+
+
+def _copy(module: nn.Module, found: Comparison) -> None:
+    own = module.state_dict()
+    with torch.no_grad():
+        for name, tensor in found.tensors.items():
+            own[name].copy_(tensor)
+
+
+def _report(module: nn.Module, part: str, source: Source, renamed: Renamed, found: Comparison) -> LoadReport:
+    usual = renamed.layout.activation if renamed.layout else ""
+    notes = [*(renamed.layout.notes if renamed.layout else ()), *tower_notes(module, source.config, usual)]
+    return LoadReport(
+        source.where,
+        part,
+        renamed.layout.name if renamed.layout else IDENTITY,
+        loaded=list(found.tensors),
+        resized=found.resized,
+        missing=found.missing,
+        unexpected=found.unexpected,
+        notes=notes,
+    )
+
+
+def _misfit(part: str, source: Source, layout: Layout | None, found: Comparison) -> str:
+    name = layout.name if layout else IDENTITY
+    needs = f" A model for this layout: {layout.needs}." if layout and layout.needs else ""
+    advice = f" {_sentence('; '.join(found.advice))}." if found.advice else ""
+    return f"{part}: {source.where} (layout {name}) does not fit: {'; '.join(found.problems)}.{advice}{needs}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

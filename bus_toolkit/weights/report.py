@@ -1,0 +1,70 @@
+"""What became of the tensors of a source."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SHOWN = 4
+
+
+@dataclass
+class LoadReport:
+    """What became of the tensors of a source, all names in full.
+
+    Attributes:
+        where: The file or folder.
+        part: The part that they went into.
+        layout: The layout that they had.
+        loaded: Names of the part that were set.
+        resized: Those among them that were brought into another shape, with both shapes.
+        missing: Parameters of the part that stayed as they were.
+        unexpected: Names of the source that have no place in the part.
+        notes: What the user should know.
+    """
+
+    where: str
+    part: str
+    layout: str
+    loaded: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return a few lines for the log."""
+        lines = [f"{self.part}: {len(self.loaded)} tensors from {self.where} (layout {self.layout})."]
+        if self.resized:
+            lines.append(f"  brought into another shape: {'; '.join(self.resized[:_SHOWN])}{_more(self.resized)}")
+        if self.missing:
+            lines.append(f"  stay as they were: {_grouped(self.missing)}")
+        if self.unexpected:
+            lines.append(f"  have no place: {_grouped(self.unexpected)}")
+        return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+    def full(self) -> str:
+        """Return the summary and every name."""
+        lists = {name: getattr(self, name) for name in ("loaded", "resized", "missing", "unexpected")}
+        parts = [f"{name} ({len(names)}):\n" + "".join(f"  {n}\n" for n in names) for name, names in lists.items()]
+        return f"{self.summary()}\n\n" + "\n".join(parts)
+
+    def write(self, path: str | Path) -> None:
+        """Write :meth:`full` to a text file."""
+        Path(path).write_text(self.full(), encoding="utf-8")
+
+
+def _grouped(names: Sequence[str]) -> str:
+    """Return names with their numbers as ``*`` and how many there are of each, the most frequent first."""
+    groups = Counter(re.sub(r"\.\d+\.", ".*.", name).rsplit(".", 1)[0] for name in names)
+    if len(groups) > _SHOWN:
+        groups = Counter(name.split(".")[0] for name in names)
+    shown = [f"{name} ({count})" if count > 1 else name for name, count in groups.most_common(_SHOWN)]
+    return f"{', '.join(shown)}{_more(list(groups))}"
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
