@@ -74,7 +74,7 @@ def write_plan(path: Path, base: str, config: Mapping[str, Any], changed: Iterab
 
 
 def _base_of(path: Path, base: str) -> str:
-    if "::" in base:
+    if "::" in base or not Path(base).expanduser().is_file():  # of a plugin, or a name
         return base
     return Path(os.path.relpath(Path(base).expanduser().resolve(), path.resolve().parent)).as_posix()
 

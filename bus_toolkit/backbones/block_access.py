@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -28,7 +29,9 @@ def key_bias(num_prefix: int, key_weights: Tensor | None) -> Tensor | None:
 class ViTBlockAccess:
     """Queries, keys and look-ahead of one block of a transformer (``selectors.view.BlockAccess``).
 
-    Where there is no class token, the mean over all tokens stands in for it (our choice).
+    Where there is no class token, the mean over all tokens stands in for it; where nobody sees into the block, the
+    tokens as they are for queries and keys (our choice, both): ``cls_attention`` then ranks by the share that a token
+    has in the mean, the rest raises ``ComponentError``.
 
     Args:
         adapter: What knows the inside of the blocks.
@@ -80,6 +83,8 @@ class ViTBlockAccess:
 
     def cls_attention(self) -> Tensor:
         """See ``BlockAccess``."""
+        if not self._adapter.has_blocks:
+            return _share_in_summary(self._tokens, self._num_prefix)
         if not self._num_prefix:
             return self.attention_received()
         queries, keys = self._queries_and_keys()
@@ -141,6 +146,17 @@ class ViTBlockAccess:
             tokens = adapter.feed_forward_half(layer, attention_half(adapter, layer, tokens, self._where, bias)[0])
         queries, keys = queries_and_keys(adapter, ahead[-1], tokens, self._where)
         return _cls_row(adapter, ahead[-1], queries, keys, self._where, bias)[:, self._num_prefix :]
+
+
+def _share_in_summary(tokens: Tensor, num_prefix: int) -> Tensor:
+    """Return softmax attention (B, N) of the class token of (B, P + N, D), or of the mean, to the patches as they are.
+
+    For a mean g, ``g . x_i / (N g . g)`` is what ``x_i`` contributes to it; this ranks alike.
+    """
+    patches = tokens[:, num_prefix:]
+    asking = tokens[:, 0] if num_prefix else patches.mean(dim=1)
+    logits = (patches @ asking.unsqueeze(-1)).squeeze(-1) / math.sqrt(tokens.shape[-1])
+    return logits.softmax(dim=-1)
 
 
 def _cls_row(

@@ -5,13 +5,28 @@ Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``where
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
+
+# Set on a block that keeps no activations and runs again in the backward pass.
+RECOMPUTED = "recomputed_in_backward"
+
+
+def run_half(layer: Any, half: Callable[..., Any], *inputs: Any) -> Any:
+    """Return what ``half`` of a block gives; a block that is marked ``RECOMPUTED`` keeps its activations no longer.
+
+    A block that runs as one does so by its own ``forward``; one that a selector enters needs this for each half.
+    """
+    if getattr(layer, RECOMPUTED, False):
+        return checkpoint(half, *inputs, use_reentrant=False)
+    return half(*inputs)
 
 
 def queries_keys_values(adapter: TransformerAdapter, layer: Any, tokens: Tensor, where: TokenPositions) -> States:

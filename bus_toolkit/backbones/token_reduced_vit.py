@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
-from bus_toolkit.backbones.block_passes import attention_half
+from bus_toolkit.backbones.block_passes import attention_half, run_half
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose, patches_in_tokens
 from bus_toolkit.selectors.base import PatchSelector, Site
@@ -52,11 +52,12 @@ class TokenReducedViT(nn.Module):
     Args:
         vit: A built transformer that an adapter knows (``backbones/adapters``).
         selectors: Selectors with the blocks they sit at, at most one a block.
+        adapter: What knows the inside of ``vit``, where it is not to be looked up.
 
     Attributes:
         adapter: What knows the inside of ``vit``; holds no weights.
-        num_prefix: Prefix tokens P inside the blocks; behind a transformer without class token there is one, its
-            pooled output.
+        num_prefix: Prefix tokens P inside the blocks; where the library pools a global token from the others behind the
+            last block, that one leaves in front of them, so that there is one more.
 
     Raises:
         ComponentError: No adapter knows the transformer.
@@ -66,10 +67,12 @@ class TokenReducedViT(nn.Module):
     vit: Any
     selectors: Any
 
-    def __init__(self, vit: nn.Module, selectors: Sequence[PatchSelector] = ()) -> None:
+    def __init__(
+        self, vit: nn.Module, selectors: Sequence[PatchSelector] = (), *, adapter: TransformerAdapter | None = None
+    ) -> None:
         super().__init__()
         self.vit = vit
-        self.adapter = adapter_of(vit)
+        self.adapter = adapter or adapter_of(vit)
         self.selectors = nn.ModuleList(selectors)
         self.embed_dim = self.adapter.embed_dim
         self.num_blocks = len(self.adapter.layers)
@@ -157,10 +160,10 @@ class TokenReducedViT(nn.Module):
     def _finish(self, walk: _Walk) -> tuple[Tensor, int]:
         """Return the tokens as they leave the backbone, a global one in front, and how many are prefix."""
         tokens = self.adapter.final_norm(walk.tokens)
-        if self.num_prefix:
+        if not self.adapter.pools:
             return tokens, self.num_prefix
-        sizes = None if walk.where.complete else patches_in_tokens(walk.origin, tokens.shape[1])
-        return torch.cat([self.adapter.pool(tokens, sizes).unsqueeze(1), tokens], dim=1), 1
+        sizes = None if walk.where.complete else patches_in_tokens(walk.origin, tokens.shape[1] - self.num_prefix)
+        return torch.cat([self.adapter.pool(tokens, sizes).unsqueeze(1), tokens], dim=1), self.num_prefix + 1
 
     def _run_block(self, walk: _Walk, block: int) -> None:
         """Run one block with the selectors before, inside and after it."""
@@ -171,9 +174,10 @@ class TokenReducedViT(nn.Module):
         inside = self._selector_at(block, "inside_block") is not None
         if inside or walk.key_weights is not None or not self.adapter.runs_whole(walk.where):
             bias = key_bias(self.num_prefix, walk.key_weights)
-            walk.tokens, walk.used = attention_half(self.adapter, layer, walk.tokens, walk.where, bias)
+            inputs = (self.adapter, layer, walk.tokens, walk.where, bias)
+            walk.tokens, walk.used = run_half(layer, attention_half, *inputs)
             self._reduce(walk, block, "inside_block")
-            walk.tokens = self.adapter.feed_forward_half(layer, walk.tokens)
+            walk.tokens = run_half(layer, self.adapter.feed_forward_half, layer, walk.tokens)
         else:
             walk.tokens = self.adapter.run_block(layer, walk.tokens, walk.where)
         self._reduce(walk, block, "after_block")
@@ -216,11 +220,11 @@ class TokenReducedViT(nn.Module):
         walk.where = walk.where.after(plan)
 
     def _read_bare_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
-        """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``; check its positions."""
+        """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``; fit its positions."""
         own = (f"{prefix}vit.", f"{prefix}selectors.")
         for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
             state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)
-        self.adapter.check_positions(state_dict, f"{prefix}vit.")
+        self.adapter.fit_positions(state_dict, f"{prefix}vit.")
 
 
 def _check_blocks(selectors: Sequence[PatchSelector], num_blocks: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bus_toolkit.config.host_nodes import host_section, mended
 from bus_toolkit.config.slots import find, import_hosts, is_vlp_model, slot_at
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.signatures import Argument, Signature, signature_of
@@ -25,6 +26,7 @@ _TOP_LEVEL = {
 _ENVIRONMENT = {"cudnn_benchmark": bool, "mp_cfg": dict, "dist_cfg": dict, "resource_limit": int}
 _SCALE = {"enable": bool, "base_batch_size": int}
 SCOPE_KEY = "_scope_"
+PRETRAINED = r"model(\.(backbone|text_encoder|text_decoder))?\.pretrained"
 # Mappings in which the user chooses the names.
 NAMED_BY_USER = r"model\.heads|default_hooks|optim_wrapper\.paramwise_cfg\.custom_keys"
 
@@ -70,17 +72,20 @@ def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node
     """
     slot = slot_at(path, root)
     if slot is None:
-        return _section(path, root)
+        return _section(path, node, root)
     name = node.get("type", slot.default)
     if name is None:
         kind = getattr(slot.registry, "kind", None) or getattr(slot.registry, "name", "class")
         raise ComponentError(f"{path}.type: is missing. Name a registered {kind}.")
     entry = find(slot, name, path)
     provided = slot.provided.union(getattr(entry.cls, "nested_parts", ()))
-    return Node(entry.name, entry.signature, provided, slot.extra | {SCOPE_KEY}, slot.partial, entry.cls)
+    signature = mended(entry.cls, entry.signature, node)
+    further = {key: Argument(key, kind, None) for key, kind in slot.further.items()}
+    signature = Signature({**further, **signature.arguments}, signature.is_open)
+    return Node(entry.name, signature, provided, slot.extra | {SCOPE_KEY}, slot.partial, entry.cls)
 
 
-def _section(path: str, root: Mapping[str, Any]) -> Node | None:
+def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node | None:
     """Return what a mapping without a type may contain."""
     if path == "":
         return _top_level()
@@ -97,10 +102,17 @@ def _section(path: str, root: Mapping[str, Any]) -> Node | None:
         from bus_toolkit.models.conditioning import Conditioning
 
         return Node("conditioning", signature_of(Conditioning))
+    if re.fullmatch(PRETRAINED, path) and is_vlp_model(root):
+        from bus_toolkit.weights.settings import Pretrained
+
+        return Node("pretrained", signature_of(Pretrained))
     if path == "model.momentum" and is_vlp_model(root):
         from bus_toolkit.models.momentum import MomentumBranch
 
         return Node("momentum", signature_of(MomentumBranch), frozenset({"modules"}))
+    section = host_section(path, node, root)
+    if section is not None:
+        return Node(*section)
     fixed = {"env_cfg": _ENVIRONMENT, "auto_scale_lr": _SCALE}.get(path)
     return None if fixed is None else Node(path, _optional(fixed))
 

@@ -43,6 +43,7 @@ class Slot:
         registry: Where the type is looked up.
         provided: Arguments that the builder fills in.
         extra: Keys that the builder reads itself.
+        further: Keys that the builder reads where the class does not take them, and what kind of value each holds.
         default: The type when the node names none; ``None`` makes it required.
         partial: The class is called with further arguments later, so none is missing.
     """
@@ -52,6 +53,7 @@ class Slot:
     extra: frozenset[str] = field(default=frozenset(), kw_only=True)
     default: str | None = field(default=None, kw_only=True)
     partial: bool = field(default=False, kw_only=True)
+    further: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 def _names(text: str) -> frozenset[str]:
@@ -110,7 +112,16 @@ def _part_slots(model: str) -> dict[str, Slot]:
         words, writers = REGISTRIES.tokenizers, REGISTRIES.text_decoders
         widthless = Slot(writers, _names("vocab_size pad_token_id"))
         return {f"model.{words.slot}": Slot(words, words.provided), f"model.{writers.slot}": widthless}
-    return {f"model.{r.slot}": Slot(r, r.provided) for r in REGISTRIES.all()} if model == VLP_MODEL else {}
+    if model != VLP_MODEL:
+        return {}
+    slots = {f"model.{r.slot}": Slot(r, r.provided) for r in REGISTRIES.all()}
+    weights = {"pretrained": str | dict | None}
+    for r in (REGISTRIES.text_encoders, REGISTRIES.text_decoders):
+        slots[f"model.{r.slot}"] = Slot(r, r.provided, further=weights)
+    backbones = REGISTRIES.backbones
+    own = {"img_size": int | list[int], **weights}
+    slots[f"model.{backbones.slot}"] = Slot(backbones, backbones.provided, further=own)
+    return slots
 
 
 def _nested_slot(path: str, root: Mapping[str, Any]) -> Slot | None:
@@ -156,7 +167,7 @@ def find(slot: Slot, name: object, path: str) -> Registered:
             hint = did_you_mean(str(name), known) or did_you_mean(str(name).split(".")[-1], known)
         raise ComponentError(
             f"{path}.type: no {slot.registry.name} is registered as {name!r}.{hint} "
-            "Write the name of a registered class; `tools/describe.py parts` lists ours."
+            "Write the name of a registered class; `python -m bus_toolkit describe parts` lists ours."
         )
     cls = known[name]
     return Registered(name, cls, getattr(cls, "__module__", "?"), signature_of(cls))

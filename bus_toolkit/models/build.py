@@ -7,15 +7,17 @@ from typing import Any
 
 from torch import nn
 
-from bus_toolkit.backbones.adapters import adapter_of
+from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.base import VLPHead
+from bus_toolkit.models.backbone import build_backbone
 from bus_toolkit.models.caption_lm import CaptionLanguageModel
 from bus_toolkit.models.combination import check_combination
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, SCOPE
+from bus_toolkit.weights.settings import WHOLE, Pretrained, take_pretrained
 
 
 def build_vlp_model(
@@ -31,8 +33,13 @@ def build_vlp_model(
     conditioning: Mapping[str, Any] | None = None,
     momentum: Mapping[str, Any] | None = None,
     data_preprocessor: Mapping[str, Any] | None = None,
+    pretrained: str | Mapping[str, Any] | None = None,
 ) -> VLPModel:
     """Build a ``VLPModel`` from the dicts of a config; this is what ``type: VLPModel`` calls.
+
+    Weights from elsewhere (``pretrained``, of the model or inside ``backbone``, ``text_encoder`` and ``text_decoder``)
+    are noted only: ``VLPModel.init_weights`` loads them, which the Runner calls when a training starts and not when it
+    resumes. So a model can be described, tested and asked without their files.
 
     Raises:
         ConfigError: Parts that cannot work together; all such mistakes at once.
@@ -42,13 +49,15 @@ def build_vlp_model(
     problems = check_combination(heads, fusion, text_decoder, rule, momentum)
     if problems:
         raise ConfigError(problems)
+    nodes = {"text_encoder": text_encoder, "backbone": backbone, "text_decoder": text_decoder or {}}
+    (text_encoder, backbone, text_decoder), weights = _without_weights(nodes, pretrained)
     words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
     vocabulary = {"vocab_size": words.vocab_size, "pad_token_id": words.pad_token_id}
     text_part = REGISTRIES.text_encoders.build(text_encoder, path="model.text_encoder", **vocabulary)
     _check_length("model.text_encoder", text_part, words)
-    vit = REGISTRIES.backbones.build(backbone, path="model.backbone")
-    widths = {"embed_dim": adapter_of(vit).embed_dim, "text_dim": text_part.embed_dim}
-    host = _host(vit, selectors, widths)
+    vit, adapter = build_backbone(backbone)
+    widths = {"embed_dim": adapter.embed_dim, "text_dim": text_part.embed_dim}
+    host = _host(vit, adapter, selectors, widths)
     patch_size = _patch_size(host)
     decoder_part = REGISTRIES.decoders.build(decoder or {"type": "Identity"}, path="model.decoder", **widths)
     _check_text_memory(decoder_part, widths)
@@ -73,7 +82,7 @@ def build_vlp_model(
         "max_caption_length": words.max_length,
     }
     head_parts = {name: _head(name, cfg, words, known) for name, cfg in heads.items()}
-    return _assembled(
+    model = _assembled(
         tokenizer=words,
         text_encoder=text_part,
         backbone=host,
@@ -85,6 +94,23 @@ def build_vlp_model(
         momentum=momentum,
         data_preprocessor=data_preprocessor,
     )
+    model.pretrained = weights
+    return model
+
+
+def _without_weights(
+    nodes: Mapping[str, Mapping[str, Any]], whole: str | Mapping[str, Any] | None
+) -> tuple[list[dict[str, Any]], dict[str, Pretrained]]:
+    """Return the nodes of parts without the weights that they name, and these by part."""
+    weights = {} if whole is None else {WHOLE: Pretrained.parse(whole)}
+    rest = []
+    for name, node in nodes.items():
+        entry = getattr(REGISTRIES, f"{name}s").get(node.get("type"), f"model.{name}") if node else None
+        bare, found = take_pretrained(node, entry.signature.arguments if entry else {})
+        rest.append(bare)
+        if found is not None:
+            weights[name] = found
+    return rest, weights
 
 
 def _assembled(**parts: Any) -> VLPModel:  # noqa: ANN401
@@ -128,13 +154,15 @@ def _conditioning(cfg: Mapping[str, Any] | None) -> Conditioning:
         raise ConfigError(f"model.conditioning: {error}") from error
 
 
-def _host(vit: nn.Module, selectors: Sequence[Mapping[str, Any]], widths: Mapping[str, int]) -> TokenReducedViT:
+def _host(
+    vit: nn.Module, adapter: TransformerAdapter, selectors: Sequence[Mapping[str, Any]], widths: Mapping[str, int]
+) -> TokenReducedViT:
     parts = [
         REGISTRIES.selectors.build(cfg, path=f"model.selectors.{index}", **widths)
         for index, cfg in enumerate(selectors)
     ]
     try:
-        return TokenReducedViT(vit, parts)
+        return TokenReducedViT(vit, parts, adapter=adapter)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

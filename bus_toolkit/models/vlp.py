@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.token_reduced_vit import Select, TokenReducedViT
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
-from bus_toolkit.models.checkpoint_file import read_weights
 from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.models.layer_depth import layer_depth
 from bus_toolkit.models.momentum import MomentumBranch
 from bus_toolkit.models.source_groups import mean_over_groups, split_by_objectives
 from bus_toolkit.models.step import BatchStep
 from bus_toolkit.ops.collective import mean_logs_over_ranks
 from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
+from bus_toolkit.weights.reading import read_weights
+from bus_toolkit.weights.settings import Pretrained, load_parts
 
 
 class VLPModel(BaseModel):
@@ -78,12 +80,20 @@ class VLPModel(BaseModel):
         self.last_tokens: dict[str, int] = {}
         self._register_load_state_dict_pre_hook(self._start_momentum_from_weights)
 
+    # By part, where weights come from when a training starts; the model builder fills it in.
+    pretrained: Mapping[str, Pretrained] = {}
+
     def init_weights(self) -> None:
         """Initialise the transformer as its class and ``init_cfg`` say; the other parts were when they were built.
 
-        Heads load what they need from files of their own.
+        Then weights from elsewhere come in, those of the whole model before those of a part. Heads load what they need
+        from files of their own.
+
+        Raises:
+            CheckpointError: Weights that cannot be read safely or do not fit.
         """
         self.backbone.vit.init_weights()
+        load_parts(self, self.pretrained)
         for head in self.heads.values():
             head.load_weights(read_weights)
         if self.momentum is not None:
@@ -106,6 +116,10 @@ class VLPModel(BaseModel):
         hosts = [self.backbone] if self.momentum is None else [self.backbone, self.momentum.copies["backbone"]]
         for selector in [selector for host in hosts for selector in host.selectors]:
             selector.set_progress(epoch)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Return how deep a parameter lies and of how many depths; optimizers with layer-wise rates ask."""
+        return layer_depth(self, param_name.removeprefix(prefix))
 
     def after_step(self, stepped: bool = True) -> None:
         """Update momentum copies (if the optimizer ``stepped``) and the heads' queues after a batch."""

@@ -51,7 +51,7 @@ def bipartite_merge_plan(edges_BAC: Tensor, count: int, sizes_BN: Tensor) -> Tok
     # Only those that merge need to know with whom: looking for places costs more than looking for values.
     partner_BR = gather_tokens(edges_BAC, merged_BR).argmax(dim=2)
     gone_BN = torch.zeros(batch, num_tokens, dtype=torch.bool, device=edges_BAC.device)
-    gone_BN.scatter_(1, 2 * merged_BR + 1, True)
+    gone_BN.scatter_(1, 2 * merged_BR + 1, 1)
     keep_BK = torch.sort(gone_BN, dim=1, stable=True).indices[:, : num_tokens - count]
     target_BN = (~gone_BN).cumsum(dim=1) - 1
     slot_BR = target_BN.gather(1, 2 * partner_BR)

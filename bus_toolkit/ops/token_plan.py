@@ -133,7 +133,8 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
     sizes_BN = torch.ones(target_BN.shape, device=target_BN.device) if sizes_BN is None else sizes_BN
     totals_BK = torch.zeros(keep_BK.shape, device=sizes_BN.device, dtype=sizes_BN.dtype)
     totals_BK = totals_BK.scatter_add(1, target_BN, sizes_BN)
-    return TokenPlan(keep_BK, target_BN, sizes_BN / totals_BK.gather(1, target_BN), merging=True)
+    merging = keep_BK.shape[1] < target_BN.shape[1]  # where all found slots of their own, nothing meets
+    return TokenPlan(keep_BK, target_BN, sizes_BN / totals_BK.gather(1, target_BN), merging=merging)
 
 
 def apply_plan(tokens_BND: Tensor, plan: TokenPlan, *, num_prefix: int = 0) -> Tensor:
@@ -171,7 +172,7 @@ def _merge(tokens_BND: Tensor, kept_BKD: Tensor, plan: TokenPlan, weights_BN: Te
     it bring the missing w - 1 along, in equal parts.
     """
     count = plan.keep_indices.shape[1]
-    founding_BN = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, True)
+    founding_BN = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, 1)
     others_BR = founding_BN.to(torch.uint8).argsort(dim=1, stable=True)[:, : plan.num_inputs - count]
     slots_BR = plan.slots.gather(1, others_BR)
     # What is dropped, or goes into the fused token, adds nothing here.

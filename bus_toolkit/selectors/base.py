@@ -20,7 +20,9 @@ class PatchSelector(nn.Module):
     """Base of all selectors; a subclass gives ``score`` and, where it fuses by them, ``fuse_weights``.
 
     Class attributes: ``site``, where it acts; ``needs_text``; ``supervised``, whether its scores are logits that a
-    patch-text head may train; ``ranks``, whether a later part may take the scores for an order of importance.
+    patch-text head may train; ``ranks``, whether a later part may take the scores for an order of importance;
+    ``reads_block``, whether it asks for the inside of its block, which a backbone taken as a whole does not show;
+    ``needs_class_token``, whether nothing can stand in for the class token.
 
     Goes into ``model.selectors`` (a list). One entry is one set of parameters, used at each of its blocks.
 
@@ -38,6 +40,8 @@ class PatchSelector(nn.Module):
     needs_text: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
     ranks: ClassVar[bool] = True
+    reads_block: ClassVar[bool] = False
+    needs_class_token: ClassVar[bool] = False
 
     def __init__(
         self, *, blocks: Sequence[int], keep_ratio: float | Mapping[str, Any] = 0.5, fuse: Fuse = "none"

@@ -41,6 +41,8 @@ class LookAheadSelector(PatchSelector):
 
     site: ClassVar[Site] = "before_block"
     needs_text: ClassVar[bool] = True
+    needs_class_token: ClassVar[bool] = True
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,

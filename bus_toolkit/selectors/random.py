@@ -21,6 +21,6 @@ class RandomSelector(PatchSelector):
         batch, num_tokens = view.patches.shape[:2]
         if self.training:
             return torch.rand(batch, num_tokens, device=view.patches.device)
-        generator = torch.Generator().manual_seed(num_tokens)
+        generator = torch.Generator().manual_seed(int(num_tokens))
         pattern = torch.rand(num_tokens, generator=generator)
         return pattern.to(view.patches.device).expand(batch, num_tokens)

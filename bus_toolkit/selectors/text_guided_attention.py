@@ -39,6 +39,7 @@ class TextGuidedAttentionSelector(PatchSelector):
 
     site: ClassVar[Site] = "inside_block"
     needs_text: ClassVar[bool] = True
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.random import RandomSelector
@@ -22,7 +23,8 @@ class BackboneCase:
 
     def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
         sizes = {key: value for key, value in tiny.VISION_TRANSFORMER.items() if key != "type"}
-        self.factory = PartFactory(REGISTRIES.backbones, part, settings, {**sizes, "stem_channels": [8, 8, 16]}, {})
+        named = tiny.BACKBONES.get(part, {}) if isinstance(part, str) else {}
+        self.factory = PartFactory(REGISTRIES.backbones, part, settings, {**sizes, **named}, {})
         self.name, self.seed = self.factory.name, 0
 
     def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
@@ -49,7 +51,7 @@ def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> Non
     Args:
         part: Its registered name (``mmpretrain.VisionTransformer``), or its class.
         **settings: Its arguments; ``arch``, ``img_size``, ``patch_size`` and ``out_type`` have tiny values where it
-            takes them.
+            takes them, and whatever else the registered ones need.
 
     Raises:
         ConformanceError: Promises are broken; all are named.
@@ -60,11 +62,11 @@ def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> Non
 
 
 def check_tokens(case: BackboneCase) -> None:
-    """One token a patch comes out, prefix tokens first, as wide as ``embed_dims``."""
+    """One token a patch comes out, prefix tokens first, as wide as the model builder tells the other parts."""
     part = case.build()
     visual = case.visual(part, case.inputs())
     rows, columns = visual.grid
-    wanted = (tiny.BATCH, visual.num_prefix + rows * columns, part.embed_dims)
+    wanted = (tiny.BATCH, visual.num_prefix + rows * columns, adapter_of(part).embed_dim)
     assert visual.embeds.shape == wanted, f"tokens have shape {tuple(visual.embeds.shape)}, not {wanted}"
 
 

@@ -110,7 +110,7 @@ def _sizes(registry: PartRegistry, name: str) -> dict[str, Any]:
     known = {
         **tiny.SIZES,
         **{key: value for key, value in tiny.VISION_TRANSFORMER.items() if key != "type"},
-        "stem_channels": [8, 8, 16],
+        **(tiny.BACKBONES.get(name, {}) if registry is REGISTRIES.backbones else {}),
         "blocks": [2],
         "keep_ratio": 0.5,
     }

@@ -24,6 +24,25 @@ VISION_TRANSFORMER: dict[str, Any] = {
     "patch_size": PATCH,
     "out_type": "raw",
 }
+# What backbones of these names need beside the sizes above to be as small.
+BACKBONES: dict[str, dict[str, Any]] = {
+    "ConvStemViT": {"stem_channels": [8, 8, 16]},
+    "HuggingFaceVision": {
+        "model": "Dinov2Model",
+        "config": {
+            "hidden_size": WIDTH,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "mlp_ratio": 2,
+            "image_size": SIDE,
+            "patch_size": PATCH,
+        },
+    },
+    "TimmVision": {
+        "model": "vit_tiny_patch16_224",
+        "settings": {"embed_dim": WIDTH, "depth": 4, "num_heads": 4, "mlp_ratio": 2, "patch_size": PATCH},
+    },
+}
 # Tried where a part takes an argument of that name.
 SIZES = {"num_heads": 4, "num_layers": 2, "num_queries": 4}
 

@@ -2,38 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from bus_toolkit.backbones.adapters import huggingface, timm
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.adapters.feature_map import DEFAULT_SIZE, FeatureMapAdapter
 from bus_toolkit.backbones.adapters.openmmlab_beit import BEiTAdapter
 from bus_toolkit.backbones.adapters.openmmlab_eva02 import EVA02Adapter
+from bus_toolkit.backbones.adapters.openmmlab_t2t import T2TAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import DeiT3Adapter, DistilledAdapter, VisionTransformerAdapter
 from bus_toolkit.errors import ComponentError
 
-# By name of a class or one of its bases, nearest first, so that no library is imported to look.
-_BY_CLASS: dict[str, type[TransformerAdapter]] = {
-    "ViTEVA02": EVA02Adapter,
-    "BEiTViT": BEiTAdapter,
-    "DeiT3": DeiT3Adapter,
-    "DistilledVisionTransformer": DistilledAdapter,
-    "VisionTransformer": VisionTransformerAdapter,
+# By package and name of a class or one of its bases, nearest first, so that no library is imported to look.
+_BY_CLASS: dict[tuple[str, str], type[Any]] = {
+    ("mmpretrain", "ViTEVA02"): EVA02Adapter,
+    ("mmpretrain", "BEiTViT"): BEiTAdapter,
+    ("mmpretrain", "DeiT3"): DeiT3Adapter,
+    ("mmpretrain", "DistilledVisionTransformer"): DistilledAdapter,
+    ("mmpretrain", "VisionTransformer"): VisionTransformerAdapter,
+    ("mmpretrain", "T2T_ViT"): T2TAdapter,
+    ("mmpretrain", "RevVisionTransformer"): FeatureMapAdapter,  # two streams; its parts have a plain one's names
+    ("transformers", "ViTModel"): huggingface.ViTAdapter,
+    ("transformers", "Dinov2Model"): huggingface.Dinov2Adapter,
+    ("transformers", "Dinov2WithRegistersModel"): huggingface.Dinov2WithRegistersAdapter,
+    ("transformers", "CLIPVisionModel"): huggingface.CLIPAdapter,
+    ("transformers", "SiglipVisionModel"): huggingface.SiglipAdapter,
+    ("timm", "VisionTransformer"): timm.TimmAdapter,
+    ("timm", "Eva"): timm.EvaAdapter,
 }
 
 
-def adapter_of(vit: Any) -> TransformerAdapter:
+def known_classes(package: str) -> list[str]:
+    """Return the names of the classes of ``package`` that an adapter knows."""
+    return [name for owner, name in _BY_CLASS if owner == package]
+
+
+def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> TransformerAdapter:
     """Return the adapter for a built backbone.
 
     A module from elsewhere may bring its own as the method ``token_adapter()``.
+
+    Args:
+        vit: The module.
+        image_size: Height and width in pixels, or one number for both, where the module does not know them: of a
+            backbone that is taken as a whole.
 
     Raises:
         ComponentError: Nobody knows how to take it apart; the message says what it lacks.
     """
     if hasattr(vit, "token_adapter"):
         return vit.token_adapter()
-    for cls in type(vit).__mro__:
-        if cls.__name__ in _BY_CLASS:
-            return _BY_CLASS[cls.__name__](vit)
+    size = DEFAULT_SIZE if image_size is None else image_size
+    kind = type(getattr(vit, "_orig_mod", vit))  # behind torch.compile
+    for cls in kind.__mro__:
+        package = cls.__module__.partition(".")[0]
+        if (package, cls.__name__) in _BY_CLASS:
+            adapter = _BY_CLASS[package, cls.__name__]
+            return adapter(vit, size) if adapter is FeatureMapAdapter else adapter(vit)
+    package = kind.__module__.partition(".")[0]
+    known = known_classes(package)
+    if package != "mmpretrain" and known:
+        raise ComponentError(
+            f"model.backbone: no adapter knows the inside of {package}'s classes but {', '.join(known)}, got "
+            f"{kind.__name__}. Use one of these, or give the module a method token_adapter()."
+        )
     missing = VisionTransformerAdapter.missing_parts(vit)
+    if missing and any(cls.__name__ == "BaseModule" for cls in kind.__mro__):  # OpenMMLab's
+        return FeatureMapAdapter(vit, size)
     if missing:
         raise ComponentError(
             f"model.backbone: {type(vit).__name__} has no {', '.join(missing)}. Selectors need a vision transformer "

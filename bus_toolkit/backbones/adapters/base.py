@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,6 +40,8 @@ class TransformerAdapter(ABC):
         image_size: Height and width in pixels that it was built for.
         patch_size: Distance of two patches in pixels, vertically and horizontally.
         layers: The blocks.
+        pools: Whether the global token is made of the others behind the last block (``pool``); it then leaves in front
+            of them. Where it is not, the first prefix token is the global one.
     """
 
     sites: ClassVar[frozenset[Site]] = frozenset({"before_block", "inside_block", "after_block"})
@@ -96,6 +99,11 @@ class TransformerAdapter(ABC):
 
     # --- what most libraries leave at its default ---
 
+    @property
+    def pools(self) -> bool:
+        """See above; only transformers without prefix need to."""
+        return not self.num_prefix
+
     def runs_whole(self, where: TokenPositions) -> bool:
         """Return whether ``run_block`` also takes what is left behind a reduction: blocks that know no places do."""
         return True
@@ -121,18 +129,19 @@ class TransformerAdapter(ABC):
         return F.scaled_dot_product_attention(*states, dropout_p=self.attention_dropout(layer), scale=self.scale(layer))
 
     def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
-        """Return one vector (B, D) for the image from its patch tokens (B, S, D), where there is no class token.
+        """Return one vector (B, D) for the image from what ``final_norm`` gave, (B, P + S, D); asked where ``pools``.
 
-        The mean, each token weighed by the patches that it stands for, ``sizes`` (B, S); ``None`` where all stand for
-        one.
+        The mean of the patches, each token weighed by those that it stands for, ``sizes`` (B, S); ``None`` where all
+        stand for one.
         """
+        patches = tokens[:, self.num_prefix :]
         if sizes is None:
-            return tokens.mean(dim=1)
+            return patches.mean(dim=1)
         sizes = sizes.to(tokens.dtype).unsqueeze(-1)
-        return (tokens * sizes).sum(dim=1) / sizes.sum(dim=1)
+        return (patches * sizes).sum(dim=1) / sizes.sum(dim=1)
 
-    def check_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """Refuse position tables of a state dict that the library would fit to its grid wrongly.
+    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Fit position tables of a state dict to this grid where the library does not, and refuse those that cannot be.
 
         Raises:
             CheckpointError: There is one.
@@ -141,6 +150,17 @@ class TransformerAdapter(ABC):
 
     def refuse(self, selector: PatchSelector, where: str) -> str | None:
         """Return why ``selector`` cannot work here, or ``None``."""
+        if selector.reads_block and not self.has_blocks:
+            return (
+                f"{where}: {type(selector).__name__} reads attention inside a block, got {type(self.vit).__name__}, "
+                "which counts as one block that nobody looks into. Use a selector that reads patches and text alone "
+                "(TSPS), or a transformer whose blocks are known (mmpretrain.VisionTransformer)."
+            )
+        if not self.num_prefix and selector.needs_class_token:
+            return (
+                f"{where}: {type(selector).__name__} looks ahead with the class token, got {type(self.vit).__name__}, "
+                "which has none. Use a backbone with one, or a selector that reads the patches."
+            )
         if selector.site in self.sites:
             return None
         return (
@@ -165,3 +185,21 @@ def refuse_other_grids(patches: int, own: int) -> None:
             f"model.backbone: the checkpoint has position embeddings of {patches} patches, got a model of {own}. Those "
             "of another image size are interpolated if they are of a square image. Use the img_size of the checkpoint."
         )
+
+
+def interpolate_positions(
+    table: Tensor, num_prefix: int, own: Tensor, grid: tuple[int, int], *, antialias: bool
+) -> Tensor:
+    """Return a position table (1, P + N, D) of a square grid in the shape of ``own``, for ``grid``; bicubic.
+
+    Raises:
+        CheckpointError: It is of another number of patches, and of no square grid.
+    """
+    if table.shape == own.shape:
+        return table
+    refuse_other_grids(table.shape[1] - num_prefix, own.shape[1] - num_prefix)
+    side = math.isqrt(table.shape[1] - num_prefix)
+    prefix, patches = table[:, :num_prefix], table[:, num_prefix:].float()
+    patches = patches.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    patches = F.interpolate(patches, size=grid, mode="bicubic", align_corners=False, antialias=antialias)
+    return torch.cat([prefix, patches.flatten(2).transpose(1, 2).to(table.dtype)], dim=1)

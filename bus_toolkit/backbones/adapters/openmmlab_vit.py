@@ -107,7 +107,7 @@ class VisionTransformerAdapter(TransformerAdapter):
         """See ``TransformerAdapter``."""
         return self.vit.ln1(tokens) if self.vit.final_norm else tokens
 
-    def check_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """See ``TransformerAdapter``."""
         table = state_dict.get(f"{prefix}pos_embed")
         if table is not None and self.vit.pos_embed is not None:

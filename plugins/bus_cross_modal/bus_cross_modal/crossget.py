@@ -46,6 +46,7 @@ class CrossGETSelector(PatchSelector):
 
     site: ClassVar[Site] = "inside_block"
     ranks: ClassVar[bool] = False
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,

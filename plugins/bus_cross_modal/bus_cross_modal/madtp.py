@@ -49,6 +49,7 @@ class MADTPSelector(PatchSelector):
     """
 
     site: ClassVar[Site] = "inside_block"
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ class EViTSelector(PatchSelector):
     """
 
     site: ClassVar[Site] = "inside_block"
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self, *, blocks: Sequence[int], keep_ratio: float | Mapping[str, Any] = 0.7, fuse: Fuse = "raw"

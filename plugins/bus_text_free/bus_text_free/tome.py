@@ -36,6 +36,7 @@ class ToMeSelector(PatchSelector):
 
     site: ClassVar[Site] = "inside_block"
     ranks: ClassVar[bool] = False
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -66,6 +67,6 @@ class ToMeSelector(PatchSelector):
         sizes = view.sizes()
         count = view.patches.shape[1] - self.num_kept(view)
         plan = bipartite_merge_plan(self.edges(view), count, sizes)
-        if self.proportional:
+        if self.proportional and not plan.is_identity:
             plan = replace(plan, key_weights=carry_weights(sizes, plan))
         return Decision(plan, sizes)

@@ -9,6 +9,7 @@ from bus_text_free.dynamic_vit import DynamicViTSelector, KeepRatioHead
 from bus_text_free.evit import EViTSelector
 from bus_text_free.tome import ToMeSelector
 from bus_text_free.turbo import TurboSelector
+from mmpretrain import models
 from torch import Tensor
 
 from bus_toolkit.backbones.adapters import adapter_of
@@ -16,6 +17,7 @@ from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 from bus_toolkit.backbones.block_access import ViTBlockAccess
 from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.ops.token_plan import TokenPlan, apply_plan
 from bus_toolkit.registry import new_registries
 from bus_toolkit.selectors.view import BlockView
@@ -174,3 +176,14 @@ def test_registers_all_four_and_the_heads() -> None:
     register_components(registries)
     assert registries.selectors.names() == ["DynamicViT", "EViT", "ToMe", "Turbo"]
     assert registries.heads.names() == ["KeepRatioHead", "TeacherDistillHead"]
+
+
+@pytest.mark.parametrize("cls", [ToMeSelector, TurboSelector])
+@pytest.mark.parametrize("kind", ["VisionTransformer", "BEiTViT", "ViTEVA02"])
+def test_with_nothing_to_merge_the_pass_is_the_plain_one_bit_for_bit(cls: type, kind: str) -> None:
+    arch = {"embed_dims": 16, "num_layers": 2, "num_heads": 2, "feedforward_channels": 32}
+    vit = getattr(models, kind)(arch=arch, img_size=32, patch_size=8, out_type="raw")
+    vit.eval()
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    visual = TokenReducedViT(vit, [cls(blocks=[1, 2], num_merged=0)])(images)
+    assert torch.equal(visual.embeds, vit(images)[0])

@@ -35,6 +35,7 @@ class FastVSelector(PatchSelector):
 
     site: ClassVar[Site] = "inside_block"
     needs_text: ClassVar[bool] = True
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self, *, blocks: Sequence[int], embed_dim: int, text_dim: int, keep_ratio: float | Mapping[str, Any] = 0.5

@@ -42,6 +42,7 @@ class PruMergeSelector(PatchSelector):
     """
 
     site: ClassVar[Site] = "inside_block"
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,

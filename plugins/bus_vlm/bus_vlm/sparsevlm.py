@@ -47,6 +47,7 @@ class SparseVLMSelector(PatchSelector):
     site: ClassVar[Site] = "inside_block"
     needs_text: ClassVar[bool] = True
     ranks: ClassVar[bool] = False
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,

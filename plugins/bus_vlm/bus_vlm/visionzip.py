@@ -38,6 +38,7 @@ class VisionZipSelector(PatchSelector):
 
     site: ClassVar[Site] = "inside_block"
     ranks: ClassVar[bool] = False
+    reads_block: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -16,7 +16,8 @@ from bus_toolkit.ops.token_plan import gather_tokens, keep_plan
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision
-from tests.backbones.adapters.vit_likes import BLOCKS, VIT_LIKES, VitLike, pictures
+from tests.backbones.adapters.vit_like import BLOCKS, VitLike, pictures
+from tests.backbones.adapters.vit_likes import VIT_LIKES
 
 SITES: tuple[Site, ...] = ("before_block", "inside_block", "after_block")
 every_kind = pytest.mark.parametrize("kind", VIT_LIKES.values(), ids=VIT_LIKES)
@@ -57,9 +58,8 @@ def selector(cls: type[PatchSelector], site: Site, block: int = 2, **settings: o
 def test_without_selectors_it_is_the_librarys_own_pass(kind: VitLike) -> None:
     module, images = kind.fresh(), pictures()
     visual = TokenReducedViT(module)(images)
-    tokens = visual.embeds if kind.num_prefix else visual.embeds[:, 1:]
-    assert torch.equal(tokens, kind.tokens(module, images))
-    assert visual.num_prefix == max(1, kind.num_prefix)
+    assert torch.equal(visual.embeds[:, kind.pools :], kind.tokens(module, images))
+    assert visual.num_prefix == kind.num_prefix + kind.pools
     assert visual.embeds.shape[1] == visual.num_prefix + visual.grid[0] * visual.grid[1]
 
 
@@ -68,8 +68,13 @@ def test_without_selectors_it_is_the_librarys_own_pass(kind: VitLike) -> None:
 def test_keeping_all_patches_is_the_librarys_own_pass_bit_for_bit(kind: VitLike, site: Site) -> None:
     module, images = kind.fresh(), pictures()
     visual = TokenReducedViT(module, [selector(_ByAttention, site, keep_ratio=1.0)])(images)
-    tokens = visual.embeds if kind.num_prefix else visual.embeds[:, 1:]
-    assert torch.equal(tokens, kind.tokens(module, images))
+    assert torch.equal(visual.embeds[:, kind.pools :], kind.tokens(module, images))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in VIT_LIKES.values() if kind.pooled], ids=lambda kind: kind.name)
+def test_what_the_library_pools_is_the_global_token(kind: VitLike) -> None:
+    module, images = kind.fresh(), pictures()
+    assert kind.pooled is not None and torch.equal(TokenReducedViT(module)(images).cls, kind.pooled(module, images))
 
 
 @every_kind
@@ -91,8 +96,7 @@ def test_kept_patches_are_what_they_are_where_the_others_are_hidden(kind: VitLik
     wanted = adapter.final_norm(tokens)
     prefix = adapter.num_prefix
     wanted = torch.cat([wanted[:, :prefix], wanted[:, prefix + kept]], dim=1)
-    tokens = got.embeds if prefix else got.embeds[:, 1:]
-    torch.testing.assert_close(tokens, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(got.embeds[:, kind.pools :], wanted, rtol=1e-4, atol=1e-4)
 
 
 @every_kind

@@ -1,0 +1,169 @@
+"""Backbones that nobody takes apart: their last tokens are what selectors and decoders get.
+
+Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.selectors.base import Site
+
+DEFAULT_SIZE = 224
+_REFUSED = {
+    "LeNet5": "reads gray images of one channel, images here have three. Use mmpretrain.AlexNet or mmpretrain.ResNet",
+    "SparseConvNeXt": "waits for the mask of visible patches that SparK's pre-training sets. Use mmpretrain.ConvNeXt, "
+    "for which it trains weights",
+    "SparseResNet": "waits for the mask of visible patches that SparK's pre-training sets. Use mmpretrain.ResNet, for "
+    "which it trains weights",
+}
+# The module whose output has one token a place, where a class gives out no more than their mean or its class token.
+_READ_AT = {
+    "Conformer": "trans_norm",
+    "InceptionV3": "Mixed_7c",
+    "MixMIMTransformer": "norm",
+    "MlpMixer": "norm1",
+    "TNT": "norm",
+}
+
+
+class FeatureMapAdapter(TransformerAdapter):
+    """Any backbone as one block: ResNet, Swin, ConvNeXt, HRNet, MViT and whatever else ends in a map of features.
+
+    The tokens are the last map (B, C, h, w), row by row; a sequence (B, N, C) is taken as it is, a class token in front
+    of it is prefix. Of several maps it is the last one. Selectors act behind the whole backbone, so what they save is
+    in the decoder, the fusion and the heads. The distance of two patches is the image's size over the
+    map's, found by one pass on an empty image, and must be a whole number of pixels.
+
+    Batch norm makes a sample depend on its batch mates in training. That is left as it is. Selectors that ask for the
+    inside of a block (``reads_block``) are refused; what stands in for CLS attention in a pass without text is said in
+    ``block_access.py``.
+
+    Args:
+        vit: The module.
+        image_size: Height and width in pixels, or one number for both.
+
+    Raises:
+        ComponentError: It does not run by itself or on images of that size, or what comes out does not tile them.
+    """
+
+    sites: ClassVar[frozenset[Site]] = frozenset({"after_block"})
+    has_blocks: ClassVar[bool] = False
+
+    def __init__(self, vit: Any, image_size: int | Sequence[int] = DEFAULT_SIZE) -> None:
+        super().__init__(vit)
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.image_size = (height, width)
+        names = [cls.__name__ for cls in type(getattr(vit, "_orig_mod", vit)).__mro__]
+        refused = next((name for name in names if name in _REFUSED), None)
+        if refused:
+            raise ComponentError(f"model.backbone: {refused} cannot be used, it {_REFUSED[refused]}.")
+        self._read_at = next((_READ_AT[name] for name in names if name in _READ_AT), "")
+        self.layers = (vit,)
+        tokens, (rows, columns) = self._dry_run()
+        self.embed_dim = tokens.shape[2]
+        self.num_prefix = tokens.shape[1] - rows * columns
+        self.patch_size = (height // rows, width // columns)
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """See ``TransformerAdapter``: here, run it all."""
+        out = self._output(images)
+        if out.dim() == 4:
+            return out.flatten(2).transpose(1, 2), (out.shape[2], out.shape[3])
+        if out.dim() == 3:
+            return out, self._grid_of(out.shape[1], images)
+        raise ComponentError(
+            f"model.backbone: {type(self.vit).__name__} gives out one vector an image, got shape {tuple(out.shape)}. "
+            "Selectors and decoders need a map of features or a token for each patch. Leave out what makes it one "
+            "vector: num_classes, out_type, gap_before_final_norm and the like."
+        )
+
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return tokens
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return tokens
+
+    def _inside(self, *_: Any, **__: Any) -> Any:
+        """Stand for whatever is inside a block.
+
+        Raises:
+            ComponentError: Always.
+        """
+        raise ComponentError(
+            f"model.selectors: a selector asks for the inside of a block, got {type(self.vit).__name__}, which counts "
+            "as one block that nobody looks into. Selectors there see patches and text. Use such a selector, and say "
+            "reads_block = True in the class of this one."
+        )
+
+    norm1 = norm2 = project = project_one = num_heads = attention_branch = feed_forward_half = _inside
+
+    def _output(self, images: Tensor) -> Tensor:
+        """Return the last map or sequence."""
+        if not self._read_at:
+            return _last(self.vit(images))
+        seen: list[Any] = []
+        handle = self.vit.get_submodule(self._read_at).register_forward_hook(lambda part, given, out: seen.append(out))
+        try:
+            self.vit(images)
+        finally:
+            handle.remove()
+        return _last(seen)
+
+    def _grid_of(self, length: int, images: Tensor) -> tuple[int, int]:
+        """Return rows and columns of a sequence, with or without a class token: patches are squares that tile."""
+        height, width = images.shape[2:]
+        for count in (length, length - 1):
+            side = math.isqrt(height * width // max(1, count))
+            rows, columns = height // max(1, side), width // max(1, side)
+            if rows * side == height and columns * side == width and rows * columns == count:
+                return rows, columns
+        raise ComponentError(
+            f"model.backbone: {type(self.vit).__name__} gives out {length} tokens, got images of {height} x {width} "
+            "pixels. They must be square patches that tile the image, with at most one class token in front. Choose "
+            "another img_size."
+        )
+
+    @torch.no_grad()
+    def _dry_run(self) -> tuple[Tensor, tuple[int, int]]:
+        """Run an empty image in eval mode, so that no statistics move; works on torch's meta device as well."""
+        height, width = self.image_size
+        device = next((parameter.device for parameter in self.vit.parameters()), None)
+        modes = {module: module.training for module in self.vit.modules()}
+        self.vit.eval()
+        try:
+            tokens, grid = self.embed(torch.zeros(1, 3, height, width, device=device))
+        except ComponentError:
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise ComponentError(
+                f"model.backbone: {type(self.vit).__name__} does not run on 3 channels of {height} x {width} pixels: "
+                f"{reason[0].rstrip('.')}. Choose another img_size."
+            ) from error
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        if height % grid[0] or width % grid[1]:
+            raise ComponentError(
+                f"model.backbone: a feature map of {grid[0]} x {grid[1]} does not tile an image, got {height} x "
+                f"{width} pixels. Each of its places stands for a square of whole pixels. Choose another img_size, for "
+                "most backbones a multiple of 32."
+            )
+        return tokens, grid
+
+
+def _last(output: Any) -> Any:
+    while isinstance(output, list | tuple):
+        output = output[-1]
+    return output

@@ -1,0 +1,267 @@
+"""Hugging Face's vision towers: ViT, DINOv2 (with registers), CLIP, SigLIP.
+
+Written against transformers 4.57, ``transformers/models/{vit,dinov2,dinov2_with_registers,clip,siglip}/modeling_*.py``.
+Their attention must be built as ``sdpa``. Tokens leave as the library's ``last_hidden_state``; where its
+``pooler_output`` is more than the first of them, that leaves in front and is what heads read as the global token.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter, interpolate_positions
+from bus_toolkit.backbones.positions import TokenPositions
+
+
+class HuggingFaceAdapter(TransformerAdapter):
+    """What all of them share.
+
+    Position tables keep the size of the library's ``image_size`` and are interpolated in each pass, as the library does
+    (``interpolate_pos_encoding``): weights of one size work at any other without a change.
+
+    Attributes:
+        table_name: Name of the position table in the state dict.
+        antialias: Whether the library interpolates with antialiasing.
+    """
+
+    table_name: ClassVar[str] = "embeddings.position_embeddings"
+    antialias: ClassVar[bool] = False
+
+    def __init__(self, vit: Any, convolution: Any, layers: Any, num_prefix: int) -> None:
+        super().__init__(vit)
+        size = vit.config.image_size
+        self._own_size = (size, size) if isinstance(size, int) else (size[0], size[1])
+        self.embed_dim, self.num_prefix, self.layers = vit.config.hidden_size, num_prefix, layers
+        self.image_size = getattr(vit, "input_size", self._own_size)  # set by HuggingFaceVision
+        self.patch_size = (convolution.stride[0], convolution.stride[1])
+
+    def grid_of(self, images: Tensor) -> tuple[int, int]:
+        """Return the patch grid of images (B, 3, H, W)."""
+        return images.shape[2] // self.patch_size[0], images.shape[3] // self.patch_size[1]
+
+    def foreign_size(self, images: Tensor) -> bool:
+        """Return whether images (B, 3, H, W) are of another size than the position table."""
+        return (images.shape[2], images.shape[3]) != self._own_size
+
+    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """See ``TransformerAdapter``."""
+        table = state_dict.get(f"{prefix}{self.table_name}")
+        if table is None:
+            return
+        own = self.vit.get_parameter(self.table_name)
+        as_batch = own.dim() == 2  # an embedding layer
+        num_prefix = min(self.num_prefix, 1)  # registers have no position
+        grid = (self._own_size[0] // self.patch_size[0], self._own_size[1] // self.patch_size[1])
+        if as_batch:
+            own, table = own.unsqueeze(0), table.unsqueeze(0)
+        fitted = interpolate_positions(table, num_prefix, own, grid, antialias=self.antialias)
+        state_dict[f"{prefix}{self.table_name}"] = fitted[0] if as_batch else fitted
+
+
+class ViTAdapter(HuggingFaceAdapter):
+    """``transformers.ViTModel``."""
+
+    def __init__(self, vit: Any) -> None:
+        registers = getattr(vit.config, "num_register_tokens", 0)
+        super().__init__(vit, vit.embeddings.patch_embeddings.projection, vit.encoder.layer, 1 + registers)
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """See ``TransformerAdapter``."""
+        tokens = self.vit.embeddings(images, interpolate_pos_encoding=self.foreign_size(images))
+        return tokens, self.grid_of(images)
+
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return _tokens_of(layer(tokens))
+
+    def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.layernorm_before(tokens)
+
+    def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.layernorm_after(tokens)
+
+    def project(self, layer: Any, normed: Tensor) -> States:
+        """See ``TransformerAdapter``."""
+        attention = layer.attention.attention
+        return attention.query(normed), attention.key(normed), attention.value(normed)
+
+    def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
+        """See ``TransformerAdapter``."""
+        attention = layer.attention.attention
+        return (attention.query, attention.key, attention.value)[part](normed)
+
+    def num_heads(self, layer: Any) -> int:
+        """See ``TransformerAdapter``."""
+        return layer.attention.attention.num_attention_heads
+
+    def attention_dropout(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.attention.attention.dropout_prob if layer.training else 0.0
+
+    def scale(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.attention.attention.scaling
+
+    def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        out = layer.attention.output
+        return out.dropout(out.dense(mixed))
+
+    def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.output(layer.intermediate(layer.layernorm_after(tokens)), tokens)
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return self.vit.layernorm(tokens)
+
+
+class Dinov2Adapter(ViTAdapter):
+    """``transformers.Dinov2Model``: layer scale, drop path, SwiGLU; always fits its positions."""
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """See ``TransformerAdapter``."""
+        return self.vit.embeddings(images), self.grid_of(images)
+
+    def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.norm1(tokens)
+
+    def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.norm2(tokens)
+
+    def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.drop_path(layer.layer_scale1(super().attention_branch(layer, mixed)))
+
+    def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.drop_path(layer.layer_scale2(layer.mlp(layer.norm2(tokens)))) + tokens
+
+
+class Dinov2WithRegistersAdapter(Dinov2Adapter):
+    """``transformers.Dinov2WithRegistersModel``: class token, then registers."""
+
+    antialias = True
+
+
+class CLIPAdapter(HuggingFaceAdapter):
+    """``transformers.CLIPVisionModel``.
+
+    The library norms the class token alone, for its pooled output, and gives out all tokens as the last block left
+    them. So do we: the normed class token leaves in front, the class token stays behind it as prefix.
+    """
+
+    table_name = "vision_model.embeddings.position_embedding.weight"
+
+    def __init__(self, vit: Any, num_prefix: int = 1) -> None:
+        self.tower = vit.vision_model
+        super().__init__(vit, self.tower.embeddings.patch_embedding, self.tower.encoder.layers, num_prefix)
+
+    @property
+    def pools(self) -> bool:
+        """See ``TransformerAdapter``."""
+        return True
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """See ``TransformerAdapter``."""
+        tokens = self.tower.embeddings(images, interpolate_pos_encoding=self.foreign_size(images))
+        return self._before_blocks(tokens), self.grid_of(images)
+
+    def _before_blocks(self, tokens: Tensor) -> Tensor:
+        return self.tower.pre_layrnorm(tokens)
+
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return _tokens_of(layer(tokens, attention_mask=None, causal_attention_mask=None))
+
+    def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.layer_norm1(tokens)
+
+    def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.layer_norm2(tokens)
+
+    def project(self, layer: Any, normed: Tensor) -> States:
+        """See ``TransformerAdapter``."""
+        attention = layer.self_attn
+        return attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
+
+    def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
+        """See ``TransformerAdapter``."""
+        attention = layer.self_attn
+        return (attention.q_proj, attention.k_proj, attention.v_proj)[part](normed)
+
+    def num_heads(self, layer: Any) -> int:
+        """See ``TransformerAdapter``."""
+        return layer.self_attn.num_heads
+
+    def attention_dropout(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.self_attn.dropout if layer.training else 0.0
+
+    def scale(self, layer: Any) -> float:
+        """See ``TransformerAdapter``."""
+        return layer.self_attn.scale
+
+    def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return layer.self_attn.out_proj(mixed)
+
+    def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return tokens + layer.mlp(layer.layer_norm2(tokens))
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return tokens
+
+    def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
+        """See ``TransformerAdapter``; ``sizes`` do not matter to the class token."""
+        return self.tower.post_layernorm(tokens[:, 0])
+
+
+class SiglipAdapter(CLIPAdapter):
+    """``transformers.SiglipVisionModel``: no class token; a learned query reads the tokens at the end.
+
+    Our choice: in that reading a token that others were merged into counts as often as the patches it stands for, by
+    the logarithm of their number on its logit (as ToMe does inside the blocks, arXiv 2210.09461, section 3).
+    """
+
+    def __init__(self, vit: Any) -> None:
+        super().__init__(vit, num_prefix=0)
+
+    def _before_blocks(self, tokens: Tensor) -> Tensor:
+        return tokens
+
+    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return _tokens_of(layer(tokens, attention_mask=None))
+
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """See ``TransformerAdapter``."""
+        return self.tower.post_layernorm(tokens)
+
+    def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
+        """See ``TransformerAdapter``."""
+        if not self.tower.use_head:
+            return TransformerAdapter.pool(self, tokens, sizes)
+        head = self.tower.head
+        query = head.probe.repeat(tokens.shape[0], 1, 1)
+        weights = None
+        if sizes is not None:
+            weights = sizes.to(tokens.dtype).log().unsqueeze(1).repeat_interleave(head.attention.num_heads, dim=0)
+        read = head.attention(query, tokens, tokens, attn_mask=weights)[0]
+        return (read + head.mlp(head.layernorm(read)))[:, 0]
+
+
+def _tokens_of(out: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Return what a block gives out; which of them wrap it in a tuple changes between versions."""
+    return out if torch.is_tensor(out) else out[0]

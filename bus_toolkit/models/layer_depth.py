@@ -1,0 +1,73 @@
+"""How deep a parameter lies, for learning rates that fall with the depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from bus_toolkit.models.vlp import VLPModel
+
+
+def layer_depth(model: VLPModel, param_name: str) -> tuple[int, int]:
+    """Return the depth of a parameter and the number of depths, as mmpretrain's ``get_layer_depth`` does.
+
+    Depth 0 is farthest from the losses. Backbone and text encoder are two towers that end at the same height: their
+    last layers lie one below the top, each earlier one a step lower, embeddings below them all. All else (final norms,
+    selectors, decoder, fusion, text decoder, heads) is at the top and has the full rate. A backbone with a
+    ``get_layer_depth`` of its own decides for itself (mmpretrain's ViT, BEiT, Swin, ConvNeXt; for a ViT it is the same
+    rule). Counting from the top is our choice: a text encoder of 6 layers and a backbone of 12 then have equal rates
+    next to the fusion.
+
+    Args:
+        model: The model.
+        param_name: As in ``model.named_parameters()``.
+    """
+    text = model.text_encoder
+    towers = {
+        "backbone.vit.": _Tower(model.backbone.vit, model.backbone.adapter.layers),
+        "text_encoder.": _Tower(text, max(_lists(text), key=len, default=())),
+    }
+    top = 1 + max(tower.height() for tower in towers.values())
+    for prefix, tower in towers.items():
+        if param_name.startswith(prefix):
+            return top - tower.steps_below_top(param_name.removeprefix(prefix)), top + 1
+    return top, top + 1
+
+
+def _lists(module: nn.Module) -> list[nn.ModuleList]:
+    return [child for child in module.modules() if isinstance(child, nn.ModuleList)]
+
+
+class _Tower(NamedTuple):
+    """A module and the layers in it, from the first to the last; without layers it is at the top as a whole."""
+
+    module: nn.Module
+    layers: Sequence[nn.Module]
+
+    def height(self) -> int:
+        """Return the number of layers, or of depths between embeddings and top."""
+        own = getattr(self.module, "get_layer_depth", None)
+        return len(self.layers) if own is None else own(self._names()[0])[1] - 2
+
+    def steps_below_top(self, name: str) -> int:
+        """Return 0 behind the layers, 1 in the last of them, and one more than there are layers in front of them."""
+        own = getattr(self.module, "get_layer_depth", None)
+        if own is not None:
+            depth, count = own(name)
+            return count - 1 - depth
+        if not len(self.layers):
+            return 0
+        paths = {id(module): f"{path}." if path else "" for path, module in self.module.named_modules()}
+        starts = [paths[id(layer)] for layer in self.layers]
+        for number, start in enumerate(starts):
+            if name.startswith(start):
+                return len(starts) - number
+        names = self._names()
+        first = next(place for place, other in enumerate(names) if other.startswith(starts[0]))
+        return len(starts) + 1 if names.index(name) < first else 0
+
+    def _names(self) -> list[str]:
+        return [name for name, _ in self.module.named_parameters(remove_duplicate=False)]
