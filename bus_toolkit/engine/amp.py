@@ -3,48 +3,66 @@
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import LOOPS, OPTIM_WRAPPERS
 
-_log = logging.getLogger(__name__)
 _GPU_WRAPPER = "AmpOptimWrapper"
 _CPU_WRAPPER = "bus_toolkit.CPUAmpOptimWrapper"
+_DTYPES = ("bfloat16", "float16")
 
 
 @OPTIM_WRAPPERS.register_module()
-class CPUAmpOptimWrapper(OptimWrapper):
-    """Run the forward pass under bfloat16 autocast on the CPU; goes into the slot ``optim_wrapper``.
+class CPUAmpOptimWrapper(AmpOptimWrapper):
+    """Run the forward pass under autocast on the CPU; goes into the slot ``optim_wrapper``.
 
-    MMEngine's ``AmpOptimWrapper`` refuses to run without an accelerator. bfloat16 has the exponent range of float32, so
-    no loss scaling is needed.
+    MMEngine's ``AmpOptimWrapper`` does the work; all it lacks is a start without an accelerator, and float16 in the
+    CPU's autocast.
 
     Args:
-        dtype: Only ``bfloat16``; there so that a GPU config can be read.
-        **kwargs: Arguments of MMEngine's ``OptimWrapper``.
+        optimizer: A built optimizer; filled in from ``optim_wrapper.optimizer``.
+        dtype: ``bfloat16``, which has the exponent range of float32 and needs no loss scaling, or ``float16``.
+        loss_scale: For float16, as in ``AmpOptimWrapper``: ``dynamic``, a number, or arguments of torch's
+            ``GradScaler``.
+        accumulative_counts: Backward passes an optimizer step.
+        clip_grad: Arguments of torch's ``clip_grad_norm_`` or, with ``type: value``, ``clip_grad_value_``.
 
     Raises:
         ConfigError: Another ``dtype``.
     """
 
-    def __init__(self, dtype: str = "bfloat16", **kwargs: Any) -> None:
-        if dtype != "bfloat16":
-            raise ConfigError(f"optim_wrapper.dtype: the CPU autocasts to bfloat16 only, got {dtype!r}. Remove it.")
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        dtype: str = "bfloat16",
+        loss_scale: Literal["dynamic"] | float | dict[str, Any] = "dynamic",
+        accumulative_counts: int = 1,
+        clip_grad: dict[str, Any] | None = None,
+    ) -> None:
+        _check_dtype(dtype)
+        OptimWrapper.__init__(self, optimizer, accumulative_counts=accumulative_counts, clip_grad=clip_grad)
+        settings: dict[str, Any] = {"enabled": dtype == "float16"}
+        if isinstance(loss_scale, Mapping):
+            settings |= loss_scale
+        elif loss_scale != "dynamic":
+            settings["init_scale"] = loss_scale
+        self.loss_scaler = torch.amp.GradScaler("cpu", **settings)
+        self._scale_update_param = settings["init_scale"] if isinstance(loss_scale, float) else None
+        self.cast_dtype = getattr(torch, dtype)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Open the autocast region around the forward pass of ``model``."""
-        with super().optim_context(model), torch.autocast("cpu", dtype=torch.bfloat16):
+        with OptimWrapper.optim_context(self, model), torch.autocast("cpu", dtype=self.cast_dtype):
             yield
 
 
@@ -66,21 +84,31 @@ def use_amp(cfg: Config) -> None:
 
 
 def fit_amp_to_device(cfg: Config) -> None:
-    """Make a mixed-precision ``optim_wrapper`` run on this machine; leave any other as it is."""
+    """Make a mixed-precision ``optim_wrapper`` run on this machine; leave any other as it is.
+
+    Raises:
+        ConfigError: A ``dtype`` that no machine autocasts to.
+    """
     wrapper = cfg.get("optim_wrapper")
     if wrapper is None or wrapper.get("type") not in (_GPU_WRAPPER, _CPU_WRAPPER):
         return
-    if not torch.cuda.is_available():
-        if wrapper.get("dtype", "bfloat16") != "bfloat16":
-            _log.warning("optim_wrapper.dtype: the CPU has no %s autocast, using bfloat16.", wrapper.dtype)
-        for key in ("dtype", "loss_scale", "use_fsdp"):
-            wrapper.pop(key, None)
-        wrapper.type = _CPU_WRAPPER
-        return
-    wrapper.type = _GPU_WRAPPER
-    wrapper.setdefault("dtype", _gpu_dtype())
+    on_gpu = torch.cuda.is_available()
+    wrapper.setdefault("dtype", _gpu_dtype() if on_gpu else "bfloat16")
+    _check_dtype(wrapper.dtype)
     if wrapper.dtype == "bfloat16":
         wrapper.setdefault("loss_scale", {"enabled": False})
+    elif isinstance(wrapper.get("loss_scale"), int):
+        wrapper.loss_scale = float(wrapper.loss_scale)  # MMEngine takes a float only
+    wrapper.type = _GPU_WRAPPER if on_gpu else _CPU_WRAPPER
+    if not on_gpu:
+        wrapper.pop("use_fsdp", None)
+
+
+def _check_dtype(dtype: object) -> None:
+    if dtype not in _DTYPES:
+        raise ConfigError(
+            f"optim_wrapper.dtype: must be one of {', '.join(_DTYPES)}, got {dtype!r}. Choose one of them."
+        )
 
 
 def evaluate_in_amp(cfg: Config) -> None:

@@ -24,6 +24,8 @@ _WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
     (UserWarning, "Setting (OMP|MKL)_NUM_THREADS environment variable for each process", r"mmengine\."),
     (UserWarning, "Detected pickle protocol", r"torch\."),  # our refusal of the file says what matters
     (UserWarning, ".*pin_memory.* argument is set as true but no accelerator", ""),
+    # Gradient accumulation: schedules go by iterations there, and the first of them moves no weight.
+    (UserWarning, r"Detected call of `scheduler\.step\(\)` before `optimizer\.step\(\)`", r"mmengine\."),
 )
 # Messages that the hosts log at WARNING for situations that are normal here.
 _LOG_MESSAGES = (

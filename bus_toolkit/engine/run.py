@@ -19,6 +19,7 @@ from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.runner import build_runner
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.weights.settings import check_files
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
                 for key in missing
             ]
         )
+    if options is None or options.resume is None:  # a resumed run needs no weights to start from
+        check_files(cfg.model)
     try:
         _train(cfg, options)
     finally:

@@ -12,12 +12,17 @@ from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch import nn
 
 from bus_toolkit.config import dump_config
+from bus_toolkit.config.host_nodes import LAYER_DECAY
 from bus_toolkit.engine.checkpoint import install_safe_loader
+from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.launch import init_distributed
+from bus_toolkit.engine.loggers import check_loggers
 from bus_toolkit.engine.options import RunOptions, apply_options
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
+from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
 from bus_toolkit.engine.state_hooks import unwrap
 from bus_toolkit.errors import CheckpointError, ConfigError
 
@@ -63,6 +68,39 @@ class BusRunner(Runner):
         """Write the resolved config: of a training into the work dir, of an evaluation beside its log."""
         folder = self.log_dir if self._train_loop is None else self.work_dir
         dump_config(self.cfg, Path(folder) / "config.yaml")
+
+    def train(self) -> nn.Module:
+        """Train, with what ``activation_checkpointing`` and ``compile`` ask for."""
+        with own_checkpointing():
+            return super().train()
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build MMEngine's optimizer wrapper; layer-wise rates work for weights that two parts share, too.
+
+        Raises:
+            ConfigError: Such weights, and parameter-wise settings that list them twice.
+        """
+        layer_wise = isinstance(optim_wrapper, Mapping) and str(optim_wrapper.get("constructor")).endswith(LAYER_DECAY)
+        if layer_wise:
+            from bus_toolkit.engine.layer_decay import NAME  # registers it; imports mmpretrain's optimizers
+
+            optim_wrapper = {**optim_wrapper, "constructor": NAME}
+        try:
+            return super().build_optim_wrapper(optim_wrapper)
+        except ValueError as error:
+            if "more than one parameter group" not in str(error):
+                raise
+            raise ConfigError(
+                "optim_wrapper.paramwise_cfg.bypass_duplicate: must be true for a model in which two parts share a "
+                "weight, got false. Set it to true."
+            ) from error
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the parts of the model, or ``target`` of one that has no such parts."""
+        settings = self.cfg.get("compile")
+        asked = settings is True or isinstance(settings, Mapping)
+        if not asked or not compile_parts(unwrap(self.model), {} if settings is True else settings):
+            super()._maybe_compile(target)
 
     def _init_model_weights(self) -> None:
         """Start the weights; a resumed run finds all of them in its checkpoint, and needs no file they started from."""
@@ -120,11 +158,14 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     quiet_hosts()
     _share_evaluation(cfg)
     apply_options(cfg, options)
+    check_loggers(cfg)
     _make_work_dir(cfg.work_dir)
     init_distributed(options.launcher, cfg)
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
-    return BusRunner.from_cfg(cfg)
+    runner = BusRunner.from_cfg(cfg)
+    matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
+    return runner
 
 
 def _make_work_dir(folder: str) -> None:

@@ -10,6 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from bus_toolkit.models.openmmlab_backbone import TokenReducedViT
 from bus_toolkit.registry import HOOKS
 
 
@@ -25,10 +26,21 @@ class ModelStateHook(Hook):
     """Call ``model.after_step(stepped)`` after each training iteration; goes into ``default_hooks``.
 
     The model moves its momentum copy and fills its queues there: after the optimizer step, never inside ``forward``.
-    With gradient accumulation it is called after each micro-batch, and ``stepped`` says whether the optimizer moved.
+    With gradient accumulation it is called after each micro-batch, and ``stepped`` says whether the optimizer moved,
+    which it does not where loss scaling found gradients that overflowed either.
     """
 
     priority = "ABOVE_NORMAL"
+
+    def __init__(self) -> None:
+        self._stepped = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to the optimizer."""
+        runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
+
+    def _note_step(self, *_: object) -> None:
+        self._stepped = True
 
     def after_train_iter(
         self,
@@ -38,9 +50,10 @@ class ModelStateHook(Hook):
         outputs: dict[str, Any] | None = None,
     ) -> None:
         """Let the model update what is not trained by gradients."""
+        stepped, self._stepped = self._stepped, False
         after_step = getattr(unwrap(runner.model), "after_step", None)
         if after_step is not None:
-            after_step(stepped=runner.optim_wrapper.should_update())
+            after_step(stepped=stepped)
 
 
 @HOOKS.register_module()
@@ -48,7 +61,8 @@ class KeepRatioScheduleHook(Hook):
     """Tell the model how far the training is, so that scheduled keep ratios move; goes into ``default_hooks``.
 
     ``model.set_progress(epoch, iteration)`` gets the epoch as a float: iterations done / iterations an epoch. Under an
-    iteration-based loop an epoch is one pass through the data set all the same.
+    iteration-based loop an epoch is one pass through the data set all the same. In a model that has no such method, as
+    mmpretrain's, each ``bus_toolkit.TokenReducedViT`` is told (there the hook goes into ``custom_hooks``).
     """
 
     priority = "ABOVE_NORMAL"
@@ -62,6 +76,11 @@ class KeepRatioScheduleHook(Hook):
         self._set_progress(runner)
 
     def _set_progress(self, runner: Runner) -> None:
-        set_progress = getattr(unwrap(runner.model), "set_progress", None)
+        model, epoch = unwrap(runner.model), runner.iter / len(runner.train_dataloader)
+        set_progress = getattr(model, "set_progress", None)
         if set_progress is not None:
-            set_progress(runner.iter / len(runner.train_dataloader), runner.iter)
+            set_progress(epoch, runner.iter)
+            return
+        for part in model.modules():
+            if isinstance(part, TokenReducedViT):
+                part.set_progress(epoch)

@@ -26,7 +26,26 @@ def test_a_gpu_config_runs_on_the_cpu(tmp_path, no_gpu):
     cfg.optim_wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16", "loss_scale": "dynamic"}
     fit_amp_to_device(cfg)
     assert cfg.optim_wrapper.type == "bus_toolkit.CPUAmpOptimWrapper"
-    assert "dtype" not in cfg.optim_wrapper and "loss_scale" not in cfg.optim_wrapper
+    assert cfg.optim_wrapper.dtype == "float16" and cfg.optim_wrapper.loss_scale == "dynamic"
+
+
+@pytest.mark.parametrize("loss_scale", ["dynamic", 64, 64.0, {"init_scale": 64.0, "growth_interval": 2}])
+def test_float16_trains_on_the_cpu_with_scaled_losses(tmp_path, no_gpu, loss_scale):
+    cfg = tiny_config(tmp_path)
+    cfg.optim_wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16", "loss_scale": loss_scale}
+    runner = build_runner(cfg, RunOptions(no_validate=True))
+    before = runner.model.linear.weight.clone()
+    runner.train()
+    assert runner.model.dtypes == {torch.float16}
+    assert not torch.equal(before, runner.model.linear.weight)
+    scale = runner.optim_wrapper.loss_scaler.get_scale()
+    assert scale >= 64.0 and (scale == 64.0) == isinstance(loss_scale, float | int)
+
+
+def test_bfloat16_needs_no_scaling(tmp_path, no_gpu):
+    runner = build_runner(tiny_config(tmp_path), RunOptions(amp=True, no_validate=True))
+    runner.train()
+    assert not runner.optim_wrapper.loss_scaler.is_enabled()
 
 
 @pytest.mark.parametrize(("supported", "dtype"), [(True, "bfloat16"), (False, "float16")])
@@ -55,6 +74,11 @@ def test_amp_on_another_wrapper_is_refused(tmp_path):
         build_runner(cfg, RunOptions(amp=True))
 
 
-def test_the_cpu_wrapper_refuses_float16():
-    with pytest.raises(ConfigError, match="the CPU autocasts to bfloat16 only, got 'float16'"):
-        CPUAmpOptimWrapper(dtype="float16", optimizer=None)
+def test_another_precision_is_refused(tmp_path, no_gpu):
+    message = "optim_wrapper.dtype: must be one of bfloat16, float16, got 'float61'"
+    with pytest.raises(ConfigError, match=message):
+        CPUAmpOptimWrapper(dtype="float61", optimizer=None)
+    cfg = tiny_config(tmp_path)
+    cfg.optim_wrapper |= {"type": "AmpOptimWrapper", "dtype": "float61"}
+    with pytest.raises(ConfigError, match=message):
+        fit_amp_to_device(cfg)
