@@ -18,13 +18,17 @@ def register_components(registries: Registries) -> None:
     import bus_toolkit.data
     import bus_toolkit.evaluation  # noqa: F401
     from bus_toolkit.models.build import build_caption_lm, build_vlp_model
+    from bus_toolkit.models.openmmlab_backbone import TokenReducedViT
 
     MODELS.register_module(name="VLPModel", module=build_vlp_model, force=True)
     MODELS.register_module(name="CaptionLanguageModel", module=build_caption_lm, force=True)
+    MODELS.register_module(name="TokenReducedViT", module=TokenReducedViT, force=True)
 
 
 def _register_parts(registries: Registries) -> None:
     from bus_toolkit.backbones.conv_stem import conv_stem_vit
+    from bus_toolkit.backbones.huggingface_vision import huggingface_vision
+    from bus_toolkit.backbones.timm_vision import timm_vision
     from bus_toolkit.data.tokenizers import CorpusTokenizer, WordPieceTokenizer
     from bus_toolkit.decoders.average_pool import AveragePool
     from bus_toolkit.decoders.c_abstractor import CAbstractor
@@ -50,6 +54,8 @@ def _register_parts(registries: Registries) -> None:
     registries.tokenizers.register(CorpusTokenizer)
     registries.text_encoders.register(BertTextEncoder)
     registries.backbones.register(conv_stem_vit, name="ConvStemViT")
+    registries.backbones.register(huggingface_vision, name="HuggingFaceVision")
+    registries.backbones.register(timm_vision, name="TimmVision")
     registries.selectors.register(TextSemanticPatchSelector, name="TSPS")
     registries.selectors.register(TextAwarePatchDetector, name="TPD")
     registries.selectors.register(LookAheadSelector, name="ELIP")

@@ -190,7 +190,7 @@ class PluginHost:
         return ""
 
 
-_ASK = "`python tools/describe.py plugins` shows the traceback."
+_ASK = "`python -m bus_toolkit describe plugins` shows the traceback."
 _IN_TREE = Path(__file__).parents[1] / "plugins"
 _HOST = PluginHost(REGISTRIES)
 

@@ -13,16 +13,16 @@ PARTS = ("selectors", "backbones", "decoders", "text_encoders", "fusion", "text_
 LAYERS = [
     {"errors", "hookspecs", "signatures"},
     {"structures", "ops", "losses", "cli"},
-    {*PARTS, "registry"},
+    {*PARTS, "registry", "weights"},
     {"models", "data"},
     {"config", "plugins", "visualization", "analysis"},
     {"engine", "evaluation", "inference"},
-    {"builtins", "testing", "scaffold", "study"},
+    {"builtins", "testing", "scaffold", "study", "openmmlab", "cli_commands"},
 ]
-TOP = {"__init__"}
+TOP = {"__init__", "__main__"}
 OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}
-MAY_USE_OPENMMLAB = {"registry", "config", "models", "backbones", "data", "engine", "evaluation", "analysis"}
-MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders"}
+MAY_USE_OPENMMLAB = {"registry", "weights", "config", "models", "backbones", "data", "engine", "evaluation", "analysis"}
+MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -30,6 +30,13 @@ def test_the_yaml_loads_and_builds(tmp_path: Path) -> None:
     assert model.backbone.selectors[0].blocks == [6]
 
 
+@pytest.mark.parametrize("part", blocks("yaml")[1:], ids=lambda part: part.split(":")[0])
+def test_a_part_of_a_yaml_loads_on_top_of_the_demo(part: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"_base_: bus/bus_scenes_tiny\n{part}")
+    assert load_config(path).model.type == "bus_toolkit.VLPModel"
+
+
 def test_the_plugin_registers_a_selector_that_builds() -> None:
     scope: dict = {}
     exec(next(block for block in blocks("python") if "register_components" in block), scope)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from bus_toolkit import build_model, load_config
 from bus_toolkit.config import dump_config
@@ -60,3 +63,40 @@ def test_the_reference_of_prior_is_what_its_recipe_trains(scale: str) -> None:
     assert shapes[0] == shapes[1]
     assert recipe.model.tokenizer == prior.model.tokenizer
     assert head.reference_weights == f"work_dirs/reference_{scale}/epoch_{recipe.train_cfg.max_epochs}.pth"
+
+
+def index() -> dict[str, list[dict[str, Any]]]:
+    """Return what model-index.yml imports; figures as they are written."""
+    found: dict[str, list[dict[str, Any]]] = {"Collections": [], "Models": []}
+    for file in yaml.safe_load((ROOT / "model-index.yml").read_text())["Import"]:
+        for key, entries in yaml.load((ROOT / file).read_text(), yaml.BaseLoader).items():
+            found[key] += entries
+    return found
+
+
+def test_the_index_lists_every_recipe_once() -> None:
+    models = index()["Models"]
+    assert sorted(m["Config"] for m in models) == [f"{ROOT.name}/{name(path)}" for path in CONFIGS]
+    assert all(m["Name"] == Path(m["Config"]).stem for m in models)
+    assert len({m["Name"] for m in models}) == len(models)
+
+
+def test_every_recipe_of_the_index_has_a_collection_data_and_a_task() -> None:
+    found = index()
+    collections = {c["Name"] for c in found["Collections"]}
+    for model in found["Models"]:
+        assert model["In Collection"] in collections
+        assert model["Metadata"]["Training Data"]
+        assert all(result["Task"] and result["Dataset"] for result in model["Results"])
+        # mim shows the metrics of all tasks on one data set in one table.
+        metrics = [(result["Dataset"], metric) for result in model["Results"] for metric in result["Metrics"]]
+        assert len(set(metrics)) == len(metrics)
+
+
+@pytest.mark.parametrize("model", index()["Models"], ids=lambda m: m["Name"])
+def test_the_figures_of_the_index_stand_in_the_readme(model: dict[str, Any]) -> None:
+    readme, recipe = (ROOT.parent / "README.md").read_text(), (ROOT.parent / model["Config"]).read_text()
+    figures = [figure for result in model["Results"] for figure in result["Metrics"].values()]
+    assert not figures or "no figure" not in recipe
+    for figure in figures:
+        assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d])", readme), figure

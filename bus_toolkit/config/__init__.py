@@ -17,9 +17,10 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from bus_toolkit.config.check import DEFAULT_SCOPE, check_config
-from bus_toolkit.config.files import plugins_of, read_chain
+from bus_toolkit.config.files import IN_PLUGIN, find_config, plugins_of, read_chain
 from bus_toolkit.config.merge import merge_chain
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
+from bus_toolkit.config.shipped import list_configs
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import ConfigError
@@ -27,7 +28,7 @@ from bus_toolkit.plugins import adjust_with_plugins, failed_plugins, load_plugin
 from bus_toolkit.registry import plain
 from bus_toolkit.signatures import at
 
-__all__ = ["dump_config", "dump_yaml", "load_config"]
+__all__ = ["dump_config", "dump_yaml", "list_configs", "load_config"]
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +36,8 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     """Read a YAML file with its bases, apply overrides, check everything.
 
     Args:
-        path: The file, or ``<plugin>::<file>`` for one that a plugin brings.
+        path: The file; the name of one that ships with the toolkit, such as ``bus/bus_scenes_tiny`` (see
+            :func:`list_configs`), where no such file exists; or ``<plugin>::<file>`` for one that a plugin brings.
         overrides: ``a.b.0.c=value`` words as on the command line, or a mapping of such paths to values.
 
     Returns:
@@ -47,8 +49,8 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
         PluginError: A plugin that it names cannot be used.
     """
     pairs = parse_overrides(overrides)
-    if "::" in str(path):
-        load_plugins([str(path).split("::")[0]])
+    if IN_PLUGIN in str(path):
+        load_plugins([str(path).split(IN_PLUGIN)[0]])
     chain = list(read_chain(path))
     chosen = [{"plugins": value} for key, value in pairs if key == "plugins"]
     load_plugins(plugins_of([*chain, *chosen], path))
@@ -62,7 +64,7 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     if problems:
         raise ConfigError(problems)
     _add_scopes(config)
-    file = None if "::" in str(path) else str(Path(path).expanduser())
+    file = None if IN_PLUGIN in str(path) else str(find_config(path))
     return Config(config, filename=file)
 
 

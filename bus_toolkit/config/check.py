@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bus_toolkit.config.nodes import SCOPE_KEY, Node, node_at
+from bus_toolkit.config.nodes import PRETRAINED, SCOPE_KEY, Node, node_at
 from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_model, slot_at
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.schedule import KeepRatioSchedule
@@ -69,6 +69,10 @@ def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[str]
     if path.endswith("_dataloader") and "sampler" not in node:
         yield f"{path}.sampler: MMEngine needs this key. Add e.g. {{type: DefaultSampler, shuffle: true}}."
     yield from _check_counts(node, path)
+    if re.fullmatch(PRETRAINED, path):
+        from bus_toolkit.weights.settings import setting_problems
+
+        yield from setting_problems(node, path)
     if isinstance(node.get("keep_ratio"), (int, float, Mapping)) and "keep_ratio" in spec.signature.arguments:
         yield from _check_keep_ratio(node["keep_ratio"], path)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.config.shipped import find_shipped, nearest_names
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.signatures import did_you_mean
@@ -15,26 +16,54 @@ BASE = "_base_"
 IN_PLUGIN = "::"
 
 
-def read_chain(path: str | Path, _open: tuple[Path, ...] = ()) -> Iterator[dict[str, Any]]:
+def find_config(path: str | Path, folder: Path | None = None) -> Path:
+    """Return the file that ``path`` names, as seen from ``folder`` or the current one.
+
+    It is a path; or the name of a config that ships with the toolkit, without suffix, where there is no such file; or
+    ``<plugin>::<file>``.
+
+    Raises:
+        ConfigError: There is no such file.
+        PluginError: The plugin cannot be used.
+    """
+    if IN_PLUGIN in str(path):
+        return _find_in_plugin(str(path))
+    file = Path(path).expanduser()
+    if folder is not None:
+        file = Path(os.path.normpath(folder / file))
+    found = file if file.is_file() else find_shipped(str(path))
+    if found is None:
+        hint = _nearest_file(file) or nearest_names(str(path)) or _missing_folder(file)
+        raise ConfigError(
+            f"{file}: no such config file.{hint} Give the path of a YAML file, or a name that "
+            "`python -m bus_toolkit configs` lists."
+        )
+    return found
+
+
+def read_chain(path: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the mappings of a file's bases, depth first, then its own: later ones go over earlier ones.
 
-    ``_base_`` is a path or a list of paths, relative to the file, or ``<plugin>::<file>``. Unlike in MMEngine, bases
-    may share top-level keys: they are merged in their order.
+    ``_base_`` is what :func:`find_config` takes, seen from the file's folder, or a list of such. Unlike in MMEngine,
+    bases may share top-level keys: they are merged in their order.
 
     Raises:
         ConfigError: A file that cannot be read, or that is its own base.
     """
-    file = _locate(path).resolve()
-    if file in _open:
-        way = " -> ".join(p.name for p in (*_open, file))
+    yield from _read(find_config(path), ())
+
+
+def _read(path: Path, opened: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
+    file = path.resolve()
+    if file in opened:
+        way = " -> ".join(p.name for p in (*opened, file))
         raise ConfigError(f"{file}: {BASE} leads back to this file ({way}). Remove one of them.")
     data = read_yaml(file)
     bases = data.pop(BASE, [])
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str):
             raise ConfigError(f"{file}: {BASE} must be a path or a list of paths, got {base!r}.")
-        target = base if IN_PLUGIN in base else os.path.normpath(file.parent / Path(base).expanduser())
-        yield from read_chain(target, (*_open, file))
+        yield from _read(find_config(base, file.parent), (*opened, file))
     yield data
 
 
@@ -51,15 +80,10 @@ def plugins_of(chain: list[dict[str, Any]], path: str | Path) -> list[str]:
     return list(dict.fromkeys([*names, *holder]))
 
 
-def _locate(path: str | Path) -> Path:
-    if IN_PLUGIN not in str(path):
-        file = Path(path).expanduser()
-        if not file.is_file():
-            raise ConfigError(f"{path}: no such config file.{_nearest_file(file)} Give the path of a YAML file.")
-        return file
+def _find_in_plugin(path: str) -> Path:
     from bus_toolkit.plugins import plugin_config_folders
 
-    name, _, rest = str(path).partition(IN_PLUGIN)
+    name, _, rest = path.partition(IN_PLUGIN)
     folders = plugin_config_folders(name)
     for folder in folders:
         file = (folder / rest).resolve()
@@ -70,6 +94,8 @@ def _locate(path: str | Path) -> Path:
 
 
 def _nearest_file(file: Path) -> str:
-    if not file.parent.is_dir():
-        return f" There is no folder {file.parent}."
     return did_you_mean(file.name, (p.name for p in file.parent.glob("*.y*ml")))
+
+
+def _missing_folder(file: Path) -> str:
+    return "" if file.parent.is_dir() else f" There is no folder {file.parent}."

@@ -1,0 +1,40 @@
+"""The configs that ship with the toolkit, by name: folder and file without suffix, ``bus/bus_scenes_tiny``."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+_SUFFIX = ".yaml"
+_PACKAGE = Path(__file__).parents[1]
+
+
+def config_folder() -> Path:
+    """Return the folder of the shipped configs: inside the package where a wheel put it, else beside it."""
+    inside = _PACKAGE / "registry_configs"
+    return inside if inside.is_dir() else _PACKAGE.parent / inside.name
+
+
+def list_configs() -> list[str]:
+    """Return the names of all shipped recipes, sorted; :func:`bus_toolkit.load_config` takes each.
+
+    Folders that start with ``_`` hold pieces and studies, which are no recipes.
+    """
+    return [name for name in _names() if not name.startswith("_")]
+
+
+def find_shipped(name: str) -> Path | None:
+    """Return the file of that name, pieces included (``_base_/runtime``), or ``None``."""
+    return config_folder() / f"{name}{_SUFFIX}" if name in _names() else None
+
+
+def nearest_names(path: str) -> str:
+    """Return ``" Nearest names: x, y."``, recipes that the end of ``path`` is like, or nothing if none is near."""
+    end = "/".join(Path(path.removesuffix(_SUFFIX)).parts[-2:])
+    near = difflib.get_close_matches(end, list_configs(), n=3, cutoff=0.7)
+    return f" Nearest names: {', '.join(near)}." if near else ""
+
+
+def _names() -> list[str]:
+    folder = config_folder()
+    return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.glob(f"*/*{_SUFFIX}"))

@@ -1,0 +1,91 @@
+"""What a wheel of the toolkit and one of a plugin hold, and that they work together without the repository.
+
+Built as `python -m build` does, the source distribution first and the wheel from that alone, but in this environment:
+nothing is downloaded.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bus_toolkit.scaffold import new_plugin
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("bus_toolkit", "registry_configs")
+pytestmark = pytest.mark.slow
+
+
+def run(*command, cwd, **environ):
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", **environ}
+    done = subprocess.run([sys.executable, *command], cwd=cwd, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build(source, out):
+    """Build a wheel of the distribution in ``source`` by way of its source distribution; return its path."""
+    hook = "import sys; from setuptools import build_meta; build_meta.build_{}(sys.argv[1])"
+    run("-c", hook.format("sdist"), str(out), cwd=source)
+    archive = next(out.glob(f"{source.name}-*.tar.gz"))
+    with tarfile.open(archive) as file:
+        file.extractall(out, filter="data")
+    run("-c", hook.format("wheel"), str(out), cwd=out / archive.name.removesuffix(".tar.gz"))
+    return next(out.glob(f"{source.name}-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """The wheels of a clean copy of the toolkit and of a new plugin."""
+    folder = tmp_path_factory.mktemp("wheels")
+    source = folder / "bus_toolkit"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    plugin = new_plugin("my_selector", "selector", folder)
+    (folder / "dist").mkdir()
+    return build(source, folder / "dist"), build(plugin, folder / "dist")
+
+
+def test_the_toolkits_wheel_holds_all_of_the_package_and_all_yamls(wheels):
+    held = {name for name in zipfile.ZipFile(wheels[0]).namelist() if ".dist-info/" not in name}
+    wanted = {path for path in (ROOT / "bus_toolkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    configs = {path for path in (ROOT / "registry_configs").rglob("*") if path.suffix in (".yaml", ".yml", ".py")}
+    assert {path.name for path in configs} >= {
+        "model-index.yml",
+        "metafile.yml",
+        "bus_scenes_tiny.yaml",
+        "runtime.yaml",
+    }
+    wanted = {str(path.relative_to(ROOT)) for path in wanted}
+    assert held == wanted | {f"bus_toolkit/{path.relative_to(ROOT)}" for path in configs}
+
+
+def test_a_plugins_wheel_holds_its_module_its_configs_and_its_entry_point(wheels):
+    file = zipfile.ZipFile(wheels[1])
+    held = {name for name in file.namelist() if ".dist-info/" not in name}
+    assert held == {"my_selector/__init__.py", "my_selector/configs/my_selector.yaml"}
+    entry_points = next(name for name in file.namelist() if name.endswith(".dist-info/entry_points.txt"))
+    assert file.read(entry_points).decode() == "[bus_toolkit]\nmy_selector = my_selector\n"
+
+
+def test_both_work_together_outside_of_the_repository(wheels, tmp_path):
+    site, user = tmp_path / "site", tmp_path / "user"
+    user.mkdir()
+    pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
+    run(*pip, *map(str, wheels), cwd=user)
+    path = {"PYTHONPATH": str(site)}
+    where = "import bus_toolkit; print(bus_toolkit.__file__, bus_toolkit.load_config('bus/bus_scenes_tiny').filename)"
+    package, config = run("-c", where, cwd=user, **path).split()
+    assert package == str(site / "bus_toolkit" / "__init__.py")
+    assert config == str(site / "bus_toolkit" / "registry_configs" / "bus" / "bus_scenes_tiny.yaml")
+    (user / "run.yaml").write_text("_base_: [bus/bus_scenes_tiny, 'my_selector::my_selector.yaml']\n")
+    shown = run("-m", "bus_toolkit", "describe", "config", "run.yaml", cwd=user, **path)
+    assert "type: MySelector" in shown and "train_dataloader:" in shown
