@@ -94,4 +94,4 @@ def _read_safetensors(path: Path, map_location: Any) -> dict[str, Tensor]:
     try:
         return load_safetensors(path, device=str(map_location or "cpu"))
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({first_line(error)}).") from error
+        raise CheckpointError(f"{path}: not a readable safetensors file ({first_line(error)}). Use another.") from error

@@ -40,7 +40,8 @@ def refusal(path: Path, error: Exception) -> str:
     what = f"it asks for {found.group(1)}" if found else "it holds more than data, or is no checkpoint of torch"
     return (
         f"{path}: not loaded, because reading it could run code ({what}). Allowed are tensors, numbers, text and "
-        "containers of these. Ask for it as .safetensors, or set trusted_checkpoints: true if you trust its maker."
+        "containers of these. Ask for it as .safetensors, or set trusted_checkpoints: true (convert_weights.py: "
+        "--trust-checkpoint) if you trust its maker."
     )
 
 
