@@ -139,7 +139,7 @@ class PartRegistry:
             values[name] = provided[name]
         try:
             return entry.cls(**values)
-        except (ValueError, TypeError, AssertionError) as error:
+        except (ValueError, TypeError, AssertionError, KeyError, ImportError) as error:
             raise ComponentError(f"{path}: {entry.name} refuses its arguments: {error}") from error
 
     def _fill(self) -> None:
