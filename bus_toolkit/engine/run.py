@@ -45,7 +45,7 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
                 for key in missing
             ]
         )
-    if options is None or options.resume is None:  # a resumed run needs no weights to start from
+    if not cfg.get("resume") and (options is None or options.resume is None):  # a resumed run needs none of them
         check_files(cfg.model)
     try:
         _train(cfg, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
@@ -28,7 +28,7 @@ def layer_depth(model: VLPModel, param_name: str) -> tuple[int, int]:
     text = model.text_encoder
     towers = {
         "backbone.vit.": _Tower(model.backbone.vit, model.backbone.adapter.layers),
-        "text_encoder.": _Tower(text, max(_lists(text), key=len, default=())),
+        "text_encoder.": _Tower(text, max(_lists(text), key=len, default=[])),
     }
     top = 1 + max(tower.height() for tower in towers.values())
     for prefix, tower in towers.items():
@@ -37,8 +37,8 @@ def layer_depth(model: VLPModel, param_name: str) -> tuple[int, int]:
     return top, top + 1
 
 
-def _lists(module: nn.Module) -> list[nn.ModuleList]:
-    return [child for child in module.modules() if isinstance(child, nn.ModuleList)]
+def _lists(module: nn.Module) -> list[list[nn.Module]]:
+    return [list(child) for child in module.modules() if isinstance(child, nn.ModuleList)]
 
 
 class _Tower(NamedTuple):
@@ -49,12 +49,12 @@ class _Tower(NamedTuple):
 
     def height(self) -> int:
         """Return the number of layers, or of depths between embeddings and top."""
-        own = getattr(self.module, "get_layer_depth", None)
+        own = self._own()
         return len(self.layers) if own is None else own(self._names()[0])[1] - 2
 
     def steps_below_top(self, name: str) -> int:
         """Return 0 behind the layers, 1 in the last of them, and one more than there are layers in front of them."""
-        own = getattr(self.module, "get_layer_depth", None)
+        own = self._own()
         if own is not None:
             depth, count = own(name)
             return count - 1 - depth
@@ -68,6 +68,14 @@ class _Tower(NamedTuple):
         names = self._names()
         first = next(place for place, other in enumerate(names) if other.startswith(starts[0]))
         return len(starts) + 1 if names.index(name) < first else 0
+
+    def _own(self) -> Callable[[str], tuple[int, int]] | None:
+        """Return the module's own rule; mmpretrain's ResNet has one for some depths only."""
+        own = getattr(self.module, "get_layer_depth", None)
+        try:
+            return own if own is not None and own(self._names()[0]) else None
+        except NotImplementedError:
+            return None
 
     def _names(self) -> list[str]:
         return [name for name, _ in self.module.named_parameters(remove_duplicate=False)]

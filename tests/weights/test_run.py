@@ -9,7 +9,7 @@ import torch
 import transformers as hf
 
 from bus_toolkit.engine import RunOptions, evaluate, load_checkpoint_file, train
-from bus_toolkit.errors import CheckpointError
+from bus_toolkit.errors import ConfigError
 from tests.small_run import small
 from tests.weights.sources import randomised
 
@@ -48,5 +48,7 @@ def test_weights_start_a_training_and_a_checkpoint_wins_over_them(tmp_path: Path
     evaluate(
         CONFIG, still, RunOptions(work_dir=str(tmp_path / "test"), load_from=str(tmp_path / "first" / "epoch_2.pth"))
     )
-    with pytest.raises(CheckpointError, match="vit: holds no weights"):
+    with pytest.raises(ConfigError, match="model.backbone.pretrained: .*vit holds no weights"):
         run("third")
+    resumed = run("first", "train_cfg.max_epochs=3", "resume=true")
+    torch.testing.assert_close(resumed, wanted, atol=0, rtol=0)
