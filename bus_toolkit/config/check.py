@@ -17,6 +17,7 @@ DEFAULT_SCOPE = "mmengine"
 _COUNTS = {
     r"(train|val|test)_dataloader": ("batch_size",),
     "train_cfg": ("max_epochs", "max_iters", "val_interval"),
+    "optim_wrapper": ("accumulative_counts",),
 }
 _NO_CODE = "A config names registered classes only; it imports no code."
 

@@ -27,7 +27,7 @@ RECOMPUTE = (
 # float16 is run at a fixed scale: the dynamic one starts so high that the first steps overflow and are left out.
 ROUNDING = dict.fromkeys(HEADS, 1e-5)
 BFLOAT16 = {"itc": 0.05, "itm": 0.05, "mlm": 0.01, "prefix_lm": 0.01, "ptm": 0.01}
-FLOAT16 = dict.fromkeys(HEADS, 0.005)
+FLOAT16 = dict.fromkeys(HEADS, 0.02)  # 5e-4 here; 8e-3 in matching with another seed
 
 pytestmark = pytest.mark.slow
 Losses = dict[str, list[float]]
@@ -39,9 +39,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Losses, dict[str, torch.Tensor]]:
-    runner = train_vlp(vlp_config(scenes, steps=STEPS), tmp_path_factory.mktemp("plain"))
-    return losses(runner), {name: value.detach().clone() for name, value in runner.model.named_parameters()}
+def plain(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Losses:
+    return losses(train_vlp(vlp_config(scenes, steps=STEPS), tmp_path_factory.mktemp("plain")))
 
 
 def largest_differences(found: Losses, wanted: Losses) -> dict[str, float]:
@@ -66,10 +65,10 @@ def test_losses_are_those_of_float32(
     overrides: list[str],
     tolerances: dict[str, float] | None,
     scenes: Path,
-    plain: tuple[Losses, dict[str, torch.Tensor]],
+    plain: Losses,
     tmp_path: Path,
 ) -> None:
-    wanted = plain[0]
+    wanted = plain
     if tolerances is None:  # other parts: they are run plainly too
         wanted = losses(train_vlp(vlp_config(scenes, overrides[0], steps=STEPS), tmp_path / "plain"))
     found = losses(train_vlp(vlp_config(scenes, *overrides, steps=STEPS), tmp_path / "run"))
