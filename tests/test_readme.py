@@ -34,7 +34,16 @@ def test_the_yaml_loads_and_builds(tmp_path: Path) -> None:
 def test_a_part_of_a_yaml_loads_on_top_of_the_demo(part: str, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(f"_base_: bus/bus_scenes_tiny\n{part}")
-    assert load_config(path).model.type == "bus_toolkit.VLPModel"
+    changed = load_config(path)
+    assert changed.model.type == "bus_toolkit.VLPModel"
+    assert changed.to_dict() != load_config("bus/bus_scenes_tiny").to_dict()
+
+
+def test_the_machinery_of_mmengine_is_shown_key_by_key() -> None:
+    keys = "dtype accumulative_counts activation_checkpointing compile EMAHook EarlyStoppingHook ProfilerHook".split()
+    keys += "layer_decay_rate lr_mult TensorboardVisBackend WandbVisBackend MLflowVisBackend".split()
+    shown = "".join(blocks("yaml"))
+    assert [key for key in keys if key not in shown] == []
 
 
 def test_the_plugin_registers_a_selector_that_builds() -> None:
