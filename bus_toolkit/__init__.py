@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bus_toolkit.hookspecs import hookimpl
+from bus_toolkit.plugin.spec import hookimpl
 
 if TYPE_CHECKING:
     from bus_toolkit.config import list_configs, load_config
     from bus_toolkit.inference import Inferencer
     from bus_toolkit.models.build import build_model
-    from bus_toolkit.models.openmmlab_backbone import TokenReducedViT
+    from bus_toolkit.openmmlab.backbone import TokenReducedViT
 
 __version__ = "0.1.0"
 __all__ = ["Inferencer", "TokenReducedViT", "__version__", "build_model", "hookimpl", "list_configs", "load_config"]
 _LAZY = {
     "Inferencer": "bus_toolkit.inference",
-    "TokenReducedViT": "bus_toolkit.models.openmmlab_backbone",
+    "TokenReducedViT": "bus_toolkit.openmmlab.backbone",
     "build_model": "bus_toolkit.models.build",
     "list_configs": "bus_toolkit.config",
     "load_config": "bus_toolkit.config",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from bus_toolkit.cli import run_cli
-from bus_toolkit.cli_commands import configs, describe, test, train
+from bus_toolkit.cli import configs, describe, test, train
+from bus_toolkit.cli.run import run_cli
 
 COMMANDS = {"train": train.COMMAND, "test": test.COMMAND, "describe": describe.COMMAND, "configs": configs.COMMAND}
 

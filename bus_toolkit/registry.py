@@ -188,7 +188,7 @@ def _mmpretrain_models() -> Mapping[str, Callable[..., Any]]:
 
 
 def _load_plugins() -> None:
-    from bus_toolkit.plugins import load_plugins
+    from bus_toolkit.plugin.manager import load_plugins
 
     load_plugins()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bus_toolkit import build_model, load_config
-from bus_toolkit.hookspecs import GROUP
+from bus_toolkit.plugin.spec import GROUP
 from bus_toolkit.registry import new_registries
 
 ROOT = Path(__file__).parent.parent

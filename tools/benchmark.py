@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bus_toolkit.cli import find_device, positive_int, run_cli
+from bus_toolkit.cli.run import find_device, positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 # Piped output is not cut to the 80 columns that no terminal told.
@@ -49,10 +49,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     import torch
 
-    from bus_toolkit.analysis.benchmark import measure_groups
-    from bus_toolkit.analysis.benchmark_tables import benchmark_tables
-    from bus_toolkit.analysis.contenders import make_groups
-    from bus_toolkit.analysis.measured import Settings
+    from bus_toolkit.analysis.benchmark.groups import make_groups
+    from bus_toolkit.analysis.benchmark.results import Settings
+    from bus_toolkit.analysis.benchmark.run import measure_groups
+    from bus_toolkit.analysis.benchmark.tables import benchmark_tables
     from bus_toolkit.evaluation.report import write_results
     from bus_toolkit.visualization.benchmark_plot import draw_benchmark
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from rich.console import Console
 
-from bus_toolkit.cli import find_device, positive_int, run_cli
+from bus_toolkit.cli.run import find_device, positive_int, run_cli
 
 CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     import torch
 
-    from bus_toolkit.analysis.peers import compare_with_blip
+    from bus_toolkit.analysis.benchmark.blip import compare_with_blip
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from bus_toolkit.cli import find_device, positive_int, run_cli
+from bus_toolkit.cli.run import find_device, positive_int, run_cli
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     import torch
 
     from bus_toolkit import build_model, load_config
-    from bus_toolkit.analysis.rerank_speed import measure_rerank
+    from bus_toolkit.analysis.benchmark.rerank import measure_rerank
 
     if args.threads:
         torch.set_num_threads(args.threads)

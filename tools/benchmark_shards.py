@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,7 +23,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, show, exit."""
     args = parse_args(argv)
-    from bus_toolkit.analysis.shard_speed import measure_shards
+    from bus_toolkit.analysis.benchmark.shards import measure_shards
     from bus_toolkit.engine.quiet import quiet_hosts
 
     quiet_hosts()

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, draw, say where."""
     args = parse_args(argv)
     from bus_toolkit.config import load_config
-    from bus_toolkit.visualization.browse import browse, patch_labels_of
+    from bus_toolkit.data.browse import browse, patch_labels_of
 
     config = load_config(args.config, args.cfg_options)
     if not (config.get(args.loader) or {}).get("dataset"):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from bus_toolkit.cli import run_cli
+from bus_toolkit.cli.run import run_cli
 
 CONSOLE = Console(highlight=False, soft_wrap=True, markup=False)
 

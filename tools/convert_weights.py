@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bus_toolkit.cli import run_cli
+from bus_toolkit.cli.run import run_cli
 from bus_toolkit.errors import ConfigError
 
 CONSOLE = Console(highlight=False, soft_wrap=True, markup=False)

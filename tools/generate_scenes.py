@@ -10,7 +10,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from bus_toolkit.cli import run_cli
+from bus_toolkit.cli.run import run_cli
 
 SPLIT_SIZES = {"train": 16000, "val": 200, "test": 200}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 # Piped output is not cut to the 80 columns that no terminal told.
@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, ask, show, write, exit."""
     args = parse_args(argv)
     search = search_flags(args)
+    from bus_toolkit.cli.infer import ask, check_out, expand_images, read_texts, write
+    from bus_toolkit.cli.infer_tables import tables
     from bus_toolkit.inference import Inferencer
-    from bus_toolkit.inference.command import ask, check_out, expand_images, read_texts, write
-    from bus_toolkit.inference.tables import tables
 
     images, texts = expand_images(args.images), read_texts(args.text, args.texts_file)
     check_texts(args.command, texts)

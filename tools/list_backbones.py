@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from bus_toolkit.cli import run_cli
+from bus_toolkit.cli.run import run_cli
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -22,7 +22,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, try, print."""
     args = parse_args(argv)
-    from bus_toolkit.analysis.backbones import chosen, row_of, table
+    from bus_toolkit.analysis.backbone_survey import chosen, row_of, table
     from bus_toolkit.engine.quiet import quiet_hosts
 
     quiet_hosts()

@@ -12,7 +12,7 @@ import argparse
 import random
 from collections.abc import Sequence
 
-from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 

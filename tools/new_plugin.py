@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from bus_toolkit.cli import run_cli
+from bus_toolkit.cli.run import run_cli
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, write, exit."""
     args = parse_args(argv)
-    from bus_toolkit.scaffold import new_plugin
+    from bus_toolkit.plugin.scaffold import new_plugin
 
     folder = new_plugin(args.name, args.kind, args.folder)
     print(f"Wrote {folder}. Next:")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 # Piped output is not cut to the 80 columns that no terminal told.
@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, plan, show, write, exit."""
     args = parse_args(argv)
     size, (reference, reference_size) = parse_size("--img-size", args.img_size), parse_match(args.match)
-    from bus_toolkit.analysis.budget_report import budget_table, check_target, write_plan
-    from bus_toolkit.analysis.resolution import Source, plan_resolution
+    from bus_toolkit.analysis.budget.report import budget_table, check_target, write_plan
+    from bus_toolkit.analysis.budget.resolution import Source, plan_resolution
     from bus_toolkit.config.image_size import pixels
 
     source = Source(args.config, args.cfg_options, size)

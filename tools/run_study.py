@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 

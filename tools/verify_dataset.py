@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from bus_toolkit.cli import positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 # Piped output is not cut to the 80 columns that no terminal told.

@@ -115,6 +115,11 @@ class TokenReducedViT(nn.Module):
         """Number of blocks that must run for every supervised selector to have given its scores."""
         return max((max(s.blocks) for s in self.selectors if s.supervised), default=0)
 
+    def set_progress(self, epoch: float) -> None:
+        """Set the keep ratios that hold at ``epoch`` (fractions count)."""
+        for selector in self.selectors:
+            selector.set_progress(epoch)
+
     def forward(self, images: Tensor, text: TextTokens | None = None) -> VisualTokens:
         """Encode ``images`` (B, 3, H, W) under one text each (or none)."""
         return self.forward_suffix(self.forward_prefix(images), text)

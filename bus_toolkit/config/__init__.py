@@ -24,7 +24,7 @@ from bus_toolkit.config.shipped import list_configs
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.plugins import adjust_with_plugins, failed_plugins, load_plugins
+from bus_toolkit.plugin.manager import adjust_with_plugins, failed_plugins, load_plugins
 from bus_toolkit.registry import plain
 from bus_toolkit.signatures import at
 

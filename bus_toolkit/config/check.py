@@ -115,7 +115,7 @@ def _check_names(node: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _combination(model: Mapping[str, Any]) -> list[str]:
-    from bus_toolkit.models.combination import check_combination
+    from bus_toolkit.models.check_parts import check_combination
     from bus_toolkit.models.conditioning import Conditioning
 
     rule = Conditioning(**(model.get("conditioning") or {}))

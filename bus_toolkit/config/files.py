@@ -81,7 +81,7 @@ def plugins_of(chain: list[dict[str, Any]], path: str | Path) -> list[str]:
 
 
 def _find_in_plugin(path: str) -> Path:
-    from bus_toolkit.plugins import plugin_config_folders
+    from bus_toolkit.plugin.manager import plugin_config_folders
 
     name, _, rest = path.partition(IN_PLUGIN)
     folders = plugin_config_folders(name)

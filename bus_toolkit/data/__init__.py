@@ -3,24 +3,23 @@
 Importing this package registers what MMEngine's Runner builds: data sets, transforms and batch samplers.
 """
 
-from bus_toolkit.data.captioned_images import CaptionedImages
-from bus_toolkit.data.load_image import LoadImage
-from bus_toolkit.data.mixed_batches import mixed_batch_sampler
-from bus_toolkit.data.mixed_sources import MixedSources
-from bus_toolkit.data.nlvr import NLVRDataset
-from bus_toolkit.data.pack_regions import PackRegions
-from bus_toolkit.data.pair_files import ImageTextPairs
-from bus_toolkit.data.questions import QuestionAnswers
-from bus_toolkit.data.referring import ReferringExpressions
-from bus_toolkit.data.region_batches import RegionBatchSampler
-from bus_toolkit.data.region_captions import RegionCaptionDataset
-from bus_toolkit.data.scene_dataset import SceneDataset
-from bus_toolkit.data.scene_tasks import SceneTask
-from bus_toolkit.data.shards.load_image import LoadImageFromBytes
+from bus_toolkit.data.datasets.captioned_images import CaptionedImages
+from bus_toolkit.data.datasets.image_text_pairs import ImageTextPairs
+from bus_toolkit.data.datasets.mixed_sources import MixedSources
+from bus_toolkit.data.datasets.nlvr import NLVRDataset
+from bus_toolkit.data.datasets.question_answers import QuestionAnswers
+from bus_toolkit.data.datasets.referring_expressions import ReferringExpressions
+from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
+from bus_toolkit.data.datasets.scene_dataset import SceneDataset
+from bus_toolkit.data.datasets.scene_task import SceneTask
+from bus_toolkit.data.datasets.statements import Statements
+from bus_toolkit.data.samplers.mixed_batch_sampler import mixed_batch_sampler
+from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
+from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler, ShardShuffleSampler
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
-from bus_toolkit.data.shards.shuffled_shards import EndlessShardSampler, ShardShuffleSampler
-from bus_toolkit.data.statements import Statements
-from bus_toolkit.data.transforms import ColourJitter, RandomCropKeepNamed, RandomFlipWithText
+from bus_toolkit.data.transforms.augment import ColourJitter, RandomCropKeepNamed, RandomFlipWithText
+from bus_toolkit.data.transforms.load import LoadImage, LoadImageFromBytes
+from bus_toolkit.data.transforms.pack import PackRegions
 
 __all__ = [
     "CaptionedImages",

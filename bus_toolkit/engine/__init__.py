@@ -2,14 +2,14 @@
 
 from bus_toolkit.engine.amp import CPUAmpOptimWrapper
 from bus_toolkit.engine.checkpoint import install_safe_loader, latest_checkpoint, load_checkpoint_file
-from bus_toolkit.engine.checkpoint_hook import AtomicCheckpointHook
+from bus_toolkit.engine.hooks.checkpoint import AtomicCheckpointHook
+from bus_toolkit.engine.hooks.model_state import KeepRatioScheduleHook, ModelStateHook
+from bus_toolkit.engine.hooks.progress import RichProgressHook
 from bus_toolkit.engine.launch import init_distributed, shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
-from bus_toolkit.engine.progress import RichProgressHook
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.run import evaluate, train
 from bus_toolkit.engine.runner import BusRunner, build_runner
-from bus_toolkit.engine.state_hooks import KeepRatioScheduleHook, ModelStateHook
 
 __all__ = [
     "AtomicCheckpointHook",

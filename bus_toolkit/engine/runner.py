@@ -18,12 +18,12 @@ from bus_toolkit.config import dump_config
 from bus_toolkit.config.host_nodes import LAYER_DECAY
 from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
+from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loggers import check_loggers
 from bus_toolkit.engine.options import RunOptions, apply_options
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
-from bus_toolkit.engine.state_hooks import unwrap
 from bus_toolkit.errors import CheckpointError, ConfigError
 
 _log = logging.getLogger(__name__)

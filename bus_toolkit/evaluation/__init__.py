@@ -4,16 +4,16 @@ Every value is a fraction in [0, 1] (0.34 means 34 %), apart from the counts ``n
 ``caption/``. Importing this package registers its members with MMEngine.
 """
 
-from bus_toolkit.evaluation.accuracy import ClassificationAccuracy, ITMAccuracy
-from bus_toolkit.evaluation.caption_likelihood import CaptionLikelihood
-from bus_toolkit.evaluation.caption_metrics import CaptionMetrics
-from bus_toolkit.evaluation.grounding_accuracy import GroundingAccuracy
-from bus_toolkit.evaluation.loop import VLPEvalLoop
-from bus_toolkit.evaluation.mlm_accuracy import MLMAccuracy
-from bus_toolkit.evaluation.patch_text_auc import PatchTextAUC, roc_auc
-from bus_toolkit.evaluation.report_hook import ReportHook
-from bus_toolkit.evaluation.retrieval_recall import RetrievalRecall
-from bus_toolkit.evaluation.vqa_accuracy import VQAAccuracy
+from bus_toolkit.engine.hooks.report import ReportHook
+from bus_toolkit.evaluation.metrics.accuracy import ClassificationAccuracy, ITMAccuracy
+from bus_toolkit.evaluation.metrics.caption_likelihood import CaptionLikelihood
+from bus_toolkit.evaluation.metrics.caption_metrics import CaptionMetrics
+from bus_toolkit.evaluation.metrics.grounding_accuracy import GroundingAccuracy
+from bus_toolkit.evaluation.metrics.mlm_accuracy import MLMAccuracy
+from bus_toolkit.evaluation.metrics.patch_text_auc import PatchTextAUC, roc_auc
+from bus_toolkit.evaluation.metrics.retrieval_recall import RetrievalRecall
+from bus_toolkit.evaluation.metrics.vqa_accuracy import VQAAccuracy
+from bus_toolkit.evaluation.retrieval.loop import VLPEvalLoop
 
 __all__ = [
     "CaptionLikelihood",

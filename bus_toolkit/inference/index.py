@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bus_toolkit.evaluation.pair_scoring import PrefixCache
+from bus_toolkit.evaluation.retrieval.pair_scoring import PrefixCache
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from bus_toolkit.data.decode_image import decode_image
+from bus_toolkit.data.transforms.decode import decode_image
 from bus_toolkit.errors import DataError
 from bus_toolkit.inference.pipeline import NamedImage
 from bus_toolkit.inference.pixels import from_array, from_pillow

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bus_toolkit.data.bad_samples import READ_ERRORS
-from bus_toolkit.data.decode_image import MAX_PIXELS
+from bus_toolkit.data.datasets.bad_samples import READ_ERRORS
+from bus_toolkit.data.transforms.decode import MAX_PIXELS
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.registry import TRANSFORMS
 

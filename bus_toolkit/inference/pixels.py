@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bus_toolkit.data.decode_image import decode_image
+from bus_toolkit.data.transforms.decode import decode_image
 
 # The first go to RGB by Pillow; transparency, 16 bits and palettes are left to the decoder of files.
 _COLOURS = frozenset({"RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})

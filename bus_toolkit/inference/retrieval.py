@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.evaluation.pair_scoring import TextCache, score_pairs
-from bus_toolkit.evaluation.ranking import similarity_chunks
+from bus_toolkit.evaluation.retrieval.pair_scoring import TextCache, score_pairs
+from bus_toolkit.evaluation.retrieval.ranking import similarity_chunks
 from bus_toolkit.inference.index import ImageIndex
 
 Direction = Literal["both", "i2t", "t2i"]

@@ -11,9 +11,9 @@ from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.base import VLPHead
-from bus_toolkit.models.backbone import build_backbone
+from bus_toolkit.models.build_backbone import build_backbone
 from bus_toolkit.models.caption_lm import CaptionLanguageModel
-from bus_toolkit.models.combination import check_combination
+from bus_toolkit.models.check_parts import check_combination
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, SCOPE

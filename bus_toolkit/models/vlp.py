@@ -114,8 +114,8 @@ class VLPModel(BaseModel):
         self.epoch = epoch
         self.iteration = iteration
         hosts = [self.backbone] if self.momentum is None else [self.backbone, self.momentum.copies["backbone"]]
-        for selector in [selector for host in hosts for selector in host.selectors]:
-            selector.set_progress(epoch)
+        for host in hosts:
+            host.set_progress(epoch)
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
         """Return how deep a parameter lies and of how many depths; optimizers with layer-wise rates ask."""

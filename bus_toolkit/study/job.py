@@ -66,7 +66,7 @@ def run_job(job: Job) -> dict[str, Any]:
     Raises:
         BusError: What training and evaluation raise.
     """
-    from bus_toolkit.analysis.dry_count import MacCounter, frame_of
+    from bus_toolkit.analysis.meta_macs import MacCounter, frame_of
     from bus_toolkit.config import load_config
     from bus_toolkit.engine import RunOptions, evaluate, train
     from bus_toolkit.engine.checkpoint import latest_checkpoint
@@ -115,7 +115,7 @@ def _speed(folder: Path) -> float:
 
 def main() -> None:
     """Run the job whose order lies in the folder of the command line."""
-    from bus_toolkit.cli import run_cli
+    from bus_toolkit.cli.run import run_cli
 
     def run(_: list[str] | None) -> None:
         order = json.loads((Path(sys.argv[1]) / ORDER).read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bus_toolkit.data.pack_regions import PackRegions
+from bus_toolkit.data.transforms.pack import PackRegions
 from bus_toolkit.models.build import build_vlp_model
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.testing import tiny

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bus_toolkit.errors import BusError, PluginError
-from bus_toolkit.plugins import list_plugins, load_plugins
+from bus_toolkit.plugin.manager import list_plugins, load_plugins
 from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.testing.backbones import check_backbone
 from bus_toolkit.testing.check import ConformanceError

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from bus_toolkit import hookimpl, plugins
-from bus_toolkit.plugins import PluginHost
+from bus_toolkit.plugin.manager import PluginHost
 from bus_toolkit.registry import DATASETS, MODELS, REGISTRIES
 
 

@@ -8,9 +8,9 @@ import torch
 from mmengine.dataset import DefaultSampler
 from mmpretrain.structures import DataSample
 
-from bus_toolkit.data.bad_samples import BadSample
-from bus_toolkit.data.mixed_sources import MixedSources
-from bus_toolkit.data.sample_dataset import SampleDataset
+from bus_toolkit.data.datasets.bad_samples import BadSample
+from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.datasets.mixed_sources import MixedSources
 from bus_toolkit.registry import DATASETS
 
 

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_toolkit.data.bad_samples import TooManyBadSamples
-from bus_toolkit.data.captioned_images import CaptionedImages
-from bus_toolkit.data.load_image import LoadImage
-from bus_toolkit.data.region_batches import RegionRow
-from bus_toolkit.data.region_captions import RegionCaptionDataset
-from bus_toolkit.data.shards.load_image import LoadImageFromBytes
-from bus_toolkit.data.tokenizers import WordPieceTokenizer
+from bus_toolkit.data.datasets.bad_samples import TooManyBadSamples
+from bus_toolkit.data.datasets.captioned_images import CaptionedImages
+from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
+from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
+from bus_toolkit.data.transforms.load import LoadImage, LoadImageFromBytes
 from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.tokenizers.wordpiece import WordPieceTokenizer
 from tests.data.odd_images import RED, WHITE, animation, encode, huge_png, photo, rotated_jpeg
 from tests.data.shards.tiny_shards import build as build_shards
 from tests.data.shards.tiny_shards import write_tar

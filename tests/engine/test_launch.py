@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 
 from bus_toolkit.engine import RunOptions, build_runner, launch
+from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.launch import init_distributed
-from bus_toolkit.engine.state_hooks import unwrap
 from bus_toolkit.errors import ConfigError
 from tests.engine.tiny_run import tiny_config
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bus_toolkit.evaluation.pair_scoring import PrefixCache, TextCache, score_pairs
+from bus_toolkit.evaluation.retrieval.pair_scoring import PrefixCache, TextCache, score_pairs
 from bus_toolkit.testing.model import tiny_batch, tiny_model
 
 

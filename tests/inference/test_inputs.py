@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bus_toolkit.data.decode_image import MAX_PIXELS
+from bus_toolkit.data.transforms.decode import MAX_PIXELS
 from bus_toolkit.errors import DataError
 from bus_toolkit.inference.inputs import as_images, as_texts, pair_up
 

@@ -6,8 +6,8 @@ import yaml
 from matplotlib.image import imread
 
 from bus_toolkit.config import load_config
+from bus_toolkit.data.browse import patch_labels_of
 from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.visualization.browse import patch_labels_of
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml")
@@ -50,7 +50,7 @@ def test_the_same_seed_draws_the_same(tool, scenes, tmp_path):
 def test_region_rows_show_descriptions(tool, scenes, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "bus_toolkit.visualization.browse.draw_samples", lambda pictures, path, **_: drawn.append(pictures) or path
+        "bus_toolkit.data.browse.draw_samples", lambda pictures, path, **_: drawn.append(pictures) or path
     )
     tool.main(flags(scenes, "--num", "2", "--region-rows", "--out", str(tmp_path)))
     headings = [[heading for heading, _ in picture.texts] for picture in drawn[0]]

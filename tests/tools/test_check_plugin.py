@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import bus_toolkit.plugins as plugins
+import bus_toolkit.plugin.manager as plugins
 from bus_toolkit.errors import PluginError
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def main():
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """Return a function that writes a module, and lets it be found as the plugin of that name beside the built-ins."""
-    from bus_toolkit import builtins
+    from bus_toolkit.plugin import builtin
     from bus_toolkit.registry import REGISTRIES
 
     kept = {registry.slot: dict(registry.entries) for registry in REGISTRIES.all()}
@@ -33,7 +33,7 @@ def installed(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(source)
         names.append(name)
         entries = [EntryPoint(name, name, "bus_toolkit")]
-        monkeypatch.setattr(plugins, "_HOST", plugins.PluginHost(REGISTRIES, lambda: entries, {}, builtins))
+        monkeypatch.setattr(plugins, "_HOST", plugins.PluginHost(REGISTRIES, lambda: entries, {}, builtin))
 
     yield install
     for name in names:

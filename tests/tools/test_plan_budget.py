@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bus_toolkit.analysis.budget_report import HEADER, check_target, write_plan
-from bus_toolkit.analysis.dry_count import MacCounter, frame_of
+from bus_toolkit.analysis.budget.report import HEADER, check_target, write_plan
+from bus_toolkit.analysis.meta_macs import MacCounter, frame_of
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
 from tests.analysis.toy import toy

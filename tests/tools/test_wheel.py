@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_toolkit.scaffold import new_plugin
+from bus_toolkit.plugin.scaffold import new_plugin
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("bus_toolkit", "registry_configs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bus_toolkit.cli import run_cli
+from bus_toolkit.cli.run import run_cli
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -12,7 +12,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from bus_toolkit.engine.quiet import quiet_hosts
 
     quiet_hosts()
-    from bus_toolkit.data.preparation.command import prepare_command
+    from bus_toolkit.cli.prepare import prepare_command
     from bus_toolkit.data.preparation.visual_genome import VISUAL_GENOME
 
     prepare_command(VISUAL_GENOME, argv)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bus_toolkit.data.decode_image import decode_image
+from bus_toolkit.data.transforms.decode import decode_image
 
 MOST_PIXELS = 16_000_000
 """Of a picture that is decoded: 18 of 6,900 have more, up to 20,990 x 29,700, and cost most of the time."""

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bus_toolkit.data.region_captions import refuse_blind_transforms
-from bus_toolkit.data.sample_dataset import SampleDataset
+from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.datasets.region_captions import refuse_blind_transforms
 from bus_toolkit.data.shards.index_files import load_indices
 from bus_toolkit.data.shards.remote_shards import fetch_shards
 from bus_toolkit.data.shards.shard_paths import find_shards

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.bad_samples import BadSample
+from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.shards.annotation import ID_LIMIT, parse_annotation
 from bus_toolkit.data.shards.shard_files import ShardFiles
 from bus_toolkit.data.shards.tar_index import TarIndex

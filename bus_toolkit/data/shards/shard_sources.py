@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.data.bad_samples import BadSample
-from bus_toolkit.data.region_captions import RegionCaptionDataset
-from bus_toolkit.data.sample_dataset import check_caption
+from bus_toolkit.data.datasets.bad_samples import BadSample
+from bus_toolkit.data.datasets.base import check_caption
+from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
 from bus_toolkit.data.shards.tar_index import IMAGE_KINDS
 from bus_toolkit.errors import DataError
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bus_toolkit.data.bad_samples import READ_ERRORS, BadSample
-from bus_toolkit.data.sample_dataset import check_caption
-from bus_toolkit.data.shards.load_image import LoadImageFromBytes
+from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample
+from bus_toolkit.data.datasets.base import check_caption
 from bus_toolkit.data.shards.shard_reader import ShardReader
 from bus_toolkit.data.shards.tar_index import TarIndex, read_index
+from bus_toolkit.data.transforms.load import LoadImageFromBytes
 from bus_toolkit.errors import DataError
 
 

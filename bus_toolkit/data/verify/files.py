@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.data.coco_captions import shared_caption_ids, shared_image_ids
-from bus_toolkit.data.instance_files import holds_instances
-from bus_toolkit.data.region_files import stated_sizes
+from bus_toolkit.data.annotations.class_phrases import holds_instances
+from bus_toolkit.data.annotations.coco_boxes import stated_sizes
+from bus_toolkit.data.annotations.coco_captions import shared_caption_ids, shared_image_ids
 from bus_toolkit.data.verify.report import Fault, Report
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.bad_samples import BadSample
-from bus_toolkit.data.sample_dataset import check_caption
-from bus_toolkit.data.tokenizers import TextTokenizer
+from bus_toolkit.data.datasets.bad_samples import BadSample
+from bus_toolkit.data.datasets.base import check_caption
 from bus_toolkit.data.verify.report import Fault, Report
 from bus_toolkit.errors import DataError
+from bus_toolkit.tokenizers.wordpiece import TextTokenizer
 
 
 class RowChecker:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import DataLoader, Dataset
 
-from bus_toolkit.data.bad_samples import READ_ERRORS, BadSample
-from bus_toolkit.data.sample_dataset import SampleDataset
+from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample
+from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.verify.native_stderr import NativeStderr
 
 # What libjpeg writes where it fills a gap; what libpng writes of colour profiles does no harm.

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.sample_dataset import SampleDataset
+from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
-from bus_toolkit.data.tokenizers import TextTokenizer
 from bus_toolkit.data.verify.files import check_files
 from bus_toolkit.data.verify.report import EnoughFaults, Fault, Report
 from bus_toolkit.data.verify.rows import RowChecker
@@ -19,6 +18,7 @@ from bus_toolkit.data.verify.samples import read_samples
 from bus_toolkit.data.verify.shards import without_broken_shards
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
+from bus_toolkit.tokenizers.wordpiece import TextTokenizer
 
 Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
 

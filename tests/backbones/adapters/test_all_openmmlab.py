@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bus_toolkit.analysis.backbone_settings import NEEDED, NOTES, SMALL
-from bus_toolkit.analysis.backbones import names, row_of, table
+from bus_toolkit.analysis.backbone_survey import names, row_of, table
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.models.backbone import build_backbone
+from bus_toolkit.models.build_backbone import build_backbone
 from bus_toolkit.registry import MMPRETRAIN
 
 WRITTEN = (Path(__file__).parents[3] / "registry_configs" / "BACKBONES.md").read_text().splitlines()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from bus_toolkit.cli.prepare import prepare_command
 from bus_toolkit.data import NLVRDataset, QuestionAnswers, ReferringExpressions, RegionCaptionDataset
+from bus_toolkit.data.datasets.statements import Statements
 from bus_toolkit.data.preparation import coco, flickr30k, gqa, nlvr, nlvr2, refcoco, snli_ve, visual_genome, vqa_v2
-from bus_toolkit.data.preparation.command import prepare_command
 from bus_toolkit.data.preparation.prepared_folder import read_manifest
-from bus_toolkit.data.statements import Statements
 from bus_toolkit.errors import DataError
 from tests.data.preparation import miniatures
 

@@ -4,8 +4,8 @@ import pytest
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader
 
-from bus_toolkit.data.bad_samples import TooManyBadSamples
-from bus_toolkit.data.region_batches import RegionBatchSampler, RegionRow
+from bus_toolkit.data.datasets.bad_samples import TooManyBadSamples
+from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler, RegionRow
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 from tests.data.shards.tiny_shards import PIPELINE, boxed, build, pairs, picture, write_shards_of, write_tar

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_toolkit.data.region_captions import RegionCaptionDataset
+from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
 from bus_toolkit.data.shards.shard_sources import SourceSample, pairs_of_coco, pairs_of_folder
 from bus_toolkit.data.shards.write_shards import write_shards
 from bus_toolkit.errors import DataError

@@ -1,0 +1,158 @@
+"""Every backbone of mmpretrain, tried: where selectors can act, and what tokens it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.analysis.backbone_settings import NEEDED, NOTES, SMALL
+from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.errors import BusError, ConfigError
+from bus_toolkit.models.build_backbone import build_backbone
+from bus_toolkit.registry import MMPRETRAIN, REGISTRIES
+from bus_toolkit.signatures import did_you_mean
+from bus_toolkit.structures import TextTokens
+
+_SMALL_SIDE = 64
+_NOT_TRIED = ("TIMMBackbone",)  # what it is depends on whether timm is installed
+INTRO = """# Backbones
+
+All of mmpretrain's backbones, each built from a YAML node, run in the host with a selector that keeps half of the
+patches, and run backwards. Written by `python tools/list_backbones.py > registry_configs/BACKBONES.md`; tested.
+
+- **inside**: selectors act in front of, in and behind every block.
+- **behind**: the whole backbone counts as block 1, selectors act behind it (`blocks: [1]`), and only those that read
+  patches and text alone, such as `TSPS`, `TPD` and `Random`. What they save is in decoder, fusion and heads. Tokens are
+  the last map of features, row by row. In a pass without text, the class token or else the mean of the tokens ranks
+  them, by the scalar product (our choice).
+- **refused**: building the model ends with the reason.
+
+Width, prefix tokens and the distance of two patches in pixels are those of the settings named, at 224 pixels where the
+class does not say otherwise. `img_size` may stand at every backbone; one that takes no such argument only learns by it
+how large the images are: `backbone: {type: mmpretrain.ResNet, depth: 18, img_size: 64}`. The map must tile the image.
+
+- **batch norm**: in training, a sample's tokens depend on its batch mates, so results change with the batch size. This
+  is not solved here.
+- **no gradient**: parameters on which the tokens do not depend, in the small one that is tried; training in several
+  processes then needs `find_unused_parameters: true`.
+
+Weights of MAE, MoCo v3 and DINOv2 go into `VisionTransformer`, those of BEiT into `BEiTViT`; the classes of
+`mmpretrain.models.selfsup` are for pre-training itself. Other libraries: `HuggingFaceVision`, `TimmVision`.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table, as text; the fields are the columns."""
+
+    backbone: str
+    selectors: str
+    settings: str = ""
+    width: str = ""
+    prefix: str = ""
+    patch: str = ""
+    batch_norm: str = ""
+    no_gradient: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"| {' | '.join(astuple(self))} |"
+
+
+def names() -> list[str]:
+    """Return the names of all backbones that mmpretrain has."""
+    from mmpretrain.models import backbones
+
+    return sorted(backbones.__all__)
+
+
+def chosen(wanted: Sequence[str]) -> list[str]:
+    """Return ``wanted``, or all names if it is empty.
+
+    Raises:
+        ConfigError: mmpretrain has no backbone of a name.
+    """
+    known = names()
+    problems = [
+        f"{name}: mmpretrain has no such backbone.{did_you_mean(name, known)}" for name in wanted if name not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return list(wanted) or known
+
+
+def row_of(name: str) -> Row:
+    """Build the backbone ``name`` on shapes alone, try a small one on numbers, and say what came of it."""
+    note = NOTES.get(name, "")
+    if name in _NOT_TRIED:
+        return Row(f"`{name}`", "not tried", note=note)
+    needed = NEEDED.get(name, {})
+    try:
+        with torch.device("meta"):
+            vit, adapter = build_backbone({"type": f"{MMPRETRAIN}{name}", **needed})
+    except BusError:
+        return Row(f"`{name}`", "refused", note=note)
+    down, across = adapter.patch_size
+    return Row(
+        f"`{name}`",
+        "inside" if adapter.has_blocks else "behind",
+        ", ".join(f"`{key}: {value}`" for key, value in needed.items()),
+        str(adapter.embed_dim),
+        str(adapter.num_prefix),
+        str(down) if down == across else f"{down} x {across}",
+        "yes" if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in vit.modules()) else "",
+        _without_gradient(name),
+        note,
+    )
+
+
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the lines of the document."""
+    yield from INTRO.splitlines()
+    yield ""
+    columns = [field.name.replace("_", " ") for field in fields(Row)]
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{' --- |' * len(columns)}"
+    yield from map(str, rows)
+
+
+def _without_gradient(name: str) -> str:
+    """Train a small one for a step; return how many of its parameters got no gradient, or nothing.
+
+    Raises:
+        RuntimeError: Numbers of tokens, tokens or gradients are not what they must be.
+    """
+    node = {"type": f"{MMPRETRAIN}{name}", "img_size": _SMALL_SIDE, **NEEDED.get(name, {}), **SMALL.get(name, {})}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vit, adapter = build_backbone(node)
+        tokens = _halved(vit, adapter)
+    tokens.square().mean().backward()
+    gradients = [parameter.grad for parameter in vit.parameters() if parameter.requires_grad]
+    found = [gradient for gradient in gradients if gradient is not None]
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in (tokens, *found)) or not found:
+        raise RuntimeError(f"{name}: tokens or gradients are not finite, or there are none.")
+    missing = len(gradients) - len(found)
+    return f"{missing} of {len(gradients)}" if missing else ""
+
+
+def _halved(vit: nn.Module, adapter: TransformerAdapter) -> Tensor:
+    """Return the tokens of two images in training mode, half of the patches kept under two texts."""
+    width = adapter.embed_dim
+    kept: dict[str, Any] = {"type": "TRIPS" if adapter.has_blocks else "TSPS", "blocks": [1], "keep_ratio": 0.5}
+    widths = {"embed_dim": width, "text_dim": width}
+    selector = REGISTRIES.selectors.build({**kept, "fuse": "none"}, path="model.selectors.0", **widths)
+    host = TokenReducedViT(vit, [selector], adapter=adapter).train()
+    text = torch.randn(2, 4, width)
+    visual = host(torch.randn(2, 3, *adapter.image_size), TextTokens(text, text[:, 0], torch.ones(2, 4).bool()))
+    expected = visual.num_prefix + max(1, host.grid[0] * host.grid[1] // 2)
+    if visual.grid != host.grid or visual.embeds.shape != (2, expected, width):
+        raise RuntimeError(
+            f"{type(vit).__name__}: half of {host.grid} patches are {tuple(visual.embeds.shape)} tokens."
+        )
+    return visual.embeds

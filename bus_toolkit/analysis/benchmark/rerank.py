@@ -1,0 +1,124 @@
+"""What the prefix cache saves when candidates are re-ranked under their own captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.analysis.benchmark.timing import take_turns
+from bus_toolkit.analysis.benchmark.workload import made_up_batch
+from bus_toolkit.analysis.macs import count_macs
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.structures import TextTokens, VisualPrefix
+
+
+@dataclass(frozen=True)
+class RerankSpeed:
+    """Seconds and MACs an image, with and without the cache, and how far the logits are apart.
+
+    They are the same bit for bit where both encode batches of one size. Here one encodes an image and the other a batch
+    of copies of it, for which the host's matrix products may round otherwise.
+
+    Attributes:
+        cached: Seconds of each round with the cache.
+        uncached: Without it.
+        macs_cached: MACs of one image's candidates.
+        macs_uncached: Without the cache.
+        difference: The largest one of two logits of a pair.
+    """
+
+    cached: list[float]
+    uncached: list[float]
+    macs_cached: int
+    macs_uncached: int
+    difference: float
+
+    @property
+    def speed_up(self) -> float:
+        """Median time without the cache over that with it."""
+        return median(self.uncached) / median(self.cached)
+
+    @property
+    def promised(self) -> float:
+        """The same ratio of MACs."""
+        return self.macs_uncached / self.macs_cached
+
+
+class _Reranker:
+    """One image and its candidate captions, scored in chunks as ``evaluation.pair_scoring.score_pairs`` does.
+
+    Both ways run the same code on batches of the same size; they differ in what the blocks before the first selector
+    are run on: the image once, or the image of every pair.
+    """
+
+    def __init__(self, model: VLPModel, candidates: int, text_length: int, batch_size: int) -> None:
+        self.model, self.batch_size = model, batch_size
+        images, samples = made_up_batch(model, candidates, text_length)
+        self.image = images[:1]
+        with torch.no_grad():
+            self.text = model.encode_text(model.tokenize([sample.text for sample in samples]))
+
+    def cached(self) -> Tensor:
+        """Return the match logits, the image's prefix computed once."""
+        prefix = self.model.encode_prefix(self.image)
+        return torch.cat(
+            [
+                self._logits(prefix.index(self.image.new_zeros(len(part.pooled), dtype=torch.long)), part)
+                for part in self._parts()
+            ]
+        )
+
+    def uncached(self) -> Tensor:
+        """Return the match logits, the image's prefix computed for each pair."""
+        return torch.cat(
+            [
+                self._logits(self.model.encode_prefix(self.image.expand(len(part.pooled), -1, -1, -1)), part)
+                for part in self._parts()
+            ]
+        )
+
+    def _parts(self) -> list[TextTokens]:
+        starts = range(0, len(self.text.pooled), self.batch_size)
+        return [self.text.index(slice(start, start + self.batch_size)) for start in starts]
+
+    def _logits(self, prefix: VisualPrefix, text: TextTokens) -> Tensor:
+        visual = self.model.encode_visual(prefix, text)
+        return self.model.heads["itm"].match_logits(self.model.fuse(text, visual))
+
+
+def measure_rerank(
+    model: VLPModel, *, candidates: int, text_length: int, batch_size: int, rounds: int, device: torch.device
+) -> RerankSpeed:
+    """Time the re-ranking of one image's candidates with and without the cache, in turns.
+
+    Args:
+        model: On ``device``; it needs an ITM head.
+        candidates: Captions of the image.
+        text_length: Tokens of each.
+        batch_size: Pairs at a time.
+        rounds: Timed rounds.
+        device: Where it runs.
+
+    Raises:
+        ConfigError: The model has no ITM head, or no selector reads the text.
+    """
+    if "itm" not in model.heads:
+        raise ConfigError(f"model.heads: re-ranking needs the head itm, got {', '.join(model.heads)}. Add it.")
+    if not model.reads_text:
+        raise ConfigError("model.selectors: no part reads the text, so that an image is encoded once anyway.")
+    reranker = _Reranker(model.eval(), candidates, text_length, batch_size)
+    runs = {"cached": reranker.cached, "uncached": reranker.uncached}
+    with torch.no_grad():
+        # The passes that are compared warm up those that are timed.
+        cached_logits, uncached_logits = (run().float() for run in runs.values())
+        times = take_turns(runs, rounds, device, warm_up=0)
+        two = _Reranker(model, 2, text_length, 2)
+        cached, uncached = count_macs(two.cached), count_macs(two.uncached)
+    difference = (cached_logits - uncached_logits).abs().max().item()
+    prefix, pair = uncached - cached, cached - uncached // 2
+    macs_cached, macs_uncached = prefix + candidates * pair, candidates * (prefix + pair)
+    return RerankSpeed(times["cached"], times["uncached"], macs_cached, macs_uncached, difference)

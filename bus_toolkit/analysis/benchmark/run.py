@@ -1,0 +1,100 @@
+"""Measure models side by side: MACs, tokens, time and memory, and how much of the promised speed-up arrives."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from statistics import median
+
+import torch
+
+from bus_toolkit.analysis.benchmark.groups import Group, select_at_random
+from bus_toolkit.analysis.benchmark.memory import peak_bytes
+from bus_toolkit.analysis.benchmark.results import Measured, Settings
+from bus_toolkit.analysis.benchmark.timing import Stopwatch, speed_up, take_turns
+from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch, releasing
+from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
+from bus_toolkit.models.vlp import VLPModel
+
+
+def measure_groups(groups: Sequence[Group], settings: Settings) -> Iterator[Measured]:
+    """Measure one group after the other, so that only one is in memory.
+
+    A group's host comes first, then its configs, each followed by its random twin if it selects.
+
+    Raises:
+        ConfigError: A model that cannot be built.
+        DataError: ``text_length`` does not fit the tokenizer.
+    """
+    for group in groups:
+        yield from _measure(group, settings)
+        gc.collect()
+
+
+def _measure(group: Group, settings: Settings) -> list[Measured]:
+    loads = _workloads(group, settings)
+    found = {name: _counted(name, group.host.name, load) for name, load in loads.items()}
+    forward = take_turns({name: load.forward for name, load in loads.items()}, settings.rounds, settings.device)
+    step = take_turns({name: releasing(load) for name, load in loads.items()}, settings.rounds, settings.device)
+    base = found[group.host.name]
+    for name, one in found.items():
+        one.forward_seconds, one.step_seconds = median(forward[name]), median(step[name])
+        one.forward_speed_up = speed_up(forward[base.name], forward[name])
+        one.step_speed_up = speed_up(step[base.name], step[name])
+        one.promised_forward = sum(base.macs.values()) / sum(one.macs.values())
+        one.promised_step = base.step_macs / one.step_macs
+        one.memory_ratio = one.peak_bytes / base.peak_bytes
+        one.selection_seconds, one.backbone_seconds = _selection_cost(loads[name], settings)
+    return list(found.values())
+
+
+def _workloads(group: Group, settings: Settings) -> dict[str, Workload]:
+    loads = {group.host.name: _workload(group.host.build(), settings)}
+    for member in group.members:
+        loads[member.name] = _workload(member.build(), settings)
+        selections = loads[member.name].selections()
+        if selections:
+            twin = select_at_random(member.build(), selections)
+            loads[f"{member.name} Random"] = _workload(twin, settings)
+    return loads
+
+
+def _workload(model: VLPModel, settings: Settings) -> Workload:
+    model.to(settings.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6) if settings.optimizer else None
+    batch = made_up_batch(model, settings.batch_size, settings.text_length)
+    return Workload(model, settings.scope, batch, autocast=settings.autocast, optimizer=optimizer)
+
+
+def _counted(name: str, host: str, load: Workload) -> Measured:
+    """Find what does not depend on the clock."""
+    load.step()  # from here on the gradients are there, and only activations come and go
+    memory = peak_bytes(load.step, load.images.device)
+    step_macs = count_macs(load.step)
+    load.model.zero_grad(set_to_none=True)
+    return Measured(
+        name,
+        host,
+        parameters=sum(p.numel() for p in load.model.parameters() if p.requires_grad),
+        tokens=load.tokens_per_block(),
+        macs=count_macs_by_part(load.forward, load.parts, rest="heads"),
+        step_macs=step_macs,
+        peak_bytes=memory,
+    )
+
+
+def _selection_cost(load: Workload, settings: Settings) -> tuple[float, float]:
+    """Return the seconds of planning and applying selections, and of the backbone, in a forward pass of it."""
+    host = load.model.backbone
+    pairs = []
+    for _ in range(settings.rounds):
+        inside, whole = Stopwatch(settings.device), Stopwatch(settings.device)
+        host.around_selection = inside.running
+        try:
+            with torch.no_grad(), settings.autocast(), whole.running():
+                host(load.images, load.text)
+        finally:
+            host.around_selection = nullcontext
+        pairs.append((inside.seconds, whole.seconds))
+    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)

@@ -1,0 +1,70 @@
+"""The tables of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from bus_toolkit.analysis.benchmark.results import short_tokens
+
+Row = Mapping[str, Any]
+
+
+def benchmark_tables(rows: Sequence[Row], accuracy: Mapping[str, float], batch_size: int) -> Group:
+    """Return what the models do and what that costs, as two tables.
+
+    Args:
+        rows: What ``Measured.to_dict`` returns.
+        accuracy: Figures by model name; without any there is no such column.
+        batch_size: Images of a step.
+    """
+    return Group(_work(rows, batch_size), "", _cost(rows, accuracy, batch_size), "")
+
+
+def _work(rows: Sequence[Row], batch_size: int) -> Table:
+    shown = _table("M parameters", "GMAC an image", "of it selection", "visual tokens behind blocks > decoder")
+    for row in rows:
+        macs = [f"{count / 1e9 / batch_size:.2f}" for count in (sum(row["macs"].values()), row["macs"]["selection"])]
+        shown.add_row(row["name"], f"{row['parameters'] / 1e6:.1f}", *macs, short_tokens(row["tokens"]))
+    return shown
+
+
+def _cost(rows: Sequence[Row], accuracy: Mapping[str, float], batch_size: int) -> Table:
+    heads = [
+        "forward\nms",
+        "of vision,\nselection %",
+        "step\nms",
+        "images\nper s",
+        "step\nspeed-up",
+        "promised\nby MACs",
+    ]
+    heads += ["measured /\npromised", "peak\nMiB", "of the\nhost's", *(["accuracy"] if accuracy else [])]
+    shown = _table(*heads)
+    for row in rows:
+        figures = [
+            f"{1e3 * row['forward_seconds']:.0f}",
+            f"{100 * row['selection_share']:.1f}",
+            f"{1e3 * row['step_seconds']:.0f}",
+            f"{batch_size / row['step_seconds']:.1f}",
+            f"{row['step_speed_up']:.2f}",
+            f"{row['promised_step']:.2f}",
+            f"{row['efficiency']:.2f}",
+            f"{row['peak_bytes'] / 2**20:.0f}",
+            f"{row['memory_ratio']:.2f}",
+        ]
+        if accuracy:
+            figures.append(f"{accuracy[row['name']]:.3f}" if row["name"] in accuracy else "-")
+        shown.add_row(row["name"], *figures)
+    return shown
+
+
+def _table(*columns: str) -> Table:
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="dim")
+    shown.add_column("model", overflow="fold")
+    for column in columns:
+        shown.add_column(column, justify="left" if column.startswith("visual") else "right")
+    return shown

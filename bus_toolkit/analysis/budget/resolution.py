@@ -1,0 +1,132 @@
+"""A config at another image size and the cost of a reference: counted, planned, with all that must change for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.analysis.budget.plan import plan_budget, ratios_of, summary_share
+from bus_toolkit.analysis.budget.report import Row
+from bus_toolkit.analysis.meta_macs import Frame, MacCounter, Pass, frame_of
+from bus_toolkit.config import load_config
+from bus_toolkit.config.image_size import Size, pixels, resize_data
+from bus_toolkit.config.overrides import parse_overrides
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.registry import plain
+
+
+@dataclass(frozen=True)
+class Source:
+    """A config file with overrides, ``a.b.0.c=value`` words, seen at an image size in pixels; ``None``: its own."""
+
+    path: str
+    overrides: Sequence[str] = ()
+    size: Size | None = None
+
+    @property
+    def name(self) -> str:
+        """Its file's stem."""
+        return Path(self.path.rsplit("::", 1)[-1]).stem
+
+    def changes(self) -> dict[str, Any]:
+        """Return overrides and image size as values by YAML path."""
+        changes = dict(parse_overrides(self.overrides))
+        if self.size is not None:
+            square = self.size[0] == self.size[1]
+            changes["model.backbone.img_size"] = self.size[0] if square else list(self.size)
+        return changes
+
+    def load(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the config with ``changes`` on top of its own.
+
+        Raises:
+            ConfigError: Anything wrong with it, or no backbone in it.
+        """
+        config = plain(load_config(self.path, {**self.changes(), **(changes or {})}).to_dict())
+        if "backbone" not in (config.get("model") or {}):
+            raise ConfigError(f"{self.path}: model: there is no backbone to plan for. Give a config of a VLPModel.")
+        return config
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A plan for a whole config.
+
+    Attributes:
+        rows: The table: the reference, the config with its own ratios, the plan.
+        config: The planned config.
+        changed: YAML paths that differ from the file that it is based on.
+        headlines: What it is, and of what reference, a line each.
+        notes: What could not be changed here and needs a look.
+    """
+
+    rows: list[Row]
+    config: dict[str, Any]
+    changed: list[str]
+    headlines: list[str]
+    notes: list[str]
+
+
+def plan_resolution(
+    source: Source,
+    reference: Source,
+    *,
+    work: Pass = "step",
+    text_length: int | None = None,
+    scale_queries: bool = False,
+) -> Resolution:
+    """Plan ``source`` at its size for the MACs of ``reference`` at its own (see ``plan_budget``).
+
+    Args:
+        source: What is planned.
+        reference: What it may cost.
+        work: ``step`` or ``forward`` (see ``MacCounter``).
+        text_length: Tokens of every caption; ``None`` for the shorter ``max_length`` of the two tokenizers.
+        scale_queries: Whether the decoder's ``num_queries`` keeps its share of the tokens that reach it.
+
+    Raises:
+        ConfigError: Anything wrong with a config, texts longer than a tokenizer allows, or no plan within the budget.
+        ComponentError: A part that refuses its arguments.
+    """
+    own = Source(source.path, source.overrides).load()
+    target, matched = source.load(), reference.load()
+    before, frame, reference_frame = (frame_of(config["model"]) for config in (own, target, matched))
+    counter = MacCounter(work, _text_length(text_length, frame, reference_frame))
+    share = summary_share(own["model"], counter) if scale_queries else None
+    budget = counter.macs(matched["model"])
+    plan = plan_budget(target["model"], budget, counter, share)
+
+    data, notes = resize_data(own, before.image_size, frame.image_size)
+    changes = {**source.changes(), **data, **plan.changes}
+    figures = [
+        (f"{reference.name}, reference", matched["model"], reference_frame, budget),
+        (f"{source.name}, own ratios", target["model"], frame, counter.macs(target["model"])),
+        (f"{source.name}, planned", plan.model, frame, plan.macs),
+    ]
+    rows = [
+        Row(name, pixels(at.image_size), at.num_patches, counter.tokens(model), _ratios(model), macs)
+        for name, model, at, macs in figures
+    ]
+    options = f", with {' '.join(reference.overrides)}" if reference.overrides else ""
+    headlines = [
+        f"{source.name} at {pixels(frame.image_size)} px keeps {plan.kept} of {frame.num_patches} patches: "
+        f"{plan.macs / 1e9:.3f} of {budget / 1e9:.3f} GMAC an image ({work}, {counter.text_length} text tokens).",
+        f"Reference: {reference.path} at {pixels(reference_frame.image_size)} px{options}.",
+    ]
+    return Resolution(rows, source.load({**data, **plan.changes}), list(changes), headlines, notes)
+
+
+def _ratios(model: Mapping[str, Any]) -> list[float]:
+    return ratios_of(model.get("selectors") or [])
+
+
+def _text_length(wanted: int | None, *frames: Frame) -> int:
+    longest = min(frame.max_length for frame in frames)
+    if wanted is not None and not 3 <= wanted <= longest:
+        raise ConfigError(
+            f"--text-length: must be between 3 ([CLS], a word, [SEP]) and {longest}, the shorter "
+            f"model.tokenizer.max_length of the two configs, got {wanted}. Choose another, or raise max_length."
+        )
+    return longest if wanted is None else wanted

@@ -1,0 +1,106 @@
+"""MACs of a model counted without computing anything: on torch's meta device, where tensors have shapes only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+
+from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch
+from bus_toolkit.analysis.macs import count_macs
+from bus_toolkit.models.build import build_model
+from bus_toolkit.models.vlp import VLPModel
+
+Pass = Literal["step", "forward"]
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a model takes in: ``image_size`` in pixels and ``grid`` in patches, both (rows, columns); longest text."""
+
+    image_size: tuple[int, int]
+    grid: tuple[int, int]
+    max_length: int
+
+    @property
+    def num_patches(self) -> int:
+        """Patches N of an image."""
+        return self.grid[0] * self.grid[1]
+
+
+def frame_of(model: Mapping[str, Any]) -> Frame:
+    """Return the frame of the ``model`` part of a config.
+
+    Raises:
+        ConfigError: Parts that do not go together, or patches that do not tile the image.
+        ComponentError: A part that refuses its arguments.
+    """
+    with torch.device("meta"):
+        built = build_model(model)
+    return Frame(built.backbone.image_size, built.backbone.grid, built.tokenizer.max_length)
+
+
+class MacCounter:
+    """Counts whole models at one batch; the figures equal those of real passes.
+
+    A part that asks a tensor for its numbers cannot run on shapes alone: from then on real passes on the CPU are
+    counted, which takes as long as they do.
+
+    Args:
+        work: ``step``, a training step forward and backward with all heads, or ``forward``, its forward pass alone.
+        text_length: Tokens of every caption.
+        batch_size: Images, 2 or more: so that each has wrong pairs, as in training. Rows that a batch sampler appends
+            and the similarities among more images are not in it.
+        device: ``cpu`` counts real passes from the start: faster for toys.
+    """
+
+    def __init__(
+        self, work: Pass, text_length: int, *, batch_size: int = 2, device: Literal["meta", "cpu"] = "meta"
+    ) -> None:
+        self.work, self.text_length, self.batch_size = work, text_length, batch_size
+        self._device = device
+
+    def macs(self, model: Mapping[str, Any]) -> int:
+        """Return the MACs an image of the ``model`` part of a config, rounded down."""
+        return self._run(model, lambda load: count_macs(getattr(load, self.work))) // self.batch_size
+
+    def tokens(self, model: Mapping[str, Any]) -> list[int]:
+        """Return visual tokens, prefix included, behind each block and, last, behind the decoder."""
+        return self._run(model, Workload.tokens_per_block)
+
+    def _run(self, model: Mapping[str, Any], ask: Callable[[Workload], _T]) -> _T:
+        if self._device == "meta":
+            try:
+                with _autocast_knows_meta():
+                    return ask(self._load(model))
+            except (RuntimeError, TypeError) as error:  # both are what torch raises there
+                reason = str(error).splitlines()[0]
+                _log.warning("Cannot count by shapes alone (%s); counting real passes, which takes longer.", reason)
+                self._device = "cpu"
+        return ask(self._load(model))
+
+    def _load(self, model: Mapping[str, Any]) -> Workload:
+        with torch.device(self._device):
+            built: VLPModel = build_model(model)
+        return Workload(built, "model", made_up_batch(built, self.batch_size, self.text_length))
+
+
+@contextmanager
+def _autocast_knows_meta() -> Iterator[None]:
+    """Let parts switch autocast off on the meta device, where there is none, instead of raising as torch does."""
+    real = torch.autocast
+
+    def autocast(device_type: str, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+        return nullcontext() if device_type == "meta" else real(device_type, *args, **kwargs)
+
+    torch.autocast = autocast  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        torch.autocast = real  # type: ignore[misc]

@@ -1,0 +1,49 @@
+"""Train a model from a YAML."""
+
+from __future__ import annotations
+
+import argparse
+
+from bus_toolkit.cli.command import Command, add_launch_flags
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a training takes."""
+    parser.add_argument("config", help="the YAML of the run, or a name such as bus/bus_scenes_tiny")
+    parser.add_argument(
+        "--work-dir", help="folder of logs and checkpoints (default: the config's, else ./work_dirs/<config name>)"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="latest",
+        metavar="PATH",
+        help="go on from PATH, or from the newest checkpoint of the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16 on the CPU)")
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate by the real over the base batch size"
+    )
+    parser.add_argument("--no-validate", action="store_true", help="do not evaluate while training")
+    parser.add_argument("--seed", type=int, help="seed of Python, NumPy and torch (default: the config's)")
+    add_launch_flags(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train as the arguments say."""
+    from bus_toolkit.engine import RunOptions, train
+
+    options = RunOptions(
+        work_dir=args.work_dir,
+        resume=args.resume,
+        amp=args.amp,
+        auto_scale_lr=args.auto_scale_lr,
+        no_validate=args.no_validate,
+        seed=args.seed,
+        launcher=args.launcher,
+        debug=args.debug,
+    )
+    train(args.config, args.cfg_options, options)
+
+
+COMMAND = Command("Train a model from a YAML.", add_arguments, run)

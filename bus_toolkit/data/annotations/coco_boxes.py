@@ -1,0 +1,192 @@
+"""Annotation files with boxes: COCO instances, which of them a caption names, descriptions of regions.
+
+``where`` is the setting that names the file, for messages. Every reader raises ``DataError`` for a file that cannot be
+read, is not JSON or has another form.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bus_toolkit.data.annotations.class_phrases import CLASS_TEMPLATE, describe_instances, holds_instances
+from bus_toolkit.data.datasets.bad_samples import BadSample
+from bus_toolkit.errors import DataError
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of a file of COCO instances.
+
+    Attributes:
+        boxes: Image id to boxes float32 (n, 4), corners in pixels, and instance ids int64 (n,); without crowds.
+        sizes: Image id to width and height in pixels, of the images for which the file states both.
+        crowds: Ids of the instances that are crowds, whose box is not that of one object.
+    """
+
+    boxes: dict[int, tuple[np.ndarray, np.ndarray]]
+    sizes: dict[int, tuple[int, int]]
+    crowds: frozenset[int]
+
+    def attach(self, sample: dict[str, Any], image: int, wanted: Sequence[int]) -> None:
+        """Give a sample the boxes of its image, which of them its text names, and the size that the file states.
+
+        A text that names crowds alone gets no boxes: where these are is not known.
+
+        Args:
+            sample: Gets ``gt_bboxes``, ``named`` and ``stated_size``.
+            image: Id of its image, which has boxes.
+            wanted: Ids of the instances that the text names.
+
+        Raises:
+            BadSample: The text names an instance that the image does not have.
+        """
+        boxes, identities = self.boxes[image]
+        named = np.isin(identities, wanted)
+        unknown = set(wanted) - set(identities.tolist()) - self.crowds
+        if unknown:
+            raise BadSample(
+                f"{sample['img_path']}: text {sample['text'][:40]!r} names instance {min(unknown)}, which its image "
+                "does not have"
+            )
+        if wanted and not named.any():
+            return
+        sample.update(gt_bboxes=boxes.copy(), named=named)
+        if image in self.sizes:
+            sample["stated_size"] = self.sizes[image]
+
+
+def read_instances(path: str, where: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
+    return read_coco_instances(path, where).boxes
+
+
+def read_coco_instances(path: str, where: str) -> Instances:
+    """Return boxes, stated sizes of images and crowds.
+
+    Raises:
+        DataError: Also for a box that is not finite or has a negative side, and for an instance id that is used twice.
+    """
+    content = read_json(path, where)
+    grouped: dict[int, list[dict[str, Any]]] = {}
+    crowds, ids = set(), set()
+    try:
+        for item in content["annotations"]:
+            if item["id"] in ids:
+                raise DataError(
+                    f"{where}: {path}: instance id {item['id']} is used twice, so a caption that names it names two "
+                    "objects. Give each its own id."
+                )
+            ids.add(item["id"])
+            if item.get("iscrowd"):
+                crowds.add(item["id"])
+            else:
+                grouped.setdefault(item["image_id"], []).append(item)
+        found = {}
+        for key, items in grouped.items():
+            boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
+            _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{where}: {path}")
+            boxes[:, 2:] += boxes[:, :2]
+            found[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
+        return Instances(found, stated_sizes(content), frozenset(crowds))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
+            "Each annotation needs id, image_id and bbox [x, y, width, height]."
+        ) from error
+
+
+def stated_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """Return image id to the width and height in pixels that COCO's ``images`` state."""
+    images = content.get("images", ())
+    stated = {image["id"]: (image.get("width"), image.get("height")) for image in images}
+    return {key: size for key, size in stated.items() if all(isinstance(side, int) for side in size)}
+
+
+def read_regions(path: str, where: str) -> dict[int, list[int]]:
+    """Return caption id to the ids of the instances that it names.
+
+    Raises:
+        DataError: Also for a caption id that stands twice in the file, of which JSON would keep the second.
+    """
+    content = read_json(path, where, object_pairs_hook=_once)
+    try:
+        return {int(caption): [int(instance) for instance in named] for caption, named in content.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: {path} does not hold regions ({type(error).__name__}: {error}). "
+            'It needs {"<caption id>": [<instance id>, ...], ...}.'
+        ) from error
+
+
+def read_descriptions(path: str, where: str, class_template: str | None = None) -> dict[int, dict[str, np.ndarray]]:
+    """Return image id to its descriptions, each with the boxes it fits, float32 (n, 4), corners in pixels.
+
+    A file of COCO instances describes by the names of classes, in ``class_template``.
+    """
+    content = read_json(path, where)
+    if holds_instances(content):
+        template = CLASS_TEMPLATE if class_template is None else class_template
+        return _arrays(describe_instances(content, template, f"{where}: {path}"))
+    if class_template is not None:
+        raise DataError(
+            f"{where}: class_template names the classes of COCO instances, and {path} holds none. "
+            "Leave class_template out, or give COCO instances."
+        )
+    grouped: dict[int, dict[str, list[list[float]]]] = {}
+    try:
+        for image in content:
+            for region in image["regions"]:
+                text, corner = region["phrase"].strip(), (region["x"], region["y"])
+                box = [*corner, corner[0] + region["width"], corner[1] + region["height"]]
+                if text:
+                    if not all(map(math.isfinite, box)) or region["width"] < 0 or region["height"] < 0:
+                        raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
+                    grouped.setdefault(image["id"], {}).setdefault(text, []).append(box)
+        return _arrays(grouped)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: {path} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
+            'Genome, it needs [{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...]; '
+            "or give COCO instances."
+        ) from error
+
+
+def _arrays(grouped: dict[int, dict[str, list[list[float]]]]) -> dict[int, dict[str, np.ndarray]]:
+    return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
+
+
+def _check_sides(boxes: np.ndarray, names: list[str], source: str) -> None:
+    """Refuse boxes (n, 4) as x, y, width and height that are not finite or have a negative side."""
+    wrong = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise DataError(
+            f"{source}: {names[place]}: x, y, width and height must be finite, the last two 0 or more, got "
+            f"{boxes[place].tolist()}. Correct it, or drop the annotation."
+        )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return found
+
+
+def read_json(path: str, where: str, **options: Any) -> Any:
+    """Return what a JSON file holds; ``options`` are those of ``json.loads``."""
+    try:
+        return json.loads(Path(path).expanduser().read_text(encoding="utf-8"), **options)
+    except OSError as error:
+        raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+    except ValueError as error:
+        raise DataError(f"{where}: {path} is not JSON: {error}. Write or copy the file anew.") from error

@@ -1,0 +1,93 @@
+"""Files of questions about images: which of the public forms one has, and whether its questions can be told apart."""
+
+from __future__ import annotations
+
+from bus_toolkit.data.annotations.coco_boxes import read_json
+from bus_toolkit.data.annotations.question_forms import (
+    Annotations,
+    Malformed,
+    Mismatch,
+    Question,
+    gqa,
+    visual_genome,
+    vqa_v2,
+)
+from bus_toolkit.errors import DataError
+
+_FORMS = (
+    'It needs one of: VQA v2\'s {"questions": [{"question_id", "image_id", "question"}, ...]}, Visual Genome\'s '
+    '[{"id", "qas": [{"qa_id", "image_id", "question", "answer"}, ...]}, ...], or GQA\'s '
+    '{"<question id>": {"imageId", "question", "answer"}, ...}.'
+)
+
+
+def read_questions(question_file: str, annotation_file: str | None, where: str) -> list[Question]:
+    """Return the questions of a file in one of the three forms, in its order.
+
+    Answers of VQA v2 are in an annotation file of their own; its annotations of other questions are not used. Answers
+    that are missing, empty or no text are noted in ``problem``.
+
+    Args:
+        question_file: VQA v2's questions, Visual Genome's ``question_answers.json``, or GQA's questions.
+        annotation_file: VQA v2's annotations; ``None`` for the two others, and for questions without answers.
+        where: What to call the reader in messages.
+
+    Raises:
+        DataError: A file that cannot be read or has another form, a question id twice, a question without annotation or
+            with one of another image, or an annotation file beside a file that has its answers.
+    """
+    content = read_json(question_file, f"{where}.question_file")
+    source = f"{where}.question_file: {question_file}"
+    is_vqa = isinstance(content, dict) and isinstance(content.get("questions"), list)
+    if annotation_file is not None and not is_vqa:
+        raise DataError(
+            f"{where}.annotation_file: belongs to VQA v2's questions, got {annotation_file} beside {question_file}, "
+            "which is of another form. Leave annotation_file out, or give VQA v2's questions."
+        )
+    try:
+        if is_vqa:
+            found = list(vqa_v2(content["questions"], _read_annotations(annotation_file, where)))
+        elif isinstance(content, list):
+            found = list(visual_genome(content))
+        else:
+            found = list(gqa(content))
+    except Malformed as error:
+        raise DataError(f"{source}: {error} {_FORMS}") from error
+    except Mismatch as error:
+        raise DataError(f"{source}: {error}") from error
+    if not found:
+        raise DataError(f"{source}: holds no question. {_FORMS}")
+    _refuse_repeats(found, source)
+    return found
+
+
+def _read_annotations(path: str | None, where: str) -> Annotations | None:
+    if path is None:
+        return None
+    content = read_json(path, f"{where}.annotation_file")
+    source = f"{where}.annotation_file: {path}"
+    entries = content.get("annotations") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise DataError(
+            f'{source}: does not hold VQA v2\'s annotations. It needs {{"annotations": [{{"question_id", "image_id", '
+            '"answers": [{"answer"}, ...]}, ...]}.'
+        )
+    found = Annotations(path)
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, dict) or "question_id" not in entry:
+            raise DataError(f"{source}: annotations[{place}] has no question_id, got {str(entry)[:80]}. Add it.")
+        if entry["question_id"] in found:
+            raise DataError(f"{source}: question {entry['question_id']} has two annotations. Remove one of them.")
+        found[entry["question_id"]] = entry
+    return found
+
+
+def _refuse_repeats(questions: list[Question], source: str) -> None:
+    seen: set[int | str] = set()
+    for question in questions:
+        if question.question_id in seen:
+            raise DataError(
+                f"{source}: question id {question.question_id} occurs twice. Each question needs an id of its own: "
+                "remove one, or number them anew."
+            )
+        seen.add(question.question_id)

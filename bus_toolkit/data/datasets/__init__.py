@@ -1,0 +1,1 @@
+"""Data sets: records and images to the samples of a training."""

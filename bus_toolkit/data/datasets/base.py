@@ -1,0 +1,115 @@
+"""What our data sets share: samples through a pipeline, and a bounded number of bad ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, BadSampleCounter
+from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
+from bus_toolkit.registry import TRANSFORMS
+
+# A large stride, prime to any likely size: the neighbours of a bad sample are often bad too.
+_STRIDE = 100_003
+
+
+class SampleDataset(Dataset):
+    """A data set whose ``get_data_info`` gives a sample and whose pipeline finishes it.
+
+    A sample that cannot be read, or has an empty caption, is counted and logged, and another one takes its place.
+
+    Args:
+        pipeline: Transforms, or configs of them; the last one packs.
+        size: Number of samples.
+        max_bad_samples: So many bad samples are skipped before the run stops.
+
+    Attributes:
+        boxed_indices: Rows with boxes, for a ``RegionBatchSampler``.
+    """
+
+    boxed_indices: list[int]
+
+    def __init__(self, pipeline: Sequence[Any], *, size: int, max_bad_samples: int) -> None:
+        self._size = size
+        self.bad = BadSampleCounter(size, max_bad_samples, type(self).__name__)
+        self.boxed_indices = []
+        self.pipeline = [TRANSFORMS.build(dict(t)) if isinstance(t, Mapping) else t for t in pipeline]
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Facts about the data that MMEngine hands on to metrics and visualizers."""
+        return {"dataset": type(self).__name__}
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self._size
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline."""
+        raise NotImplementedError
+
+    def get_region_info(self, index: int) -> dict[str, Any]:
+        """Return the sample of a row that a ``RegionBatchSampler`` appended; here the same."""
+        return self.get_data_info(index)
+
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401  # whatever the pipeline packs
+        """Return a sample through the pipeline.
+
+        Raises:
+            TooManyBadSamples: More than ``max_bad_samples`` were met, or no good sample is left.
+        """
+        place = int(index)
+        for _ in range(len(self)):
+            try:
+                return self._load(place, isinstance(index, RegionRow))
+            except BadSample as error:
+                self.bad.add(place, error)
+                place = (place + _STRIDE) % len(self)
+        raise self.bad.nothing_left()
+
+    def read(self, index: int, *, region_only: bool = False) -> Any:  # noqa: ANN401
+        """Return a sample through the pipeline, without a stand-in and without counting.
+
+        Args:
+            index: Its row.
+            region_only: As a row that a ``RegionBatchSampler`` appended.
+
+        Raises:
+            BadSample: It cannot be used.
+        """
+        return self._load(int(index), region_only)
+
+    def _load(self, index: int, region_only: bool) -> Any:  # noqa: ANN401
+        sample: Any = self.get_region_info(index) if region_only else self.get_data_info(index)
+        path = sample["img_path"]
+        check_caption(sample)
+        if region_only:
+            sample["region_only"] = True
+        for transform in self.pipeline:
+            try:
+                sample = transform(sample)
+            except READ_ERRORS as error:
+                reason = " ".join(str(error).split()).removesuffix(f": {path}") or type(error).__name__
+                raise BadSample(f"{path}: {reason}") from error
+            if sample is None:
+                raise BadSample(f"{path}: {type(transform).__name__} could not use it")
+        return sample
+
+
+def check_caption(sample: Mapping[str, Any]) -> None:
+    """Check the ``text`` of a sample.
+
+    Raises:
+        BadSample: It is no text, is empty, or holds half a character (a lone surrogate), which no tokenizer takes.
+    """
+    path, text = sample["img_path"], sample["text"]
+    if not isinstance(text, str):
+        raise BadSample(f"{path}: the caption is not text, got {text!r}")
+    if not text.strip():
+        raise BadSample(f"{path}: the caption is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadSample(f"{path}: the caption is no valid text: {error.reason} at character {error.start}") from error

@@ -1,0 +1,91 @@
+"""Plain image-text pairs from a table or a JSON file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.data.annotations.pairs import PairRecord, read_pairs
+from bus_toolkit.data.datasets.bad_samples import BadSample
+from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.registry import DATASETS
+
+
+@DATASETS.register_module()
+class ImageTextPairs(SampleDataset):
+    """Read image-text pairs of a CSV, TSV, JSON or JSON-lines file; one sample a caption.
+
+    Before the pipeline a sample has ``img_path``, ``text``, ``image_id`` and ``text_id``. Rows whose paths mean the
+    same file have one ``image_id``, so that retrieval counts each of their captions as right; ``text_id`` is the number
+    of the caption. A row without an image, without words, or that is there twice is a bad sample. Slot:
+    ``dataset`` of a data loader.
+
+    Args:
+        ann_file: ``.csv`` or ``.tsv`` with a header, ``.json`` with a list of records, ``.jsonl``; in UTF-8. In JSON a
+            record may have a list of captions.
+        img_dir: Folder of the images; paths in the file are below it, or absolute.
+        image_key: Column of the image; ``None`` for ``image``, ``filepath`` or ``img_path``.
+        text_key: Column of the caption; ``None`` for ``caption``, ``text`` or ``title``.
+        pipeline: Transforms; the last one packs.
+        max_bad_samples: So many bad rows and unreadable images are skipped before the run stops; 0 for evaluation,
+            where none may lack.
+
+    Raises:
+        DataError: The file is missing, malformed or not UTF-8, lacks a column, or has no pair.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        img_dir: str = "",
+        *,
+        image_key: str | None = None,
+        text_key: str | None = None,
+        pipeline: Sequence[Mapping[str, Any]] = (),
+        max_bad_samples: int = 10,
+    ) -> None:
+        self.ann_file = Path(ann_file).expanduser()
+        self.img_dir = Path(img_dir).expanduser()
+        self._records = read_pairs(self.ann_file, image_key, text_key, f"{type(self).__name__}.ann_file")
+        self._images: dict[Path, int] = {}
+        self._first: dict[tuple[int, str], int] = {}
+        self._image_ids = [self._number(row, record) for row, record in enumerate(self._records)]
+        super().__init__(pipeline, size=len(self._records), max_bad_samples=max_bad_samples)
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline.
+
+        Raises:
+            BadSample: The row cannot be used.
+        """
+        record, image_id = self._records[int(index)], self._image_ids[int(index)]
+        where = f"{self.ann_file}, {record.place}"
+        if image_id < 0:
+            raise BadSample(f"{where}: the image must be a path, got {record.image!r}")
+        if not isinstance(record.text, str):
+            raise BadSample(f"{where}: the caption is not text, got {record.text!r}")
+        if not record.text.strip():
+            raise BadSample(f"{where}: the caption is empty")
+        first = self._first[image_id, record.text]
+        if first != index:
+            raise BadSample(f"{where}: the same image and caption as {self._records[first].place}")
+        return {
+            "img_path": str(self._path(record)),
+            "text": record.text,
+            "image_id": image_id,
+            "text_id": int(index),
+        }
+
+    def _path(self, record: PairRecord) -> Path:
+        return Path(os.path.normpath(self.img_dir / str(record.image)))
+
+    def _number(self, row: int, record: PairRecord) -> int:
+        """Return the number of a record's image, -1 where it has none, and note where the pair stands first."""
+        if not isinstance(record.image, str) or not record.image.strip():
+            return -1
+        number = self._images.setdefault(self._path(record), len(self._images))
+        if isinstance(record.text, str):
+            self._first.setdefault((number, record.text), row)
+        return number

@@ -1,0 +1,161 @@
+"""Questions about images, with the answers that people gave."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.data.annotations.coco_boxes import Instances, read_coco_instances, read_regions
+from bus_toolkit.data.annotations.question_forms import Question
+from bus_toolkit.data.annotations.questions import read_questions
+from bus_toolkit.data.datasets.bad_samples import BadSample
+from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.datasets.region_captions import refuse_blind_transforms
+from bus_toolkit.errors import DataError
+from bus_toolkit.heads.answers import read_answers
+from bus_toolkit.registry import DATASETS
+
+_log = logging.getLogger(__name__)
+
+
+@DATASETS.register_module()
+class QuestionAnswers(SampleDataset):
+    """Read questions about images and their answers: VQA v2, Visual Genome or GQA, told apart by their form.
+
+    Before the pipeline a sample has ``img_path``, ``text`` (the question), ``image_id``, ``text_id`` (the question's
+    id), ``question_type``, and where there are answers ``answer_type``, ``gt_answer`` (the different answers),
+    ``gt_answer_weight`` (the share of the annotators that gave each) and ``answers`` (all of them, for
+    ``VQAAccuracy``). With boxes it has ``gt_bboxes`` and ``named`` as well, as in ``RegionCaptionDataset``. Slot:
+    ``dataset`` of a data loader.
+
+    Args:
+        question_file: VQA v2's questions, Visual Genome's ``question_answers.json``, or GQA's questions.
+        image_template: Path of an image, with its id in braces: ``data/coco/COCO_val2014_{image_id:012d}.jpg``,
+            ``data/gqa/{image_id}.jpg``.
+        annotation_file: VQA v2's annotations. ``None`` for the two others, which have answers in their questions, and
+            for questions without answers: these can be answered, but neither trained on nor scored.
+        pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
+        answers_file: Text file, one answer a line, or JSON list: other answers are left out of ``gt_answer``, and so
+            are questions that keep none. For training a model that ranks these answers.
+        instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
+        regions_file: JSON, question id to the ids of the instances that it speaks of; others have no boxes.
+        max_bad_samples: So many samples without a readable image, a question or proper answers are skipped before the
+            run stops; 0 for evaluation, where none may lack.
+
+    Raises:
+        DataError: A missing or malformed file, question ids that occur twice or lack their annotation, a template that
+            does not fit the ids, one of the two files of boxes alone, an ``answers_file`` that leaves no question, or a
+            transform that would tear pixels, boxes and words apart.
+    """
+
+    def __init__(
+        self,
+        question_file: str,
+        image_template: str,
+        *,
+        annotation_file: str | None = None,
+        pipeline: Sequence[Mapping[str, Any]] = (),
+        answers_file: str | None = None,
+        instances_file: str | None = None,
+        regions_file: str | None = None,
+        max_bad_samples: int = 10,
+    ) -> None:
+        name = type(self).__name__
+        if (instances_file is None) != (regions_file is None):
+            raise DataError(
+                f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
+            )
+        if instances_file is not None:
+            refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
+        self.image_template = image_template
+        self._allowed = None if answers_file is None else _read_allowed(answers_file, name)
+        self._questions = self._usable(read_questions(question_file, annotation_file, name), question_file)
+        self._image_path(self._questions[0])
+        super().__init__(pipeline, size=len(self._questions), max_bad_samples=max_bad_samples)
+        self._instances = Instances({}, {}, frozenset())
+        self._regions: dict[int, list[int]] = {}
+        if instances_file is not None and regions_file is not None:
+            self._instances = read_coco_instances(instances_file, f"{name}.instances_file")
+            self._regions = read_regions(regions_file, f"{name}.regions_file")
+        self.boxed_indices = [i for i, question in enumerate(self._questions) if self._has_boxes(question)]
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline.
+
+        Raises:
+            BadSample: Its answers cannot be used, or it names an instance that its image does not have.
+        """
+        question = self._questions[int(index)]
+        if question.problem:
+            raise BadSample(question.problem)
+        info: dict[str, Any] = {
+            "img_path": self._image_path(question),
+            "text": question.text,
+            "image_id": question.image_id,
+            "text_id": question.question_id,
+            "question_type": question.question_type,
+        }
+        if question.answers:
+            counts = {answer: n for answer, n in Counter(question.answers).items() if self._allows(answer)}
+            info["answer_type"] = question.answer_type
+            info["gt_answer"] = list(counts)
+            info["gt_answer_weight"] = [count / len(question.answers) for count in counts.values()]
+            info["answers"] = list(question.answers)
+        if self._has_boxes(question):
+            self._instances.attach(info, int(question.image_id), self._regions[int(question.question_id)])
+        return info
+
+    def _usable(self, questions: list[Question], file: str) -> list[Question]:
+        """Leave out questions without an allowed answer; say how many, and when there are no answers at all."""
+        if not any(question.answers or question.problem for question in questions):
+            if self._allowed is not None:
+                raise DataError(
+                    f"{type(self).__name__}.answers_file: {file} has no answers to choose from. Leave it out."
+                )
+            _log.warning(
+                "%s: %s has no answers: a model can answer its questions, but not be trained or scored on them. VQA "
+                "v2's answers are in annotation_file.",
+                type(self).__name__,
+                file,
+            )
+        if self._allowed is None:
+            return questions
+        kept = [q for q in questions if q.problem or any(self._allows(answer) for answer in q.answers)]
+        if not kept:
+            raise DataError(
+                f"{type(self).__name__}.answers_file: none of the {len(questions)} questions of {file} has one of its "
+                f"{len(self._allowed)} answers. Give the list that belongs to these questions."
+            )
+        _log.info("%s: %d of %d questions have a listed answer", type(self).__name__, len(kept), len(questions))
+        return kept
+
+    def _allows(self, answer: str) -> bool:
+        return self._allowed is None or answer in self._allowed
+
+    def _image_path(self, question: Question) -> str:
+        try:
+            path = self.image_template.format(image_id=question.image_id)
+        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            raise DataError(
+                f"{type(self).__name__}.image_template: must be a path with {{image_id}} in it, as a number with "
+                f"{{image_id:012d}}, got {self.image_template!r} for image {question.image_id!r} ({error}). "
+                "Correct it."
+            ) from error
+        if path == self.image_template:
+            raise DataError(
+                f"{type(self).__name__}.image_template: needs {{image_id}} where the id goes, got {path!r}. Add it."
+            )
+        return str(Path(path).expanduser())
+
+    def _has_boxes(self, question: Question) -> bool:
+        return question.image_id in self._instances.boxes and int(question.question_id) in self._regions
+
+
+def _read_allowed(path: str, name: str) -> set[str]:
+    try:
+        return set(read_answers(path))
+    except ValueError as error:
+        raise DataError(f"{name}.answers_file: {error}") from error

@@ -1,0 +1,180 @@
+"""Captions with boxes: a reader of mmpretrain gives the captions, COCO instances give the boxes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bus_toolkit.data.annotations.coco_boxes import Instances, read_coco_instances, read_descriptions, read_regions
+from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids
+from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.errors import DataError
+from bus_toolkit.registry import DATASETS
+
+# These move pixels but not boxes, or boxes but not the words left and right.
+_BLIND_TRANSFORMS = frozenset(
+    "RandomFlip RandomCrop RandomResizedCrop RandomResizedCropAndInterpolationWithTwoPic EfficientNetRandomCrop "
+    "CenterCrop EfficientNetCenterCrop ResizeEdge RandAugment AutoAugment Rotate Shear Translate Albumentations".split()
+)
+
+
+@DATASETS.register_module()
+class RegionCaptionDataset(SampleDataset):
+    """Captions of a reader with the boxes of their images, and which of the boxes each caption names.
+
+    Before the pipeline a sample has the reader's keys (``img_path``, ``text``, ``image_id``, ``text_id``) and, where
+    the image has boxes, ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). Slot: ``dataset`` of
+    a data loader.
+
+    Args:
+        dataset: Config of the reader, e.g. ``mmpretrain.COCORetrieval``; one row a caption.
+        pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
+        instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
+        regions_file: JSON, caption id to the ids of the instances it names; captions without an entry have no boxes.
+        descriptions_file: Visual Genome's ``region_descriptions.json``, or COCO instances, whose classes are then named
+            in a sentence. A row that a ``RegionBatchSampler`` draws for patch-text supervision shows one of its image's
+            descriptions, drawn anew each time, instead of its caption, and ``named`` are the boxes of that description.
+            COPA (arXiv 2308.03475) trains on such texts.
+        class_template: That sentence, with ``{name}`` for the class; ``None`` is "This is a {name}."
+        box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and
+            ``box_seed``.
+        box_seed: Seed of that choice.
+        max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may
+            lack.
+
+    Raises:
+        DataError: A missing or malformed file, one of the two files alone, a share outside [0, 1], an empty data set,
+            or a transform that would tear pixels, boxes and words apart.
+    """
+
+    def __init__(
+        self,
+        dataset: Mapping[str, Any],
+        pipeline: Sequence[Mapping[str, Any]] = (),
+        *,
+        instances_file: str | None = None,
+        regions_file: str | None = None,
+        descriptions_file: str | None = None,
+        class_template: str | None = None,
+        box_fraction: float = 1.0,
+        box_seed: int = 0,
+        max_bad_samples: int = 10,
+    ) -> None:
+        name = type(self).__name__
+        if not 0.0 <= box_fraction <= 1.0:
+            raise DataError(f"{name}.box_fraction: must be in [0, 1], got {box_fraction}.")
+        if (instances_file is None) != (regions_file is None):
+            raise DataError(
+                f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
+            )
+        if class_template is not None and descriptions_file is None:
+            raise DataError(
+                f"{name}.class_template: has an effect only with COCO instances as descriptions_file, got "
+                f"{class_template!r} and no file. Give the file, or leave class_template out."
+            )
+        if instances_file is not None or descriptions_file is not None:
+            refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
+        self.reader = _build_reader(dataset, name)
+        if str(dataset["type"]).endswith("COCORetrieval"):
+            refuse_shared_ids(self.reader.ann_file, f"{name}.dataset.ann_file", captions=regions_file is not None)
+        super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
+        kept = _BoxShare(box_fraction, box_seed)
+        self._boxes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._instances = Instances({}, {}, frozenset())
+        self._regions: dict[int, list[int]] = {}
+        self._descriptions: dict[int, dict[str, np.ndarray]] = {}
+        if instances_file is not None and regions_file is not None:
+            self._instances = read_coco_instances(instances_file, f"{name}.instances_file")
+            self._boxes = {k: v for k, v in self._instances.boxes.items() if k in kept}
+            self._regions = read_regions(regions_file, f"{name}.regions_file")
+        if descriptions_file is not None:
+            found = read_descriptions(descriptions_file, f"{name}.descriptions_file", class_template)
+            self._descriptions = {k: v for k, v in found.items() if k in kept}
+        serves = self._has_descriptions if descriptions_file is not None else self._has_boxes
+        self.boxed_indices = [i for i in range(len(self.reader)) if serves(self.reader.get_data_info(i))]
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline.
+
+        Raises:
+            BadSample: The caption names an instance that its image does not have.
+        """
+        info = dict(self.reader.get_data_info(int(index)))
+        if self._has_boxes(info):
+            self._instances.attach(info, _image_key(info), self._regions[_caption_key(info)])
+        return info
+
+    def get_region_info(self, index: int) -> dict[str, Any]:
+        """Return the sample of a row that serves patch-text supervision alone: with a description, if there are any."""
+        info = self.get_data_info(index)
+        if not self._has_descriptions(info):
+            return info
+        descriptions = self._descriptions[_image_key(info)]
+        text = list(descriptions)[np.random.randint(len(descriptions))]
+        others = info.get("gt_bboxes", np.concatenate(list(descriptions.values())))
+        info["text"] = text
+        info["gt_bboxes"] = np.concatenate([descriptions[text], others])
+        info["named"] = np.arange(len(info["gt_bboxes"])) < len(descriptions[text])
+        return info
+
+    def _has_boxes(self, info: Mapping[str, Any]) -> bool:
+        return _image_key(info) in self._boxes and _caption_key(info) in self._regions
+
+    def _has_descriptions(self, info: Mapping[str, Any]) -> bool:
+        return _image_key(info) in self._descriptions
+
+
+class _BoxShare:
+    """The image ids of a fixed pseudo-random share of all images."""
+
+    def __init__(self, fraction: float, seed: int) -> None:
+        self.fraction = fraction
+        self.seed = seed
+
+    def __contains__(self, image_key: int) -> bool:
+        digest = hashlib.sha256(f"{self.seed}:{image_key}".encode()).digest()
+        return int.from_bytes(digest[:7], "big") < self.fraction * 2**56
+
+
+def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
+    import mmpretrain.datasets  # noqa: F401  # registers the readers
+
+    try:
+        return DATASETS.build(dict(dataset))
+    except OSError as error:
+        raise DataError(
+            f"{name}.dataset: cannot read {error.filename or error}: {error.strerror or 'missing'}. "
+            "Set data_root and ann_file to where the data is."
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise DataError(
+            f"{name}.dataset: the annotation file is not of the kind that {dataset['type']} reads, or has no captions "
+            f"({type(error).__name__}: {error}). Check ann_file."
+        ) from error
+
+
+def refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str, otherwise: str) -> None:
+    """Refuse what would tear pixels, boxes and words apart; ``otherwise`` says how data set ``name`` leaves out boxes.
+
+    Raises:
+        DataError: There is such a transform.
+    """
+    for place, transform in enumerate(pipeline):
+        kind = str(transform["type"]).rsplit(".", 1)[-1]
+        if kind in _BLIND_TRANSFORMS:
+            raise DataError(
+                f"{name}.pipeline.{place}: {kind} moves pixels but not both boxes and words. "
+                f"Use RandomFlipWithText, RandomCropKeepNamed or Resize, or {otherwise}."
+            )
+
+
+def _image_key(info: Mapping[str, Any]) -> int:
+    # COCORetrieval renumbers images and captions and keeps the ids of the file under these names.
+    return info.get("image_ori_id", info["image_id"])
+
+
+def _caption_key(info: Mapping[str, Any]) -> int:
+    return info.get("ori_id", info["text_id"])

@@ -1,0 +1,85 @@
+"""Procedural scenes as a data set that writes itself on first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import all_gather_object, get_dist_info, is_distributed
+
+from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
+from bus_toolkit.data.scenes.cache import prepare_scenes, scene_folder
+from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.errors import BusError, DataError
+from bus_toolkit.registry import DATASETS
+
+
+@DATASETS.register_module()
+class SceneDataset(RegionCaptionDataset):
+    """Read generated scenes through mmpretrain's ``COCORetrieval``; write them below ``data_root`` if not there.
+
+    Of several processes on a machine the first one writes and the others wait. Slot: ``dataset`` of a data loader.
+
+    Args:
+        data_root: Folder of the scenes; made if missing.
+        split: ``train``, ``val`` (for choices during development) or ``test``.
+        num_images: Number of scenes.
+        scenes: What they contain: the fields of ``bus_toolkit.data.scenes.settings.SceneSettings``.
+        pipeline: As in ``RegionCaptionDataset``.
+        box_fraction: As in ``RegionCaptionDataset``.
+        box_seed: As in ``RegionCaptionDataset``.
+        max_bad_samples: As in ``RegionCaptionDataset``.
+
+    Raises:
+        ConfigError: A scene setting that does not exist or is out of range.
+        DataError: A folder that cannot be written or is not ours, and all of ``RegionCaptionDataset``.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        num_images: int,
+        *,
+        pipeline: Sequence[Mapping[str, Any]] = (),
+        scenes: Mapping[str, Any] | None = None,
+        box_fraction: float = 1.0,
+        box_seed: int = 0,
+        max_bad_samples: int = 10,
+    ) -> None:
+        settings = SceneSettings.parse(scenes or {})
+        folder = prepare_once(data_root, split, num_images, settings)
+        reader = {
+            "type": "mmpretrain.COCORetrieval",
+            "data_root": str(folder),
+            "ann_file": f"captions_{split}.json",
+        }
+        super().__init__(
+            reader,
+            pipeline,
+            instances_file=str(folder / f"instances_{split}.json"),
+            regions_file=str(folder / f"regions_{split}.json"),
+            descriptions_file=str(folder / f"descriptions_{split}.json"),
+            box_fraction=box_fraction,
+            box_seed=box_seed,
+            max_bad_samples=max_bad_samples,
+        )
+        self.words = settings.words()
+
+
+def prepare_once(data_root: str, split: str, num_images: int, settings: SceneSettings) -> Path:
+    """Return the folder of scenes, written by the first process of each machine; all go on, or fail, together."""
+    problem = ""
+    rank, _ = get_dist_info()
+    if int(os.environ.get("LOCAL_RANK", rank)) == 0:
+        try:
+            prepare_scenes(data_root, split, num_images, settings)
+        except BusError as error:
+            problem = str(error)
+    if is_distributed():
+        problem = next((p for p in all_gather_object(problem) if p), "")
+    if problem:
+        raise DataError(problem)
+    return scene_folder(data_root, split, num_images)

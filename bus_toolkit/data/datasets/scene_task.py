@@ -1,0 +1,83 @@
+"""Procedural scenes through the reader of any task; they write themselves on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from bus_toolkit.data.datasets.scene_dataset import prepare_once
+from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.errors import DataError
+from bus_toolkit.registry import DATASETS
+
+
+@DATASETS.register_module()
+class SceneTask(Dataset):
+    """Write generated scenes below ``data_root`` if they are not there, then read them as a user's data are read.
+
+    Beside captions and boxes (``SceneDataset``) a folder of scenes holds questions, referring expressions and
+    statements in the files of VQA v2, RefCOCO, NLVR2 and SNLI-VE. Slot: ``dataset`` of a data loader.
+
+    Args:
+        data_root: Folder of the scenes; made if missing.
+        split: ``train``, ``val`` (for choices during development) or ``test``.
+        num_images: Number of scenes.
+        reader: Config of the data set that reads them; ``{folder}`` and ``{split}`` in its values are filled in.
+        scenes: What the scenes contain: the fields of ``bus_toolkit.data.scenes.settings.SceneSettings``.
+
+    Raises:
+        ConfigError: A scene setting that does not exist or is out of range.
+        DataError: A folder that cannot be written or is not ours, or all that the reader raises.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        num_images: int,
+        reader: Mapping[str, Any],
+        *,
+        scenes: Mapping[str, Any] | None = None,
+    ) -> None:
+        settings = SceneSettings.parse(scenes or {})
+        folder = prepare_once(data_root, split, num_images, settings)
+        self.words = settings.words()
+        self.dataset = DATASETS.build(_filled(dict(reader), {"{folder}": str(folder), "{split}": split}))
+        if not len(self.dataset):
+            raise DataError(f"SceneTask.reader: {reader['type']} found nothing in {folder}. Check its files.")
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Facts about the data that MMEngine hands on to metrics and visualizers."""
+        return self.dataset.metainfo
+
+    @property
+    def boxed_indices(self) -> list[int]:
+        """Rows with boxes, for a ``RegionBatchSampler``."""
+        return self.dataset.boxed_indices
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline."""
+        return self.dataset.get_data_info(index)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - whatever the pipeline packs
+        """Return a sample through the pipeline of the reader."""
+        return self.dataset[index]
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:  # noqa: ANN401 - a node of a config
+    """Return a config node with the words put in, in strings only; transforms may use other braces."""
+    if isinstance(value, Mapping):
+        return {key: _filled(part, words) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(part, words) for part in value]
+    if isinstance(value, str):
+        for name, word in words.items():
+            value = value.replace(name, word)
+    return value

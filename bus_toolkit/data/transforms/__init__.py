@@ -1,0 +1,1 @@
+"""Transforms of a sample: load, augment, pack."""

@@ -1,0 +1,1 @@
+"""Hooks that the Runner calls during a training."""

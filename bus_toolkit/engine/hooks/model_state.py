@@ -1,0 +1,86 @@
+"""Hooks that tell the model about the course of the training: progress before a step, a call after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.registry import HOOKS
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside a (distributed) wrapper, or ``model`` itself."""
+    inner = model.module if is_model_wrapper(model) else model
+    assert isinstance(inner, nn.Module)
+    return inner
+
+
+@HOOKS.register_module()
+class ModelStateHook(Hook):
+    """Call ``model.after_step(stepped)`` after each training iteration; goes into ``default_hooks``.
+
+    The model moves its momentum copy and fills its queues there: after the optimizer step, never inside ``forward``.
+    With gradient accumulation it is called after each micro-batch, and ``stepped`` says whether the optimizer moved,
+    which it does not where loss scaling found gradients that overflowed either.
+    """
+
+    priority = "ABOVE_NORMAL"
+
+    def __init__(self) -> None:
+        self._stepped = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to the optimizer."""
+        runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
+
+    def _note_step(self, *_: object) -> None:
+        self._stepped = True
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        """Let the model update what is not trained by gradients."""
+        stepped, self._stepped = self._stepped, False
+        after_step = getattr(unwrap(runner.model), "after_step", None)
+        if after_step is not None:
+            after_step(stepped=stepped)
+
+
+@HOOKS.register_module()
+class KeepRatioScheduleHook(Hook):
+    """Tell the model how far the training is, so that scheduled keep ratios move; goes into ``default_hooks``.
+
+    ``model.set_progress(epoch, iteration)`` gets the epoch as a float: iterations done / iterations an epoch. Under an
+    iteration-based loop an epoch is one pass through the data set all the same. In a model that has no such method, as
+    mmpretrain's, each ``bus_toolkit.TokenReducedViT`` is told (there the hook goes into ``custom_hooks``).
+    """
+
+    priority = "ABOVE_NORMAL"
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the progress once before the first batch, also after a resume."""
+        self._set_progress(runner)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Sequence[Any] | None = None) -> None:
+        """Set the progress before every step."""
+        self._set_progress(runner)
+
+    def _set_progress(self, runner: Runner) -> None:
+        model, epoch = unwrap(runner.model), runner.iter / len(runner.train_dataloader)
+        set_progress = getattr(model, "set_progress", None)
+        if set_progress is not None:
+            set_progress(epoch, runner.iter)
+            return
+        for part in model.modules():
+            if isinstance(part, TokenReducedViT):
+                part.set_progress(epoch)

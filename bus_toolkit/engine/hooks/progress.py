@@ -1,0 +1,150 @@
+"""Show how a training goes: a live line in a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import logging
+from collections import Counter
+from typing import Any
+
+import torch
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
+
+from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.hooks.speed import Speedometer, num_samples
+from bus_toolkit.registry import HOOKS
+
+_log = logging.getLogger(__name__)
+
+
+@HOOKS.register_module()
+class RichProgressHook(Hook):
+    """Show loss terms, tokens kept, samples a second and the remaining time; goes into ``default_hooks``.
+
+    The same figures enter the run's log as ``train/samples_per_second`` and ``train/tokens_<stage>``, and the total
+    time and mean speed are logged at the end. Validation and checkpoints do not count in the speed.
+
+    Args:
+        interval: Iterations between two plain lines, and between two readings of the losses (a reading waits for the
+            GPU).
+        console: Where to draw; by default the standard output.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, interval: int = 50, console: Console | None = None) -> None:
+        self.interval = interval
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.progress: Progress | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Open the live line."""
+        self.speed = Speedometer(get_world_size())
+        self.losses = LossMeans()
+        self.speed.resume()
+        if is_main_process() and self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}", table_column=Column(ratio=1, overflow="fold")),
+            )
+            self.progress = Progress(*columns, console=self.console, expand=True)
+            self.task = self.progress.add_task("training", total=runner.max_iters, completed=runner.iter, text="")
+            self.progress.start()
+            atexit.register(self.progress.stop)  # a run that fails must give the cursor back
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Restart the clock after a validation."""
+        self.speed.resume()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        """Count the samples; from time to time read the losses and show them."""
+        self.speed.tick(num_samples(data_batch))
+        self.losses.add(outputs or {})
+        done = runner.iter + 1
+        tokens: dict[str, int] = getattr(unwrap(runner.model), "last_tokens", None) or {}
+        for stage, count in tokens.items():
+            runner.message_hub.update_scalar(f"train/tokens_{stage.replace(' ', '_')}", float(count))
+        if done % self.interval and done != runner.max_iters and self.speed.iterations != 1:
+            if self.progress is not None:
+                self.progress.update(self.task, completed=done)
+            return
+        samples_per_second = self.speed.read()
+        runner.message_hub.update_scalar("train/samples_per_second", samples_per_second)
+        remaining = self.speed.remaining(runner.max_iters - done)
+        text = describe_step(self.losses.read(), tokens, samples_per_second, remaining)
+        self._show(runner, done, text)
+
+    def after_train(self, runner: Runner) -> None:
+        """Close the live line; log the total time and the mean speed."""
+        if self.progress is not None:
+            self.progress.stop()
+            atexit.unregister(self.progress.stop)
+            self.progress = None
+        seconds = self.speed.seconds
+        mean = self.speed.samples / seconds if seconds else 0.0
+        runner.message_hub.update_info("train_seconds", round(seconds, 2))
+        runner.message_hub.update_info("train_samples_per_second", round(mean, 2))
+        _log.info(
+            "Trained %d iterations (%d samples) in %s: %.1f samples/s.",
+            self.speed.iterations,
+            self.speed.samples,
+            _clock(seconds),
+            mean,
+        )
+
+    def _show(self, runner: Runner, done: int, text: str) -> None:
+        epoch = f"epoch {min(runner.epoch + 1, runner.max_epochs)}/{runner.max_epochs}"
+        if self.progress is not None:
+            self.progress.update(self.task, completed=done, description=epoch, text=text)
+        elif is_main_process():
+            self.console.print(f"{epoch}  step {done}/{runner.max_iters}  {text}", markup=False)
+
+
+class LossMeans:
+    """Means of the loss terms since the last reading; adding does not wait for the GPU."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, torch.Tensor] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, outputs: dict[str, Any]) -> None:
+        """Add the loss terms of one step; other entries are left out."""
+        for key, value in outputs.items():
+            if "loss" in key:
+                value = torch.as_tensor(value).detach().float()
+                self._sums[key] = self._sums[key] + value if key in self._sums else value
+                self._counts[key] += 1
+
+    def read(self) -> dict[str, float]:
+        """Return the means by name and start anew."""
+        means = {key: float(total) / self._counts[key] for key, total in self._sums.items()}
+        self._sums, self._counts = {}, Counter()
+        return means
+
+
+def describe_step(means: dict[str, float], tokens: dict[str, int], samples_per_second: float, remaining: float) -> str:
+    """Return one line: the losses, the tokens after each stage, the speed and the remaining time (seconds)."""
+    losses = [f"{key.removeprefix('loss_')} {value:.3f}" for key, value in means.items()]
+    parts = ["  ".join(losses)] if losses else []
+    if tokens:
+        parts.append("tokens " + " > ".join(f"{stage}: {count}" for stage, count in tokens.items()))
+    parts += [f"{samples_per_second:.1f} samples/s", f"{_clock(remaining)} left"]
+    return "  |  ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))

@@ -1,0 +1,1 @@
+"""Metrics: what the predictions of a data set are worth."""

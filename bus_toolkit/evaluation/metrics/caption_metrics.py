@@ -1,0 +1,101 @@
+"""Scores of generated captions, beside those of one caption for all images."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
+
+from bus_toolkit.evaluation.caption_scores.bleu import corpus_bleu
+from bus_toolkit.evaluation.caption_scores.cider_d import cider_d
+from bus_toolkit.evaluation.caption_scores.java_scores import check_java_scores, java_scores
+from bus_toolkit.evaluation.caption_scores.rouge_l import rouge_l
+from bus_toolkit.evaluation.caption_scores.tokens import caption_tokens
+from bus_toolkit.evaluation.metrics.base import SampleMetric, has
+from bus_toolkit.evaluation.retrieval.ranking import as_key
+from bus_toolkit.registry import METRICS
+
+_log = logging.getLogger(__name__)
+
+
+@METRICS.register_module()
+class CaptionMetrics(SampleMetric):
+    """Compare the generated caption of each image with all of its captions in the data set.
+
+    The references are the field ``references`` (of ``CaptionedImages``), or ``text`` where a sample has none. Samples
+    with the same ``image_id`` are one image: their references are put together, the first one's prediction counts.
+
+    Keys under ``caption/``: ``BLEU_1`` to ``BLEU_4`` and ``ROUGE_L`` in [0, 1], ``CIDEr_D`` in [0, 10], ``num_images``,
+    ``num_references``; and the same scores as ``constant_<score>`` for the most frequent reference said of every image:
+    what a model reaches that has learned how captions sound and does not look. Goes into ``val_evaluator``.
+
+    Args:
+        java_scores: ``METEOR`` and ``SPICE``, which need Java and pycocoevalcap; they come without the constant.
+        prefix: What the keys start with.
+        collect_device: As in ``SampleMetric``.
+
+    Raises:
+        ConfigError: A score that does not exist or cannot be computed here.
+    """
+
+    default_prefix = "caption"
+    needs = "pred_caption, text and image_id (a model with a CaptionHead)"
+
+    def __init__(
+        self, *, java_scores: Sequence[str] = (), prefix: str | None = None, collect_device: str = "gpu"
+    ) -> None:
+        super().__init__(prefix=prefix, collect_device=collect_device)
+        check_java_scores(java_scores, "CaptionMetrics.java_scores")
+        self.java_scores = tuple(java_scores)
+
+    def row(self, sample: dict) -> dict:
+        """Return the prediction and the references of one sample."""
+        if not has(sample, "pred_caption", "text", "image_id"):
+            return {}
+        image = as_key(sample["image_id"])
+        references = [str(text) for text in sample.get("references", [sample["text"]])]
+        return {"image": image, "caption": str(sample["pred_caption"]), "references": references}
+
+    def summarise(self, rows: list[dict]) -> dict[str, float]:
+        """Return the scores of the predictions and of the constant caption."""
+        captions: dict[Hashable, str] = {}
+        references: dict[Hashable, list[str]] = {}
+        for row in rows:
+            captions.setdefault(row["image"], row["caption"])
+            references.setdefault(row["image"], []).extend(row["references"])
+        wanted = list(references.values())
+        constant = most_frequent(chain.from_iterable(wanted))
+        _log.info("CaptionMetrics: the constant caption is %r.", constant)
+        baseline = caption_scores([constant] * len(wanted), wanted)
+        return {
+            **caption_scores(list(captions.values()), wanted),
+            **{f"constant_{name}": score for name, score in baseline.items()},
+            **java_scores(self.java_scores, *_in_tokens(captions.values(), wanted)),
+            "num_images": float(len(wanted)),
+            "num_references": float(sum(map(len, wanted))),
+        }
+
+
+def caption_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return BLEU-1 to BLEU-4, ROUGE-L and CIDEr-D of one caption an image, given the references of each."""
+    candidates = [caption_tokens(caption) for caption in captions]
+    wanted = [[caption_tokens(reference) for reference in of_image] for of_image in references]
+    bleu = {f"BLEU_{order}": score for order, score in enumerate(corpus_bleu(candidates, wanted), start=1)}
+    return {
+        **bleu,
+        "ROUGE_L": float(rouge_l(candidates, wanted).mean()),
+        "CIDEr_D": float(cider_d(candidates, wanted).mean()),
+    }
+
+
+def _in_tokens(captions: Iterable[str], references: Iterable[Iterable[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return texts as their tokens joined by spaces, so that all scores see the same words."""
+    joined = [" ".join(caption_tokens(caption)) for caption in captions]
+    return joined, [[" ".join(caption_tokens(text)) for text in of_image] for of_image in references]
+
+
+def most_frequent(captions: Iterable[str]) -> str:
+    """Return the caption that occurs most often; of several, the first in alphabetical order."""
+    counts = Counter(captions)
+    return min(counts, key=lambda caption: (-counts[caption], caption))

@@ -1,0 +1,86 @@
+"""Accuracy of masked language modelling, apart for each kind of word."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.evaluation.metrics.base import SampleMetric, has
+from bus_toolkit.registry import METRICS
+
+_OTHER = "other"
+
+
+@METRICS.register_module()
+class MLMAccuracy(SampleMetric):
+    """Measure how often a hidden word is guessed, and compare with chance where the words of a kind are known.
+
+    Keys under ``mlm/``: ``accuracy`` over all hidden words; for each kind ``accuracy_<kind>`` and ``chance_<kind>`` = 1
+    / words of the kind, which is what a guesser reaches that knows the kind and nothing more; ``accuracy_other`` for
+    words of no kind; and ``chance``, the mean chance over the hidden words that have a kind. Goes into
+    ``val_evaluator``.
+
+    Args:
+        word_kinds: For each kind its words, as the tokenizer writes tokens; each word in one kind at most.
+        prefix: What the keys start with.
+
+    Raises:
+        ConfigError: A kind without words, or a word in two kinds.
+    """
+
+    default_prefix = "mlm"
+    needs = "mlm_targets, mlm_predictions and mlm_words (a model with an MLM head)"
+
+    def __init__(self, word_kinds: Mapping[str, Sequence[str]] | None = None, *, prefix: str | None = None) -> None:
+        super().__init__(prefix=prefix)
+        self.kind_of: dict[str, str] = {}
+        self.chance: dict[str, float] = {}
+        for kind, words in (word_kinds or {}).items():
+            if not words or isinstance(words, str):
+                raise ConfigError(
+                    f"MLMAccuracy.word_kinds.{kind}: must be a list of words, got {words!r}. "
+                    "Leave the kind out or name its words."
+                )
+            self.chance[kind] = 1.0 / len(words)
+            self._add(kind, words)
+
+    def _add(self, kind: str, words: Sequence[str]) -> None:
+        for word in words:
+            if word in self.kind_of:
+                raise ConfigError(
+                    f"MLMAccuracy.word_kinds: a word has one kind, got {word!r} in {self.kind_of[word]!r} and {kind!r}."
+                    " Remove one of them."
+                )
+            self.kind_of[word] = kind
+
+    def row(self, sample: dict) -> dict:
+        """Return, for each kind in this caption, how many words were hidden and how many were guessed."""
+        if not has(sample, "mlm_targets", "mlm_predictions", "mlm_words") or not len(sample["mlm_targets"]):
+            return {}
+        hidden: Counter[str] = Counter()
+        right: Counter[str] = Counter()
+        for target, guess, word in zip(
+            sample["mlm_targets"], sample["mlm_predictions"], sample["mlm_words"], strict=True
+        ):
+            kind = self.kind_of.get(word, _OTHER)
+            hidden[kind] += 1
+            right[kind] += int(target) == int(guess)
+        return {"hidden": dict(hidden), "right": dict(right)}
+
+    def summarise(self, rows: list[dict]) -> dict[str, float]:
+        """Return the accuracy and the chance of all words and of each kind that occurs."""
+        hidden: Counter[str] = Counter()
+        right: Counter[str] = Counter()
+        for row in rows:
+            hidden.update(row["hidden"])
+            right.update(row["right"])
+        metrics = {"accuracy": right.total() / hidden.total()}
+        known = {kind: hidden[kind] for kind in self.chance if hidden[kind]}
+        if known:
+            metrics["chance"] = sum(self.chance[kind] * count for kind, count in known.items()) / sum(known.values())
+        for kind, count in known.items():
+            metrics |= {f"accuracy_{kind}": right[kind] / count, f"chance_{kind}": self.chance[kind]}
+        if known and hidden[_OTHER] and _OTHER not in known:
+            metrics[f"accuracy_{_OTHER}"] = right[_OTHER] / hidden[_OTHER]
+        return metrics

@@ -1,0 +1,130 @@
+"""Features of a retrieval set, and where in its ranking each query finds its answer.
+
+Dims: I images, T texts, E width of the features, Q queries, C candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bus_toolkit.evaluation.metrics.base import has, to_numpy
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Each image and each text of a data set once, in order of appearance.
+
+    Attributes:
+        image_feats: float32 (I, E), features that no caption touched.
+        text_feats: float32 (T, E).
+        paired_feats: float32 (I, E), features under the image's own first caption, or ``None``.
+        image_of_text: int64 (T,), the image that each text belongs to.
+        first_text: int64 (I,), the first text of each image.
+        image_ids: I ids.
+        texts: T captions.
+    """
+
+    image_feats: Tensor
+    text_feats: Tensor
+    paired_feats: Tensor | None
+    image_of_text: Tensor
+    first_text: Tensor
+    image_ids: list[Hashable]
+    texts: list[str]
+
+
+def retrieval_row(sample: dict) -> dict:
+    """Return what one predicted sample adds to a retrieval set; empty if it has no features."""
+    if not has(sample, "image_feats", "text_feats", "image_id"):
+        return {}
+    row: dict[str, Any] = {"image_id": as_key(sample["image_id"]), "text": str(sample.get("text", ""))}
+    # With the image's id: data sets exist that number captions within an image.
+    row["text_id"] = (row["image_id"], as_key(sample["text_id"]) if has(sample, "text_id") else row["text"])
+    row |= {name: to_numpy(sample[name]) for name in ("image_feats", "text_feats")}
+    if has(sample, "paired_image_feats"):
+        row["paired"] = to_numpy(sample["paired_image_feats"])
+    return row
+
+
+def build_retrieval_set(rows: Sequence[dict]) -> RetrievalSet:
+    """Put rows together; images and texts that come again count once."""
+    images: dict[Hashable, tuple[int, dict]] = {}
+    texts: dict[Hashable, dict] = {}
+    first_text: list[int] = []
+    image_of_text: list[int] = []
+    for row in rows:
+        if row["text_id"] in texts:
+            continue
+        if row["image_id"] not in images:
+            images[row["image_id"]] = (len(images), row)
+            first_text.append(len(texts))
+        image_of_text.append(images[row["image_id"]][0])
+        texts[row["text_id"]] = row
+    firsts = [row for _, row in images.values()]
+    paired = _stack(firsts, "paired") if all("paired" in row for row in firsts) else None
+    return RetrievalSet(
+        image_feats=_stack(firsts, "image_feats"),
+        text_feats=_stack(list(texts.values()), "text_feats"),
+        paired_feats=paired,
+        image_of_text=torch.tensor(image_of_text),
+        first_text=torch.tensor(first_text),
+        image_ids=list(images),
+        texts=[row["text"] for row in texts.values()],
+    )
+
+
+def similarity_chunks(queries: Tensor, candidates: Tensor, chunk_size: int = 1024) -> Iterator[tuple[slice, Tensor]]:
+    """Yield slices of the queries with their similarities (chunk, C) to all candidates, never all of (Q, C)."""
+    for start in range(0, queries.shape[0], chunk_size):
+        rows = slice(start, start + chunk_size)
+        yield rows, queries[rows] @ candidates.T
+
+
+def best_match_ranks(
+    queries: Tensor, candidates: Tensor, query_ids: Tensor, candidate_ids: Tensor, chunk_size: int = 1024
+) -> Tensor:
+    """Return for each query how many wrong candidates stand before its best right one.
+
+    Ties count against the model, and so does a similarity that is not a number: a collapsed or diverged model finds
+    nothing.
+
+    Args:
+        queries: (Q, E).
+        candidates: (C, E).
+        query_ids: int64 (Q,).
+        candidate_ids: int64 (C,); a candidate is right if the ids are equal, several may be.
+        chunk_size: Queries at a time.
+
+    Returns:
+        int64 (Q,), 0 = found first.
+    """
+    ranks = []
+    for rows, similarity in similarity_chunks(queries, candidates, chunk_size):
+        ranks.append(ranks_in(similarity, query_ids[rows].unsqueeze(1) == candidate_ids.unsqueeze(0)))
+    return torch.cat(ranks)
+
+
+def ranks_in(scores: Tensor, right: Tensor) -> Tensor:
+    """Return how many wrong candidates stand before the best right one; scores and right (Q, C), result int64 (Q,)."""
+    best = scores.masked_fill(~right, float("-inf")).amax(dim=1, keepdim=True)
+    return (~(scores < best) & ~right).sum(dim=1)
+
+
+def recall_at(ranks: Tensor, topk: Sequence[int], prefix: str) -> dict[str, float]:
+    """Return the share of queries (Q,) whose rank is among the first k, as ``<prefix>R@<k>``."""
+    return {f"{prefix}R@{k}": (ranks < k).double().mean().item() for k in topk}
+
+
+def _stack(rows: list[dict], name: str) -> Tensor:
+    return torch.from_numpy(np.stack([row[name].reshape(-1) for row in rows])).float()
+
+
+def as_key(value: Any) -> Hashable:
+    """Return an id as something that can be compared; a tensor of one element becomes its number."""
+    return value.item() if isinstance(value, Tensor) else value

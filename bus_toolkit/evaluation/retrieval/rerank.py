@@ -1,0 +1,119 @@
+"""The second stage of retrieval: which pairs deserve a closer look, and what the look changes.
+
+Dims: I images, T texts, K candidates of a query, P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.evaluation.retrieval.ranking import (
+    RetrievalSet,
+    best_match_ranks,
+    ranks_in,
+    recall_at,
+    similarity_chunks,
+)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the first stage proposes.
+
+    Attributes:
+        texts_of_image: int64 (I, K), the best texts of each image.
+        images_of_text: int64 (T, K), the best images of each text.
+        hard_text: int64 (I,), the best text that belongs to another image, or -1 where there is none.
+        num_texts: T.
+    """
+
+    texts_of_image: Tensor
+    images_of_text: Tensor
+    hard_text: Tensor
+    num_texts: int
+
+    def i2t_keys(self) -> Tensor:
+        """Return the key of each image's candidates, int64 (I, K)."""
+        return torch.arange(self.texts_of_image.shape[0]).unsqueeze(1) * self.num_texts + self.texts_of_image
+
+    def t2i_keys(self) -> Tensor:
+        """Return the key of each text's candidates, int64 (T, K)."""
+        return self.images_of_text * self.num_texts + torch.arange(self.num_texts).unsqueeze(1)
+
+    def own_keys(self, data: RetrievalSet) -> Tensor:
+        """Return the key of each image with its first caption, int64 (I,)."""
+        return torch.arange(data.first_text.shape[0]) * self.num_texts + data.first_text
+
+    def hard_keys(self) -> Tensor:
+        """Return the key of each image with its hardest wrong caption, int64 (I,); meaningless where there is none."""
+        return torch.arange(self.hard_text.shape[0]) * self.num_texts + self.hard_text
+
+    def pair_keys(self, data: RetrievalSet) -> Tensor:
+        """Return every pair to score once: int64 (P,), ascending, image * T + text."""
+        hard = self.hard_keys()[self.hard_text >= 0]
+        return torch.cat([self.i2t_keys().flatten(), self.t2i_keys().flatten(), self.own_keys(data), hard]).unique()
+
+
+def choose_candidates(data: RetrievalSet, topk: int) -> Candidates:
+    """Return the ``topk`` most similar partners of each image and each text, and each image's hardest wrong caption."""
+    texts_of_image, hard_text = [], []
+    for rows, similarity in similarity_chunks(data.image_feats, data.text_feats):
+        texts_of_image.append(similarity.topk(min(topk, similarity.shape[1]), dim=1).indices)
+        own = data.image_of_text.unsqueeze(0) == torch.arange(rows.start, rows.start + similarity.shape[0]).unsqueeze(1)
+        hardest = similarity.masked_fill(own, float("-inf")).argmax(dim=1)
+        hard_text.append(hardest.masked_fill(own.all(dim=1), -1))
+    images_of_text = [
+        similarity.topk(min(topk, similarity.shape[1]), dim=1).indices
+        for _, similarity in similarity_chunks(data.text_feats, data.image_feats)
+    ]
+    return Candidates(
+        torch.cat(texts_of_image), torch.cat(images_of_text), torch.cat(hard_text), data.text_feats.shape[0]
+    )
+
+
+def rerank_metrics(
+    data: RetrievalSet, candidates: Candidates, scores: Tensor, *, recall_k: Sequence[int], itc_weight: float
+) -> dict[str, float]:
+    """Return recall after re-ranking and the accuracy on hard pairs.
+
+    A query whose answers the first stage did not propose keeps its first-stage rank, so that R@k beyond the candidates
+    equals the first stage's.
+
+    Args:
+        data: The features.
+        candidates: What the first stage proposed.
+        scores: Match logits (P,), in the order of ``candidates.pair_keys(data)``.
+        recall_k: The k of R@k.
+        itc_weight: Factor of the first-stage similarity that is added to the match logit.
+
+    Returns:
+        ``retrieval/rerank_i2t_R@<k>``, ``retrieval/rerank_t2i_R@<k>``; ``itm/hard_accuracy``, the share of images whose
+        own caption scores above the hardest wrong one (chance: 0.5), absent without wrong captions.
+    """
+    keys = candidates.pair_keys(data)
+    images = torch.arange(len(data.image_ids))
+    first_i2t = best_match_ranks(data.image_feats, data.text_feats, images, data.image_of_text)
+    first_t2i = best_match_ranks(data.text_feats, data.image_feats, data.image_of_text, images)
+    image, text = keys // candidates.num_texts, keys % candidates.num_texts
+    combined = (
+        scores + itc_weight * (data.image_feats[image] * data.text_feats[text]).sum(dim=1) if itc_weight else scores
+    )
+    metrics: dict[str, float] = {}
+    for way, wanted, first in (("i2t", candidates.i2t_keys(), first_i2t), ("t2i", candidates.t2i_keys(), first_t2i)):
+        right = data.image_of_text[wanted % candidates.num_texts] == wanted // candidates.num_texts
+        second = ranks_in(_look_up(keys, combined, wanted), right)
+        metrics |= recall_at(torch.where(right.any(dim=1), second, first), recall_k, f"retrieval/rerank_{way}_")
+    contested = candidates.hard_text >= 0
+    if contested.any():
+        own = _look_up(keys, scores, candidates.own_keys(data)[contested])
+        hard = _look_up(keys, scores, candidates.hard_keys()[contested])
+        metrics["itm/hard_accuracy"] = (own > hard).double().mean().item()
+    return metrics
+
+
+def _look_up(keys: Tensor, scores: Tensor, wanted: Tensor) -> Tensor:
+    return scores[torch.searchsorted(keys, wanted.contiguous())]

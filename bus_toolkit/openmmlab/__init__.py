@@ -1,0 +1,3 @@
+"""Our parts in OpenMMLab's own configs: importing this package registers them, those of installed plugins included."""
+
+import bus_toolkit.openmmlab.register  # noqa: F401 (registers on import, as `custom_imports` expects)

@@ -1,0 +1,180 @@
+"""The token-reducing host as a backbone of OpenMMLab's own classifiers, in their configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from bus_toolkit.backbones.adapters import adapter_of
+from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
+from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT as TokenReducingHost
+from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.ops.token_plan import patches_in_tokens, scatter_back
+from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.structures import VisualTokens
+
+_WHERE = "model.backbone"
+
+
+class TokenReducedViT(TokenReducingHost, BaseModule):
+    """A vision transformer of mmpretrain with selectors between its blocks, as ``bus_toolkit.TokenReducedViT``.
+
+    Stands wherever mmpretrain's transformer stood: images (B, 3, H, W) in, a tuple with the last block's output out.
+    Without a reduction it is the plain backbone's, bit for bit. Checkpoints of the plain backbone load as they are;
+    back into a plain one, ours load with ``prefix='backbone.vit.'``.
+
+    What follows where patches are gone is our choice: ``avg_featmap`` is the mean of the tokens left, each weighed by
+    the patches it stands for; ``featmap`` gives each patch the token it ended in and zeros where it was dropped;
+    ``raw`` has the tokens that are left.
+
+    Losses of ``VLPModel``'s heads do not exist here: nothing holds DynamicViT's predictor to its ratio in training.
+
+    Args:
+        vit: The transformer: its config in mmpretrain's registry, or built.
+        selectors: Configs of patch selectors that need no text (or built ones), at most one a block.
+        out_type: ``cls_token``, ``avg_featmap``, ``featmap`` or ``raw``; the transformer's own when not given.
+        init_cfg: As in any OpenMMLab module, e.g. ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
+
+    Raises:
+        ConfigError: Parts that do not fit each other or a classifier.
+        ComponentError: An unknown selector or wrong arguments for it, or a transformer that nobody can take apart.
+    """
+
+    def __init__(
+        self,
+        vit: Mapping[str, Any] | nn.Module,
+        selectors: Sequence[Mapping[str, Any] | PatchSelector] = (),
+        *,
+        out_type: str | None = None,
+        init_cfg: Any = None,  # noqa: ANN401 (a dict, or a list of them)
+    ) -> None:
+        built = vit if isinstance(vit, nn.Module) else _build_vit(vit, out_type)
+        adapter = _adapter_of(built, out_type)
+        parts = [
+            _build_selector(part, f"{_WHERE}.selectors.{index}", adapter.embed_dim)
+            for index, part in enumerate(selectors)
+        ]
+        try:
+            super().__init__(built, parts, adapter=adapter)
+        except ValueError as error:
+            raise ConfigError(str(error).replace("model.selectors", f"{_WHERE}.selectors")) from error
+        self.init_cfg = init_cfg
+        self._has_schedule = any(part.schedule.epochs > 0 for part in parts)
+        self._knows_progress = False
+
+    def forward(self, images: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        """Encode ``images`` (B, 3, H, W).
+
+        Returns:
+            One output in the form of ``out_type``: (B, D), (B, D, rows, columns) or (B, P + S, D); behind a distilled
+            transformer, ``cls_token`` is the pair of its two tokens.
+
+        Raises:
+            ConfigError: A selector whose learned tokens a head must align with a text; in training, a scheduled
+                keep ratio that nobody moves.
+        """
+        if self.training and self._has_schedule and not self._knows_progress:
+            raise ConfigError(
+                f"{_WHERE}.selectors: a scheduled keep_ratio needs the hook that moves it, got none. Add "
+                "custom_hooks=[dict(type='bus_toolkit.KeepRatioScheduleHook')], or give keep_ratio as a number."
+            )
+        visual = super().forward(images)
+        if any(selection.guide is not None for selection in visual.selections):
+            raise ConfigError(
+                f"{_WHERE}.selectors: a head of VLPModel must align learned tokens with the text for this selector, "
+                "got a model without text. Use one that looks at the image alone, such as EViT or ToMe."
+            )
+        return (self._output(visual),)
+
+    def set_progress(self, epoch: float) -> None:
+        """Set the keep ratios that hold at ``epoch`` (fractions count); ``KeepRatioScheduleHook`` calls it."""
+        self._knows_progress = True
+        super().set_progress(epoch)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Return the depth of a parameter and the number of depths, for mmpretrain's layer-wise learning rates.
+
+        The transformer's parameters have the depth that it gives them; selectors are new, and learn as fast as the
+        head.
+        """
+        return self.vit.get_layer_depth(param_name, f"{prefix}vit.")
+
+    def _output(self, visual: VisualTokens) -> Any:  # noqa: ANN401 (a tensor, or a pair of them)
+        """Return the output that mmpretrain's own method makes of all tokens, or what stands for it."""
+        # In front of a transformer without class token the host puts the mean, which mmpretrain does not.
+        tokens = visual.embeds[:, visual.num_prefix - self.num_prefix :]
+        prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
+        # Not by their number: one dropped and one fused token make as many as before.
+        is_reduced = any(s.plan.keep_indices.shape[1] < s.plan.num_inputs for s in visual.selections)
+        if is_reduced and self.vit.out_type in ("avg_featmap", "featmap"):
+            assert visual.origin is not None
+            if self.vit.out_type == "featmap":
+                patches = scatter_back(patches, visual.origin)
+            else:  # as the only patch: mmpretrain's method takes the mean, and puts a norm behind it or not
+                patches = self.adapter.pool(tokens, patches_in_tokens(visual.origin, patches.shape[1])).unsqueeze(1)
+            tokens = torch.cat([prefix, patches], dim=1)
+        return self.vit._format_output(tokens, visual.grid)
+
+
+def _build_vit(cfg: Mapping[str, Any], out_type: str | None) -> Any:  # noqa: ANN401
+    """Build the transformer by OpenMMLab's own rules; a name without scope is one of mmpretrain's, in every config."""
+    import mmpretrain.models  # noqa: F401 (fills the registry)
+    from mmpretrain.registry import MODELS
+
+    return MODELS.build({"_scope_": "mmpretrain", **cfg, **({} if out_type is None else {"out_type": out_type})})
+
+
+def _adapter_of(vit: Any, out_type: str | None) -> TransformerAdapter:  # noqa: ANN401
+    """Return the adapter of a transformer of mmpretrain whose output can be made of fewer tokens."""
+    name, given = type(vit).__name__, getattr(vit, "out_type", None)
+    adapter = adapter_of(vit)
+    if not isinstance(adapter, VisionTransformerAdapter):
+        raise ConfigError(
+            f"{_WHERE}.vit: must be a vision transformer of mmpretrain whose blocks selectors can sit at, got {name}. "
+            "Use e.g. VisionTransformer, DeiT3, BEiTViT, ViTEVA02 or T2T_ViT. VLPModel takes other libraries' as well."
+        )
+    if out_type not in (None, given):
+        raise ConfigError(
+            f"{_WHERE}.out_type: the built {name} gives {given!r}, got {out_type!r}. It is fixed when the transformer "
+            "is built. Build it with this out_type, or leave it out here."
+        )
+    last = len(adapter.layers) - 1
+    if list(vit.out_indices) != [last]:
+        raise ConfigError(
+            f"{_WHERE}.vit.out_indices: blocks in between give no output where tokens are reduced on the way, got "
+            f"{list(vit.out_indices)}. Only the last block's, {last}, can be had. Leave out_indices out."
+        )
+    try:
+        vit._format_output(next(vit.parameters()).new_zeros(1, adapter.num_prefix + 1, adapter.embed_dim), (1, 1))
+    except AttributeError as error:
+        raise ConfigError(
+            f"{_WHERE}.out_type: mmpretrain's {name} cannot give it ({error}), got {given!r}. Choose another."
+        ) from error
+    return adapter
+
+
+def _build_selector(part: Mapping[str, Any] | PatchSelector, path: str, embed_dim: int) -> PatchSelector:
+    if isinstance(part, PatchSelector):
+        _refuse_text(type(part).__name__, part, path)
+        return part
+    if isinstance(part, Mapping) and isinstance(part.get("type"), str):
+        # Before it is built: what such a selector misses is not the width of a text.
+        _refuse_text(part["type"], REGISTRIES.selectors.get(part["type"], path).cls, path)
+    return REGISTRIES.selectors.build(part, path=path, embed_dim=embed_dim)
+
+
+def _refuse_text(name: str, selector: Any, path: str) -> None:  # noqa: ANN401 (a class or its instance)
+    """Refuse selectors whose decisions nothing could condition or train in a classifier."""
+    reads, supervised = getattr(selector, "needs_text", False), getattr(selector, "supervised", False)
+    if reads or supervised:
+        lack = "reads a text" if reads else "is trained by a patch-text head"
+        raise ComponentError(
+            f"{path}: {name} {lack}, got a backbone without one. Without a text the CLS attention would pick in its "
+            "place. Use EViT, which does just that, or ToMe; or train a VLPModel."
+        )

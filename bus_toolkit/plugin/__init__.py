@@ -1,0 +1,1 @@
+"""Plugins: what they may implement, how they are loaded, and the built-in parts."""

@@ -1,0 +1,203 @@
+"""Texts to token ids, on the compiled ``tokenizers`` library; nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import BertWordPieceTokenizer, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.structures import TokenBatch
+from bus_toolkit.tokenizers.vocabularies import count_words, read_vocabulary
+
+_log = logging.getLogger(__name__)
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_SHIPPED = Path(__file__).parent / "vocab"
+BERT_VOCABULARY = _SHIPPED / "bert_base_uncased.txt"
+
+
+class TextTokenizer:
+    """What all tokenizers share: ``[CLS] words [SEP]``, padded to the longest text of a batch.
+
+    Args:
+        backend: A tokenizer whose vocabulary has the special tokens of BERT.
+        max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included; longer texts are cut.
+
+    Attributes:
+        num_truncated: Texts cut so far.
+
+    Raises:
+        ConfigError: ``max_length`` below 3.
+        DataError: A special token is missing from the vocabulary.
+    """
+
+    def __init__(self, backend: Tokenizer, *, max_length: int) -> None:
+        name = type(self).__name__
+        if max_length < 3:
+            raise ConfigError(f"{name}.max_length: must be at least 3 ([CLS], a word, [SEP]), got {max_length}.")
+        ids = [backend.token_to_id(token) for token in SPECIAL_TOKENS]
+        missing = [token for token, number in zip(SPECIAL_TOKENS, ids, strict=True) if number is None]
+        if missing:
+            raise DataError(
+                f"{name}: the vocabulary lacks {', '.join(missing)}. Put all of {', '.join(SPECIAL_TOKENS)} in it."
+            )
+        self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = ids
+        self.max_length = max_length
+        self.num_truncated = 0
+        self._backend = backend
+        backend.enable_truncation(max_length)
+        backend.enable_padding(pad_id=self.pad_token_id, pad_token="[PAD]")
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return self._backend.get_vocab_size()
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of padding, unknown, ``[CLS]``, ``[SEP]`` and ``[MASK]``."""
+        return [self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id]
+
+    def ids_of_words(self, words: Sequence[str]) -> list[int]:
+        """Return the id of each word.
+
+        Raises:
+            DataError: A word that is no entry of the vocabulary.
+        """
+        ids = [self._backend.token_to_id(word) for word in words]
+        missing = [word for word, number in zip(words, ids, strict=True) if number is None]
+        if missing:
+            raise DataError(f"{type(self).__name__}: {missing[0]!r} is no entry of the vocabulary. Name whole entries.")
+        return [number for number in ids if number is not None]
+
+    def __call__(self, texts: Sequence[str]) -> TokenBatch:
+        """Return token ids int64 (B, L) and which of them are text, bool (B, L).
+
+        Raises:
+            DataError: No text at all, or one without a single word.
+        """
+        if not texts:
+            raise DataError(f"{type(self).__name__}: needs at least one text, got none.")
+        encoded = self._backend.encode_batch(list(texts))
+        for text, encoding in zip(texts, encoded, strict=True):
+            if sum(encoding.attention_mask) <= 2:
+                raise DataError(f"{type(self).__name__}: a caption is empty, got {text!r}. Remove it from the data.")
+        self._count_truncated(sum(bool(encoding.overflowing) for encoding in encoded))
+        ids = torch.tensor([encoding.ids for encoding in encoded])
+        mask = torch.tensor([encoding.attention_mask for encoding in encoded], dtype=torch.bool)
+        return TokenBatch(ids, mask)
+
+    def _count_truncated(self, count: int) -> None:
+        if count and not self.num_truncated:
+            _log.warning(
+                "%s: a caption is longer than max_length=%d tokens and was cut; further ones are only counted",
+                type(self).__name__,
+                self.max_length,
+            )
+        self.num_truncated += count
+
+    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
+        """Return the vocabulary entry of each id."""
+        return [self._backend.id_to_token(int(number)) for number in ids]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids without special tokens."""
+        return self._backend.decode([int(number) for number in ids])
+
+
+class WordPieceTokenizer(TextTokenizer):
+    """Split lower-cased text into BERT's WordPieces (arXiv 1810.04805). Slot: ``model.tokenizer``.
+
+    Args:
+        vocab_file: One entry a line; ``None`` for the vocabulary of BERT-base uncased (30,522 entries) that ships with
+            the toolkit.
+        max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included.
+        lowercase: Lower-case the text and strip accents.
+
+    Raises:
+        DataError: The file is missing or lacks a special token.
+    """
+
+    def __init__(self, *, vocab_file: str | None = None, max_length: int = 64, lowercase: bool = True) -> None:
+        path = BERT_VOCABULARY if vocab_file is None else Path(vocab_file).expanduser()
+        vocabulary = read_vocabulary(path)
+        try:
+            backend = BertWordPieceTokenizer(vocabulary, lowercase=lowercase)._tokenizer
+        except TypeError as error:
+            raise DataError(
+                f"WordPieceTokenizer: {path}: {error}. Use a vocabulary of BERT, one entry a line."
+            ) from error
+        super().__init__(backend, max_length=max_length)
+
+
+class CorpusTokenizer(TextTokenizer):
+    """Split lower-cased text into whole words; words outside the vocabulary become ``[UNK]``.
+
+    Words keep inner hyphens and apostrophes (``left-of`` is one token), other marks stand alone. Ids are the special
+    tokens, then the words by falling frequency, ties by alphabet. Slot: ``model.tokenizer``.
+
+    Args:
+        vocab_file: One word a line, special tokens included; ``None`` for the vocabulary that ships with the toolkit:
+            all words of the generated scenes and some 280 plain words about shapes, numbers and places.
+        corpus_file: Instead of ``vocab_file``: captions to count words in. COCO captions JSON, a JSON list of records,
+            JSON lines (keys ``caption``, ``text`` or ``sentence``), or plain text.
+        max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included.
+        min_frequency: Rarer words of ``corpus_file`` are left out.
+
+    Raises:
+        ConfigError: Both files, or ``min_frequency`` without ``corpus_file``.
+        DataError: The file is missing, has no words, or lacks a special token.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_file: str | None = None,
+        corpus_file: str | None = None,
+        max_length: int = 64,
+        min_frequency: int = 1,
+    ) -> None:
+        if vocab_file is not None and corpus_file is not None:
+            raise ConfigError("CorpusTokenizer: takes vocab_file or corpus_file, got both. Leave one out.")
+        if corpus_file is None and min_frequency != 1:
+            raise ConfigError(
+                f"CorpusTokenizer.min_frequency: has no effect without corpus_file, got {min_frequency}. Leave it out."
+            )
+        if corpus_file is not None:
+            words = count_words(Path(corpus_file).expanduser(), split_words, min_frequency)
+            vocabulary = {word: number for number, word in enumerate([*SPECIAL_TOKENS, *words])}
+        else:
+            path = _SHIPPED / "scenes.txt" if vocab_file is None else Path(vocab_file).expanduser()
+            vocabulary = read_vocabulary(path)
+        super().__init__(_word_backend(vocabulary), max_length=max_length)
+
+    def save_vocabulary(self, path: str | Path) -> None:
+        """Write the vocabulary, one word a line, to be read as ``vocab_file``."""
+        words = self.convert_ids_to_tokens(range(self.vocab_size))
+        Path(path).write_text("\n".join(words) + "\n", encoding="utf-8")
+
+
+_NORMALIZER = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+_SPLITTER = pre_tokenizers.Split(
+    Regex(r"[\p{L}\p{N}]+(?:[-'’][\p{L}\p{N}]+)*|[^\s\p{L}\p{N}]"), behavior="removed", invert=True
+)
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a text as ``CorpusTokenizer`` sees them."""
+    return [word for word, _ in _SPLITTER.pre_tokenize_str(_NORMALIZER.normalize_str(text))]
+
+
+def _word_backend(vocabulary: dict[str, int]) -> Tokenizer:
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = _NORMALIZER
+    backend.pre_tokenizer = _SPLITTER
+    backend.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocabulary])
+    if "[CLS]" in vocabulary and "[SEP]" in vocabulary:
+        ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+        backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return backend

@@ -1,0 +1,43 @@
+"""The re-ranking benchmark counts and compares what it says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bus_toolkit.analysis.benchmark.rerank import measure_rerank
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.testing.model import tiny_model
+
+SETTINGS = {"candidates": 5, "text_length": 8, "batch_size": 2, "rounds": 2, "device": torch.device("cpu")}
+
+
+def test_the_cache_saves_the_blocks_before_the_selector() -> None:
+    model = tiny_model({"itm": {"type": "ITMHead"}})
+    found = measure_rerank(model, **SETTINGS)
+    assert found.difference < 1e-5
+    assert len(found.cached) == len(found.uncached) == 2 and found.speed_up > 0
+    # Of the five prefixes one is left.
+    with torch.no_grad():
+        from bus_toolkit.analysis.macs import count_macs
+
+        image = torch.zeros(1, 3, *model.backbone.vit.img_size)
+        prefix = count_macs(lambda: model.encode_prefix(image))
+    assert found.macs_uncached - found.macs_cached == 4 * prefix
+    assert found.promised == found.macs_uncached / found.macs_cached > 1
+
+
+def test_with_one_pair_at_a_time_the_cache_changes_no_bit() -> None:
+    model = tiny_model({"itm": {"type": "ITMHead"}})
+    assert measure_rerank(model, **{**SETTINGS, "batch_size": 1}).difference == 0.0
+
+
+def test_without_matching_there_is_nothing_to_measure() -> None:
+    with pytest.raises(ConfigError, match="re-ranking needs the head itm, got itc"):
+        measure_rerank(tiny_model({"itc": {"type": "ITCHead"}}), **SETTINGS)
+
+
+def test_a_model_that_reads_no_text_has_nothing_to_cache() -> None:
+    model = tiny_model({"itm": {"type": "ITMHead"}}, selectors=[], decoder={"type": "Identity"})
+    with pytest.raises(ConfigError, match="no part reads the text"):
+        measure_rerank(model, **SETTINGS)

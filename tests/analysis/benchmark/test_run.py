@@ -1,0 +1,113 @@
+"""A benchmark of tiny models: what it counts is checked, what it times only for being there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus_toolkit.analysis.benchmark.groups import make_groups
+from bus_toolkit.analysis.benchmark.results import Measured, Settings, short_tokens
+from bus_toolkit.analysis.benchmark.run import measure_groups
+from bus_toolkit.analysis.macs import block_macs
+from bus_toolkit.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
+TINY = ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
+WIDTH, BATCH = 128, 2
+
+
+def tool() -> Any:  # noqa: ANN401
+    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools" / "benchmark.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(scope: str, *overrides: str) -> list[Measured]:
+    groups = make_groups([TINY], overrides)
+    return list(measure_groups(groups, Settings(scope=scope, batch_size=BATCH, text_length=12, rounds=1)))  # type: ignore[arg-type]
+
+
+def test_the_vision_side_is_counted_as_the_closed_form_says() -> None:
+    host, bus, random = measured("vision", "model.selectors.0.type=TRIPS", "model.decoder.type=Identity")
+    patches = 64 * WIDTH * 3 * 8 * 8
+    assert host.macs["backbone"] == BATCH * (patches + 6 * block_macs(65, WIDTH))
+    assert host.macs["selection"] == 0 and sum(host.macs.values()) == host.macs["backbone"]
+    kept = bus.tokens[-1]
+    inside = 4 * 65 * WIDTH**2 + 2 * 65**2 * WIDTH + 8 * kept * WIDTH**2
+    fused = 64 * WIDTH
+    blocks = 2 * block_macs(65, WIDTH) + inside + 3 * block_macs(kept, WIDTH)
+    assert bus.tokens == [65, 65, kept, kept, kept, kept, kept]
+    assert bus.macs["backbone"] == BATCH * (patches + blocks + fused)
+    assert bus.macs["selection"] == BATCH * (WIDTH**2 + 64 * WIDTH)  # the text's query, and its products with all
+    assert random.tokens == bus.tokens and random.macs["backbone"] == bus.macs["backbone"]
+
+
+def test_a_look_ahead_is_counted_as_selection() -> None:
+    _, elip, _ = measured("vision", "model.selectors.0.type=ELIP", "model.decoder.type=Identity")
+    # Two blocks ahead: one whole, and of the last one the keys of all and one query.
+    assert elip.macs["selection"] > BATCH * (block_macs(65, WIDTH) + 65 * WIDTH**2)
+
+
+def test_the_whole_model_is_counted_by_part() -> None:
+    host, bus, random = measured("model")
+    assert {"backbone", "selection", "decoder", "text encoder", "fusion", "text decoder", "heads"} <= set(bus.macs)
+    assert all(bus.macs[part] > 0 for part in ("backbone", "selection", "decoder", "fusion", "text decoder", "heads"))
+    for one in (host, bus, random):
+        total = sum(one.macs.values())
+        assert 2 * total < one.step_macs <= 3 * total + 1e6
+        assert one.peak_bytes > 0 and one.step_seconds > 0 and one.forward_seconds > 0
+        assert one.promised_step == pytest.approx(host.step_macs / one.step_macs)
+    assert (host.promised_step, host.step_speed_up, host.memory_ratio, host.selection_share) == (1.0, 1.0, 1.0, 0.0)
+    assert random.peak_bytes < host.peak_bytes
+    assert bus.parameters > host.parameters
+
+
+def test_tokens_are_shown_in_short() -> None:
+    assert short_tokens([577, 577, 290, 290, 65]) == "577 x2, 290 x2 > 65"
+    assert short_tokens([65, 65, 34, 34]) == "65 x2, 34"
+
+
+def test_the_tool_prints_writes_and_draws(tmp_path: Path) -> None:
+    results = tmp_path / "accuracy.json"
+    results.write_text('{"bus_scenes_tiny": 0.66}')
+    flags = ["--scope", "vision", "--batch-size", "2", "--text-length", "12", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "tools/benchmark.py", str(TINY), *flags, "--results", str(results), "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for text in (
+        "bus_scenes_tiny unpruned",
+        "bus_scenes_tiny Random",
+        "65 x2, 34 x4 > 17",
+        "0.660",
+        "scope vision, batch 2",
+    ):
+        assert text in done.stdout
+    written = json.loads((tmp_path / "benchmark.json").read_text())
+    assert [row["name"] for row in written["models"]][1] == "bus_scenes_tiny"
+    assert written["models"][1]["efficiency"] > 0
+    assert (tmp_path / "benchmark.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"a": "high"}'])
+def test_a_bad_results_file_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="--results"):
+        tool().read_results(path)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--device: cannot use 'tpu9'"):
+        tool().main([str(TINY), "--device", "tpu9"])

@@ -1,0 +1,52 @@
+"""Counts by shapes alone equal those of real passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch
+from bus_toolkit.analysis.macs import count_macs
+from bus_toolkit.analysis.meta_macs import Frame, MacCounter, frame_of
+from bus_toolkit.config import load_config
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.models.build import build_model
+from tests.analysis.toy import toy
+
+TINY = Path(__file__).parents[2] / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
+
+
+@pytest.mark.parametrize("work", ["step", "forward"])
+def test_the_demo_is_counted_as_a_real_pass_is(work: str) -> None:
+    model = load_config(TINY).model
+    built = build_model(model)
+    load = Workload(built, "model", made_up_batch(built, 2, 10))
+    counter = MacCounter(work, 10)  # type: ignore[arg-type]
+    assert counter.macs(model) == count_macs(getattr(load, work)) // 2
+    assert counter.tokens(model) == load.tokens_per_block() == [65, 65, 34, 34, 34, 34, 17]
+
+
+def test_a_part_that_asks_for_numbers_is_counted_on_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    counter = MacCounter("forward", 8)
+    with caplog.at_level("WARNING", "bus_toolkit"):
+        assert counter._run(toy(), lambda load: load.images.isfinite().all().item()) is True
+    assert "Cannot count by shapes alone" in caplog.text
+    assert counter.tokens(toy()) == MacCounter("forward", 8).tokens(toy())
+
+
+def test_autocast_is_left_as_it_was() -> None:
+    before = torch.autocast
+    MacCounter("forward", 8).macs(toy())
+    assert torch.autocast is before
+
+
+def test_the_frame_is_what_the_model_takes_in() -> None:
+    frame = frame_of(toy(img_size=48))
+    assert frame == Frame(image_size=(48, 48), grid=(6, 6), max_length=8) and frame.num_patches == 36
+
+
+def test_patches_that_do_not_tile_the_image_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"patches 8 pixels apart do not tile an image of \(50, 50\) pixels"):
+        frame_of(toy(img_size=50))

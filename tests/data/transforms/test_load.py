@@ -1,0 +1,32 @@
+import cv2
+import numpy as np
+import pytest
+
+from bus_toolkit.data.transforms.load import LoadImageFromBytes
+from bus_toolkit.registry import TRANSFORMS
+from tests.data.shards.tiny_shards import picture
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
+def test_decodes_as_a_file_is_decoded(tmp_path, kind):
+    import mmpretrain.datasets  # noqa: F401
+
+    pixels = cv2.resize(np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8), (24, 16))
+    data = cv2.imencode(f".{kind}", pixels)[1].tobytes()
+    (tmp_path / f"a.{kind}").write_bytes(data)
+    from_file = TRANSFORMS.build({"type": "mmpretrain.LoadImageFromFile"})({"img_path": str(tmp_path / f"a.{kind}")})
+    sample = LoadImageFromBytes()({"img_bytes": data, "text": "a"})
+    assert np.array_equal(sample["img"], from_file["img"]) and "img_bytes" not in sample
+    assert sample["img_shape"] == from_file["img_shape"] == sample["ori_shape"] == (16, 24)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
+def test_a_cut_off_image_cannot_be_decoded(kind):
+    data = picture(100, kind)
+    with pytest.raises(OSError, match="cannot be decoded"):
+        LoadImageFromBytes()({"img_bytes": data[: len(data) * 2 // 3]})
+
+
+def test_an_empty_image_is_told():
+    with pytest.raises(OSError, match="the image has 0 bytes"):
+        LoadImageFromBytes()({"img_bytes": b""})

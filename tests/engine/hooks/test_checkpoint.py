@@ -1,0 +1,70 @@
+import os
+
+import pytest
+import torch
+
+from bus_toolkit.engine import build_runner, latest_checkpoint, load_checkpoint_file
+from bus_toolkit.engine.hooks.checkpoint import AtomicLocalBackend
+from tests.engine.tiny_run import tiny_config
+
+
+def config(tmp_path, **hook):
+    cfg = tiny_config(tmp_path, max_epochs=3)
+    cfg.default_hooks = {"checkpoint": {"type": "bus_toolkit.AtomicCheckpointHook", "interval": 1} | hook}
+    return cfg
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_a_kill_in_the_middle_leaves_the_old_bytes(tmp_path, monkeypatch):
+    backend, path = AtomicLocalBackend(), tmp_path / "a.pth"
+    backend.put(b"old", path)
+    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError("disk is gone")))
+    with pytest.raises(OSError, match="disk is gone"):
+        backend.put(b"new", path)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.pth"]
+
+
+def test_a_failing_save_leaves_the_previous_checkpoint_to_resume_from(tmp_path, monkeypatch):
+    real, calls = os.replace, []
+
+    def fail_at_second_checkpoint(source, target):
+        if str(target).endswith(".pth"):
+            calls.append(target)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+        return real(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_at_second_checkpoint)
+    with pytest.raises(KeyboardInterrupt):
+        build_runner(config(tmp_path, max_keep_ckpts=1)).train()
+    assert latest_checkpoint(tmp_path) == tmp_path / "epoch_1.pth"
+    assert load_checkpoint_file(tmp_path / "epoch_1.pth")["meta"]["epoch"] == 1
+    assert names(tmp_path) == ["config.yaml", "epoch_1.pth", "last_checkpoint"]
+
+
+def test_outdated_checkpoints_are_removed(tmp_path):
+    build_runner(config(tmp_path, max_keep_ckpts=1)).train()
+    assert names(tmp_path) == ["config.yaml", "epoch_3.pth", "last_checkpoint"]
+
+
+def test_all_checkpoints_are_kept_when_nothing_else_is_said(tmp_path):
+    build_runner(config(tmp_path)).train()
+    assert [name for name in names(tmp_path) if name.endswith(".pth")] == ["epoch_1.pth", "epoch_2.pth", "epoch_3.pth"]
+
+
+def test_only_the_last_checkpoint_is_written_without_an_interval(tmp_path):
+    build_runner(config(tmp_path, interval=-1)).train()
+    assert [name for name in names(tmp_path) if name.endswith(".pth")] == ["epoch_3.pth"]
+
+
+def test_the_best_checkpoint_is_written_too(tmp_path):
+    cfg = config(tmp_path, save_best="tiny/mean", rule="greater")
+    cfg.train_cfg.val_interval = 1
+    build_runner(cfg).train()
+    best = [name for name in names(tmp_path) if name.startswith("best_")]
+    assert len(best) == 1
+    assert torch.is_tensor(load_checkpoint_file(tmp_path / best[0])["state_dict"]["linear.weight"])

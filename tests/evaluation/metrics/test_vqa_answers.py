@@ -1,0 +1,70 @@
+"""The official accuracy and clean-up, by hand and beside a slow version of both."""
+
+import itertools
+
+import pytest
+
+from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares, normalise_answer
+
+
+def official(answer, people):
+    """Return the accuracy as the official code computes it: each person is left out once."""
+    scores = []
+    for place in range(len(people)):
+        others = [other for index, other in enumerate(people) if index != place]
+        scores.append(min(1.0, others.count(answer) / 3))
+    return sum(scores) / len(scores)
+
+
+@pytest.mark.parametrize("same", range(11))
+def test_accuracy_of_ten_people_is_the_official_one(same):
+    people = ["red"] * same + ["blue"] * (10 - same)
+    assert answer_accuracy("red", answer_shares(people)) == pytest.approx(official("red", people))
+
+
+@pytest.mark.parametrize(("same", "accuracy"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)])
+def test_accuracy_by_hand(same, accuracy):
+    # One of ten: nine of the ten ways to leave one out still hold it, and give 1/3 each.
+    assert answer_accuracy("a", {"a": same / 10}) == pytest.approx(accuracy)
+
+
+def test_an_only_answer_is_right_or_wrong():
+    assert answer_accuracy("red", answer_shares(["red"])) == 1.0
+    assert answer_accuracy("blue", answer_shares(["red"])) == 0.0
+
+
+@pytest.mark.parametrize("people", [2, 3, 4, 5, 7, 12])
+def test_other_numbers_of_people_count_by_share_and_more_agreement_never_hurts(people):
+    scores = [answer_accuracy("a", {"a": n / people}) for n in range(people + 1)]
+    assert scores[0] == 0.0 and scores[-1] == 1.0
+    assert all(one <= two for one, two in itertools.pairwise(scores))
+    # Shares that ten people can have give their value.
+    for n in range(people + 1):
+        if n * 10 % people == 0:
+            assert scores[n] == pytest.approx(
+                official("a", ["a"] * (n * 10 // people) + ["b"] * (10 - n * 10 // people))
+            )
+
+
+@pytest.mark.parametrize(
+    ("answer", "cleaned"),
+    [
+        ("The two Dogs!", "2 dogs"),
+        ("none", "0"),
+        ("A red, old car.", "red old car"),
+        ("dont know", "don't know"),
+        ("1,000", "1000"),
+        ("3.5", "3.5"),
+        ("left-of", "left of"),
+        ("  yes\n", "yes"),
+        ("an", ""),
+    ],
+)
+def test_the_clean_up_by_hand(answer, cleaned):
+    assert normalise_answer(answer) == cleaned
+
+
+def test_people_who_mean_the_same_are_counted_together():
+    shares = answer_shares(["two", "2", "The 2", "three"])
+    assert shares == pytest.approx({"2": 0.75, "3": 0.25})
+    assert answer_shares(["a dog", "dog"], [0.2, 0.3]) == pytest.approx({"dog": 0.5})

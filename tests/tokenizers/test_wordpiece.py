@@ -1,0 +1,129 @@
+import hashlib
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+import bus_toolkit.tokenizers.wordpiece as module
+from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.tokenizers.wordpiece import CorpusTokenizer, WordPieceTokenizer, split_words
+
+VOCAB = Path(module.__file__).parent / "vocab"
+
+
+def test_the_shipped_vocabulary_is_the_one_of_bert():
+    digest = hashlib.sha256((VOCAB / "bert_base_uncased.txt").read_bytes()).hexdigest()
+    assert digest == "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+    assert digest in (VOCAB / "NOTICE").read_text()
+
+
+def test_wordpiece_agrees_with_bert():
+    ids, mask = WordPieceTokenizer()(["A dog chasing a frisbee in the park."])
+    expected = [101, 1037, 3899, 11777, 1037, 10424, 2483, 11306, 1999, 1996, 2380, 1012, 102]
+    assert ids.tolist() == [expected]
+    assert mask.all() and mask.dtype == torch.bool and ids.dtype == torch.int64
+
+
+def test_wordpiece_agrees_with_transformers():
+    from transformers import BertTokenizer
+
+    reference = BertTokenizer(str(VOCAB / "bert_base_uncased.txt"))
+    texts = ["Crème brûlée!", "left-of 12.5% x", "日本 tokyo", "don't  stop\tnow"]
+    for text in texts:
+        assert WordPieceTokenizer()([text]).input_ids[0].tolist() == reference(text)["input_ids"]
+
+
+@pytest.mark.parametrize("tokenizer", [WordPieceTokenizer(max_length=8), CorpusTokenizer(max_length=8)])
+def test_pads_to_the_longest_text_of_the_batch(tokenizer):
+    ids, mask = tokenizer(["a red circle", "a"])
+    assert ids.shape == mask.shape == (2, 5)
+    assert mask.sum(1).tolist() == [5, 3]
+    assert (ids[~mask] == tokenizer.pad_token_id).all()
+    assert ids[1].tolist()[:3] == tokenizer([("a")]).input_ids[0].tolist()
+    assert ids[0, 0] == tokenizer.cls_token_id and ids[0, 4] == tokenizer.sep_token_id
+
+
+@pytest.mark.parametrize("tokenizer", [WordPieceTokenizer(max_length=5), CorpusTokenizer(max_length=5)])
+def test_cuts_counts_and_logs_once(tokenizer, caplog):
+    with caplog.at_level(logging.WARNING):
+        ids, _ = tokenizer(["a red circle above a star", "a", "a blue star below a square"])
+        tokenizer(["a red circle above a star"])
+    assert ids.shape == (3, 5) and ids[0, 4] == tokenizer.sep_token_id
+    assert tokenizer.num_truncated == 3
+    assert caplog.text.count("longer than max_length=5") == 1
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n"])
+def test_refuses_an_empty_caption(text):
+    with pytest.raises(DataError, match="a caption is empty, got .*Remove it"):
+        CorpusTokenizer()(["a star", text])
+
+
+def test_refuses_no_text_at_all():
+    with pytest.raises(DataError, match="needs at least one text"):
+        WordPieceTokenizer()([])
+
+
+def test_words_keep_inner_hyphens_and_apostrophes():
+    assert split_words("A star left-of the cat's mat -- well.") == "a star left-of the cat's mat - - well .".split()
+
+
+def test_decodes_what_it_encoded():
+    for tokenizer in (WordPieceTokenizer(), CorpusTokenizer()):
+        ids = tokenizer(["a small red star above a ring"]).input_ids[0]
+        assert tokenizer.decode(ids) == "a small red star above a ring"
+        assert tokenizer.convert_ids_to_tokens(ids)[0] == "[CLS]"
+
+
+def test_the_shipped_words_start_with_those_of_the_scenes():
+    from bus_toolkit.data.scenes.settings import COLOURS, RELATIONS, SHAPES
+
+    words = (VOCAB / "scenes.txt").read_text().splitlines()
+    own = ["a", *COLOURS, *SHAPES, "small", "large", *RELATIONS]
+    assert words[: 5 + len(own)] == [*module.SPECIAL_TOKENS, *own]
+    assert len(set(words)) == len(words) == CorpusTokenizer().vocab_size
+
+
+def test_counts_words_by_frequency_then_alphabet(tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("b b c\nC a\n")
+    tokenizer = CorpusTokenizer(corpus_file=str(corpus))
+    assert tokenizer.convert_ids_to_tokens(range(5, 8)) == ["b", "c", "a"]
+    assert CorpusTokenizer(corpus_file=str(corpus), min_frequency=2).vocab_size == 7
+    assert tokenizer(["a d"]).input_ids.tolist() == [[2, 7, tokenizer.unk_token_id, 3]]
+
+
+def test_a_saved_vocabulary_reads_the_same(tmp_path):
+    (tmp_path / "corpus.txt").write_text("the cat sat on the mat")
+    first = CorpusTokenizer(corpus_file=str(tmp_path / "corpus.txt"))
+    first.save_vocabulary(tmp_path / "vocab.txt")
+    second = CorpusTokenizer(vocab_file=str(tmp_path / "vocab.txt"))
+    assert torch.equal(first(["the mat"]).input_ids, second(["the mat"]).input_ids)
+
+
+def test_travels_between_processes():
+    tokenizer = pickle.loads(pickle.dumps(CorpusTokenizer()))
+    assert tokenizer(["a star"]).input_ids.shape == (1, 4)
+
+
+def test_refuses_settings_that_contradict():
+    with pytest.raises(ConfigError, match="got both. Leave one out"):
+        CorpusTokenizer(vocab_file="a", corpus_file="b")
+    with pytest.raises(ConfigError, match="min_frequency: has no effect without corpus_file, got 2"):
+        CorpusTokenizer(min_frequency=2)
+    with pytest.raises(ConfigError, match="max_length: must be at least 3"):
+        WordPieceTokenizer(max_length=2)
+
+
+@pytest.mark.parametrize("tokenizer", [CorpusTokenizer, WordPieceTokenizer])
+def test_refuses_a_vocabulary_without_special_tokens(tmp_path, tokenizer):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\ncat\n")
+    with pytest.raises(DataError, match=r"lacks \[CLS\], \[SEP\]|sep_token not found in the vocabulary"):
+        tokenizer(vocab_file=str(tmp_path / "vocab.txt"))
+
+
+def test_refuses_a_missing_file():
+    with pytest.raises(DataError, match="/nowhere.txt: cannot be read: No such file"):
+        WordPieceTokenizer(vocab_file="/nowhere.txt")
