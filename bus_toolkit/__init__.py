@@ -1,4 +1,8 @@
-"""Build, train, measure and extend vision-language models that look at fewer visual tokens."""
+"""Build, train, measure and extend vision-language models that look at fewer visual tokens.
+
+All that a plugin or a script needs is at most one level deep: ``bus_toolkit.load_config``, ``from bus_toolkit.selectors
+import PatchSelector``. Modules below the packages may move from one version to the next.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from bus_toolkit.plugin.spec import hookimpl
 if TYPE_CHECKING:
     from bus_toolkit.config import list_configs, load_config
     from bus_toolkit.inference import Inferencer
-    from bus_toolkit.models.build import build_model
+    from bus_toolkit.models import build_model
     from bus_toolkit.openmmlab.backbone import TokenReducedViT
 
 __version__ = "0.1.0"
@@ -17,16 +21,47 @@ __all__ = ["Inferencer", "TokenReducedViT", "__version__", "build_model", "hooki
 _LAZY = {
     "Inferencer": "bus_toolkit.inference",
     "TokenReducedViT": "bus_toolkit.openmmlab.backbone",
-    "build_model": "bus_toolkit.models.build",
+    "build_model": "bus_toolkit.models",
     "list_configs": "bus_toolkit.config",
     "load_config": "bus_toolkit.config",
 }
+_PACKAGES = (
+    "backbones",
+    "config",
+    "data",
+    "decoders",
+    "engine",
+    "errors",
+    "evaluation",
+    "fusion",
+    "heads",
+    "inference",
+    "losses",
+    "models",
+    "openmmlab",
+    "ops",
+    "registry",
+    "selectors",
+    "structures",
+    "testing",
+    "text_decoders",
+    "text_encoders",
+    "tokenizers",
+    "visualization",
+)
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Import a public name when it is first used: ``import bus_toolkit`` alone loads neither torch nor a host."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: ``import bus_toolkit`` alone loads neither torch nor OpenMMLab."""
     from importlib import import_module
 
+    if name in _PACKAGES:
+        return import_module(f"bus_toolkit.{name}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names alone, so that completion in a shell shows what there is to use."""
+    return sorted([*__all__, *_PACKAGES])

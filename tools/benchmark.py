@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bus_toolkit.cli.run import find_device, positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 from bus_toolkit.errors import ConfigError
 
 # Piped output is not cut to the 80 columns that no terminal told.
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from bus_toolkit.analysis.benchmark.results import Settings
     from bus_toolkit.analysis.benchmark.run import measure_groups
     from bus_toolkit.analysis.benchmark.tables import benchmark_tables
+    from bus_toolkit.engine import find_device
     from bus_toolkit.evaluation.report import write_results
     from bus_toolkit.visualization.benchmark_plot import draw_benchmark
 
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_size=args.batch_size,
         text_length=args.text_length,
         rounds=args.rounds,
-        device=find_device(args.device),
+        device=find_device(args.device, "--device"),
         dtype=args.dtype,
         optimizer=args.optimizer,
     )

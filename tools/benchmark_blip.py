@@ -8,7 +8,7 @@ from statistics import median
 
 from rich.console import Console
 
-from bus_toolkit.cli.run import find_device, positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 
 CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     import torch
 
     from bus_toolkit.analysis.benchmark.blip import compare_with_blip
+    from bus_toolkit.engine import find_device
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         text_length=args.text_length,
         batch_size=args.batch_size,
         rounds=args.rounds,
-        device=find_device(args.device),
+        device=find_device(args.device, "--device"),
     )
     for name, (macs, seconds) in found.items():
         CONSOLE.print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from bus_toolkit.cli.run import find_device, positive_int, run_cli
+from bus_toolkit.cli.run import positive_int, run_cli
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,10 +33,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from bus_toolkit import build_model, load_config
     from bus_toolkit.analysis.benchmark.rerank import measure_rerank
+    from bus_toolkit.engine import find_device
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = find_device(args.device)
+    device = find_device(args.device, "--device")
     overrides = [f"model.tokenizer.max_length={args.text_length}", *args.cfg_options]
     torch.manual_seed(0)
     model = build_model(load_config(args.config, overrides)).to(device)

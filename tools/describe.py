@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus_toolkit.cli.command.describe import COMMAND
+from bus_toolkit.cli.describe import COMMAND
 from bus_toolkit.cli.run import run_cli
 
 main = COMMAND.main

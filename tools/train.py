@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bus_toolkit.cli.command.train import COMMAND
 from bus_toolkit.cli.run import run_cli
+from bus_toolkit.cli.train import COMMAND
 
 main = COMMAND.main
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from bus_toolkit.errors import BusError, ConfigError
-
-if TYPE_CHECKING:
-    import torch
+from bus_toolkit.errors import BusError
 
 DEBUG_FLAG = "--debug"
 
@@ -40,20 +37,3 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
     return value
-
-
-def find_device(name: str | None) -> torch.device:
-    """Return the device of that name; without one a GPU, if there is one.
-
-    Raises:
-        ConfigError: It cannot be used here.
-    """
-    import torch
-
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(chosen)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device: cannot use {chosen!r}: {str(error).splitlines()[0]} Try cpu.") from error
-    return device

@@ -28,7 +28,12 @@ from bus_toolkit.plugin.manager import adjust_with_plugins, failed_plugins, load
 from bus_toolkit.registry import plain
 from bus_toolkit.signatures import at
 
-__all__ = ["dump_config", "dump_yaml", "list_configs", "load_config"]
+__all__ = [
+    "dump_config",
+    "dump_yaml",
+    "list_configs",
+    "load_config",
+]
 _log = logging.getLogger(__name__)
 
 

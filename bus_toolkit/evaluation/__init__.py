@@ -4,8 +4,8 @@ Every value is a fraction in [0, 1] (0.34 means 34 %), apart from the counts ``n
 ``caption/``. Importing this package registers its members with MMEngine.
 """
 
-from bus_toolkit.engine.hooks.report import ReportHook
 from bus_toolkit.evaluation.metrics.accuracy import ClassificationAccuracy, ITMAccuracy
+from bus_toolkit.evaluation.metrics.base import SampleMetric
 from bus_toolkit.evaluation.metrics.caption_likelihood import CaptionLikelihood
 from bus_toolkit.evaluation.metrics.caption_metrics import CaptionMetrics
 from bus_toolkit.evaluation.metrics.grounding_accuracy import GroundingAccuracy
@@ -23,8 +23,8 @@ __all__ = [
     "ITMAccuracy",
     "MLMAccuracy",
     "PatchTextAUC",
-    "ReportHook",
     "RetrievalRecall",
+    "SampleMetric",
     "VLPEvalLoop",
     "VQAAccuracy",
     "roc_auc",

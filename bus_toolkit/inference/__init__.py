@@ -3,4 +3,7 @@
 from bus_toolkit.inference.index import ImageIndex
 from bus_toolkit.inference.inferencer import Inferencer
 
-__all__ = ["ImageIndex", "Inferencer"]
+__all__ = [
+    "ImageIndex",
+    "Inferencer",
+]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from bus_toolkit.cli.run import find_device
+from bus_toolkit.engine.device import find_device
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.inference.explanation import check_target, draw, explain_batch

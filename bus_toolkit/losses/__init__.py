@@ -1,1 +1,21 @@
 """Loss functions on plain tensors."""
+
+from bus_toolkit.losses.boxes import box_l1, giou_loss, iou
+from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, soft_cross_entropy
+from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
+from bus_toolkit.losses.token_weights import difficulty_weights, next_token_log_probs
+
+__all__ = [
+    "box_l1",
+    "difficulty_weights",
+    "giou_loss",
+    "iou",
+    "labels_of_candidates",
+    "next_token_log_probs",
+    "next_token_loss",
+    "patch_text_loss",
+    "positive_targets",
+    "sample_hard_negatives",
+    "soft_cross_entropy",
+]

@@ -1,1 +1,15 @@
 """The assembly of parts into a model, its momentum copies, and the order of passes in a step."""
+
+from bus_toolkit.models.build import build_caption_lm, build_model, build_vlp_model
+from bus_toolkit.models.caption_lm import CaptionLanguageModel
+from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.models.vlp import VLPModel
+
+__all__ = [
+    "CaptionLanguageModel",
+    "Conditioning",
+    "VLPModel",
+    "build_caption_lm",
+    "build_model",
+    "build_vlp_model",
+]

@@ -1,1 +1,55 @@
-"""Pure tensor functions: token plans, keep-ratio schedules, boxes to patch labels."""
+"""Pure tensor functions: token plans, keep-ratio schedules, boxes to patch labels, rows of all ranks."""
+
+from bus_toolkit.ops.bipartite import bipartite_merge_plan, similarity_of_halves
+from bus_toolkit.ops.collective import (
+    gather_padded_rows,
+    gather_rows,
+    mean_over_ranks,
+    own_rows,
+    rank,
+    shared_noise,
+    world_size,
+)
+from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
+from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.ops.schedule import KeepRatioSchedule
+from bus_toolkit.ops.token_plan import (
+    TokenPlan,
+    apply_plan,
+    carry_weights,
+    compose,
+    gather_tokens,
+    keep_plan,
+    merge_plan,
+    num_kept,
+    patches_in_tokens,
+    scatter_back,
+    top_indices,
+)
+
+__all__ = [
+    "KeepRatioSchedule",
+    "TokenPlan",
+    "apply_plan",
+    "bipartite_merge_plan",
+    "boxes_to_patch_labels",
+    "carry_weights",
+    "compose",
+    "gather_padded_rows",
+    "gather_rows",
+    "gather_tokens",
+    "keep_plan",
+    "mean_over_ranks",
+    "merge_plan",
+    "num_kept",
+    "own_rows",
+    "patch_centres",
+    "patches_in_tokens",
+    "rank",
+    "scatter_back",
+    "shared_noise",
+    "shares_of_box",
+    "similarity_of_halves",
+    "top_indices",
+    "world_size",
+]

@@ -16,6 +16,7 @@ def register_components(registries: Registries) -> None:
     _register_heads(registries)
     # These register their members with MMEngine when they are imported.
     import bus_toolkit.data
+    import bus_toolkit.engine
     import bus_toolkit.evaluation  # noqa: F401
     from bus_toolkit.models.build import build_caption_lm, build_vlp_model
     from bus_toolkit.openmmlab.backbone import TokenReducedViT

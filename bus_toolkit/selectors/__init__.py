@@ -1,1 +1,24 @@
 """Patch selectors: which patches of the image go on."""
+
+from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
+from bus_toolkit.selectors.identity import IdentitySelector
+from bus_toolkit.selectors.look_ahead import LookAheadSelector
+from bus_toolkit.selectors.random import RandomSelector
+from bus_toolkit.selectors.text_aware_detector import TextAwarePatchDetector
+from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
+from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
+from bus_toolkit.selectors.view import BlockAccess, BlockView
+
+__all__ = [
+    "BlockAccess",
+    "BlockView",
+    "Fuse",
+    "IdentitySelector",
+    "LookAheadSelector",
+    "PatchSelector",
+    "RandomSelector",
+    "Site",
+    "TextAwarePatchDetector",
+    "TextGuidedAttentionSelector",
+    "TextSemanticPatchSelector",
+]

@@ -8,6 +8,7 @@ happened instead. ``check_plugin`` runs them on all that a plugin registers, as 
 from bus_toolkit.testing.backbones import check_backbone
 from bus_toolkit.testing.check import ConformanceError
 from bus_toolkit.testing.heads import check_head
+from bus_toolkit.testing.model import tiny_batch, tiny_model
 from bus_toolkit.testing.plugin import check_plugin
 from bus_toolkit.testing.selectors import check_selector
 from bus_toolkit.testing.token_parts import check_decoder, check_fusion
@@ -20,4 +21,6 @@ __all__ = [
     "check_head",
     "check_plugin",
     "check_selector",
+    "tiny_batch",
+    "tiny_model",
 ]

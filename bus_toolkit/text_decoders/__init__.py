@@ -1,1 +1,16 @@
 """Text decoders, for generation."""
+
+from bus_toolkit.text_decoders.bert import BertTextDecoder
+from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
+from bus_toolkit.text_decoders.generate import Generated, SearchRules, generate
+from bus_toolkit.text_decoders.rank import Ranked, rank
+
+__all__ = [
+    "BertTextDecoder",
+    "CausalLMFolder",
+    "Generated",
+    "Ranked",
+    "SearchRules",
+    "generate",
+    "rank",
+]

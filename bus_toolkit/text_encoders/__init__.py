@@ -1,1 +1,7 @@
 """Text encoders."""
+
+from bus_toolkit.text_encoders.bert import BertTextEncoder
+
+__all__ = [
+    "BertTextEncoder",
+]

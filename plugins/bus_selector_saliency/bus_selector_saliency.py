@@ -6,8 +6,7 @@ from torch import Tensor
 
 from bus_toolkit import hookimpl
 from bus_toolkit.registry import Registries
-from bus_toolkit.selectors.base import PatchSelector
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors import BlockView, PatchSelector
 
 
 class SaliencySelector(PatchSelector):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.ops.token_plan import TokenPlan, merge_plan
+from bus_toolkit.ops import TokenPlan, merge_plan
 
 
 def complete_graph_plan(metric_BNE: Tensor, importance_BN: Tensor, count: int, sizes_BN: Tensor) -> TokenPlan:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_cross_modal.complete_graph import complete_graph_plan
-from bus_toolkit.ops.token_plan import carry_weights, keep_plan
-from bus_toolkit.selectors.base import PatchSelector, Site
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.ops import carry_weights, keep_plan
+from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision, Guide
 
 

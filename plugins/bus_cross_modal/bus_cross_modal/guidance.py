@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.heads import Step, VLPHead
+from bus_toolkit.ops import mean_over_ranks
 from bus_toolkit.structures import Guide, TextTokens
 
 Loss = Literal["kl", "cosine"]

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, keep_plan
-from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.ops import TokenPlan, apply_plan, keep_plan
+from bus_toolkit.selectors import BlockView, Fuse, PatchSelector, Site
 from bus_toolkit.structures import Decision, Guide
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bus_cross_modal.reading_layer import attention_half, feed_forward_half
 from bus_cross_modal.text_image_reduction import attention_of_text, image_plans, sizes_behind, text_plans
-from bus_toolkit.fusion.co_attention import CoAttentionFusion
-from bus_toolkit.ops.token_plan import apply_plan, compose, scatter_back
+from bus_toolkit.fusion import CoAttentionFusion
+from bus_toolkit.ops import apply_plan, compose, scatter_back
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
 

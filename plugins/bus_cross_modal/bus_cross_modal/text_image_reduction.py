@@ -11,8 +11,15 @@ import math
 import torch
 from torch import Tensor
 
-from bus_toolkit.ops.bipartite import bipartite_merge_plan, similarity_of_halves
-from bus_toolkit.ops.token_plan import TokenPlan, carry_weights, gather_tokens, keep_plan, merge_plan
+from bus_toolkit.ops import (
+    TokenPlan,
+    bipartite_merge_plan,
+    carry_weights,
+    gather_tokens,
+    keep_plan,
+    merge_plan,
+    similarity_of_halves,
+)
 
 
 @torch.no_grad()

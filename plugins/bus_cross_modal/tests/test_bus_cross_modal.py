@@ -7,7 +7,7 @@ import torch
 from bus_cross_modal import register_components
 
 from bus_toolkit.registry import new_registries
-from bus_toolkit.testing.model import tiny_batch, tiny_model
+from bus_toolkit.testing import tiny_batch, tiny_model
 
 
 def test_registers_the_fusion_both_selectors_and_the_head() -> None:

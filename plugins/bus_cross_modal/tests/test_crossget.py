@@ -11,8 +11,8 @@ from bus_cross_modal.crossget import CrossGETSelector
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan
+from bus_toolkit.backbones import TokenReducedViT
+from bus_toolkit.ops import TokenPlan, apply_plan
 from bus_toolkit.testing import tiny
 
 

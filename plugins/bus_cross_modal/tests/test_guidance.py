@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.structures import Guide, TextTokens
-from bus_toolkit.testing.model import tiny_batch, tiny_model
+from bus_toolkit.testing import tiny_batch, tiny_model
 
 TEXT = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
 ANSWERS = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(1))

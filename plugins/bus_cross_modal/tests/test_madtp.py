@@ -7,8 +7,8 @@ import torch
 from bus_cross_modal.madtp import MADTPSelector
 from torch import Tensor
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.backbones import TokenReducedViT
+from bus_toolkit.selectors import BlockView
 from bus_toolkit.structures import VisualTokens
 from bus_toolkit.testing import tiny
 

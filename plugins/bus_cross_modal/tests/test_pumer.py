@@ -10,9 +10,8 @@ from bus_cross_modal.text_image_reduction import image_plans, text_plans
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.fusion.co_attention import CoAttentionFusion
-from bus_toolkit.fusion.cross_attention import reading_layer
-from bus_toolkit.ops.token_plan import apply_plan
+from bus_toolkit.fusion import CoAttentionFusion, reading_layer
+from bus_toolkit.ops import apply_plan
 from bus_toolkit.structures import TextTokens, VisualTokens
 from bus_toolkit.testing import tiny
 

@@ -2,7 +2,7 @@ import torch
 from bus_selector_saliency import SaliencySelector, register_components
 
 from bus_toolkit.registry import new_registries
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors import BlockView
 
 
 def _view(patches):

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.ops.collective import gather_rows, mean_over_ranks
-from bus_toolkit.ops.token_plan import compose, scatter_back
+from bus_toolkit.heads import Step, VLPHead
+from bus_toolkit.ops import compose, gather_rows, mean_over_ranks, scatter_back
 from bus_toolkit.structures import VisualTokens
 
 

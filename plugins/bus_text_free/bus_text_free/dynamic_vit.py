@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.ops.token_plan import keep_plan
-from bus_toolkit.selectors.base import PatchSelector
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.heads import Step, VLPHead
+from bus_toolkit.ops import keep_plan
+from bus_toolkit.selectors import BlockView, PatchSelector
 from bus_toolkit.structures import Decision
 
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors import BlockView, Fuse, PatchSelector, Site
 
 
 class EViTSelector(PatchSelector):

@@ -8,10 +8,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bus_toolkit.ops.bipartite import bipartite_merge_plan, similarity_of_halves
-from bus_toolkit.ops.token_plan import carry_weights
-from bus_toolkit.selectors.base import PatchSelector, Site
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.ops import bipartite_merge_plan, carry_weights, similarity_of_halves
+from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision
 
 

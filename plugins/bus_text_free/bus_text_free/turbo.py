@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from bus_text_free.tome import ToMeSelector
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors import BlockView
 
 # The factor of the attention in the published code.
 _SCALE = 30.0

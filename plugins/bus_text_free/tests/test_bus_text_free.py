@@ -12,15 +12,17 @@ from bus_text_free.turbo import TurboSelector
 from mmpretrain import models
 from torch import Tensor
 
-from bus_toolkit.backbones.adapters import adapter_of
-from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
-from bus_toolkit.backbones.block_access import ViTBlockAccess
-from bus_toolkit.backbones.block_passes import attention_half
-from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan
+from bus_toolkit.backbones import (
+    TokenPositions,
+    TokenReducedViT,
+    ViTBlockAccess,
+    adapter_of,
+    attention_half,
+    vision_transformer,
+)
+from bus_toolkit.ops import TokenPlan, apply_plan
 from bus_toolkit.registry import new_registries
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors import BlockView
 
 
 def fill(shape: tuple[int, ...], a: float, b: float) -> Tensor:

@@ -11,11 +11,10 @@ from bus_text_free.distill import TeacherDistillHead, patches_let_through, predi
 from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.models.vlp import VLPModel
-from bus_toolkit.ops.token_plan import TokenPlan, keep_plan, merge_plan
+from bus_toolkit.models import VLPModel
+from bus_toolkit.ops import TokenPlan, keep_plan, merge_plan
 from bus_toolkit.structures import Selection, VisualTokens
-from bus_toolkit.testing import check_head
-from bus_toolkit.testing.model import tiny_batch, tiny_model
+from bus_toolkit.testing import check_head, tiny_batch, tiny_model
 
 DYNAMIC = ({"type": "DynamicViT", "blocks": [1]}, {"type": "DynamicViT", "blocks": [3]})
 SELECTORS = {

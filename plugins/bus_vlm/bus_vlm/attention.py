@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors import BlockView
 
 
 def attention_to_candidates(queries_BMHE: Tensor, keys_BNHE: Tensor, key_weights_BN: Tensor | None = None) -> Tensor:

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bus_toolkit.selectors.base import PatchSelector, Site
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import TextTokens
 from bus_vlm.attention import attention_of_text, check_widths
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.ops.token_plan import TokenPlan, gather_tokens, keep_plan, top_indices
-from bus_toolkit.selectors.base import PatchSelector, Site
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.ops import TokenPlan, gather_tokens, keep_plan, top_indices
+from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision
 from bus_vlm.attention import attention_to_candidates
 from bus_vlm.slots import own_slots

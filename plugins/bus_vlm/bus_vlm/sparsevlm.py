@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bus_toolkit.ops.token_plan import TokenPlan, gather_tokens, keep_plan
-from bus_toolkit.selectors.base import PatchSelector, Site
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.ops import TokenPlan, gather_tokens, keep_plan
+from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision, TextTokens
 from bus_vlm.attention import attention_of_text, check_widths
 from bus_vlm.density_peaks import density_peaks

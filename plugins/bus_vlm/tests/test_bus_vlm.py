@@ -13,9 +13,8 @@ from bus_vlm.sparsevlm import SparseVLMSelector
 from bus_vlm.visionzip import VisionZipSelector
 from torch import Tensor
 
-from bus_toolkit.ops.token_plan import apply_plan
-from bus_toolkit.selectors.base import PatchSelector
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.ops import apply_plan
+from bus_toolkit.selectors import BlockView, PatchSelector
 from bus_toolkit.structures import TextTokens
 from bus_toolkit.testing import tiny
 

@@ -10,9 +10,9 @@ from bus_vlm.prumerge import PruMergeSelector
 from bus_vlm.sparsevlm import SparseVLMSelector
 from bus_vlm.visionzip import VisionZipSelector
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones import TokenReducedViT
 from bus_toolkit.registry import new_registries
-from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.selectors import PatchSelector
 from bus_toolkit.structures import VisualTokens
 from bus_toolkit.testing import check_selector, tiny
 
