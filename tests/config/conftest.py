@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
-from bus_toolkit import hookimpl, plugins
+from bus_toolkit import hookimpl
+from bus_toolkit.plugin import manager
 from bus_toolkit.plugin.manager import PluginHost
 from bus_toolkit.registry import DATASETS, MODELS, REGISTRIES
 
@@ -122,7 +123,7 @@ def use_plugins(monkeypatch):
             self.name, self.load = module.__name__, lambda: module
 
     def use(*modules):
-        monkeypatch.setattr(plugins, "_HOST", PluginHost(REGISTRIES, lambda: [Entry(m) for m in modules], {}, builtins))
+        monkeypatch.setattr(manager, "_HOST", PluginHost(REGISTRIES, lambda: [Entry(m) for m in modules], {}, builtins))
 
     MODELS.register_module(name="VLPModel", module=model, force=True)
     DATASETS.register_module(name="Points", module=Points, force=True)
