@@ -1,6 +1,5 @@
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -129,10 +128,7 @@ def test_two_processes_without_a_gpu_learn_what_one_does(tmp_path, bare_environm
         "from tests.engine.test_launch import tiny_weights\n"
         "open(f'weights{os.environ[\"RANK\"]}.json', 'w').write(json.dumps(tiny_weights('pytorch', 4)))\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [*torchrun, script], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import torch
@@ -15,7 +14,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import bus_toolkit.evaluation  # noqa: F401  (registers the loop and the metrics)
-from bus_toolkit.engine.launch import shutdown_distributed
 from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualPrefix, VisualTokens
 
 NUM_IMAGES = 6
@@ -140,17 +138,7 @@ def build_runner(
     )
 
 
-def evaluate_on_rank(rank: int, world_size: int, port: int, work_dir: Path, out: Path) -> None:
-    """Evaluate the toy as one of ``world_size`` processes; rank r writes its metrics to ``out``.<r>."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world_size))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
-    try:
-        _evaluate_wrapped(work_dir, f"{out}.{rank}")
-    finally:
-        shutdown_distributed()
-
-
-def _evaluate_wrapped(work_dir: Path, out: str) -> None:
+def evaluate_on_rank(rank: int, work_dir: Path) -> dict[str, float]:
+    """Evaluate the toy as one of several processes; return its metrics."""
     model = MMDistributedDataParallel(ToyModel(), device_ids=None)
-    torch.save(build_runner(work_dir, captions=3, images=5, model=model).val(), out)
+    return build_runner(work_dir, captions=3, images=5, model=model).val()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
-
-import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from bus_toolkit.heads.prior_lm import PriorLMHead
+from tests.conftest import TwoRanks
 from tests.tiny import images
 from tests.tiny_model import sample, tiny_heads, tiny_model, tiny_reference
+
+CASES = (("shared", True), ("strict", False))  # conditioning and momentum
 
 
 def global_batch() -> tuple[torch.Tensor, list]:
@@ -36,26 +34,19 @@ def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[st
     return {name: torch.as_tensor(value).detach() for name, value in logged.items()}, gradient
 
 
-def work(rank: int, port: int, mode: str, momentum: bool, out: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    logged, gradient = losses_and_gradient(mode, slice(rank, None, 2), momentum)
-    dist.all_reduce(gradient)  # what DDP does
-    if rank == 0:
-        torch.save((logged, gradient / 2), out)
-    dist.destroy_process_group()
+def results_of_rank(rank: int) -> list[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    results = []
+    for mode, momentum in CASES:
+        logged, gradient = losses_and_gradient(mode, slice(rank, None, 2), momentum)
+        dist.all_reduce(gradient)  # what DDP does
+        results.append((logged, gradient / 2))
+    return results
 
 
-@pytest.mark.parametrize(("mode", "momentum"), [("shared", True), ("strict", False)])
-def test_two_ranks_equal_one_process(mode: str, momentum: bool, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    out = tmp_path / "ranks.pt"
-    mp.spawn(work, args=(port, mode, momentum, str(out)), nprocs=2)
-    logged, gradient = torch.load(out)
-    expected, expected_gradient = losses_and_gradient(mode, slice(None), momentum)
-    assert set(logged) == set(expected)
-    for name in expected:
-        torch.testing.assert_close(logged[name].float(), expected[name].float(), atol=1e-5, rtol=1e-5, msg=name)
-    torch.testing.assert_close(gradient, expected_gradient, atol=1e-4, rtol=1e-3)
+def test_two_ranks_equal_one_process(two_ranks: TwoRanks) -> None:
+    for (logged, gradient), (mode, momentum) in zip(two_ranks(results_of_rank)[0], CASES, strict=True):
+        expected, expected_gradient = losses_and_gradient(mode, slice(None), momentum)
+        assert set(logged) == set(expected)
+        for name in expected:
+            torch.testing.assert_close(logged[name].float(), expected[name].float(), atol=1e-5, rtol=1e-5, msg=name)
+        torch.testing.assert_close(gradient, expected_gradient, atol=1e-4, rtol=1e-3)

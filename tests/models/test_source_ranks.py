@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
-
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
+from tests.conftest import TwoRanks
 from tests.tiny import images
 from tests.tiny_model import sample, tiny_heads, tiny_model
 
@@ -41,26 +38,17 @@ def losses_and_gradient(mode: str, rank: int, world: int, momentum: bool) -> tup
     return {name: float(value.detach()) for name, value in logged.items()}, gradient
 
 
-def work(rank: int, port: int, out: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+def results_of_rank(rank: int) -> list[tuple[dict[str, float], torch.Tensor]]:
     results = []
     for mode, momentum in CASES:
         logged, gradient = losses_and_gradient(mode, rank, 2, momentum)
         dist.all_reduce(gradient)  # what DDP does
         results.append((logged, gradient / 2))
-    if rank == 0:
-        torch.save(results, out)
-    dist.destroy_process_group()
+    return results
 
 
-def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    out = tmp_path / "ranks.pt"
-    mp.spawn(work, args=(port, str(out)), nprocs=2)
-    for (logged, gradient), (mode, momentum) in zip(torch.load(out), CASES, strict=True):
+def test_two_ranks_equal_one_process(two_ranks: TwoRanks) -> None:
+    for (logged, gradient), (mode, momentum) in zip(two_ranks(results_of_rank)[0], CASES, strict=True):
         expected, expected_gradient = losses_and_gradient(mode, 0, 1, momentum)
         assert set(logged) == set(expected)
         for name in expected:

@@ -1,7 +1,4 @@
-import socket
-
 import pytest
-import torch
 from torch import nn
 
 from bus_toolkit.errors import ConfigError
@@ -84,14 +81,8 @@ def test_impossible_settings_are_named(tmp_path, setting, message):
         build_runner(tmp_path, **setting).val()
 
 
-def test_two_wrapped_processes_report_what_one_reports(tmp_path):
+def test_two_wrapped_processes_report_what_one_reports(tmp_path, two_ranks):
     # 15 samples: the sampler repeats one, and the three captions of an image lie on both ranks.
     single = build_runner(tmp_path / "single", captions=3, images=5).val()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     (tmp_path / "double").mkdir()
-    args = (2, port, tmp_path / "double", tmp_path / "metrics")
-    torch.multiprocessing.spawn(evaluate_on_rank, args, nprocs=2)
-    for rank in range(2):
-        assert torch.load(f"{tmp_path / 'metrics'}.{rank}") == single
+    assert two_ranks(evaluate_on_rank, tmp_path / "double") == [single, single]

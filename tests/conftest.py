@@ -1,0 +1,47 @@
+"""What tests of several folders share: two processes that work as ranks."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from bus_toolkit.engine.launch import shutdown_distributed
+
+TwoRanks = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="session")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRanks]:
+    """Return a function that calls ``task(rank, *args)`` on two ranks and returns what each of them returns.
+
+    The processes start once: their imports take longer than what the tests do on them.
+    """
+    folder, runs = tmp_path_factory.mktemp("two_ranks"), itertools.count()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+
+        def call(task: Callable[..., Any], *args: Any) -> list[Any]:
+            meeting = (folder / str(next(runs))).as_uri()  # a file, as a port could be taken by another test's process
+            # Each process gets one of the two, for neither returns before it has met the other.
+            return [future.result() for future in [pool.submit(_on_rank, r, meeting, task, args) for r in range(2)]]
+
+        yield call
+
+
+def _on_rank(rank: int, meeting: str, task: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2")
+    timeout = datetime.timedelta(seconds=120)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timeout)
+    try:
+        return task(rank, *args)
+    finally:
+        shutdown_distributed()
