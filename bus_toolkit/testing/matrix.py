@@ -48,16 +48,30 @@ class Cell:
 
 
 def swap_matrix() -> Iterator[Cell]:
-    """Yield every combination, tried: all objectives and tasks, two optimizer steps, predictions; all of it checked."""
-    selectors, decoders = REGISTRIES.selectors.names(), REGISTRIES.decoders.names()
+    """Yield every combination, tried."""
+    selectors, decoders, backbones, fusions = part_names().values()
     for selector, decoder in product(selectors, decoders):
-        yield _tried({"selectors": selector, "decoder": decoder})
-    backbones = [*_HOST_BACKBONES, *REGISTRIES.backbones.names()]
-    for selector, backbone, fusion in product(selectors, backbones, REGISTRIES.fusions.names()):
-        yield _tried({"selectors": selector, "backbone": backbone, "fusion": fusion})
+        yield try_combination({"selectors": selector, "decoder": decoder})
+    for selector, backbone, fusion in product(selectors, backbones, fusions):
+        yield try_combination({"selectors": selector, "backbone": backbone, "fusion": fusion})
 
 
-def _tried(parts: dict[str, str]) -> Cell:
+def part_names() -> dict[str, list[str]]:
+    """Return slot to the parts that the matrix puts there."""
+    return {
+        "selectors": REGISTRIES.selectors.names(),
+        "decoder": REGISTRIES.decoders.names(),
+        "backbone": [*_HOST_BACKBONES, *REGISTRIES.backbones.names()],
+        "fusion": REGISTRIES.fusions.names(),
+    }
+
+
+def try_combination(parts: dict[str, str]) -> Cell:
+    """Train two steps with all objectives and tasks, predict, and check all that comes out.
+
+    Args:
+        parts: Slot to the part's name; the other slots keep the tiny model's own parts.
+    """
     try:
         model = tiny_model(_HEADS, **_nodes(parts))
     except BusError as error:
