@@ -12,7 +12,7 @@ PARTS = {"selectors", "backbones", "decoders", "text_encoders", "fusion", "text_
 # A module imports from lower layers and its own folder only; the commands put everything together.
 LAYERS = [
     {"errors", "signatures"},
-    {"structures", "ops", "losses"},
+    {"structures", "ops", "losses", "layers"},
     {*PARTS, "registry", "weights", "plugin"},
     {"models", "visualization"},
     {"data", "config"},

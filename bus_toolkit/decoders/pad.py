@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.layers import LayerSettings
 from bus_toolkit.ops.token_plan import gather_tokens, top_indices
 from bus_toolkit.structures import TextTokens, VisualTokens
 
@@ -66,19 +67,11 @@ class PatchAbstractionDecoder(nn.Module):
         self.queries = None
         if query_init == "learned" and num_queries is not None:
             self.queries = nn.Parameter(torch.randn(1, num_queries, embed_dim) * 0.02)
-        self.layers = nn.ModuleList(
-            nn.TransformerDecoderLayer(
-                embed_dim,
-                num_heads,
-                int(embed_dim * mlp_ratio),
-                dropout,
-                activation="gelu",
-                batch_first=True,
-                norm_first=norm_first,
-            )
-            for _ in range(num_layers)
+        layer = LayerSettings(
+            width=embed_dim, num_heads=num_heads, mlp_ratio=mlp_ratio, dropout=dropout, norm_first=norm_first
         )
-        self.norm = nn.LayerNorm(embed_dim) if norm_first else nn.Identity()
+        self.layers = nn.ModuleList(layer.reading_layer() for _ in range(num_layers))
+        self.norm = layer.closing_norm()
 
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Summarise ``visual`` (B, P + S, D) into (B, 1 + Q, D); ``text`` is read with ``text_in_memory``."""

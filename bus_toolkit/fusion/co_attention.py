@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from bus_toolkit.fusion.cross_attention import meet_width, reading_layer
+from bus_toolkit.fusion.base import LayeredFusion
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
 
-class CoAttentionFusion(nn.Module):
+class CoAttentionFusion(LayeredFusion):
     """Let text and image read each other, layer by layer, in streams of their own. Goes into ``model.fusion``.
 
     Each layer of each stream is self-attention, cross-attention to the other stream as it was before this layer, and
@@ -18,54 +20,27 @@ class CoAttentionFusion(nn.Module):
     is our choice, so that heads see one width).
 
     Args:
-        text_dim: Width D of both streams; filled in from the text encoder.
-        embed_dim: Width of the visual tokens; filled in from the backbone. Another width than D goes through Linear +
-            LayerNorm.
-        num_layers: Depth, 1 or more.
-        num_heads: Attention heads.
-        mlp_ratio: Width of the feed-forward part as a multiple of D.
-        dropout: Dropout probability.
-        norm_first: ``False`` is BERT's order (METER), ``True`` a ViT's.
-
-    Raises:
-        ValueError: ``num_layers`` below 1.
+        settings: The arguments of ``LayeredFusion``, for both streams; METER has ``norm_first`` ``False``.
     """
 
-    def __init__(
-        self,
-        *,
-        text_dim: int,
-        embed_dim: int,
-        num_layers: int = 6,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.0,
-        norm_first: bool = False,
-    ) -> None:
-        super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers: must be 1 or more, got {num_layers}.")
-        self.visual_proj = meet_width(embed_dim, text_dim)
-
-        def stream() -> nn.ModuleList:
-            return nn.ModuleList(
-                reading_layer(text_dim, num_heads, mlp_ratio, dropout, norm_first) for _ in range(num_layers)
-            )
-
-        self.text_layers, self.image_layers = stream(), stream()
-        self.text_norm = nn.LayerNorm(text_dim) if norm_first else nn.Identity()
-        self.image_norm = nn.LayerNorm(text_dim) if norm_first else nn.Identity()
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        text_dim = self.layer_settings.width
+        self.text_layers, self.image_layers = self.reading_layers(), self.reading_layers()
+        self.text_norm = self.layer_settings.closing_norm()
+        self.image_norm = self.layer_settings.closing_norm()
         self.pool = nn.Linear(2 * text_dim, text_dim)
 
     def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read."""
-        image, states = self.visual_proj(visual.embeds), text.embeds
+        image, states = self.visual_proj(visual.embeds), text.embeds  # (B, V, D), (B, L, D)
         padding = ~text.attention_mask
         for read_image, read_text in zip(self.text_layers, self.image_layers, strict=True):
+            # One assignment for both: each stream reads the other as it was before this layer.
             states, image = (
                 read_image(states, image, tgt_key_padding_mask=padding),
                 read_text(image, states, memory_key_padding_mask=padding),
             )
         states, image = self.text_norm(states), self.image_norm(image)
-        pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))
+        pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))  # (B, 2 D) -> (B, D)
         return FusedTokens(states, image, text.attention_mask, pooled)

@@ -3,6 +3,7 @@
 from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
 from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.selectors.look_ahead import LookAheadSelector
+from bus_toolkit.selectors.merging import MergingSelector
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.selectors.text_aware_detector import TextAwarePatchDetector
 from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
@@ -15,6 +16,7 @@ __all__ = [
     "Fuse",
     "IdentitySelector",
     "LookAheadSelector",
+    "MergingSelector",
     "PatchSelector",
     "RandomSelector",
     "Site",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_cross_modal.complete_graph import complete_graph_plan
-from bus_toolkit.ops import carry_weights, keep_plan
-from bus_toolkit.selectors import BlockView, PatchSelector, Site
+from bus_toolkit.ops import keep_plan
+from bus_toolkit.selectors import BlockView, MergingSelector
 from bus_toolkit.structures import Decision, Guide
 
 
-class CrossGETSelector(PatchSelector):
+class CrossGETSelector(MergingSelector):
     """Merge tokens that are alike and far from a learned cross token, inside every block (``CrossGET``).
 
     arXiv 2305.17455; sdc17/CrossGET:CLIP/clip/{model,reducer}.py. Importance is the cosine of the cross token's query
@@ -34,33 +33,11 @@ class CrossGETSelector(PatchSelector):
     Args:
         blocks: Backbone blocks to sit in, counted from 1.
         embed_dim: Width D of the visual tokens; filled in from the backbone.
-        num_merged: Tokens merged away in each block, 0 or more; at most half of those present.
-        keep_ratio: In place of ``num_merged``: share of the candidates left after a block, in (0, 1], or a schedule;
-            one block can at most halve them.
-        proportional: Whether sizes act in attention.
-
-    Raises:
-        ValueError: A negative ``num_merged``.
+        merging: The other arguments of ``MergingSelector``.
     """
 
-    site: ClassVar[Site] = "inside_block"
-    ranks: ClassVar[bool] = False
-    reads_block: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        *,
-        blocks: Sequence[int],
-        embed_dim: int,
-        num_merged: int | None = None,
-        keep_ratio: float | Mapping[str, Any] = 0.9,
-        proportional: bool = True,
-    ) -> None:
-        super().__init__(blocks=blocks, keep_ratio=keep_ratio)
-        if num_merged is not None and num_merged < 0:
-            raise ValueError(f"num_merged: must be 0 or more tokens, got {num_merged}.")
-        self.num_merged = num_merged
-        self.proportional = proportional
+    def __init__(self, *, blocks: Sequence[int], embed_dim: int, **merging: Any) -> None:
+        super().__init__(blocks=blocks, **merging)
         self.cross_tokens = nn.Parameter(torch.empty(len(self.blocks), embed_dim))
         nn.init.normal_(self.cross_tokens, std=0.02)
 
@@ -72,14 +49,8 @@ class CrossGETSelector(PatchSelector):
         """Return how close each candidate is to what the cross token asks, a cosine, (B, N)."""
         token, keys = self.cross_token(view), view.inside.keys()
         query = view.inside.project_query(F.layer_norm(token, token.shape[-1:]))
-        query = query.unflatten(-1, keys.shape[2:]).mean(dim=-2)
+        query = query.unflatten(-1, keys.shape[2:]).mean(dim=-2)  # (1, D) -> (1, H, E) -> (1, E)
         return F.cosine_similarity(keys.mean(dim=2), query, dim=-1)
-
-    def num_kept(self, view: BlockView) -> int:
-        """Return how many tokens are left."""
-        present = view.patches.shape[1]
-        left = super().num_kept(view) if self.num_merged is None else present - self.num_merged
-        return max(left, present - present // 2)
 
     def forward(self, view: BlockView) -> Decision:
         """Plan the merging; the guide is what the cross token reads in the block."""
@@ -90,7 +61,6 @@ class CrossGETSelector(PatchSelector):
         if left == present:
             return Decision(keep_plan(importance, present), importance, guide=guide)
         sizes = view.sizes()
+        # Keys are averaged over the heads, as the query is: (B, N, H, E) -> (B, N, E).
         plan = complete_graph_plan(view.inside.keys().mean(dim=2), importance, present - left, sizes)
-        if self.proportional:
-            plan = replace(plan, key_weights=carry_weights(sizes, plan))
-        return Decision(plan, importance, guide=guide)
+        return Decision(self.weigh(plan, sizes), importance, guide=guide)

@@ -47,18 +47,12 @@ class PuMerFusion(CoAttentionFusion):
     from an unpruned model is not here.
 
     Args:
-        text_dim: Width D of both streams; filled in from the text encoder.
-        embed_dim: Width of the visual tokens; filled in from the backbone.
-        num_layers: Depth, 1 or more.
-        num_heads: Attention heads.
-        mlp_ratio: Width of the feed-forward part as a multiple of D.
-        dropout: Dropout probability.
-        norm_first: ``False`` is BERT's order (METER), ``True`` a ViT's.
         reduce_layers: Layers that reduce, counted from 1; by default the first two thirds, which is what METER has
             there for VQA (notes/cmd.md: ``0,2,4,6`` of 6 layers, since its layers count in twos).
         prune_ratio: Share of the image tokens that a reducing layer removes, in [0, 1).
         merge_ratio: Share of the image tokens that it merges away, in [0, 0.5].
         text_merge_ratio: Share of the text tokens that it merges away, in [0, 0.5].
+        settings: The arguments of ``LayeredFusion``, for both streams; METER has ``norm_first`` ``False``.
 
     Raises:
         ValueError: A layer that does not exist, or twice; a ratio outside its range.
@@ -67,27 +61,14 @@ class PuMerFusion(CoAttentionFusion):
     def __init__(
         self,
         *,
-        text_dim: int,
-        embed_dim: int,
-        num_layers: int = 6,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.0,
-        norm_first: bool = False,
         reduce_layers: Sequence[int] | None = None,
         prune_ratio: float = 0.1,
         merge_ratio: float = 0.3,
         text_merge_ratio: float = 0.2,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            text_dim=text_dim,
-            embed_dim=embed_dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            mlp_ratio=mlp_ratio,
-            dropout=dropout,
-            norm_first=norm_first,
-        )
+        super().__init__(**settings)
+        num_layers = self.num_layers
         layers = list(range(1, math.ceil(2 * num_layers / 3) + 1)) if reduce_layers is None else sorted(reduce_layers)
         if len(set(layers)) != len(layers) or not set(layers) <= set(range(1, num_layers + 1)):
             raise ValueError(f"reduce_layers: must be different layers from 1 to {num_layers}, got {layers}.")

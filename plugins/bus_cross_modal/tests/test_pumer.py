@@ -10,7 +10,7 @@ from bus_cross_modal.text_image_reduction import image_plans, text_plans
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.fusion import CoAttentionFusion, reading_layer
+from bus_toolkit.fusion import CoAttentionFusion, LayeredFusion
 from bus_toolkit.ops import apply_plan
 from bus_toolkit.structures import TextTokens, VisualTokens
 from bus_toolkit.testing import tiny
@@ -48,7 +48,8 @@ def test_at_ratios_of_zero_it_is_the_plain_fusion(norm_first: bool) -> None:
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_the_halves_make_a_whole_layer(norm_first: bool) -> None:
-    layer = reading_layer(tiny.WIDTH, 4, 4.0, 0.0, norm_first).eval()
+    stack = LayeredFusion(**SIZES, norm_first=norm_first).reading_layers()  # type: ignore[arg-type]
+    layer = stack[0].eval()
     words, image = text(), visual(width=tiny.WIDTH).embeds
     read = attention_half(layer, words.embeds, image, words.attention_mask)
     wanted = layer(words.embeds, image, tgt_key_padding_mask=~words.attention_mask)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
-from bus_text_free.tome import ToMeSelector
-from bus_toolkit.selectors import BlockView
+from bus_text_free.tome import merge_pairs
+from bus_toolkit.ops import similarity_of_halves
+from bus_toolkit.selectors import BlockView, MergingSelector
+from bus_toolkit.structures import Decision
 
 # The factor of the attention in the published code.
 _SCALE = 30.0
 
 
-class TurboSelector(ToMeSelector):
+class TurboSelector(MergingSelector):
     """Merge pairs that are alike and unimportant: ``cos(k_a, k_b) - 30 alpha beta^|gamma - l| a_cls(a)`` (``Turbo``).
 
     arXiv 2407.11717; the edge score is read from anakin-skywalker-Joseph/Turbo:Code-BLIP/turbo/merge.py. ``l`` is the
@@ -22,35 +22,27 @@ class TurboSelector(ToMeSelector):
 
     Args:
         blocks: Backbone blocks to sit in, counted from 1.
-        num_merged: As in ``ToMe``.
-        keep_ratio: As in ``ToMe``.
-        proportional: As in ``ToMe``.
         alpha: Weight of the attention.
         beta: How fast it fades away from block ``gamma``, in (0, 1].
         gamma: Block, from 0, where it weighs most.
+        merging: The other arguments of ``MergingSelector``.
 
     Raises:
         ValueError: A negative ``alpha`` or a ``beta`` outside (0, 1].
     """
 
     def __init__(
-        self,
-        *,
-        blocks: Sequence[int],
-        num_merged: int | None = None,
-        keep_ratio: float | Mapping[str, Any] = 0.9,
-        proportional: bool = True,
-        alpha: float = 1.0,
-        beta: float = 1.0,
-        gamma: int = 0,
+        self, *, blocks: Sequence[int], alpha: float = 1.0, beta: float = 1.0, gamma: int = 0, **merging: Any
     ) -> None:
-        super().__init__(blocks=blocks, num_merged=num_merged, keep_ratio=keep_ratio, proportional=proportional)
+        super().__init__(blocks=blocks, **merging)
         if alpha < 0 or not 0.0 < beta <= 1.0:
             raise ValueError(f"alpha and beta: must be 0 or more and in (0, 1], got {alpha} and {beta}.")
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
 
-    def edges(self, view: BlockView) -> Tensor:
-        """Return redundancy minus semantic value (B, A, C)."""
+    def forward(self, view: BlockView) -> Decision:
+        """Plan the merging by redundancy minus semantic value; the scores are the sizes before it."""
         weight = _SCALE * self.alpha * self.beta ** abs(self.gamma - (view.block - 1))
-        value = view.inside.cls_attention()[:, 1::2]
-        return super().edges(view) - weight * value.unsqueeze(2)
+        # Only the first set of tokens (places 1, 3, ...) is merged away, so only its value counts: (B, A).
+        value_BA = view.inside.cls_attention()[:, 1::2]
+        redundancy_BAC = similarity_of_halves(view.inside.keys().mean(dim=2))
+        return merge_pairs(self, view, redundancy_BAC - weight * value_BA.unsqueeze(2))

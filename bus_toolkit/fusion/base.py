@@ -1,0 +1,49 @@
+"""What all fusions share: the settings of their layers, and visual tokens at the width of the text."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from bus_toolkit.layers import LayerSettings, match_width
+
+
+class LayeredFusion(nn.Module):
+    """Base of fusions that are a stack of equal layers at the width of the text.
+
+    Args:
+        text_dim: Width D of the text tokens and of all layers; filled in from the text encoder.
+        embed_dim: Width of the visual tokens; filled in from the backbone. Another width than D goes through Linear +
+            LayerNorm.
+        num_layers: Depth, 1 or more.
+        num_heads: Attention heads.
+        mlp_ratio: Width of the feed-forward part as a multiple of D.
+        dropout: Dropout probability.
+        norm_first: ``False`` is BERT's order of norms, ``True`` a ViT's, which trains more easily from scratch.
+
+    Raises:
+        ValueError: ``num_layers`` below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        text_dim: int,
+        embed_dim: int,
+        num_layers: int = 6,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_layers < 1:
+            raise ValueError(f"num_layers: must be 1 or more, got {num_layers}.")
+        self.num_layers = num_layers
+        self.layer_settings = LayerSettings(
+            width=text_dim, num_heads=num_heads, mlp_ratio=mlp_ratio, dropout=dropout, norm_first=norm_first
+        )
+        self.visual_proj = match_width(embed_dim, text_dim)
+
+    def reading_layers(self) -> nn.ModuleList:
+        """Return ``num_layers`` layers of self-attention, cross-attention and feed-forward."""
+        return nn.ModuleList(self.layer_settings.reading_layer() for _ in range(self.num_layers))

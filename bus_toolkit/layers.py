@@ -1,0 +1,60 @@
+"""Transformer layers that fusions and decoders are made of: torch's own, with the settings that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSettings:
+    """The settings of one transformer layer, and the layers made from them.
+
+    Args:
+        width: Width D of the tokens.
+        num_heads: Attention heads.
+        mlp_ratio: Width of the feed-forward part as a multiple of D.
+        dropout: Dropout probability.
+        norm_first: ``False`` puts the norm after each residual connection (BERT), ``True`` before each sub-layer (ViT).
+    """
+
+    width: int
+    num_heads: int = 12
+    mlp_ratio: float = 4.0
+    dropout: float = 0.0
+    norm_first: bool = False
+
+    def reading_layer(self) -> nn.TransformerDecoderLayer:
+        """Return a layer ``FFN(CA(SA(x), memory))`` with residual connections."""
+        return nn.TransformerDecoderLayer(**self._arguments())
+
+    def joint_layer(self) -> nn.TransformerEncoderLayer:
+        """Return a layer ``FFN(SA(x))`` with residual connections."""
+        return nn.TransformerEncoderLayer(**self._arguments())
+
+    def closing_norm(self) -> nn.Module:
+        """Return what follows the last layer: with ``norm_first`` nothing has normalised its output yet."""
+        return nn.LayerNorm(self.width) if self.norm_first else nn.Identity()
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "d_model": self.width,
+            "nhead": self.num_heads,
+            "dim_feedforward": int(self.width * self.mlp_ratio),
+            "dropout": self.dropout,
+            "activation": "gelu",
+            "batch_first": True,
+            "norm_first": self.norm_first,
+        }
+
+
+def match_width(from_dim: int, to_dim: int) -> nn.Module:
+    """Return the map between two widths: nothing when equal, else Linear + LayerNorm.
+
+    The form is mPLUG's (X-PLUG/mPLUG:models/model_vqa_mplug.py).
+    """
+    if from_dim == to_dim:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(from_dim, to_dim), nn.LayerNorm(to_dim))
