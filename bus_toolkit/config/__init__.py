@@ -70,7 +70,8 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
         raise ConfigError(problems)
     _add_scopes(config)
     file = None if IN_PLUGIN in str(path) else str(find_config(path))
-    return Config(config, filename=file)
+    # Each checkpoint and log writes the config as Python; yapf would take a second to align it, each time.
+    return Config(config, filename=file, format_python_code=False)
 
 
 def dump_config(cfg: Config, path: str | Path) -> None:

@@ -1,6 +1,9 @@
+import copy
 import os
+import pickle
 
 import pytest
+import yapf.yapflib.yapf_api
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
@@ -28,6 +31,13 @@ def test_a_dumped_config_loads_to_an_equal_one(write, tmp_path):
     dump_config(cfg, path)
     assert load_config(path).to_dict() == cfg.to_dict()
     assert os.listdir(path.parent) == ["config.yaml"]
+
+
+def test_its_python_text_reads_the_same_and_takes_no_formatter(write, monkeypatch):
+    monkeypatch.setattr(yapf.yapflib.yapf_api, "FormatCode", None)
+    cfg = load_config(write("_base_: base.yaml"), ["model.decoder.num_layers=2", "train_cfg.val_interval=3"])
+    for same in (cfg, copy.deepcopy(cfg), pickle.loads(pickle.dumps(cfg))):
+        assert Config.fromstring(same.pretty_text, ".py").to_dict() == cfg.to_dict()
 
 
 def test_a_failed_dump_leaves_the_old_file(write, tmp_path, monkeypatch):
