@@ -85,24 +85,18 @@ class Selection:
     """What a selector decided at ``block`` (counted from 1).
 
     Attributes:
-        plan: As in ``Decision``.
-        scores: As in ``Decision``.
-        supervised: As in ``Decision``.
+        decision: Its plan for the tokens, with the scores.
         block: The block it sits at.
         slots_before: int64 (B, N), the input token that each original patch was in, or -1.
-        guide: As in ``Decision``.
     """
 
-    plan: TokenPlan
-    scores: Tensor
-    supervised: bool
+    decision: Decision
     block: int
     slots_before: Tensor
-    guide: Guide | None = None
 
 
 @dataclass(frozen=True)
-class VisualPrefix:
+class SharedTokens:
     """Tokens (B, P + N, D) after ``num_blocks`` blocks: all of the backbone that does not depend on the text.
 
     ``block_input`` (B, P + N, D) is what the last of these blocks read, for a selector that sits right behind it.
@@ -113,12 +107,12 @@ class VisualPrefix:
     num_blocks: int
     block_input: Tensor | None = None
 
-    def index(self, rows: Tensor | slice) -> VisualPrefix:
+    def index(self, rows: Tensor | slice) -> SharedTokens:
         """Return the images at ``rows`` (int64, any length, repeats are allowed; or a slice)."""
         block_input = None if self.block_input is None else self.block_input[rows]
         return replace(self, tokens=self.tokens[rows], block_input=block_input)
 
-    def to(self, device: torch.device | str) -> VisualPrefix:
+    def to(self, device: torch.device | str) -> SharedTokens:
         """Return a copy on ``device``."""
         block_input = None if self.block_input is None else self.block_input.to(device)
         return replace(self, tokens=self.tokens.to(device), block_input=block_input)
@@ -159,7 +153,7 @@ class VisualTokens:
             self.embeds.shape[0], self.grid[0] * self.grid[1], dtype=torch.bool, device=self.embeds.device
         )
         for selection in self.selections:
-            plan, before = selection.plan, selection.slots_before
+            plan, before = selection.decision.plan, selection.slots_before
             founding = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, True)
             alive = alive & (before >= 0) & founding.gather(1, before.clamp(min=0))
         return alive

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmpretrain.models import VisionTransformer
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import TextTokens, TokenBatch
@@ -25,9 +25,9 @@ def tiny_vit(num_layers: int = 4) -> VisionTransformer:
     return vit
 
 
-def tiny_host(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducedViT:
+def tiny_host(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducingBackbone:
     """Return a host in eval mode."""
-    return TokenReducedViT(tiny_vit(num_layers), selectors).eval()
+    return TokenReducingBackbone(tiny_vit(num_layers), selectors).eval()
 
 
 def images(batch: int = 3, seed: int = 0) -> torch.Tensor:

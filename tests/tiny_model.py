@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from mmpretrain.structures import DataSample
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.decoders.pad import PatchAbstractionDecoder
 from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
 from bus_toolkit.heads.base import VLPHead
@@ -82,7 +82,7 @@ def tiny_model(
         text_encoder=BertTextEncoder(
             vocab_size=VOCABULARY, pad_token_id=0, num_layers=1, hidden_size=WIDTH, num_heads=4, max_text_length=12
         ),
-        backbone=TokenReducedViT(tiny_vit(), [default] if selectors is None else selectors),
+        backbone=TokenReducingBackbone(tiny_vit(), [default] if selectors is None else selectors),
         decoder=PatchAbstractionDecoder(embed_dim=WIDTH, num_layers=1, num_heads=4),
         heads=heads or tiny_heads(),
         fusion=CrossAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=1, num_heads=4),

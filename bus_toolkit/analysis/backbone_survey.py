@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.analysis.backbone_settings import NEEDED, NOTES, SMALL
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import BusError, ConfigError
 from bus_toolkit.models.build_backbone import build_backbone
 from bus_toolkit.registry import MMPRETRAIN, REGISTRIES
@@ -147,7 +147,7 @@ def _halved(vit: nn.Module, adapter: TransformerAdapter) -> Tensor:
     kept: dict[str, Any] = {"type": "TRIPS" if adapter.has_blocks else "TSPS", "blocks": [1], "keep_ratio": 0.5}
     widths = {"embed_dim": width, "text_dim": width}
     selector = REGISTRIES.selectors.build({**kept, "fuse": "none"}, path="model.selectors.0", **widths)
-    host = TokenReducedViT(vit, [selector], adapter=adapter).train()
+    host = TokenReducingBackbone(vit, [selector], adapter=adapter).train()
     text = torch.randn(2, 4, width)
     visual = host(torch.randn(2, 3, *adapter.image_size), TextTokens(text, text[:, 0], torch.ones(2, 4).bool()))
     expected = visual.num_prefix + max(1, host.grid[0] * host.grid[1] // 2)

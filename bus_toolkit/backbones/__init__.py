@@ -9,11 +9,11 @@ from bus_toolkit.backbones.conv_stem import conv_stem_vit
 from bus_toolkit.backbones.huggingface_vision import huggingface_vision
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.timm_vision import timm_vision
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 
 __all__ = [
     "TokenPositions",
-    "TokenReducedViT",
+    "TokenReducingBackbone",
     "TransformerAdapter",
     "ViTBlockAccess",
     "adapter_of",

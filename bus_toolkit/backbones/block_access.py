@@ -36,7 +36,7 @@ class ViTBlockAccess:
     Args:
         adapter: What knows the inside of the blocks.
         block: Number of this block, from 1.
-        where: The places of the patch tokens.
+        positions: The places of the patch tokens.
         tokens: The tokens (B, P + N, D) at the selector's site.
         block_input: What the block's attention reads or has read, (B, P + N, D).
         key_weights: Weight of each candidate as a key, (B, N), or ``None``.
@@ -48,13 +48,13 @@ class ViTBlockAccess:
         adapter: TransformerAdapter,
         block: int,
         *,
-        where: TokenPositions,
+        positions: TokenPositions,
         tokens: Tensor,
         block_input: Tensor,
         key_weights: Tensor | None,
         used: States | None,
     ) -> None:
-        self._adapter, self._block, self._where = adapter, block, where
+        self._adapter, self._block, self._positions = adapter, block, positions
         self._num_prefix = adapter.num_prefix
         self._tokens, self._block_input, self._key_weights = tokens, block_input, key_weights
         self._used = used
@@ -69,12 +69,12 @@ class ViTBlockAccess:
         if self._used is not None:
             return self._used[:2]
         if self._first is None:
-            self._first = queries_and_keys(self._adapter, self._layer, self._block_input, self._where)
+            self._first = queries_and_keys(self._adapter, self._layer, self._block_input, self._positions)
         return self._first
 
     def _all(self) -> States:
         if self._used is None:
-            self._used = queries_keys_values(self._adapter, self._layer, self._block_input, self._where)
+            self._used = queries_keys_values(self._adapter, self._layer, self._block_input, self._positions)
         return self._used
 
     @property
@@ -88,7 +88,7 @@ class ViTBlockAccess:
         if not self._num_prefix:
             return self.attention_received()
         queries, keys = self._queries_and_keys()
-        return _cls_row(self._adapter, self._layer, queries, keys, self._where, self._bias)[:, self._num_prefix :]
+        return _cls_row(self._adapter, self._layer, queries, keys, self._positions, self._bias)[:, self._num_prefix :]
 
     def cls_query(self) -> Tensor:
         """See ``BlockAccess``."""
@@ -112,7 +112,7 @@ class ViTBlockAccess:
         """See ``BlockAccess``."""
         (queries, keys, _), bias = self._all(), self._bias
         scaled = keys.transpose(-1, -2) * self._adapter.scale(self._layer)
-        relative = self._adapter.logit_bias(self._layer, self._where)
+        relative = self._adapter.logit_bias(self._layer, self._positions)
         total = keys.new_zeros(keys.shape[0], keys.shape[2])
         for start in range(0, queries.shape[2], _CHUNK):
             logits = queries[:, :, start : start + _CHUNK] @ scaled
@@ -125,7 +125,7 @@ class ViTBlockAccess:
 
     def read(self, vectors: Tensor) -> Tensor:
         """See ``BlockAccess``."""
-        return read_block(self._adapter, self._layer, vectors, self._all(), self._where, self._bias)
+        return read_block(self._adapter, self._layer, vectors, self._all(), self._positions, self._bias)
 
     @torch.no_grad()
     def look_ahead(self, prefix: Tensor, num_blocks: int) -> Tensor:
@@ -143,9 +143,9 @@ class ViTBlockAccess:
         tokens = torch.cat([prefix, self._tokens[:, self._num_prefix :]], dim=1)
         ahead = adapter.layers[self._block - 1 : self._block - 1 + num_blocks]
         for layer in ahead[:-1]:
-            tokens = adapter.feed_forward_half(layer, attention_half(adapter, layer, tokens, self._where, bias)[0])
-        queries, keys = queries_and_keys(adapter, ahead[-1], tokens, self._where)
-        return _cls_row(adapter, ahead[-1], queries, keys, self._where, bias)[:, self._num_prefix :]
+            tokens = adapter.feed_forward_half(layer, attention_half(adapter, layer, tokens, self._positions, bias)[0])
+        queries, keys = queries_and_keys(adapter, ahead[-1], tokens, self._positions)
+        return _cls_row(adapter, ahead[-1], queries, keys, self._positions, bias)[:, self._num_prefix :]
 
 
 def _share_in_summary(tokens: Tensor, num_prefix: int) -> Tensor:
@@ -164,12 +164,12 @@ def _cls_row(
     layer: Any,
     queries: Tensor,
     keys: Tensor,
-    where: TokenPositions,
+    positions: TokenPositions,
     bias: Tensor | None,
 ) -> Tensor:
     """Return the attention of the first token, averaged over the heads, (B, P + N)."""
     logits = (queries[:, :, :1] @ keys.transpose(-1, -2)).squeeze(2) * adapter.scale(layer)
-    relative = adapter.logit_bias(layer, where, num_queries=1)
+    relative = adapter.logit_bias(layer, positions, num_queries=1)
     if relative is not None:
         logits = logits + relative[:, :, 0]
     if bias is not None:

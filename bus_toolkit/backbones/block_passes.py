@@ -1,6 +1,7 @@
 """One block in two halves, for any transformer that an adapter can take apart.
 
-Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``where`` are the places of the patch tokens.
+Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``positions``: where the patch
+tokens are in the image.
 """
 
 from __future__ import annotations
@@ -29,26 +30,26 @@ def run_half(layer: Any, half: Callable[..., Any], *inputs: Any) -> Any:
     return half(*inputs)
 
 
-def queries_keys_values(adapter: TransformerAdapter, layer: Any, tokens: Tensor, where: TokenPositions) -> States:
+def queries_keys_values(adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions) -> States:
     """Return what a block's attention makes of tokens (B, n, D), each (B, H, n, E)."""
     states = adapter.project(layer, adapter.norm1(layer, tokens))
     queries, keys, values = (_by_head(part, adapter.num_heads(layer)) for part in states)
-    return adapter.rotate(layer, queries, where), adapter.rotate(layer, keys, where), values
+    return adapter.rotate(layer, queries, positions), adapter.rotate(layer, keys, positions), values
 
 
 def queries_and_keys(
-    adapter: TransformerAdapter, layer: Any, tokens: Tensor, where: TokenPositions
+    adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions
 ) -> tuple[Tensor, Tensor]:
     """Return the queries of the prefix (of all tokens where there is none) and all keys, at D^2 MACs each."""
     normed, heads = adapter.norm1(layer, tokens), adapter.num_heads(layer)
-    keys = adapter.rotate(layer, _by_head(adapter.project_one(layer, normed, 1), heads), where)
+    keys = adapter.rotate(layer, _by_head(adapter.project_one(layer, normed, 1), heads), positions)
     asking = normed[:, : adapter.num_prefix] if adapter.num_prefix else normed
     queries = _by_head(adapter.project_one(layer, asking, 0), heads)
-    return queries if adapter.num_prefix else adapter.rotate(layer, queries, where), keys
+    return queries if adapter.num_prefix else adapter.rotate(layer, queries, positions), keys
 
 
 def attention_half(
-    adapter: TransformerAdapter, layer: Any, tokens: Tensor, where: TokenPositions, key_bias: Tensor | None = None
+    adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions, key_bias: Tensor | None = None
 ) -> tuple[Tensor, States]:
     """Return ``tokens`` behind a block's attention, residual included, and the states that it used.
 
@@ -59,17 +60,17 @@ def attention_half(
         adapter: What knows the block.
         layer: The block.
         tokens: (B, n, D).
-        where: Their places.
+        positions: Their places.
         key_bias: Added to the logits of each key, (B, n).
 
     Returns:
         Tokens (B, n, D), and queries, keys and values (B, H, n, E).
     """
-    used = queries_keys_values(adapter, layer, tokens, where)
-    if where.complete and key_bias is None:
-        mixed = adapter.own_attention(layer, used, where)
+    used = queries_keys_values(adapter, layer, tokens, positions)
+    if positions.complete and key_bias is None:
+        mixed = adapter.own_attention(layer, used, positions)
     else:
-        mixed = _attend(adapter, layer, used, adapter.logit_bias(layer, where), key_bias)
+        mixed = _attend(adapter, layer, used, adapter.logit_bias(layer, positions), key_bias)
     return tokens + _branch(adapter, layer, mixed), used
 
 
@@ -78,12 +79,12 @@ def read_block(
     layer: Any,
     vectors: Tensor,
     used: States,
-    where: TokenPositions,
+    positions: TokenPositions,
     key_bias: Tensor | None = None,
 ) -> Tensor:
     """Return extra tokens (B, M, D) behind a block whose states they read, but do not change; they stand nowhere."""
     queries = _by_head(adapter.project_one(layer, adapter.norm1(layer, vectors), 0), adapter.num_heads(layer))
-    mask = adapter.logit_bias(layer, where, num_queries=1)
+    mask = adapter.logit_bias(layer, positions, num_queries=1)
     mixed = _attend(adapter, layer, (queries, *used[1:]), mask, key_bias)
     return adapter.feed_forward_half(layer, vectors + _branch(adapter, layer, mixed))
 

@@ -57,7 +57,7 @@ class PatchTextHead(VLPHead):
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Return ``loss_ptm``; zero where no image of the batch has boxes, or no selector is there to learn."""
         selections, boxes = step.patch_scores("ptm")
-        if not any(s.supervised for s in selections):
+        if not any(s.decision.supervised for s in selections):
             return {"loss_ptm": step.text.pooled.sum() * 0.0}
         named, objects = self.labels(boxes)
         loss = self._loss(selections, named, boxes)
@@ -70,15 +70,15 @@ class PatchTextHead(VLPHead):
         has_boxes = boxes.valid.any(dim=1)
         terms = []
         for selection in selections:
-            if selection.supervised:
-                seen = labels_of_candidates(labels, selection.slots_before, selection.scores.shape[1])
-                terms.append(patch_text_loss(selection.scores, seen, has_boxes))
+            if selection.decision.supervised:
+                seen = labels_of_candidates(labels, selection.slots_before, selection.decision.scores.shape[1])
+                terms.append(patch_text_loss(selection.decision.scores, seen, has_boxes))
         return torch.stack(terms).mean()
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the first selector's scores under the own and under another caption, and the labels of the patches."""
         selections, boxes = step.patch_scores("caption")
-        if not selections or not selections[0].supervised:
+        if not selections or not selections[0].decision.supervised:
             return {}
         shuffled, _ = step.patch_scores("other_caption")
         named, objects = self.labels(boxes)
@@ -86,8 +86,8 @@ class PatchTextHead(VLPHead):
         has_boxes = boxes.valid.any(dim=1)
         has_other = has_boxes & (other_rows(step.image_ids) >= 0)
         return {
-            "patch_scores": _where(has_boxes, selections[0].scores),
-            "patch_scores_shuffled": _where(has_other, shuffled[0].scores),
+            "patch_scores": _where(has_boxes, selections[0].decision.scores),
+            "patch_scores_shuffled": _where(has_other, shuffled[0].decision.scores),
             "patch_labels": _where(has_boxes, named),
             "object_labels": _where(has_boxes, kinds),
         }

@@ -36,7 +36,7 @@ def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
     kept = _rows(visual.kept_patches(), visual.grid)
     scores = [_rows(_patch_scores(selection), visual.grid) for selection in visual.selections]
     stages = {"patches": visual.num_prefix + visual.grid[0] * visual.grid[1]}
-    stages |= {f"block {s.block}": s.plan.num_slots + visual.num_prefix for s in visual.selections}
+    stages |= {f"block {s.block}": s.decision.plan.num_slots + visual.num_prefix for s in visual.selections}
     stages["decoder"] = visual.embeds.shape[1]
     return [
         {
@@ -111,7 +111,7 @@ def _picture(entry: dict[str, Any], image: Tensor) -> PatchPicture:
 def _patch_scores(selection: Selection) -> Tensor:
     """Return the scores (B, n) of a selector as scores of original patches (B, N); NaN for those that were gone."""
     before = selection.slots_before
-    scores = selection.scores.float().gather(1, before.clamp(min=0))
+    scores = selection.decision.scores.float().gather(1, before.clamp(min=0))
     return scores.masked_fill(before < 0, float("nan"))
 
 

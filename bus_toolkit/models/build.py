@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.build_backbone import build_backbone
@@ -156,18 +156,18 @@ def _conditioning(cfg: Mapping[str, Any] | None) -> Conditioning:
 
 def _host(
     vit: nn.Module, adapter: TransformerAdapter, selectors: Sequence[Mapping[str, Any]], widths: Mapping[str, int]
-) -> TokenReducedViT:
+) -> TokenReducingBackbone:
     parts = [
         REGISTRIES.selectors.build(cfg, path=f"model.selectors.{index}", **widths)
         for index, cfg in enumerate(selectors)
     ]
     try:
-        return TokenReducedViT(vit, parts, adapter=adapter)
+        return TokenReducingBackbone(vit, parts, adapter=adapter)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def _patch_size(host: TokenReducedViT) -> int:
+def _patch_size(host: TokenReducingBackbone) -> int:
     """Return the distance of two patches in pixels; patches may overlap, but must tile the image."""
     down, across = host.adapter.patch_size
     if down != across:

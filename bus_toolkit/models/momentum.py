@@ -65,10 +65,10 @@ class MomentumBranch(nn.Module):
     def forward(self, images: Tensor, tokens: TokenBatch) -> tuple[VisualTokens, TextTokens, nn.Module]:
         """Return images, texts and projections of the momentum model."""
         text = self.copies["text_encoder"](tokens)
-        prefix = self.copies["backbone"].forward_prefix(images)
+        prefix = self.copies["backbone"].forward_shared(images)
         if self.selection == "none":
-            visual = self.copies["backbone"].forward_suffix(prefix, None, select="none")
+            visual = self.copies["backbone"].forward_conditioned(prefix, None, select="none")
             visual = self.copies["decoder"](visual, None)
         else:
-            visual = self.copies["decoder"](self.copies["backbone"].forward_suffix(prefix, text), text)
+            visual = self.copies["decoder"](self.copies["backbone"].forward_conditioned(prefix, text), text)
         return visual, text, self.copies["projections"]

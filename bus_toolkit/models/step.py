@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import Boxes, Masked, MomentumTokens, noise, other_rows
 from bus_toolkit.ops.collective import gather_padded_rows, gather_rows, rank, world_size
-from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
+from bus_toolkit.structures import FusedTokens, Selection, SharedTokens, TextTokens, TokenBatch, VisualTokens
 
 if TYPE_CHECKING:
     from bus_toolkit.models.vlp import VLPModel
@@ -92,12 +92,12 @@ class BatchStep:
         return self.all_text.index(slice(0, self.num_captions))
 
     @cached_property
-    def all_prefix(self) -> VisualPrefix:
+    def all_prefix(self) -> SharedTokens:
         """Everything in front of the first selector, region rows included."""
-        return self.model.encode_prefix(self.images)
+        return self.model.encode_shared(self.images)
 
     @cached_property
-    def prefix(self) -> VisualPrefix:
+    def prefix(self) -> SharedTokens:
         """The caption rows in front of the first selector."""
         return self.all_prefix.index(slice(0, self.num_captions * self.num_images))
 
@@ -250,6 +250,6 @@ def _number(image_id: object) -> int:
     return image_id if isinstance(image_id, int) else zlib.crc32(str(image_id).encode())
 
 
-def _gather_prefix(prefix: VisualPrefix) -> VisualPrefix:
+def _gather_prefix(prefix: SharedTokens) -> SharedTokens:
     block_input = None if prefix.block_input is None else gather_rows(prefix.block_input)
-    return VisualPrefix(gather_rows(prefix.tokens), prefix.grid, prefix.num_blocks, block_input)
+    return SharedTokens(gather_rows(prefix.tokens), prefix.grid, prefix.num_blocks, block_input)

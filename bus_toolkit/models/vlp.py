@@ -10,7 +10,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.token_reduced_vit import Select, TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import Select, TokenReducingBackbone
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning
@@ -19,7 +19,7 @@ from bus_toolkit.models.momentum import MomentumBranch
 from bus_toolkit.models.source_groups import mean_over_groups, split_by_objectives
 from bus_toolkit.models.step import BatchStep
 from bus_toolkit.ops.collective import mean_logs_over_ranks
-from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualPrefix, VisualTokens
+from bus_toolkit.structures import FusedTokens, Selection, SharedTokens, TextTokens, TokenBatch, VisualTokens
 from bus_toolkit.weights.reading import read_weights
 from bus_toolkit.weights.settings import Pretrained, load_parts
 
@@ -55,7 +55,7 @@ class VLPModel(BaseModel):
         *,
         tokenizer: Any,  # noqa: ANN401 - any object with the tokenizer contract
         text_encoder: nn.Module,
-        backbone: TokenReducedViT,
+        backbone: TokenReducingBackbone,
         decoder: nn.Module,
         heads: Mapping[str, VLPHead],
         fusion: nn.Module | None = None,
@@ -171,22 +171,24 @@ class VLPModel(BaseModel):
             _refuse_all_padding(tokens)
         return self.text_encoder(tokens)
 
-    def encode_prefix(self, images: Tensor) -> VisualPrefix:
+    def encode_shared(self, images: Tensor) -> SharedTokens:
         """Run all that no text can change: (B, 3, H, W) to tokens in front of the first selector."""
-        return self.backbone.forward_prefix(images)
+        return self.backbone.forward_shared(images)
 
-    def encode_visual(self, prefix: VisualPrefix, text: TextTokens | None) -> VisualTokens:
+    def encode_visual(self, prefix: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
-        visual = self.backbone.forward_suffix(prefix, text, select=self._select(text))
-        self.last_tokens = {f"block {s.block}": s.plan.num_slots + visual.num_prefix for s in visual.selections}
+        visual = self.backbone.forward_conditioned(prefix, text, select=self._select(text))
+        self.last_tokens = {
+            f"block {s.block}": s.decision.plan.num_slots + visual.num_prefix for s in visual.selections
+        }
         decoded = self.decoder(visual, text)
         self.last_tokens["decoder"] = decoded.embeds.shape[1]
         return replace(decoded, undecoded=visual)
 
-    def encode_scores(self, prefix: VisualPrefix, text: TextTokens | None) -> list[Selection]:
+    def encode_scores(self, prefix: SharedTokens, text: TextTokens | None) -> list[Selection]:
         """Run just far enough for every trainable selector to have scored its patches."""
         last = max(self.backbone.num_scored_blocks, prefix.num_blocks)
-        return self.backbone.forward_suffix(prefix, text, select=self._select(text), num_blocks=last).selections
+        return self.backbone.forward_conditioned(prefix, text, select=self._select(text), num_blocks=last).selections
 
     def _select(self, text: TextTokens | None) -> Select:
         return "text_free" if text is None and self.conditioning.without_text == "none" else "all"
@@ -220,7 +222,7 @@ class VLPModel(BaseModel):
         if mode == "predict":
             return self.predict(images, data_samples or [])
         images = images.flatten(0, 1) if images.dim() == 5 else images
-        return self.encode_visual(self.encode_prefix(images), self.free_text(images.shape[0]))
+        return self.encode_visual(self.encode_shared(images), self.free_text(images.shape[0]))
 
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         """Return every active head's loss, weighted, and figures to log.
@@ -263,7 +265,7 @@ class VLPModel(BaseModel):
         visual = step.visual("caption")
         per_image = {"kept": visual.kept_patches()}
         if visual.selections:
-            per_image["scores"] = visual.selections[0].scores
+            per_image["scores"] = visual.selections[0].decision.scores
         for name, rows in per_image.items():
             fields.setdefault(name, rows if step.num_images == 1 else rows.unflatten(0, (-1, step.num_images)))
         for index, sample in enumerate(data_samples):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT as TokenReducingHost
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.ops.token_plan import patches_in_tokens, scatter_back
 from bus_toolkit.registry import REGISTRIES
@@ -22,7 +22,7 @@ from bus_toolkit.structures import VisualTokens
 _WHERE = "model.backbone"
 
 
-class TokenReducedViT(TokenReducingHost, BaseModule):
+class TokenReducedViT(TokenReducingBackbone, BaseModule):
     """A vision transformer of mmpretrain with selectors between its blocks, as ``bus_toolkit.TokenReducedViT``.
 
     Stands wherever mmpretrain's transformer stood: images (B, 3, H, W) in, a tuple with the last block's output out.
@@ -85,7 +85,7 @@ class TokenReducedViT(TokenReducingHost, BaseModule):
                 "custom_hooks=[dict(type='bus_toolkit.KeepRatioScheduleHook')], or give keep_ratio as a number."
             )
         visual = super().forward(images)
-        if any(selection.guide is not None for selection in visual.selections):
+        if any(selection.decision.guide is not None for selection in visual.selections):
             raise ConfigError(
                 f"{_WHERE}.selectors: a head of VLPModel must align learned tokens with the text for this selector, "
                 "got a model without text. Use one that looks at the image alone, such as EViT or ToMe."
@@ -111,7 +111,7 @@ class TokenReducedViT(TokenReducingHost, BaseModule):
         tokens = visual.embeds[:, visual.num_prefix - self.num_prefix :]
         prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
         # Not by their number: one dropped and one fused token make as many as before.
-        is_reduced = any(s.plan.keep_indices.shape[1] < s.plan.num_inputs for s in visual.selections)
+        is_reduced = any(s.decision.plan.keep_indices.shape[1] < s.decision.plan.num_inputs for s in visual.selections)
         if is_reduced and self.vit.out_type in ("avg_featmap", "featmap"):
             assert visual.origin is not None
             if self.vit.out_type == "featmap":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.backbones.adapters import adapter_of
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.structures import VisualTokens
@@ -37,7 +37,7 @@ class BackboneCase:
 
     def visual(self, part: nn.Module, inputs: Inputs, *selectors: RandomSelector) -> VisualTokens:
         """Run it in the host that lets selectors act."""
-        host = TokenReducedViT(part, selectors)
+        host = TokenReducingBackbone(part, selectors)
         return host(inputs["images"])
 
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
@@ -46,7 +46,7 @@ class BackboneCase:
 
 
 def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
-    """Check that selectors can work in a backbone (``bus_toolkit.backbones.token_reduced_vit``).
+    """Check that selectors can work in a backbone (``bus_toolkit.backbones.token_reducing_backbone``).
 
     Args:
         part: Its registered name (``mmpretrain.VisionTransformer``), or its class.
@@ -72,9 +72,9 @@ def check_tokens(case: BackboneCase) -> None:
 
 def check_parts_of_a_pass(case: BackboneCase) -> None:
     """The blocks before the first selector and those behind it make the whole, bit for bit."""
-    host = TokenReducedViT(case.build(), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
+    host = TokenReducingBackbone(case.build(), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     images = case.inputs()["images"]
-    in_parts = host.forward_suffix(host.forward_prefix(images)).embeds
+    in_parts = host.forward_conditioned(host.forward_shared(images)).embeds
     problem = differ([in_parts], [host(images).embeds], 0.0)
     assert not problem, problem
 
@@ -98,7 +98,7 @@ def check_bare_weights(case: BackboneCase) -> None:
     source = case.build()
     case.seed += 1
     try:
-        host = TokenReducedViT(case.build()).eval()
+        host = TokenReducingBackbone(case.build()).eval()
     finally:
         case.seed -= 1
     host.load_state_dict(source.state_dict())

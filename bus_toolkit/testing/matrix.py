@@ -105,7 +105,7 @@ def _train(model: VLPModel) -> str:
     missing = [name for name in _PREDICTED if any(sample.get(name) is None for sample in predicted)]
     if missing:
         return f"no sample gets {', '.join(missing)}"
-    visual = model.encode_visual(model.encode_prefix(images), model.encode_text(model.tokenize(["a red star"] * 3)))
+    visual = model.encode_visual(model.encode_shared(images), model.encode_text(model.tokenize(["a red star"] * 3)))
     told, real = model.last_tokens["decoder"], visual.embeds.shape[1]
     return "" if told == real else f"{told} tokens are reported, {real} come out"
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.structures import Decision, VisualTokens
@@ -37,12 +37,12 @@ class SelectorCase:
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
         """Return tokens, scores and what a guide says."""
         visual = self.visual(part, inputs)
-        guides = [s.guide.answers for s in visual.selections if s.guide is not None]
-        return [visual.embeds, *(s.scores for s in visual.selections), *guides]
+        guides = [s.decision.guide.answers for s in visual.selections if s.decision.guide is not None]
+        return [visual.embeds, *(s.decision.scores for s in visual.selections), *guides]
 
     def visual(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
         """Run the transformer around the selector."""
-        host = TokenReducedViT(tiny.vision_transformer(inputs["images"].dtype), [part])  # type: ignore[list-item]
+        host = TokenReducingBackbone(tiny.vision_transformer(inputs["images"].dtype), [part])  # type: ignore[list-item]
         return host(inputs["images"], tiny.text_tokens(inputs) if with_text else None)
 
 
@@ -94,9 +94,9 @@ def check_best_are_kept(case: SelectorCase) -> None:
     if not getattr(part, "ranks", True):
         return
     for selection in case.visual(part, case.inputs()).selections:
-        order = torch.sort(selection.scores, dim=1, descending=True, stable=True).indices
-        wanted = order[:, : selection.plan.keep_indices.shape[1]].sort(dim=1).values
-        assert torch.equal(selection.plan.keep_indices, wanted), "others than the best-scored patches are kept"
+        order = torch.sort(selection.decision.scores, dim=1, descending=True, stable=True).indices
+        wanted = order[:, : selection.decision.plan.keep_indices.shape[1]].sort(dim=1).values
+        assert torch.equal(selection.decision.plan.keep_indices, wanted), "others than the best-scored patches are kept"
 
 
 def check_provenance(case: SelectorCase) -> None:
@@ -106,8 +106,8 @@ def check_provenance(case: SelectorCase) -> None:
     count = visual.embeds.shape[1] - visual.num_prefix
     assert int(visual.origin.max()) < count, f"a patch is said to be in token {int(visual.origin.max())} of {count}"
     for selection in visual.selections:
-        kept = selection.plan.keep_indices
-        slots = selection.plan.slots.gather(1, kept)
+        kept = selection.decision.plan.keep_indices
+        slots = selection.decision.plan.slots.gather(1, kept)
         assert torch.equal(slots, torch.arange(kept.shape[1]).expand_as(slots)), "a kept patch is not in its own token"
 
 
@@ -116,7 +116,7 @@ def check_keeping_all(case: SelectorCase) -> None:
     if "keep_ratio" not in case.factory.takes:
         return
     inputs = case.inputs()
-    plain = TokenReducedViT(tiny.vision_transformer())(inputs["images"]).embeds
+    plain = TokenReducingBackbone(tiny.vision_transformer())(inputs["images"]).embeds
     problem = differ([case.visual(case.build(keep_ratio=1.0), inputs).embeds], [plain], 0.0)
     assert not problem, problem
 

@@ -12,13 +12,15 @@ from bus_toolkit.backbones.block_passes import attention_half, queries_keys_valu
 from bus_toolkit.backbones.positions import TokenPositions
 from tests.tiny import WIDTH, tiny_vit
 
-WHERE = TokenPositions((2, 3))
+POSITIONS = TokenPositions((2, 3))
 
 
 def access(tokens: torch.Tensor, used: bool = False, weights: torch.Tensor | None = None) -> ViTBlockAccess:
     adapter = adapter_of(tiny_vit())
-    states = queries_keys_values(adapter, adapter.layers[1], tokens, WHERE) if used else None
-    return ViTBlockAccess(adapter, 2, where=WHERE, tokens=tokens, block_input=tokens, key_weights=weights, used=states)
+    states = queries_keys_values(adapter, adapter.layers[1], tokens, POSITIONS) if used else None
+    return ViTBlockAccess(
+        adapter, 2, positions=POSITIONS, tokens=tokens, block_input=tokens, key_weights=weights, used=states
+    )
 
 
 def tokens() -> torch.Tensor:
@@ -29,7 +31,7 @@ def tokens() -> torch.Tensor:
 def test_attention_received_is_the_mean_column_of_the_map(used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_access, "_CHUNK", 3)  # several pieces, the last one shorter
     adapter = adapter_of(tiny_vit())
-    queries, keys, _ = queries_keys_values(adapter, adapter.layers[1], tokens(), WHERE)
+    queries, keys, _ = queries_keys_values(adapter, adapter.layers[1], tokens(), POSITIONS)
     attention = (queries @ keys.transpose(-1, -2) / keys.shape[-1] ** 0.5).softmax(dim=-1)
     received = access(tokens(), used).attention_received()
     torch.testing.assert_close(received, attention.mean(dim=(1, 2))[:, 1:])
@@ -50,7 +52,7 @@ def test_an_extra_token_reads_the_block_as_if_it_were_in_the_sequence_but_unread
     hidden = torch.zeros(2, 8)
     hidden[:, -1] = float("-inf")  # nobody reads the extra token, not even itself
     layer = adapter.layers[1]
-    wanted = adapter.feed_forward_half(layer, attention_half(adapter, layer, sequence, WHERE, hidden)[0])[:, -1:]
+    wanted = adapter.feed_forward_half(layer, attention_half(adapter, layer, sequence, POSITIONS, hidden)[0])[:, -1:]
     torch.testing.assert_close(access(tokens(), used).read(extra), wanted)
 
 

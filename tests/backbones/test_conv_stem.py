@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bus_toolkit.backbones.conv_stem import conv_stem_vit
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.random import RandomSelector
@@ -17,14 +17,14 @@ def build(**settings):
 
 
 def test_weights_of_a_plain_transformer_give_the_plain_transformer():
-    plain, host = TokenReducedViT(tiny_vit()).eval(), TokenReducedViT(build()).eval()
+    plain, host = TokenReducingBackbone(tiny_vit()).eval(), TokenReducingBackbone(build()).eval()
     missing, unexpected = host.load_state_dict(plain.vit.state_dict(), strict=False)
     assert not unexpected and all(".stem" in name for name in missing)
     assert torch.equal(host(images()).embeds, plain(images()).embeds)
 
 
 def test_the_stem_learns_and_tells_patches_of_their_neighbours():
-    host = TokenReducedViT(build(), [RandomSelector(blocks=[2], keep_ratio=0.5)])
+    host = TokenReducingBackbone(build(), [RandomSelector(blocks=[2], keep_ratio=0.5)])
     torch.nn.init.normal_(host.vit.patch_embed.stem_out.weight, std=0.2)
     host(images()).embeds.square().mean().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in host.parameters())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError, ComponentError
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.testing.backbones import check_backbone
@@ -33,7 +33,7 @@ def test_a_saved_folder_gives_what_the_library_gives(cls: str, safe: bool, tmp_p
     assert (tmp_path / "model.safetensors").exists() is safe
     vit, images = build(model=cls, folder=str(tmp_path)), pictures()
     assert vit.training and vit.config._attn_implementation == "sdpa"
-    visual = TokenReducedViT(vit).eval()(images)
+    visual = TokenReducingBackbone(vit).eval()(images)
     wanted = source(images)
     pools = cls in ("CLIPVisionModel", "SiglipVisionModel")
     assert torch.equal(visual.embeds[:, pools:], wanted.last_hidden_state)
@@ -51,7 +51,7 @@ def test_a_folder_of_both_towers_gives_the_vision_tower(whole: str, part: str, t
     )
     source = getattr(transformers, f"{whole}Model")(config).eval()
     source.save_pretrained(tmp_path)
-    host = TokenReducedViT(build(model=part, folder=str(tmp_path))).eval()
+    host = TokenReducingBackbone(build(model=part, folder=str(tmp_path))).eval()
     wanted = source.vision_model(pictures())
     torch.testing.assert_close(host(pictures()).cls, wanted.pooler_output, rtol=1e-5, atol=1e-5)
     assert not any("text" in name for name in host.state_dict())
@@ -76,8 +76,8 @@ def test_another_size_of_images_is_taken_with_the_same_weights() -> None:
         build(model="CLIPVisionModel", config=SMALL),
         build(model="CLIPVisionModel", config=SMALL, img_size=[64, 32]),
     )
-    assert TokenReducedViT(plain).image_size == (32, 32)
-    host = TokenReducedViT(large).eval()
+    assert TokenReducingBackbone(plain).image_size == (32, 32)
+    host = TokenReducingBackbone(large).eval()
     assert host.image_size == (64, 32) and host.grid == (8, 4)
     host.load_state_dict(plain.state_dict())
     images = torch.randn(1, 3, 64, 32)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 from bus_toolkit.backbones.conv_stem import conv_stem_vit
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import tiny_model
@@ -18,12 +18,12 @@ ARCH = {"embed_dims": 32, "num_layers": 2, "num_heads": 4, "feedforward_channels
 HEADS = {"itc": {"type": "ITCHead", "feature_dim": 16}}
 
 
-def host(img_size: int | tuple[int, int], *, stem: bool = False) -> TokenReducedViT:
+def host(img_size: int | tuple[int, int], *, stem: bool = False) -> TokenReducingBackbone:
     torch.manual_seed(0)
     settings = {"arch": ARCH, "img_size": img_size, "patch_size": 8}
     vit = conv_stem_vit(**settings, stem_channels=[8, 8, 16]) if stem else vision_transformer(**settings)
     nn.init.normal_(vit.pos_embed)
-    return TokenReducedViT(vit)
+    return TokenReducingBackbone(vit)
 
 
 def interpolated(table: Tensor, old: int, new: int) -> Tensor:

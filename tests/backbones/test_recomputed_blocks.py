@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.backbones.block_passes import RECOMPUTED
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from tests.backbones.adapters.test_vit_likes import _ByAttention, selector
 from tests.backbones.adapters.vit_like import pictures
 from tests.backbones.adapters.vit_likes import VIT_LIKES
@@ -15,7 +15,7 @@ from tests.backbones.adapters.vit_likes import VIT_LIKES
 
 def run(name: str, site: str, *, recompute: bool) -> tuple[Tensor, dict[str, Tensor], int]:
     """Return tokens, gradients, and how many times the last block's first feed-forward layer ran."""
-    host = TokenReducedViT(VIT_LIKES[name].fresh(), [selector(_ByAttention, site, block=2, keep_ratio=0.5)])
+    host = TokenReducingBackbone(VIT_LIKES[name].fresh(), [selector(_ByAttention, site, block=2, keep_ratio=0.5)])
     host.train()
     calls = 0
 

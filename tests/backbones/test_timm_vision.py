@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError, ComponentError
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.testing.backbones import check_backbone
@@ -41,7 +41,7 @@ def test_a_checkpoint_with_its_classifier_gives_what_timm_gives(model: str, suff
     else:
         save_file(classifier.state_dict(), path)
     vit = build(model, checkpoint=str(path))
-    host = TokenReducedViT(vit).eval()
+    host = TokenReducingBackbone(vit).eval()
     visual, wanted = host(images), classifier.forward_features(images)
     assert torch.equal(visual.embeds[:, host.adapter.pools :], wanted)
     assert torch.equal(visual.cls, classifier.forward_head(wanted, pre_logits=True))
@@ -64,7 +64,7 @@ def test_keeps_the_promises_of_a_backbone(model: str) -> None:
 def test_a_checkpoint_of_another_size_is_interpolated_as_timm_does(tmp_path: Path) -> None:
     small = source()
     save_file(small.state_dict(), tmp_path / "weights.safetensors")
-    large = TokenReducedViT(build(img_size=64, checkpoint=str(tmp_path / "weights.safetensors"))).eval()
+    large = TokenReducingBackbone(build(img_size=64, checkpoint=str(tmp_path / "weights.safetensors"))).eval()
     small.set_input_size((64, 64))
     images = torch.randn(1, 3, 64, 64)
     assert large.image_size == (64, 64)

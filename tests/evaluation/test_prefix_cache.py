@@ -26,7 +26,7 @@ def test_cached_scores_equal_uncached_ones_bit_for_bit():
         cached = score_pairs(model, cache, TextCache(model, texts, 3, torch.device("cpu")), pairs, len(pairs))
         rows, words = (torch.tensor(part) for part in zip(*pairs, strict=True))
         text = model.encode_text(model.tokenize(texts)).index(words)
-        visual = model.encode_visual(model.encode_prefix(images).index(rows), text)
+        visual = model.encode_visual(model.encode_shared(images).index(rows), text)
         uncached = model.heads["itm"].match_logits(model.fuse(text, visual))
     assert torch.equal(cached, uncached.float())
     assert len(cached.unique()) > 3, "each pair is a case of its own"

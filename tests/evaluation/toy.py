@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import bus_toolkit.evaluation  # noqa: F401  (registers the loop and the metrics)
-from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualPrefix, VisualTokens
+from bus_toolkit.structures import FusedTokens, SharedTokens, TextTokens, TokenBatch, VisualTokens
 
 NUM_IMAGES = 6
 GRID = (2, 2)
@@ -94,15 +94,15 @@ class ToyModel(BaseModel):
             sample.set_field(GRID, "patch_grid")
         return data_samples
 
-    def encode_prefix(self, images: torch.Tensor) -> VisualPrefix:
+    def encode_shared(self, images: torch.Tensor) -> SharedTokens:
         self.prefix_images += images.shape[0]
-        return VisualPrefix(images[:, :1, 0, 0].unsqueeze(-1).expand(-1, 5, 3), GRID, 1)
+        return SharedTokens(images[:, :1, 0, 0].unsqueeze(-1).expand(-1, 5, 3), GRID, 1)
 
     def encode_text(self, tokens: TokenBatch) -> TextTokens:
         embeds = tokens.input_ids.float().unsqueeze(-1).expand(-1, -1, 3)
         return TextTokens(embeds, embeds[:, 0], tokens.attention_mask)
 
-    def encode_visual(self, prefix: VisualPrefix, text: TextTokens) -> VisualTokens:
+    def encode_visual(self, prefix: SharedTokens, text: TextTokens) -> VisualTokens:
         self.scored_pairs += prefix.tokens.shape[0]
         return VisualTokens(prefix.tokens, 1, prefix.grid)
 

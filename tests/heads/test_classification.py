@@ -49,7 +49,7 @@ def test_two_images_are_read_one_by_one_under_the_same_statement() -> None:
     with torch.no_grad():
         predicted = model.predict(both, batch)
         text = model.encode_text(model.tokenize(texts))
-        halves = [model.fuse(text, model.encode_visual(model.encode_prefix(both[:, i]), text)).cls for i in (0, 1)]
+        halves = [model.fuse(text, model.encode_visual(model.encode_shared(both[:, i]), text)).cls for i in (0, 1)]
         expected = model.heads["cls"].classifier(torch.cat(halves, dim=1)).softmax(dim=1)
     scores = torch.tensor([p.pred_score for p in predicted])
     torch.testing.assert_close(scores, expected.max(dim=1).values, rtol=1e-4, atol=1e-5)

@@ -53,7 +53,7 @@ def test_the_loss_is_that_of_each_answer_by_its_share_given_question_and_image(m
     with torch.no_grad():
         for row, (question, own, shares) in enumerate(zip(QUESTIONS, ANSWERS, SHARES, strict=True)):
             text = model.encode_text(model.tokenize([question]))
-            visual = model.encode_visual(model.encode_prefix(pictures[row : row + 1]), text)
+            visual = model.encode_visual(model.encode_shared(pictures[row : row + 1]), text)
             fused = model.fuse(text, visual)
             memory = torch.cat([fused.visual, fused.text], dim=1)
             for answer, share in zip(own or [], shares or [], strict=True):

@@ -10,7 +10,7 @@ from PIL import Image
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.inference.explanation import MOST_ROWS, check_target, explain_batch
 from bus_toolkit.ops.token_plan import keep_plan
-from bus_toolkit.structures import Selection, VisualTokens
+from bus_toolkit.structures import Decision, Selection, VisualTokens
 from tests.inference.toy import TEXTS
 
 
@@ -20,8 +20,8 @@ def two_stages():
     second = torch.tensor([[-1.0, 5.0, 2.0]])  # of the patches 0, 2, 3
     start = torch.arange(4).unsqueeze(0)
     selections = [
-        Selection(keep_plan(first, 3), first, True, 2, start),
-        Selection(keep_plan(second, 2), second, True, 5, torch.tensor([[0, -1, 1, 2]])),
+        Selection(Decision(keep_plan(first, 3), first, True), 2, start),
+        Selection(Decision(keep_plan(second, 2), second, True), 5, torch.tensor([[0, -1, 1, 2]])),
     ]
     return VisualTokens(torch.zeros(1, 2, 8), 1, (1, 4), selections)
 
@@ -75,7 +75,7 @@ def test_a_model_without_selectors_keeps_all(inferencer, pictures):
 
 
 def test_a_wrong_place_for_pictures_is_told_before_anything_runs(inferencer, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(inferencer.model, "encode_prefix", lambda images: pytest.fail("the model ran"))
+    monkeypatch.setattr(inferencer.model, "encode_shared", lambda images: pytest.fail("the model ran"))
     (tmp_path / "file").touch()
     for out in (tmp_path / "a.jpg", tmp_path / "file"):
         with pytest.raises(ConfigError, match="Inferencer.explain.out: must be a folder or a .png, got"):

@@ -139,14 +139,14 @@ def test_a_whole_model_trains_and_says_which_patches_it_kept(name: str, mode: st
     with torch.no_grad():
         predicted = model.eval().predict(images, samples)
         text = model.encode_text(model.tokenize([sample.text for sample in samples]))
-        visual = model.encode_visual(model.encode_prefix(images), text).undecoded
+        visual = model.encode_visual(model.encode_shared(images), text).undecoded
     assert model.heads["ptm"].patch_size == 8
     assert all(sample.get("pred_box") is not None for sample in predicted)
     for sample in predicted:
         assert tuple(sample.patch_grid) == (4, 4)
         assert sample.kept.shape == sample.scores.shape == (16,) and int(sample.kept.sum()) == 8
     assert visual.grid == (4, 4) and visual.origin.shape == (3, 16)
-    assert visual.selections[0].plan.keep_indices.shape == (3, 8)
+    assert visual.selections[0].decision.plan.keep_indices.shape == (3, 8)
 
 
 def test_a_value_that_a_class_refuses_in_its_own_way_is_told_with_its_place() -> None:

@@ -2,7 +2,7 @@ import pytest
 from mmpretrain.models import BEiTViT
 from torch import nn
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.models.layer_depth import layer_depth
 from bus_toolkit.testing.model import tiny_model as whole_model
 from bus_toolkit.text_encoders.bert import BertTextEncoder
@@ -106,7 +106,7 @@ def test_another_transformer_of_mmpretrain_decides_for_itself():
     arch = {"embed_dims": 32, "num_layers": 2, "num_heads": 4, "feedforward_channels": 64}
     vit = BEiTViT(arch=arch, img_size=32, patch_size=8, out_type="raw")
     model = tiny_model()
-    model.backbone = TokenReducedViT(vit)
+    model.backbone = TokenReducingBackbone(vit)
     names = ["layers.0.attn.qkv.weight", "layers.1.ffn.layers.1.bias", "patch_embed.projection.weight"]
     assert [below_top(model, f"backbone.vit.{name}") for name in names] == [2, 1, 3]
 

@@ -66,7 +66,7 @@ def test_without_soft_targets_the_first_step_equals_plain_contrast_against_momen
     loss = model.loss(images(4), samples())["loss_itc"]
     step_image = head.image_feats(
         model.encode_visual(
-            model.encode_prefix(images(4)), text := model.encode_text(model.tokenize(["abcd", "ef", "ghijk", "lmn"]))
+            model.encode_shared(images(4)), text := model.encode_text(model.tokenize(["abcd", "ef", "ghijk", "lmn"]))
         )
     )
     visual_m, text_m, projections = model.momentum(images(4), model.tokenize(["abcd", "ef", "ghijk", "lmn"]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import bus_toolkit
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT as TokenReducingHost
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import BusError, ConfigError
 from bus_toolkit.ops.token_plan import patches_in_tokens
 from bus_toolkit.selectors.random import RandomSelector
@@ -81,7 +81,7 @@ def test_a_reduced_backbone_gives_the_shapes_that_heads_expect(
 
 def test_the_mean_counts_each_token_by_its_patches() -> None:
     ours = built(reduced(TOME, out_type="avg_featmap"))
-    visual = TokenReducingHost.forward(ours, images())
+    visual = TokenReducingBackbone.forward(ours, images())
     assert visual.origin is not None
     patches = visual.embeds[:, 1:]
     sizes = patches_in_tokens(visual.origin, patches.shape[1])
@@ -96,7 +96,7 @@ ONE_FUSED = {"type": "EViT", "blocks": [2], "keep_ratio": 0.9}  # 15 kept and on
 @pytest.mark.parametrize("selector", [DROP, EVIT, ONE_FUSED, TOME], ids=["drop", "fuse", "fuse one", "merge"])
 def test_a_feature_map_holds_what_each_patch_became_and_zeros_where_it_was_dropped(selector: dict[str, Any]) -> None:
     ours = built(reduced(selector, out_type="featmap"))
-    visual = TokenReducingHost.forward(ours, images())
+    visual = TokenReducingBackbone.forward(ours, images())
     assert visual.origin is not None
     (grid,) = ours(images())
     for image in range(2):

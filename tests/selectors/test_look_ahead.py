@@ -7,7 +7,7 @@ import torch
 from mmpretrain.models import VisionTransformer
 from torch import Tensor
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.selectors.look_ahead import LookAheadSelector
 from bus_toolkit.structures import TextTokens
 from tests.tiny import WIDTH, images, text_tokens, tiny_host
@@ -24,7 +24,7 @@ def fill(shape: torch.Size | tuple[int, ...], a: float, b: float) -> Tensor:
     return torch.sin(a * torch.arange(torch.Size(shape).numel(), dtype=torch.float64) + b).reshape(shape)
 
 
-def reference_host() -> TokenReducedViT:
+def reference_host() -> TokenReducingBackbone:
     """Return the transformer of the reference figures: parameter j is 0.3 fill(0.37, 0.11 j), norm weights plus 1."""
     arch = {"embed_dims": 32, "num_layers": 12, "num_heads": 4, "feedforward_channels": 128}
     vit = VisionTransformer(arch=arch, img_size=64, patch_size=16, out_type="raw").double()
@@ -38,7 +38,7 @@ def reference_host() -> TokenReducedViT:
         for j, name in enumerate(names):
             is_norm = ".ln" in f".{name}" and name.endswith("weight")
             parameters[name].copy_(0.3 * fill(parameters[name].shape, 0.37, 0.11 * j) + float(is_norm))
-    return TokenReducedViT(vit, [LookAheadSelector(embed_dim=32, text_dim=32, **STAGES)]).eval()  # type: ignore[arg-type]
+    return TokenReducingBackbone(vit, [LookAheadSelector(embed_dim=32, text_dim=32, **STAGES)]).eval()  # type: ignore[arg-type]
 
 
 def test_reproduces_the_outputs_of_the_published_code() -> None:
@@ -49,7 +49,7 @@ def test_reproduces_the_outputs_of_the_published_code() -> None:
     host = reference_host()
     with torch.no_grad():
         out = host(pixels, text).embeds
-        plain = host.forward_suffix(host.forward_prefix(pixels), None, select="none").embeds
+        plain = host.forward_conditioned(host.forward_shared(pixels), None, select="none").embeds
     assert out.shape == (2, 8, 32) and plain.shape == (2, 17, 32)
     sums = torch.stack([out.sum(), out.abs().sum(), plain.sum(), plain.abs().sum()])
     expected = [-0.031036287, 468.219686796, -0.723038453, 995.597625856]
@@ -64,7 +64,7 @@ def test_tokens_of_each_block_are_the_published_ones() -> None:
     arch = {"embed_dims": 8, "num_layers": 12, "num_heads": 1, "feedforward_channels": 8}
     vit = VisionTransformer(arch=arch, img_size=224, patch_size=16, out_type="raw")
     selector = elip(embed_dim=8, text_dim=8, blocks=[3, 5, 11], look_ahead=[2, 6, 2], keep_ratio=[0.9, 0.65, 0.4])
-    host, lengths = TokenReducedViT(vit, [selector]).eval(), []
+    host, lengths = TokenReducingBackbone(vit, [selector]).eval(), []
     handles = [layer.attn.register_forward_pre_hook(lambda m, x: lengths.append(x[0].shape[1])) for layer in vit.layers]
     text = TextTokens(torch.randn(1, 1, 8), torch.randn(1, 8), torch.ones(1, 1, dtype=torch.bool))
     host(torch.randn(1, 3, 224, 224), text)
@@ -81,8 +81,8 @@ def test_without_text_in_the_cls_token_it_ignores_the_text() -> None:
 
 def test_looking_one_block_ahead_without_text_ranks_by_cls_attention() -> None:
     host = tiny_host(elip(text_weight=0.0, look_ahead=1))
-    scores = host(images(), text_tokens()).selections[0].scores
-    torch.testing.assert_close(scores, host(images(), None).selections[0].scores)
+    scores = host(images(), text_tokens()).selections[0].decision.scores
+    torch.testing.assert_close(scores, host(images(), None).selections[0].decision.scores)
 
 
 def test_images_get_gradient_through_kept_and_fused_tokens_and_the_text_none() -> None:
@@ -97,8 +97,8 @@ def test_images_get_gradient_through_kept_and_fused_tokens_and_the_text_none() -
 def test_a_stage_asks_for_no_more_than_is_left() -> None:
     host = tiny_host(elip(blocks=[1, 3], keep_ratio=[0.5, 0.9]))
     visual = host(images(), text_tokens())
-    assert [s.plan.num_slots for s in visual.selections] == [9, 9]
-    assert visual.selections[1].plan.is_identity
+    assert [s.decision.plan.num_slots for s in visual.selections] == [9, 9]
+    assert visual.selections[1].decision.plan.is_identity
 
 
 @pytest.mark.parametrize(

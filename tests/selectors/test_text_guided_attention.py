@@ -9,7 +9,7 @@ import torch
 from mmpretrain.models import VisionTransformer
 from torch.nn import functional as F
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
 from bus_toolkit.structures import TextTokens
 from tests.tiny import WIDTH, images, text_tokens, tiny_host, tiny_vit
@@ -44,7 +44,9 @@ def _tokens_in(vit: VisionTransformer) -> torch.Tensor:
 @pytest.mark.parametrize("compare_with", ["outputs", "normed", "keys"])
 def test_scores_are_the_attention_of_the_projected_text(compare_with: str, per_head: bool) -> None:
     text = text_tokens()
-    scores = tiny_host(trips(compare_with=compare_with, per_head=per_head))(images(), text).selections[0].scores
+    scores = (
+        tiny_host(trips(compare_with=compare_with, per_head=per_head))(images(), text).selections[0].decision.scores
+    )
     parts, heads = inside_block_2(text), 4 if per_head else 1
     expected = []
     for head in torch.arange(WIDTH).chunk(heads):
@@ -58,20 +60,20 @@ def test_the_visual_cls_token_as_text_ranks_patches_as_its_own_attention_does() 
     arch = {"embed_dims": WIDTH, "num_layers": 4, "num_heads": 1, "feedforward_channels": 64}
     one_head = VisionTransformer(arch=arch, img_size=32, patch_size=8, out_type="raw")
     one_head.load_state_dict(tiny_vit().state_dict())
-    host = TokenReducedViT(one_head, [trips(compare_with="keys")]).eval()
+    host = TokenReducingBackbone(one_head, [trips(compare_with="keys")]).eval()
     block_in = one_head.layers[0](_tokens_in(one_head))
     cls = one_head.layers[1].ln1(block_in)[:, 0]
-    by_text = host(images(), replace(text_tokens(), pooled=cls)).selections[0].scores
-    by_cls = host(images(), None).selections[0].scores
+    by_text = host(images(), replace(text_tokens(), pooled=cls)).selections[0].decision.scores
+    by_cls = host(images(), None).selections[0].decision.scores
     torch.testing.assert_close(by_text, by_cls / by_cls.sum(dim=1, keepdim=True), atol=1e-6, rtol=1e-4)
 
 
 def test_the_own_attention_of_the_image_can_share_in_the_score() -> None:
     text = text_tokens()
-    own = tiny_host(trips())(images(), None).selections[0].scores
+    own = tiny_host(trips())(images(), None).selections[0].decision.scores
     own = own / own.sum(dim=1, keepdim=True)
-    of_text = tiny_host(trips())(images(), text).selections[0].scores
-    mixed = tiny_host(trips(cls_share=0.25))(images(), text).selections[0].scores
+    of_text = tiny_host(trips())(images(), text).selections[0].decision.scores
+    mixed = tiny_host(trips(cls_share=0.25))(images(), text).selections[0].decision.scores
     torch.testing.assert_close(mixed, 0.75 * of_text + 0.25 * own)
 
 

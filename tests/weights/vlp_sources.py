@@ -13,7 +13,7 @@ import transformers as hf
 from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.decoders.identity import IdentityDecoder
 from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
 from bus_toolkit.heads.itc import ITCHead
@@ -50,7 +50,7 @@ def model(*, text_layers: int = 1, fusion: nn.Module | None = None, decoder_laye
     built = VLPModel(
         tokenizer=LetterTokenizer(),
         text_encoder=BertTextEncoder(**sizes, num_layers=text_layers, hidden_size=WIDTH),  # type: ignore[arg-type]
-        backbone=TokenReducedViT(tower(**vit)),
+        backbone=TokenReducingBackbone(tower(**vit)),
         decoder=IdentityDecoder(),
         heads=heads,
         fusion=fused,

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.build import build_model
@@ -80,7 +80,7 @@ def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPMod
     sites = {block: selector.site for selector in model.backbone.selectors for block in selector.blocks}
     chosen = []
     for selection in selections:
-        plan = selection.plan
+        plan = selection.decision.plan
         selector = RandomSelector(
             blocks=[selection.block],
             keep_ratio=plan.keep_indices.shape[1] / plan.num_inputs,
@@ -88,7 +88,7 @@ def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPMod
         )
         selector.site = sites[selection.block]  # type: ignore[misc]  # this one acts where the other did
         chosen.append(selector)
-    hosts: list[TokenReducedViT] = [model.backbone]
+    hosts: list[TokenReducingBackbone] = [model.backbone]
     if model.momentum is not None:
         hosts.append(model.momentum.copies["backbone"])  # the copies follow tensor by tensor
     for host in hosts:

@@ -13,7 +13,7 @@ from bus_toolkit.analysis.benchmark.workload import made_up_batch
 from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.vlp import VLPModel
-from bus_toolkit.structures import TextTokens, VisualPrefix
+from bus_toolkit.structures import SharedTokens, TextTokens
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Reranker:
 
     def cached(self) -> Tensor:
         """Return the match logits, the image's prefix computed once."""
-        prefix = self.model.encode_prefix(self.image)
+        prefix = self.model.encode_shared(self.image)
         return torch.cat(
             [
                 self._logits(prefix.index(self.image.new_zeros(len(part.pooled), dtype=torch.long)), part)
@@ -76,7 +76,7 @@ class _Reranker:
         """Return the match logits, the image's prefix computed for each pair."""
         return torch.cat(
             [
-                self._logits(self.model.encode_prefix(self.image.expand(len(part.pooled), -1, -1, -1)), part)
+                self._logits(self.model.encode_shared(self.image.expand(len(part.pooled), -1, -1, -1)), part)
                 for part in self._parts()
             ]
         )
@@ -85,7 +85,7 @@ class _Reranker:
         starts = range(0, len(self.text.pooled), self.batch_size)
         return [self.text.index(slice(start, start + self.batch_size)) for start in starts]
 
-    def _logits(self, prefix: VisualPrefix, text: TextTokens) -> Tensor:
+    def _logits(self, prefix: SharedTokens, text: TextTokens) -> Tensor:
         visual = self.model.encode_visual(prefix, text)
         return self.model.heads["itm"].match_logits(self.model.fuse(text, visual))
 

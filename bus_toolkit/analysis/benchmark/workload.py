@@ -60,7 +60,7 @@ class Workload:
             parts["text encoder"] = [model.text_encoder]
             parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder], "momentum": [model.momentum]}
         methods = {name: [(m, "forward") for m in modules if m is not None] for name, modules in parts.items()}
-        return {"backbone": [(host, "forward_prefix"), (host, "forward_suffix")], **methods}
+        return {"backbone": [(host, "forward_shared"), (host, "forward_conditioned")], **methods}
 
     def forward(self) -> None:
         """Run a forward pass in evaluation mode, without gradient."""
@@ -90,7 +90,9 @@ class Workload:
         with torch.no_grad(), self.autocast():
             visual = host(self._seen, self.text)
             decoded = self.model.decoder(visual, self.text)
-        left = {selection.block: selection.plan.num_slots + visual.num_prefix for selection in visual.selections}
+        left = {
+            selection.block: selection.decision.plan.num_slots + visual.num_prefix for selection in visual.selections
+        }
         tokens = [visual.num_prefix + visual.grid[0] * visual.grid[1]]
         for block in range(1, host.num_blocks + 1):
             tokens.append(left.get(block, tokens[-1]))

@@ -26,8 +26,8 @@ class TransformerAdapter(ABC):
     once. A subclass is listed in ``adapters/__init__.py``; a module from elsewhere may bring its own as the method
     ``token_adapter()``.
 
-    Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``layer`` is one of ``layers``; ``where``
-    are the places of the patch tokens.
+    Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``layer`` is one of ``layers``;
+    ``positions`` are the places of the patch tokens.
 
     Args:
         vit: The module.
@@ -62,7 +62,7 @@ class TransformerAdapter(ABC):
         """Return the tokens (B, P + N, D) that enter the first block and the patch grid (rows, columns)."""
 
     @abstractmethod
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """Run a block of the library's own code (on tokens that are all there, unless ``runs_whole`` says more)."""
 
     @abstractmethod
@@ -104,7 +104,7 @@ class TransformerAdapter(ABC):
         """See above; only transformers without prefix need to."""
         return not self.num_prefix
 
-    def runs_whole(self, where: TokenPositions) -> bool:
+    def runs_whole(self, positions: TokenPositions) -> bool:
         """Return whether ``run_block`` also takes what is left behind a reduction: blocks that know no places do."""
         return True
 
@@ -116,15 +116,15 @@ class TransformerAdapter(ABC):
         """Return the factor of the attention logits."""
         return 1.0 / math.sqrt(self.embed_dim // self.num_heads(layer))  # to the bit what torch takes by itself
 
-    def rotate(self, layer: Any, states: Tensor, where: TokenPositions) -> Tensor:
+    def rotate(self, layer: Any, states: Tensor, positions: TokenPositions) -> Tensor:
         """Turn queries or keys (B, H, P + S, E) by the places of the S patches; only rotary transformers do."""
         return states
 
-    def logit_bias(self, layer: Any, where: TokenPositions, num_queries: int | None = None) -> Tensor | None:
+    def logit_bias(self, layer: Any, positions: TokenPositions, num_queries: int | None = None) -> Tensor | None:
         """Return what relative positions add to the logits of the first queries, (1 or B, H, n_q, n)."""
         return None
 
-    def own_attention(self, layer: Any, states: States, where: TokenPositions) -> Tensor:
+    def own_attention(self, layer: Any, states: States, positions: TokenPositions) -> Tensor:
         """Return the mixed values (B, H, n, E) by the library's own arithmetic, for tokens that are all there."""
         return F.scaled_dot_product_attention(*states, dropout_p=self.attention_dropout(layer), scale=self.scale(layer))
 

@@ -86,7 +86,7 @@ class FeatureMapAdapter(TransformerAdapter):
             "vector: num_classes, out_type, gap_before_final_norm and the like."
         )
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         return tokens
 

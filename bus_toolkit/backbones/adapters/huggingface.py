@@ -73,7 +73,7 @@ class ViTAdapter(HuggingFaceAdapter):
         tokens = self.vit.embeddings(images, interpolate_pos_encoding=self.foreign_size(images))
         return tokens, self.grid_of(images)
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         return _tokens_of(layer(tokens))
 
@@ -177,7 +177,7 @@ class CLIPAdapter(HuggingFaceAdapter):
     def _before_blocks(self, tokens: Tensor) -> Tensor:
         return self.tower.pre_layrnorm(tokens)
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         return _tokens_of(layer(tokens, attention_mask=None, causal_attention_mask=None))
 
@@ -241,7 +241,7 @@ class SiglipAdapter(CLIPAdapter):
     def _before_blocks(self, tokens: Tensor) -> Tensor:
         return tokens
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         return _tokens_of(layer(tokens, attention_mask=None))
 

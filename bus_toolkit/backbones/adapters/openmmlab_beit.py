@@ -31,14 +31,14 @@ class BEiTAdapter(VisionTransformerAdapter):
             tokens = tokens + self._table(grid, self.num_prefix)
         return self.vit.drop_after_pos(tokens), (int(grid[0]), int(grid[1]))
 
-    def runs_whole(self, where: TokenPositions) -> bool:
+    def runs_whole(self, positions: TokenPositions) -> bool:
         """See ``TransformerAdapter``."""
-        return where.complete
+        return positions.complete
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         shared = self.vit.rel_pos_bias
-        return layer(tokens, None if shared is None else where.once("shared bias", shared))
+        return layer(tokens, None if shared is None else positions.once("shared bias", shared))
 
     def project(self, layer: Any, normed: Tensor) -> States:
         """See ``TransformerAdapter``."""
@@ -59,29 +59,29 @@ class BEiTAdapter(VisionTransformerAdapter):
         """See ``TransformerAdapter``."""
         return layer.attn.scale
 
-    def logit_bias(self, layer: Any, where: TokenPositions, num_queries: int | None = None) -> Tensor | None:
+    def logit_bias(self, layer: Any, positions: TokenPositions, num_queries: int | None = None) -> Tensor | None:
         """See ``TransformerAdapter``."""
         tables = self.vit.rel_pos_bias if layer.attn.relative_position_bias_table is None else layer.attn
         if tables is None:
             return None
-        pairs = where.once("pairs", lambda: self._pairs(tables.relative_position_index, where))[:, :num_queries]
+        pairs = positions.once("pairs", lambda: self._pairs(tables.relative_position_index, positions))[:, :num_queries]
         # Contiguous, because fused kernels want the keys of a row side by side.
         return F.embedding(pairs, tables.relative_position_bias_table).permute(0, 3, 1, 2).contiguous()
 
-    def _pairs(self, index: Tensor, where: TokenPositions) -> Tensor:
+    def _pairs(self, index: Tensor, positions: TokenPositions) -> Tensor:
         """Return the table entry of each pair of tokens, int64 (1 or B, n, n)."""
-        if where.patches is None:
+        if positions.patches is None:
             return index.unsqueeze(0)
-        batch = where.patches.shape[0]
-        prefix = where.patches.new_zeros(batch, self.num_prefix)
-        places = torch.cat([prefix, where.patches + 1], dim=1)  # row 0 is the class token, and whatever is nowhere
+        batch = positions.patches.shape[0]
+        prefix = positions.patches.new_zeros(batch, self.num_prefix)
+        places = torch.cat([prefix, positions.patches + 1], dim=1)  # row 0 is the class token, and whatever is nowhere
         return index[places.unsqueeze(2), places.unsqueeze(1)]
 
-    def own_attention(self, layer: Any, states: States, where: TokenPositions) -> Tensor:
+    def own_attention(self, layer: Any, states: States, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         queries, keys, values = states
         logits = (queries * layer.attn.scale) @ keys.transpose(-2, -1)
-        bias = self.logit_bias(layer, where)
+        bias = self.logit_bias(layer, positions)
         if bias is not None:
             logits = logits + bias
         return layer.attn.attn_drop(logits.softmax(dim=-1)) @ values

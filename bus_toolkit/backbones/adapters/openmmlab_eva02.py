@@ -25,13 +25,13 @@ class EVA02Adapter(VisionTransformerAdapter):
         """See ``VisionTransformerAdapter``."""
         return [f"layers[i].{name}" for name in _BLOCK_PARTS if not hasattr(vit.layers[0], name)]
 
-    def runs_whole(self, where: TokenPositions) -> bool:
+    def runs_whole(self, positions: TokenPositions) -> bool:
         """See ``TransformerAdapter``."""
-        return where.complete
+        return positions.complete
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
-        return layer(tokens, where.grid)
+        return layer(tokens, positions.grid)
 
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
         """See ``TransformerAdapter``."""
@@ -49,15 +49,15 @@ class EVA02Adapter(VisionTransformerAdapter):
         """See ``TransformerAdapter``."""
         return layer.attn.scale
 
-    def rotate(self, layer: Any, states: Tensor, where: TokenPositions) -> Tensor:
+    def rotate(self, layer: Any, states: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
-        cos, sin = where.once("turns", lambda: _turns(self.vit.rope, where, states.device))
+        cos, sin = positions.once("turns", lambda: _turns(self.vit.rope, positions, states.device))
         prefix, patches = states[:, :, : self.num_prefix], states[:, :, self.num_prefix :]
         first, second = patches.unflatten(-1, (-1, 2)).unbind(dim=-1)
         across = torch.stack([-second, first], dim=-1).flatten(-2)
         return torch.cat([prefix, patches * cos + across * sin], dim=2).type_as(states)
 
-    def own_attention(self, layer: Any, states: States, where: TokenPositions) -> Tensor:
+    def own_attention(self, layer: Any, states: States, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         queries, keys, values = states
         weights = ((queries * layer.attn.scale) @ keys.transpose(-2, -1)).softmax(dim=-1).type_as(values)
@@ -72,14 +72,14 @@ class EVA02Adapter(VisionTransformerAdapter):
         return tokens + layer.drop_path(layer.mlp(layer.norm2(tokens)))
 
 
-def _turns(rope: Any, where: TokenPositions, device: torch.device) -> tuple[Tensor, Tensor]:
+def _turns(rope: Any, positions: TokenPositions, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return cosine and sine of each patch token's turn, (N, E) or (B, 1, S, E)."""
-    if tuple(rope.patch_resolution) != where.grid:
-        rows, columns = where.grid
-        rope(torch.zeros(1, 1, rows * columns, 2 * rope.half_dim, device=device), where.grid)  # computes its tables
-    if where.patches is None:
+    if tuple(rope.patch_resolution) != positions.grid:
+        rows, columns = positions.grid
+        rope(torch.zeros(1, 1, rows * columns, 2 * rope.half_dim, device=device), positions.grid)  # computes its tables
+    if positions.patches is None:
         return rope.freqs_cos, rope.freqs_sin
-    placed = (where.patches >= 0)[:, None, :, None]
-    places = where.patches.clamp(min=0)
+    placed = (positions.patches >= 0)[:, None, :, None]
+    places = positions.patches.clamp(min=0)
     cos, sin = rope.freqs_cos[places].unsqueeze(1), rope.freqs_sin[places].unsqueeze(1)
     return torch.where(placed, cos, torch.ones_like(cos)), sin * placed

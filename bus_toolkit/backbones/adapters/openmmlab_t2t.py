@@ -47,7 +47,7 @@ class T2TAdapter(VisionTransformerAdapter):
         """See ``TransformerAdapter``; mmpretrain divides by the factor of these blocks where it means to multiply."""
         return layer.attn.head_dims**0.5
 
-    def own_attention(self, layer: Any, states: States, where: TokenPositions) -> Tensor:
+    def own_attention(self, layer: Any, states: States, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         return layer.attn.scaled_dot_product_attention(*states, dropout_p=self.attention_dropout(layer))
 

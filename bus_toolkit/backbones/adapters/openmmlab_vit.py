@@ -63,7 +63,7 @@ class VisionTransformerAdapter(TransformerAdapter):
             vit.pos_embed, vit.patch_resolution, grid, mode=vit.interpolate_mode, num_extra_tokens=num_prefix
         )
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         return layer(tokens)
 

@@ -57,7 +57,7 @@ class TimmAdapter(TransformerAdapter):
     def _placed(self, patches: Tensor) -> Tensor:
         return self.vit._pos_embed(patches)
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         return layer(tokens)
 
@@ -151,35 +151,37 @@ class EvaAdapter(TimmAdapter):
     def _placed(self, patches: Tensor) -> Tensor:
         return self.vit._pos_embed(patches)[0]
 
-    def runs_whole(self, where: TokenPositions) -> bool:
+    def runs_whole(self, positions: TokenPositions) -> bool:
         """See ``TransformerAdapter``."""
-        return where.complete or self.vit.rope is None
+        return positions.complete or self.vit.rope is None
 
-    def run_block(self, layer: Any, tokens: Tensor, where: TokenPositions) -> Tensor:
+    def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
-        return layer(tokens, rope=None if self.vit.rope is None else where.once("turns", lambda: self._turns(where)))
+        return layer(
+            tokens, rope=None if self.vit.rope is None else positions.once("turns", lambda: self._turns(positions))
+        )
 
-    def rotate(self, layer: Any, states: Tensor, where: TokenPositions) -> Tensor:
+    def rotate(self, layer: Any, states: Tensor, positions: TokenPositions) -> Tensor:
         """See ``TransformerAdapter``."""
         if self.vit.rope is None:
             return states
         from timm.layers import apply_rot_embed_cat
 
-        turns = where.once("turns", lambda: self._turns(where))
+        turns = positions.once("turns", lambda: self._turns(positions))
         half = {"half": True} if getattr(layer.attn, "rotate_half", False) else {}
         turned = apply_rot_embed_cat(states[:, :, self.num_prefix :], turns, **half)
         return torch.cat([states[:, :, : self.num_prefix], turned], dim=2).type_as(states)
 
-    def _turns(self, where: TokenPositions) -> Tensor:
+    def _turns(self, positions: TokenPositions) -> Tensor:
         """Return sine and cosine of each patch token's turn, (N, 2 E) or (B, 1, S, 2 E)."""
         vit = self.vit
-        turns = vit.rope.get_embed(shape=where.grid) if vit.dynamic_img_size else vit.rope.get_embed()
-        if where.patches is None:
+        turns = vit.rope.get_embed(shape=positions.grid) if vit.dynamic_img_size else vit.rope.get_embed()
+        if positions.patches is None:
             return turns
         sine = torch.zeros_like(turns[0]).chunk(2)[0]
         none = torch.cat([sine, torch.ones_like(sine)])
-        placed = (where.patches >= 0).unsqueeze(-1)
-        return torch.where(placed, turns[where.patches.clamp(min=0)], none).unsqueeze(1)
+        placed = (positions.patches >= 0).unsqueeze(-1)
+        return torch.where(placed, turns[positions.patches.clamp(min=0)], none).unsqueeze(1)
 
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
         """See ``TransformerAdapter``."""

@@ -10,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.registry import HOOKS
 
 
@@ -82,5 +82,5 @@ class KeepRatioScheduleHook(Hook):
             set_progress(epoch, runner.iter)
             return
         for part in model.modules():
-            if isinstance(part, TokenReducedViT):
+            if isinstance(part, TokenReducingBackbone):
                 part.set_progress(epoch)

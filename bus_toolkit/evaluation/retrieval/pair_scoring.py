@@ -12,14 +12,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.evaluation.retrieval.ranking import as_key
-from bus_toolkit.structures import TextTokens, VisualPrefix
+from bus_toolkit.structures import SharedTokens, TextTokens
 
 
 class PrefixCache:
     """Backbone tokens of each image before the first selector, by image id, on the CPU."""
 
     def __init__(self) -> None:
-        self._prefixes: dict[Hashable, VisualPrefix] = {}
+        self._prefixes: dict[Hashable, SharedTokens] = {}
 
     def __contains__(self, image_id: Hashable) -> bool:
         return image_id in self._prefixes
@@ -43,11 +43,11 @@ class PrefixCache:
         inputs = data_batch["inputs"]
         part = inputs[torch.tensor(chosen)] if isinstance(inputs, Tensor) else [inputs[row] for row in chosen]
         batch = model.data_preprocessor({"inputs": part, "data_samples": [samples[row] for row in chosen]}, False)
-        encoded = model.encode_prefix(batch["images"]).to("cpu")
+        encoded = model.encode_shared(batch["images"]).to("cpu")
         # Rows are copied out: a view would keep the batch alive, or share its memory with the model.
         self._prefixes |= {key: encoded.index(torch.tensor([row])) for row, key in enumerate(rows)}
 
-    def take(self, image_ids: Sequence[Hashable], device: torch.device) -> VisualPrefix:
+    def take(self, image_ids: Sequence[Hashable], device: torch.device) -> SharedTokens:
         """Return the given images as one batch on ``device``.
 
         Raises:

@@ -69,7 +69,7 @@ class GuidanceHead(VLPHead):
 
     def loss(self, step: Step) -> dict[str, Tensor]:
         """Return ``loss_guidance``."""
-        guides = [s.guide for s in step.visual("caption").selections if s.guide is not None]
+        guides = [s.decision.guide for s in step.visual("caption").selections if s.decision.guide is not None]
         text = step.text
         if not guides:
             return {"loss_guidance": self.text_proj(text.pooled).sum() * 0.0}

@@ -11,7 +11,7 @@ from bus_cross_modal.crossget import CrossGETSelector
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.backbones import TokenReducedViT
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.ops import TokenPlan, apply_plan
 from bus_toolkit.testing import tiny
 
@@ -95,7 +95,8 @@ def test_refuses_to_merge_more_than_half() -> None:
 
 
 def run(selector: CrossGETSelector) -> list:
-    return TokenReducedViT(tiny.vision_transformer(), [selector])(tiny.numbers(2, 3, tiny.SIDE, tiny.SIDE)).selections
+    backbone = TokenReducingBackbone(tiny.vision_transformer(), [selector])
+    return backbone(tiny.numbers(2, 3, tiny.SIDE, tiny.SIDE)).selections
 
 
 def test_each_block_asks_by_its_own_token() -> None:
@@ -105,28 +106,30 @@ def test_each_block_asks_by_its_own_token() -> None:
     seen = []
     selector.register_forward_pre_hook(lambda module, args: seen.append((args[0].block, args[0].inside.keys())))
     selections = run(selector)
-    assert [s.block for s in selections] == [2, 4] and [s.plan.num_slots for s in selections] == [13, 10]
+    assert [s.block for s in selections] == [2, 4] and [s.decision.plan.num_slots for s in selections] == [13, 10]
     for row, ((block, keys), selection) in enumerate(zip(seen, selections, strict=True)):
         token = selector.cross_tokens[row]
-        assert selection.guide is not None and torch.equal(selection.guide.tokens[0], token)
-        assert selection.guide.answers.shape == (2, 1, tiny.WIDTH)
+        assert selection.decision.guide is not None and torch.equal(selection.decision.guide.tokens[0], token)
+        assert selection.decision.guide.answers.shape == (2, 1, tiny.WIDTH)
         qkv = tiny.vision_transformer().layers[block - 1].attn.qkv
         normed = (token - token.mean()) / (token.var(unbiased=False) + 1e-5).sqrt()
         query = (normed @ qkv.weight[: tiny.WIDTH].t() + qkv.bias[: tiny.WIDTH]).reshape(4, 8).mean(dim=0)
         wanted = F.cosine_similarity(keys.mean(dim=2), query.expand(2, keys.shape[1], 8), dim=-1)
-        torch.testing.assert_close(selection.scores, wanted)
+        torch.testing.assert_close(selection.decision.scores, wanted)
 
 
 def test_sizes_count_in_later_attention_unless_told_otherwise() -> None:
     first, second = run(CrossGETSelector(blocks=[1, 2], embed_dim=tiny.WIDTH, num_merged=6))
-    assert first.plan.key_weights.sum(dim=1).tolist() == second.plan.key_weights.sum(dim=1).tolist() == [16, 16]
-    assert second.plan.num_slots == 5, "at most half of the 10 that were left"
-    assert run(CrossGETSelector(blocks=[1], embed_dim=tiny.WIDTH, proportional=False))[0].plan.key_weights is None
+    counts = [selection.decision.plan.key_weights.sum(dim=1).tolist() for selection in (first, second)]
+    assert counts == [[16, 16]] * 2
+    assert second.decision.plan.num_slots == 5, "at most half of the 10 that were left"
+    (only,) = run(CrossGETSelector(blocks=[1], embed_dim=tiny.WIDTH, proportional=False))
+    assert only.decision.plan.key_weights is None
 
 
 def test_no_gradient_reaches_the_cross_tokens_through_the_merging() -> None:
     selector = CrossGETSelector(blocks=[2], embed_dim=tiny.WIDTH, keep_ratio=0.6)
-    host = TokenReducedViT(tiny.vision_transformer(), [selector])
+    host = TokenReducingBackbone(tiny.vision_transformer(), [selector])
     images = tiny.numbers(2, 3, tiny.SIDE, tiny.SIDE).requires_grad_()
     host(images).embeds.sum().backward()
     assert selector.cross_tokens.grad is None and images.grad is not None

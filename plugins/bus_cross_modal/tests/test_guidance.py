@@ -25,7 +25,7 @@ def text(embeds: Tensor = TEXT, length: int = 5) -> TextTokens:
 
 
 def step(*guides: Guide | None, words: TextTokens | None = None) -> Any:
-    selections = [SimpleNamespace(guide=guide) for guide in guides]
+    selections = [SimpleNamespace(decision=SimpleNamespace(guide=guide)) for guide in guides]
     return SimpleNamespace(text=words or text(), visual=lambda objective: SimpleNamespace(selections=selections))
 
 

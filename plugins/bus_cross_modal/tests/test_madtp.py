@@ -7,7 +7,7 @@ import torch
 from bus_cross_modal.madtp import MADTPSelector
 from torch import Tensor
 
-from bus_toolkit.backbones import TokenReducedViT
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.selectors import BlockView
 from bus_toolkit.structures import VisualTokens
 from bus_toolkit.testing import tiny
@@ -106,7 +106,7 @@ def test_what_was_closed_before_neither_aligns_nor_opens_again() -> None:
 
 
 def encode(part: MADTPSelector, images: Tensor) -> VisualTokens:
-    return TokenReducedViT(tiny.vision_transformer(), [part])(images)
+    return TokenReducingBackbone(tiny.vision_transformer(), [part])(images)
 
 
 def test_an_image_does_not_depend_on_its_batch_mates() -> None:
@@ -115,13 +115,15 @@ def test_an_image_does_not_depend_on_its_batch_mates() -> None:
     part = MADTPSelector(blocks=[1, 2], embed_dim=tiny.WIDTH, keep_ratio=0.75, num_tokens=4)
     images = tiny.numbers(6, 3, tiny.SIDE, tiny.SIDE, seed=5)
     together = encode(part, images)
-    first = together.selections[0].plan.key_weights
+    first = together.selections[0].decision.plan.key_weights
     assert first is not None and len(set((first > 0).sum(dim=1).tolist())) > 1
     for row in range(6):
         alone = encode(part, images[row : row + 1])
         torch.testing.assert_close(alone.embeds, together.embeds[row : row + 1], atol=1e-4, rtol=1e-4)
         for one, all_ in zip(alone.selections, together.selections, strict=True):
-            torch.testing.assert_close(one.plan.key_weights[0], all_.plan.key_weights[row], atol=1e-5, rtol=0.0)
+            torch.testing.assert_close(
+                one.decision.plan.key_weights[0], all_.decision.plan.key_weights[row], atol=1e-5, rtol=0.0
+            )
 
 
 def test_closed_patches_are_not_read_by_later_blocks() -> None:
@@ -140,7 +142,7 @@ def test_closed_patches_are_not_read_by_later_blocks() -> None:
     finally:
         handle.remove()
     visual.cls.square().sum().backward()
-    closed = visual.selections[0].plan.key_weights == 0
+    closed = visual.selections[0].decision.plan.key_weights == 0
     influence = states[0].grad[:, 1:].abs().amax(dim=-1)
     assert closed.any() and influence[closed].max() < 1e-3 * influence[~closed].max()
 

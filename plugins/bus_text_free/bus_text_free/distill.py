@@ -137,9 +137,9 @@ def patches_let_through(visual: VisualTokens) -> Tensor:
     """
     kept = visual.kept_patches()
     for selection in visual.selections:
-        weights = selection.plan.key_weights
+        weights = selection.decision.plan.key_weights
         if weights is not None:
-            slots = compose(selection.slots_before, selection.plan)
+            slots = compose(selection.slots_before, selection.decision.plan)
             # A patch that is gone has no slot, and is not kept whatever stands in the first one.
             kept = kept & (weights.gather(1, slots.clamp(min=0)) > 0.5)
     return kept

@@ -105,7 +105,7 @@ class KeepRatioHead(VLPHead):
             ValueError: Another number of masks than ratios.
         """
         selections = step.visual("caption").selections
-        masks = [s.plan.key_weights for s in selections if s.plan.key_weights is not None]
+        masks = [s.decision.plan.key_weights for s in selections if s.decision.plan.key_weights is not None]
         if not masks:
             return {"loss_keep_ratio": step.text.pooled.sum() * 0.0}
         ratios = self.keep_ratio

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from bus_text_free import register_components
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from bus_toolkit.backbones import (
     TokenPositions,
-    TokenReducedViT,
+    TokenReducingBackbone,
     ViTBlockAccess,
     adapter_of,
     attention_half,
@@ -113,7 +115,7 @@ def test_evit_reproduces_its_published_code() -> None:
             is_norm = name in ("ln1.weight", "ln2.weight")
             parameters[name].copy_(0.3 * fill(tuple(parameters[name].shape), 0.37, 0.11 * j) + float(is_norm))
         tokens, used = attention_half(adapter, layer, X, where)
-        access = ViTBlockAccess(adapter, 1, where=where, tokens=tokens, block_input=X, key_weights=None, used=used)
+        access = ViTBlockAccess(adapter, 1, positions=where, tokens=tokens, block_input=X, key_weights=None, used=used)
         plan, scores, *_ = EViTSelector(blocks=[1])(view(tokens, access))
         out = adapter.feed_forward_half(layer, torch.cat([tokens[:, :1], apply_plan(tokens[:, 1:], plan)], dim=1))
     assert out.shape == (2, 14, 8)
@@ -160,7 +162,7 @@ def test_the_ratio_loss_is_the_squared_distance_of_the_mean_mask() -> None:
     class OneStep:
         def __init__(self, masks: list[Tensor]) -> None:
             plans = [TokenPlan(torch.zeros(2, 4), torch.zeros(2, 4), torch.zeros(2, 4), key_weights=m) for m in masks]
-            stages = [type("S", (), {"plan": plan})() for plan in plans]
+            stages = [SimpleNamespace(decision=SimpleNamespace(plan=plan)) for plan in plans]
             self.visual = lambda objective: type("V", (), {"selections": stages})()
 
     full, half = torch.ones(2, 4), torch.tensor([[1.0, 1.0, 0.0, 0.0]] * 2)
@@ -187,5 +189,5 @@ def test_with_nothing_to_merge_the_pass_is_the_plain_one_bit_for_bit(cls: type, 
     vit = getattr(models, kind)(arch=arch, img_size=32, patch_size=8, out_type="raw")
     vit.eval()
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    visual = TokenReducedViT(vit, [cls(blocks=[1, 2], num_merged=0)])(images)
+    visual = TokenReducingBackbone(vit, [cls(blocks=[1, 2], num_merged=0)])(images)
     assert torch.equal(visual.embeds, vit(images)[0])

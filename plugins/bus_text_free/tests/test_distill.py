@@ -13,7 +13,7 @@ from torch import Tensor
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models import VLPModel
 from bus_toolkit.ops import TokenPlan, keep_plan, merge_plan
-from bus_toolkit.structures import Selection, VisualTokens
+from bus_toolkit.structures import Decision, Selection, VisualTokens
 from bus_toolkit.testing import check_head, tiny_batch, tiny_model
 
 DYNAMIC = ({"type": "DynamicViT", "blocks": [1]}, {"type": "DynamicViT", "blocks": [3]})
@@ -51,7 +51,7 @@ def watched(model: VLPModel) -> tuple[dict[str, Tensor], VisualTokens]:
 def visual_of(embeds: Tensor, *plans: TokenPlan) -> VisualTokens:
     """Return tokens behind one CLS token on a grid of 1 x 4 patches, with plans over all four patches."""
     origin = torch.arange(4).expand(embeds.shape[0], 4)
-    chosen = [Selection(plan, plan.weights, False, block, origin) for block, plan in enumerate(plans, 1)]
+    chosen = [Selection(Decision(plan, plan.weights), block, origin) for block, plan in enumerate(plans, 1)]
     return VisualTokens(embeds, 1, (1, 4), chosen, origin)
 
 
@@ -76,7 +76,7 @@ def test_equals_a_slow_version(selectors: Any) -> None:  # noqa: ANN401
             # The patch's own token: it founded the slot at every stage, and no mask hides it.
             slot, own = patch, True
             for selection in student.selections:
-                plan = selection.plan
+                plan = selection.decision.plan
                 before, slot = slot, int(plan.slots[row, slot])
                 own = own and before in plan.keep_indices[row].tolist()
                 own = own and (plan.key_weights is None or plan.key_weights[row, slot].item() > 0.5)

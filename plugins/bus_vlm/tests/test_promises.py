@@ -10,7 +10,7 @@ from bus_vlm.prumerge import PruMergeSelector
 from bus_vlm.sparsevlm import SparseVLMSelector
 from bus_vlm.visionzip import VisionZipSelector
 
-from bus_toolkit.backbones import TokenReducedViT
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.registry import new_registries
 from bus_toolkit.selectors import PatchSelector
 from bus_toolkit.structures import VisualTokens
@@ -33,12 +33,12 @@ def test_several_stages_lose_only_what_sparsevlm_drops() -> None:
         VisionZipSelector(blocks=[3], keep_ratio=0.75),
         PruMergeSelector(blocks=[4], keep_ratio=0.5),
     ]
-    visual: VisualTokens = TokenReducedViT(tiny.vision_transformer(), stages)(
+    visual: VisualTokens = TokenReducingBackbone(tiny.vision_transformer(), stages)(
         inputs["images"], tiny.text_tokens(inputs)
     )
     assert visual.embeds.shape[1] == 1 + 4 + 1, "16, 12, 9, 4 and the extra one"
     assert visual.origin is not None
-    dropped = visual.selections[0].plan.slots < 0
+    dropped = visual.selections[0].decision.plan.slots < 0
     assert torch.equal(visual.origin < 0, dropped) and dropped.sum(dim=1).tolist() == [3] * tiny.BATCH
     sizes = torch.zeros(tiny.BATCH, 5).scatter_add(1, visual.origin.clamp(min=0), (~dropped).float())
     assert sizes[:, :4].min() >= 1 and sizes.sum(dim=1).tolist() == [13.0] * tiny.BATCH

@@ -22,7 +22,7 @@ def test_the_cache_saves_the_blocks_before_the_selector() -> None:
         from bus_toolkit.analysis.macs import count_macs
 
         image = torch.zeros(1, 3, *model.backbone.vit.img_size)
-        prefix = count_macs(lambda: model.encode_prefix(image))
+        prefix = count_macs(lambda: model.encode_shared(image))
     assert found.macs_uncached - found.macs_cached == 4 * prefix
     assert found.promised == found.macs_uncached / found.macs_cached > 1
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.feature_map import FeatureMapAdapter
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
@@ -32,8 +32,8 @@ def resnet(**settings: Any) -> nn.Module:
     return models.ResNet(**{"depth": 18, "base_channels": 8, "stem_channels": 8, **settings})
 
 
-def host_of(vit: nn.Module, *selectors: PatchSelector, side: int = SIDE) -> TokenReducedViT:
-    return TokenReducedViT(vit, selectors, adapter=adapter_of(vit, side)).eval()
+def host_of(vit: nn.Module, *selectors: PatchSelector, side: int = SIDE) -> TokenReducingBackbone:
+    return TokenReducingBackbone(vit, selectors, adapter=adapter_of(vit, side)).eval()
 
 
 def texts(width: int) -> TextTokens:
@@ -57,13 +57,13 @@ def test_a_selector_behind_it_leaves_the_kept_tokens_as_they_are() -> None:
     host, images = host_of(vit, selector), pictures(side=SIDE)
     visual, plain = host(images, texts(32)), host_of(vit)(images)
     assert visual.embeds.shape == (2, 1 + 4, 32)
-    for row, kept in enumerate(visual.selections[0].plan.keep_indices):
+    for row, kept in enumerate(visual.selections[0].decision.plan.keep_indices):
         assert torch.equal(visual.embeds[row, 1:], plain.embeds[row, 1 + kept])
     torch.testing.assert_close(visual.cls, visual.embeds[:, 1:].mean(dim=1))
 
 
 def test_oblong_images_give_an_oblong_grid_and_other_sizes_their_own() -> None:
-    host = TokenReducedViT(vit := resnet(), adapter=adapter_of(vit, (64, 96)))
+    host = TokenReducingBackbone(vit := resnet(), adapter=adapter_of(vit, (64, 96)))
     assert host.grid == (2, 3) and host.adapter.patch_size == (32, 32)
     assert host.eval()(torch.zeros(1, 3, 128, 64)).grid == (4, 2)
 
@@ -181,11 +181,11 @@ def test_a_pass_without_text_ranks_by_the_share_in_the_mean() -> None:
     vit = Fixed()
     selector = TextSemanticPatchSelector(blocks=[1], embed_dim=4, text_dim=4, fuse="none")
     selector.hidden = selector.out = None  # never asked
-    host = TokenReducedViT(vit, [selector], adapter=FeatureMapAdapter(vit, 2))
+    host = TokenReducingBackbone(vit, [selector], adapter=FeatureMapAdapter(vit, 2))
     selection = host(torch.zeros(1, 3, 2, 2)).selections[0]
     # Four channels alike; the mean is 0.5, so that the attention is the softmax of 4 * 0.5 x / sqrt(4) = x.
-    torch.testing.assert_close(selection.scores, torch.tensor([[3.0, 0.0, 1.0, -2.0]]).softmax(dim=1))
-    assert selection.plan.keep_indices.tolist() == [[0, 2]]
+    torch.testing.assert_close(selection.decision.scores, torch.tensor([[3.0, 0.0, 1.0, -2.0]]).softmax(dim=1))
+    assert selection.decision.plan.keep_indices.tolist() == [[0, 2]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bus_toolkit.backbones.adapters import adapter_of
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError, ComponentError
 from bus_toolkit.selectors.random import RandomSelector
 from tests.backbones.adapters.huggingface_kinds import KINDS, tower
@@ -24,7 +24,7 @@ def test_positions_are_interpolated_as_the_library_does(kind: VitLike, size: tup
     module: Any = kind.fresh()
     images = torch.randn(2, 3, *size)
     flag = {} if "DINOv2" in kind.name else {"interpolate_pos_encoding": True}  # DINOv2 always does
-    visual = TokenReducedViT(module)(images)
+    visual = TokenReducingBackbone(module)(images)
     assert torch.equal(visual.embeds[:, kind.pools :], module(images, **flag).last_hidden_state)
     assert visual.grid == (size[0] // 8, size[1] // 8)
 
@@ -32,16 +32,16 @@ def test_positions_are_interpolated_as_the_library_does(kind: VitLike, size: tup
 @pytest.mark.parametrize("cls", EVERY_CLASS)
 def test_weights_of_another_size_load_with_the_positions_that_the_library_would_use(cls: str) -> None:
     source, target = tower(cls), tower(cls, image_size=64)
-    TokenReducedViT(target).load_state_dict(source.state_dict())
+    TokenReducingBackbone(target).load_state_dict(source.state_dict())
     source.eval(), target.eval()
     images = torch.randn(2, 3, 64, 64)
-    wanted, got = TokenReducedViT(source)(images).embeds, TokenReducedViT(target)(images).embeds
+    wanted, got = TokenReducingBackbone(source)(images).embeds, TokenReducingBackbone(target)(images).embeds
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("cls", ["ViTModel", "SiglipVisionModel"])
 def test_positions_of_no_square_are_refused(cls: str) -> None:
-    weights, host = tower(cls).state_dict(), TokenReducedViT(tower(cls))
+    weights, host = tower(cls).state_dict(), TokenReducingBackbone(tower(cls))
     name = host.adapter.table_name
     rows = 12 + min(host.num_prefix, 1)
     weights[name] = weights[name][..., :rows, :]
@@ -50,7 +50,7 @@ def test_positions_of_no_square_are_refused(cls: str) -> None:
 
 
 def test_weights_without_a_table_keep_the_models_own() -> None:
-    host = TokenReducedViT(tower("CLIPVisionModel"))
+    host = TokenReducingBackbone(tower("CLIPVisionModel"))
     weights = tower("CLIPVisionModel").state_dict()
     del weights[host.adapter.table_name]
     missing = host.load_state_dict(weights, strict=False).missing_keys
@@ -70,7 +70,7 @@ def test_siglip_pools_a_merged_token_as_often_as_the_patches_in_it() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", ["SiglipVisionModel", "Dinov2WithRegistersModel"])
 def test_the_host_around_it_compiles(cls: str) -> None:
-    host = TokenReducedViT(tower(cls), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
+    host = TokenReducingBackbone(tower(cls), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     torch._dynamo.reset()
     with torch.no_grad():
         got, wanted = torch.compile(host, backend="eager")(pictures()).embeds, host(pictures()).embeds

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 from tests.backbones.adapters.vit_like import pictures
@@ -45,7 +45,7 @@ def selector(site: Site, keep_ratio: float) -> PatchSelector:
 def test_keeping_all_patches_is_the_librarys_own_pass_bit_for_bit(site: Site, settings: dict[str, bool]) -> None:
     vit, images = t2t(**settings), pictures(side=SIDE)
     for selectors in ([], [selector(site, 1.0)]):
-        host = TokenReducedViT(vit, selectors)
+        host = TokenReducingBackbone(vit, selectors)
         visual = host(images)
         assert torch.equal(visual.embeds[:, visual.num_prefix - host.num_prefix :], vit(images)[0])
         assert visual.grid == host.grid == (4, 4)
@@ -53,7 +53,7 @@ def test_keeping_all_patches_is_the_librarys_own_pass_bit_for_bit(site: Site, se
 
 @pytest.mark.parametrize("site", SITES)
 def test_kept_patches_are_what_they_are_where_the_others_are_hidden(site: Site) -> None:
-    host, images = TokenReducedViT(t2t(), [selector(site, 0.5)]), pictures(side=SIDE)
+    host, images = TokenReducingBackbone(t2t(), [selector(site, 0.5)]), pictures(side=SIDE)
     adapter = host.adapter
     tokens, grid = adapter.embed(images)
     hidden = torch.zeros(2, tokens.shape[1])

@@ -13,7 +13,7 @@ from timm.layers import DiffAttention, resample_abs_pos_embed
 from timm.models import vision_transformer as library
 
 from bus_toolkit.backbones.adapters import adapter_of
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError, ComponentError
 from bus_toolkit.selectors.random import RandomSelector
 from tests.backbones.adapters.timm_kinds import KINDS, transformer
@@ -60,12 +60,12 @@ def test_attention_pools_a_merged_token_as_often_as_the_patches_in_it(name: str)
 @pytest.mark.parametrize("settings", [{}, {"reg_tokens": 4, "no_embed_class": True}, {"cls": "Eva"}])
 def test_weights_of_another_size_load_with_the_positions_that_timm_would_use(settings: dict[str, Any]) -> None:
     source, target = transformer(**settings), transformer(**settings, img_size=64)
-    TokenReducedViT(target).load_state_dict(source.state_dict())
+    TokenReducingBackbone(target).load_state_dict(source.state_dict())
     placed = 0 if settings.get("no_embed_class") else 1
     wanted = resample_abs_pos_embed(source.pos_embed, (8, 8), (4, 4), placed)
     assert torch.equal(target.pos_embed, wanted)
     with pytest.raises(CheckpointError, match=r"of 12 patches, got a model of 64\."):
-        TokenReducedViT(target).load_state_dict({"pos_embed": source.pos_embed[:, : 12 + placed]}, strict=False)
+        TokenReducingBackbone(target).load_state_dict({"pos_embed": source.pos_embed[:, : 12 + placed]}, strict=False)
 
 
 def test_attention_with_a_gate_is_refused() -> None:
@@ -79,7 +79,7 @@ def test_attention_with_a_gate_is_refused() -> None:
 @pytest.mark.parametrize("name", ["timm ViT SigLIP", "timm EVA-02"])
 def test_the_host_around_it_compiles(name: str) -> None:
     module = next(kind for kind in KINDS if kind.name == name).fresh()
-    host = TokenReducedViT(module, [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
+    host = TokenReducingBackbone(module, [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     torch._dynamo.reset()
     with torch.no_grad():
         got, wanted = torch.compile(host, backend="eager")(pictures()).embeds, host(pictures()).embeds
@@ -91,6 +91,6 @@ def test_images_of_any_size_are_taken_where_timm_was_built_for_them() -> None:
         rotary = {"use_rot_pos_emb": True} if cls == "Eva" else {}
         module = transformer(cls, dynamic_img_size=True, **rotary).eval()
         images = torch.randn(1, 3, 16, 48)
-        visual = TokenReducedViT(module)(images)
+        visual = TokenReducingBackbone(module)(images)
         assert visual.grid == (2, 6)
         assert torch.equal(visual.embeds[:, cls == "Eva" :], module.forward_features(images))

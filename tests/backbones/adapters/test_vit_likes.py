@@ -11,7 +11,7 @@ from torch import Tensor
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.ops.token_plan import gather_tokens, keep_plan
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
@@ -57,7 +57,7 @@ def selector(cls: type[PatchSelector], site: Site, block: int = 2, **settings: o
 @every_kind
 def test_without_selectors_it_is_the_librarys_own_pass(kind: VitLike) -> None:
     module, images = kind.fresh(), pictures()
-    visual = TokenReducedViT(module)(images)
+    visual = TokenReducingBackbone(module)(images)
     assert torch.equal(visual.embeds[:, kind.pools :], kind.tokens(module, images))
     assert visual.num_prefix == kind.num_prefix + kind.pools
     assert visual.embeds.shape[1] == visual.num_prefix + visual.grid[0] * visual.grid[1]
@@ -67,21 +67,23 @@ def test_without_selectors_it_is_the_librarys_own_pass(kind: VitLike) -> None:
 @pytest.mark.parametrize("site", SITES)
 def test_keeping_all_patches_is_the_librarys_own_pass_bit_for_bit(kind: VitLike, site: Site) -> None:
     module, images = kind.fresh(), pictures()
-    visual = TokenReducedViT(module, [selector(_ByAttention, site, keep_ratio=1.0)])(images)
+    visual = TokenReducingBackbone(module, [selector(_ByAttention, site, keep_ratio=1.0)])(images)
     assert torch.equal(visual.embeds[:, kind.pools :], kind.tokens(module, images))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in VIT_LIKES.values() if kind.pooled], ids=lambda kind: kind.name)
 def test_what_the_library_pools_is_the_global_token(kind: VitLike) -> None:
     module, images = kind.fresh(), pictures()
-    assert kind.pooled is not None and torch.equal(TokenReducedViT(module)(images).cls, kind.pooled(module, images))
+    assert kind.pooled is not None and torch.equal(
+        TokenReducingBackbone(module)(images).cls, kind.pooled(module, images)
+    )
 
 
 @every_kind
 @pytest.mark.parametrize("site", SITES)
 def test_kept_patches_are_what_they_are_where_the_others_are_hidden(kind: VitLike, site: Site) -> None:
     module, images = kind.fresh(), pictures()
-    host = TokenReducedViT(module, [selector(_Anywhere, site, keep_ratio=0.5)])
+    host = TokenReducingBackbone(module, [selector(_Anywhere, site, keep_ratio=0.5)])
     kept = torch.arange(1, 16, 2)
     got = host(images)
     adapter = host.adapter
@@ -123,7 +125,7 @@ def test_fused_and_merged_tokens_pass_every_later_block_and_gradient_flows(kind:
         selector(_ByAttention, site, block=1, keep_ratio=0.5, fuse="normalized"),
         selector(_Merging, site, block=1),
     ):
-        host = TokenReducedViT(kind.fresh(), [part])
+        host = TokenReducingBackbone(kind.fresh(), [part])
         visual = host(pictures())
         visual.embeds.square().mean().backward()
         assert torch.isfinite(visual.embeds).all()
@@ -132,14 +134,17 @@ def test_fused_and_merged_tokens_pass_every_later_block_and_gradient_flows(kind:
         assert gradient is not None and torch.isfinite(gradient).all() and gradient.abs().sum() > 0
 
 
-def _first_linear(host: TokenReducedViT) -> str:
+def _first_linear(host: TokenReducingBackbone) -> str:
     layer = host.adapter.layers[BLOCKS - 1]
     return next(name for name, module in layer.named_modules() if isinstance(module, torch.nn.Linear))
 
 
 @every_kind
 def test_one_images_result_does_not_depend_on_the_others(kind: VitLike) -> None:
-    host, images = TokenReducedViT(kind.fresh(), [selector(_ByAttention, "inside_block", keep_ratio=0.5)]), pictures(3)
+    host, images = (
+        TokenReducingBackbone(kind.fresh(), [selector(_ByAttention, "inside_block", keep_ratio=0.5)]),
+        pictures(3),
+    )
     torch.testing.assert_close(host(images[1:2]).embeds, host(images).embeds[1:2], rtol=1e-4, atol=1e-4)
 
 

@@ -12,7 +12,7 @@ from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.block_access import key_bias
 from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.backbones.token_reduced_vit import TokenReducedViT
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.token_plan import keep_plan
 from bus_toolkit.selectors.base import PatchSelector
@@ -70,7 +70,7 @@ class WeightSelector(PatchSelector):
 def test_keeping_everything_is_the_plain_transformer_bit_for_bit(selectors: tuple[PatchSelector, ...]) -> None:
     vit = tiny_vit()
     vit.eval()
-    host = TokenReducedViT(vit, selectors).eval()
+    host = TokenReducingBackbone(vit, selectors).eval()
     assert torch.equal(host(images(), text_tokens()).embeds, vit(images())[-1])
 
 
@@ -143,14 +143,14 @@ def test_weights_of_keys_outlive_a_later_selection() -> None:
 
 def test_permuting_patches_with_their_positions_leaves_cls_unchanged() -> None:
     host = tiny_host(tsps(1)).double()
-    prefix = host.forward_prefix(images().double())
+    prefix = host.forward_shared(images().double())
     text = text_tokens()
     text = type(text)(text.embeds.double(), text.pooled.double(), text.attention_mask)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(5))
     moved = torch.cat([prefix.tokens[:, :1], prefix.tokens[:, 1:][:, order]], dim=1)
     permuted = type(prefix)(moved, prefix.grid, prefix.num_blocks, moved)
     torch.testing.assert_close(
-        host.forward_suffix(permuted, text).embeds[:, 0], host.forward_suffix(prefix, text).embeds[:, 0]
+        host.forward_conditioned(permuted, text).embeds[:, 0], host.forward_conditioned(prefix, text).embeds[:, 0]
     )
 
 
@@ -159,27 +159,27 @@ def test_text_changes_the_selection_and_text_free_mode_ignores_it() -> None:
     one, two = host(images(), text_tokens(seed=1)), host(images(), text_tokens(seed=9))
     assert not torch.equal(one.origin, two.origin)
     assert torch.equal(host(images(), None).embeds, host(images(), None).embeds)
-    assert not host(images(), None).selections[0].supervised
+    assert not host(images(), None).selections[0].decision.supervised
 
 
 def test_text_free_pass_follows_the_exact_cls_attention() -> None:
     host = tiny_host(tsps(2))
     visual = host(images(), None)
-    tokens = host.forward_prefix(images()).block_input
+    tokens = host.forward_shared(images()).block_input
     layer = host.vit.layers[1]
     normed = layer.ln1(tokens)
     q, k, _ = layer.attn.qkv(normed).reshape(3, 17, 3, 4, WIDTH // 4).permute(2, 0, 3, 1, 4)
     full = (q @ k.transpose(-1, -2) / (WIDTH // 4) ** 0.5).softmax(dim=-1)
-    torch.testing.assert_close(visual.selections[0].scores, full.mean(dim=1)[:, 0, 1:])
+    torch.testing.assert_close(visual.selections[0].decision.scores, full.mean(dim=1)[:, 0, 1:])
 
 
 def test_prefix_and_suffix_equal_the_whole_bit_for_bit() -> None:
     host, text = tiny_host(tsps(2)), text_tokens()
-    prefix = host.forward_prefix(images())
+    prefix = host.forward_shared(images())
     rows = torch.tensor([2, 0, 2])
-    ours = host.forward_suffix(prefix.index(rows).to("cpu"), text.index(rows)).embeds
+    ours = host.forward_conditioned(prefix.index(rows).to("cpu"), text.index(rows)).embeds
     assert torch.equal(ours, host(images(), text).embeds[rows])
-    assert torch.equal(host.forward_suffix(prefix, text).embeds, host(images(), text).embeds)
+    assert torch.equal(host.forward_conditioned(prefix, text).embeds, host(images(), text).embeds)
 
 
 def test_progressive_stages_compose_the_origin_of_every_patch() -> None:
@@ -199,10 +199,10 @@ def test_scores_alone_stop_behind_the_last_selector() -> None:
     calls: list[int] = []
     for index, layer in enumerate(host.vit.layers):
         layer.register_forward_hook(lambda module, args, out, index=index: calls.append(index + 1))
-    prefix = host.forward_prefix(images())
-    visual = host.forward_suffix(prefix, text_tokens(), num_blocks=host.num_scored_blocks)
+    prefix = host.forward_shared(images())
+    visual = host.forward_conditioned(prefix, text_tokens(), num_blocks=host.num_scored_blocks)
     assert calls == [1, 2]
-    assert visual.selections[0].scores.shape == (3, 16)
+    assert visual.selections[0].decision.scores.shape == (3, 16)
 
 
 def test_bare_checkpoints_load_without_renaming() -> None:
@@ -245,4 +245,4 @@ def test_two_selectors_at_one_block_are_refused() -> None:
 
 def test_a_backbone_without_a_token_sequence_is_refused() -> None:
     with pytest.raises(ComponentError, match="Selectors need a vision transformer"):
-        TokenReducedViT(nn.Linear(2, 2))
+        TokenReducingBackbone(nn.Linear(2, 2))

@@ -15,21 +15,22 @@ from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
 from bus_toolkit.backbones.block_passes import attention_half, run_half
 from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose, patches_in_tokens
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
-from bus_toolkit.structures import Decision, Selection, TextTokens, VisualPrefix, VisualTokens
+from bus_toolkit.structures import Decision, Selection, SharedTokens, TextTokens, VisualTokens
 
 Select = Literal["all", "text_free", "none"]
 
 
 @dataclass
-class _Walk:
+class TokenState:
     """Tokens on their way through the blocks, and what has become of the original patches."""
 
     tokens: Tensor
     origin: Tensor
-    where: TokenPositions
+    positions: TokenPositions
     text: TextTokens | None
     select: Select
     block_input: Tensor | None = None
@@ -39,12 +40,12 @@ class _Walk:
     selections: list[Selection] = field(default_factory=list)
 
 
-class TokenReducedViT(nn.Module):
+class TokenReducingBackbone(nn.Module):
     """Run a vision transformer whose selectors shorten the sequence on the way.
 
     The order is: patches and prefix tokens with position embeddings; blocks up to the first selector
-    (``forward_prefix``, which no text can change); the rest under a condition (``forward_suffix``); final norm. With no
-    selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit.
+    (``forward_shared``, which no text can change); the rest under a condition (``forward_conditioned``); final norm.
+    With no selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit.
 
     State dicts of the bare transformer load into the host without renaming; position embeddings of another image size
     are interpolated.
@@ -105,7 +106,7 @@ class TokenReducedViT(nn.Module):
         return next(self.vit.parameters()).device
 
     @property
-    def num_prefix_blocks(self) -> int:
+    def num_shared_blocks(self) -> int:
         """Number of blocks that run before the first selector and are shared by all conditions."""
         sites = [block - int(s.site != "after_block") for s in self.selectors for block in s.blocks]
         return min(sites, default=self.num_blocks)
@@ -122,21 +123,21 @@ class TokenReducedViT(nn.Module):
 
     def forward(self, images: Tensor, text: TextTokens | None = None) -> VisualTokens:
         """Encode ``images`` (B, 3, H, W) under one text each (or none)."""
-        return self.forward_suffix(self.forward_prefix(images), text)
+        return self.forward_conditioned(self.forward_shared(images), text)
 
-    def forward_prefix(self, images: Tensor) -> VisualPrefix:
+    def forward_shared(self, images: Tensor) -> SharedTokens:
         """Run everything in front of the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
         tokens, grid = self.adapter.embed(images)
-        block_input, where = tokens, TokenPositions(grid)
-        for layer in self.adapter.layers[: self.num_prefix_blocks]:
+        block_input, positions = tokens, TokenPositions(grid)
+        for layer in self.adapter.layers[: self.num_shared_blocks]:
             block_input = tokens
-            tokens = self.adapter.run_block(layer, tokens, where)
-        keep_input = self._selector_at(self.num_prefix_blocks, "after_block") is not None
-        return VisualPrefix(tokens, grid, self.num_prefix_blocks, block_input if keep_input else None)
+            tokens = self.adapter.run_block(layer, tokens, positions)
+        keep_input = self._selector_at(self.num_shared_blocks, "after_block") is not None
+        return SharedTokens(tokens, grid, self.num_shared_blocks, block_input if keep_input else None)
 
-    def forward_suffix(
+    def forward_conditioned(
         self,
-        prefix: VisualPrefix,
+        prefix: SharedTokens,
         text: TextTokens | None = None,
         *,
         select: Select = "all",
@@ -145,47 +146,47 @@ class TokenReducedViT(nn.Module):
         """Run the selectors and the remaining blocks under one condition.
 
         Args:
-            prefix: Output of ``forward_prefix``.
+            prefix: Output of ``forward_shared``.
             text: The conditioning text of each image. Without one, CLS attention stands in for text-aware selectors.
             select: ``all`` selectors act; ``text_free``: those that read no text; ``none`` lets all tokens through.
             num_blocks: Stop after this block, before the final norm (a pass for patch scores alone).
         """
         batch, num_tokens = prefix.tokens.shape[:2]
         origin = torch.arange(num_tokens - self.num_prefix, device=prefix.tokens.device).expand(batch, -1)
-        walk = _Walk(prefix.tokens, origin, TokenPositions(prefix.grid), text, select, prefix.block_input)
-        self._reduce(walk, prefix.num_blocks, "after_block")
+        state = TokenState(prefix.tokens, origin, TokenPositions(prefix.grid), text, select, prefix.block_input)
+        self._reduce(state, prefix.num_blocks, "after_block")
         last = self.num_blocks if num_blocks is None else num_blocks
         for block in range(prefix.num_blocks + 1, last + 1):
-            self._run_block(walk, block)
+            self._run_block(state, block)
         num_prefix = self.num_prefix
         if last == self.num_blocks:
-            walk.tokens, num_prefix = self._finish(walk)
-        return VisualTokens(walk.tokens, num_prefix, prefix.grid, walk.selections, walk.origin, walk.scores)
+            state.tokens, num_prefix = self._finish(state)
+        return VisualTokens(state.tokens, num_prefix, prefix.grid, state.selections, state.origin, state.scores)
 
-    def _finish(self, walk: _Walk) -> tuple[Tensor, int]:
+    def _finish(self, state: TokenState) -> tuple[Tensor, int]:
         """Return the tokens as they leave the backbone, a global one in front, and how many are prefix."""
-        tokens = self.adapter.final_norm(walk.tokens)
+        tokens = self.adapter.final_norm(state.tokens)
         if not self.adapter.pools:
             return tokens, self.num_prefix
-        sizes = None if walk.where.complete else patches_in_tokens(walk.origin, tokens.shape[1] - self.num_prefix)
+        sizes = None if state.positions.complete else patches_in_tokens(state.origin, tokens.shape[1] - self.num_prefix)
         return torch.cat([self.adapter.pool(tokens, sizes).unsqueeze(1), tokens], dim=1), self.num_prefix + 1
 
-    def _run_block(self, walk: _Walk, block: int) -> None:
+    def _run_block(self, state: TokenState, block: int) -> None:
         """Run one block with the selectors before, inside and after it."""
         layer = self.adapter.layers[block - 1]
-        walk.block_input, walk.used = walk.tokens, None
-        self._reduce(walk, block, "before_block")
-        walk.block_input = walk.tokens
+        state.block_input, state.used = state.tokens, None
+        self._reduce(state, block, "before_block")
+        state.block_input = state.tokens
         inside = self._selector_at(block, "inside_block") is not None
-        if inside or walk.key_weights is not None or not self.adapter.runs_whole(walk.where):
-            bias = key_bias(self.num_prefix, walk.key_weights)
-            inputs = (self.adapter, layer, walk.tokens, walk.where, bias)
-            walk.tokens, walk.used = run_half(layer, attention_half, *inputs)
-            self._reduce(walk, block, "inside_block")
-            walk.tokens = run_half(layer, self.adapter.feed_forward_half, layer, walk.tokens)
+        if inside or state.key_weights is not None or not self.adapter.runs_whole(state.positions):
+            bias = key_bias(self.num_prefix, state.key_weights)
+            inputs = (self.adapter, layer, state.tokens, state.positions, bias)
+            state.tokens, state.used = run_half(layer, attention_half, *inputs)
+            self._reduce(state, block, "inside_block")
+            state.tokens = run_half(layer, self.adapter.feed_forward_half, layer, state.tokens)
         else:
-            walk.tokens = self.adapter.run_block(layer, walk.tokens, walk.where)
-        self._reduce(walk, block, "after_block")
+            state.tokens = self.adapter.run_block(layer, state.tokens, state.positions)
+        self._reduce(state, block, "after_block")
 
     def _selector_at(self, block: int, site: Site) -> PatchSelector | None:
         for selector in self.selectors:
@@ -193,36 +194,37 @@ class TokenReducedViT(nn.Module):
                 return selector
         return None
 
-    def _reduce(self, walk: _Walk, block: int, site: Site) -> None:
+    def _reduce(self, state: TokenState, block: int, site: Site) -> None:
         """Let the selector at this place plan, if there is one, and apply its plan."""
         selector = self._selector_at(block, site)
-        if selector is None or walk.select == "none" or (walk.select == "text_free" and selector.needs_text):
+        if selector is None or state.select == "none" or (state.select == "text_free" and selector.needs_text):
             return
         with self.around_selection():
-            self._select(selector, walk, block)
+            self._select(selector, state, block)
 
-    def _select(self, selector: PatchSelector, walk: _Walk, block: int) -> None:
-        assert walk.block_input is not None
+    def _select(self, selector: PatchSelector, state: TokenState, block: int) -> None:
+        assert state.block_input is not None
         access = ViTBlockAccess(
             self.adapter,
             block,
-            where=walk.where,
-            tokens=walk.tokens,
-            block_input=walk.block_input,
-            key_weights=walk.key_weights,
-            used=walk.used,
+            positions=state.positions,
+            tokens=state.tokens,
+            block_input=state.block_input,
+            key_weights=state.key_weights,
+            used=state.used,
         )
-        prefix, patches = walk.tokens[:, : self.num_prefix], walk.tokens[:, self.num_prefix :]
-        view = BlockView(patches, prefix, walk.text, walk.origin, block, walk.key_weights, access)
-        plan, scores, supervised, guide = Decision(*selector(view))
-        walk.selections.append(Selection(plan, scores, supervised, block, walk.origin, guide))
-        walk.scores = _scores_of_slots(scores, plan) if selector.ranks else None
-        walk.key_weights = carry_weights(walk.key_weights, plan)
+        prefix, patches = state.tokens[:, : self.num_prefix], state.tokens[:, self.num_prefix :]
+        view = BlockView(patches, prefix, state.text, state.origin, block, state.key_weights, access)
+        decision = _decision_of(selector, view)
+        plan = decision.plan
+        state.selections.append(Selection(decision, block, state.origin))
+        state.scores = _scores_of_slots(decision.scores, plan) if selector.ranks else None
+        state.key_weights = carry_weights(state.key_weights, plan)
         if plan.is_identity:
             return
-        walk.tokens = apply_plan(walk.tokens, plan, num_prefix=self.num_prefix)
-        walk.origin = compose(walk.origin, plan)
-        walk.where = walk.where.after(plan)
+        state.tokens = apply_plan(state.tokens, plan, num_prefix=self.num_prefix)
+        state.origin = compose(state.origin, plan)
+        state.positions = state.positions.after(plan)
 
     def _read_bare_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
         """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``; fit its positions."""
@@ -230,6 +232,16 @@ class TokenReducedViT(nn.Module):
         for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
             state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)
         self.adapter.fit_positions(state_dict, f"{prefix}vit.")
+
+
+def _decision_of(selector: PatchSelector, view: BlockView) -> Decision:
+    decision = selector(view)
+    if not isinstance(decision, Decision):
+        raise ComponentError(
+            f"model.selectors: {type(selector).__name__}.forward must return a Decision, got "
+            f"{type(decision).__name__}. Return bus_toolkit.structures.Decision(plan, scores)."
+        )
+    return decision
 
 
 def _check_blocks(selectors: Sequence[PatchSelector], num_blocks: int) -> None:
