@@ -1,4 +1,4 @@
-"""Tiny parts that the tests of the model share: width 32, images 32 x 32, patches of 8."""
+"""Tiny parts that the tests of the model share; their sizes are those of ``bus_toolkit.testing``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import TextTokens, TokenBatch
+from bus_toolkit.testing.tiny import SIDE, VISION_TRANSFORMER, WIDTH, numbers
 
-WIDTH = 32
 VOCABULARY = 50
 
 
 def tiny_vit(num_layers: int = 4) -> VisionTransformer:
     """Return a plain transformer with random weights, also where OpenMMLab starts at zero."""
     torch.manual_seed(0)
-    arch = {"embed_dims": WIDTH, "num_layers": num_layers, "num_heads": 4, "feedforward_channels": 64}
-    vit = VisionTransformer(arch=arch, img_size=32, patch_size=8, out_type="raw")
+    settings = {name: value for name, value in VISION_TRANSFORMER.items() if name != "type"}
+    vit = VisionTransformer(**{**settings, "arch": {**settings["arch"], "num_layers": num_layers}})
     for parameter in vit.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -32,12 +32,12 @@ def tiny_host(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducingBa
 
 def images(batch: int = 3, seed: int = 0) -> torch.Tensor:
     """Return normalised images (B, 3, 32, 32)."""
-    return torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+    return numbers(batch, 3, SIDE, SIDE, seed=seed)
 
 
 def text_tokens(batch: int = 3, length: int = 6, seed: int = 1) -> TextTokens:
     """Return encoded texts of full length."""
-    embeds = torch.randn(batch, length, WIDTH, generator=torch.Generator().manual_seed(seed))
+    embeds = numbers(batch, length, WIDTH, seed=seed)
     return TextTokens(embeds, embeds[:, 0], torch.ones(batch, length, dtype=torch.bool))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from bus_toolkit import hookimpl
+from bus_toolkit.models.build import build_vlp_model
 from bus_toolkit.plugin import manager
 from bus_toolkit.plugin.manager import PluginHost
 from bus_toolkit.registry import DATASETS, MODELS, REGISTRIES
@@ -54,22 +55,6 @@ class Head:
 
 class Points:
     def __init__(self, length: int = 8, pipeline: tuple = ()) -> None: ...
-
-
-def model(
-    *,
-    tokenizer: Mapping[str, Any],
-    text_encoder: Mapping[str, Any],
-    backbone: Mapping[str, Any],
-    heads: Mapping[str, Mapping[str, Any]],
-    selectors: list[Mapping[str, Any]] = (),
-    decoder: Mapping[str, Any] | None = None,
-    fusion: Mapping[str, Any] | None = None,
-    text_decoder: Mapping[str, Any] | None = None,
-    conditioning: Mapping[str, Any] | None = None,
-    momentum: Mapping[str, Any] | None = None,
-    data_preprocessor: Mapping[str, Any] | None = None,
-) -> None: ...
 
 
 BASE = """
@@ -125,7 +110,7 @@ def use_plugins(monkeypatch):
     def use(*modules):
         monkeypatch.setattr(manager, "_HOST", PluginHost(REGISTRIES, lambda: [Entry(m) for m in modules], {}, builtins))
 
-    MODELS.register_module(name="VLPModel", module=model, force=True)
+    MODELS.register_module(name="VLPModel", module=build_vlp_model, force=True)
     DATASETS.register_module(name="Points", module=Points, force=True)
     try:
         yield use
