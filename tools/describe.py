@@ -1,11 +1,6 @@
-"""Show what a run would use: ``python tools/describe.py {config CONFIG | parts | plugins | matrix}``."""
+"""``python tools/describe.py``: the same as ``bus-toolkit describe``."""
 
-from __future__ import annotations
-
-from bus_toolkit.cli.describe import COMMAND
-from bus_toolkit.cli.run import run_cli
-
-main = COMMAND.main
+from bus_toolkit.cli.main import run_as
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_as("describe")

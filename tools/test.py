@@ -1,11 +1,6 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [flags]``."""
+"""``python tools/test.py``: the same as ``bus-toolkit test``."""
 
-from __future__ import annotations
-
-from bus_toolkit.cli.run import run_cli
-from bus_toolkit.cli.test import COMMAND
-
-main = COMMAND.main
+from bus_toolkit.cli.main import run_as
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_as("test")

@@ -1,11 +1,6 @@
-"""Train a model from a YAML: ``python tools/train.py CONFIG [flags]``."""
+"""``python tools/train.py``: the same as ``bus-toolkit train``."""
 
-from __future__ import annotations
-
-from bus_toolkit.cli.run import run_cli
-from bus_toolkit.cli.train import COMMAND
-
-main = COMMAND.main
+from bus_toolkit.cli.main import run_as
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_as("train")

@@ -1,10 +1,27 @@
-"""The commands of an installed toolkit, ``python -m bus_toolkit COMMAND``; some are scripts in tools/ as well."""
+"""What each command of ``bus-toolkit`` is made of, and the arguments that several take."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+MAX_WIDTH = 100
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ``ArgumentParser`` whose help is at most ``MAX_WIDTH`` columns wide; its sub-commands are such parsers too."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(formatter_class=_help_formatter, **kwargs)
+
+
+def _help_formatter(prog: str) -> argparse.HelpFormatter:
+    width = min(MAX_WIDTH, shutil.get_terminal_size().columns) - 2
+    return argparse.HelpFormatter(prog, width=width)
 
 
 @dataclass(frozen=True)
@@ -12,32 +29,57 @@ class Command:
     """What a command takes and does.
 
     Attributes:
-        summary: One sentence.
+        summary: One line for the list of commands.
         add_arguments: Adds its arguments to a parser.
         run: Does it; returns the exit code, ``None`` for 0.
+        details: More sentences for its own help.
     """
 
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int | None]
+    details: str = ""
 
-    def main(self, argv: Sequence[str] | None = None) -> int | None:
-        """Parse the words after a script's name, run, return the exit code."""
-        parser = argparse.ArgumentParser(description=self.summary)
+    def parser(self, prog: str | None = None) -> argparse.ArgumentParser:
+        """Return the parser of the words after the command's name; ``prog`` is how its usage names the command."""
+        parser = Parser(prog=prog, description=f"{self.summary} {self.details}".strip())
         self.add_arguments(parser)
-        return self.run(parser.parse_args(argv))
+        return parser
+
+    def main(self, argv: Sequence[str] | None = None, prog: str | None = None) -> int | None:
+        """Parse the words after the command's name, run it, return the exit code."""
+        return self.run(self.parser(prog).parse_args(argv))
 
 
-def add_cfg_options(parser: argparse.ArgumentParser, example: str) -> None:
+def add_debug_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--debug``, which :func:`bus_toolkit.cli.run.run_cli` reads."""
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, about: str) -> None:
     """Add ``--cfg-options``."""
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help=f"overrides, e.g. {example}")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help=about)
+
+
+def add_device_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what every measurement takes that computes."""
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads")
 
 
 def add_launch_flags(parser: argparse.ArgumentParser) -> None:
     """Add what every command that builds the Runner takes: overrides, launcher, ``--debug``."""
-    add_cfg_options(parser, "model.selectors.0.keep_ratio=0.3")
+    add_cfg_options(parser, "overrides, e.g. model.selectors.0.keep_ratio=0.3")
     parser.add_argument(
         "--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="what started the processes"
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks and all that the hosts log")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and all that OpenMMLab logs")
+
+
+def positive_int(text: str) -> int:
+    """Return a whole number of 1 or more; the ``type`` of an argument."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value

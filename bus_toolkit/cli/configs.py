@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from bus_toolkit.cli.command import Command
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a listing takes."""
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+from bus_toolkit.cli.command import Command, add_debug_flag
 
 
 def run(args: argparse.Namespace) -> None:
     """Print their names, one a line."""
-    from bus_toolkit.config import list_configs
+    from bus_toolkit.shipped import list_configs
 
     print("\n".join(list_configs()))
 
 
-COMMAND = Command(
-    "List the configs that ship with the toolkit, by the names that train and test take.", add_arguments, run
-)
+COMMAND = Command("List the shipped configs by the names that train and test take.", add_debug_flag, run)

@@ -1,63 +1,75 @@
-"""What tools/infer.py asks of an ``Inferencer``: what its words mean, and where results go."""
+"""Ask a trained model about images."""
 
 from __future__ import annotations
 
-import glob
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.evaluation.report import write_results
-from bus_toolkit.inference.inferencer import Inferencer
+from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, positive_int
+from bus_toolkit.cli.infer_inputs import check_out, check_texts, expand_images, read_texts, search_flags
+from bus_toolkit.errors import DataError
+
+if TYPE_CHECKING:
+    from bus_toolkit.inference import Inferencer
 
 PICTURES = "work_dirs/infer"
+COMMANDS = {
+    "retrieve": "the best texts of each image and the best images of each text",
+    "answer": "answers to questions",
+    "caption": "a sentence on each image",
+    "ground": "the box that each expression speaks of",
+    "explain": "which patches were read under which text, as pictures",
+}
 
 
-def expand_images(patterns: Sequence[str]) -> list[str]:
-    """Return the files that paths and globs name, each glob's in order of name; ``**`` goes through folders.
-
-    Raises:
-        ConfigError: One that names nothing.
-    """
-    found: list[str] = []
-    for pattern in patterns:
-        files = (
-            [pattern] if Path(pattern).is_file() else sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
-        )
-        files = [file for file in files if Path(file).is_file()]
-        if not files:
-            raise ConfigError(f"--images: no file there, got {pattern!r}. Give paths or globs, such as 'photos/*.jpg'.")
-        found += files
-    return found
-
-
-def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
-    """Return the texts of the command line, or of a UTF-8 file, one a line; empty lines count for nothing.
-
-    Raises:
-        DataError: The file cannot be read, or holds no text.
-    """
-    if file is None:
-        return list(texts)
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--texts-file: cannot read {file}: {error}. Give a UTF-8 file, one text a line.") from error
-    if not any(lines):
-        raise DataError(f"--texts-file: no text in {file}. Write one a line.")
-    return [line for line in lines if line]
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is asked of which model, images and texts, and where results go."""
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
+    parser.add_argument("source", metavar="RUN_OR_CONFIG", help="a run folder, or a YAML with --checkpoint")
+    parser.add_argument("--checkpoint", metavar="FILE", help="a .pth or .safetensors (default: the run's newest)")
+    parser.add_argument("--images", nargs="+", required=True, metavar="GLOB", help="paths, or globs in quotes")
+    words = parser.add_mutually_exclusive_group()
+    words.add_argument("--text", nargs="+", default=[], metavar="TEXT", help="captions, questions or expressions")
+    words.add_argument("--texts-file", type=Path, metavar="FILE", help="the same from a UTF-8 file, one a line")
+    parser.add_argument("--topk", type=positive_int, metavar="K", help="retrieve: partners of each query (default: 5)")
+    parser.add_argument("--rerank", type=positive_int, metavar="K", help="retrieve: order the best K by matching")
+    parser.add_argument("--direction", choices=("both", "i2t", "t2i"), help="retrieve: one of the two (default: both)")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH", help="a .json, or a folder for COMMAND.json and the pictures of explain"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive_int, default=32, metavar="N", help="images at a time (default: 32)"
+    )
+    parser.add_argument("--device", help="such as cuda:1 (default: a GPU, if there is one)")
+    add_cfg_options(parser, "overrides of the config")
+    add_debug_flag(parser)
 
 
-def check_out(command: str, out: Path | None) -> None:
-    """Refuse a place for results before anything is computed.
+def run(args: argparse.Namespace) -> None:
+    """Ask, show, write."""
+    search = search_flags(args)
+    images, texts = expand_images(args.images), read_texts(args.text, args.texts_file)
+    check_texts(args.command, texts)
+    check_out(args.command, args.out)
+    from bus_toolkit.cli.infer_tables import tables
+    from bus_toolkit.cli.screen import wide_console
+    from bus_toolkit.inference import Inferencer
 
-    Raises:
-        ConfigError: A file of another kind than JSON.
-    """
-    if out is not None and (out.is_file() or (out.suffix and not out.is_dir())) and out.suffix != ".json":
-        more = " and the pictures" if command == "explain" else ""
-        raise ConfigError(f"--out: must be a .json, or a folder for {command}.json{more}, got {out}.")
+    inferencer = Inferencer(
+        args.source,
+        checkpoint=args.checkpoint,
+        device=args.device,
+        cfg_options=args.cfg_options,
+        batch_size=args.batch_size,
+    )
+    results = ask(inferencer, args.command, images, texts, args.out, **search)
+    console = wide_console()
+    for table in tables(args.command, results, images, texts):
+        console.print(table)
+    if args.out is not None:
+        print(write(args.command, results, args.out))
 
 
 def ask(
@@ -74,8 +86,8 @@ def ask(
         search: Arguments of ``retrieve``.
     """
     if command == "retrieve":
-        found = inferencer.retrieve(list(images), list(texts), **search)
-        return found if isinstance(found, dict) else {search["direction"]: found}
+        hits = inferencer.retrieve(list(images), list(texts), **search)
+        return hits if isinstance(hits, dict) else {search["direction"]: hits}
     if command == "caption":
         return inferencer.caption(list(images))
     if command == "explain":
@@ -92,7 +104,18 @@ def write(command: str, results: Any, out: Path) -> Path:
         DataError: It cannot be written.
     """
     path = out if out.suffix == ".json" else out / f"{command}.json"
+    from bus_toolkit.evaluation.report import write_results
+
     try:
         return write_results(path, {"command": command, "results": results})
     except OSError as error:
-        raise DataError(f"--out: cannot write {path}: {error.strerror}. Give another place.") from error
+        raise DataError(f"--out: cannot write {path}: {error.strerror}. Give another path.") from error
+
+
+COMMAND = Command(
+    "Ask a trained model about images: retrieve, answer, caption, ground, explain.",
+    add_arguments,
+    run,
+    "; ".join(f"{name}: {what}" for name, what in COMMANDS.items()) + ". One image is used for several texts, and one "
+    "text for several images; retrieve compares every image with every text.",
+)

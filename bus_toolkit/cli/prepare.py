@@ -1,65 +1,107 @@
-"""The command line that the preparations of public data sets share."""
+"""Check a public data set and convert it into the files that we read."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from bus_toolkit.data.preparation.check_files import check_files
-from bus_toolkit.data.preparation.counts import check_counts
-from bus_toolkit.data.preparation.prepared_folder import prepare_folder
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source
-from bus_toolkit.data.preparation.report import print_counts
+from bus_toolkit.cli import prepare_openclipart
+from bus_toolkit.cli.command import Command, add_debug_flag
 
 
-def prepare_command(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
-    """Parse a command line for a data set, check it, convert it once, and tell counts and settings.
+@dataclass(frozen=True)
+class Option:
+    """A choice about a data set; the first one is the default."""
 
-    Raises:
-        DataError: Files are missing or malformed, a count is not the published one, or the result cannot be written.
+    name: str
+    choices: tuple[str, ...]
+    help: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What ``prepare`` says about a data set, and what can be chosen.
+
+    Attributes:
+        title: For a person.
+        recipe: Name of its :class:`~bus_toolkit.data.preparation.recipe.Recipe` in the module of its name.
+        options: What can be chosen.
     """
-    args = _parse(recipe, argv)
-    options = {option.name: getattr(args, option.name.replace("-", "_")) for option in recipe.options}
-    root, out = Path(args.root).expanduser(), Path(args.out).expanduser()
-    plan = recipe.plan(options)
-    source = Source(recipe.name, root, skip_images=args.skip_images)
-    told: list[str] = []
 
-    def fill(scratch: Path) -> Mapping[str, Any]:
-        counts = dict(plan.convert(source, scratch))
-        # Before the folder gets its name: what fails the check is not left behind.
-        told.extend(check_counts(recipe.name, plan.counts, counts, strict=not args.any_count))
-        _link(plan, source, scratch)
-        return counts
-
-    stamps = check_files(recipe, source, plan.files)
-    made_from = {"data_set": recipe.name, "version": recipe.version, "root": str(root.resolve()), "files": stamps}
-    made_from |= {"options": options, "skip_images": args.skip_images}
-    manifest, is_new = prepare_folder(out, made_from, fill, force=args.force)
-    if not is_new:
-        told = check_counts(recipe.name, plan.counts, manifest["counts"], strict=not args.any_count)
-    print_counts(out, manifest["counts"], is_new, told)
-    for line in plan.usage:
-        print(f"  {line.format(out=out)}")
+    title: str
+    recipe: str
+    options: tuple[Option, ...] = ()
 
 
-def _parse(recipe: Recipe, argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=f"Check {recipe.title} and bring it into the files that we read.")
-    parser.add_argument("root", help=f"folder of {recipe.title} as downloaded; what lacks is named ({recipe.page})")
-    parser.add_argument("--out", default=f"data/{recipe.name}", help=f"folder to write, default data/{recipe.name}")
-    for option in recipe.options:
+DATA_SETS = {
+    "coco": DataSet(
+        "COCO 2014: captions and instances",
+        "COCO",
+        (Option("split", ("karpathy", "official"), "of the captions: Karpathy's, or train2014 and val2014"),),
+    ),
+    "flickr30k": DataSet("Flickr30k: captions in Karpathy's split", "FLICKR30K"),
+    "visual_genome": DataSet("Visual Genome: described regions", "VISUAL_GENOME"),
+    "refcoco": DataSet(
+        "RefCOCO, RefCOCO+, RefCOCOg: referring expressions",
+        "REFCOCO",
+        (
+            Option("which", ("refcoco", "refcoco+", "refcocog"), "of the three sets; give each an --out of its own"),
+            Option("split-by", ("default", "unc", "umd", "google"), "default: unc, or umd for refcocog"),
+        ),
+    ),
+    "vqa_v2": DataSet("VQA v2: questions and answers", "VQA_V2"),
+    "gqa": DataSet("GQA: balanced questions and answers", "GQA"),
+    "nlvr": DataSet("NLVR: statements on drawings", "NLVR"),
+    "nlvr2": DataSet("NLVR2: statements on pairs of photos", "NLVR2"),
+    "snli_ve": DataSet("SNLI-VE: visual entailment on Flickr30k", "SNLI_VE"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add each data set with its own arguments."""
+    chosen = parser.add_subparsers(dest="data_set", required=True, metavar="DATA_SET")
+    for name, data_set in DATA_SETS.items():
+        _add_data_set(chosen.add_parser(name, help=data_set.title, description=f"{data_set.title}."), name, data_set)
+    about = prepare_openclipart.SUMMARY
+    prepare_openclipart.add_arguments(chosen.add_parser("openclipart", help=about, description=f"{about}."))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare the chosen data set."""
+    from bus_toolkit.engine import quiet_hosts
+
+    quiet_hosts()
+    if args.data_set == "openclipart":
+        prepare_openclipart.run(args)
+        return
+    from bus_toolkit.data.preparation.prepare import prepare_data_set
+
+    data_set = DATA_SETS[args.data_set]
+    recipe = getattr(import_module(f"bus_toolkit.data.preparation.{args.data_set}"), data_set.recipe)
+    prepare_data_set(
+        recipe,
+        Path(args.root).expanduser(),
+        Path(args.out).expanduser(),
+        {option.name: getattr(args, option.name.replace("-", "_")) for option in data_set.options},
+        skip_images=args.skip_images,
+        any_count=args.any_count,
+        force=args.force,
+    )
+
+
+def _add_data_set(parser: argparse.ArgumentParser, name: str, data_set: DataSet) -> None:
+    parser.add_argument("root", help="its folder as downloaded; missing files are listed with their sources")
+    parser.add_argument("--out", default=f"data/{name}", metavar="FOLDER", help=f"to write, default data/{name}")
+    for option in data_set.options:
         parser.add_argument(f"--{option.name}", choices=option.choices, default=option.choices[0], help=option.help)
     parser.add_argument("--skip-images", action="store_true", help="do not ask for the images")
-    parser.add_argument("--any-count", action="store_true", help="only tell where a count is not the published one")
-    parser.add_argument("--force", action="store_true", help="write anew what is already there")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--any-count", action="store_true", help="warn instead of failing when a count differs from the published one"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    add_debug_flag(parser)
 
 
-def _link(plan: Plan, source: Source, folder: Path) -> None:
-    """Let the result point to what is read as it is, so that one folder has all."""
-    for name, target in plan.links.items():
-        if source.has(target):
-            (folder / name).symlink_to(source.path(target).resolve())
+COMMAND = Command("Check a public data set and convert it into our files.", add_arguments, run)

@@ -1,8 +1,8 @@
-"""What the command-line tools share: how they end, and arguments that several take."""
+"""How every command ends."""
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,30 +10,35 @@ from typing import NoReturn
 from bus_toolkit.errors import BusError
 
 DEBUG_FLAG = "--debug"
+MISTAKE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
 
 def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     """Call ``main`` with the command line and exit.
 
     Exit codes: what ``main`` returns (0 for ``None``); 2 after a :class:`BusError`, whose lines go to stderr; 130 when
-    interrupted.
+    interrupted; 141 when the reader of the output ends first, as ``| head`` does.
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
     try:
-        sys.exit(main(None) or 0)
+        code = _call(main)
     except BusError as error:
         if DEBUG_FLAG in sys.argv:
             raise
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+        code = MISTAKE
+    except BrokenPipeError:
+        # The interpreter writes the rest of its buffer when it ends: to nowhere, or it would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = PIPE_CLOSED
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = INTERRUPTED
+    sys.exit(code)
 
 
-def positive_int(text: str) -> int:
-    """Return a whole number of 1 or more; the ``type`` of an argument."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
+def _call(main: Callable[[list[str] | None], int | None]) -> int:
+    try:
+        return main(None) or 0
+    finally:  # a help that argparse prints ends in SystemExit
+        sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bus_toolkit.cli.command import Command, add_launch_flags
+from bus_toolkit.cli.loading import say_loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train as the arguments say."""
+    say_loading()
     from bus_toolkit.engine import RunOptions, train
 
     options = RunOptions(

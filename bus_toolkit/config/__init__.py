@@ -20,12 +20,12 @@ from bus_toolkit.config.check import DEFAULT_SCOPE, check_config
 from bus_toolkit.config.files import IN_PLUGIN, find_config, plugins_of, read_chain
 from bus_toolkit.config.merge import merge_chain
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
-from bus_toolkit.config.shipped import list_configs
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.plugin.manager import adjust_with_plugins, failed_plugins, load_plugins
 from bus_toolkit.registry import plain
+from bus_toolkit.shipped import list_configs
 from bus_toolkit.signatures import at
 
 __all__ = [

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.config.shipped import find_shipped, nearest_names
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.shipped import find_shipped, nearest_names
 from bus_toolkit.signatures import did_you_mean
 
 BASE = "_base_"

@@ -1,4 +1,4 @@
-"""One training with its evaluation, in a process of its own: ``python -m bus_toolkit.study.job FOLDER``."""
+"""One training of a study with its evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import statistics
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,20 +34,26 @@ class Job:
     start: str = ""
 
     def fingerprint(self) -> str:
-        """Return what tells this job from another one: its config as resolved, its seed, and what it starts from."""
+        """Return a digest of what makes this job: its config as resolved, its seed, and what it starts from."""
         from bus_toolkit.config import load_config
         from bus_toolkit.config.yaml_text import dump_yaml
         from bus_toolkit.registry import plain
 
         resolved = dump_yaml(plain(load_config(self.config, self.overrides).to_dict()))
         start = read_result(Path(self.start)) if self.start else None
-        told = json.dumps([resolved, self.seed, start and start["fingerprint"]])
-        return hashlib.sha256(told.encode()).hexdigest()
+        made_of = json.dumps([resolved, self.seed, start and start["fingerprint"]])
+        return hashlib.sha256(made_of.encode()).hexdigest()
 
     def write(self) -> None:
-        """Leave the order in the folder, for the process that runs it."""
+        """Write the job into its folder, for the process that runs it."""
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         (Path(self.folder) / ORDER).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        """Return the job that :meth:`write` has written into ``folder``."""
+        order = json.loads((folder / ORDER).read_text(encoding="utf-8"))
+        return cls(**{**order, "overrides": tuple(order["overrides"])})
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -111,18 +116,3 @@ def _speed(folder: Path) -> float:
     rows = [json.loads(line) for log in logs[-1:] for line in log.read_text().splitlines()]
     readings = [row["samples_per_second"] for row in rows if "samples_per_second" in row]
     return statistics.median(readings) if readings else float("nan")
-
-
-def main() -> None:
-    """Run the job whose order lies in the folder of the command line."""
-    from bus_toolkit.cli.run import run_cli
-
-    def run(_: list[str] | None) -> None:
-        order = json.loads((Path(sys.argv[1]) / ORDER).read_text(encoding="utf-8"))
-        run_job(Job(**{**order, "overrides": tuple(order["overrides"])}))
-
-    run_cli(run)
-
-
-if __name__ == "__main__":
-    main()

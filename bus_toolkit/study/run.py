@@ -6,9 +6,8 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
@@ -21,33 +20,34 @@ from bus_toolkit.study.plan import Study, Task
 _log = logging.getLogger(__name__)
 _LOG_FILE, _PID_FILE = "run.log", "run.pid"
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 Results = dict[tuple[str, str, int], dict[str, Any]]
 """Task, system and seed to what its job measured."""
 
 
-def run_study(study: Study, out: Path, *, jobs: int, tell: Tell) -> Results:
+def run_study(study: Study, out: Path, *, jobs: int, worker: Sequence[str], report: Report) -> Results:
     """Run what has not run yet and return all results.
 
     The systems of one task and seed run at the same time, up to ``jobs`` of them and with the processors shared
-    evenly, so that their speeds can be compared. A job that fails is told and leaves a gap, as do those that start
+    evenly, so that their speeds can be compared. A job that fails is reported and leaves a gap, as do those that start
     from it. The output of each job goes into ``run.log`` of its folder.
 
     Args:
         study: What to run.
         out: Folder; each job has ``<task>/<system>/seed_<n>`` below it.
         jobs: Processes at a time.
-        tell: Is given a line for each job that ends.
+        worker: Command that runs the job in the folder which is its last word.
+        report: Is called with a line for each job that ends.
     """
     results: Results = {}
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     for task in study.tasks:
         for seed in task.seeds:
             wave = {system: _job(study, task, system, seed, out) for system in study.systems}
-            states = {system: _state(job, tell) for system, job in wave.items()}
+            states = {system: _state(job, report) for system, job in wave.items()}
             with ThreadPoolExecutor(jobs) as pool:
                 due = [job for system, job in wave.items() if states[system] is _State.DUE]
-                list(pool.map(lambda job: _run(job, threads, tell), due))
+                list(pool.map(lambda job: _run(job, worker, threads, report), due))
             for system, job in wave.items():
                 found = None if states[system] is _State.LEFT_OUT else read_result(Path(job.folder))
                 if found is not None:
@@ -55,13 +55,13 @@ def run_study(study: Study, out: Path, *, jobs: int, tell: Tell) -> Results:
     return results
 
 
-def collect(study: Study, out: Path, tell: Tell) -> Results:
-    """Return the results of the jobs that have finished, without running any; those of another config are told."""
+def collect(study: Study, out: Path, report: Report) -> Results:
+    """Return the results of the jobs that have finished, without running any; those of another config are reported."""
     found = {}
     for task, system, seed in _all(study):
         job = _job(study, task, system, seed, out)
         result = read_result(Path(job.folder))
-        if result is not None and _state(job, tell) is _State.DONE:
+        if result is not None and _state(job, report) is _State.DONE:
             found[task.name, system, seed] = result
     return found
 
@@ -91,32 +91,32 @@ class _State(Enum):
     DUE, DONE, LEFT_OUT = range(3)
 
 
-def _state(job: Job, tell: Tell) -> _State:
-    """Tell whether the job is to be run now; what another job left in its folder is never touched."""
+def _state(job: Job, report: Report) -> _State:
+    """Return whether the job is to be run now; what another job left in its folder is never touched."""
     folder = Path(job.folder)
     if job.start and read_result(Path(job.start)) is None:
-        tell(f"{folder}: left out, since {job.start} has not finished.")
+        report(f"{folder}: left out, since {job.start} has not finished.")
         return _State.LEFT_OUT
     try:
         fingerprint = job.fingerprint()
     except BusError as error:
-        tell(f"{folder}: {error}")
+        report(f"{folder}: {error}")
         return _State.LEFT_OUT
     done = read_result(folder)
     if done is None and _is_running(folder):
-        tell(f"{folder}: another process is running it. Wait for it, or give another --out.")
+        report(f"{folder}: another process is running it. Wait for it, or give another --out.")
         return _State.LEFT_OUT
     if done is None:
         return _State.DUE
     if done["fingerprint"] == fingerprint:
-        tell(f"{folder}: done before.")
+        report(f"{folder}: done before.")
         return _State.DONE
-    tell(f"{folder}: holds a run of another config. Remove the folder to run it again, or give another --out.")
+    report(f"{folder}: holds a run of another config. Remove the folder to run it again, or give another --out.")
     return _State.LEFT_OUT
 
 
 def _is_running(folder: Path) -> bool:
-    """Tell whether a process that began the job on this machine is still there."""
+    """Return whether a process that began the job on this machine is still there."""
     try:
         pid = int((folder / _PID_FILE).read_text(encoding="utf-8"))
         os.kill(pid, 0)
@@ -125,7 +125,7 @@ def _is_running(folder: Path) -> bool:
     return pid != os.getpid()
 
 
-def _run(job: Job, threads: int, tell: Tell) -> None:
+def _run(job: Job, worker: Sequence[str], threads: int, report: Report) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)  # what an interrupted run has left
     job.write()
     (Path(job.folder) / _PID_FILE).write_text(f"{os.getpid()}\n", encoding="utf-8")
@@ -134,7 +134,7 @@ def _run(job: Job, threads: int, tell: Tell) -> None:
     log = Path(job.folder) / _LOG_FILE
     with log.open("w", encoding="utf-8") as output:
         code = subprocess.run(
-            [sys.executable, "-m", "bus_toolkit.study.job", job.folder],
+            [*worker, job.folder],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -142,6 +142,6 @@ def _run(job: Job, threads: int, tell: Tell) -> None:
         ).returncode
     if code:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        tell(f"{job.folder}: failed (exit code {code}): {' '.join(last)} All of it is in {log}.")
+        report(f"{job.folder}: failed (exit code {code}): {' '.join(last)} All of it is in {log}.")
     else:
-        tell(f"{job.folder}: {(time.monotonic() - began) / 60:.1f} min.")
+        report(f"{job.folder}: {(time.monotonic() - began) / 60:.1f} min.")

@@ -1,88 +1,96 @@
-"""What the words of tools/infer.py mean, and where results go."""
-
-from __future__ import annotations
+"""The as a user types it: tables, files, and one line for each mistake."""
 
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from bus_toolkit.cli import infer
-from bus_toolkit.cli.infer import ask, check_out, expand_images, read_texts, write
+from bus_toolkit.cli.infer import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
+from tests.inference.toy import TEXTS, photos, run_config, write_run
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_globs_and_paths_are_expanded_in_order(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("b.jpg", "a.jpg", "c.png", "odd[1].jpg", "deep/d.jpg"):
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).touch()
-    assert expand_images(["c.png", "[ab].jpg"]) == ["c.png", "a.jpg", "b.jpg"]
-    assert expand_images(["odd[1].jpg"]) == ["odd[1].jpg"]
-    assert expand_images(["**/*.jpg"]) == ["a.jpg", "b.jpg", "deep/d.jpg", "odd[1].jpg"]
-    for pattern in ("*.gif", "deep", "gone.jpg"):
-        with pytest.raises(ConfigError, match=f"--images: no file there, got '{pattern.replace('*', '.')}'"):
-            expand_images(["a.jpg", pattern])
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A run, and three photos beside it."""
+    folder = tmp_path_factory.mktemp("infer")
+    write_run(folder / "run", run_config(folder / "scenes"))
+    photos(folder)
+    return folder
 
 
-def test_texts_come_from_the_command_line_or_a_file(tmp_path):
-    assert read_texts(["a dog"], None) == ["a dog"]
-    file = tmp_path / "texts.txt"
-    file.write_text("a dog\n\n  a cät \n", encoding="utf-8")
-    assert read_texts([], file) == ["a dog", "a cät"]
-    file.write_text("\n \n")
-    with pytest.raises(DataError, match="--texts-file: no text in .*texts.txt. Write one a line"):
-        read_texts([], file)
-    file.write_bytes(b"\xff\xfe\x00")
-    for bad in (file, tmp_path / "gone.txt"):
-        with pytest.raises(DataError, match="--texts-file: cannot read .*Give a UTF-8 file"):
-            read_texts([], bad)
-
-
-def test_a_place_for_results_is_a_json_or_a_folder(tmp_path):
-    (tmp_path / "run.1").mkdir()
-    (tmp_path / "file").touch()
-    for out in (None, tmp_path / "a.json", tmp_path / "new", tmp_path / "run.1"):
-        check_out("caption", out)
-    with pytest.raises(ConfigError, match=r"--out: must be a .json, or a folder for caption.json, got .*a.csv"):
-        check_out("caption", tmp_path / "a.csv")
-    with pytest.raises(ConfigError, match="a folder for explain.json and the pictures, got .*file"):
-        check_out("explain", tmp_path / "file")
-
-
-def test_results_are_written_with_their_command(tmp_path):
-    results = [{"image": "ä.png", "caption": "a dog"}]
-    assert write("caption", results, tmp_path / "deep" / "a.json") == tmp_path / "deep" / "a.json"
-    path = write("caption", results, tmp_path / "folder")
-    assert path == tmp_path / "folder" / "caption.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == {"command": "caption", "results": results}
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="--out: cannot write .*file/a.json"):
-        write("caption", results, tmp_path / "file" / "a.json")
-
-
-class Recorder:
-    """Stand in for an Inferencer: every method gives its name and what it was given."""
-
-    def __getattr__(self, name):
-        return lambda *args, **kwargs: [name, args, kwargs]
+def call(place, command, *flags):
+    COMMAND.main([command, str(place / "run"), "--device", "cpu", "--images", str(place / "photo_*.png"), *flags])
 
 
 @pytest.mark.parametrize(
-    ("name", "out", "search", "expected"),
+    ("command", "flags", "keys"),
     [
-        ("answer", None, {}, ["answer", (["i"], ["t"]), {}]),
-        ("ground", Path("a"), {}, ["ground", (["i"], ["t"]), {}]),
-        ("caption", None, {}, ["caption", (["i"],), {}]),
-        ("explain", None, {}, ["explain", (["i"], ["t"]), {"out": Path(infer.PICTURES)}]),
-        ("explain", Path("a/b.json"), {}, ["explain", (["i"], ["t"]), {"out": Path("a/b")}]),
-        ("explain", Path("a"), {}, ["explain", (["i"], ["t"]), {"out": Path("a")}]),
-        ("retrieve", None, {"direction": "i2t"}, {"i2t": ["retrieve", (["i"], ["t"]), {"direction": "i2t"}]}),
+        ("answer", ["--text", *TEXTS], {"image", "question", "answer"}),
+        ("caption", [], {"image", "caption"}),
+        ("ground", ["--text", TEXTS[0]], {"image", "expression", "box", "score"}),
+        ("explain", ["--text", TEXTS[1]], {"image", "text", "grid", "kept", "selectors", "tokens", "picture"}),
+        ("explain", [], {"image", "text", "grid", "kept", "selectors", "tokens", "picture"}),
     ],
 )
-def test_each_command_is_a_method(name, out, search, expected):
-    assert ask(Recorder(), name, ("i",), ("t",), out, **search) == expected
+def test_a_table_is_shown_and_a_json_written(place, tmp_path, capsys, command, flags, keys):
+    out = tmp_path / "out"
+    call(place, command, *flags, "--out", str(out), "--batch-size", "2")
+    text = capsys.readouterr().out
+    path = out / f"{command}.json"
+    assert text.splitlines()[-1] == str(path)
+    written = json.loads(path.read_text())
+    assert written["command"] == command and len(written["results"]) == 3
+    for number, entry in enumerate(written["results"]):
+        assert set(entry) == keys and Path(entry["image"]).name == f"photo_{number}.png"
+    if command == "explain":
+        assert all(Image.open(entry["picture"]).width > 0 for entry in written["results"])
+        assert {path.parent for path in map(Path, (entry["picture"] for entry in written["results"]))} == {out}
 
 
-def test_explain_without_texts_shows_the_pass_without_text():
-    assert ask(Recorder(), "explain", ["i"], [], Path("a")) == ["explain", (["i"], None), {"out": Path("a")}]
+def test_a_search_takes_its_settings(place, tmp_path, capsys):
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    out = tmp_path / "found.json"
+    flags = ["--texts-file", str(tmp_path / "texts.txt"), "--topk", "2", "--rerank", "3", "--out", str(out)]
+    call(place, "retrieve", *flags)
+    results = json.loads(out.read_text())["results"]
+    assert set(results) == {"i2t", "t2i"}
+    assert all(len(hits) == 2 and hits[0]["match"] >= hits[1]["match"] for way in results.values() for hits in way)
+    assert "image to text" in capsys.readouterr().out
+    call(place, "retrieve", *flags, "--direction", "t2i", "--cfg-options", "model.selectors.0.keep_ratio=0.25")
+    assert set(json.loads(out.read_text())["results"]) == {"t2i"}
+    shown = capsys.readouterr().out
+    assert "text to image" in shown and "image to text" not in shown
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        ("answer", [], "--text: answer needs at least one, got none. Give --text or --texts-file"),
+        ("retrieve", [], "--text: retrieve needs at least one"),
+        ("caption", ["--text", "a"], "--text: caption reads none, got some"),
+        ("answer", ["--text", "a", "--topk", "2"], "--topk: has an effect on retrieve only, got the command answer"),
+        ("caption", ["--rerank", "2"], "--rerank: has an effect on retrieve only"),
+        ("caption", ["--out", "a.csv"], "--out: must be a .json, or a folder"),
+    ],
+)
+def test_flags_that_do_not_belong_together_are_told(place, command, flags, message):
+    with pytest.raises(ConfigError, match=message):
+        call(place, command, *flags)
+
+
+def test_texts_come_from_one_place(place, capsys):
+    with pytest.raises(SystemExit):
+        call(place, "answer", "--text", "a", "--texts-file", "b")
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_a_broken_image_leaves_nothing_behind(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("broken.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"image 3 \(broken.jpg\): the image cannot be decoded"):
+        call(place, "explain", "broken.jpg", "--text", "a", "--out", "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.jpg"] and capsys.readouterr().out == ""

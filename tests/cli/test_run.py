@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pytest
@@ -36,3 +37,17 @@ def test_other_exit_codes():
     with pytest.raises(SystemExit) as caught:
         run_cli(interrupt)
     assert caught.value.code == 130
+
+
+def test_a_closed_pipe_ends_quietly(capfd):
+    def write(argv):
+        raise BrokenPipeError
+
+    kept = os.dup(sys.stdout.fileno())
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run_cli(write)
+    finally:
+        os.dup2(kept, sys.stdout.fileno())
+        os.close(kept)
+    assert caught.value.code == 141 and capfd.readouterr().err == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from bus_toolkit.study.table import study_table
 from tests.small_run import small
 
 ROOT = Path(__file__).parents[2] / "registry_configs"
+WORKER = (sys.executable, "-m", "bus_toolkit.cli.study_job")
 STUDY = """
 title: Two systems
 systems: {BUS: bus, unpruned: albef}
@@ -113,7 +115,7 @@ def test_a_failing_job_leaves_a_gap_and_so_does_what_starts_from_it(study_file: 
     # One config is refused before it runs, the other one in its own process.
     broken = f"_base_: {ROOT / 'bus' / 'bus_scenes_tiny.yaml'}\nload_from: nothing.pth\n"
     (study_file.parent / "bus_scenes_tiny.yaml").write_text(broken)
-    assert run_study(read_study(study_file).only(None, [0]), out, jobs=2, tell=told.append) == {}
+    assert run_study(read_study(study_file).only(None, [0]), out, jobs=2, worker=WORKER, report=told.append) == {}
     assert any("unpruned/seed_0: model: a config needs this argument" in line for line in told)
     assert any("failed (exit code 2): error: load_from: no such checkpoint" in line for line in told)
     assert sum("left out, since" in line for line in told) == 2
@@ -129,7 +131,7 @@ def test_a_job_that_another_process_runs_is_left_alone(study_file: Path, tmp_pat
     (folder / "epoch_1.pth").write_text("half a training")
     told: list[str] = []
     study = read_study(study_file).only(["retrieval"], [0])
-    assert run_study(study, tmp_path / "out", jobs=1, tell=told.append) == {}
+    assert run_study(study, tmp_path / "out", jobs=1, worker=WORKER, report=told.append) == {}
     assert any("another process is running it" in line for line in told)
     assert (folder / "epoch_1.pth").is_file()
 
@@ -142,7 +144,7 @@ def test_a_run_of_another_config_is_left_alone(study_file: Path, tmp_path: Path)
     (folder / RESULT).write_text(json.dumps(result(i2t=1.0)))
     told: list[str] = []
     study = read_study(study_file).only(["retrieval"], [0])
-    assert run_study(study, tmp_path / "out", jobs=1, tell=told.append) == {}
+    assert run_study(study, tmp_path / "out", jobs=1, worker=WORKER, report=told.append) == {}
     assert any("holds a run of another config. Remove the folder" in line for line in told)
     assert collect(study, tmp_path / "out", told.append) == {}
     assert read_result(folder) is not None

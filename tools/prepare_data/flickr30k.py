@@ -1,22 +1,6 @@
-"""Check Flickr30k: ``python tools/prepare_data/flickr30k.py FOLDER``."""
+"""``python tools/prepare_data/flickr30k.py``: the same as ``bus-toolkit prepare flickr30k``."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from bus_toolkit.cli.run import run_cli
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, check, convert, say what was done."""
-    from bus_toolkit.engine.quiet import quiet_hosts
-
-    quiet_hosts()
-    from bus_toolkit.cli.prepare import prepare_command
-    from bus_toolkit.data.preparation.flickr30k import FLICKR30K
-
-    prepare_command(FLICKR30K, argv)
-
+from bus_toolkit.cli.main import run_as
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_as("prepare", "flickr30k")

@@ -1,22 +1,6 @@
-"""Check NLVR (the original): ``python tools/prepare_data/nlvr.py FOLDER``."""
+"""``python tools/prepare_data/nlvr.py``: the same as ``bus-toolkit prepare nlvr``."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from bus_toolkit.cli.run import run_cli
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, check, convert, say what was done."""
-    from bus_toolkit.engine.quiet import quiet_hosts
-
-    quiet_hosts()
-    from bus_toolkit.cli.prepare import prepare_command
-    from bus_toolkit.data.preparation.nlvr import NLVR
-
-    prepare_command(NLVR, argv)
-
+from bus_toolkit.cli.main import run_as
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_as("prepare", "nlvr")

@@ -1,22 +1,6 @@
-"""Check VQA v2: ``python tools/prepare_data/vqa_v2.py FOLDER``."""
+"""``python tools/prepare_data/vqa_v2.py``: the same as ``bus-toolkit prepare vqa_v2``."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from bus_toolkit.cli.run import run_cli
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Parse, check, convert, say what was done."""
-    from bus_toolkit.engine.quiet import quiet_hosts
-
-    quiet_hosts()
-    from bus_toolkit.cli.prepare import prepare_command
-    from bus_toolkit.data.preparation.vqa_v2 import VQA_V2
-
-    prepare_command(VQA_V2, argv)
-
+from bus_toolkit.cli.main import run_as
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_as("prepare", "vqa_v2")

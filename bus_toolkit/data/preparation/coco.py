@@ -9,7 +9,7 @@ from typing import Any
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN, SPLITS, convert_karpathy
-from bus_toolkit.data.preparation.recipe import Option, Plan, Recipe, Source, Wanted, write_json
+from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted, write_json
 
 PAGE = "https://cocodataset.org/#download"
 _YEARS = ("train2014", "val2014")
@@ -52,7 +52,6 @@ COCO = Recipe(
     "COCO 2014",
     PAGE,
     _plan,
-    (Option("split", ("karpathy", "official"), "of the captions: Karpathy's, or train2014 and val2014"),),
 )
 
 

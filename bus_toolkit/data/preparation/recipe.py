@@ -115,32 +115,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Option:
-    """A choice on the command line; the first one is the default."""
-
-    name: str
-    choices: tuple[str, ...]
-    help: str
-
-
-@dataclass(frozen=True)
 class Recipe:
-    """A data set and what can be chosen about it.
+    """A public data set.
 
     Attributes:
         name: Also the name of the default result, ``data/<name>``.
         title: For a person.
         page: Its official page.
-        plan: Options to plan.
-        options: What can be chosen.
-        version: Raise it when the same files give another result: old folders are then written anew.
+        plan: From what is chosen about it, by name, to the plan.
+        version: Raise it when the same files give another result: old folders are then replaced.
     """
 
     name: str
     title: str
     page: str
     plan: Callable[[Mapping[str, str]], Plan]
-    options: tuple[Option, ...] = ()
     version: int = 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
-from bus_toolkit.data.preparation.recipe import Option, Plan, Recipe, Source, Wanted, write_json
+from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted, write_json
 from bus_toolkit.data.preparation.restricted_pickle import read_plain_pickle
 from bus_toolkit.errors import DataError
 
@@ -62,10 +62,6 @@ REFCOCO = Recipe(
     "RefCOCO / RefCOCO+ / RefCOCOg",
     PAGE,
     _plan,
-    (
-        Option("which", tuple(_SPLIT_BY), "of the three sets; give each an --out of its own"),
-        Option("split-by", ("default", "unc", "umd", "google"), "default: unc, or umd for refcocog"),
-    ),
 )
 
 

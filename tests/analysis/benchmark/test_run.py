@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,19 +10,10 @@ from bus_toolkit.analysis.benchmark.groups import make_groups
 from bus_toolkit.analysis.benchmark.results import Measured, Settings, short_tokens
 from bus_toolkit.analysis.benchmark.run import measure_groups
 from bus_toolkit.analysis.macs import block_macs
-from bus_toolkit.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
 WIDTH, BATCH = 128, 2
-
-
-def tool() -> Any:  # noqa: ANN401
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "tools" / "benchmark.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def measured(scope: str, *overrides: str) -> list[Measured]:
@@ -73,41 +59,3 @@ def test_the_whole_model_is_counted_by_part() -> None:
 def test_tokens_are_shown_in_short() -> None:
     assert short_tokens([577, 577, 290, 290, 65]) == "577 x2, 290 x2 > 65"
     assert short_tokens([65, 65, 34, 34]) == "65 x2, 34"
-
-
-def test_the_tool_prints_writes_and_draws(tmp_path: Path) -> None:
-    results = tmp_path / "accuracy.json"
-    results.write_text('{"bus_scenes_tiny": 0.66}')
-    flags = ["--scope", "vision", "--batch-size", "2", "--text-length", "12", "--rounds", "1"]
-    done = subprocess.run(
-        [sys.executable, "tools/benchmark.py", str(TINY), *flags, "--results", str(results), "--out", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for text in (
-        "bus_scenes_tiny unpruned",
-        "bus_scenes_tiny Random",
-        "65 x2, 34 x4 > 17",
-        "0.660",
-        "scope vision, batch 2",
-    ):
-        assert text in done.stdout
-    written = json.loads((tmp_path / "benchmark.json").read_text())
-    assert [row["name"] for row in written["models"]][1] == "bus_scenes_tiny"
-    assert written["models"][1]["efficiency"] > 0
-    assert (tmp_path / "benchmark.png").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize("text", ["", "[1, 2]", '{"a": "high"}'])
-def test_a_bad_results_file_is_refused(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "r.json"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match="--results"):
-        tool().read_results(path)
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--device: cannot use 'tpu9'"):
-        tool().main([str(TINY), "--device", "tpu9"])

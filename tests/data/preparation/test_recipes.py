@@ -5,31 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from bus_toolkit.cli.prepare import prepare_command
+from bus_toolkit.cli.prepare import COMMAND, DATA_SETS
 from bus_toolkit.data import NLVRDataset, QuestionAnswers, ReferringExpressions, RegionCaptionDataset
 from bus_toolkit.data.datasets.statements import Statements
-from bus_toolkit.data.preparation import coco, flickr30k, gqa, nlvr, nlvr2, refcoco, snli_ve, visual_genome, vqa_v2
 from bus_toolkit.data.preparation.prepared_folder import read_manifest
 from bus_toolkit.errors import DataError
 from tests.data.preparation import miniatures
 
-RECIPES = {
-    "coco": coco.COCO,
-    "flickr30k": flickr30k.FLICKR30K,
-    "vqa_v2": vqa_v2.VQA_V2,
-    "visual_genome": visual_genome.VISUAL_GENOME,
-    "refcoco": refcoco.REFCOCO,
-    "nlvr2": nlvr2.NLVR2,
-    "gqa": gqa.GQA,
-    "snli_ve": snli_ve.SNLI_VE,
-    "nlvr": nlvr.NLVR,
-}
 ANY_COUNT = "--any-count"
 
 
 def prepare(name, tmp_path, *flags):
     root = getattr(miniatures, name)(tmp_path / "raw")
-    prepare_command(RECIPES[name], [str(root), "--out", str(tmp_path / "out"), ANY_COUNT, *flags])
+    COMMAND.main([name, str(root), "--out", str(tmp_path / "out"), ANY_COUNT, *flags])
     return tmp_path / "out", read_manifest(tmp_path / "out")["counts"]
 
 
@@ -39,33 +27,33 @@ def captions(out, **files):
     return data, [data.get_data_info(row) for row in range(len(data))]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_it_is_converted_once(name, tmp_path, capsys):
     out, _ = prepare(name, tmp_path)
     assert f"{out}: written" in capsys.readouterr().out
     before = {path: path.lstat().st_mtime_ns for path in out.rglob("*")}
-    prepare_command(RECIPES[name], [str(tmp_path / "raw"), "--out", str(out), ANY_COUNT])
+    COMMAND.main([name, str(tmp_path / "raw"), "--out", str(out), ANY_COUNT])
     assert f"{out}: is whole, nothing to do" in capsys.readouterr().out
     assert {path: path.lstat().st_mtime_ns for path in out.rglob("*")} == before
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_an_empty_folder_is_told_with_what_to_get_from_where(name, tmp_path):
     (tmp_path / "raw").mkdir()
     with pytest.raises(DataError, match="Get (it|the folder).*https?://"):
-        prepare_command(RECIPES[name], [str(tmp_path / "raw"), "--out", str(tmp_path / "out")])
+        COMMAND.main([name, str(tmp_path / "raw"), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_a_missing_image_is_told_unless_images_are_skipped(name, tmp_path):
     root = getattr(miniatures, name)(tmp_path / "raw")
     image = next(path for path in sorted(root.rglob("*")) if path.suffix in (".jpg", ".png"))
     image.unlink()
     with pytest.raises(DataError, match=f"{image.name}.*--skip-images"):
-        prepare_command(RECIPES[name], [str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
+        COMMAND.main([name, str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
     assert not (tmp_path / "out").exists()
-    prepare_command(RECIPES[name], [str(root), "--out", str(tmp_path / "out"), ANY_COUNT, "--skip-images"])
+    COMMAND.main([name, str(root), "--out", str(tmp_path / "out"), ANY_COUNT, "--skip-images"])
 
 
 # What cuts a file in the middle; it is never taken for a whole one.
@@ -91,7 +79,7 @@ def test_a_file_that_is_cut_off_or_of_another_form_leaves_nothing(name, file, ot
     content = (root / file).read_bytes()
     (root / file).write_bytes(b'[{"other": 1}]' if other else content[: len(content) // 3])
     with pytest.raises(DataError, match="Fetch"):
-        prepare_command(RECIPES[name], [str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
+        COMMAND.main([name, str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
@@ -131,7 +119,7 @@ def test_vqa_v2_of_two_splits_does_not_pass(tmp_path):
         (root / "v2_mscoco_train2014_annotations.json").read_bytes()
     )
     with pytest.raises(DataError, match="not of the same questions and images"):
-        prepare_command(vqa_v2.VQA_V2, [str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
+        COMMAND.main(["vqa_v2", str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
 
 
 def test_regions_of_visual_genome_are_captions_with_their_boxes(tmp_path):
@@ -149,7 +137,7 @@ def test_regions_of_visual_genome_are_captions_with_their_boxes(tmp_path):
 def test_images_of_cocos_test_are_left_out_of_visual_genome(tmp_path):
     root = miniatures.visual_genome(tmp_path / "raw")
     miniatures.write(root, {"dataset_coco.json": miniatures.karpathy(str, "")})
-    prepare_command(visual_genome.VISUAL_GENOME, [str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
+    COMMAND.main(["visual_genome", str(root), "--out", str(tmp_path / "out"), ANY_COUNT])
     assert [info["text"] for info in captions(tmp_path / "out")[1]] == ["a red ball"]
 
 
@@ -169,7 +157,7 @@ def test_references_are_read_after_conversion(which, tmp_path):
 
 def test_a_split_that_a_set_does_not_have_is_told(tmp_path):
     with pytest.raises(DataError, match="--split-by of refcoco[+] must be one of unc, got umd"):
-        prepare_command(refcoco.REFCOCO, [str(tmp_path), "--which", "refcoco+", "--split-by", "umd"])
+        COMMAND.main(["refcoco", str(tmp_path), "--which", "refcoco+", "--split-by", "umd"])
 
 
 def test_statements_of_nlvr2_find_their_images(tmp_path):
@@ -198,10 +186,10 @@ def test_gqa_snli_ve_and_nlvr_are_read(tmp_path):
 def test_a_sure_count_stops_and_an_unsure_one_is_told(tmp_path, capsys):
     root = miniatures.vqa_v2(tmp_path / "raw")
     with pytest.raises(DataError, match="vqa_v2: train: questions: must be 443,757, got .*--any-count"):
-        prepare_command(vqa_v2.VQA_V2, [str(root), "--out", str(tmp_path / "out")])
+        COMMAND.main(["vqa_v2", str(root), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
     root = miniatures.gqa(tmp_path / "gqa")
-    prepare_command(gqa.GQA, [str(root), "--out", str(tmp_path / "out")])
+    COMMAND.main(["gqa", str(root), "--out", str(tmp_path / "out")])
     assert "warning: gqa: val: questions: must be 132,062, got 1 (a number that" in capsys.readouterr().out
 
 
@@ -209,4 +197,4 @@ def test_an_empty_file_is_told(tmp_path):
     root = miniatures.gqa(tmp_path / "raw")
     (root / "val_balanced_questions.json").write_bytes(b"")
     with pytest.raises(DataError, match="val_balanced_questions.json has 0 bytes. Fetch it anew: questions1.2.zip"):
-        prepare_command(gqa.GQA, [str(root), "--out", str(tmp_path / "out")])
+        COMMAND.main(["gqa", str(root), "--out", str(tmp_path / "out")])

@@ -1,4 +1,3 @@
-import importlib.util
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -6,17 +5,10 @@ from pathlib import Path
 import pytest
 
 import bus_toolkit.plugin.manager as plugins
+from bus_toolkit.cli.check_plugin import COMMAND
 from bus_toolkit.errors import PluginError
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def main():
-    spec = importlib.util.spec_from_file_location("check_plugin", ROOT / "tools" / "check_plugin.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 @pytest.fixture
@@ -57,15 +49,15 @@ def register_components(registries):
 """
 
 
-def test_a_sound_plugin_passes(main, installed, capsys):
+def test_a_sound_plugin_passes(installed, capsys):
     installed("good_plugin", GOOD)
-    assert main(["good_plugin"]) == 0
+    assert COMMAND.main(["good_plugin"]) == 0
     assert capsys.readouterr().out == "patch selector Longest: passes\n"
 
 
-def test_a_broken_part_is_named_with_its_fault(main, installed, capsys):
+def test_a_broken_part_is_named_with_its_fault(installed, capsys):
     installed("bad_plugin", GOOD.replace("view.patches.norm(dim=-1)", "view.patches.mul_(2.0).norm(dim=-1)"))
-    assert main(["bad_plugin"]) == 1
+    assert COMMAND.main(["bad_plugin"]) == 1
     assert "Longest breaks" in (shown := capsys.readouterr().out)
     assert "patches_untouched: " in shown
 
@@ -81,7 +73,7 @@ def test_a_broken_part_is_named_with_its_fault(main, installed, capsys):
         (GOOD.replace("    registries.selectors.register(Longest)", "    pass"), "registers no part"),
     ],
 )
-def test_a_plugin_that_cannot_be_used_is_told_as_such(main, installed, source, message):
+def test_a_plugin_that_cannot_be_used_is_told_as_such(installed, source, message):
     installed("odd_plugin", source)
     with pytest.raises(PluginError, match=message):
-        main(["odd_plugin"])
+        COMMAND.main(["odd_plugin"])

@@ -1,20 +1,8 @@
-import importlib.util
-from pathlib import Path
-
 import pytest
 
+from bus_toolkit.cli.shards import COMMAND
 from bus_toolkit.errors import ConfigError
 from tests.data.shards.tiny_shards import pairs, picture, write_tar
-
-TOOL = Path(__file__).parents[2] / "tools" / "make_shards.py"
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("make_shards", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -25,23 +13,23 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def test_writes_and_verifies(tool, photos, tmp_path, capsys):
-    assert tool.main([str(tmp_path / "out"), "--folder", str(photos), "--samples-per-shard", "2"]) == 0
+def test_writes_and_verifies(photos, tmp_path, capsys):
+    assert COMMAND.main([str(tmp_path / "out"), "--folder", str(photos), "--samples-per-shard", "2"]) == 0
     assert "3 shards" in capsys.readouterr().out
-    assert tool.main(["--verify", f"{tmp_path}/out/out-{{000000..000002}}.tar"]) == 0
+    assert COMMAND.main(["--verify", f"{tmp_path}/out/out-{{000000..000002}}.tar"]) == 0
     assert "out-000002.tar: 1 good samples, 0 faults" in capsys.readouterr().out
     assert len(list((tmp_path / "out").iterdir())) == 3, "verifying writes nothing"
 
 
-def test_a_seed_shuffles_the_same_each_time(tool, photos, tmp_path):
+def test_a_seed_shuffles_the_same_each_time(photos, tmp_path):
     for name in "ab":
-        tool.main([str(tmp_path / name / "s"), "--folder", str(photos), "--shuffle-seed", "1"])
-    tool.main([str(tmp_path / "c" / "s"), "--folder", str(photos)])
+        COMMAND.main([str(tmp_path / name / "s"), "--folder", str(photos), "--shuffle-seed", "1"])
+    COMMAND.main([str(tmp_path / "c" / "s"), "--folder", str(photos)])
     contents = [(tmp_path / name / "s" / "s-000000.tar").read_bytes() for name in "abc"]
     assert contents[0] == contents[1] != contents[2]
 
 
-def test_verifying_names_every_bad_member(tool, tmp_path, capsys):
+def test_verifying_names_every_bad_member(tmp_path, capsys):
     bad = [
         ("7.jpg", picture(7, "jpg")[:200]),
         ("7.txt", b"a"),
@@ -54,7 +42,7 @@ def test_verifying_names_every_bad_member(tool, tmp_path, capsys):
     write_tar(tmp_path / "a.tar", [*pairs([1]), *bad])
     write_tar(tmp_path / "b.tar", pairs([1]))
     (tmp_path / "b.tar").write_bytes((tmp_path / "b.tar").read_bytes()[:520])
-    assert tool.main(["--verify", f"{tmp_path}/*.tar"]) == 1
+    assert COMMAND.main(["--verify", f"{tmp_path}/*.tar"]) == 1
     out = capsys.readouterr().out
     for told in (
         "a.tar::lonely.txt: no image of key 'lonely'",
@@ -78,6 +66,6 @@ def test_verifying_names_every_bad_member(tool, tmp_path, capsys):
         ["out", "--folder", "x", "--images", "y", "--captions", "z"],
     ],
 )
-def test_needs_a_folder_and_one_source(tool, argv):
+def test_needs_a_folder_and_one_source(argv):
     with pytest.raises(ConfigError, match="needs a folder to write and one source"):
-        tool.main(argv)
+        COMMAND.main(argv)

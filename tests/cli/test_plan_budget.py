@@ -1,6 +1,5 @@
-"""The tool: its table, the file it writes, and what it refuses."""
+"""The command: its table, the file it writes, and what it refuses."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import yaml
 
 from bus_toolkit.analysis.budget.report import HEADER, check_target, write_plan
 from bus_toolkit.analysis.meta_macs import MacCounter, frame_of
+from bus_toolkit.cli.plan_budget import COMMAND
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
 from tests.analysis.toy import toy
@@ -19,14 +19,6 @@ SELECTORS = [
     {"type": "ELIP", "blocks": [3, 4], "look_ahead": 1, "keep_ratio": [0.9, 0.6]},
 ]
 DECODER = {"type": "PAD", "num_layers": 1, "num_heads": 4, "num_queries": 6}
-
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location("plan_budget", ROOT / "tools" / "plan_budget.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -46,14 +38,14 @@ def config(tmp_path, monkeypatch):
     return path
 
 
-def run(tool, config, *flags, match="@64", unpruned=("model.selectors=[]", "model.decoder={type: Identity}")):
+def run(config, *flags, match="@64", unpruned=("model.selectors=[]", "model.decoder={type: Identity}")):
     match = ["--pass", "forward", "--match", f"{config}{match}", "--match-options", *unpruned]
-    tool.main([str(config), "--img-size", "80", *match, *flags])
+    COMMAND.main([str(config), "--img-size", "80", *match, *flags])
 
 
-def test_the_file_loads_to_the_cost_that_is_shown(tool, config, tmp_path, capsys):
+def test_the_file_loads_to_the_cost_that_is_shown(config, tmp_path, capsys):
     out = tmp_path / "plans" / "toy_80.yaml"
-    run(tool, config, "--out", str(out))
+    run(config, "--out", str(out))
     shown = capsys.readouterr().out
     written = yaml.safe_load(out.read_text())
     assert set(written) == {"_base_", "model", "train_dataloader"} and written["_base_"] == "../configs/toy.yaml"
@@ -77,14 +69,14 @@ def test_the_file_loads_to_the_cost_that_is_shown(tool, config, tmp_path, capsys
     assert "val_dataloader: nothing in it was recognised as giving 64 px" in shown
 
 
-def test_overrides_and_a_scaled_summary_are_written_too(tool, config, tmp_path, monkeypatch):
+def test_overrides_and_a_scaled_summary_are_written_too(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = [
         "model.selectors.1={type: Random, keep_ratio: 0.75}",
         "model.heads.itc.feature_dim=24",
         "train_dataloader.batch_size=3",
     ]
-    run(tool, config, "--num-queries", "scale", "--cfg-options", *options)
+    run(config, "--num-queries", "scale", "--cfg-options", *options)
     planned = load_config("work_dirs/plan_budget/toy_80px.yaml")
     assert planned.model.heads.itc.feature_dim == 24 and planned.train_dataloader.batch_size == 3
     assert planned.model.selectors[1].type == "Random"
@@ -94,12 +86,12 @@ def test_overrides_and_a_scaled_summary_are_written_too(tool, config, tmp_path, 
     assert before[-1] > tokens[-1]
 
 
-def test_only_an_earlier_plan_is_replaced(tool, config, tmp_path):
+def test_only_an_earlier_plan_is_replaced(config, tmp_path):
     mine, plan = tmp_path / "mine.yaml", tmp_path / "plan.yaml"
     mine.write_text("model: mine\n")
     for path in (mine, tmp_path, config):
         with pytest.raises(ConfigError, match=r"--out: .* is there and is no earlier plan"):
-            run(tool, config, "--out", str(path))
+            run(config, "--out", str(path))
     plan.write_text(f"{HEADER}\n_base_: gone.yaml\n")
     check_target(plan)
 
@@ -111,12 +103,12 @@ def test_options_that_cannot_be_written_down_are_told(config, tmp_path):
         write_plan(tmp_path / "p.yaml", str(config), planned, [], [])
 
 
-def test_a_reference_may_come_without_selectors(tool, config, tmp_path):
+def test_a_reference_may_come_without_selectors(config, tmp_path):
     bare = tmp_path / "bare.yaml"
     model = toy()
     del model["selectors"], model["decoder"]
     bare.write_text(yaml.safe_dump({"model": model}))
-    tool.main([str(config), "--img-size", "80", "--match", f"{bare}@64", "--pass", "forward"])
+    COMMAND.main([str(config), "--img-size", "80", "--match", f"{bare}@64", "--pass", "forward"])
     assert Path("work_dirs/plan_budget/toy_80px.yaml").is_file()
 
 
@@ -131,23 +123,23 @@ def test_a_reference_may_come_without_selectors(tool, config, tmp_path):
         ("x@64", "toy.yamlx: no such config file. Did you mean 'toy.yaml'?"),
     ],
 )
-def test_a_bad_reference_is_told(tool, config, match, message):
+def test_a_bad_reference_is_told(config, match, message):
     with pytest.raises(ConfigError, match=message):
-        run(tool, config, match=match)
+        run(config, match=match)
 
 
-def test_bad_sizes_of_images_and_texts_are_told(tool, config):
+def test_bad_sizes_of_images_and_texts_are_told(config):
     match = ["--match", f"{config}@64"]
     for size, message in (("80px", "--img-size: must be pixels"), ("84", r"do not tile an image of \(84, 84\)")):
         with pytest.raises(ConfigError, match=message):
-            tool.main([str(config), "--img-size", size, *match])
+            COMMAND.main([str(config), "--img-size", size, *match])
     with pytest.raises(ConfigError, match="--text-length: must be between 3 .* and 8, .*got 9"):
-        run(tool, config, "--text-length", "9")
+        run(config, "--text-length", "9")
 
 
-def test_a_config_without_an_image_is_told(tool, config):
+def test_a_config_without_an_image_is_told(config):
     writer = ROOT / "registry_configs" / "prior" / "reference_scenes_tiny.yaml"
     with pytest.raises(ConfigError, match="reference_scenes_tiny.yaml: model: there is no backbone to plan for"):
-        run(tool, writer)
+        run(writer)
     with pytest.raises(ConfigError, match="model.backbone"):
-        tool.main([str(config), "--img-size", "80", "--match", f"{writer}@64"])
+        COMMAND.main([str(config), "--img-size", "80", "--match", f"{writer}@64"])

@@ -1,12 +1,12 @@
-"""The tool: every kind of fault is named with its file, row and id; good data end with 0."""
+"""The command: every kind of fault is named with its file, row and id; good data end with 0."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from bus_toolkit.cli.verify import COMMAND
 from bus_toolkit.data.verify.native_stderr import NativeStderr
 from bus_toolkit.errors import ConfigError
 from tests.data.odd_images import encode, photo
@@ -14,14 +14,6 @@ from tests.data.shards.tiny_shards import boxed, pairs, write_tar
 
 ROOT = Path(__file__).parents[2]
 JPEG = encode(photo(), "JPEG")
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("verify_dataset", ROOT / "tools" / "verify_dataset.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write(path, content):
@@ -72,9 +64,9 @@ def change(path, part, place, **values):
     write(path, content)
 
 
-def test_good_data_are_counted_and_end_with_0(tool, files, capsys):
+def test_good_data_are_counted_and_end_with_0(files, capsys):
     out = files / "deep" / "report.json"
-    assert tool.main([coco_config(files), "--json", str(out)]) == 0
+    assert COMMAND.main([coco_config(files), "--json", str(out)]) == 0
     report = json.loads(out.read_text())["train_dataloader"]
     assert report["faults"] == [] and not report["stopped_early"]
     assert report["counts"] == {
@@ -91,7 +83,7 @@ def test_good_data_are_counted_and_end_with_0(tool, files, capsys):
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_every_bad_row_is_named_beyond_the_limit_of_a_training(tool, files, capsys, workers):
+def test_every_bad_row_is_named_beyond_the_limit_of_a_training(files, capsys, workers):
     middle = len(JPEG) * 3 // 4
     (files / "images" / "0.jpg").write_bytes(JPEG[:-300])
     (files / "images" / "1.jpg").write_bytes(JPEG[:middle] + b"\xff\xd9" + JPEG[middle + 2 :])
@@ -99,7 +91,7 @@ def test_every_bad_row_is_named_beyond_the_limit_of_a_training(tool, files, caps
     change(files / "captions.json", "annotations", 3, caption=" ")
     change(files / "captions.json", "annotations", 4, caption="\u200b")
     change(files / "captions.json", "annotations", 5, caption="seven words are more than six tokens")
-    assert tool.main([coco_config(files), "--workers", workers, "--json", str(files / "r.json")]) == 1
+    assert COMMAND.main([coco_config(files), "--workers", workers, "--json", str(files / "r.json")]) == 1
     lines = capsys.readouterr().out.splitlines()
     images = files / "images"
     for told in (
@@ -115,7 +107,7 @@ def test_every_bad_row_is_named_beyond_the_limit_of_a_training(tool, files, caps
     assert report["counts"]["captions cut by the tokenizer"] == 1
 
 
-def test_faults_of_the_files_are_all_named_although_the_data_set_cannot_be_built(tool, files, capsys):
+def test_faults_of_the_files_are_all_named_although_the_data_set_cannot_be_built(files, capsys):
     content = json.loads((files / "captions.json").read_text())
     content["images"].append({"id": 1, "coco_url": "x/images/other.jpg"})
     content["images"].append({"id": 50, "coco_url": "x/images/50.jpg"})
@@ -126,7 +118,7 @@ def test_faults_of_the_files_are_all_named_although_the_data_set_cannot_be_built
     change(files / "instances.json", "annotations", 2, id=203)
     change(files / "instances.json", "annotations", 4, image_id=77)
     change(files / "instances.json", "annotations", 5, bbox=[1, 2, 0, 5])
-    assert tool.main([coco_config(files)]) == 1
+    assert COMMAND.main([coco_config(files)]) == 1
     shown = capsys.readouterr().out
     for told in (
         "captions.json: images[6]: id 1 of x/images/other.jpg is that of x/images/1.jpg",
@@ -144,28 +136,28 @@ def test_faults_of_the_files_are_all_named_although_the_data_set_cannot_be_built
     assert counts[0][-1] == "1"
 
 
-def test_a_defect_of_the_pipeline_is_told_as_such(tool, files, capsys):
+def test_a_defect_of_the_pipeline_is_told_as_such(files, capsys):
     path = coco_config(files)
     content = yaml.safe_load(Path(path).read_text())
     content["train_dataloader"]["dataset"]["pipeline"][0] = {"type": "ColourJitter"}
     Path(path).write_text(yaml.safe_dump(content))
-    assert tool.main([path, "--max-errors", "2"]) == 1
+    assert COMMAND.main([path, "--max-errors", "2"]) == 1
     shown = capsys.readouterr().out
     assert "pipeline: row 0, text id 100" in shown and "KeyError: 'img'" in shown
     assert "row 2" not in shown and "2 or more" in shown and "Stopped after 2 faults" in shown
 
 
-def test_a_sample_reads_so_many_images_and_all_rows(tool, files):
+def test_a_sample_reads_so_many_images_and_all_rows(files):
     (files / "images" / "0.jpg").unlink()
     change(files / "captions.json", "annotations", 5, caption="")
     out = files / "r.json"
-    assert tool.main([coco_config(files), "--sample", "2", "--seed", "3", "--json", str(out)]) == 1
+    assert COMMAND.main([coco_config(files), "--sample", "2", "--seed", "3", "--json", str(out)]) == 1
     report = json.loads(out.read_text())["train_dataloader"]
     assert report["counts"]["rows"] == 6 and report["counts"]["samples read through the pipeline"] <= 2
     assert report["faults_by_kind"]["caption"] == 1
 
 
-def test_shards_are_read_around_what_is_broken(tool, tmp_path, capsys):
+def test_shards_are_read_around_what_is_broken(tmp_path, capsys):
     lonely = [("lonely.txt", b"a"), ("5.jpg", JPEG[:-100]), ("5.txt", b"a"), ("6.png", b""), ("6.txt", b" ")]
     write_tar(tmp_path / "a.tar", [*pairs([1, 2]), *boxed(3, [[90, 90, 4, 4]], image_id=8), *lonely])
     write_tar(tmp_path / "b.tar", pairs([1]))
@@ -173,7 +165,7 @@ def test_shards_are_read_around_what_is_broken(tool, tmp_path, capsys):
     write_tar(tmp_path / "c.tar", [*boxed(4, [[1, 1, 4, 4]], image_id=8), *boxed(9, [], image_id=2)])
     pipeline = [{"type": "LoadImageFromBytes"}, {"type": "PackRegions"}]
     dataset = {"type": "ShardDataset", "shards": f"{tmp_path}/*.tar", "pipeline": pipeline, "max_bad_samples": 0}
-    assert tool.main([config(tmp_path, dataset)]) == 1
+    assert COMMAND.main([config(tmp_path, dataset)]) == 1
     shown = capsys.readouterr().out
     for told in (
         "a.tar::lonely.txt: no image of key 'lonely'",
@@ -186,46 +178,46 @@ def test_shards_are_read_around_what_is_broken(tool, tmp_path, capsys):
         assert told in shown, told
 
 
-def test_shards_that_are_all_broken_are_named_once(tool, tmp_path, capsys):
+def test_shards_that_are_all_broken_are_named_once(tmp_path, capsys):
     (tmp_path / "a.tar").write_bytes(b"no tar at all" * 100)
     dataset = {"type": "ShardDataset", "shards": f"{tmp_path}/a.tar", "pipeline": [{"type": "LoadImageFromBytes"}]}
-    assert tool.main([config(tmp_path, dataset), "--json", str(tmp_path / "r.json")]) == 1
+    assert COMMAND.main([config(tmp_path, dataset), "--json", str(tmp_path / "r.json")]) == 1
     report = json.loads((tmp_path / "r.json").read_text())["train_dataloader"]
     assert [fault["where"] for fault in report["faults"]] == [f"{tmp_path}/a.tar"]
     assert report["counts"] == {"data sets that cannot be built": 1}
 
 
-def test_data_sets_inside_others_are_read_row_by_row(tool, files, capsys):
+def test_data_sets_inside_others_are_read_row_by_row(files, capsys):
     content = yaml.safe_load(Path(coco_config(files)).read_text())
     inner = content["train_dataloader"]["dataset"]
     path = config(files, {"type": "CaptionedImages", "dataset": inner})
-    assert tool.main([path]) == 0
+    assert COMMAND.main([path]) == 0
     (files / "images" / "3.jpg").write_bytes(b"")
     change(files / "captions.json", "annotations", 1, caption="")
-    assert tool.main([path]) == 1
+    assert COMMAND.main([path]) == 1
     shown = capsys.readouterr().out
     assert "row 3, text id 103" in shown and "3.jpg: the image has 0 bytes" in shown
     assert "row 1, text id 101" in shown and "1.jpg: the caption is empty" in shown
 
 
-def test_the_sources_of_a_mixture_are_read_row_by_row(tool, files, capsys):
+def test_the_sources_of_a_mixture_are_read_row_by_row(files, capsys):
     inner = yaml.safe_load(Path(coco_config(files)).read_text())["train_dataloader"]["dataset"]
     sources = {"captions": {"dataset": inner}, "boxes": {"dataset": inner, "boxed_only": True}}
     path = config(files, {"type": "MixedSources", "sources": sources})
-    assert tool.main([path, "--json", str(files / "report.json")]) == 0
+    assert COMMAND.main([path, "--json", str(files / "report.json")]) == 0
     counts = json.loads((files / "report.json").read_text())["train_dataloader"]["counts"]
     assert counts["rows"] == counts["samples read through the pipeline"] == 12
     (files / "images" / "3.jpg").write_bytes(b"")
-    assert tool.main([path]) == 1
+    assert COMMAND.main([path]) == 1
     assert capsys.readouterr().out.count("3.jpg: the image has 0 bytes") == 2
 
 
-def test_what_cannot_be_verified_is_told(tool, files):
+def test_what_cannot_be_verified_is_told(files):
     path = coco_config(files)
     with pytest.raises(ConfigError, match=r"val_dataloader.dataset: .*run.yaml has none. Choose another --loader"):
-        tool.main([path, "--loader", "val_dataloader"])
+        COMMAND.main([path, "--loader", "val_dataloader"])
     with pytest.raises(ConfigError, match="--workers: must be 0 or more, got -1"):
-        tool.main([path, "--workers", "-1"])
+        COMMAND.main([path, "--workers", "-1"])
 
 
 def test_what_a_library_writes_is_caught_and_the_descriptor_comes_back(capfd):

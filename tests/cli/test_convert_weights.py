@@ -1,8 +1,7 @@
-"""The tool, as a user types it: one file, one summary, and one line for each mistake."""
+"""The as a user types it: one file, one summary, and one line for each mistake."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -14,19 +13,11 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file
 
+from bus_toolkit.cli.convert_weights import COMMAND
 from bus_toolkit.errors import CheckpointError, ConfigError
 from tests.weights.sources import HF, vit
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def tool() -> Any:  # noqa: ANN401
-    spec = importlib.util.spec_from_file_location("bus_tool_convert", ROOT / "tools" / "convert_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -35,11 +26,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "vit"
 
 
-def test_a_file_and_a_summary_are_written(
-    tool: Any, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_and_a_summary_are_written(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, report = tmp_path / "out.safetensors", tmp_path / "report.txt"
-    tool.main([str(folder), "--to", "mmpretrain", "--out", str(out), "--report", str(report)])
+    COMMAND.main([str(folder), "--to", "mmpretrain", "--out", str(out), "--report", str(report)])
     vit().load_state_dict(load_file(out))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"to mmpretrain-vit: {len(load_file(out))} tensors from {folder} (layout hf-vit)."
@@ -47,8 +36,8 @@ def test_a_file_and_a_summary_are_written(
     assert "  layers.1.attn.qkv.weight\n" in report.read_text()
 
 
-def test_the_layouts_are_listed_with_what_a_model_needs(tool: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    tool.main(["--list"])
+def test_the_layouts_are_listed_with_what_a_model_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    COMMAND.main(["--list"])
     text = capsys.readouterr().out
     assert "hf-clip: transformers' CLIPVisionModel, and the vision half of CLIPModel" in text
     assert "pre_norm: true" in text and "albef: " in text and "loaded only" in text
@@ -63,9 +52,9 @@ def test_the_layouts_are_listed_with_what_a_model_needs(tool: Any, capsys: pytes
         (["x", "--to", "timm", "--out", "a.safetensors"], "--to: no layout named 'timm'"),
     ],
 )
-def test_a_wrong_command_line_is_told(tool: Any, flags: list[str], said: str) -> None:
+def test_a_wrong_command_line_is_told(flags: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        tool.main(flags)
+        COMMAND.main(flags)
     assert str(caught.value).startswith(said)
 
 
@@ -77,19 +66,19 @@ class Attack:
         return os.mkdir, (self.path,)
 
 
-def test_a_pickle_with_code_needs_the_flag(tool: Any, tmp_path: Path) -> None:
+def test_a_pickle_with_code_needs_the_flag(tmp_path: Path) -> None:
     torch.save({"model": vit().state_dict(), "hook": Attack(tmp_path / "hit")}, tmp_path / "a.pth")
     out = tmp_path / "out.safetensors"
     command = [str(tmp_path / "a.pth"), "--to", "timm-vit", "--out", str(out)]
     with pytest.raises(CheckpointError, match="could run code"):
-        tool.main(command)
+        COMMAND.main(command)
     assert not (tmp_path / "hit").exists() and not out.exists()
-    tool.main([*command, "--trust-checkpoint"])
+    COMMAND.main([*command, "--trust-checkpoint"])
     assert out.exists()
 
 
 def test_a_mistake_ends_with_exit_code_2_and_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "tools" / "convert_weights.py"), str(tmp_path / "gone.pth")]
+    command = [sys.executable, "-m", "bus_toolkit", "convert-weights", str(tmp_path / "gone.pth")]
     command += ["--to", "hf-vit", "--out", str(tmp_path / "a.safetensors")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 _SUFFIX = ".yaml"
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parent
 
 
 def config_folder() -> Path:

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 import bus_toolkit
-from bus_toolkit.config import load_config, shipped
+from bus_toolkit import shipped
+from bus_toolkit.config import load_config
 from bus_toolkit.config.files import find_config
 from bus_toolkit.errors import ConfigError
 
-FOLDER = Path(__file__).parents[2] / "registry_configs"
+FOLDER = Path(__file__).parents[1] / "registry_configs"
 DEMO = "bus/bus_scenes_tiny"
 
 

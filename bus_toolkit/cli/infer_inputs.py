@@ -1,0 +1,82 @@
+"""The inputs of ``bus-toolkit infer``, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from bus_toolkit.errors import ConfigError, DataError
+
+
+def expand_images(patterns: Sequence[str]) -> list[str]:
+    """Return the files that paths and globs name, each glob's in order of name; ``**`` goes through folders.
+
+    Raises:
+        ConfigError: One that names nothing.
+    """
+    paths: list[str] = []
+    for pattern in patterns:
+        files = (
+            [pattern] if Path(pattern).is_file() else sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+        )
+        files = [file for file in files if Path(file).is_file()]
+        if not files:
+            raise ConfigError(f"--images: no file there, got {pattern!r}. Give paths or globs, such as 'photos/*.jpg'.")
+        paths += files
+    return paths
+
+
+def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
+    """Return the texts of the command line, or of a UTF-8 file, one a line; empty lines count for nothing.
+
+    Raises:
+        DataError: The file cannot be read, or holds no text.
+    """
+    if file is None:
+        return list(texts)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--texts-file: cannot read {file}: {error}. Give a UTF-8 file, one text a line.") from error
+    if not any(lines):
+        raise DataError(f"--texts-file: no text in {file}. Write one a line.")
+    return [line for line in lines if line]
+
+
+def check_out(command: str, out: Path | None) -> None:
+    """Refuse a path for results that cannot be used.
+
+    Raises:
+        ConfigError: A file of another kind than JSON.
+    """
+    if out is not None and (out.is_file() or (out.suffix and not out.is_dir())) and out.suffix != ".json":
+        more = " and the pictures" if command == "explain" else ""
+        raise ConfigError(f"--out: must be a .json, or a folder for {command}.json{more}, got {out}.")
+
+
+def search_flags(args: argparse.Namespace) -> dict[str, object]:
+    """Return the arguments of ``retrieve`` that were given.
+
+    Raises:
+        ConfigError: They were given to another command.
+    """
+    given = {name: getattr(args, name) for name in ("topk", "rerank", "direction") if getattr(args, name) is not None}
+    if given and args.command != "retrieve":
+        raise ConfigError(
+            f"--{next(iter(given))}: has an effect on retrieve only, got the command {args.command}. Leave it out."
+        )
+    return given if args.command != "retrieve" else {"direction": "both", **given}
+
+
+def check_texts(command: str, texts: Sequence[str]) -> None:
+    """Refuse a command with texts that it does not read, or without those that it needs.
+
+    Raises:
+        ConfigError: One of the two.
+    """
+    if command == "caption" and texts:
+        raise ConfigError("--text: caption reads none, got some. Leave it out, or ask by answer or ground.")
+    if command in ("retrieve", "answer", "ground") and not texts:
+        raise ConfigError(f"--text: {command} needs at least one, got none. Give --text or --texts-file.")

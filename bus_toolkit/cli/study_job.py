@@ -1,0 +1,20 @@
+"""One training of a study, in a process of its own: ``python -m bus_toolkit.cli.study_job FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bus_toolkit.cli.run import run_cli
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the job that is described in the folder that the command line names."""
+    from bus_toolkit.study.job import Job, run_job
+
+    (folder,) = sys.argv[1:] if argv is None else argv
+    run_job(Job.read(Path(folder)))
+
+
+if __name__ == "__main__":
+    run_cli(main)
