@@ -23,7 +23,7 @@ _NOT_TRIED = ("TIMMBackbone",)  # what it is depends on whether timm is installe
 INTRO = """# Backbones
 
 All of mmpretrain's backbones, each built from a YAML node, run in the host with a selector that keeps half of the
-patches, and run backwards. Written by `python tools/list_backbones.py > registry_configs/BACKBONES.md`; tested.
+patches, and run backwards. Written by `bus-toolkit list-backbones > registry_configs/BACKBONES.md`; tested.
 
 - **inside**: selectors act in front of, in and behind every block.
 - **behind**: the whole backbone counts as block 1, selectors act behind it (`blocks: [1]`), and only those that read

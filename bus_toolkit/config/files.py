@@ -36,7 +36,7 @@ def find_config(path: str | Path, folder: Path | None = None) -> Path:
         hint = _nearest_file(file) or nearest_names(str(path)) or _missing_folder(file)
         raise ConfigError(
             f"{file}: no such config file.{hint} Give the path of a YAML file, or a name that "
-            "`python -m bus_toolkit configs` lists."
+            "`bus-toolkit configs` lists."
         )
     return found
 

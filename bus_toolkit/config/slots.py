@@ -167,7 +167,7 @@ def find(slot: Slot, name: object, path: str) -> Registered:
             hint = did_you_mean(str(name), known) or did_you_mean(str(name).split(".")[-1], known)
         raise ComponentError(
             f"{path}.type: no {slot.registry.name} is registered as {name!r}.{hint} "
-            "Write the name of a registered class; `python -m bus_toolkit describe parts` lists ours."
+            "Write the name of a registered class; `bus-toolkit describe parts` lists ours."
         )
     cls = known[name]
     return Registered(name, cls, getattr(cls, "__module__", "?"), signature_of(cls))

@@ -120,7 +120,7 @@ def evaluate_in_amp(cfg: Config) -> None:
 
 
 def autocast() -> AbstractContextManager[None]:
-    """Return the autocast region for an evaluation on this machine (``tools/test.py --amp``)."""
+    """Return the autocast region for an evaluation on this machine (``bus-toolkit test --amp``)."""
     if torch.cuda.is_available():
         return torch.autocast("cuda", dtype=getattr(torch, _gpu_dtype()))
     return torch.autocast("cpu", dtype=torch.bfloat16)

@@ -14,7 +14,11 @@ from mmengine.config import Config
 from bus_toolkit.errors import ConfigError
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
-_STARTERS = {"pytorch": "torchrun (tools/dist_train.sh)", "slurm": "srun (tools/slurm_train.sh)", "mpi": "mpirun"}
+_STARTERS = {
+    "pytorch": "torchrun -m bus_toolkit",
+    "slurm": "srun python -m bus_toolkit",
+    "mpi": "mpirun python -m bus_toolkit",
+}
 _VARIABLES = {
     "pytorch": ("RANK", "LOCAL_RANK", "WORLD_SIZE"),
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST"),

@@ -1,4 +1,4 @@
-"""Apply the flags of tools/train.py and tools/test.py to a loaded config."""
+"""Apply the flags of ``bus-toolkit train`` and ``test`` to a loaded config."""
 
 from __future__ import annotations
 

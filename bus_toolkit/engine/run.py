@@ -1,4 +1,4 @@
-"""Train or evaluate from a config file: what tools/train.py and tools/test.py call."""
+"""Train or evaluate from a config file: what ``bus-toolkit train`` and ``test`` call."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from bus_toolkit.heads.prefix_lm import PrefixLMHead
 from bus_toolkit.losses.token_weights import difficulty_weights, next_token_log_probs
 from bus_toolkit.structures import TokenBatch
 
-_TRAIN_FIRST = "Train the reference first: python -m bus_toolkit train prior/reference_scenes_tiny"
+_TRAIN_FIRST = "Train the reference first: bus-toolkit train prior/reference_scenes_tiny"
 # Where the reference lies in a checkpoint of a model with this head, and in one of its own recipe.
 _PREFIXES = ("heads.prefix_lm.reference.", "text_decoder.")
 

@@ -28,7 +28,7 @@ class Inferencer:
     (3, H, W), channels red green blue. A text is a string or a list. One image stands for several texts and one text
     for several images. Results are lists in the order of the input and plain Python objects; only pictures are arrays.
     Files go through the decoder of ``LoadImage``, then everything through the transforms of the config's evaluation:
-    a file gives what ``tools/test.py`` predicts for it. What cannot be used is told before any result or file.
+    a file gives what ``bus-toolkit test`` predicts for it. What cannot be used is told before any result or file.
 
     Args:
         source: A run folder (``config.yaml`` and its newest checkpoint), or a YAML with ``checkpoint``.

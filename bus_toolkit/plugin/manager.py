@@ -190,7 +190,7 @@ class PluginHost:
         return ""
 
 
-_ASK = "`python -m bus_toolkit describe plugins` shows the traceback."
+_ASK = "`bus-toolkit describe plugins` shows the traceback."
 _IN_TREE = Path(__file__).parents[2] / "plugins"
 _HOST = PluginHost(REGISTRIES)
 

@@ -2,7 +2,7 @@
 
 ``check_selector("Mine")``, ``check_decoder``, ``check_fusion``, ``check_backbone`` and ``check_head`` take a registered
 name or a class, run every check of the kind, and raise one ``ConformanceError`` that names each broken promise and what
-happened instead. ``check_plugin`` runs them on all that a plugin registers, as ``tools/check_plugin.py`` does.
+happened instead. ``check_plugin`` runs them on all that a plugin registers, as ``bus-toolkit check-plugin`` does.
 """
 
 from bus_toolkit.testing.backbones import check_backbone

@@ -144,6 +144,6 @@ def test_an_unknown_type_points_to_plugins_that_failed(write, use_plugins):
     problems = _problems(write, "model: {selectors: [{type: OfBroken, blocks: [1]}]}")
     assert problems[1] == (
         "plugins: what 'broken' registers is missing, because it failed: ZeroDivisionError: division by zero. "
-        "`python -m bus_toolkit describe plugins` shows the traceback."
+        "`bus-toolkit describe plugins` shows the traceback."
     )
     assert len(_problems(write, "train_cfg: {max_epochs: 0}")) == 1

@@ -125,7 +125,7 @@ def test_weights_are_loaded_when_a_training_starts(prefix: str, kind: str, tmp_p
 
 def test_missing_and_foreign_weights_are_refused_before_the_first_step(tmp_path: Path) -> None:
     where = r"model\.heads\.prefix_lm\.reference_weights: "
-    advice = "Train the reference first: python -m bus_toolkit train prior/reference_scenes_tiny"
+    advice = "Train the reference first: bus-toolkit train prior/reference_scenes_tiny"
     with pytest.raises(CheckpointError, match=f"{where}.*gone.pth: no such checkpoint.*{advice}"):
         with_head(reference_weights="gone.pth").init_weights()
     with pytest.raises(CheckpointError, match=f"{where}the reference has no weights, got null.*{advice}"):

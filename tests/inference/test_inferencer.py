@@ -1,4 +1,4 @@
-"""What a model is asked comes back in order, in plain objects, and is what tools/test.py predicts."""
+"""What a model is asked comes back in order, in plain objects, and is what ``bus-toolkit test`` predicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.inference.toy import TEXTS, KeepPredictions, run_config, write_run
 
 @pytest.fixture(scope="module")
 def predicted(run, tmp_path_factory):
-    """What tools/test.py predicts for the scenes of the run's test split: one sample a caption."""
+    """What ``bus-toolkit test`` predicts for the scenes of the run's test split: one sample a caption."""
     KeepPredictions.seen.clear()
     work_dir = str(tmp_path_factory.mktemp("test"))
     evaluate(run / "config.yaml", [], RunOptions(work_dir=work_dir, load_from=str(run / "epoch_1.pth")))

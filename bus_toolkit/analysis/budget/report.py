@@ -16,7 +16,8 @@ from bus_toolkit.config import dump_yaml, load_config
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import plain
 
-HEADER = "# Planned by tools/plan_budget.py."
+_MARK = "# Planned by "
+HEADER = f"{_MARK}bus-toolkit plan-budget."
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def write_plan(path: Path, base: str, config: Mapping[str, Any], changed: Iterab
     """
     check_target(path)
     data = {"_base_": _base_of(path, base), **_excerpt(config, changed)}
-    lines = [HEADER, *(f"# {line}" for line in head), f"# Command: python tools/train.py {path}"]
+    lines = [HEADER, *(f"# {line}" for line in head), f"# Command: bus-toolkit train {path}"]
     text = "\n".join([*lines, dump_yaml(data)])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def check_target(path: Path) -> None:
     Raises:
         ConfigError: Something else is there.
     """
-    if path.is_dir() or path.is_file() and not path.read_bytes().startswith(HEADER.encode()):
+    if path.is_dir() or path.is_file() and not path.read_bytes().startswith(_MARK.encode()):
         raise ConfigError(f"--out: {path} is there and is no earlier plan. Name another file, or remove it.")
 
 

@@ -33,7 +33,7 @@ def refuse_shared_ids(path: str | Path, where: str, *, captions: bool) -> None:
     if shared:
         raise DataError(
             f"{where}: {path}: {len(shared)} ids are used twice: {'; '.join(shared[:3])}. Give each its own id; "
-            "tools/verify_dataset.py lists all."
+            "`bus-toolkit verify` lists all."
         )
 
 

@@ -16,7 +16,7 @@ from bus_toolkit.errors import DataError
 _PICKLES = frozenset((".p", ".pkl", ".pickle"))
 _FORM = (
     'It needs [{"ref_id", "image_id", "ann_id", "split", "sentences": [{"sent_id", "sent"}, ...]}, ...]; '
-    "tools/prepare_data/refcoco.py writes it."
+    "`bus-toolkit prepare refcoco` writes it."
 )
 
 
@@ -50,7 +50,7 @@ def read_references(path: str, where: str, splits: Sequence[str] | None = None) 
     if Path(path).suffix.lower() in _PICKLES:
         raise DataError(
             f"{where}: {path} is a pickle, which can run code when it is read, so it never is. JSON is read. "
-            "Convert it once: python tools/prepare_data/refcoco.py"
+            "Convert it once: bus-toolkit prepare refcoco"
         )
     if isinstance(splits, str):
         # Each letter would count as a split, and "test" as one of testA.

@@ -30,7 +30,7 @@ class ReferringExpressions(SampleDataset):
 
     Args:
         refs_file: JSON, ``[{"ref_id", "image_id", "ann_id", "split", "sentences": [{"sent_id", "sent"}]}]``: what
-            ``tools/prepare_data/refcoco.py`` makes of RefCOCO's pickles, which are never opened here.
+            ``bus-toolkit prepare refcoco`` makes of RefCOCO's pickles, which are never opened here.
         instances_file: COCO instances with ``images``; ``ann_id`` is the ``id`` of one. Crowds do not count.
         img_dir: Folder of the images, whose names are the instances' ``file_name``.
         splits: Read the references of these splits alone; ``None`` reads all.

@@ -69,7 +69,7 @@ class Statements(SampleDataset):
             reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text ({error})"
             raise DataError(
                 f"Statements.ann_file: {path} cannot be read: {reason}. Point it to a file of NLVR2 or SNLI-VE "
-                "(tools/prepare_data/nlvr2.py and snli_ve.py say where to get them)."
+                "(`bus-toolkit prepare nlvr2` and `bus-toolkit prepare snli_ve` name the sources of the files)."
             ) from error
         rows: dict[str, dict[str, Any]] = {}
         for number, line in enumerate(lines, start=1):

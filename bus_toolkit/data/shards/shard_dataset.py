@@ -63,7 +63,7 @@ class ShardDataset(SampleDataset):
         if not len(self.reader):
             raise DataError(
                 f"{name}.shards: {len(paths)} shards without a sample, e.g. {paths[0]}. A sample is an image (.jpg, "
-                ".jpeg, .png, .webp) and a .txt or .json of the same name. Write the shards with tools/make_shards.py."
+                ".jpeg, .png, .webp) and a .txt or .json of the same name. Write the shards with `bus-toolkit shards`."
             )
         self.with_boxes = with_boxes
         boxed = self.reader.boxed.nonzero()[0].tolist() if with_boxes else []
@@ -95,7 +95,7 @@ class ShardDataset(SampleDataset):
         if len(left_out) > limit:
             raise DataError(
                 f"ShardDataset: {told} The limit is {limit}. Write the shards anew, or raise max_bad_samples; "
-                "tools/make_shards.py --verify lists all."
+                "`bus-toolkit shards --verify` lists all."
             )
         _log.warning("ShardDataset: %s They are left out.", told)
 

@@ -41,7 +41,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     - A file that ends early is an error, also where the decoder would fill what lacks with grey.
 
     A JPEG that is damaged inside and yet ends properly cannot be told from a good one here: the decoder says so on the
-    standard error alone, which ``tools/verify_dataset.py`` reads.
+    standard error alone, which ``bus-toolkit verify`` reads.
 
     Args:
         data: The encoded file; JPEG, PNG, WebP, GIF, BMP or TIFF.

@@ -19,7 +19,7 @@ ROWS = {line.split("`")[1]: line for line in WRITTEN if line.startswith("| `")}
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_the_backbone_does_what_the_table_says(name: str) -> None:
-    assert str(row_of(name)) == ROWS[name], "python tools/list_backbones.py > registry_configs/BACKBONES.md"
+    assert str(row_of(name)) == ROWS[name], "bus-toolkit list-backbones > registry_configs/BACKBONES.md"
 
 
 def test_the_table_has_every_backbone_once_and_the_text_around_is_the_same() -> None:

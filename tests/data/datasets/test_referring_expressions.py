@@ -108,7 +108,7 @@ def test_a_pickle_is_never_opened(folder, name):
             return (folder.joinpath("opened").touch, ())
 
     (folder / name).write_bytes(pickle.dumps(Trap()))
-    refused(folder, r"refs_file: .* is a pickle, .*tools/prepare_data/refcoco.py", refs=name)
+    refused(folder, r"refs_file: .* is a pickle, .*bus-toolkit prepare refcoco", refs=name)
     assert not (folder / "opened").exists()
 
 
