@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import datetime
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
+from bus_toolkit.engine.hooks.live_line import clock, first_that_fits, shorter_lines
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.speed import Speedometer, num_samples
 from bus_toolkit.registry import HOOKS
 
 _log = logging.getLogger(__name__)
+_NARROW = 120  # columns; below, the bar is short
 
 
 @HOOKS.register_module()
@@ -51,9 +53,9 @@ class RichProgressHook(Hook):
         if is_main_process() and self.console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
+                BarColumn(bar_width=self._bar_width()),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}", table_column=Column(ratio=1, overflow="fold")),
+                TextColumn("{task.fields[text]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             )
             self.progress = Progress(*columns, console=self.console, expand=True)
             self.task = self.progress.add_task("training", total=runner.max_iters, completed=runner.iter, text="")
@@ -85,8 +87,9 @@ class RichProgressHook(Hook):
         samples_per_second = self.speed.read()
         runner.message_hub.update_scalar("train/samples_per_second", samples_per_second)
         remaining = self.speed.remaining(runner.max_iters - done)
-        text = describe_step(self.losses.read(), tokens, samples_per_second, remaining)
-        self._show(runner, done, text)
+        means = self.losses.read()
+        text = describe_step(means, tokens, samples_per_second, remaining)
+        self._show(runner, done, [text, *shorter_lines(means, samples_per_second, remaining)])
 
     def after_train(self, runner: Runner) -> None:
         """Close the live line; log the total time and the mean speed."""
@@ -102,16 +105,22 @@ class RichProgressHook(Hook):
             "Trained %d iterations (%d samples) in %s: %.1f samples/s.",
             self.speed.iterations,
             self.speed.samples,
-            _clock(seconds),
+            clock(seconds),
             mean,
         )
 
-    def _show(self, runner: Runner, done: int, text: str) -> None:
+    def _show(self, runner: Runner, done: int, lines: Sequence[str]) -> None:
         epoch = f"epoch {min(runner.epoch + 1, runner.max_epochs)}/{runner.max_epochs}"
         if self.progress is not None:
+            # The columns are one space apart; the count of steps is as wide as that of the last one.
+            taken = len(epoch) + self._bar_width() + 2 * len(str(runner.max_iters)) + 1 + 4
+            text = first_that_fits(lines, self.console.width - taken)
             self.progress.update(self.task, completed=done, description=epoch, text=text)
         elif is_main_process():
-            self.console.print(f"{epoch}  step {done}/{runner.max_iters}  {text}", markup=False)
+            self.console.print(f"{epoch}  step {done}/{runner.max_iters}  {lines[0]}", markup=False)
+
+    def _bar_width(self) -> int:
+        return 20 if self.console.width >= _NARROW else 8
 
 
 class LossMeans:
@@ -142,9 +151,5 @@ def describe_step(means: dict[str, float], tokens: dict[str, int], samples_per_s
     parts = ["  ".join(losses)] if losses else []
     if tokens:
         parts.append("tokens " + " > ".join(f"{stage}: {count}" for stage, count in tokens.items()))
-    parts += [f"{samples_per_second:.1f} samples/s", f"{_clock(remaining)} left"]
+    parts += [f"{samples_per_second:.1f} samples/s", f"{clock(remaining)} left"]
     return "  |  ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    return str(datetime.timedelta(seconds=round(seconds)))

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 import torch
@@ -9,12 +10,12 @@ from bus_toolkit.engine.hooks.progress import LossMeans, describe_step
 from tests.engine.tiny_run import tiny_config
 
 
-def trained(tmp_path, **console):
+def trained(tmp_path, width=200, **console):
     screen = io.StringIO()
     cfg = tiny_config(tmp_path)
     cfg.default_hooks = {"progress": None}
     runner = build_runner(cfg)
-    runner.register_hook(RichProgressHook(interval=2, console=Console(file=screen, width=200, **console)))
+    runner.register_hook(RichProgressHook(interval=2, console=Console(file=screen, width=width, **console)))
     runner.train()
     return runner, screen.getvalue()
 
@@ -31,6 +32,14 @@ def test_a_terminal_gets_a_live_line_that_ends(tmp_path):
     runner, text = trained(tmp_path, force_terminal=True)
     assert "4/4" in text and "\x1b[?25h" in text  # the cursor is shown again
     assert not any(getattr(hook, "progress", None) for hook in runner.hooks)
+
+
+def test_the_live_line_keeps_to_one_line_of_80_columns(tmp_path):
+    _, text = trained(tmp_path, width=80, force_terminal=True)
+    lines = [re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", text)]
+    lines = [line.rstrip() for line in lines if line.strip()]
+    assert all(line.startswith(("training", "epoch")) and len(line) <= 80 for line in lines)
+    assert lines[-1].startswith("epoch 2/2") and lines[-1].endswith("0:00:00 left")
 
 
 def test_speed_tokens_and_total_time_enter_the_log(tmp_path):
