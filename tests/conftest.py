@@ -38,7 +38,8 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRanks]:
 
 def _on_rank(rank: int, meeting: str, task: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2")
+    # As torchrun would; GPUs are hidden, since with them a training opens a group of its own.
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", CUDA_VISIBLE_DEVICES="")
     timeout = datetime.timedelta(seconds=120)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timeout)
     try:

@@ -1,7 +1,4 @@
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -120,22 +117,14 @@ def tiny_weights(launcher, batch_size):
     return unwrap(runner.model).linear.weight.flatten().tolist()
 
 
+def weights_of_rank(rank, folder):
+    os.chdir(folder)
+    return tiny_weights("pytorch", 4)
+
+
 @pytest.mark.slow
-def test_two_processes_without_a_gpu_learn_what_one_does(tmp_path, bare_environment):
-    script = tmp_path / "train_tiny.py"
-    script.write_text(
-        f"import json, os, sys\nsys.path[:0] = {[str(ROOT), *sys.path]!r}\n"
-        "from tests.engine.test_launch import tiny_weights\n"
-        "open(f'weights{os.environ[\"RANK\"]}.json', 'w').write(json.dumps(tiny_weights('pytorch', 4)))\n"
-    )
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [*torchrun, script], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]
+def test_two_processes_without_a_gpu_learn_what_one_does(tmp_path, bare_environment, two_ranks):
     bare_environment.setattr(torch.cuda, "is_available", lambda: False)
     expected = torch.tensor(tiny_weights("none", 8))
-    for rank in range(2):
-        found = torch.tensor(json.loads((tmp_path / f"weights{rank}.json").read_text()))
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    for weights in two_ranks(weights_of_rank, tmp_path):
+        torch.testing.assert_close(torch.tensor(weights), expected, atol=1e-6, rtol=1e-5)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from bus_toolkit.engine import RunOptions, train
+
 ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
 
 
-def run(launcher: list[str], work_dir: Path, scenes: Path, batch_size: int, flags: list[str]) -> dict[str, float]:
-    """Train one epoch of two steps and return the scalars that were logged for the first."""
-    overrides = [
+def overrides(scenes: Path, batch_size: int) -> list[str]:
+    """Return what makes two steps of one epoch, each of them logged."""
+    return [
         f"train_dataloader.dataset.data_root={scenes}",
         "train_dataloader.dataset.num_images=4",
         "train_dataloader.dataset.pipeline.1.prob=0",
@@ -28,22 +31,24 @@ def run(launcher: list[str], work_dir: Path, scenes: Path, batch_size: int, flag
         "default_hooks.logger.interval=1",
         "log_processor.window_size=1",
     ]
-    config = ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
-    command = [*launcher, str(ROOT / "tools" / "train.py"), str(config), "--work-dir", str(work_dir), "--no-validate"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, *flags, "--cfg-options", *overrides], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    scalars = next(work_dir.rglob("scalars.json")).read_text().splitlines()
-    return json.loads(scalars[0])
+
+
+def first_step(work_dir: Path) -> dict[str, float]:
+    return json.loads(next(work_dir.rglob("scalars.json")).read_text().splitlines()[0])
 
 
 @pytest.mark.slow
 def test_the_first_step_is_that_of_one_process(tmp_path: Path) -> None:
-    one = run([sys.executable], tmp_path / "one", tmp_path / "scenes", 8, [])
+    scenes = tmp_path / "scenes"
+    train(CONFIG, overrides(scenes, 8), RunOptions(work_dir=str(tmp_path / "one"), no_validate=True))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    two = run(torchrun, tmp_path / "two", tmp_path / "scenes", 4, ["--launcher", "pytorch"])
+    flags = ["--work-dir", str(tmp_path / "two"), "--no-validate", "--launcher", "pytorch"]
+    command = [*torchrun, str(ROOT / "tools" / "train.py"), str(CONFIG), *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    command += ["--cfg-options", *overrides(scenes, 4)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = first_step(tmp_path / "one"), first_step(tmp_path / "two")
     losses = [name for name in one if name.startswith("loss")]
     assert len(losses) == 6
     for name in losses:
