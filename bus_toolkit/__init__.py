@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bus_toolkit.plugin.spec import hookimpl
+from bus_toolkit.registry_loader import set_registry_loader
 
 if TYPE_CHECKING:
     from bus_toolkit.config import list_configs, load_config
@@ -65,3 +66,13 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the public names alone, so that completion in a shell shows what there is to use."""
     return sorted([*__all__, *_PACKAGES])
+
+
+def _load_plugins() -> None:
+    from bus_toolkit.plugin.manager import load_plugins
+
+    load_plugins()
+
+
+# Whoever imports any module of the package has this, so that a look-up in a new process knows all parts.
+set_registry_loader(_load_plugins)

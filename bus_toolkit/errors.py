@@ -2,27 +2,67 @@
 
 The wording is ``<where>: <what is wrong>, got <value>. <what is allowed>. <what to do>``. The tools print these without
 a traceback and leave with exit code 2; anything else that escapes is a defect of ours and keeps its traceback.
+
+Checks collect :class:`Problem` objects; code asks their ``path`` and ``kind``. They become text only where they are
+shown, so no code has to read a message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ProblemKind(Enum):
+    """What code must be able to tell apart without reading the text."""
+
+    OTHER = "other"
+    UNKNOWN_TYPE = "unknown type"
+    """A ``type`` that no registry has; a plugin that failed to load may be the cause."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake of the user.
+
+    Attributes:
+        path: The YAML path, file or flag that is wrong; empty if ``text`` names it.
+        text: What is wrong, what is allowed and what to do.
+        kind: What code may decide by.
+    """
+
+    path: str
+    text: str
+    kind: ProblemKind = ProblemKind.OTHER
+
+    def __str__(self) -> str:
+        """Render it as one line."""
+        return f"{self.path}: {self.text}" if self.path else self.text
+
+    def is_within(self, path: str) -> bool:
+        """Return whether it is about the node at ``path`` or one below it."""
+        return self.path == path or self.path.startswith(f"{path}.")
 
 
 class BusError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user.
+
+    Args:
+        problems: One mistake or all of them; a text names its place itself.
+
+    Attributes:
+        problems: The same as :class:`Problem` objects.
+    """
+
+    def __init__(self, problems: str | Problem | Sequence[str | Problem]) -> None:
+        listed = [problems] if isinstance(problems, str | Problem) else problems
+        self.problems = [Problem("", problem) if isinstance(problem, str) else problem for problem in listed]
+        super().__init__("\n".join(map(str, self.problems)))
 
 
 class ConfigError(BusError):
-    """A YAML file or a command-line override is wrong.
-
-    Args:
-        problems: One message or all of them; each says where, what, what is allowed and what to do.
-    """
-
-    def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems))
+    """A YAML file or a command-line override is wrong."""
 
 
 class ComponentError(BusError):

@@ -67,7 +67,7 @@ def test_every_required_argument_is_required():
     def function(first, second, third=3): ...
 
     problems = check_arguments("function", signature_of(function), {}, "p", provided={"first"})
-    assert problems == ["p.second: function needs this argument, got nothing. Add it."]
+    assert list(map(str, problems)) == ["p.second: function needs this argument, got nothing. Add it."]
 
 
 def test_suggests_near_names_only():

@@ -75,7 +75,7 @@ def _random(cls: Any, config: Mapping[str, Any] | None, options: Mapping[str, An
     known = Signature(signature_of(cls.config_class).arguments, is_open=False)
     problems = check_arguments(cls.config_class.__name__, known, values, f"{_WHERE}.config")
     if problems:
-        raise ComponentError("\n".join(problems))
+        raise ComponentError(problems)
     settings = cls.config_class(**values)
     settings._attn_implementation = "sdpa"
     return cls(settings, **options)

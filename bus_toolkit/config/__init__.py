@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from bus_toolkit.config.merge import merge_chain
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, ProblemKind
 from bus_toolkit.plugin.manager import adjust_with_plugins, failed_plugins, load_plugins
 from bus_toolkit.registry import plain
 from bus_toolkit.shipped import list_configs
@@ -64,7 +63,7 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     config = adjust_with_plugins(config, config.get("plugins") or ())
     config.setdefault("default_scope", DEFAULT_SCOPE)
     problems += check_config(config)
-    if any(re.match(r"\S+\.type: no", problem) for problem in problems):
+    if any(problem.kind is ProblemKind.UNKNOWN_TYPE for problem in problems):
         problems += failed_plugins()
     if problems:
         raise ConfigError(problems)

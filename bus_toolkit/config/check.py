@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bus_toolkit.config.nodes import PRETRAINED, SCOPE_KEY, Node, node_at
+from bus_toolkit.config.nodes import SCOPE_KEY, Node, node_at
 from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_model, slot_at
-from bus_toolkit.errors import ComponentError
-from bus_toolkit.ops.schedule import KeepRatioSchedule
+from bus_toolkit.errors import BusError, ComponentError, Problem
 from bus_toolkit.signatures import at, check_arguments, did_you_mean
 
 _HOSTS = ("mmengine", "mmcv", "mmpretrain", "torch")
@@ -22,27 +21,28 @@ _COUNTS = {
 _NO_CODE = "A config names registered classes only; it imports no code."
 
 
-def check_config(root: Mapping[str, Any]) -> list[str]:
-    """Return all that is wrong, one sentence each, with YAML paths and nearest names.
+def check_config(root: Mapping[str, Any]) -> list[Problem]:
+    """Return all that is wrong, with YAML paths and nearest names.
 
     Types, arguments and kinds of values are checked at every place; where the model has no such mistake, so is how its
     parts go together.
     """
     problems = list(dict.fromkeys(_walk(root, "", root, in_host=True)))
     if root.get("default_scope", DEFAULT_SCOPE) != DEFAULT_SCOPE:
-        problems.append(f"default_scope: must be {DEFAULT_SCOPE}, got {root['default_scope']!r}. Remove it.")
-    if not any(p.startswith("model") for p in problems) and is_vlp_model(root):
+        text = f"must be {DEFAULT_SCOPE}, got {root['default_scope']!r}. Remove it."
+        problems.append(Problem("default_scope", text))
+    if not any(problem.is_within("model") for problem in problems) and is_vlp_model(root):
         problems += _combination(root["model"])
     return problems
 
 
-def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_host: bool) -> Iterator[str]:  # noqa: ANN401
+def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_host: bool) -> Iterator[Problem]:
     if isinstance(node, Mapping):
         spec = None
         try:
             spec = node_at(path, node, root)
         except ComponentError as error:
-            yield from str(error).splitlines()
+            yield from error.problems
             in_host = False
         else:
             yield from _check_free(node, path, in_host) if spec is None else _check_node(node, spec, path)
@@ -55,70 +55,64 @@ def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_host: bool) -> It
         for index, value in enumerate(node):
             yield from _walk(value, at(path, index), root, in_host=in_host)
     elif node is not None and slot_at(path, root) is not None:
-        yield f"{path}: must be a mapping with a 'type', got {node!r}."
+        yield Problem(path, f"must be a mapping with a 'type', got {node!r}.")
 
 
-def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[str]:
+def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[Problem]:
     typed = spec.target is not None
     values = {key: value for key, value in node.items() if key not in spec.extra and not (typed and key == "type")}
     if path == "":
         for key in [key for key in values if key not in spec.signature.arguments]:
             del values[key]
             hint = did_you_mean(key, spec.names)
-            yield f"{key}: no such key at the top of a config.{hint} Allowed: {', '.join(spec.names)}."
+            yield Problem(key, f"no such key at the top of a config.{hint} Allowed: {', '.join(spec.names)}.")
     yield from check_arguments(spec.owner, spec.signature, values, path, provided=spec.provided, partial=spec.partial)
     if path.endswith("_dataloader") and "sampler" not in node:
-        yield f"{path}.sampler: MMEngine needs this key. Add e.g. {{type: DefaultSampler, shuffle: true}}."
+        text = "MMEngine needs this key. Add e.g. {type: DefaultSampler, shuffle: true}."
+        yield Problem(f"{path}.sampler", text)
     yield from _check_counts(node, path)
-    if re.fullmatch(PRETRAINED, path):
-        from bus_toolkit.weights.settings import setting_problems
-
-        yield from setting_problems(node, path)
-    if isinstance(node.get("keep_ratio"), (int, float, Mapping)) and "keep_ratio" in spec.signature.arguments:
-        yield from _check_keep_ratio(node["keep_ratio"], path)
+    if spec.check_values is not None:
+        takes = {key: value for key, value in values.items() if key in spec.signature.arguments}
+        yield from spec.check_values(takes, path)
 
 
-def _check_counts(node: Mapping[str, Any], path: str) -> Iterator[str]:
+def _check_counts(node: Mapping[str, Any], path: str) -> Iterator[Problem]:
     for pattern, names in _COUNTS.items():
         for name in names if re.fullmatch(pattern, path) else ():
             if isinstance(node.get(name), int) and node[name] < 1:
-                yield f"{path}.{name}: must be at least 1, got {node[name]}."
+                yield Problem(at(path, name), f"must be at least 1, got {node[name]}.")
     if path.endswith("_dataloader") and node.get("persistent_workers") is True and node.get("num_workers", 0) == 0:
-        yield f"{path}.persistent_workers: true needs num_workers of at least 1, got 0. Set it to false."
+        text = "true needs num_workers of at least 1, got 0. Set it to false."
+        yield Problem(f"{path}.persistent_workers", text)
 
 
-def _check_keep_ratio(value: float | Mapping[str, Any], path: str) -> Iterator[str]:
-    try:
-        KeepRatioSchedule.parse(value)
-    except (ValueError, TypeError) as error:
-        text = str(error) if isinstance(value, Mapping) else re.sub(r"^keep_ratio\.\w+", "keep_ratio", str(error))
-        yield f"{path}.{text}"
-
-
-def _check_free(node: Mapping[str, Any], path: str, in_host: bool) -> Iterator[str]:
+def _check_free(node: Mapping[str, Any], path: str, in_host: bool) -> Iterator[Problem]:
     """Check a mapping of unknown keys: a host would import the name in its ``type`` if that is not registered."""
     name = node.get("type")
     if not isinstance(name, str) or path.endswith("clip_grad"):
         return
     if (in_host or "." in name) and not is_registered_anywhere(name):
-        yield f"{path}.type: nothing is registered as {name!r}. {_NO_CODE}"
+        yield Problem(f"{path}.type", f"nothing is registered as {name!r}. {_NO_CODE}")
 
 
-def _check_names(node: Mapping[str, Any], path: str) -> Iterator[str]:
+def _check_names(node: Mapping[str, Any], path: str) -> Iterator[Problem]:
     """Refuse the other keys whose values MMEngine would import."""
     if node.get(SCOPE_KEY, SCOPES[0]) not in SCOPES:
-        yield f"{path}._scope_: must be one of {', '.join(SCOPES)}, got {node[SCOPE_KEY]!r}. Remove it."
+        text = f"must be one of {', '.join(SCOPES)}, got {node[SCOPE_KEY]!r}. Remove it."
+        yield Problem(f"{path}._scope_", text)
     for key, value in node.items():
         if isinstance(value, str) and (key == "constructor" or (key.endswith("_type") and "." in value)):
             if not is_registered_anywhere(value):
-                yield f"{at(path, key)}: nothing is registered as {value!r}. {_NO_CODE}"
+                yield Problem(at(path, key), f"nothing is registered as {value!r}. {_NO_CODE}")
 
 
-def _combination(model: Mapping[str, Any]) -> list[str]:
-    from bus_toolkit.models.check_parts import check_combination
-    from bus_toolkit.models.conditioning import Conditioning
+def _combination(model: Mapping[str, Any]) -> list[Problem]:
+    from bus_toolkit.models.check_parts import build_conditioning, check_combination
 
-    rule = Conditioning(**(model.get("conditioning") or {}))
+    try:
+        rule = build_conditioning(model.get("conditioning"))
+    except BusError as error:
+        return error.problems
     return check_combination(
         model["heads"], model.get("fusion"), model.get("text_decoder"), rule, model.get("momentum")
     )

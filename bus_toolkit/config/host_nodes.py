@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import mmengine.registry as host
 
 from bus_toolkit.config.slots import registered
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, Problem
 from bus_toolkit.signatures import Argument, Signature, at, signature_of
 
 LAYER_DECAY = "LearningRateDecayOptimWrapperConstructor"
@@ -152,7 +152,8 @@ def _type_at(root: Mapping[str, Any], *keys: str) -> str:
 
 def _refuse_other(path: str, kind: object, known: Mapping[str, object]) -> None:
     if kind not in known:
-        raise ComponentError(f"{at(path, 'type')}: must be one of {', '.join(known)}, got {kind!r}.")
+        text = f"must be one of {', '.join(known)}, got {kind!r}."
+        raise ComponentError(Problem(at(path, "type"), text))
 
 
 def _named(kinds: Mapping[str, Any]) -> Signature:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bus_toolkit.config.host_nodes import host_section, mended
 from bus_toolkit.config.slots import find, import_hosts, is_vlp_model, slot_at
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, Problem
+from bus_toolkit.registry import PartRegistry
 from bus_toolkit.signatures import Argument, Signature, signature_of
 
 # Top-level keys beside the arguments of MMEngine's Runner: it reads them from the whole config, or this toolkit does.
@@ -42,6 +43,7 @@ class Node:
         extra: Further keys that the builder reads itself.
         partial: Nothing is missing, the rest comes later.
         target: The class or function, if a ``type`` names one.
+        check_values: Returns what is wrong with values of the right kind, given the node and its path.
     """
 
     owner: str
@@ -50,6 +52,7 @@ class Node:
     extra: frozenset[str] = frozenset()
     partial: bool = False
     target: Any = None
+    check_values: Callable[[Mapping[str, Any], str], Iterable[Problem]] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -76,13 +79,14 @@ def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node
     name = node.get("type", slot.default)
     if name is None:
         kind = getattr(slot.registry, "kind", None) or getattr(slot.registry, "name", "class")
-        raise ComponentError(f"{path}.type: is missing. Name a registered {kind}.")
+        raise ComponentError(Problem(f"{path}.type", f"is missing. Name a registered {kind}."))
     entry = find(slot, name, path)
     provided = slot.provided.union(getattr(entry.cls, "nested_parts", ()))
     signature = mended(entry.cls, entry.signature, node)
     further = {key: Argument(key, kind, None) for key, kind in slot.further.items()}
     signature = Signature({**further, **signature.arguments}, signature.is_open)
-    return Node(entry.name, signature, provided, slot.extra | {SCOPE_KEY}, slot.partial, entry.cls)
+    check = slot.registry.check_values if isinstance(slot.registry, PartRegistry) else None
+    return Node(entry.name, signature, provided, slot.extra | {SCOPE_KEY}, slot.partial, entry.cls, check)
 
 
 def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node | None:
@@ -103,9 +107,9 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
 
         return Node("conditioning", signature_of(Conditioning))
     if re.fullmatch(PRETRAINED, path) and is_vlp_model(root):
-        from bus_toolkit.weights.settings import Pretrained
+        from bus_toolkit.weights.settings import Pretrained, setting_problems
 
-        return Node("pretrained", signature_of(Pretrained))
+        return Node("pretrained", signature_of(Pretrained), check_values=setting_problems)
     if path == "model.momentum" and is_vlp_model(root):
         from bus_toolkit.models.momentum import MomentumBranch
 

@@ -11,7 +11,7 @@ from typing import Any
 import mmengine.registry as host
 from mmengine.registry import Registry
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, Problem, ProblemKind
 from bus_toolkit.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -27,6 +27,7 @@ from bus_toolkit.registry import (
     VISUALIZERS,
     PartRegistry,
     Registered,
+    provided_to,
 )
 from bus_toolkit.signatures import did_you_mean, signature_of
 
@@ -108,10 +109,9 @@ def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
 @lru_cache(maxsize=8)
 def _part_slots(model: str) -> dict[str, Slot]:
     """Return the places of the parts of a model."""
-    if model == CAPTION_MODEL:  # it has no other part that a width could come from
-        words, writers = REGISTRIES.tokenizers, REGISTRIES.text_decoders
-        widthless = Slot(writers, _names("vocab_size pad_token_id"))
-        return {f"model.{words.slot}": Slot(words, words.provided), f"model.{writers.slot}": widthless}
+    if model == CAPTION_MODEL:
+        parts = (REGISTRIES.tokenizers, REGISTRIES.text_decoders)
+        return {f"model.{r.slot}": Slot(r, provided_to(r.slot, model)) for r in parts}
     if model != VLP_MODEL:
         return {}
     slots = {f"model.{r.slot}": Slot(r, r.provided) for r in REGISTRIES.all()}
@@ -165,10 +165,11 @@ def find(slot: Slot, name: object, path: str) -> Registered:
             hint = f" Did you mean '{MMPRETRAIN}{name}'?"
         else:
             hint = did_you_mean(str(name), known) or did_you_mean(str(name).split(".")[-1], known)
-        raise ComponentError(
-            f"{path}.type: no {slot.registry.name} is registered as {name!r}.{hint} "
+        text = (
+            f"no {slot.registry.name} is registered as {name!r}.{hint} "
             "Write the name of a registered class; `bus-toolkit describe parts` lists ours."
         )
+        raise ComponentError(Problem(f"{path}.type", text, ProblemKind.UNKNOWN_TYPE))
     cls = known[name]
     return Registered(name, cls, getattr(cls, "__module__", "?"), signature_of(cls))
 
@@ -212,7 +213,8 @@ def import_hosts() -> None:
     try:
         import mmpretrain.registry  # noqa: F401
     except Exception as error:
-        raise ComponentError(
-            f"OpenMMLab: cannot be imported ({type(error).__name__}: {error}). Install the maintained builds: "
+        text = (
+            f"cannot be imported ({type(error).__name__}: {error}). Install the maintained builds: "
             "pip install 'onedl-mmengine>=0.10.12' 'onedl-mmcv>=2.3.6' 'onedl-mmpretrain>=1.3.6'"
-        ) from error
+        )
+        raise ComponentError(Problem("OpenMMLab", text)) from error

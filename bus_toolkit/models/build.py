@@ -1,4 +1,4 @@
-"""From the ``model`` part of a config to a model: parts are built leaves first, each told the widths it has to meet."""
+"""From the ``model`` part of a config to a model: parts are built leaves first, and pass on the widths to meet."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import Any
 
 from torch import nn
 
-from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.build_backbone import build_backbone
 from bus_toolkit.models.caption_lm import CaptionLanguageModel
-from bus_toolkit.models.check_parts import check_combination
-from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.models.check_parts import build_conditioning, check_combination
 from bus_toolkit.models.vlp import VLPModel
-from bus_toolkit.registry import REGISTRIES, SCOPE
+from bus_toolkit.registry import REGISTRIES, SCOPE, provided_to
 from bus_toolkit.weights.settings import WHOLE, Pretrained, take_pretrained
 
 
@@ -45,79 +43,32 @@ def build_vlp_model(
         ConfigError: Parts that cannot work together; all such mistakes at once.
         ComponentError: A part that refuses its arguments.
     """
-    rule = _conditioning(conditioning)
+    rule = build_conditioning(conditioning)
     problems = check_combination(heads, fusion, text_decoder, rule, momentum)
     if problems:
         raise ConfigError(problems)
     nodes = {"text_encoder": text_encoder, "backbone": backbone, "text_decoder": text_decoder or {}}
     (text_encoder, backbone, text_decoder), weights = _without_weights(nodes, pretrained)
     words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
-    vocabulary = {"vocab_size": words.vocab_size, "pad_token_id": words.pad_token_id}
-    text_part = REGISTRIES.text_encoders.build(text_encoder, path="model.text_encoder", **vocabulary)
-    _check_length("model.text_encoder", text_part, words)
-    vit, adapter = build_backbone(backbone)
-    widths = {"embed_dim": adapter.embed_dim, "text_dim": text_part.embed_dim}
-    host = _host(vit, adapter, selectors, widths)
-    patch_size = _patch_size(host)
-    decoder_part = REGISTRIES.decoders.build(decoder or {"type": "Identity"}, path="model.decoder", **widths)
-    _check_text_memory(decoder_part, widths)
-    fusion_part = fusion and REGISTRIES.fusions.build(fusion, path="model.fusion", **widths)
-    writer = text_decoder and REGISTRIES.text_decoders.build(
-        text_decoder, path="model.text_decoder", **vocabulary, **widths
-    )
-    _check_length("model.text_decoder", writer, words)
-    if writer and not getattr(writer, "reads_memory", True):
-        raise ConfigError(
-            f"model.text_decoder: must read the image, got a {type(writer).__name__} that reads none. BertTextDecoder: "
-            "set cross_attention: true."
-        )
-    known = {
-        **widths,
-        **vocabulary,
-        "patch_size": patch_size,
-        "special_ids": words.special_ids,
-        "mask_token_id": words.mask_token_id,
-        "cls_token_id": words.cls_token_id,
-        "sep_token_id": words.sep_token_id,
-        "max_caption_length": words.max_length,
-    }
-    head_parts = {name: _head(name, cfg, words, known) for name, cfg in heads.items()}
-    model = _assembled(
+    known = _vocabulary(words)
+    texts = REGISTRIES.text_encoders.build(text_encoder, path="model.text_encoder", **known)
+    _check_length("model.text_encoder", texts, words)
+    images = _build_backbone(backbone, selectors, text_dim=texts.embed_dim)
+    known |= {"embed_dim": images.embed_dim, "text_dim": texts.embed_dim, "patch_size": _patch_size(images)}
+    model = VLPModel(
         tokenizer=words,
-        text_encoder=text_part,
-        backbone=host,
-        decoder=decoder_part,
-        heads=head_parts,
-        fusion=fusion_part or None,
-        text_decoder=writer or None,
+        text_encoder=texts,
+        backbone=images,
+        decoder=_build_decoder(decoder, known),
+        fusion=REGISTRIES.fusions.build(fusion, path="model.fusion", **known) if fusion else None,
+        text_decoder=_build_text_decoder(text_decoder, words, known) if text_decoder else None,
+        heads={name: _build_head(name, node, words, known) for name, node in heads.items()},
         conditioning=rule,
         momentum=momentum,
         data_preprocessor=data_preprocessor,
     )
     model.pretrained = weights
     return model
-
-
-def _without_weights(
-    nodes: Mapping[str, Mapping[str, Any]], whole: str | Mapping[str, Any] | None
-) -> tuple[list[dict[str, Any]], dict[str, Pretrained]]:
-    """Return the nodes of parts without the weights that they name, and these by part."""
-    weights = {} if whole is None else {WHOLE: Pretrained.parse(whole)}
-    rest = []
-    for name, node in nodes.items():
-        entry = getattr(REGISTRIES, f"{name}s").get(node.get("type"), f"model.{name}") if node else None
-        bare, found = take_pretrained(node, entry.signature.arguments if entry else {})
-        rest.append(bare)
-        if found is not None:
-            weights[name] = found
-    return rest, weights
-
-
-def _assembled(**parts: Any) -> VLPModel:  # noqa: ANN401
-    try:
-        return VLPModel(**parts)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error)) from error
 
 
 def build_caption_lm(*, tokenizer: Mapping[str, Any], text_decoder: Mapping[str, Any]) -> CaptionLanguageModel:
@@ -128,38 +79,60 @@ def build_caption_lm(*, tokenizer: Mapping[str, Any], text_decoder: Mapping[str,
         ComponentError: A part that refuses its arguments.
     """
     words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
-    writer = REGISTRIES.text_decoders.build(
-        text_decoder, path="model.text_decoder", vocab_size=words.vocab_size, pad_token_id=words.pad_token_id
+    known = {
+        name: value
+        for name, value in _vocabulary(words).items()
+        if name in provided_to("text_decoder", CaptionLanguageModel.__name__)
+    }
+    return CaptionLanguageModel(
+        tokenizer=words, text_decoder=_build_text_decoder(text_decoder, words, known, reads_image=False)
     )
-    _check_length("model.text_decoder", writer, words)
-    if getattr(writer, "reads_memory", True):
-        raise ConfigError(
-            f"model.text_decoder: must read no image, got a {type(writer).__name__} that does. BertTextDecoder: set "
-            "cross_attention: false."
-        )
-    return CaptionLanguageModel(tokenizer=words, text_decoder=writer)
 
 
-def build_model(cfg: Mapping[str, Any]) -> Any:  # noqa: ANN401 - VLPModel or CaptionLanguageModel
+def build_model(cfg: Mapping[str, Any]) -> Any:
     """Build the model of a loaded config (or of its ``model`` part)."""
     part = dict(cfg.get("model", cfg))
     kind = str(part.pop("type", None)).removeprefix(f"{SCOPE}.")
     return build_caption_lm(**part) if kind == CaptionLanguageModel.__name__ else build_vlp_model(**part)
 
 
-def _conditioning(cfg: Mapping[str, Any] | None) -> Conditioning:
-    try:
-        return Conditioning(**(cfg or {}))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model.conditioning: {error}") from error
+def _vocabulary(tokenizer: Any) -> dict[str, Any]:
+    """Return what parts may want to know of the tokenizer, by the names of ``bus_toolkit.registry.ARGUMENTS``."""
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "pad_token_id": tokenizer.pad_token_id,
+        "special_ids": tokenizer.special_ids,
+        "mask_token_id": tokenizer.mask_token_id,
+        "cls_token_id": tokenizer.cls_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+        "max_caption_length": tokenizer.max_length,
+    }
 
 
-def _host(
-    vit: nn.Module, adapter: TransformerAdapter, selectors: Sequence[Mapping[str, Any]], widths: Mapping[str, int]
+def _without_weights(
+    nodes: Mapping[str, Mapping[str, Any]], whole: str | Mapping[str, Any] | None
+) -> tuple[list[dict[str, Any]], dict[str, Pretrained]]:
+    """Return the nodes of parts without the weights that they name, and these by part."""
+    weights = {} if whole is None else {WHOLE: Pretrained.parse(whole)}
+    rest = []
+    for name, node in nodes.items():
+        entry = getattr(REGISTRIES, f"{name}s").get(node.get("type"), f"model.{name}") if node else None
+        bare, named = take_pretrained(node, entry.signature.arguments if entry else {})
+        rest.append(bare)
+        if named is not None:
+            weights[name] = named
+    return rest, weights
+
+
+def _build_backbone(
+    node: Mapping[str, Any], selectors: Sequence[Mapping[str, Any]], *, text_dim: int
 ) -> TokenReducingBackbone:
+    vit, adapter = build_backbone(node)
     parts = [
-        REGISTRIES.selectors.build(cfg, path=f"model.selectors.{index}", **widths)
-        for index, cfg in enumerate(selectors)
+        REGISTRIES.selectors.build(
+            selector, path=f"model.selectors.{index}", embed_dim=adapter.embed_dim, text_dim=text_dim
+        )
+        for index, selector in enumerate(selectors)
     ]
     try:
         return TokenReducingBackbone(vit, parts, adapter=adapter)
@@ -167,47 +140,69 @@ def _host(
         raise ConfigError(str(error)) from error
 
 
-def _patch_size(host: TokenReducingBackbone) -> int:
+def _build_decoder(node: Mapping[str, Any] | None, known: Mapping[str, Any]) -> nn.Module:
+    decoder = REGISTRIES.decoders.build(node or {"type": "Identity"}, path="model.decoder", **known)
+    if getattr(decoder, "reads_text", False) and known["embed_dim"] != known["text_dim"]:
+        text = (
+            f"text and visual tokens must be equally wide, got {known['text_dim']} and {known['embed_dim']}, for a "
+            "decoder that reads the text. Let it read none (PAD: text_in_memory, QFormer: with_text), or give "
+            "text_encoder.hidden_size the backbone's width."
+        )
+        raise ConfigError(Problem("model.decoder", text))
+    return decoder
+
+
+def _build_text_decoder(
+    node: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any], *, reads_image: bool = True
+) -> nn.Module:
+    """Build a text decoder that reads the image, or one that reads none."""
+    path = "model.text_decoder"
+    text_decoder = REGISTRIES.text_decoders.build(node, path=path, **known)
+    _check_length(path, text_decoder, tokenizer)
+    if getattr(text_decoder, "reads_memory", True) is not reads_image:
+        wanted, given = ("the image", "reads none") if reads_image else ("no image", "does")
+        text = (
+            f"must read {wanted}, got a {type(text_decoder).__name__} that {given}. BertTextDecoder: set "
+            f"cross_attention: {str(reads_image).lower()}."
+        )
+        raise ConfigError(Problem(path, text))
+    return text_decoder
+
+
+def _build_head(name: str, node: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> VLPHead:
+    path = f"model.heads.{name}"
+    skip_ids = tokenizer.ids_of_words(node.get("skip_words", ()))
+    nested = {}
+    for argument, part in getattr(REGISTRIES.heads.get(node["type"], path).cls, "nested_parts", {}).items():
+        registry = getattr(REGISTRIES, part.registry)
+        nested[argument] = registry.build(node.get(argument) or part.default, path=f"{path}.{argument}", **known)
+        _check_length(f"{path}.{argument}", nested[argument], tokenizer)
+    return REGISTRIES.heads.build({**node, **nested}, path=path, skip_ids=skip_ids, **known)
+
+
+def _patch_size(backbone: TokenReducingBackbone) -> int:
     """Return the distance of two patches in pixels; patches may overlap, but must tile the image."""
-    down, across = host.adapter.patch_size
+    down, across = backbone.adapter.patch_size
     if down != across:
-        raise ConfigError(
-            f"model.backbone: patches must be as far apart down as across, got {down} and {across} pixels. Boxes are "
+        text = (
+            f"patches must be as far apart down as across, got {down} and {across} pixels. Boxes are "
             "laid on a grid of squares. Choose a square patch_size."
         )
-    if any(pixels % down for pixels in host.image_size):
-        raise ConfigError(
-            f"model.backbone: patches {down} pixels apart do not tile an image of {host.image_size} pixels. "
+        raise ConfigError(Problem("model.backbone", text))
+    if any(pixels % down for pixels in backbone.image_size):
+        text = (
+            f"patches {down} pixels apart do not tile an image of {backbone.image_size} pixels. "
             "Choose img_size as a multiple of patch_size."
         )
+        raise ConfigError(Problem("model.backbone", text))
     return down
 
 
-def _check_length(where: str, part: Any, tokenizer: Any) -> None:  # noqa: ANN401
+def _check_length(path: str, part: Any, tokenizer: Any) -> None:
     positions = getattr(part, "max_text_length", None)
     if positions is not None and tokenizer.max_length > positions:
-        raise ConfigError(
-            f"model.tokenizer.max_length: must be at most {positions}, the positions of {where}, got "
-            f"{tokenizer.max_length}. Lower it, or raise {where}.max_text_length."
+        text = (
+            f"must be at most {positions}, the positions of {path}, got {tokenizer.max_length}. "
+            f"Lower it, or raise {path}.max_text_length."
         )
-
-
-def _check_text_memory(decoder: nn.Module, widths: Mapping[str, int]) -> None:
-    if getattr(decoder, "reads_text", False) and widths["embed_dim"] != widths["text_dim"]:
-        raise ConfigError(
-            f"model.decoder: text and visual tokens must be equally wide, got {widths['text_dim']} and "
-            f"{widths['embed_dim']}, for a decoder that reads the text. Let it read none (PAD: text_in_memory, "
-            "QFormer: with_text), or give text_encoder.hidden_size the backbone's width."
-        )
-
-
-def _head(name: str, cfg: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> VLPHead:  # noqa: ANN401
-    path = f"model.heads.{name}"
-    skip_ids = tokenizer.ids_of_words(cfg.get("skip_words", ()))
-    nested = {}
-    for argument, part in getattr(REGISTRIES.heads.get(cfg["type"], path).cls, "nested_parts", {}).items():
-        where = f"{path}.{argument}"
-        registry = getattr(REGISTRIES, part.registry)
-        nested[argument] = registry.build(cfg.get(argument) or part.default, path=where, **known)
-        _check_length(where, nested[argument], tokenizer)
-    return REGISTRIES.heads.build({**cfg, **nested}, path=path, skip_ids=skip_ids, **known)
+        raise ConfigError(Problem("model.tokenizer.max_length", text))

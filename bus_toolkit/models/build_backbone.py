@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -39,28 +38,19 @@ def build_backbone(node: Mapping[str, Any]) -> tuple[nn.Module, TransformerAdapt
         ComponentError: Wrong arguments, or no tokens come out of it.
     """
     name = str(node.get("type", ""))
-    default = _size_argument(REGISTRIES.backbones.get(name, "model.backbone").cls)
-    own = {key: value for key, value in node.items() if key != SIZE_KEY or default is not None}
-    preferred = _KEEP_TOKENS if name.startswith(MMPRETRAIN) else {}
+    signature = REGISTRIES.backbones.get(name, "model.backbone").signature
+    size = signature.arguments.get(SIZE_KEY)
+    own = dict(node)
+    if size is None and not signature.is_open:
+        own.pop(SIZE_KEY, None)
+    if name.startswith(MMPRETRAIN):
+        own = {**{key: value for key, value in _KEEP_TOKENS.items() if key in signature.arguments}, **own}
     with _NumbersOnMeta():
-        vit = REGISTRIES.backbones.build(own, path="model.backbone", **preferred)
+        vit = REGISTRIES.backbones.build(own, path="model.backbone")
     if torch.get_default_device().type == "meta":
         vit.to("meta")  # what came from NumPy is elsewhere
-    return vit, adapter_of(vit, node.get(SIZE_KEY, default and default.default))
-
-
-def _size_argument(target: Callable[..., Any]) -> inspect.Parameter | None:
-    """Return the argument ``img_size`` of a function or class, or of the base that a class hands arguments on to."""
-    levels = [target]
-    if inspect.isclass(target):
-        levels = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
-    for level in levels:
-        parameters = inspect.signature(level).parameters
-        if SIZE_KEY in parameters:
-            return parameters[SIZE_KEY]
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            return None
-    return inspect.Parameter(SIZE_KEY, inspect.Parameter.KEYWORD_ONLY, default=None)  # it may; who knows
+    default = None if size is None or size.required else size.default
+    return vit, adapter_of(vit, node.get(SIZE_KEY, default))
 
 
 class _NumbersOnMeta(TorchFunctionMode):

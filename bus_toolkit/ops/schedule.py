@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from bus_toolkit.errors import Problem
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,
     "cosine": lambda t: (1.0 - math.cos(math.pi * t)) / 2.0,
 }
+_KEYS = {"start", "end", "epochs", "shape"}
 
 
 @dataclass(frozen=True)
@@ -33,27 +36,17 @@ class KeepRatioSchedule:
     shape: str = "cosine"
 
     def __post_init__(self) -> None:
-        for name in ("start", "end"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ValueError(f"keep_ratio.{name}: must be in (0, 1], got {getattr(self, name)}.")
-        if self.epochs < 0:
-            raise ValueError(f"keep_ratio.epochs: must be 0 or more, got {self.epochs}.")
-        if self.shape not in SHAPES:
-            raise ValueError(f"keep_ratio.shape: must be one of {sorted(SHAPES)}, got {self.shape!r}.")
+        for key, text in _mistakes(vars(self)):
+            raise ValueError(f"keep_ratio.{key}: {text}")
 
     @classmethod
     def parse(cls, value: float | Mapping[str, Any] | KeepRatioSchedule) -> KeepRatioSchedule:
         """Read a YAML value: a number, or a mapping ``{start, end, epochs, shape}``."""
         if isinstance(value, KeepRatioSchedule):
             return value
+        for problem in keep_ratio_problems({"keep_ratio": value}, ""):
+            raise ValueError(str(problem))
         if isinstance(value, Mapping):
-            unknown = set(value) - {"start", "end", "epochs", "shape"}
-            missing = {"start", "end", "epochs"} - set(value)
-            if unknown or missing:
-                raise ValueError(
-                    f"keep_ratio: a schedule takes start, end, epochs and shape, got {sorted(value)}. "
-                    "Write e.g. {start: 1.0, end: 0.5, epochs: 5, shape: cosine}."
-                )
             return cls(**value)
         return cls(start=float(value), end=float(value), epochs=0.0)
 
@@ -62,3 +55,36 @@ class KeepRatioSchedule:
         if epoch >= self.epochs:
             return self.end
         return self.start + (self.end - self.start) * SHAPES[self.shape](epoch / self.epochs)
+
+
+def keep_ratio_problems(values: Mapping[str, Any], path: str) -> list[Problem]:
+    """Return what is wrong with the ``keep_ratio`` among the arguments of a part at ``path``, by its YAML path.
+
+    Lists, which some parts take, are theirs to check.
+    """
+    value, place = values.get("keep_ratio"), f"{path}.keep_ratio" if path else "keep_ratio"
+    if isinstance(value, int | float):
+        return [Problem(place, text) for _, text in _mistakes({"end": value})]
+    if not isinstance(value, Mapping):
+        return []
+    if set(value) - _KEYS or _KEYS - {"shape"} - set(value):
+        text = (
+            f"a schedule takes start, end, epochs and shape, got {sorted(value)}. "
+            "Write e.g. {start: 1.0, end: 0.5, epochs: 5, shape: cosine}."
+        )
+        return [Problem(place, text)]
+    return [Problem(f"{place}.{key}", text) for key, text in _mistakes(value)]
+
+
+def _mistakes(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the keys of a schedule whose values cannot be used, and why."""
+    for key, value in values.items():
+        if key == "shape":
+            if value not in SHAPES:
+                yield key, f"must be one of {sorted(SHAPES)}, got {value!r}."
+        elif not isinstance(value, int | float):
+            yield key, f"must be a number, got {value!r}."
+        elif key == "epochs" and value < 0:
+            yield key, f"must be 0 or more, got {value}."
+        elif key != "epochs" and not 0.0 < value <= 1.0:
+            yield key, f"must be in (0, 1], got {value}."

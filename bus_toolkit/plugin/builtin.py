@@ -1,91 +1,91 @@
-"""The built-in parts, registered through the same hook as a plugin's."""
+"""The built-in parts by name, registered through the same hook as a plugin's.
+
+They are text, so that nothing is imported before the registries are filled, and no module imports all parts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
 from bus_toolkit.plugin.spec import hookimpl
 from bus_toolkit.registry import MODELS, Registries
+
+# Registry -> name in a config -> module:class, below `bus_toolkit`.
+PARTS: Mapping[str, Mapping[str, str]] = {
+    "tokenizers": {
+        "WordPieceTokenizer": "tokenizers.wordpiece:WordPieceTokenizer",
+        "CorpusTokenizer": "tokenizers.wordpiece:CorpusTokenizer",
+    },
+    "text_encoders": {"BertTextEncoder": "text_encoders.bert:BertTextEncoder"},
+    "backbones": {
+        "ConvStemViT": "backbones.conv_stem:conv_stem_vit",
+        "HuggingFaceVision": "backbones.huggingface_vision:huggingface_vision",
+        "TimmVision": "backbones.timm_vision:timm_vision",
+    },
+    "selectors": {
+        "TSPS": "selectors.text_semantic:TextSemanticPatchSelector",
+        "TPD": "selectors.text_aware_detector:TextAwarePatchDetector",
+        "ELIP": "selectors.look_ahead:LookAheadSelector",
+        "TRIPS": "selectors.text_guided_attention:TextGuidedAttentionSelector",
+        "Identity": "selectors.identity:IdentitySelector",
+        "Random": "selectors.random:RandomSelector",
+    },
+    "decoders": {
+        "PAD": "decoders.pad:PatchAbstractionDecoder",
+        "Identity": "decoders.identity:IdentityDecoder",
+        "PerceiverResampler": "decoders.resampler:PerceiverResampler",
+        "QFormer": "decoders.qformer:QFormer",
+        "CAbstractor": "decoders.c_abstractor:CAbstractor",
+        "TokenPacker": "decoders.token_packer:TokenPacker",
+        "AveragePool": "decoders.average_pool:AveragePool",
+    },
+    "fusions": {
+        "CrossAttentionFusion": "fusion.cross_attention:CrossAttentionFusion",
+        "SkipConnectedFusion": "fusion.skip_connected:SkipConnectedFusion",
+        "CoAttentionFusion": "fusion.co_attention:CoAttentionFusion",
+    },
+    "text_decoders": {
+        "BertTextDecoder": "text_decoders.bert:BertTextDecoder",
+        "CausalLMFolder": "text_decoders.causal_lm:CausalLMFolder",
+    },
+    "heads": {
+        "ITCHead": "heads.itc:ITCHead",
+        "ITMHead": "heads.itm:ITMHead",
+        "MLMHead": "heads.mlm:MLMHead",
+        "PrefixLMHead": "heads.prefix_lm:PrefixLMHead",
+        "PriorLMHead": "heads.prior_lm:PriorLMHead",
+        "CaptionHead": "heads.caption:CaptionHead",
+        "VQAHead": "heads.vqa:VQAHead",
+        "PatchTextHead": "heads.patch_text:PatchTextHead",
+        "ClassificationHead": "heads.classification:ClassificationHead",
+        "GroundingHead": "heads.grounding:GroundingHead",
+    },
+}
+MODEL_BUILDERS: Mapping[str, str] = {
+    "VLPModel": "models.build:build_vlp_model",
+    "CaptionLanguageModel": "models.build:build_caption_lm",
+    "TokenReducedViT": "openmmlab.backbone:TokenReducedViT",
+}
+# What MMEngine's Runner builds registers itself with MMEngine when these are imported.
+RUNNER_PACKAGES = ("data", "engine", "evaluation")
 
 
 @hookimpl
 def register_components(registries: Registries) -> None:
     """Register all parts and Runner components of this package; they are imported only now."""
-    from bus_toolkit.engine.quiet import quiet_hosts
-
-    quiet_hosts()
-    _register_parts(registries)
-    _register_heads(registries)
-    # These register their members with MMEngine when they are imported.
-    import bus_toolkit.data
-    import bus_toolkit.engine
-    import bus_toolkit.evaluation  # noqa: F401
-    from bus_toolkit.models.build import build_caption_lm, build_vlp_model
-    from bus_toolkit.openmmlab.backbone import TokenReducedViT
-
-    MODELS.register_module(name="VLPModel", module=build_vlp_model, force=True)
-    MODELS.register_module(name="CaptionLanguageModel", module=build_caption_lm, force=True)
-    MODELS.register_module(name="TokenReducedViT", module=TokenReducedViT, force=True)
+    resolve("engine.quiet:quiet_hosts")()
+    for kind, members in PARTS.items():
+        for name, target in members.items():
+            getattr(registries, kind).register(resolve(target), name=name)
+    for package in RUNNER_PACKAGES:
+        import_module(f"bus_toolkit.{package}")
+    for name, target in MODEL_BUILDERS.items():
+        MODELS.register_module(name=name, module=resolve(target), force=True)
 
 
-def _register_parts(registries: Registries) -> None:
-    from bus_toolkit.backbones.conv_stem import conv_stem_vit
-    from bus_toolkit.backbones.huggingface_vision import huggingface_vision
-    from bus_toolkit.backbones.timm_vision import timm_vision
-    from bus_toolkit.decoders.average_pool import AveragePool
-    from bus_toolkit.decoders.c_abstractor import CAbstractor
-    from bus_toolkit.decoders.identity import IdentityDecoder
-    from bus_toolkit.decoders.pad import PatchAbstractionDecoder
-    from bus_toolkit.decoders.qformer import QFormer
-    from bus_toolkit.decoders.resampler import PerceiverResampler
-    from bus_toolkit.decoders.token_packer import TokenPacker
-    from bus_toolkit.fusion.co_attention import CoAttentionFusion
-    from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
-    from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
-    from bus_toolkit.selectors.identity import IdentitySelector
-    from bus_toolkit.selectors.look_ahead import LookAheadSelector
-    from bus_toolkit.selectors.random import RandomSelector
-    from bus_toolkit.selectors.text_aware_detector import TextAwarePatchDetector
-    from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
-    from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
-    from bus_toolkit.text_decoders.bert import BertTextDecoder
-    from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
-    from bus_toolkit.text_encoders.bert import BertTextEncoder
-    from bus_toolkit.tokenizers.wordpiece import CorpusTokenizer, WordPieceTokenizer
-
-    registries.tokenizers.register(WordPieceTokenizer)
-    registries.tokenizers.register(CorpusTokenizer)
-    registries.text_encoders.register(BertTextEncoder)
-    registries.backbones.register(conv_stem_vit, name="ConvStemViT")
-    registries.backbones.register(huggingface_vision, name="HuggingFaceVision")
-    registries.backbones.register(timm_vision, name="TimmVision")
-    registries.selectors.register(TextSemanticPatchSelector, name="TSPS")
-    registries.selectors.register(TextAwarePatchDetector, name="TPD")
-    registries.selectors.register(LookAheadSelector, name="ELIP")
-    registries.selectors.register(TextGuidedAttentionSelector, name="TRIPS")
-    registries.selectors.register(IdentitySelector, name="Identity")
-    registries.selectors.register(RandomSelector, name="Random")
-    registries.decoders.register(PatchAbstractionDecoder, name="PAD")
-    registries.decoders.register(IdentityDecoder, name="Identity")
-    for decoder in (PerceiverResampler, QFormer, CAbstractor, TokenPacker, AveragePool):
-        registries.decoders.register(decoder)
-    registries.fusions.register(CrossAttentionFusion)
-    registries.fusions.register(SkipConnectedFusion)
-    registries.fusions.register(CoAttentionFusion)
-    registries.text_decoders.register(BertTextDecoder)
-    registries.text_decoders.register(CausalLMFolder)
-
-
-def _register_heads(registries: Registries) -> None:
-    from bus_toolkit.heads.caption import CaptionHead
-    from bus_toolkit.heads.classification import ClassificationHead
-    from bus_toolkit.heads.grounding import GroundingHead
-    from bus_toolkit.heads.itc import ITCHead
-    from bus_toolkit.heads.itm import ITMHead
-    from bus_toolkit.heads.mlm import MLMHead
-    from bus_toolkit.heads.patch_text import PatchTextHead
-    from bus_toolkit.heads.prefix_lm import PrefixLMHead
-    from bus_toolkit.heads.prior_lm import PriorLMHead
-    from bus_toolkit.heads.vqa import VQAHead
-
-    lm_heads = (MLMHead, PrefixLMHead, PriorLMHead, CaptionHead, VQAHead)
-    for head in (ITCHead, ITMHead, *lm_heads, PatchTextHead, ClassificationHead, GroundingHead):
-        registries.heads.register(head)
+def resolve(target: str) -> Any:
+    """Import what ``module:name``, below ``bus_toolkit``, says."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(f"bus_toolkit.{module}"), name)

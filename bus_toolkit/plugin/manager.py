@@ -1,4 +1,4 @@
-"""Find plugins, load each for itself, and keep note of how that went.
+"""Find plugins, load each for itself, and record how that went.
 
 A plugin is an entry point of the group ``bus_toolkit`` that names a module with hooks (``bus_toolkit/plugin/spec.py``).
 One that fails is undone and reported; it stops a run only if the run names it. In the environment, ``BUS_PLUGINS=a,b``
@@ -11,41 +11,30 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
-from bus_toolkit.errors import PluginError
+from bus_toolkit.errors import PluginError, Problem
 from bus_toolkit.plugin import builtin, spec
+from bus_toolkit.plugin.conflicts import conflicting_builds
+from bus_toolkit.plugin.records import (
+    ASK,
+    SWITCH,
+    PluginRecord,
+    chosen_plugins,
+    distribution_of,
+    usability_problems,
+    versioned,
+)
 from bus_toolkit.plugin.spec import GROUP
 from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES, Registries, plain, registering
 from bus_toolkit.signatures import did_you_mean
 
 BUILTINS = "bus_toolkit"
-SWITCH = "BUS_PLUGINS"
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class PluginRecord:
-    """What is known about a plugin.
-
-    Attributes:
-        name: Name of its entry point.
-        distribution: What was installed, with its version.
-        status: ``loaded``, ``failed`` or ``off`` (switched off by the environment).
-        components: What it registered, as ``<kind> <name>``.
-        error: The traceback of its failure.
-    """
-
-    name: str
-    distribution: str
-    status: str = "off"
-    components: list[str] = field(default_factory=list)
-    error: str = ""
 
 
 class PluginHost:
@@ -63,10 +52,9 @@ class PluginHost:
         registries: Registries,
         discover: Callable[[], Iterable[EntryPoint]] = lambda: entry_points(group=GROUP),
         environ: Mapping[str, str] = os.environ,
-        builtins: Any = builtin,  # noqa: ANN401 (a module)
+        builtins: Any = builtin,
     ) -> None:
-        self.registries, self.discover, self.environ = registries, discover, environ
-        self.builtins = builtins
+        self.registries, self.discover, self.environ, self.builtins = registries, discover, environ, builtins
         self.manager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(spec)
         self.records: dict[str, PluginRecord] = {}
@@ -87,14 +75,14 @@ class PluginHost:
                 self._is_loaded = True
             finally:
                 self._is_loading = False
-        chosen = self._chosen() or []
-        problems = [self._problem(name, SWITCH) for name in dict.fromkeys(chosen)]
-        problems += [self._problem(name, "plugins") for name in dict.fromkeys(required) if name not in chosen]
-        if any(problems):
-            raise PluginError("\n".join(filter(None, problems)))
+        chosen = chosen_plugins(self.environ) or []
+        asked = dict.fromkeys(chosen, SWITCH) | {name: "plugins" for name in required if name not in chosen}
+        problems = usability_problems(asked, self.records, self.environ)
+        if problems:
+            raise PluginError(problems)
         return self.manager
 
-    def call(self, hook: str, name: str, **arguments: Any) -> Any:  # noqa: ANN401
+    def call(self, hook: str, name: str, **arguments: Any) -> Any:
         """Call ``hook`` of the one plugin ``name``; None if it does not implement it."""
         others = [p for other, p in self.manager.list_name_plugin() if other != name]
         results = self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
@@ -116,30 +104,31 @@ class PluginHost:
             except Exception as error:
                 record.status, record.error = "failed", traceback.format_exc()
                 if name in required:
-                    raise PluginError(f"plugins: '{name}' fails on this config ({error!r}). {_ASK}") from error
-                _log.warning("Plugin '%s' fails on this config and is left out (%r). %s", name, error, _ASK)
+                    text = f"'{name}' fails on this config ({error!r}). {ASK}"
+                    raise PluginError(Problem("plugins", text)) from error
+                _log.warning("Plugin '%s' fails on this config and is left out (%r). %s", name, error, ASK)
                 continue
             config = changed
         return config
 
     def _load_all(self) -> None:
-        message = conflicting_hosts()
+        message = conflicting_builds()
         if message:
             _log.warning("%s", message)
         for parts in self.registries.all():
-            parts.clear()  # of a first attempt that failed
+            parts.entries.clear()  # of a first attempt that failed
         with registering(BUILTINS):
             self.builtins.register_components(registries=self.registries)
         self.manager.register(self.builtins, BUILTINS)
-        self.records[BUILTINS] = PluginRecord(
-            BUILTINS, _version(BUILTINS), "loaded", sorted(_components(self.registries))
-        )
-        chosen = self._chosen()
+        components = sorted(_components(self.registries))
+        self.records[BUILTINS] = PluginRecord(BUILTINS, versioned(BUILTINS), "loaded", components)
+        chosen = chosen_plugins(self.environ)
         for entry in sorted(self.discover(), key=lambda e: e.name):
+            package = distribution_of(entry)
             if entry.name in self.records:
-                _log.warning("Two plugins are named '%s'; the one in %s is left out.", entry.name, _distribution(entry))
+                _log.warning("Two plugins are named '%s'; the one in %s is left out.", entry.name, package)
                 continue
-            record = self.records[entry.name] = PluginRecord(entry.name, _distribution(entry))
+            record = self.records[entry.name] = PluginRecord(entry.name, package)
             if chosen is None or entry.name in chosen:
                 self._load_one(entry, record)
 
@@ -149,6 +138,7 @@ class PluginHost:
             with registering(f"plugin {entry.name}"):
                 module = entry.load()
                 self.manager.register(module, entry.name)
+                _check_hook_names(module)
                 self.manager.check_pending()
                 if not self.manager.get_hookcallers(module):
                     raise PluginError(f"{entry.value} implements no hook. Mark a function with @bus_toolkit.hookimpl.")
@@ -163,49 +153,26 @@ class PluginHost:
             record.status = "loaded"
             record.components = sorted(_components(self.registries).keys() - before.keys())
 
-    def _chosen(self) -> list[str] | None:
-        switch = self.environ.get(SWITCH)
-        return None if switch is None else [name.strip() for name in switch.split(",") if name.strip()]
-
-    def missing(self) -> list[str]:
+    def missing(self) -> list[Problem]:
         """Return what is wrong with names in ``BUS_PLUGINS`` that no installed plugin has."""
-        return [self._problem(name, SWITCH) for name in self._chosen() or () if name not in self.records]
-
-    def _problem(self, name: str, where: str) -> str:
-        record = self.records.get(name)
-        if record is None:
-            in_tree = [p.name for p in _IN_TREE.glob("*") if (p / "pyproject.toml").is_file()]
-            hint = "" if name in in_tree else did_you_mean(name, [*self.records, *in_tree])
-            todo = "Install the package that brings it, or correct the name"
-            if name in in_tree:
-                todo = f"Run: pip install -e plugins/{name}"
-            elif where == SWITCH:
-                todo += f", or unset {SWITCH}"
-            return f"{where}: plugin '{name}' is not installed.{hint} {todo}."
-        if record.status == "off":
-            switch = f"{SWITCH}={self.environ.get(SWITCH)}"
-            return f"{where}: '{name}' is switched off by {switch}. Add it there, or unset {SWITCH}."
-        if record.status == "failed":
-            return f"{where}: '{name}' ({record.distribution}) failed to load: {_reason(record)} {_ASK}"
-        return ""
+        unknown = {name: SWITCH for name in chosen_plugins(self.environ) or () if name not in self.records}
+        return usability_problems(unknown, self.records, self.environ)
 
 
-_ASK = "`bus-toolkit describe plugins` shows the traceback."
-_IN_TREE = Path(__file__).parents[2] / "plugins"
 _HOST = PluginHost(REGISTRIES)
 
 
-def failed_plugins() -> list[str]:
-    """Return one sentence for each plugin that could not be loaded, whose parts a config may miss."""
+def failed_plugins() -> list[Problem]:
+    """Return one problem for each plugin that could not be loaded, whose parts a config may miss."""
     return [
-        f"plugins: what '{record.name}' registers is missing, because it failed: {_reason(record)} {_ASK}"
+        Problem("plugins", f"what '{record.name}' registers is missing, because it failed: {record.reason} {ASK}")
         for record in _HOST.records.values()
         if record.status == "failed"
     ]
 
 
-def missing_plugins() -> list[str]:
-    """Return one sentence for each name in ``BUS_PLUGINS`` that no installed plugin has."""
+def missing_plugins() -> list[Problem]:
+    """Return one problem for each name in ``BUS_PLUGINS`` that no installed plugin has."""
     return _HOST.missing()
 
 
@@ -243,23 +210,6 @@ def plugin_config_folders(name: str) -> list[Path]:
     return [Path(folder) for folder in _HOST.call("config_folders", name) or ()]
 
 
-def conflicting_hosts() -> str:
-    """Return what to do about OpenMMLab's original distributions, or nothing if there are none.
-
-    They install into the same folders as the maintained builds.
-    """
-    installed = {str(d.metadata["Name"]).lower() for d in distributions()}
-    clash = [name for name in ("mmengine", "mmcv", "mmcv-lite", "mmcv-full", "mmpretrain") if name in installed]
-    if not clash:
-        return ""
-    ours = ["onedl-mmengine", "onedl-mmcv", "onedl-mmpretrain"]
-    return (
-        f"OpenMMLab is installed from its original distributions ({', '.join(clash)}), whose files mix with "
-        f"those of the maintained builds. Run: pip uninstall -y {' '.join(clash)} && "
-        f"pip install --force-reinstall --no-deps {' '.join(ours)}"
-    )
-
-
 def _add_hooks(config: dict[str, Any], hooks: Iterable[dict[str, Any]]) -> None:
     present = config.get("custom_hooks") or []
     new = [hook for hook in plain(list(hooks)) if hook not in present]
@@ -280,16 +230,9 @@ def _undo(registries: Registries, before: Mapping[str, Any]) -> None:
             del table[name]
 
 
-def _reason(record: PluginRecord) -> str:
-    return record.error.strip().splitlines()[-1].rstrip(".") + "."
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown distribution"
-
-
-def _version(distribution: str) -> str:
-    try:
-        return f"{distribution} {version(distribution)}"
-    except PackageNotFoundError:
-        return distribution
+def _check_hook_names(module: Any) -> None:
+    """Refuse a misspelt hook with the nearest name; pluggy's own message gives none."""
+    hooks = [name for name in vars(spec) if hasattr(getattr(spec, name), f"{GROUP}_spec")]
+    for name, function in vars(module).items():
+        if hasattr(function, f"{GROUP}_impl") and name not in hooks:
+            raise PluginError(f"unknown hook '{name}'.{did_you_mean(name, hooks)} Hooks: {', '.join(hooks)}.")

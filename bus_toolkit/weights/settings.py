@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.weights.folders import has_weights
 from bus_toolkit.weights.loading import load_pretrained
@@ -101,15 +101,16 @@ def check_files(model: Mapping[str, Any]) -> None:
         path = Path(value.checkpoint).expanduser() if value else None
         if path is not None and not (path.is_file() or (path.is_dir() and has_weights(path))):
             what = "holds no weights" if path.is_dir() else "is not there"
-            problems.append(f"{where}: {path} {what}. Give a file, or a folder in Hugging Face's layout.")
+            problems.append(Problem(where, f"{path} {what}. Give a file, or a folder in Hugging Face's layout."))
     if problems:
         raise ConfigError(problems)
 
 
-def setting_problems(node: Mapping[str, Any], path: str) -> Sequence[str]:
+def setting_problems(node: Mapping[str, Any], path: str) -> Sequence[Problem]:
     """Return what is wrong with the values of a ``pretrained`` mapping at ``path`` of a config."""
     layout = node.get("layout", AUTO)
     known = [AUTO, IDENTITY, *layouts()]
     if layout in known:
         return []
-    return [f"{path}.layout: no layout named {layout!r}.{did_you_mean(str(layout), known)} Known: {', '.join(known)}."]
+    hint = did_you_mean(str(layout), known)
+    return [Problem(f"{path}.layout", f"no layout named {layout!r}.{hint} Known: {', '.join(known)}.")]

@@ -11,7 +11,7 @@ from bus_toolkit.errors import ConfigError
 def _problems(write, text):
     with pytest.raises(ConfigError) as caught:
         load_config(write("_base_: base.yaml\n" + text))
-    return caught.value.problems
+    return [str(problem) for problem in caught.value.problems]
 
 
 def test_a_good_config_passes(write):

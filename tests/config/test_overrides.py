@@ -11,7 +11,7 @@ def _load(write, *overrides):
 def _problems(write, *overrides):
     with pytest.raises(ConfigError) as caught:
         _load(write, *overrides)
-    return caught.value.problems
+    return [str(problem) for problem in caught.value.problems]
 
 
 def test_values_are_yaml_and_paths_reach_into_lists(write):

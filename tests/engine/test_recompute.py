@@ -80,11 +80,11 @@ def test_a_star_stands_for_one_part_of_a_name():
 def test_all_patterns_that_name_nothing_are_told_at_once():
     with pytest.raises(ConfigError) as caught:
         matching_modules(tiny_model(), ["backbone.vit.layer.*", "decoder", "fusions"])
-    assert [problem.split(".")[0] for problem in caught.value.problems] == [
+    assert [str(problem).split(".")[0] for problem in caught.value.problems] == [
         "activation_checkpointing: the model has no module 'backbone",
         "activation_checkpointing: the model has no module 'fusions'",
     ]
-    assert "Did you mean 'fusion'?" in caught.value.problems[1]
+    assert "Did you mean 'fusion'?" in str(caught.value.problems[1])
 
 
 def test_mmengine_has_its_own_function_back_afterwards():

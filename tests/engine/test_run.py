@@ -41,7 +41,7 @@ def test_every_missing_part_of_a_training_is_named(config):
     config.optim_wrapper = config.train_cfg = None
     with pytest.raises(ConfigError) as caught:
         train("tiny.yaml")
-    assert [problem.split(":")[0] for problem in caught.value.problems] == ["train_cfg", "optim_wrapper"]
+    assert [str(problem).split(":")[0] for problem in caught.value.problems] == ["train_cfg", "optim_wrapper"]
 
 
 def test_an_evaluation_without_data_is_refused(config):

@@ -169,7 +169,7 @@ def test_mistakes_in_the_reference_are_told_with_their_path() -> None:
             PRIOR / "prior_scenes_tiny.yaml",
             {place: {"type": "BertTextDecoder", "num_layer": 2, "dropout": "much"}, "model.heads.prefix_lm.gamma": "x"},
         )
-    text = "\n".join(caught.value.problems)
+    text = str(caught.value)
     assert f"{place}.num_layer: BertTextDecoder has no argument 'num_layer'. Did you mean 'num_layers'?" in text
     assert f"{place}.dropout: must be a number, got 'much'." in text
     assert "model.heads.prefix_lm.gamma: must be a number, got 'x'." in text

@@ -64,7 +64,7 @@ def test_contrast_runs_first_whatever_the_order_in_the_yaml() -> None:
         ("decoder.text_in_memory", True, "text and visual tokens must be equally wide, got 24 and 32"),
         ("backbone.patch_size", 7, "patches 7 pixels apart do not tile an image of"),
         ("conditioning", {"mode": "honest"}, "model.conditioning.mode: must be one of"),
-        ("momentum", {"decay": 1.0}, r"model.momentum: decay must be in \[0, 1\)"),
+        ("momentum", {"decay": 1.0}, r"model.momentum.decay: must be in \[0, 1\)"),
         ("decoder.num_heads", 7, "model.decoder: PAD refuses its arguments"),
         ("selectors", [{"type": "TSPS", "blocks": [4]}], "the backbone has 3 blocks, got"),
         (

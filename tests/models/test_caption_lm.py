@@ -82,7 +82,7 @@ def test_mistakes_in_its_config_are_told_with_their_path() -> None:
                 "model.tokenizer.type": "Words",
             },
         )
-    text = "\n".join(caught.value.problems)
+    text = str(caught.value)
     assert "model.tokenizer.type: no tokenizer named 'Words'." in text
     assert "model.text_decoder.depth: BertTextDecoder has no argument 'depth'." in text
     # No other part gives it a width.

@@ -21,7 +21,7 @@ def problems(heads: dict[str, dict[str, Any]], conditioning: Conditioning | None
         conditioning or Conditioning(),
         parts.get("momentum"),
     )
-    return "\n".join(found)
+    return "\n".join(map(str, found))
 
 
 def test_parts_that_fit_raise_nothing() -> None:

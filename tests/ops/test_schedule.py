@@ -28,8 +28,8 @@ def test_linear_is_linear() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (0.0, r"keep_ratio.start: must be in \(0, 1\]"),
-        (1.5, r"keep_ratio.start: must be in \(0, 1\]"),
+        (0.0, r"keep_ratio: must be in \(0, 1\]"),
+        (1.5, r"keep_ratio: must be in \(0, 1\]"),
         ({"start": 1.0, "stop": 0.5, "epochs": 1}, "a schedule takes start, end, epochs and shape"),
         ({"start": 1.0, "end": 0.5, "epochs": -1}, "must be 0 or more"),
         ({"start": 1.0, "end": 0.5, "epochs": 1, "shape": "step"}, "must be one of"),

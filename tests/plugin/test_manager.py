@@ -9,8 +9,9 @@ import pytest
 
 from bus_toolkit import hookimpl
 from bus_toolkit.errors import PluginError
-from bus_toolkit.plugin import manager, spec
-from bus_toolkit.plugin.manager import BUILTINS, PluginHost, conflicting_hosts
+from bus_toolkit.plugin import conflicts, manager, spec
+from bus_toolkit.plugin.conflicts import conflicting_builds
+from bus_toolkit.plugin.manager import BUILTINS, PluginHost
 from bus_toolkit.registry import HOOKS, new_registries
 
 
@@ -148,7 +149,9 @@ def test_the_environment_chooses(start):
 def test_a_name_in_the_environment_that_nothing_has_is_told_without_a_run():
     builtins = _module("builtin_parts", register_components=_registers(First))
     host = PluginHost(new_registries(), lambda: [], {"BUS_PLUGINS": "three"}, builtins)
-    assert [problem.split(".")[0] for problem in host.missing()] == ["BUS_PLUGINS: plugin 'three' is not installed"]
+    assert [str(problem).split(".")[0] for problem in host.missing()] == [
+        "BUS_PLUGINS: plugin 'three' is not installed"
+    ]
 
 
 def test_adjust_config_changes_a_copy(start):
@@ -195,10 +198,10 @@ def test_original_distributions_are_detected(monkeypatch):
         def __init__(self, name):
             self.metadata = {"Name": name}
 
-    monkeypatch.setattr(manager, "distributions", lambda: [Fake("onedl-mmengine"), Fake("torch")])
-    assert conflicting_hosts() == ""
-    monkeypatch.setattr(manager, "distributions", lambda: [Fake("onedl-mmengine"), Fake("MMEngine")])
-    assert "pip uninstall -y mmengine &&" in conflicting_hosts()
+    monkeypatch.setattr(conflicts, "distributions", lambda: [Fake("onedl-mmengine"), Fake("torch")])
+    assert conflicting_builds() == ""
+    monkeypatch.setattr(conflicts, "distributions", lambda: [Fake("onedl-mmengine"), Fake("MMEngine")])
+    assert "pip uninstall -y mmengine &&" in conflicting_builds()
 
 
 def test_every_hook_is_documented_with_its_arguments():

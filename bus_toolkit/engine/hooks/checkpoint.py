@@ -12,6 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from bus_toolkit.registry import HOOKS
+from bus_toolkit.signatures import forwards_to_super
 
 BACKEND = "bus_atomic"
 
@@ -55,6 +56,7 @@ class AtomicCheckpointHook(CheckpointHook):
         **kwargs: Further arguments of MMEngine's ``CheckpointHook``.
     """
 
+    @forwards_to_super()
     def __init__(self, interval: int = -1, backend_args: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(interval=interval, backend_args=backend_args or {"backend": BACKEND}, **kwargs)
 

@@ -1,0 +1,46 @@
+"""Where classes are looked up by name: our registries for the parts of a model, MMEngine's for what its Runner builds.
+
+A plugin imports from here, e.g. ``from bus_toolkit.registry import METRICS, Registries``.
+"""
+
+from bus_toolkit.registry.kinds import REGISTRIES, Registries, new_registries
+from bus_toolkit.registry.openmmlab import MMPRETRAIN
+from bus_toolkit.registry.parts import PartRegistry, Registered, plain, registering
+from bus_toolkit.registry.provided import ARGUMENTS, provided_to
+from bus_toolkit.registry.runner import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    RUNNER_REGISTRIES,
+    SCOPE,
+    TRANSFORMS,
+    VISUALIZERS,
+)
+
+__all__ = [
+    "ARGUMENTS",
+    "DATASETS",
+    "DATA_SAMPLERS",
+    "HOOKS",
+    "LOOPS",
+    "METRICS",
+    "MMPRETRAIN",
+    "MODELS",
+    "OPTIM_WRAPPERS",
+    "PartRegistry",
+    "REGISTRIES",
+    "RUNNER_REGISTRIES",
+    "Registered",
+    "Registries",
+    "SCOPE",
+    "TRANSFORMS",
+    "VISUALIZERS",
+    "new_registries",
+    "plain",
+    "provided_to",
+    "registering",
+]

@@ -1,0 +1,248 @@
+"""A registry of the parts of one kind: registered names, checks of YAML nodes, and building.
+
+It has no parent and knows no scopes: MMEngine allows one child per scope and registry, and its ``get`` imports any
+dotted path that a config contains. Here only registered names are ever looked up.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bus_toolkit.errors import BusError, ComponentError, Problem, ProblemKind
+from bus_toolkit.signatures import Signature, check_arguments, did_you_mean, signature_of
+
+_UNKNOWN = ProblemKind.UNKNOWN_TYPE
+_T = TypeVar("_T", bound=Callable[..., Any])
+_registrant: ContextVar[str] = ContextVar("registrant", default="this program")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered class (or function), who registered it from where, and what it takes.
+
+    Attributes:
+        name: The ``type`` of a YAML node.
+        cls: The class or function.
+        origin: Plugin, module and line.
+        signature: Its arguments.
+        refusals: Exceptions by which its constructor refuses values. All others are mistakes in its code.
+    """
+
+    name: str
+    cls: Callable[..., Any]
+    origin: str
+    signature: Signature
+    refusals: tuple[type[Exception], ...] = (ValueError, BusError)
+
+
+# Other projects refuse values with whatever their code runs into.
+_FOREIGN_REFUSALS = (ValueError, BusError, TypeError, AssertionError, KeyError, ImportError)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Classes of another project that a registry takes as well.
+
+    Attributes:
+        shown: How they are written, for messages.
+        classes: Returns them by name.
+        nearest: Returns `` Did you mean 'x'?`` for a name that is unknown, given the registered ones.
+    """
+
+    shown: str
+    classes: Callable[[], Mapping[str, Callable[..., Any]]]
+    nearest: Callable[[str, Mapping[str, Any]], str]
+
+
+class PartRegistry:
+    """The parts of one kind.
+
+    Args:
+        kind: What a part is called in messages.
+        slot: The key under ``model`` where its YAML node goes.
+        contract: What a part of this kind must do, in one sentence.
+        provided: Arguments that the builder fills in where the YAML does not give them.
+        prepare: Called before a look-up; fills the registry.
+
+    Attributes:
+        foreign: Classes of another project that a YAML node may name too.
+        check_values: Returns what is wrong with arguments of the right kind, given them and the node's YAML path.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        slot: str,
+        contract: str,
+        provided: frozenset[str] = frozenset(),
+        *,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.kind, self.slot, self.contract, self.provided = kind, slot, contract, provided
+        self._prepare = prepare
+        self.foreign: Foreign | None = None
+        self.check_values: Callable[[Mapping[str, Any], str], Iterable[Problem]] = _accept
+        self.entries: dict[str, Registered] = {}
+
+    def register(self, cls: _T | None = None, *, name: str | None = None) -> Any:
+        """Register ``cls`` under ``name`` (its own by default); without ``cls``, return a decorator.
+
+        Raises:
+            ComponentError: The name is taken, or is not a plain name.
+        """
+        if cls is None:
+            return lambda target: self.register(target, name=name)
+        key, origin = name or cls.__name__, f"{_registrant.get()}, {_source(cls)}"
+        taken = self.entries.get(key)
+        if not key.isidentifier():
+            raise ComponentError(f"{self.kind} registry: a name is a plain word, got {key!r} from {origin}. Rename it.")
+        if taken is not None:
+            text = f"the name {key!r} is taken by {taken.origin}, got another from {origin}. Register it under another."
+            raise ComponentError(f"{self.kind} registry: {text}")
+        self.entries[key] = Registered(key, cls, origin, signature_of(cls))
+        return cls
+
+    def get(self, name: str, path: str = "") -> Registered:
+        """Return the part registered under ``name``; ``path`` is the YAML path for the message.
+
+        Raises:
+            ComponentError: There is none; the message suggests the nearest name.
+        """
+        self._prepare()
+        if isinstance(name, str) and name in self.entries:
+            return self.entries[name]
+        foreign = self.foreign.classes() if self.foreign is not None else {}
+        if isinstance(name, str) and name in foreign:
+            cls = foreign[name]
+            return Registered(name, cls, _source(cls), signature_of(cls), _FOREIGN_REFUSALS)
+        raise ComponentError(
+            Problem(f"{path}.type" if path else f"{self.kind} registry", self._unknown(name), _UNKNOWN)
+        )
+
+    def names(self) -> list[str]:
+        """Return the registered names, sorted."""
+        self._prepare()
+        return sorted(self.entries)
+
+    def check(self, cfg: Mapping[str, Any], path: str, *, provided: Iterable[str] | None = None) -> list[Problem]:
+        """Return every mistake in the YAML node of a part, without building it.
+
+        Args:
+            cfg: The node, with ``type``.
+            path: Its YAML path.
+            provided: Arguments that the builder has; by default all that parts of this kind may get.
+        """
+        if not isinstance(cfg, Mapping) or "type" not in cfg:
+            return [Problem(path, f"must be a mapping with a 'type', got {cfg!r}. Name a {self.kind}.")]
+        try:
+            entry = self.get(cfg["type"], path)
+        except ComponentError as error:
+            return error.problems
+        values = {key: value for key, value in cfg.items() if key != "type"}
+        provided = self.provided if provided is None else provided
+        problems = check_arguments(entry.name, entry.signature, values, path, provided=provided)
+        takes = {name: value for name, value in values.items() if name in entry.signature.arguments}
+        return [*problems, *self.check_values(takes, path)]
+
+    def build(self, cfg: Mapping[str, Any], *, path: str, **known: Any) -> Any:
+        """Build the part that ``cfg`` describes.
+
+        An exception is a refusal of values only if it is a ``ValueError`` or an error of this toolkit, or an assertion
+        of a library that the part uses. Any other is a mistake in the part's code and passes with its traceback.
+        Classes of OpenMMLab refuse values by more kinds of exceptions, which count for them.
+
+        Args:
+            cfg: Its YAML node, with ``type``.
+            path: The YAML path of the node, for messages.
+            **known: Values that a builder fills in, by the name of the argument. The part gets those that are provided
+                to its kind, that it takes and that ``cfg`` does not give.
+
+        Raises:
+            ComponentError: An unknown type, wrong arguments, or values that the part refuses.
+        """
+        provided = {name: value for name, value in known.items() if name in self.provided}
+        problems = self.check(cfg, path, provided=provided)
+        if problems:
+            raise ComponentError(problems)
+        entry = self.get(cfg["type"], path)
+        values = {key: plain(value) for key, value in cfg.items() if key != "type"}
+        for name in provided.keys() & entry.signature.arguments.keys() - values.keys():
+            values[name] = provided[name]
+        return _construct(entry, values, path)
+
+    def _unknown(self, name: object) -> str:
+        nearest = did_you_mean if self.foreign is None else self.foreign.nearest
+        hint = nearest(name, self.entries) if isinstance(name, str) else ""
+        known = ", ".join([*sorted(self.entries), *([] if self.foreign is None else [f"any {self.foreign.shown}"])])
+        return f"no {self.kind} named {name!r}.{hint} Registered: {known or 'none'}."
+
+
+def _accept(values: Mapping[str, Any], path: str) -> list[Problem]:
+    return []
+
+
+def _construct(entry: Registered, values: Mapping[str, Any], path: str) -> Any:
+    try:
+        return entry.cls(**values)
+    except ModuleNotFoundError as error:
+        text = f"{entry.name} needs a package that is not installed: {error}. Install it."
+        raise ComponentError(Problem(path, text)) from error
+    except Exception as error:
+        if isinstance(error, entry.refusals) or _is_wrong_call(error) or _is_check_of_library(error, entry):
+            raise ComponentError(Problem(path, f"{entry.name} refuses its arguments: {error}")) from error
+        _note(error, f"{path}: this happened while {entry.name} was built ({entry.origin})")
+        raise
+
+
+def _is_wrong_call(error: Exception) -> bool:
+    """Return whether the constructor was never entered: its ``**kwargs`` hid from the check that it takes fewer."""
+    here = error.__traceback__
+    return isinstance(error, TypeError) and here is not None and here.tb_next is None
+
+
+def _is_check_of_library(error: Exception, entry: Registered) -> bool:
+    """Return whether a library that the part uses asserts something of its values, as torch does of attention heads."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    raised_in = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", "")).split(".")[0]
+    own = (str(entry.cls.__module__).split(".")[0], __name__.split(".")[0])
+    return isinstance(error, AssertionError) and raised_in not in own
+
+
+def _note(error: Exception, text: str) -> None:
+    """Add a line below the traceback; Python 3.10 has no place for one."""
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+
+
+def plain(value: Any) -> Any:
+    """Copy a config value into plain dicts and lists that share nothing."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+@contextmanager
+def registering(name: str) -> Iterator[None]:
+    """Note ``name`` as the origin of what is registered meanwhile."""
+    token = _registrant.set(name)
+    try:
+        yield
+    finally:
+        _registrant.reset(token)
+
+
+def _source(cls: Callable[..., Any]) -> str:
+    module = getattr(cls, "__module__", "?")
+    try:
+        return f"{module}:{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):
+        return module

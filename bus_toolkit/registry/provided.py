@@ -1,0 +1,46 @@
+"""Who fills in which argument of a part: one table for the checks, the builders and ``describe parts``.
+
+A part that names one of these arguments in its constructor gets the value from the model that it is built into; a YAML
+node may still give another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ARGUMENTS: Mapping[str, str] = {
+    "vocab_size": "entries of the tokenizer's vocabulary",
+    "pad_token_id": "id of the tokenizer's [PAD]",
+    "mask_token_id": "id of the tokenizer's [MASK]",
+    "cls_token_id": "id of the tokenizer's [CLS]",
+    "sep_token_id": "id of the tokenizer's [SEP]",
+    "special_ids": "ids of the tokenizer's special tokens",
+    "skip_ids": "ids of the head's skip_words",
+    "max_caption_length": "max_length of the tokenizer, in tokens",
+    "embed_dim": "width of the backbone's tokens",
+    "text_dim": "width of the text encoder's tokens",
+    "patch_size": "distance of two patches of the backbone, in pixels",
+}
+
+_VOCABULARY = frozenset({"vocab_size", "pad_token_id"})
+_WIDTHS = frozenset({"embed_dim", "text_dim"})
+# Model type -> key under `model` -> arguments. Each key may only ask for what is built before it.
+_BY_MODEL: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "VLPModel": {
+        "tokenizer": frozenset(),
+        "text_encoder": _VOCABULARY,
+        "backbone": frozenset(),
+        "selectors": _WIDTHS,
+        "decoder": _WIDTHS,
+        "fusion": _WIDTHS,
+        "text_decoder": _VOCABULARY | _WIDTHS,
+        "heads": frozenset(ARGUMENTS),
+    },
+    # It has no other part that a width could come from.
+    "CaptionLanguageModel": {"tokenizer": frozenset(), "text_decoder": _VOCABULARY},
+}
+
+
+def provided_to(slot: str, model: str = "VLPModel") -> frozenset[str]:
+    """Return the arguments that a builder fills in for the part under ``model.<slot>`` of that type of model."""
+    return _BY_MODEL[model][slot]

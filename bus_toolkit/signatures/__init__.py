@@ -1,0 +1,19 @@
+"""What a registered class takes, and whether YAML values fit it."""
+
+from bus_toolkit.signatures.arguments import Argument, Signature, signature_of
+from bus_toolkit.signatures.check import at, check_arguments
+from bus_toolkit.signatures.forwarding import forwards_to_super
+from bus_toolkit.signatures.kinds import describe_kind, fits
+from bus_toolkit.signatures.nearest import did_you_mean
+
+__all__ = [
+    "Argument",
+    "Signature",
+    "at",
+    "check_arguments",
+    "describe_kind",
+    "did_you_mean",
+    "fits",
+    "forwards_to_super",
+    "signature_of",
+]

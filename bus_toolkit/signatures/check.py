@@ -1,0 +1,57 @@
+"""Find what is wrong with the arguments that a YAML node gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bus_toolkit.errors import Problem
+from bus_toolkit.signatures.arguments import Signature
+from bus_toolkit.signatures.kinds import describe_kind, fits
+from bus_toolkit.signatures.nearest import did_you_mean
+
+
+def check_arguments(
+    owner: str,
+    signature: Signature,
+    values: Mapping[str, Any],
+    path: str,
+    *,
+    provided: Iterable[str] = (),
+    partial: bool = False,
+) -> list[Problem]:
+    """Return every mistake in ``values``.
+
+    Args:
+        owner: Name of the type, for the messages.
+        signature: What it takes.
+        values: What the YAML gives, without ``type``.
+        path: YAML path of the node.
+        provided: Arguments that the builder fills in.
+        partial: The rest is given at the call: nothing is missing.
+    """
+    problems = []
+    for name, value in values.items():
+        argument = signature.arguments.get(name)
+        if argument is None:
+            if not signature.is_open:
+                problems.append(_unknown_argument(owner, name, signature, path))
+        elif not fits(argument.annotation, value) and not (value is None and argument.default is None):
+            kind = describe_kind(argument.annotation)
+            problems.append(Problem(at(path, name), f"must be {kind}, got {value!r}."))
+    given = set(values) | set(provided)
+    missing = [] if partial else [a.name for a in signature.arguments.values() if a.required and a.name not in given]
+    return problems + [
+        Problem(at(path, name), f"{owner} needs this argument, got nothing. Add it.") for name in missing
+    ]
+
+
+def at(path: str, key: str | int) -> str:
+    """Return the YAML path of ``key`` below ``path``."""
+    return f"{path}.{key}" if path else str(key)
+
+
+def _unknown_argument(owner: str, name: str, signature: Signature, path: str) -> Problem:
+    hint = did_you_mean(name, signature.arguments)
+    takes = ", ".join(signature.arguments) or "no arguments"
+    return Problem(at(path, name), f"{owner} has no argument '{name}'.{hint} It takes {takes}.")

@@ -1,0 +1,16 @@
+"""The nearest of the names that a misspelt one may mean."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"``, or nothing if no candidate is near."""
+    pool = list(candidates)
+    near = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
+    if not near:
+        folded = {c.lower(): c for c in pool}
+        near = [folded[key] for key in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)]
+    return f" Did you mean '{near[0]}'?" if near else ""
