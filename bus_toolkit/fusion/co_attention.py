@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bus_toolkit.fusion.base import LayeredFusion
+from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
 
@@ -23,6 +24,7 @@ class CoAttentionFusion(LayeredFusion):
         settings: The arguments of ``LayeredFusion``, for both streams; METER has ``norm_first`` ``False``.
     """
 
+    @forwards_to_super()
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         text_dim = self.layer_settings.width

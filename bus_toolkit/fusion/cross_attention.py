@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bus_toolkit.fusion.base import LayeredFusion
+from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
 
@@ -18,6 +19,7 @@ class CrossAttentionFusion(LayeredFusion):
         settings: The arguments of ``LayeredFusion``; ALBEF has ``norm_first`` ``False``.
     """
 
+    @forwards_to_super()
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.layers = self.reading_layers()

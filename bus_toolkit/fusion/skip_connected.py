@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.fusion.base import LayeredFusion
+from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
 
@@ -25,6 +26,7 @@ class SkipConnectedFusion(LayeredFusion):
         ValueError: ``stride`` below 1.
     """
 
+    @forwards_to_super()
     def __init__(self, *, stride: int = 3, **settings: Any) -> None:
         if stride < 1:
             raise ValueError(f"stride: must be 1 or more, got {stride}.")

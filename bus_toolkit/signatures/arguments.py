@@ -63,9 +63,9 @@ def signature_of(target: Callable[..., Any]) -> Signature:
             taken |= handed.names | {p.name for p in named[: handed.num_positional]}
         for p in named:
             if p.name not in taken:
-                # A class may fill in what its base requires in ways that cannot be seen here.
-                default = None if handed is not None and p.default is p.empty else p.default
-                arguments[p.name] = Argument(p.name, _annotation(p, function), default)
+                # A class may fill in what its base requires in ways that its source does not show.
+                is_hidden = handed is not None and not handed.is_declared and p.default is p.empty
+                arguments[p.name] = Argument(p.name, _annotation(p, function), None if is_hidden else p.default)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return Signature(arguments, is_open=False)
         handed = forwarding_of(function)

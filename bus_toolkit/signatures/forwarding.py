@@ -20,10 +20,12 @@ class Forwarding:
     Attributes:
         names: Arguments of the next class that the call gives by name, so that a user cannot.
         num_positional: How many it gives by position.
+        is_declared: Whether this is all that the call gives; a source that is read may hide more.
     """
 
     names: frozenset[str] = frozenset()
     num_positional: int = 0
+    is_declared: bool = False
 
 
 def forwards_to_super(*fixed: str) -> Callable[[_F], _F]:
@@ -36,7 +38,7 @@ def forwards_to_super(*fixed: str) -> Callable[[_F], _F]:
     """
 
     def declare(function: _F) -> _F:
-        setattr(function, _ATTRIBUTE, Forwarding(frozenset(fixed)))
+        setattr(function, _ATTRIBUTE, Forwarding(frozenset(fixed), is_declared=True))
         return function
 
     return declare
