@@ -138,7 +138,7 @@ def test_a_class_that_takes_the_key_itself_keeps_it() -> None:
     ],
 )
 def test_the_config_is_checked(parts: dict[str, Any], said: str) -> None:
-    problems = check_config({"model": changed(**parts)})
+    problems = [str(problem) for problem in check_config({"model": changed(**parts)})]
     assert any(problem.startswith(said) for problem in problems), problems
 
 
