@@ -2,6 +2,7 @@
 
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.adapters.blocks import BlocksAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 from bus_toolkit.backbones.block_access import ViTBlockAccess
 from bus_toolkit.backbones.block_passes import attention_half
@@ -12,6 +13,7 @@ from bus_toolkit.backbones.timm_vision import timm_vision
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 
 __all__ = [
+    "BlocksAdapter",
     "TokenPositions",
     "TokenReducingBackbone",
     "TransformerAdapter",

@@ -134,10 +134,7 @@ def _build_backbone(
         )
         for index, selector in enumerate(selectors)
     ]
-    try:
-        return TokenReducingBackbone(vit, parts, adapter=adapter)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return TokenReducingBackbone(vit, parts, adapter=adapter)
 
 
 def _build_decoder(node: Mapping[str, Any] | None, known: Mapping[str, Any]) -> nn.Module:

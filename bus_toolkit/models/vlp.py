@@ -10,7 +10,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.token_reducing_backbone import Select, TokenReducingBackbone
+from bus_toolkit.backbones.conditioned_pass import Select
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning

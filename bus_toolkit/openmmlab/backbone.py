@@ -60,10 +60,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
             _build_selector(part, f"{_WHERE}.selectors.{index}", adapter.embed_dim)
             for index, part in enumerate(selectors)
         ]
-        try:
-            super().__init__(built, parts, adapter=adapter)
-        except ValueError as error:
-            raise ConfigError(str(error).replace("model.selectors", f"{_WHERE}.selectors")) from error
+        super().__init__(built, parts, adapter=adapter, path=_WHERE)
         self.init_cfg = init_cfg
         self._has_schedule = any(part.schedule.epochs > 0 for part in parts)
         self._knows_progress = False

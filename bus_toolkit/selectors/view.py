@@ -65,6 +65,8 @@ class BlockView:
         block: Number of the block, from 1.
         key_weights: How much each candidate counts as a key in attention, (B, N); ``None`` where all count alike.
         inside: The block itself.
+        grid: Rows and columns of the M original patches, which lie row by row: patch i is at row ``i // columns``,
+            column ``i % columns``.
     """
 
     patches: Tensor
@@ -74,6 +76,7 @@ class BlockView:
     block: int
     key_weights: Tensor | None
     inside: BlockAccess
+    grid: tuple[int, int]
 
     @property
     def num_original(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.backbones.adapters.base import interpolate_positions
+from bus_toolkit.ops.position_table import interpolate_positions
 from bus_toolkit.weights.layouts import Layout, Target
 from bus_toolkit.weights.patterns import matches
 from bus_toolkit.weights.rotary import fit_angles

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import doctest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.backbones.adapters import adapter_of
+from bus_toolkit.backbones import token_reducing_backbone
+from bus_toolkit.backbones.adapters import adapter_of, blocks
 from bus_toolkit.backbones.block_access import key_bias
 from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.ops.token_plan import keep_plan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.identity import IdentitySelector
@@ -234,15 +239,63 @@ def test_no_attention_map_is_built_to_score_patches(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_block_that_does_not_exist_is_named() -> None:
-    with pytest.raises(ValueError, match=r"model.selectors.0.blocks: the backbone has 4 blocks, got \[7\]"):
+    with pytest.raises(ConfigError, match=r"model.selectors.0.blocks: the backbone has 4 blocks, got \[7\]"):
         tiny_host(IdentitySelector(blocks=[7]))
 
 
 def test_two_selectors_at_one_block_are_refused() -> None:
-    with pytest.raises(ValueError, match="block 2 already has selector 0"):
+    with pytest.raises(ConfigError, match="block 2 already has selector 0"):
         tiny_host(IdentitySelector(blocks=[2]), IdentitySelector(blocks=[2]))
 
 
 def test_a_backbone_without_a_token_sequence_is_refused() -> None:
     with pytest.raises(ComponentError, match="Selectors need a vision transformer"):
         TokenReducingBackbone(nn.Linear(2, 2))
+
+
+class _Tuple(IdentitySelector):
+    def forward(self, view: BlockView) -> Decision:
+        return tuple(super().forward(view))  # type: ignore[return-value]
+
+
+def test_a_selector_that_returns_no_decision_is_named() -> None:
+    with pytest.raises(ComponentError, match=r"_Tuple.forward must return a Decision, got tuple. Return .*Decision\("):
+        tiny_host(_Tuple(blocks=[2]))(images())
+
+
+def test_all_selectors_that_cannot_work_are_named_together_at_their_path() -> None:
+    parts = [IdentitySelector(blocks=[7]), IdentitySelector(blocks=[2]), IdentitySelector(blocks=[2])]
+    with pytest.raises(ConfigError) as caught:
+        TokenReducingBackbone(tiny_vit(), parts, path="model.backbone")
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "model.backbone.selectors.0.blocks",
+        "model.backbone.selectors.2.blocks",
+    ]
+
+
+def test_every_selector_sees_the_grid_of_the_original_patches() -> None:
+    grids = []
+    part = RandomSelector(blocks=[1, 3], keep_ratio=0.5)
+    part.register_forward_pre_hook(lambda module, inputs: grids.append(inputs[0].grid))
+    tiny_host(part)(torch.zeros(1, 3, 32, 32))
+    assert grids == [(4, 4), (4, 4)]
+
+
+def test_each_selection_is_opened_and_closed_once() -> None:
+    seen = []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        seen.append("open")
+        yield
+        seen.append("close")
+
+    host = tiny_host(RandomSelector(blocks=[1, 3], keep_ratio=0.5))
+    host.forward_conditioned(host.forward_shared(images()), around_selection=around)
+    assert seen == ["open", "close"] * 2
+
+
+@pytest.mark.parametrize("documented", [token_reducing_backbone, blocks], ids=["any tower", "a module of one's own"])
+def test_the_examples_of_the_docstrings_run(documented: ModuleType) -> None:
+    assert doctest.testmod(documented).attempted > 5
+    assert doctest.testmod(documented).failed == 0

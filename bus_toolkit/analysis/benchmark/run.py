@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from statistics import median
 
 import torch
@@ -86,15 +85,12 @@ def _counted(name: str, host: str, load: Workload) -> Measured:
 
 def _selection_cost(load: Workload, settings: Settings) -> tuple[float, float]:
     """Return the seconds of planning and applying selections, and of the backbone, in a forward pass of it."""
-    host = load.model.backbone
+    backbone = load.model.backbone
     pairs = []
     for _ in range(settings.rounds):
         inside, whole = Stopwatch(settings.device), Stopwatch(settings.device)
-        host.around_selection = inside.running
-        try:
-            with torch.no_grad(), settings.autocast(), whole.running():
-                host(load.images, load.text)
-        finally:
-            host.around_selection = nullcontext
+        with torch.no_grad(), settings.autocast(), whole.running():
+            shared = backbone.forward_shared(load.images)
+            backbone.forward_conditioned(shared, load.text, around_selection=inside.running)
         pairs.append((inside.seconds, whole.seconds))
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)

@@ -1,4 +1,4 @@
-"""Adapters: what the token-reducing host knows about the inside of other libraries' transformers."""
+"""Adapters: what the token-reducing backbone knows about the inside of other libraries' transformers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def known_classes(package: str) -> list[str]:
 def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> TransformerAdapter:
     """Return the adapter for a built backbone.
 
-    A module from elsewhere may bring its own as the method ``token_adapter()``.
+    A module from elsewhere brings its own by a method ``token_adapter()``, see ``BlocksAdapter``.
 
     Args:
         vit: The module.
@@ -49,7 +49,7 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
             backbone that is taken as a whole.
 
     Raises:
-        ComponentError: Nobody knows how to take it apart; the message says what it lacks.
+        ComponentError: Nobody knows how to take it apart; the message says what is missing.
     """
     if hasattr(vit, "token_adapter"):
         return vit.token_adapter()
@@ -65,7 +65,8 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
     if package != "mmpretrain" and known:
         raise ComponentError(
             f"model.backbone: no adapter knows the inside of {package}'s classes but {', '.join(known)}, got "
-            f"{kind.__name__}. Use one of these, or give the module a method token_adapter()."
+            f"{kind.__name__}. Use one of these, or give the module a method token_adapter() that returns a "
+            "bus_toolkit.backbones.BlocksAdapter."
         )
     missing = VisionTransformerAdapter.missing_parts(vit)
     if missing and any(cls.__name__ == "BaseModule" for cls in kind.__mro__):  # OpenMMLab's
@@ -73,6 +74,8 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
     if missing:
         raise ComponentError(
             f"model.backbone: {type(vit).__name__} has no {', '.join(missing)}. Selectors need a vision transformer "
-            "whose tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer."
+            "whose tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer, or give your "
+            "module a method token_adapter() that returns a bus_toolkit.backbones.BlocksAdapter (its docstring has an "
+            "example)."
         )
     return VisionTransformerAdapter(vit)

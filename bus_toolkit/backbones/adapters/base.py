@@ -1,4 +1,4 @@
-"""What the token-reducing host asks of a transformer, whoever wrote it."""
+"""What the token-reducing backbone asks of a transformer, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.errors import CheckpointError
-from bus_toolkit.selectors.base import PatchSelector, Site
+from bus_toolkit.selectors.base import Site
 
 States = tuple[Tensor, Tensor, Tensor]
 
@@ -23,8 +21,8 @@ class TransformerAdapter(ABC):
 
     An adapter holds no weights; it only knows the names inside the module that has them, so that state dicts keep
     the keys of their library. Subclasses say how one library writes a block; what follows from that is written here
-    once. A subclass is listed in ``adapters/__init__.py``; a module from elsewhere may bring its own as the method
-    ``token_adapter()``.
+    once. A subclass is listed in ``adapters/__init__.py``; a module from elsewhere returns its own from a method
+    ``token_adapter()``, for which ``BlocksAdapter`` is the short way.
 
     Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``layer`` is one of ``layers``;
     ``positions`` are the places of the patch tokens.
@@ -147,59 +145,3 @@ class TransformerAdapter(ABC):
             CheckpointError: There is one.
         """
         return
-
-    def refuse(self, selector: PatchSelector, where: str) -> str | None:
-        """Return why ``selector`` cannot work here, or ``None``."""
-        if selector.reads_block and not self.has_blocks:
-            return (
-                f"{where}: {type(selector).__name__} reads attention inside a block, got {type(self.vit).__name__}, "
-                "which counts as one block that nobody looks into. Use a selector that reads patches and text alone "
-                "(TSPS), or a transformer whose blocks are known (mmpretrain.VisionTransformer)."
-            )
-        if not self.num_prefix and selector.needs_class_token:
-            return (
-                f"{where}: {type(selector).__name__} looks ahead with the class token, got {type(self.vit).__name__}, "
-                "which has none. Use a backbone with one, or a selector that reads the patches."
-            )
-        if selector.site in self.sites:
-            return None
-        return (
-            f"{where}: {type(selector).__name__} acts {selector.site.replace('_', ' ')}, got "
-            f"{type(self.vit).__name__}, which takes selectors {self.site_names()} only. Use a selector that acts "
-            "there, or a backbone whose tokens pass through every block as one sequence."
-        )
-
-    def site_names(self) -> str:
-        """Return the sites in words."""
-        return ", ".join(sorted(site.replace("_", " ") for site in self.sites))
-
-
-def refuse_other_grids(patches: int, own: int) -> None:
-    """Refuse a position table of ``patches`` places for a model of ``own``, unless it is of a square grid.
-
-    Raises:
-        CheckpointError: Another number of patches, and no square one.
-    """
-    if patches != own and math.isqrt(max(patches, 0)) ** 2 != patches:
-        raise CheckpointError(
-            f"model.backbone: the checkpoint has position embeddings of {patches} patches, got a model of {own}. Those "
-            "of another image size are interpolated if they are of a square image. Use the img_size of the checkpoint."
-        )
-
-
-def interpolate_positions(
-    table: Tensor, num_prefix: int, own: Tensor, grid: tuple[int, int], *, antialias: bool
-) -> Tensor:
-    """Return a position table (1, P + N, D) of a square grid in the shape of ``own``, for ``grid``; bicubic.
-
-    Raises:
-        CheckpointError: It is of another number of patches, and of no square grid.
-    """
-    if table.shape == own.shape:
-        return table
-    refuse_other_grids(table.shape[1] - num_prefix, own.shape[1] - num_prefix)
-    side = math.isqrt(table.shape[1] - num_prefix)
-    prefix, patches = table[:, :num_prefix], table[:, num_prefix:].float()
-    patches = patches.unflatten(1, (side, side)).permute(0, 3, 1, 2)
-    patches = F.interpolate(patches, size=grid, mode="bicubic", align_corners=False, antialias=antialias)
-    return torch.cat([prefix, patches.flatten(2).transpose(1, 2).to(table.dtype)], dim=1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.adapters.blocks import refuse_inside
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.selectors.base import Site
@@ -57,6 +58,7 @@ class FeatureMapAdapter(TransformerAdapter):
 
     sites: ClassVar[frozenset[Site]] = frozenset({"after_block"})
     has_blocks: ClassVar[bool] = False
+    norm1 = norm2 = project = project_one = num_heads = attention_branch = feed_forward_half = refuse_inside
 
     def __init__(self, vit: Any, image_size: int | Sequence[int] = DEFAULT_SIZE) -> None:
         super().__init__(vit)
@@ -93,20 +95,6 @@ class FeatureMapAdapter(TransformerAdapter):
     def final_norm(self, tokens: Tensor) -> Tensor:
         """See ``TransformerAdapter``."""
         return tokens
-
-    def _inside(self, *_: Any, **__: Any) -> Any:
-        """Stand for whatever is inside a block.
-
-        Raises:
-            ComponentError: Always.
-        """
-        raise ComponentError(
-            f"model.selectors: a selector asks for the inside of a block, got {type(self.vit).__name__}, which counts "
-            "as one block that nobody looks into. Selectors there see patches and text. Use such a selector, and say "
-            "reads_block = True in the class of this one."
-        )
-
-    norm1 = norm2 = project = project_one = num_heads = attention_branch = feed_forward_half = _inside
 
     def _output(self, images: Tensor) -> Tensor:
         """Return the last map or sequence."""

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bus_toolkit.backbones.adapters.base import States, TransformerAdapter, interpolate_positions
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.ops.position_table import interpolate_positions
 
 
 class HuggingFaceAdapter(TransformerAdapter):

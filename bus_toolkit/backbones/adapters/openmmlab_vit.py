@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.backbones.adapters.base import States, TransformerAdapter, refuse_other_grids
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.ops.position_table import refuse_other_grids
 
 _PARTS = ("patch_embed", "pos_embed", "cls_token", "layers", "drop_after_pos", "embed_dims", "patch_resolution")
 _BLOCK_PARTS = ("ln1", "attn", "ln2", "ffn")

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.backbones.adapters.base import States, TransformerAdapter, interpolate_positions
+from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.position_table import interpolate_positions
 
 _BLOCKS = ("Block", "EvaBlock")
 _ATTENTIONS = ("Attention", "EvaAttention", "AttentionRope")

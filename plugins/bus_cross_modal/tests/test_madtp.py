@@ -34,7 +34,7 @@ def view(number: int = 12, key_weights: Tensor | None = None) -> BlockView:
     received, cls = (tiny.numbers(3, number, seed=seed).double().exp() for seed in (2, 3))
     origin = torch.arange(number).expand(3, -1)
     block = GivenBlock(received, cls, normed)
-    return BlockView(2.0 * normed, normed[:, :1], None, origin, 1, key_weights, block)  # type: ignore[arg-type]
+    return BlockView(2.0 * normed, normed[:, :1], None, origin, 1, key_weights, block, (1, origin.shape[1]))  # type: ignore[arg-type]
 
 
 def selector(**settings: object) -> MADTPSelector:

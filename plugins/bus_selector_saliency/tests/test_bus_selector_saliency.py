@@ -7,7 +7,7 @@ from bus_toolkit.selectors import BlockView
 
 def _view(patches):
     origin = torch.arange(patches.shape[1]).expand(patches.shape[0], -1)
-    return BlockView(patches, patches[:, :1], None, origin, 1, None, inside=None)
+    return BlockView(patches, patches[:, :1], None, origin, 1, None, inside=None, grid=(1, origin.shape[1]))
 
 
 def test_keeps_the_patch_that_differs():

@@ -47,7 +47,7 @@ class GivenBlock:
 
 def view(tokens: Tensor, block: object, number: int = 1, key_weights: Tensor | None = None) -> BlockView:
     origin = torch.arange(tokens.shape[1] - 1).expand(tokens.shape[0], -1)
-    return BlockView(tokens[:, 1:], tokens[:, :1], None, origin, number, key_weights, block)  # type: ignore[arg-type]
+    return BlockView(tokens[:, 1:], tokens[:, :1], None, origin, number, key_weights, block, (1, origin.shape[1]))  # type: ignore[arg-type]
 
 
 X = fill((2, 17, 8), 0.73, 0.2)

@@ -52,7 +52,7 @@ def text_tokens() -> TextTokens:
 def view(text: TextTokens | None = None, block: GivenBlock | None = None) -> BlockView:
     origin = torch.arange(N).expand(B, -1)
     patches = tiny.numbers(B, N, D, seed=1)
-    return BlockView(patches, patches[:, :1], text, origin, 1, None, block or GivenBlock())  # type: ignore[arg-type]
+    return BlockView(patches, patches[:, :1], text, origin, 1, None, block or GivenBlock(), (1, origin.shape[1]))  # type: ignore[arg-type]
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.feature_map import FeatureMapAdapter
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
@@ -141,7 +141,7 @@ def test_selectors_that_need_no_block_work_and_the_others_are_refused_when_it_is
     selector = REGISTRIES.selectors.build(node, path="model.selectors.0", **widths)
     vit = resnet(out_indices=(2,))
     if selector.reads_block or selector.site != "after_block":
-        with pytest.raises(ValueError, match=r"model.selectors.0: .* got ResNet, which"):
+        with pytest.raises(ConfigError, match=r"model.selectors.0: .* got ResNet, which"):
             host_of(vit, selector)
         return
     host = host_of(vit, selector)
@@ -163,7 +163,7 @@ class _SaysNothing(_ReadsBlock):
 
 def test_a_selector_that_reads_the_block_is_refused_also_behind_it() -> None:
     with pytest.raises(
-        ValueError, match=r"_ReadsBlock reads attention inside a block, got ResNet, which counts as one"
+        ConfigError, match=r"_ReadsBlock reads attention inside a block, got ResNet, which counts as one"
     ):
         host_of(resnet(), _ReadsBlock(blocks=[1]))
 

@@ -1,0 +1,67 @@
+"""Whether selectors fit a backbone, and one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.selectors.base import PatchSelector
+
+
+def check_selectors(selectors: Sequence[PatchSelector], adapter: TransformerAdapter, path: str) -> None:
+    """Refuse selectors that cannot work in a backbone.
+
+    Args:
+        selectors: Built selectors.
+        adapter: What knows the backbone.
+        path: The place of the list of selectors in the config, such as ``model.selectors``.
+
+    Raises:
+        ConfigError: All problems together: a block that does not exist or that another selector has, a place in or
+            between blocks that the backbone does not offer, something inside a block that it does not show.
+    """
+    problems = [*_block_problems(selectors, len(adapter.layers), path)]
+    for index, selector in enumerate(selectors):
+        problems += _site_problems(selector, adapter, f"{path}.{index}")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _block_problems(selectors: Sequence[PatchSelector], num_blocks: int, path: str) -> Iterator[str]:
+    taken: dict[int, int] = {}
+    for index, selector in enumerate(selectors):
+        if max(selector.blocks) > num_blocks:
+            yield (
+                f"{path}.{index}.blocks: the backbone has {num_blocks} blocks, got {selector.blocks}. "
+                f"Blocks count from 1. Name blocks up to {num_blocks}."
+            )
+        for block in selector.blocks:
+            if taken.setdefault(block, index) != index:
+                yield (
+                    f"{path}.{index}.blocks: block {block} already has selector {taken[block]}. A block holds one "
+                    "selector. Give one of them another block."
+                )
+
+
+def _site_problems(selector: PatchSelector, adapter: TransformerAdapter, path: str) -> list[str]:
+    """Return the first thing, if there is one, that the selector needs and the backbone does not offer."""
+    name, backbone = type(selector).__name__, type(adapter.vit).__name__
+    if selector.reads_block and not adapter.has_blocks:
+        return [
+            f"{path}: {name} reads attention inside a block, got {backbone}, which counts as one block that nobody "
+            "looks into. Use a selector that reads patches and text alone (TSPS), or a transformer whose blocks are "
+            "known (mmpretrain.VisionTransformer)."
+        ]
+    if not adapter.num_prefix and selector.needs_class_token:
+        return [
+            f"{path}: {name} looks ahead with the class token, got {backbone}, which has none. Use a backbone with "
+            "one, or a selector that reads the patches."
+        ]
+    if selector.site not in adapter.sites:
+        sites = ", ".join(sorted(site.replace("_", " ") for site in adapter.sites))
+        return [
+            f"{path}: {name} acts {selector.site.replace('_', ' ')}, got {backbone}, which takes selectors {sites} "
+            "only. Use a selector that acts there, or a backbone whose tokens pass through every block as one sequence."
+        ]
+    return []
