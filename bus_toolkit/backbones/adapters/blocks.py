@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ class BlocksAdapter(TransformerAdapter):
     Args:
         vit: The module.
         embed: Images (B, 3, H, W) to tokens (B, P + N, D), prefix tokens first, and the patch grid (rows, columns).
-        blocks: Modules from tokens (B, n, D) to tokens (B, n, D), for any n.
+        blocks: A list or ``nn.ModuleList`` of modules from tokens (B, n, D) to tokens (B, n, D), for any n.
         embed_dim: Width D.
         image_size: Height and width in pixels that the module is built for.
         patch_size: Distance of two patches in pixels, down and across.
@@ -78,7 +78,7 @@ class BlocksAdapter(TransformerAdapter):
         vit: nn.Module,
         *,
         embed: Callable[[Tensor], tuple[Tensor, tuple[int, int]]],
-        blocks: Sequence[Any] | nn.ModuleList,
+        blocks: Any,
         embed_dim: int,
         image_size: tuple[int, int],
         patch_size: tuple[int, int],
