@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import logging
 
-_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+_log = logging.getLogger(__name__)
 
 
 def say_loading() -> None:
-    """Say on standard error, once for all processes of a run, what takes the first seconds."""
-    if all(os.environ.get(name, "0") == "0" for name in _RANKS):
-        print("Loading PyTorch and OpenMMLab ...", file=sys.stderr, flush=True)
+    """Say what takes the first seconds."""
+    _log.info("Loading PyTorch and OpenMMLab ...")

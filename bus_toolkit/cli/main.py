@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import bus_toolkit
 from bus_toolkit.cli.catalogue import GROUPS, find_command
+from bus_toolkit.cli.interrupt import end_at_second_interrupt
 from bus_toolkit.cli.run import MISTAKE, run_cli
 
 USAGE = "usage: bus-toolkit COMMAND [arguments]"
@@ -38,9 +39,11 @@ def overview() -> str:
 
 def run() -> NoReturn:
     """Run the command line and exit: the console script."""
+    end_at_second_interrupt()
     run_cli(main)
 
 
 def run_as(*words: str) -> NoReturn:
     """Run the command line with ``words`` put first and exit: a script in tools/ is one command."""
+    end_at_second_interrupt()
     run_cli(lambda _: main([*words, *sys.argv[1:]]))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from bus_toolkit.errors import BusError
+from bus_toolkit.own_log import log_to_screen
 
 DEBUG_FLAG = "--debug"
 MISTAKE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
@@ -20,6 +21,7 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     interrupted; 141 when the reader of the output ends first, as ``| head`` does.
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
+    log_to_screen()
     try:
         code = _call(main)
     except BusError as error:

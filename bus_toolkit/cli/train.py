@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import shlex
 
 from bus_toolkit.cli.command import Command, add_launch_flags
+from bus_toolkit.cli.interrupt import program
 from bus_toolkit.cli.loading import say_loading
+
+_log = logging.getLogger(__name__)
+_SWITCHES = ("amp", "auto_scale_lr", "no_validate", "debug")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train as the arguments say."""
     say_loading()
-    from bus_toolkit.engine import RunOptions, train
+    from bus_toolkit.engine import RunOptions, TrainingInterrupted, train
 
     options = RunOptions(
         work_dir=args.work_dir,
@@ -45,7 +51,27 @@ def run(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         debug=args.debug,
     )
-    train(args.config, args.cfg_options, options)
+    try:
+        train(args.config, args.cfg_options, options)
+    except TrainingInterrupted as interrupt:
+        _log.warning(how_to_go_on(args, interrupt.work_dir))
+        raise
+
+
+def how_to_go_on(args: argparse.Namespace, work_dir: str) -> str:
+    """Return where the newest checkpoint of an interrupted training is, and the command that goes on from it."""
+    from bus_toolkit.engine import latest_checkpoint
+
+    checkpoint = latest_checkpoint(work_dir)
+    resume = ["--resume"] if checkpoint is not None else []
+    words = [*program("train"), args.config, "--work-dir", work_dir, *resume]
+    words += [f"--{name.replace('_', '-')}" for name in _SWITCHES if getattr(args, name)]
+    words += ["--seed", str(args.seed)] if args.seed is not None else []
+    words += ["--cfg-options", *args.cfg_options] if args.cfg_options else []
+    command = shlex.join(words) if args.launcher == "none" else "the same command with --resume"
+    if checkpoint is None:
+        return f"Interrupted before the first checkpoint. To start again: {command}"
+    return f"Interrupted. The newest checkpoint is {checkpoint}. To go on: {command}"
 
 
 COMMAND = Command("Train a model from a YAML.", add_arguments, run)

@@ -10,7 +10,7 @@ from bus_toolkit.engine.hooks.report import ReportHook
 from bus_toolkit.engine.launch import init_distributed, shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
-from bus_toolkit.engine.run import evaluate, train
+from bus_toolkit.engine.run import TrainingInterrupted, evaluate, train
 from bus_toolkit.engine.runner import BusRunner, build_runner
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ReportHook",
     "RichProgressHook",
     "RunOptions",
+    "TrainingInterrupted",
     "build_runner",
     "evaluate",
     "find_device",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
-from typing import TextIO
 
 import mmengine.logging
 import mmengine.runner.checkpoint
 from mmengine.logging import MMLogger
+
+from bus_toolkit.own_log import log_to_screen
 
 # (category, start of the message, module that the warning is attributed to); regular expressions as in `warnings`.
 _WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
@@ -52,6 +52,9 @@ def quiet_hosts() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     mmengine.logging.print_log = mmengine.runner.checkpoint.print_log = _print_log_by_level
+    for handler in MMLogger.get_current_instance().handlers:  # where no Runner has built a log of its own
+        if not isinstance(handler, logging.FileHandler):
+            handler.setLevel(max(handler.level, logging.WARNING))
 
 
 def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None:
@@ -64,8 +67,7 @@ def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None
         logger: The logger that MMEngine's Runner has just built.
         everything: Show the host's records too (``--debug``).
     """
-    own = logging.getLogger("bus_toolkit")
-    own.setLevel(logging.DEBUG if everything else logging.INFO)
+    own = log_to_screen(logging.DEBUG if everything else logging.INFO)
     own.propagate = False
     own.handlers = [h for h in own.handlers if not getattr(h, "bus_run", False)]
     for handler in logger.handlers:
@@ -77,28 +79,6 @@ def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None
             continue
         handler.bus_run = True
         own.addHandler(handler)
-    if not any(isinstance(h, _ScreenHandler) for h in own.handlers):
-        own.addHandler(_screen_handler())
-
-
-class _ScreenHandler(logging.StreamHandler):
-    """Write to what is the standard error at the moment: a live progress line puts itself in between."""
-
-    @property
-    def stream(self) -> TextIO:
-        """The present standard error."""
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, value: TextIO) -> None:
-        """Ignore the stream that the base class stores."""
-
-
-def _screen_handler() -> logging.Handler:
-    handler = _ScreenHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    handler.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
-    return handler
 
 
 def _is_worth_showing(record: logging.LogRecord) -> bool:

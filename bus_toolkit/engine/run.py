@@ -19,9 +19,18 @@ from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.runner import build_runner
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.own_log import log_to_screen
 from bus_toolkit.weights.settings import check_files
 
 _log = logging.getLogger(__name__)
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C in a training; what it had written is in the folder ``work_dir``."""
+
+    def __init__(self, work_dir: str) -> None:
+        super().__init__()
+        self.work_dir = work_dir
 
 
 def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions | None = None) -> None:
@@ -33,8 +42,10 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
         options: The flags of the run.
 
     Raises:
-        BusError: Anything that the user can mend; see :mod:`bus_toolkit.errors`.
+        BusError: Anything that the user can correct; see :mod:`bus_toolkit.errors`.
+        TrainingInterrupted: Ctrl-C.
     """
+    log_to_screen()
     quiet_hosts()
     cfg = load_config(config, overrides)
     missing = [key for key in ("train_dataloader", "train_cfg", "optim_wrapper") if cfg.get(key) is None]
@@ -56,7 +67,10 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
 def _train(cfg: Config, options: RunOptions | None) -> None:
     """Build the Runner and let it train; it is gone when the process group is closed."""
     runner = build_runner(cfg, options)
-    runner.train()
+    try:
+        runner.train()
+    except KeyboardInterrupt as interrupt:
+        raise TrainingInterrupted(str(cfg.work_dir)) from interrupt
     _log.info("Logs, checkpoints and the resolved config are in %s.", runner.work_dir)
 
 
@@ -84,6 +98,7 @@ def evaluate(
     if out is not None and Path(out).suffix != ".json":
         raise ConfigError(f"--out: the metrics are written as JSON, got {out}. Give a name that ends in .json.")
     options = options or RunOptions()
+    log_to_screen()
     quiet_hosts()
     cfg = load_config(config, overrides)
     if cfg.get("test_dataloader") is None and cfg.get("val_dataloader") is None:

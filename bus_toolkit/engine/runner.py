@@ -160,6 +160,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     apply_options(cfg, options)
     check_loggers(cfg)
     _make_work_dir(cfg.work_dir)
+    _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})

@@ -1,5 +1,6 @@
 """The command lines of a training and an evaluation, as a user types them."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from bus_toolkit.cli.test import COMMAND as TEST
 from bus_toolkit.cli.train import COMMAND as TRAIN
-from bus_toolkit.engine import RunOptions
+from bus_toolkit.engine import RunOptions, TrainingInterrupted
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +53,41 @@ def test_a_missing_config_is_one_clear_line_and_leaves_nothing_behind(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert result.returncode == 2
     loading, mistake = result.stderr.splitlines()
-    assert loading == "Loading PyTorch and OpenMMLab ..." and mistake.startswith("error: gone.yaml: no such config")
+    assert loading == "INFO Loading PyTorch and OpenMMLab ..."
+    assert mistake.startswith("error: gone.yaml: no such config")
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def interrupted(monkeypatch, tmp_path):
+    """A command line of a training that Ctrl-C ends; returns what it warns."""
+    monkeypatch.setattr(sys, "orig_argv", ["python", "bus-toolkit", "train"])
+    monkeypatch.setattr(sys, "argv", ["bus-toolkit", "train"])
+
+    def train(*_):
+        raise TrainingInterrupted(str(tmp_path))
+
+    monkeypatch.setattr("bus_toolkit.engine.train", train)
+
+    def call(words, caplog):
+        monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
+        with pytest.raises(KeyboardInterrupt):
+            TRAIN.main(words.split())
+        return caplog.records[-1].getMessage()
+
+    return call
+
+
+def test_ctrl_c_names_the_checkpoint_and_the_command_that_goes_on(interrupted, tmp_path, caplog):
+    (tmp_path / "epoch_3.pth").write_bytes(b"")
+    words = "c.yaml --amp --resume old.pth --seed 3 --cfg-options a.b=1 c=[1,2]"
+    command = f"bus-toolkit train c.yaml --work-dir {tmp_path} --resume --amp --seed 3 --cfg-options a.b=1 'c=[1,2]'"
+    shown = interrupted(words, caplog)
+    assert shown == f"Interrupted. The newest checkpoint is {tmp_path}/epoch_3.pth. To go on: {command}"
+    assert interrupted("c.yaml --launcher pytorch", caplog).endswith("To go on: the same command with --resume")
+
+
+def test_ctrl_c_before_the_first_checkpoint_names_the_command_that_starts_again(interrupted, tmp_path, caplog):
+    command = f"bus-toolkit train c.yaml --work-dir {tmp_path}"
+    assert interrupted("c.yaml", caplog) == f"Interrupted before the first checkpoint. To start again: {command}"

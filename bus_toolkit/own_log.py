@@ -1,0 +1,43 @@
+"""Our own log on the screen: one line a message, its level first. Needs neither torch nor OpenMMLab."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TextIO
+
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+
+
+def log_to_screen(level: int = logging.INFO) -> logging.Logger:
+    """Show what the loggers ``bus_toolkit.*`` say from ``level`` on; return their common logger.
+
+    Of several processes the first one shows it, the others show errors only. A second call changes the level.
+    """
+    logger = logging.getLogger("bus_toolkit")
+    logger.setLevel(level)
+    if not any(isinstance(handler, _ScreenHandler) for handler in logger.handlers):
+        handler = _ScreenHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setLevel(logging.INFO if is_first_process() else logging.ERROR)
+        logger.addHandler(handler)
+    return logger
+
+
+def is_first_process() -> bool:
+    """Return whether this is the first of the processes that a launcher has started, or the only one."""
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+class _ScreenHandler(logging.StreamHandler):
+    """Write to what is the standard error at the moment: a live progress line puts itself in between."""
+
+    @property
+    def stream(self) -> TextIO:
+        """The present standard error."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        """Ignore the stream that the base class stores."""
