@@ -41,7 +41,7 @@ def test_processes_forked_with_open_files_do_not_disturb_each_other(files):
     for process in processes:
         process.start()
     read_much(files, found)
-    assert [found.get(timeout=20) for _ in range(4)] == [True] * 4
+    assert [found.get(timeout=120) for _ in range(4)] == [True] * 4
     for process in processes:
         process.join()
 
