@@ -1,4 +1,4 @@
-"""What speeds a training up or saves memory gives the losses of the plain float32 run, over 20 steps of the demo's BUS.
+"""What speeds a training up or saves memory gives the losses of the plain float32 run, over 8 steps of the demo's BUS.
 
 All parts and losses of the demo at width 64, no dropout, the same batches, masks and negatives (the model draws them by
 sample and iteration, so that they do not depend on what else runs).
@@ -10,19 +10,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from bus_toolkit.engine import RunOptions, build_runner
 from tests.engine.vlp_run import HEADS, losses, train_vlp, vlp_config
 
-STEPS = 20
+STEPS = 8  # the epoch ends after 5, so that the loader starts again in between
+FEW_IMAGES = "train_dataloader.dataset.num_images=8"
 AMP = "optim_wrapper.type=AmpOptimWrapper"
 RECOMPUTE = (
     "activation_checkpointing=[backbone.vit.layers.*, text_encoder.bert.encoder.layer.*, fusion.layers.*, decoder]"
 )
 # Largest difference of a loss, relative to the float32 run's. What only orders or repeats the same float32 operations
-# may differ by rounding, which 20 steps of training amplify. bfloat16 has 8 bits of mantissa, 0.4 % a number; float16
+# may differ by rounding, which training amplifies. bfloat16 has 8 bits of mantissa, 0.4 % a number; float16
 # has 11. Contrast and matching differ most: they read small differences of similar features at a temperature of 0.07.
 # float16 is run at a fixed scale: the dynamic one starts so high that the first steps overflow and are left out.
 ROUNDING = dict.fromkeys(HEADS, 1e-5)
@@ -38,9 +40,13 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scenes")
 
 
+def few_steps(scenes: Path, *overrides: str) -> Config:
+    return vlp_config(scenes, FEW_IMAGES, *overrides, steps=STEPS)
+
+
 @pytest.fixture(scope="module")
 def plain(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Losses:
-    return losses(train_vlp(vlp_config(scenes, steps=STEPS), tmp_path_factory.mktemp("plain")))
+    return losses(train_vlp(few_steps(scenes), tmp_path_factory.mktemp("plain")))
 
 
 def largest_differences(found: Losses, wanted: Losses) -> dict[str, float]:
@@ -54,12 +60,11 @@ def largest_differences(found: Losses, wanted: Losses) -> dict[str, float]:
     [
         ([RECOMPUTE], ROUNDING),
         (["model.selectors.0={_delete_: true, type: TRIPS, blocks: [2], keep_ratio: 1.0}", RECOMPUTE], None),
-        (["compile={backend: eager}"], ROUNDING),
-        (["compile={backend: aot_eager}"], ROUNDING),
+        (["compile={backend: aot_eager}"], ROUNDING),  # what backend eager does, and the backward graph
         ([AMP, "optim_wrapper.dtype=bfloat16"], BFLOAT16),
         ([AMP, "optim_wrapper.dtype=float16", "optim_wrapper.loss_scale=1024.0"], FLOAT16),
     ],
-    ids=["recomputed", "recomputed, selector inside", "compiled eager", "compiled aot_eager", "bfloat16", "float16"],
+    ids=["recomputed", "recomputed, selector inside", "compiled", "bfloat16", "float16"],
 )
 def test_losses_are_those_of_float32(
     overrides: list[str],
@@ -70,8 +75,8 @@ def test_losses_are_those_of_float32(
 ) -> None:
     wanted = plain
     if tolerances is None:  # other parts: they are run plainly too
-        wanted = losses(train_vlp(vlp_config(scenes, overrides[0], steps=STEPS), tmp_path / "plain"))
-    found = losses(train_vlp(vlp_config(scenes, *overrides, steps=STEPS), tmp_path / "run"))
+        wanted = losses(train_vlp(few_steps(scenes, overrides[0]), tmp_path / "plain"))
+    found = losses(train_vlp(few_steps(scenes, *overrides), tmp_path / "run"))
     differences = largest_differences(found, wanted)
     print({name: f"{value:.1e}" for name, value in differences.items()})
     assert all(differences[name] <= (tolerances or ROUNDING)[name] for name in HEADS), differences
@@ -80,11 +85,9 @@ def test_losses_are_those_of_float32(
 def test_accumulation_is_the_mean_of_so_many_backward_passes(scenes: Path, tmp_path: Path) -> None:
     """Two batches of 6 a step are no batch of 12 (contrast sees 6 captions): a loop by hand says what they are."""
     one_group = "optim_wrapper.paramwise_cfg=null"
-    runner = train_vlp(
-        vlp_config(scenes, one_group, "optim_wrapper.accumulative_counts=2", steps=STEPS), tmp_path / "run"
-    )
+    runner = train_vlp(few_steps(scenes, one_group, "optim_wrapper.accumulative_counts=2"), tmp_path / "run")
     options = RunOptions(work_dir=str(tmp_path / "hand"), no_validate=True)
-    by_hand = accumulated_by_hand(build_runner(vlp_config(scenes, one_group, steps=STEPS), options), 2)
+    by_hand = accumulated_by_hand(build_runner(few_steps(scenes, one_group), options), 2)
     differences = largest_differences(losses(runner), by_hand)
     print({name: f"{value:.1e}" for name, value in differences.items()})
     assert all(differences[name] <= ROUNDING[name] for name in HEADS), differences
