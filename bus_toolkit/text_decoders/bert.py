@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformers import BertLMHeadModel
 
 from bus_toolkit.structures import TokenBatch
-from bus_toolkit.text_encoders.bert import bert_config
+from bus_toolkit.text_encoders.bert import BertShape, square_mask
 
 
 class BertTextDecoder(nn.Module):
@@ -45,9 +45,7 @@ class BertTextDecoder(nn.Module):
         initializer_range: float = 0.02,
     ) -> None:
         super().__init__()
-        config = bert_config(
-            None,
-            where="model.text_decoder",
+        config = BertShape(
             vocab_size=vocab_size,
             pad_token_id=pad_token_id,
             hidden_size=text_dim,
@@ -55,12 +53,9 @@ class BertTextDecoder(nn.Module):
             num_heads=num_heads,
             max_text_length=max_text_length,
             dropout=dropout,
-        )
+        ).config()
+        config.update({"is_decoder": True, "add_cross_attention": cross_attention, "use_cache": False})
         config.initializer_range = initializer_range
-        config.is_decoder = True
-        config.add_cross_attention = cross_attention
-        config.use_cache = False
-        config._attn_implementation = "sdpa"
         self.bert = BertLMHeadModel(config)
         self.max_text_length = max_text_length
         self.reads_memory = cross_attention
@@ -78,9 +73,9 @@ class BertTextDecoder(nn.Module):
         if memory is not None and memory_mask is None:
             memory_mask = tokens.attention_mask.new_ones(memory.shape[:2])
         if memory_mask is not None:
-            memory_mask = memory_mask.unsqueeze(1).expand(-1, length, -1).long()
-        # Masks of three dimensions: see text_encoders/bert.py. The causal part is ours then.
-        own = tokens.attention_mask.unsqueeze(1).expand(-1, length, -1).tril()
+            memory_mask = memory_mask.unsqueeze(1).expand(-1, length, -1).long()  # (B, M) -> (B, L, M)
+        # A mask of three dimensions is taken as it is: transformers adds the causal part to one of two only.
+        own = square_mask(tokens.attention_mask).tril()
         return self.bert(
             input_ids=tokens.input_ids,
             attention_mask=own.long(),

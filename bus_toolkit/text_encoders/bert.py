@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from bus_toolkit.errors import ComponentError
@@ -12,54 +13,68 @@ from bus_toolkit.structures import TextTokens, TokenBatch
 from bus_toolkit.weights.loading import load_pretrained
 
 
-def bert_config(
-    folder: str | None,
-    *,
-    where: str,
-    vocab_size: int,
-    pad_token_id: int,
-    hidden_size: int,
-    num_layers: int,
-    num_heads: int,
-    max_text_length: int,
-    dropout: float,
-) -> BertConfig:
-    """Return the configuration of a BERT stack, from ``folder`` or put together from numbers; never from a network.
+@dataclass(frozen=True, kw_only=True)
+class BertShape:
+    """The sizes of a BERT stack; see ``BertTextEncoder`` for each of them."""
 
-    Raises:
-        ComponentError: ``folder`` is not a folder with a ``config.json``, or its vocabulary is not the tokenizer's.
-    """
-    if folder is None:
+    vocab_size: int
+    pad_token_id: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    max_text_length: int
+    dropout: float
+
+    def config(self) -> BertConfig:
+        """Return the configuration of a stack with these sizes and random weights."""
         return BertConfig(
-            vocab_size=vocab_size,
-            hidden_size=hidden_size,
-            num_hidden_layers=num_layers,
-            num_attention_heads=num_heads,
-            intermediate_size=4 * hidden_size,
-            max_position_embeddings=max_text_length,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-            pad_token_id=pad_token_id,
+            vocab_size=self.vocab_size,
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            intermediate_size=4 * self.hidden_size,
+            max_position_embeddings=self.max_text_length,
+            hidden_dropout_prob=self.dropout,
+            attention_probs_dropout_prob=self.dropout,
+            pad_token_id=self.pad_token_id,
+            attn_implementation="sdpa",
         )
-    if not (Path(folder) / "config.json").is_file():
-        raise ComponentError(
-            f"{where}.folder: {folder!r} holds no config.json. Weights are read from a local folder in Hugging Face's "
-            "layout and never downloaded. Give such a folder, or drop the key to start from random weights."
-        )
-    config = BertConfig.from_pretrained(folder, local_files_only=True)
-    if config.vocab_size != vocab_size:
-        raise ComponentError(
-            f"{where}.folder: its vocabulary has {config.vocab_size} entries, the tokenizer {vocab_size}. "
-            "Both must be the same vocabulary. Use the tokenizer that belongs to these weights."
-        )
-    if num_layers > config.num_hidden_layers or max_text_length > config.max_position_embeddings:
-        raise ComponentError(
-            f"{where}.folder: it has {config.num_hidden_layers} layers and {config.max_position_embeddings} positions, "
-            f"got num_layers {num_layers} and max_text_length {max_text_length}. Ask for no more than the folder has."
-        )
-    config.num_hidden_layers = num_layers
-    config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-    return config
+
+    def config_of_folder(self, folder: str) -> BertConfig:
+        """Return the configuration of the first layers of ``folder``, whose width and heads it keeps.
+
+        Raises:
+            ComponentError: It has no ``config.json``, another vocabulary, or fewer layers or positions.
+        """
+        location = "model.text_encoder.folder"
+        if not (Path(folder) / "config.json").is_file():
+            raise ComponentError(
+                f"{location}: {folder!r} holds no config.json. Weights are read from a local folder in Hugging Face's "
+                "layout and never downloaded. Give such a folder, or drop the key to start from random weights."
+            )
+        config = BertConfig.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa")
+        if config.vocab_size != self.vocab_size:
+            raise ComponentError(
+                f"{location}: its vocabulary has {config.vocab_size} entries, the tokenizer {self.vocab_size}. "
+                "Both must be the same vocabulary. Use the tokenizer that belongs to these weights."
+            )
+        if self.num_layers > config.num_hidden_layers or self.max_text_length > config.max_position_embeddings:
+            raise ComponentError(
+                f"{location}: it has {config.num_hidden_layers} layers and {config.max_position_embeddings} positions, "
+                f"got num_layers {self.num_layers} and max_text_length {self.max_text_length}. Ask for no more than "
+                "the folder has."
+            )
+        config.num_hidden_layers = self.num_layers
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = self.dropout
+        return config
+
+
+def square_mask(attention_mask: Tensor) -> Tensor:
+    """Return a mask (B, L) as one of three dimensions, bool (B, L, L), for the layers of transformers.
+
+    With two dimensions transformers asks in each pass whether all is attended, and the device waits for the answer.
+    """
+    return attention_mask.unsqueeze(1).expand(-1, attention_mask.shape[1], -1)
 
 
 class BertTextEncoder(nn.Module):
@@ -94,9 +109,7 @@ class BertTextEncoder(nn.Module):
         folder: str | None = None,
     ) -> None:
         super().__init__()
-        config = bert_config(
-            folder,
-            where="model.text_encoder",
+        shape = BertShape(
             vocab_size=vocab_size,
             pad_token_id=pad_token_id,
             hidden_size=hidden_size,
@@ -105,7 +118,7 @@ class BertTextEncoder(nn.Module):
             max_text_length=max_text_length,
             dropout=dropout,
         )
-        config._attn_implementation = "sdpa"
+        config = shape.config() if folder is None else shape.config_of_folder(folder)
         self.bert = BertModel(config, add_pooling_layer=False)
         if folder is not None:
             load_pretrained(self, folder, part="model.text_encoder.folder", layout="hf-bert")
@@ -114,7 +127,7 @@ class BertTextEncoder(nn.Module):
 
     def forward(self, tokens: TokenBatch) -> TextTokens:
         """Encode ids (B, L) into embeds (B, L, D) and the pooled [CLS] (B, D); padding never changes them."""
-        # With a mask of two dimensions transformers looks whether all is attended, which stops the device in each pass.
-        mask = tokens.attention_mask.unsqueeze(1).expand(-1, tokens.input_ids.shape[1], -1)
-        embeds = self.bert(input_ids=tokens.input_ids, attention_mask=mask.long()).last_hidden_state
+        mask = square_mask(tokens.attention_mask).long()
+        embeds = self.bert(input_ids=tokens.input_ids, attention_mask=mask).last_hidden_state  # (B, L, D)
+        # [CLS] comes first; BERT's own pooler would be one more layer that ALBEF does not have.
         return TextTokens(embeds, embeds[:, 0], tokens.attention_mask)
