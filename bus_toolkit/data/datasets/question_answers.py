@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.data.annotations.coco_boxes import Instances, read_coco_instances, read_regions
+from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.annotations.question_forms import Question
 from bus_toolkit.data.annotations.questions import read_questions
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.datasets.base import SampleDataset
-from bus_toolkit.data.datasets.region_captions import refuse_blind_transforms
+from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.answers import read_answers
 from bus_toolkit.registry import DATASETS
@@ -64,23 +64,18 @@ class QuestionAnswers(SampleDataset):
         max_bad_samples: int = 10,
     ) -> None:
         name = type(self).__name__
-        if (instances_file is None) != (regions_file is None):
-            raise DataError(
-                f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
-            )
         if instances_file is not None:
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
-        self.image_template = image_template
+        self._path = ImageTemplate(image_template, name)
         self._allowed = None if answers_file is None else _read_allowed(answers_file, name)
         self._questions = self._usable(read_questions(question_file, annotation_file, name), question_file)
-        self._image_path(self._questions[0])
+        # A template that does not fit is a mistake of the config: the first question shows it before the training.
+        self._path.of(self._questions[0].image_id)
         super().__init__(pipeline, size=len(self._questions), max_bad_samples=max_bad_samples)
-        self._instances = Instances({}, {}, frozenset())
-        self._regions: dict[int, list[int]] = {}
-        if instances_file is not None and regions_file is not None:
-            self._instances = read_coco_instances(instances_file, f"{name}.instances_file")
-            self._regions = read_regions(regions_file, f"{name}.regions_file")
-        self.boxed_indices = [i for i, question in enumerate(self._questions) if self._has_boxes(question)]
+        self._boxes = NamedBoxes.read(instances_file, regions_file, name)
+        self.boxed_indices = [
+            i for i, question in enumerate(self._questions) if self._boxes.has(question.image_id, question.question_id)
+        ]
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline.
@@ -92,7 +87,7 @@ class QuestionAnswers(SampleDataset):
         if question.problem:
             raise BadSample(question.problem)
         info: dict[str, Any] = {
-            "img_path": self._image_path(question),
+            "img_path": self._path.of(question.image_id),
             "text": question.text,
             "image_id": question.image_id,
             "text_id": question.question_id,
@@ -104,8 +99,8 @@ class QuestionAnswers(SampleDataset):
             info["gt_answer"] = list(counts)
             info["gt_answer_weight"] = [count / len(question.answers) for count in counts.values()]
             info["answers"] = list(question.answers)
-        if self._has_boxes(question):
-            self._instances.attach(info, int(question.image_id), self._regions[int(question.question_id)])
+        if self._boxes.has(question.image_id, question.question_id):
+            self._boxes.attach(info, question.image_id, question.question_id)
         return info
 
     def _usable(self, questions: list[Question], file: str) -> list[Question]:
@@ -135,23 +130,34 @@ class QuestionAnswers(SampleDataset):
     def _allows(self, answer: str) -> bool:
         return self._allowed is None or answer in self._allowed
 
-    def _image_path(self, question: Question) -> str:
+
+class ImageTemplate:
+    """The path of each image, made from its id.
+
+    Args:
+        template: A path with ``{image_id}`` in it, or ``{image_id:012d}`` for a number of 12 digits.
+        name: The data set, for messages.
+    """
+
+    def __init__(self, template: str, name: str) -> None:
+        self.template, self.name = template, name
+
+    def of(self, image_id: Any) -> str:
+        """Return the path of an image.
+
+        Raises:
+            DataError: The template has no place for the id, or does not fit its type.
+        """
         try:
-            path = self.image_template.format(image_id=question.image_id)
+            path = self.template.format(image_id=image_id)
         except (ValueError, KeyError, IndexError, AttributeError) as error:
             raise DataError(
-                f"{type(self).__name__}.image_template: must be a path with {{image_id}} in it, as a number with "
-                f"{{image_id:012d}}, got {self.image_template!r} for image {question.image_id!r} ({error}). "
-                "Correct it."
+                f"{self.name}.image_template: must be a path with {{image_id}} in it, as a number with "
+                f"{{image_id:012d}}, got {self.template!r} for image {image_id!r} ({error}). Correct it."
             ) from error
-        if path == self.image_template:
-            raise DataError(
-                f"{type(self).__name__}.image_template: needs {{image_id}} where the id goes, got {path!r}. Add it."
-            )
+        if path == self.template:
+            raise DataError(f"{self.name}.image_template: needs {{image_id}} where the id goes, got {path!r}. Add it.")
         return str(Path(path).expanduser())
-
-    def _has_boxes(self, question: Question) -> bool:
-        return question.image_id in self._instances.boxes and int(question.question_id) in self._regions
 
 
 def _read_allowed(path: str, name: str) -> set[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from bus_toolkit.data.annotations.coco_boxes import read_instances
 from bus_toolkit.data.annotations.references import ImageEntry, Reference, read_images, read_references
 from bus_toolkit.data.datasets.base import SampleDataset
-from bus_toolkit.data.datasets.region_captions import refuse_blind_transforms
+from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 

@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.annotations.coco_boxes import Instances, read_coco_instances, read_descriptions, read_regions
+from bus_toolkit.data.annotations.coco_boxes import read_descriptions
 from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids
+from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
-
-# These move pixels but not boxes, or boxes but not the words left and right.
-_BLIND_TRANSFORMS = frozenset(
-    "RandomFlip RandomCrop RandomResizedCrop RandomResizedCropAndInterpolationWithTwoPic EfficientNetRandomCrop "
-    "CenterCrop EfficientNetCenterCrop ResizeEdge RandAugment AutoAugment Rotate Shear Translate Albumentations".split()
-)
 
 
 @DATASETS.register_module()
@@ -64,37 +60,22 @@ class RegionCaptionDataset(SampleDataset):
         max_bad_samples: int = 10,
     ) -> None:
         name = type(self).__name__
-        if not 0.0 <= box_fraction <= 1.0:
-            raise DataError(f"{name}.box_fraction: must be in [0, 1], got {box_fraction}.")
-        if (instances_file is None) != (regions_file is None):
-            raise DataError(
-                f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
-            )
-        if class_template is not None and descriptions_file is None:
-            raise DataError(
-                f"{name}.class_template: has an effect only with COCO instances as descriptions_file, got "
-                f"{class_template!r} and no file. Give the file, or leave class_template out."
-            )
+        _check_arguments(name, box_fraction, descriptions_file, class_template)
         if instances_file is not None or descriptions_file is not None:
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
         self.reader = _build_reader(dataset, name)
         if str(dataset["type"]).endswith("COCORetrieval"):
             refuse_shared_ids(self.reader.ann_file, f"{name}.dataset.ann_file", captions=regions_file is not None)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
-        kept = _BoxShare(box_fraction, box_seed)
-        self._boxes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._instances = Instances({}, {}, frozenset())
-        self._regions: dict[int, list[int]] = {}
+        share = _BoxShare(box_fraction, box_seed)
+        self._boxes = NamedBoxes.read(instances_file, regions_file, name).of_images(share)
         self._descriptions: dict[int, dict[str, np.ndarray]] = {}
-        if instances_file is not None and regions_file is not None:
-            self._instances = read_coco_instances(instances_file, f"{name}.instances_file")
-            self._boxes = {k: v for k, v in self._instances.boxes.items() if k in kept}
-            self._regions = read_regions(regions_file, f"{name}.regions_file")
         if descriptions_file is not None:
-            found = read_descriptions(descriptions_file, f"{name}.descriptions_file", class_template)
-            self._descriptions = {k: v for k, v in found.items() if k in kept}
-        serves = self._has_descriptions if descriptions_file is not None else self._has_boxes
-        self.boxed_indices = [i for i in range(len(self.reader)) if serves(self.reader.get_data_info(i))]
+            described = read_descriptions(descriptions_file, f"{name}.descriptions_file", class_template)
+            self._descriptions = {image: texts for image, texts in described.items() if image in share}
+        # Rows for patch-text supervision show a description, if there are any: the caption's own boxes are not needed.
+        is_boxed = self._has_descriptions if descriptions_file is not None else self._has_boxes
+        self.boxed_indices = [i for i in range(len(self.reader)) if is_boxed(self.reader.get_data_info(i))]
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline.
@@ -104,7 +85,7 @@ class RegionCaptionDataset(SampleDataset):
         """
         info = dict(self.reader.get_data_info(int(index)))
         if self._has_boxes(info):
-            self._instances.attach(info, _image_key(info), self._regions[_caption_key(info)])
+            self._boxes.attach(info, _image_key(info), _caption_key(info))
         return info
 
     def get_region_info(self, index: int) -> dict[str, Any]:
@@ -113,7 +94,9 @@ class RegionCaptionDataset(SampleDataset):
         if not self._has_descriptions(info):
             return info
         descriptions = self._descriptions[_image_key(info)]
+        # From NumPy's global generator, as in the transforms: MMEngine seeds it in each worker.
         text = list(descriptions)[np.random.randint(len(descriptions))]
+        # Boxes of the image that this description does not name are its negatives.
         others = info.get("gt_bboxes", np.concatenate(list(descriptions.values())))
         info["text"] = text
         info["gt_bboxes"] = np.concatenate([descriptions[text], others])
@@ -121,10 +104,20 @@ class RegionCaptionDataset(SampleDataset):
         return info
 
     def _has_boxes(self, info: Mapping[str, Any]) -> bool:
-        return _image_key(info) in self._boxes and _caption_key(info) in self._regions
+        return self._boxes.has(_image_key(info), _caption_key(info))
 
     def _has_descriptions(self, info: Mapping[str, Any]) -> bool:
         return _image_key(info) in self._descriptions
+
+
+def _check_arguments(name: str, box_fraction: float, descriptions_file: str | None, class_template: str | None) -> None:
+    if not 0.0 <= box_fraction <= 1.0:
+        raise DataError(f"{name}.box_fraction: must be in [0, 1], got {box_fraction}.")
+    if class_template is not None and descriptions_file is None:
+        raise DataError(
+            f"{name}.class_template: has an effect only with COCO instances as descriptions_file, got "
+            f"{class_template!r} and no file. Give the file, or leave class_template out."
+        )
 
 
 class _BoxShare:
@@ -135,6 +128,7 @@ class _BoxShare:
         self.seed = seed
 
     def __contains__(self, image_key: int) -> bool:
+        # From the id alone, so that the same images keep their boxes in every process and in every order of the file.
         digest = hashlib.sha256(f"{self.seed}:{image_key}".encode()).digest()
         return int.from_bytes(digest[:7], "big") < self.fraction * 2**56
 
@@ -154,21 +148,6 @@ def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
             f"{name}.dataset: the annotation file is not of the kind that {dataset['type']} reads, or has no captions "
             f"({type(error).__name__}: {error}). Check ann_file."
         ) from error
-
-
-def refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str, otherwise: str) -> None:
-    """Refuse what would tear pixels, boxes and words apart; ``otherwise`` says how data set ``name`` leaves out boxes.
-
-    Raises:
-        DataError: There is such a transform.
-    """
-    for place, transform in enumerate(pipeline):
-        kind = str(transform["type"]).rsplit(".", 1)[-1]
-        if kind in _BLIND_TRANSFORMS:
-            raise DataError(
-                f"{name}.pipeline.{place}: {kind} moves pixels but not both boxes and words. "
-                f"Use RandomFlipWithText, RandomCropKeepNamed or Resize, or {otherwise}."
-            )
 
 
 def _image_key(info: Mapping[str, Any]) -> int:

@@ -77,7 +77,8 @@ def mixed_batch_sampler(
     given = ", ".join(f"{name} {count}" for name, count in rows.items())
     _log.info("%s: rows a batch on each rank: %s; %d batches an epoch.", _NAME, given, num_batches)
     mixed = MixedRows(sampler, rows, num_batches=num_batches, buffer_shards=buffer_shards)
-    # The plain class, not one of ours: MMEngine skips inside it when it resumes, and loads what it skips in others.
+    # Why this is a function and no subclass: when a training resumes, MMEngine moves a sampler forward only within a
+    # batch sampler that is exactly torch's class; with any other it loads every batch that it passes over.
     return BatchSampler(mixed, batch_size, drop_last=True)
 
 

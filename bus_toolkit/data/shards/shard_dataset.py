@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bus_toolkit.data.datasets.base import SampleDataset
-from bus_toolkit.data.datasets.region_captions import refuse_blind_transforms
 from bus_toolkit.data.shards.index_files import load_indices
 from bus_toolkit.data.shards.remote_shards import fetch_shards
 from bus_toolkit.data.shards.shard_paths import find_shards
 from bus_toolkit.data.shards.shard_reader import ShardReader
+from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 

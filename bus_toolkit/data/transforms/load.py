@@ -8,14 +8,46 @@ from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from typing_extensions import override
 
 from bus_toolkit.data.transforms.decode import MAX_PIXELS, PIXELS_LIMIT, decode_image
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import TRANSFORMS
 
 
+class _Decode(BaseTransform):
+    """Decode an image and check the boxes of its sample; a subclass says which bytes.
+
+    Args:
+        max_pixels: Most pixels that the header of an image may claim, from 1 to 178,956,970.
+
+    Raises:
+        ConfigError: ``max_pixels`` out of range.
+    """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        if not 1 <= max_pixels <= PIXELS_LIMIT:
+            raise ConfigError(
+                f"{type(self).__name__}.max_pixels: must be from 1 to {PIXELS_LIMIT}, got {max_pixels}. Scale larger "
+                "images."
+            )
+        self.max_pixels = max_pixels
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Return the sample with its pixels.
+
+        Raises:
+            OSError: The image cannot be read or decoded, or a box does not fit it.
+        """
+        return with_image(results, decode_image(self.take_bytes(results), max_pixels=self.max_pixels))
+
+    def take_bytes(self, results: dict[str, Any]) -> bytes:
+        """Return the encoded image of a sample."""
+        raise NotImplementedError
+
+
 @TRANSFORMS.register_module()
-class LoadImage(BaseTransform):
+class LoadImage(_Decode):
     """Decode the file ``img_path``, as ``decode_image`` does, and check the boxes of the sample against it.
 
     Adds ``img`` uint8 (H, W, 3), blue green red, ``img_shape`` and ``ori_shape``. Slot: first of a ``pipeline``.
@@ -31,24 +63,17 @@ class LoadImage(BaseTransform):
         ConfigError: ``max_pixels`` out of range.
     """
 
-    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
-        self.max_pixels = check_max_pixels(max_pixels, "LoadImage")
-
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Return the sample with its pixels.
-
-        Raises:
-            OSError: The file cannot be read or decoded, or a box does not fit it.
-        """
+    @override
+    def take_bytes(self, results: dict[str, Any]) -> bytes:
         try:
-            data = Path(results["img_path"]).read_bytes()
+            return Path(results["img_path"]).read_bytes()
         except OSError as error:
+            # The path is added once, where the bad sample is reported.
             raise OSError(f"the image cannot be read: {error.strerror}") from error
-        return with_image(results, decode_image(data, max_pixels=self.max_pixels))
 
 
 @TRANSFORMS.register_module()
-class LoadImageFromBytes(BaseTransform):
+class LoadImageFromBytes(_Decode):
     """Decode ``img_bytes``, as ``LoadImage`` decodes the file ``img_path``, and check the boxes of the sample.
 
     Adds ``img`` uint8 (H, W, 3), blue green red, ``img_shape`` and ``ori_shape``; the bytes are dropped. Slot: first of
@@ -61,27 +86,9 @@ class LoadImageFromBytes(BaseTransform):
         ConfigError: ``max_pixels`` out of range.
     """
 
-    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
-        self.max_pixels = check_max_pixels(max_pixels, "LoadImageFromBytes")
-
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Return the sample with its pixels.
-
-        Raises:
-            OSError: No image can be made of the bytes, or a box does not fit it.
-        """
-        return with_image(results, decode_image(results.pop("img_bytes"), max_pixels=self.max_pixels))
-
-
-def check_max_pixels(value: int, where: str) -> int:
-    """Return ``value``.
-
-    Raises:
-        ConfigError: It is out of range.
-    """
-    if not 1 <= value <= PIXELS_LIMIT:
-        raise ConfigError(f"{where}.max_pixels: must be from 1 to {PIXELS_LIMIT}, got {value}. Scale larger images.")
-    return value
+    @override
+    def take_bytes(self, results: dict[str, Any]) -> bytes:
+        return results.pop("img_bytes")
 
 
 def with_image(results: dict[str, Any], image: np.ndarray) -> dict[str, Any]:
