@@ -5,34 +5,51 @@ Dims: B pairs, N patches of the image, n tokens that a selector saw.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.inference.inputs import ImageInput
+from bus_toolkit.inference.predictor import Predictor
 from bus_toolkit.structures import Selection, VisualTokens
-from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches
+from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches, render_kept_patches
 
 # A taller PNG would pass the 65,536 pixels that can be drawn.
 MOST_ROWS = 40
 
 
+class Explanation(dict[str, Any]):
+    """What a model read of one image: a plain dict, which prints as a summary.
+
+    Keys: ``image`` and ``text``. ``grid``: rows and columns of patches. ``kept``: bools in rows and columns, the patch
+    is left as a token of its own. ``selectors``: in order, each with ``block``, ``tokens`` after it (with the global
+    token) and ``scores`` in rows and columns, the score of the token that the patch was in, ``None`` where it was
+    removed before. ``tokens``: the counts by stage, with the global token. ``picture``: the path of a PNG, or its
+    pixels uint8 RGB (H, W, 3).
+    """
+
+    def __repr__(self) -> str:
+        """Return the names, the counts and the kept patches, one row of the grid a line (``#`` kept, ``.`` removed)."""
+        kept = self.get("kept", [])
+        count, total = sum(map(sum, kept)), sum(map(len, kept))
+        tokens = ", ".join(f"{stage} {number}" for stage, number in self.get("tokens", {}).items())
+        rows = ["".join("#" if patch else "." for patch in row) for row in kept]
+        head = f"{self.get('image')}, {self.get('text')!r}: {count} of {total} patches kept; tokens: {tokens}"
+        return "\n  ".join([f"Explanation({head}", *rows]) + ")"
+
+
 def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
-    """Return what was read of each image of a batch.
+    """Return what was read of each image of a batch: the keys of ``Explanation`` that no name or picture is needed for.
 
     Args:
-        visual: The images under their texts, behind the decoder.
-
-    Returns:
-        One dict an image. ``grid``: rows and columns of patches. ``kept``: bools in rows and columns, the patch is left
-        as a token of its own. ``selectors``: in order, each with ``block``, ``tokens`` behind it (with the global
-        token) and ``scores`` in rows and columns, the score of the token that the patch was in, ``None`` where it was
-        gone before. ``tokens``: the counts by stage, with the global token.
+        visual: The images under their texts, after the decoder.
     """
+    # Values of the N patches become rows and columns of the grid, as plain lists: (B, N) -> B x rows x columns.
     kept = _rows(visual.kept_patches(), visual.grid)
     scores = [_rows(_patch_scores(selection), visual.grid) for selection in visual.selections]
     stages = {"patches": visual.num_prefix + visual.grid[0] * visual.grid[1]}
@@ -56,11 +73,35 @@ def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
     ]
 
 
-def draw(found: Sequence[dict[str, Any]], inputs: Sequence[Tensor], out: Path | None) -> None:
-    """Draw each entry of ``found`` and say under ``picture`` where: the path of a PNG, or without ``out`` its pixels.
+@torch.no_grad()
+def explain(
+    predictor: Predictor, images: list[ImageInput], texts: list[str] | None, out: Path | None
+) -> list[Explanation]:
+    """Return an ``Explanation`` of each image under its text, or of the pass without text, drawn to ``out``.
+
+    Raises:
+        ConfigError: ``out`` is neither a folder nor a PNG.
+        DataError: An image that cannot be used, or a path that cannot be written to.
+    """
+    if out is not None:
+        check_target(out, len(images))
+    condition = "free" if texts is None else "caption"
+    explanations: list[Explanation] = []
+    inputs: list[Tensor] = []
+    for chunk, batch in predictor.batches(images, texts):
+        rows = explain_batch(predictor.step(batch).visual(condition))
+        for image, sample, row in zip(chunk, batch["data_samples"], rows, strict=True):
+            explanations.append(Explanation({"image": image.name, "text": sample.text if texts else None} | row))
+        inputs += batch["inputs"]
+    draw(explanations, inputs, out)
+    return explanations
+
+
+def draw(explanations: Sequence[dict[str, Any]], inputs: Sequence[Tensor], out: Path | None) -> None:
+    """Draw each explanation and set its ``picture``: the path of a PNG, or without ``out`` its pixels.
 
     Args:
-        found: Entries of ``explain_batch`` with their ``text``.
+        explanations: One an image.
         inputs: The images, uint8 (3, H, W), blue green red.
         out: A ``.png`` for all of them, one below the other, or a folder for ``explain_<number>.png``.
 
@@ -68,24 +109,23 @@ def draw(found: Sequence[dict[str, Any]], inputs: Sequence[Tensor], out: Path | 
         ConfigError: ``out`` is a file of another kind.
         DataError: It cannot be written.
     """
-    pictures = [_picture(entry, image) for entry, image in zip(found, inputs, strict=True)]
+    pictures = [_picture(entry, image) for entry, image in zip(explanations, inputs, strict=True)]
     if out is None:
-        with tempfile.TemporaryDirectory() as folder:
-            for entry, picture in zip(found, pictures, strict=True):
-                entry["picture"] = _pixels(draw_kept_patches([picture], Path(folder) / "picture.png"))
+        for entry, picture in zip(explanations, pictures, strict=True):
+            entry["picture"] = render_kept_patches([picture])
         return
     check_target(out, len(pictures))
     is_png = out.suffix.lower() == ".png"
     try:
         together = draw_kept_patches(pictures, out) if is_png else None
-        for number, (entry, picture) in enumerate(zip(found, pictures, strict=True)):
+        for number, (entry, picture) in enumerate(zip(explanations, pictures, strict=True)):
             entry["picture"] = str(together or draw_kept_patches([picture], out / f"explain_{number:03d}.png"))
     except OSError as error:
-        raise DataError(f"Inferencer.explain.out: cannot write to {out}: {error}. Give another place.") from error
+        raise DataError(f"Inferencer.explain.out: cannot write to {out}: {error}. Give another path.") from error
 
 
 def check_target(out: Path, count: int) -> None:
-    """Refuse a place for pictures before anything is computed.
+    """Refuse a path for pictures before anything is computed.
 
     Raises:
         ConfigError: A file that is no ``.png``, or too many pictures for one.
@@ -110,7 +150,7 @@ def _picture(entry: dict[str, Any], image: Tensor) -> PatchPicture:
 
 def _patch_scores(selection: Selection) -> Tensor:
     """Return the scores (B, n) of a selector as scores of original patches (B, N); NaN for those that were gone."""
-    before = selection.slots_before
+    before = selection.slots_before  # (B, N): the token that held each patch when the selector looked
     scores = selection.decision.scores.float().gather(1, before.clamp(min=0))
     return scores.masked_fill(before < 0, float("nan"))
 
@@ -122,11 +162,3 @@ def _rows(values: Tensor, grid: tuple[int, int]) -> list[list[list[Any]]]:
 def _numbers(rows: list[list[float]]) -> list[list[float | None]]:
     """Put ``None``, which JSON knows, for what is no number."""
     return [[value if np.isfinite(value) else None for value in row] for row in rows]
-
-
-def _pixels(path: Path) -> np.ndarray:
-    """Return a PNG as uint8 RGB (H, W, 3)."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.array(image.convert("RGB"))

@@ -13,21 +13,45 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.evaluation.retrieval.pair_scoring import PrefixCache
+from bus_toolkit.inference.inputs import ImageInput
+from bus_toolkit.inference.predictor import Predictor
 
 
-@dataclass
+def _new_cache() -> PrefixCache:
+    return PrefixCache("Inferencer.retrieve.rerank")
+
+
+@dataclass(repr=False)
 class ImageIndex:
     """Encoded images that can be searched many times; made by ``Inferencer.index``.
 
     Attributes:
         names: What each image is called in results: its path, or ``image <position>``.
         feats: float32 (I, E) on the CPU, features that no text touched, of length 1.
-        prefixes: Tokens in front of the first selector by position, for re-ranking; empty where it is not wanted.
+        prefixes: Tokens before the first selector by position, for re-ranking; empty where it is not wanted.
     """
 
     names: list[str] = field(default_factory=list)
     feats: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
-    prefixes: PrefixCache = field(default_factory=PrefixCache)
+    prefixes: PrefixCache = field(default_factory=_new_cache)
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, predictor: Predictor, images: list[ImageInput], *, keep_tokens: bool) -> ImageIndex:
+        """Encode images; ``keep_tokens`` keeps what re-ranking needs.
+
+        Raises:
+            DataError: An image that cannot be used.
+        """
+        index = cls()
+        for chunk, batch in predictor.batches(images):
+            index.add(predictor.model, batch, [image.name for image in chunk], keep_tokens=keep_tokens)
+        return index
+
+    def __repr__(self) -> str:
+        """Return how much it holds."""
+        tokens = "with" if self.prefixes.ids() else "without"
+        return f"ImageIndex({len(self)} images, features of width {self.feats.shape[1]}, {tokens} tokens to re-rank)"
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -42,7 +66,7 @@ class ImageIndex:
             names: Of its images.
             keep_tokens: Keep what re-ranking needs.
         """
-        cache = self.prefixes if keep_tokens else PrefixCache()
+        cache = self.prefixes if keep_tokens else _new_cache()
         cache.add_batch(model, batch)
         positions = list(range(len(self), len(self) + len(names)))
         prefix = cache.take(positions, next(model.parameters()).device)

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.visualization.canvas import DISTRACTOR, INK, KEPT, MUTED, NAMED, PREDICTED, new_figure, save_figure
+from bus_toolkit.visualization.canvas import (
+    DISTRACTOR,
+    INK,
+    KEPT,
+    MUTED,
+    NAMED,
+    PREDICTED,
+    figure_pixels,
+    new_figure,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,6 +97,15 @@ def draw_kept_patches(pictures: Sequence[PatchPicture], path: Path) -> Path:
         pictures: At least one.
         path: The PNG to write.
     """
+    return save_figure(_figure(pictures), path)
+
+
+def render_kept_patches(pictures: Sequence[PatchPicture]) -> np.ndarray:
+    """Return what ``draw_kept_patches`` draws as pixels, uint8 RGB (H, W, 3)."""
+    return figure_pixels(_figure(pictures))
+
+
+def _figure(pictures: Sequence[PatchPicture]) -> Figure:
     columns = 2 + any(p.scores is not None for p in pictures) + any(p.other_scores is not None for p in pictures)
     heights = [_SIDE * p.image.shape[0] / p.image.shape[1] for p in pictures]
     width = columns * (_SIDE + _MARGIN) + _MARGIN
@@ -110,7 +129,7 @@ def draw_kept_patches(pictures: Sequence[PatchPicture], path: Path) -> Path:
         axes = [_add_axes(figure, column, top, tall, width, height) for column in range(columns)]
         _draw_row(axes, picture)
         top -= _MARGIN
-    return save_figure(figure, path)
+    return figure
 
 
 def _header(figure: Figure, columns: int, pictures: Sequence[PatchPicture], width: float, height: float) -> None:

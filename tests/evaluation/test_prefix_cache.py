@@ -21,7 +21,7 @@ def test_cached_scores_equal_uncached_ones_bit_for_bit():
     texts = [sample.text for sample in samples]
     pairs = [(image, text) for image in range(3) for text in range(3)]
     with torch.no_grad():
-        cache = PrefixCache()
+        cache = PrefixCache("VLPEvalLoop")
         cache.add_batch(model, {"inputs": images, "data_samples": samples})
         cached = score_pairs(model, cache, TextCache(model, texts, 3, torch.device("cpu")), pairs, len(pairs))
         rows, words = (torch.tensor(part) for part in zip(*pairs, strict=True))

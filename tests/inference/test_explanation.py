@@ -84,3 +84,12 @@ def test_a_wrong_place_for_pictures_is_told_before_anything_runs(inferencer, pic
         check_target(tmp_path / "a.png", 41)
     (tmp_path / "run.1").mkdir()
     check_target(tmp_path / "run.1", 41)
+
+
+def test_an_explanation_is_a_dict_that_prints_as_a_summary(inferencer, pictures):
+    (explanation,) = inferencer.explain(pictures[0], TEXTS[0])
+    assert isinstance(explanation, dict) and set(explanation) >= {"image", "text", "kept", "selectors", "picture"}
+    shown = repr(explanation)
+    assert TEXTS[0] in shown and "of 16 patches kept; tokens: patches 17, block 1 10, block 3 6, decoder 4" in shown
+    rows = shown.removesuffix(")").split("\n")[1:]
+    assert [[patch == "#" for patch in row.strip()] for row in rows] == explanation["kept"]

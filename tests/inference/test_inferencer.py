@@ -171,3 +171,9 @@ def test_a_head_of_a_subclass_is_asked_too(inferencer, pictures):
 def test_a_batch_size_of_nothing_is_refused(run):
     with pytest.raises(ConfigError, match="Inferencer.batch_size: must be 1 or more, got 0"):
         Inferencer(run, batch_size=0)
+
+
+def test_a_model_and_an_index_say_what_they_are(run, inferencer, pictures):
+    heads = "itc, caption, grounding, itm, vqa"
+    assert repr(inferencer) == f"Inferencer({str(run)!r}, heads: {heads}; 32 x 32 px, cpu)"
+    assert repr(inferencer.index(pictures)) == "ImageIndex(3 images, features of width 16, without tokens to re-rank)"

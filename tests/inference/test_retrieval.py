@@ -21,9 +21,9 @@ def features(inferencer, pictures):
 
 def match_probability(inferencer, picture, text):
     """Return it the slow way: one pair as a batch of its own, through the step of the model."""
-    passes = inferencer._passes
-    ((_, batch),) = passes.batches(as_images(picture), [text])
-    step = passes.step(batch)
+    predictor = inferencer._predictor
+    ((_, batch),) = predictor.batches(as_images(picture), [text])
+    step = predictor.step(batch)
     logit = inferencer.model.heads["itm"].match_logits(step.fuse(step.text, step.visual("caption")))
     return logit.sigmoid().item()
 

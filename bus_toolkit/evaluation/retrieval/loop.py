@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Hashable, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, broadcast_object_list, get_rank
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, ValLoop, autocast
-from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.evaluation.retrieval.pair_scoring import PrefixCache, TextCache, score_pairs
-from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, build_retrieval_set, retrieval_row
-from bus_toolkit.evaluation.retrieval.rerank import Candidates, choose_candidates, rerank_metrics
+from bus_toolkit.evaluation.retrieval.reranking import Reranking
 from bus_toolkit.registry import LOOPS
-
-_log = logging.getLogger(__name__)
 
 
 @LOOPS.register_module()
@@ -92,68 +83,35 @@ class VLPEvalLoop(ValLoop):
         self.runner.call_hook(f"before_{stage}")
         self.runner.call_hook(f"before_{stage}_epoch")
         self.runner.model.eval()
-        self._rows: list[dict] = []
-        self._prefixes = PrefixCache()
+        reranking = self._reranking() if self.rerank_topk else None
         for idx, data_batch in enumerate(self.dataloader):
-            self.run_iter(idx, data_batch)
+            outputs = self.run_iter(idx, data_batch)
+            if reranking is not None:
+                reranking.add_batch(data_batch, outputs)
         metrics: dict[str, float] = self.evaluator.evaluate(len(self.dataloader.dataset))
-        if self.rerank_topk:
-            metrics.update(self._second_stage())
-        del self._rows, self._prefixes
+        if reranking is not None:
+            metrics.update(reranking.metrics())
         self.runner.call_hook(f"after_{stage}_epoch", metrics=metrics)
         self.runner.call_hook(f"after_{stage}")
         return metrics
 
     @torch.no_grad()
-    def run_iter(self, idx: int, data_batch: Any) -> None:
-        """Predict one batch; keep what the second stage needs."""
+    def run_iter(self, idx: int, data_batch: Any) -> Sequence[Any]:
+        """Predict one batch, give it to the metrics and the hooks, and return the predicted samples."""
         stage = self.stage
         self.runner.call_hook(f"before_{stage}_iter", batch_idx=idx, data_batch=data_batch)
         with autocast(enabled=self.fp16):
             outputs = getattr(self.runner.model, f"{stage}_step")(data_batch)
-            if self.rerank_topk:
-                self._prefixes.add_batch(self.bare_model, data_batch)
-        if self.rerank_topk:
-            self._rows.extend(row for row in (retrieval_row(sample.to_dict()) for sample in outputs) if row)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         self.runner.call_hook(f"after_{stage}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        return outputs
 
-    @torch.no_grad()
-    def _second_stage(self) -> dict[str, float]:
-        start = time.perf_counter()
-        # In the order of the data set, whatever the number of ranks: it decides which caption of an image is its first.
-        by_rank = zip_longest(*all_gather_object(self._rows))
-        rows = [row for row in chain.from_iterable(by_rank) if row is not None]
-        if not rows:
-            _log.warning("VLPEvalLoop: nothing is re-ranked. No sample has image_feats, text_feats and image_id.")
-            return {}
-        data = build_retrieval_set(rows)
-        # One rank decides, since a tie may fall differently on another machine.
-        decided: list[Candidates | None] = [choose_candidates(data, self.rerank_topk) if get_rank() == 0 else None]
-        broadcast_object_list(decided)
-        candidates = decided[0]
-        assert candidates is not None
-        scores = self._score(data, candidates)
-        metrics = rerank_metrics(data, candidates, scores, recall_k=self.recall_k, itc_weight=self.itc_weight)
-        _log.info("Re-ranked %d image-text pairs in %.1f s.", scores.shape[0], time.perf_counter() - start)
-        return metrics
-
-    def _score(self, data: RetrievalSet, candidates: Candidates) -> Tensor:
-        """Return the match logits (P,) of all pairs; each rank scores those of the images that it holds."""
-        owner: dict[Hashable, int] = {}
-        for rank, held in enumerate(all_gather_object(self._prefixes.ids())):
-            owner |= {image_id: rank for image_id in held if image_id not in owner}
-        keys = candidates.pair_keys(data)
-        image_rows, text_rows = (keys // candidates.num_texts).tolist(), (keys % candidates.num_texts).tolist()
-        mine = [place for place, row in enumerate(image_rows) if owner[data.image_ids[row]] == get_rank()]
-        pairs = [(data.image_ids[image_rows[place]], text_rows[place]) for place in mine]
-        self._prefixes.keep_only({image for image, _ in pairs})
-        texts = TextCache(
-            self.bare_model, data.texts, self.rerank_batch_size, next(self.bare_model.parameters()).device
+    def _reranking(self) -> Reranking:
+        return Reranking(
+            self.bare_model,
+            topk=self.rerank_topk,
+            batch_size=self.rerank_batch_size,
+            recall_k=self.recall_k,
+            itc_weight=self.itc_weight,
+            fp16=self.fp16,
         )
-        with autocast(enabled=self.fp16):
-            logits = score_pairs(self.bare_model, self._prefixes, texts, pairs, self.rerank_batch_size)
-        scores = torch.full((keys.shape[0],), float("nan"))
-        for places, part in all_gather_object((mine, logits)):
-            scores[places] = part
-        return scores

@@ -16,9 +16,14 @@ from bus_toolkit.structures import SharedTokens, TextTokens
 
 
 class PrefixCache:
-    """Backbone tokens of each image before the first selector, by image id, on the CPU."""
+    """Backbone tokens of each image before the first selector, by image id, on the CPU.
 
-    def __init__(self) -> None:
+    Args:
+        owner: What a user called, for messages.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
         self._prefixes: dict[Hashable, SharedTokens] = {}
 
     def __contains__(self, image_id: Hashable) -> bool:
@@ -57,8 +62,8 @@ class PrefixCache:
         grids = {part.grid for part in parts}
         if len(grids) > 1:
             raise DataError(
-                f"VLPEvalLoop: images re-ranked together must have one patch grid, got {sorted(grids)}. "
-                "Resize all validation images to one size, or set rerank_topk: 0."
+                f"{self.owner}: images re-ranked together must have one patch grid, got {sorted(grids)}. "
+                "Resize all images to one size, or leave re-ranking out."
             )
         inputs = [part.block_input for part in parts if part.block_input is not None]
         together = replace(
@@ -88,7 +93,7 @@ class TextCache:
             self._encode(missing[start : start + self._batch_size])
         embeds = [self._encoded[row][0] for row in rows]
         lengths = torch.tensor([embed.shape[0] for embed in embeds])
-        mask = torch.arange(int(lengths.max())).unsqueeze(0) < lengths.unsqueeze(1)
+        mask = torch.arange(int(lengths.max())).unsqueeze(0) < lengths.unsqueeze(1)  # (R, L)
         pooled = torch.stack([self._encoded[row][1] for row in rows])
         padded = pad_sequence(embeds, batch_first=True)
         return TextTokens(padded.to(self._device), pooled.to(self._device), mask.to(self._device))
@@ -129,8 +134,9 @@ def score_pairs(
     for start in range(0, len(pairs), batch_size):
         chunk = pairs[start : start + batch_size]
         images = list(dict.fromkeys(image for image, _ in chunk))
-        place = {image: row for row, image in enumerate(images)}
-        rows = torch.tensor([place[image] for image, _ in chunk], device=device)
+        # Each image goes to the device once, and is repeated there for the texts that it is paired with.
+        row_of = {image: row for row, image in enumerate(images)}
+        rows = torch.tensor([row_of[image] for image, _ in chunk], device=device)
         text = texts.take([row for _, row in chunk])
         visual = model.encode_visual(prefixes.take(images, device).index(rows), text)
         logits.append(model.heads["itm"].match_logits(model.fuse(text, visual)).float().cpu())

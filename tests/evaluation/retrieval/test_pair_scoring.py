@@ -10,7 +10,7 @@ CPU = torch.device("cpu")
 
 def _cache(model: ToyModel) -> PrefixCache:
     data = ToyData()
-    cache = PrefixCache()
+    cache = PrefixCache("VLPEvalLoop")
     cache.add_batch(model, collate([data[row] for row in range(len(data))]))
     return cache
 

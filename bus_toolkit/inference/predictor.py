@@ -1,4 +1,4 @@
-"""Images and texts through the model in batches, in their order."""
+"""Images and texts through the model in batches; predictions come back in the order of the input."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bus_toolkit.inference.pipeline import ImagePipeline
 from bus_toolkit.models.step import BatchStep
 from bus_toolkit.models.vlp import VLPModel
 
-# Where no text is asked for, one stands in: heads that write from the image alone do not read it.
-_STAND_IN = "a"
+# A batch has a text for each image; heads that write from the image alone do not read it.
+_PLACEHOLDER = "a"
 
 
-class Asked(NamedTuple):
-    """What a head said of one image: its ``fields`` as plain objects; ``size`` is the image's own (height, width)."""
+class Prediction(NamedTuple):
+    """What a head predicts for one image: its ``fields`` as plain objects; ``size`` is the image's (height, width)."""
 
     image: str
     text: str
@@ -27,8 +27,8 @@ class Asked(NamedTuple):
     fields: dict[str, Any]
 
 
-class Passes:
-    """A model with the pipeline of its images.
+class Predictor:
+    """A model and the pipeline that its images go through.
 
     Args:
         model: In eval mode.
@@ -50,27 +50,27 @@ class Passes:
         limit = self.pipeline.max_pixels
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
-            words = texts[start : start + self.batch_size] if texts else [_STAND_IN] * len(chunk)
+            words = texts[start : start + self.batch_size] if texts else [_PLACEHOLDER] * len(chunk)
             yield chunk, self.pipeline.batch([image.read(limit) for image in chunk], words, start)
 
     def step(self, batch: dict[str, Any]) -> BatchStep:
-        """Return a batch on its way through the model, as ``model.predict`` makes it: only what is asked for runs."""
+        """Return the passes of a batch, as ``model.predict`` makes them; each runs when it is first used."""
         ready = self.model.data_preprocessor(batch, False)
         return BatchStep(self.model, ready["images"], ready["data_samples"])
 
     @torch.no_grad()
-    def ask(self, head: VLPHead, images: list[ImageInput], texts: list[str] | None = None) -> list[Asked]:
+    def predict(self, head: VLPHead, images: list[ImageInput], texts: list[str] | None = None) -> list[Prediction]:
         """Return what a head predicts for each image (under its text).
 
         Raises:
             DataError: An image that cannot be read or used.
         """
-        out: list[Asked] = []
+        out: list[Prediction] = []
         for chunk, batch in self.batches(images, texts):
             fields = {name: _plain(values) for name, values in head.predict(self.step(batch)).items()}
             for row, (image, sample) in enumerate(zip(chunk, batch["data_samples"], strict=True)):
                 own = {name: values[row] for name, values in fields.items()}
-                out.append(Asked(image.name, sample.text, sample.ori_shape, own))
+                out.append(Prediction(image.name, sample.text, sample.ori_shape, own))
         return out
 
 
