@@ -18,4 +18,18 @@ HOOKS = Registry("hook", parent=mmengine.HOOKS, scope=SCOPE)
 LOOPS = Registry("loop", parent=mmengine.LOOPS, scope=SCOPE)
 OPTIM_WRAPPERS = Registry("optim_wrapper", parent=mmengine.OPTIM_WRAPPERS, scope=SCOPE)
 VISUALIZERS = Registry("visualizer", parent=mmengine.VISUALIZERS, scope=SCOPE)
-RUNNER_REGISTRIES = (MODELS, DATASETS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS, VISUALIZERS)
+OPTIMIZERS = Registry("optimizer", parent=mmengine.OPTIMIZERS, scope=SCOPE)
+PARAM_SCHEDULERS = Registry("parameter scheduler", parent=mmengine.PARAM_SCHEDULERS, scope=SCOPE)
+RUNNER_REGISTRIES = (
+    MODELS,
+    DATASETS,
+    TRANSFORMS,
+    DATA_SAMPLERS,
+    METRICS,
+    HOOKS,
+    LOOPS,
+    OPTIM_WRAPPERS,
+    VISUALIZERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
@@ -14,39 +15,33 @@ from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.structures import VisualTokens
 from bus_toolkit.testing import tiny
-from bus_toolkit.testing.check import Inputs, PartFactory, differ, run_checks
+from bus_toolkit.testing.check import Case, Inputs, PartFactory, differ, run_checks
 from bus_toolkit.testing.common import COMMON_CHECKS
 
 
-class BackboneCase:
+class BackboneCase(Case):
     """A backbone on images of 32 x 32 pixels."""
 
     def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
         sizes = {key: value for key, value in tiny.VISION_TRANSFORMER.items() if key != "type"}
         named = tiny.BACKBONES.get(part, {}) if isinstance(part, str) else {}
-        self.factory = PartFactory(REGISTRIES.backbones, part, settings, {**sizes, **named}, {})
-        self.name, self.seed = self.factory.name, 0
+        super().__init__(PartFactory(REGISTRIES.backbones, part, settings, {**sizes, **named}, {}))
 
-    def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
-        """See ``Case``."""
-        return self.factory.build(self.seed, settings)
-
+    @override
     def inputs(self) -> Inputs:
-        """See ``Case``."""
         return {"images": tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE)}
 
     def visual(self, part: nn.Module, inputs: Inputs, *selectors: RandomSelector) -> VisualTokens:
-        """Run it in the host that lets selectors act."""
-        host = TokenReducingBackbone(part, selectors)
-        return host(inputs["images"])
+        """Run it with the selectors between its blocks."""
+        return TokenReducingBackbone(part, selectors)(inputs["images"])
 
+    @override
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
-        """Return its tokens."""
         return [self.visual(part, inputs).embeds]
 
 
-def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
-    """Check that selectors can work in a backbone (``bus_toolkit.backbones.token_reducing_backbone``).
+def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> None:
+    """Check that selectors can work in a backbone (``bus_toolkit.backbones.TokenReducingBackbone``).
 
     Args:
         part: Its registered name (``mmpretrain.VisionTransformer``), or its class.
@@ -62,7 +57,7 @@ def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> Non
 
 
 def check_tokens(case: BackboneCase) -> None:
-    """One token a patch comes out, prefix tokens first, as wide as the model builder tells the other parts."""
+    """One token a patch comes out, prefix tokens first, as wide as the other parts are built for."""
     part = case.build()
     visual = case.visual(part, case.inputs())
     rows, columns = visual.grid
@@ -71,11 +66,11 @@ def check_tokens(case: BackboneCase) -> None:
 
 
 def check_parts_of_a_pass(case: BackboneCase) -> None:
-    """The blocks before the first selector and those behind it make the whole, bit for bit."""
-    host = TokenReducingBackbone(case.build(), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
+    """The blocks before the first selector and those after it make the whole, bit for bit."""
+    reduced = TokenReducingBackbone(case.build(), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     images = case.inputs()["images"]
-    in_parts = host.forward_conditioned(host.forward_shared(images)).embeds
-    problem = differ([in_parts], [host(images).embeds], 0.0)
+    in_parts = reduced.forward_conditioned(reduced.forward_shared(images)).embeds
+    problem = differ([in_parts], [reduced(images).embeds], 0.0)
     assert not problem, problem
 
 
@@ -87,20 +82,20 @@ def check_tokens_drop(case: BackboneCase) -> None:
     half = case.visual(part, inputs, RandomSelector(blocks=[1], keep_ratio=0.5).eval())
     left = half.embeds.shape[1] - half.num_prefix
     assert left == patches // 2, f"half of {patches} patches are kept, {left} tokens come out"
-    assert torch.isfinite(half.embeds).all(), "tokens are not finite behind a selector"
+    assert torch.isfinite(half.embeds).all(), "tokens are not finite after a selector"
     everything = case.visual(part, inputs, RandomSelector(blocks=[1], keep_ratio=1.0))
     problem = differ([everything.embeds], [plain.embeds], 0.0)
     assert not problem, f"keep_ratio 1: {problem}"
 
 
 def check_bare_weights(case: BackboneCase) -> None:
-    """Weights saved without the host load into it without renaming."""
+    """Weights saved from the bare backbone load into the token-reducing one without renaming."""
     source = case.build()
     case.seed += 1
     try:
-        host = TokenReducingBackbone(case.build()).eval()
+        reduced = TokenReducingBackbone(case.build()).eval()
     finally:
         case.seed -= 1
-    host.load_state_dict(source.state_dict())
-    problem = differ([host(case.inputs()["images"]).embeds], case.run(source, case.inputs()), 0.0)
+    reduced.load_state_dict(source.state_dict())
+    problem = differ([reduced(case.inputs()["images"]).embeds], case.run(source, case.inputs()), 0.0)
     assert not problem, problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -44,11 +45,16 @@ def check_gradient(case: Case) -> None:
     if not any(p.requires_grad for p in part.parameters()):
         return
     assert results, "no result carries a gradient"
-    torch.stack([result.float().square().mean() for result in results]).sum().backward()
+    squares(results).backward()
     for name, parameter in part.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, f"parameter {name} gets no gradient"
             assert torch.isfinite(parameter.grad).all(), f"the gradient of parameter {name} is not finite"
+
+
+def squares(results: Sequence[Tensor]) -> Tensor:
+    """Return a scalar whose gradient reaches all that the results depend on."""
+    return torch.stack([result.float().square().mean() for result in results]).sum()
 
 
 def check_half_precision(case: Case) -> None:
@@ -116,6 +122,6 @@ def _floating(inputs: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
     return {name: t.to(dtype) if t.is_floating_point() else t for name, t in inputs.items()}
 
 
-def _assert_finite(results: list[Tensor], where: str) -> None:
-    for place, result in enumerate(results):
-        assert torch.isfinite(result.float()).all(), f"result {place} is not finite in {where}"
+def _assert_finite(results: list[Tensor], precision: str) -> None:
+    for number, result in enumerate(results):
+        assert torch.isfinite(result.float()).all(), f"result {number} is not finite in {precision}"

@@ -13,20 +13,8 @@ from bus_toolkit.errors import BusError
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.testing import tiny
-from bus_toolkit.testing.model import tiny_batch, tiny_model
+from bus_toolkit.testing.model import TINY_HEADS, tiny_batch, tiny_model
 
-_SHORT = {"beam_size": 1, "max_length": 4}
-_HEADS: dict[str, dict[str, Any]] = {
-    "itc": {"type": "ITCHead", "feature_dim": 16},
-    "itm": {"type": "ITMHead"},
-    "mlm": {"type": "MLMHead"},
-    "prefix_lm": {"type": "PrefixLMHead"},
-    "ptm": {"type": "PatchTextHead"},
-    "vqa": {"type": "VQAHead", "search": _SHORT},
-    "caption": {"type": "CaptionHead", "search": _SHORT},
-    "grounding": {"type": "GroundingHead"},
-    "classification": {"type": "ClassificationHead"},
-}
 _PREDICTED = ("pred_answer", "pred_caption", "pred_box", "pred_label", "image_feats")
 # mmpretrain's own transformer stands for all that it has.
 _HOST_BACKBONES = ("mmpretrain.VisionTransformer",)
@@ -73,7 +61,7 @@ def try_combination(parts: dict[str, str]) -> Cell:
         parts: Slot to the part's name; the other slots keep the tiny model's own parts.
     """
     try:
-        model = tiny_model(_HEADS, **_nodes(parts))
+        model = tiny_model(TINY_HEADS, **_nodes(parts))
     except BusError as error:
         return Cell(parts, "", f"refused: {error}")
     try:

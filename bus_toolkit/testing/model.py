@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.data.transforms.pack import PackRegions
-from bus_toolkit.models.build import build_vlp_model
+from bus_toolkit.models.build import build_caption_lm, build_vlp_model
+from bus_toolkit.models.caption_lm import CaptionLanguageModel
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.testing import tiny
 
@@ -26,12 +27,33 @@ _PARTS: dict[str, Any] = {
     "text_decoder": {"type": "BertTextDecoder", "max_text_length": 16, **_LAYERS},
 }
 
+_SHORT = {"beam_size": 1, "max_length": 4}
+TINY_HEADS: dict[str, dict[str, Any]] = {
+    "itc": {"type": "ITCHead", "feature_dim": 16},
+    "itm": {"type": "ITMHead"},
+    "mlm": {"type": "MLMHead"},
+    "prefix_lm": {"type": "PrefixLMHead"},
+    "ptm": {"type": "PatchTextHead"},
+    "vqa": {"type": "VQAHead", "search": _SHORT},
+    "caption": {"type": "CaptionHead", "search": _SHORT},
+    "grounding": {"type": "GroundingHead"},
+    "classification": {"type": "ClassificationHead"},
+}
 
-def tiny_model(heads: Mapping[str, Mapping[str, Any]], *, seed: int = 0, **parts: Any) -> VLPModel:  # noqa: ANN401
+
+def tiny_model(heads: Mapping[str, Mapping[str, Any]], *, seed: int = 0, **parts: Any) -> VLPModel:
     """Return a model with these heads; ``parts`` (nodes as in a YAML) replace TSPS, PAD and the others."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_vlp_model(**{**_PARTS, **parts}, heads=heads)
+
+
+def tiny_caption_lm() -> CaptionLanguageModel:
+    """Return a model of captions without images."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        decoder = {**_PARTS["text_decoder"], "text_dim": tiny.WIDTH, "cross_attention": False}
+        return build_caption_lm(tokenizer=_PARTS["tokenizer"], text_decoder=decoder)
 
 
 def tiny_batch() -> tuple[Tensor, list[Any]]:
@@ -40,7 +62,7 @@ def tiny_batch() -> tuple[Tensor, list[Any]]:
     return tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), samples
 
 
-def _sample(number: int, text: str) -> Any:  # noqa: ANN401
+def _sample(number: int, text: str) -> Any:
     packed = PackRegions().transform(
         {
             "img": np.zeros((tiny.SIDE, tiny.SIDE, 3), dtype=np.uint8),

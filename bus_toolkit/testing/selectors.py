@@ -3,89 +3,89 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.registry import REGISTRIES
-from bus_toolkit.structures import Decision, VisualTokens
+from bus_toolkit.structures import Decision
 from bus_toolkit.testing import tiny
-from bus_toolkit.testing.check import Check, Inputs, PartFactory, differ, run_checks
+from bus_toolkit.testing.check import Check, differ, run_checks
 from bus_toolkit.testing.common import COMMON_CHECKS
+from bus_toolkit.testing.learning import check_learns
+from bus_toolkit.testing.selector_case import SelectorCase
 
 
-class SelectorCase:
-    """A selector behind block 2 of a transformer of 4, with 16 patches."""
-
-    def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
-        defaults = {"blocks": [2], "keep_ratio": 0.5}
-        self.factory = PartFactory(REGISTRIES.selectors, part, settings, defaults, tiny.WIDTHS)
-        self.name, self.seed = self.factory.name, 0
-
-    def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
-        """See ``Case``."""
-        return self.factory.build(self.seed, settings)
-
-    def inputs(self) -> Inputs:
-        """See ``Case``."""
-        return {"images": tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), **tiny.text_inputs()}
-
-    def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
-        """Return tokens, scores and what a guide says."""
-        visual = self.visual(part, inputs)
-        guides = [s.decision.guide.answers for s in visual.selections if s.decision.guide is not None]
-        return [visual.embeds, *(s.decision.scores for s in visual.selections), *guides]
-
-    def visual(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
-        """Run the transformer around the selector."""
-        host = TokenReducingBackbone(tiny.vision_transformer(inputs["images"].dtype), [part])  # type: ignore[list-item]
-        return host(inputs["images"], tiny.text_tokens(inputs) if with_text else None)
-
-
-def check_selector(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
-    """Check that a patch selector keeps its contract (``bus_toolkit.selectors.base``).
+def check_selector(
+    part: str | Callable[..., nn.Module], *, heads: Mapping[str, Mapping[str, Any]] | None = None, **settings: Any
+) -> None:
+    """Check that a patch selector keeps its contract (``bus_toolkit.selectors.PatchSelector``).
 
     Args:
         part: Its registered name, or its class.
+        heads: For a selector that is trained by a head of its own, nodes by name, such as ``{"mine": {"type":
+            "MineHead"}}``.
         **settings: Arguments beside ``blocks`` and ``keep_ratio``, which have tiny defaults.
 
     Raises:
         ConformanceError: Promises are broken; all are named.
         ComponentError: It cannot be built.
     """
-    run_checks(SelectorCase(part, settings), (*SELECTOR_CHECKS, *COMMON_CHECKS))
+    run_checks(SelectorCase(part, settings, heads), (*SELECTOR_CHECKS, check_learns, *COMMON_CHECKS))
 
 
 def check_plan(case: SelectorCase) -> None:
     """A plan keeps the promised number of patches, ascending and each once, and scores every candidate."""
     part = case.build()
-    for plan, scores, *_ in _plans(case, part):
-        kept = plan.keep_indices
-        assert scores.shape == (tiny.BATCH, 16), f"scores have shape {tuple(scores.shape)}, not {(tiny.BATCH, 16)}"
-        assert kept.dtype == torch.int64, f"keep_indices are {kept.dtype}, not int64"
-        assert kept.dim() == 2 and kept.shape[0] == tiny.BATCH, f"keep_indices have shape {tuple(kept.shape)}"
-        assert bool((kept.diff(dim=1) > 0).all()), "keep_indices are not ascending and unique"
-        assert bool(((kept >= 0) & (kept < 16)).all()), "keep_indices point outside the candidates"
-        ratio = getattr(part, "keep_ratio", None)
-        if "keep_ratio" in case.factory.takes and ratio is not None:
-            allowed = (math.floor(16 * ratio + 1e-9), math.ceil(16 * ratio - 1e-9))
-            assert kept.shape[1] in allowed, f"{kept.shape[1]} of 16 patches are kept at keep_ratio {ratio}"
+    decisions = _decisions(case, part)
+    for number, decision in decisions:
+        _assert_plan(number, decision)
+    ratio = getattr(part, "keep_ratio", None)
+    if "keep_ratio" in case.factory.takes and isinstance(ratio, float) and len(decisions) == 1:
+        number, decision = decisions[0]
+        kept = decision.plan.keep_indices.shape[1]
+        allowed = (math.floor(number * ratio + 1e-9), math.ceil(number * ratio - 1e-9))
+        assert kept in allowed, f"{kept} of {number} patches are kept at keep_ratio {ratio}"
 
 
-def _plans(case: SelectorCase, part: nn.Module) -> list[Decision]:
-    """Return what the selector answered, also where the backbone cannot follow it."""
-    answers: list[Decision] = []
-    part.register_forward_hook(lambda module, args, answer: answers.append(Decision(*answer)))
+def check_several_blocks(case: SelectorCase) -> None:
+    """At two blocks the second decision is about the tokens that the first one left."""
+    if "blocks" not in case.factory.takes or "blocks" in case.factory.given:
+        return
+    try:
+        part = case.build(blocks=[1, 3])
+    except ComponentError:
+        return  # it works at one block, and says so
+    decisions = _decisions(case, part)
+    assert len(decisions) == 2, f"it sits at blocks 1 and 3 and is asked {len(decisions)} time(s)"
+    for number, decision in decisions:
+        _assert_plan(number, decision)
+
+
+def _assert_plan(candidates: int, decision: Decision) -> None:
+    scores, kept = decision.scores, decision.plan.keep_indices
+    wanted = (tiny.BATCH, candidates)
+    assert scores.shape == wanted, f"scores have shape {tuple(scores.shape)}, not {wanted}"
+    assert not torch.isnan(scores).any(), "scores are NaN"
+    assert kept.dtype == torch.int64, f"keep_indices are {kept.dtype}, not int64"
+    assert kept.dim() == 2 and kept.shape[0] == tiny.BATCH, f"keep_indices have shape {tuple(kept.shape)}"
+    assert bool((kept.diff(dim=1) > 0).all()), "keep_indices are not ascending and unique"
+    assert bool(((kept >= 0) & (kept < candidates)).all()), "keep_indices point outside the candidates"
+
+
+def _decisions(case: SelectorCase, part: nn.Module) -> list[tuple[int, Decision]]:
+    """Return candidates and answer of each decision, also where the backbone cannot follow the selector."""
+    seen: list[tuple[int, Decision]] = []
+    part.register_forward_hook(lambda module, args, answer: seen.append((args[0].patches.shape[1], Decision(*answer))))
     try:
         case.visual(part, case.inputs())
     except (RuntimeError, IndexError):
-        if not answers:
+        if not seen:
             raise
-    return answers
+    return seen
 
 
 def check_best_are_kept(case: SelectorCase) -> None:
@@ -153,6 +153,7 @@ def check_bad_arguments(case: SelectorCase) -> None:
 
 SELECTOR_CHECKS: tuple[Check, ...] = (
     check_plan,
+    check_several_blocks,
     check_best_are_kept,
     check_provenance,
     check_keeping_all,

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.structures import FusedTokens, VisualTokens
 from bus_toolkit.testing import tiny
-from bus_toolkit.testing.check import Inputs, PartFactory, differ, run_checks
+from bus_toolkit.testing.check import Case, Inputs, PartFactory, differ, run_checks
 from bus_toolkit.testing.common import COMMON_CHECKS
 
 
@@ -22,33 +23,28 @@ def visual_tokens(inputs: Inputs) -> VisualTokens:
     return VisualTokens(inputs["visual"], 1, (4, 4), origin=origin, scores=inputs["visual"][:, 1:, 0])
 
 
-class _TokenCase:
+class _TokenCase(Case):
     """A part that reads 9 visual tokens and 6 text tokens."""
 
     def __init__(
         self, registry: PartRegistry, part: str | Callable[..., nn.Module], settings: Mapping[str, Any]
     ) -> None:
-        self.factory = PartFactory(registry, part, settings, tiny.SIZES, tiny.WIDTHS)
-        self.name, self.seed = self.factory.name, 0
+        super().__init__(PartFactory(registry, part, settings, tiny.SIZES, tiny.WIDTHS))
 
-    def build(self, **settings: Any) -> nn.Module:  # noqa: ANN401
-        """See ``Case``."""
-        return self.factory.build(self.seed, settings)
-
+    @override
     def inputs(self) -> Inputs:
-        """See ``Case``."""
         return {"visual": tiny.numbers(tiny.BATCH, 9, tiny.WIDTH), **tiny.text_inputs()}
 
 
 class DecoderCase(_TokenCase):
-    """A decoder behind the visual tokens."""
+    """A decoder that reads the visual tokens."""
 
     def decoded(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
         """Run the decoder."""
         return part(visual_tokens(inputs), tiny.text_tokens(inputs) if with_text else None)
 
+    @override
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
-        """Return its tokens."""
         return [self.decoded(part, inputs).embeds]
 
 
@@ -59,13 +55,14 @@ class FusionCase(_TokenCase):
         """Run the fusion."""
         return part(tiny.text_tokens(inputs), visual_tokens(inputs))
 
+    @override
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
-        """Return its text where it may be read, its global and its visual tokens."""
+        # The text counts only where it is not padded.
         fused = self.fused(part, inputs)
         return [fused.text * fused.attention_mask.unsqueeze(-1), fused.cls, fused.visual]
 
 
-def check_decoder(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
+def check_decoder(part: str | Callable[..., nn.Module], **settings: Any) -> None:
     """Check that an abstraction decoder keeps its contract.
 
     Args:
@@ -82,7 +79,7 @@ def check_decoder(part: str | Callable[..., nn.Module], **settings: Any) -> None
     )
 
 
-def check_fusion(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
+def check_fusion(part: str | Callable[..., nn.Module], **settings: Any) -> None:
     """Check that a fusion keeps its contract; arguments and errors as for ``check_decoder``."""
     run_checks(
         FusionCase(REGISTRIES.fusions, part, settings),
@@ -122,7 +119,7 @@ def check_fused_shapes(case: FusionCase) -> None:
 
 
 def check_padding_unread(case: FusionCase) -> None:
-    """What stands in padded places of the text changes nothing."""
+    """The values in padded positions of the text change nothing."""
     part, inputs = case.build(), case.inputs()
     noisy = dict(inputs, text=torch.where(inputs["mask"].unsqueeze(-1), inputs["text"], inputs["text"] + 50.0))
     problem = differ(case.run(part, noisy), case.run(part, inputs), 1e-4)
