@@ -25,7 +25,7 @@ LAYERS = [
 TOP = {"__init__", "__main__"}
 OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}
 MAY_USE_OPENMMLAB = {"registry", "weights", "config", "models", "backbones", "data"} | {
-    *("engine", "evaluation", "analysis", "openmmlab")
+    *("engine", "evaluation", "analysis", "openmmlab", "testing")
 }
 MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -62,10 +62,11 @@ def check_training(case: HookCase) -> None:
 def short_training(hook: Hook, work_dir: str) -> Runner:
     """Return MMEngine's Runner, ready to train a tiny model for two steps with a hook."""
     images, samples = tiny_batch()
+    loader: Any = DataLoader(samples, batch_size=len(samples), collate_fn=lambda batch: [images, batch])  # type: ignore[arg-type]
     runner = Runner(
         model=tiny_model({"itc": {"type": "ITCHead", "feature_dim": 16}}),
         work_dir=work_dir,
-        train_dataloader=DataLoader(samples, batch_size=len(samples), collate_fn=lambda batch: [images, batch]),
+        train_dataloader=loader,
         train_cfg={"by_epoch": True, "max_epochs": _STEPS},
         optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.01}},
         default_scope="bus_toolkit",
