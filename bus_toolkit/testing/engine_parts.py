@@ -51,7 +51,7 @@ class EngineFactory:
         signature = signature_of(self.cls)
         problems = check_arguments(self.name, signature, self.settings, self.kind, provided=self.provided)
         if problems:
-            raise ComponentError("\n".join(problems))
+            raise ComponentError(problems)
         return self.cls(**provided, **plain(self.settings))
 
 
