@@ -47,7 +47,7 @@ def test_a_base_may_be_a_name_where_no_such_file_is_beside(elsewhere):
     assert cfg.train_cfg.max_epochs == 7 and cfg.model == load_config(DEMO).model
     (elsewhere / "bus").mkdir()
     (elsewhere / DEMO).write_text("model: [circle]")
-    assert find_config(DEMO, elsewhere) == elsewhere / DEMO
+    assert find_config(DEMO, elsewhere / "run.yaml") == elsewhere / DEMO
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from bus_toolkit.backbones.adapters import adapter_of
-from bus_toolkit.errors import CheckpointError, ComponentError
+from bus_toolkit.errors import CheckpointError, ComponentError, Problem
 from bus_toolkit.signatures import did_you_mean
 
 _WHERE = "model.backbone"
@@ -64,9 +64,12 @@ def timm_vision(
             f"{', '.join(refused)}. Give local weights as checkpoint."
         )
     sizes = {} if img_size is None else {"img_size": img_size}
-    vit = timm.create_model(
-        model, pretrained=False, **{"num_classes": 0, "drop_path_rate": drop_path_rate, **sizes, **(settings or {})}
-    )
+    values = {"num_classes": 0, "drop_path_rate": drop_path_rate, **sizes, **(settings or {})}
+    try:
+        vit = timm.create_model(model, pretrained=False, **values)
+    except TypeError as error:
+        text = f"timm does not build {model} with {dict(settings or {})}: {error}. Write arguments of timm's class."
+        raise ComponentError(Problem(f"{_WHERE}.settings", text)) from error
     adapter_of(vit)  # says now what it cannot take apart
     if checkpoint is not None:
         _load(vit, Path(checkpoint).expanduser())

@@ -100,4 +100,5 @@ COMMAND = Command(
     run,
     "All run in one process, taking turns. Each is compared with its own backbone without reduction; for each selector "
     "a random selection of as many tokens is measured too.",
+    loads_parts=True,
 )

@@ -56,4 +56,5 @@ COMMAND = Command(
     run,
     "A step (forward, backward, momentum) of contrast and matching on a config's backbone without reduction, and the "
     "same of mmpretrain's BlipRetrieval (base), taking turns.",
+    loads_parts=True,
 )

@@ -63,4 +63,5 @@ COMMAND = Command(
     run,
     "One image is scored with many captions, each selecting its own patches: once with the blocks before the first "
     "selector computed once, once with them computed for every pair, taking turns. Weights and words are random.",
+    loads_parts=True,
 )

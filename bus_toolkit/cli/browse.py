@@ -58,4 +58,5 @@ COMMAND = Command(
     run,
     "They are drawn after the pipeline, with boxes, patch labels, texts, answers, labels and file names: one sheet of "
     "all and a file each.",
+    loads_parts=True,
 )

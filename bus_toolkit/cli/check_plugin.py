@@ -36,4 +36,4 @@ def run(args: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
-COMMAND = Command("Check every part that a plugin registers.", add_arguments, run)
+COMMAND = Command("Check every part that a plugin registers.", add_arguments, run, loads_parts=True)

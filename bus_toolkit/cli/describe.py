@@ -35,4 +35,4 @@ def run(args: argparse.Namespace) -> None:
         describe_tables.show_matrix()
 
 
-COMMAND = Command("Show configs, registered parts and plugins.", add_arguments, run)
+COMMAND = Command("Show configs, registered parts and plugins.", add_arguments, run, loads_parts=True)

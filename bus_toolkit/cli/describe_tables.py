@@ -27,13 +27,15 @@ def show_parts(kind: str) -> None:
     """
     from bus_toolkit.errors import ComponentError
     from bus_toolkit.plugin.manager import load_plugins
-    from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES
+    from bus_toolkit.registry import ARGUMENTS, REGISTRIES, RUNNER_REGISTRIES
     from bus_toolkit.signatures import did_you_mean, signature_of
 
     load_plugins()
     tables = {}
     for parts in REGISTRIES.all():
-        title = f"{parts.kind}: model.{parts.slot}\n[dim]{escape(parts.contract)}[/dim]"
+        filled = [f"{name} ({meaning})" for name, meaning in ARGUMENTS.items() if name in parts.provided]
+        note = f"\nfilled in where a part takes it: {', '.join(filled)}" if filled else ""
+        title = f"{parts.kind}: model.{parts.slot}\n[dim]{escape(parts.contract + note)}[/dim]"
         rows = [(e.name, str(e.signature), e.origin) for e in map(parts.get, parts.names())]
         tables[parts.slot] = _table(title, ("name", "arguments", "registered by"), rows)
     for registry in RUNNER_REGISTRIES:

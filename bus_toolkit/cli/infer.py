@@ -118,4 +118,5 @@ COMMAND = Command(
     run,
     "; ".join(f"{name}: {what}" for name, what in COMMANDS.items()) + ". One image is used for several texts, and one "
     "text for several images; retrieve compares every image with every text.",
+    loads_parts=True,
 )

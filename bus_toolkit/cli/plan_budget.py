@@ -92,4 +92,5 @@ COMMAND = Command(
     run,
     "The keep ratios that hold a whole model's MACs at those of the reference are written as a YAML. This needs no "
     "data and no weights: MACs are counted on tensors that have shapes only.",
+    loads_parts=True,
 )

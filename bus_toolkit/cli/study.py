@@ -54,4 +54,5 @@ COMMAND = Command(
     run,
     "Every system of the study is trained on every task with every seed and evaluated on its test split; one table "
     "shows all. Finished trainings are not repeated, so an interrupted study can be continued.",
+    loads_parts=True,
 )

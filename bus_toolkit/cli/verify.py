@@ -84,4 +84,5 @@ COMMAND = Command(
     run,
     "Annotation files, rows, then every image are read through the pipeline as in a training. Each fault is shown with "
     "file, row, id and reason. Exit code 1 if there is one.",
+    loads_parts=True,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mmengine.registry import Registry
 from bus_toolkit.config.check import DEFAULT_SCOPE, check_config
 from bus_toolkit.config.files import IN_PLUGIN, find_config, plugins_of, read_chain
 from bus_toolkit.config.merge import merge_chain
+from bus_toolkit.config.nodes import REMOVED_BY_NULL
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
@@ -60,6 +62,7 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     load_plugins(plugins_of([*chain, *chosen], path))
     config = merge_chain(chain)
     problems = apply_overrides(config, pairs)
+    _remove_nulls(config)
     config = adjust_with_plugins(config, config.get("plugins") or ())
     config.setdefault("default_scope", DEFAULT_SCOPE)
     problems += check_config(config)
@@ -87,6 +90,14 @@ def dump_config(cfg: Config, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _remove_nulls(config: dict[str, Any]) -> None:
+    """Take out what is null in a mapping whose names the user chooses: a head of a base, for example."""
+    for path, node in list(_mappings(config, "")):
+        if re.fullmatch(REMOVED_BY_NULL, path):
+            for key in [key for key, value in node.items() if value is None]:
+                del node[key]
+
+
 def _add_scopes(config: dict[str, Any]) -> None:
     """Give our own Runner-level types the scope by which MMEngine finds them."""
     for path, node in list(_mappings(config, "")):
@@ -95,7 +106,7 @@ def _add_scopes(config: dict[str, Any]) -> None:
             node["type"] = scoped(node["type"], slot.registry)
 
 
-def _mappings(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
+def _mappings(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(node, dict):
         yield path, node
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()

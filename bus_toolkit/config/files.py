@@ -16,8 +16,8 @@ BASE = "_base_"
 IN_PLUGIN = "::"
 
 
-def find_config(path: str | Path, folder: Path | None = None) -> Path:
-    """Return the file that ``path`` names, as seen from ``folder`` or the current one.
+def find_config(path: str | Path, asked_by: Path | None = None) -> Path:
+    """Return the file that ``path`` names, as seen from the folder of the file ``asked_by`` or the current one.
 
     It is a path; or the name of a config that ships with the toolkit, without suffix, where there is no such file; or
     ``<plugin>::<file>``.
@@ -29,13 +29,14 @@ def find_config(path: str | Path, folder: Path | None = None) -> Path:
     if IN_PLUGIN in str(path):
         return _find_in_plugin(str(path))
     file = Path(path).expanduser()
-    if folder is not None:
-        file = Path(os.path.normpath(folder / file))
+    if asked_by is not None:
+        file = Path(os.path.normpath(asked_by.parent / file))
     found = file if file.is_file() else find_shipped(str(path))
     if found is None:
         hint = _nearest_file(file) or nearest_names(str(path)) or _missing_folder(file)
+        asking = f" It is in {BASE} of {asked_by}." if asked_by is not None else ""
         raise ConfigError(
-            f"{file}: no such config file.{hint} Give the path of a YAML file, or a name that "
+            f"{file}: no such config file.{asking}{hint} Give the path of a YAML file, or a name that "
             "`bus-toolkit configs` lists."
         )
     return found
@@ -58,12 +59,23 @@ def _read(path: Path, opened: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
     if file in opened:
         way = " -> ".join(p.name for p in (*opened, file))
         raise ConfigError(f"{file}: {BASE} leads back to this file ({way}). Remove one of them.")
+    if file.suffix == ".py":
+        raise ConfigError(
+            f"{path}: this is a Python config of OpenMMLab, which can run any code; here a config is YAML, got .py. "
+            "Run it with OpenMMLab's own tools, where custom_imports=dict(imports=['bus_toolkit.openmmlab']) adds our "
+            "parts, or write a YAML file, e.g. with `_base_: bus/bus_scenes_tiny`."
+        )
     data = read_yaml(file)
+    if not data:
+        raise ConfigError(
+            f"{path}: the file is empty, got no key. Write a config, or e.g. `_base_: bus/bus_scenes_tiny` to start "
+            "from one that ships."
+        )
     bases = data.pop(BASE, [])
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str):
             raise ConfigError(f"{file}: {BASE} must be a path or a list of paths, got {base!r}.")
-        yield from _read(find_config(base, file.parent), (*opened, file))
+        yield from _read(find_config(base, file), (*opened, file))
     yield data
 
 

@@ -30,6 +30,8 @@ SCOPE_KEY = "_scope_"
 PRETRAINED = r"model(\.(backbone|text_encoder|text_decoder))?\.pretrained"
 # Mappings in which the user chooses the names.
 NAMED_BY_USER = r"model\.heads|default_hooks|optim_wrapper\.paramwise_cfg\.custom_keys"
+# Those in which null takes an entry of a base out; what a missing default hook means is MMEngine's and the Runner's.
+REMOVED_BY_NULL = r"model\.heads|optim_wrapper\.paramwise_cfg\.custom_keys"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from bus_toolkit.config.merge import merge, swap_type
 from bus_toolkit.config.nodes import NAMED_BY_USER, node_at
 from bus_toolkit.config.yaml_text import parse_value
-from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.errors import ComponentError, ConfigError, Problem
 from bus_toolkit.signatures import at, did_you_mean
 
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -27,7 +27,8 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
     for word in overrides:
         key, equals, text = word.partition("=")
         if not equals or not key.strip():
-            problems.append(f"--cfg-options: must be KEY=VALUE, got {word!r}. Write e.g. model.decoder.num_layers=2.")
+            text = f"must be KEY=VALUE, got {word!r}. Write e.g. model.decoder.num_layers=2."
+            problems.append(Problem("--cfg-options", text))
             continue
         try:
             pairs.append((key.strip(), parse_value(text, f"--cfg-options {key.strip()}")))
@@ -38,7 +39,7 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
     return pairs
 
 
-def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> list[str]:
+def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> list[Problem]:
     """Write the values into ``config``; return every path that leads nowhere, with the nearest name.
 
     Types go first, outer before inner: the order of the words does not matter.
@@ -52,7 +53,7 @@ def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) ->
     return problems
 
 
-def _set(config: dict[str, Any], path: str, value: Any) -> None:  # noqa: ANN401
+def _set(config: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
     node: Any = config
     here = ""
@@ -63,7 +64,9 @@ def _set(config: dict[str, Any], path: str, value: Any) -> None:  # noqa: ANN401
         node[index] = merge(node[index], value, path, config)
         return
     if not isinstance(node, dict):
-        raise ConfigError(f"{path}: {here} is the value {node!r}, which has no '{last}'. Override {here} itself.")
+        raise ConfigError(
+            Problem(path, f"{here} is the value {node!r}, which has no '{last}'. Override {here} itself.")
+        )
     if last == "type" and node.get("type") is not None and node["type"] != value:
         changed = swap_type(node, value, here, config)
         node.clear()
@@ -74,24 +77,25 @@ def _set(config: dict[str, Any], path: str, value: Any) -> None:  # noqa: ANN401
     node[last] = merge(node.get(last), value, path, config)
 
 
-def _enter(node: Any, key: str, here: str, path: str, config: dict[str, Any]) -> Any:  # noqa: ANN401
+def _enter(node: Any, key: str, here: str, path: str, config: dict[str, Any]) -> Any:
     if isinstance(node, list):
         return node[_index(node, key, here, path)]
     if not isinstance(node, dict):
-        raise ConfigError(f"{path}: {here} is the value {node!r}, which has no '{key}'. Override {here} itself.")
+        raise ConfigError(Problem(path, f"{here} is the value {node!r}, which has no '{key}'. Override {here} itself."))
     if node.get(key) is None:
         if key not in node:
-            _check_new(node, key, here, path, config)
+            _check_new(node, key, here, path, config, is_node=path == f"{at(here, key)}.type")
         node[key] = {}
     return node[key]
 
 
 def _index(items: list[Any], key: str, here: str, path: str) -> int:
     if not key.isdecimal() or int(key) >= len(items):
-        raise ConfigError(
-            f"{path}: {here} is a list of {len(items)}, got the index '{key}'. Indices count from 0. "
+        text = (
+            f"{here} is a list of {len(items)}, got the index '{key}'. Indices count from 0. "
             f"To change its length, override {here} itself, e.g. {here}=[]."
         )
+        raise ConfigError(Problem(path, text))
     return int(key)
 
 
@@ -108,6 +112,7 @@ def _check_new(
     names = list(dict.fromkeys([*node, *(spec.names if spec else [])]))
     if spec is not None and spec.takes(key):
         return
-    where = here or "the config"
     hint = did_you_mean(key, names)
-    raise ConfigError(f"{path}: {where} has no '{key}'.{hint} It has {', '.join(names) or 'nothing'}.")
+    add = f" To add one, give {at(here, key)}.type too." if re.fullmatch(NAMED_BY_USER, here) else ""
+    text = f"{here or 'the config'} has no '{key}'.{hint} It has {', '.join(names) or 'nothing'}.{add}"
+    raise ConfigError(Problem(path, text))

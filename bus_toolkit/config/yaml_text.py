@@ -72,7 +72,8 @@ class _CoreLoader(yaml.SafeLoader):
         names: list[Any] = []
         for mark, key in ((key.start_mark, self.construct_object(key, deep=True)) for key in own):
             if not isinstance(key, str) or not key:
-                raise yaml.constructor.ConstructorError(None, None, f"a key must be text, got {key!r}", mark)
+                quoted = f". Write it in quotes: '{key}'" if isinstance(key, int | float) else ""
+                raise yaml.constructor.ConstructorError(None, None, f"a key must be text, got {key!r}{quoted}", mark)
             if key in names:
                 problem = f"the key '{key}' is given twice. Remove one of them"
                 raise yaml.constructor.ConstructorError(None, None, problem, mark)

@@ -88,7 +88,8 @@ class BusRunner(Runner):
         try:
             return super().build_optim_wrapper(optim_wrapper)
         except ValueError as error:
-            if "more than one parameter group" not in str(error):
+            settings = optim_wrapper.get("paramwise_cfg") if isinstance(optim_wrapper, Mapping) else None
+            if not settings or settings.get("bypass_duplicate") or not _shares_weights(self.model):
                 raise
             raise ConfigError(
                 "optim_wrapper.paramwise_cfg.bypass_duplicate: must be true for a model in which two parts share a "
@@ -167,6 +168,12 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     runner = BusRunner.from_cfg(cfg)
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     return runner
+
+
+def _shares_weights(model: nn.Module) -> bool:
+    """Return whether two modules hold the same parameter; torch refuses it in two groups of an optimizer."""
+    listed = sum(len(module._parameters) for module in model.modules())
+    return listed > len(list(model.parameters()))
 
 
 def _make_work_dir(folder: str) -> None:

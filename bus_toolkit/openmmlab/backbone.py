@@ -13,7 +13,7 @@ from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
-from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.errors import ComponentError, ConfigError, Problem
 from bus_toolkit.ops.token_plan import patches_in_tokens, scatter_back
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
@@ -40,6 +40,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         selectors: Configs of patch selectors that need no text (or built ones), at most one a block.
         out_type: ``cls_token``, ``avg_featmap``, ``featmap`` or ``raw``; the transformer's own when not given.
         init_cfg: As in any OpenMMLab module, e.g. ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
+        **misplaced: Refused: a plain backbone's arguments that a config keeps when its ``type`` alone is replaced.
 
     Raises:
         ConfigError: Parts that do not fit each other or a classifier.
@@ -48,12 +49,23 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
 
     def __init__(
         self,
-        vit: Mapping[str, Any] | nn.Module,
+        vit: Mapping[str, Any] | nn.Module | None = None,
         selectors: Sequence[Mapping[str, Any] | PatchSelector] = (),
         *,
         out_type: str | None = None,
-        init_cfg: Any = None,  # noqa: ANN401 (a dict, or a list of them)
+        init_cfg: Any = None,
+        **misplaced: Any,
     ) -> None:
+        if misplaced:
+            text = (
+                f"a TokenReducedViT takes vit, selectors, out_type and init_cfg, got {', '.join(misplaced)}. Arguments "
+                "of the transformer go into vit. Where the type of a base config is replaced, write backbone=dict("
+                "_delete_=True, type='bus_toolkit.TokenReducedViT', vit=dict(type=..., ...), selectors=[...])."
+            )
+            raise ConfigError(Problem(_WHERE, text))
+        if vit is None:
+            text = "a TokenReducedViT needs vit, got none. Give the config of mmpretrain's transformer, or a built one."
+            raise ConfigError(Problem(_WHERE, text))
         built = vit if isinstance(vit, nn.Module) else _build_vit(vit, out_type)
         adapter = _adapter_of(built, out_type)
         parts = [
@@ -102,7 +114,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         """
         return self.vit.get_layer_depth(param_name, f"{prefix}vit.")
 
-    def _output(self, visual: VisualTokens) -> Any:  # noqa: ANN401 (a tensor, or a pair of them)
+    def _output(self, visual: VisualTokens) -> Any:
         """Return the output that mmpretrain's own method makes of all tokens, or what stands for it."""
         # In front of a transformer without class token the host puts the mean, which mmpretrain does not.
         tokens = visual.embeds[:, visual.num_prefix - self.num_prefix :]
@@ -119,7 +131,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         return self.vit._format_output(tokens, visual.grid)
 
 
-def _build_vit(cfg: Mapping[str, Any], out_type: str | None) -> Any:  # noqa: ANN401
+def _build_vit(cfg: Mapping[str, Any], out_type: str | None) -> Any:
     """Build the transformer by OpenMMLab's own rules; a name without scope is one of mmpretrain's, in every config."""
     import mmpretrain.models  # noqa: F401 (fills the registry)
     from mmpretrain.registry import MODELS
@@ -127,7 +139,7 @@ def _build_vit(cfg: Mapping[str, Any], out_type: str | None) -> Any:  # noqa: AN
     return MODELS.build({"_scope_": "mmpretrain", **cfg, **({} if out_type is None else {"out_type": out_type})})
 
 
-def _adapter_of(vit: Any, out_type: str | None) -> TransformerAdapter:  # noqa: ANN401
+def _adapter_of(vit: Any, out_type: str | None) -> TransformerAdapter:
     """Return the adapter of a transformer of mmpretrain whose output can be made of fewer tokens."""
     name, given = type(vit).__name__, getattr(vit, "out_type", None)
     adapter = adapter_of(vit)
@@ -166,7 +178,7 @@ def _build_selector(part: Mapping[str, Any] | PatchSelector, path: str, embed_di
     return REGISTRIES.selectors.build(part, path=path, embed_dim=embed_dim)
 
 
-def _refuse_text(name: str, selector: Any, path: str) -> None:  # noqa: ANN401 (a class or its instance)
+def _refuse_text(name: str, selector: Any, path: str) -> None:
     """Refuse selectors whose decisions nothing could condition or train in a classifier."""
     reads, supervised = getattr(selector, "needs_text", False), getattr(selector, "supervised", False)
     if reads or supervised:

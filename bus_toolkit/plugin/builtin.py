@@ -75,7 +75,6 @@ RUNNER_PACKAGES = ("data", "engine", "evaluation")
 @hookimpl
 def register_components(registries: Registries) -> None:
     """Register all parts and Runner components of this package; they are imported only now."""
-    resolve("engine.quiet:quiet_hosts")()
     for kind, members in PARTS.items():
         for name, target in members.items():
             getattr(registries, kind).register(resolve(target), name=name)

@@ -37,11 +37,11 @@ class Registered:
     cls: Callable[..., Any]
     origin: str
     signature: Signature
-    refusals: tuple[type[Exception], ...] = (ValueError, BusError)
+    refusals: tuple[type[Exception], ...] = (ValueError,)
 
 
 # Other projects refuse values with whatever their code runs into.
-_FOREIGN_REFUSALS = (ValueError, BusError, TypeError, AssertionError, KeyError, ImportError)
+_FOREIGN_REFUSALS = (ValueError, TypeError, AssertionError, KeyError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ class PartRegistry:
     def build(self, cfg: Mapping[str, Any], *, path: str, **known: Any) -> Any:
         """Build the part that ``cfg`` describes.
 
-        An exception is a refusal of values only if it is a ``ValueError`` or an error of this toolkit, or an assertion
-        of a library that the part uses. Any other is a mistake in the part's code and passes with its traceback.
-        Classes of OpenMMLab refuse values by more kinds of exceptions, which count for them.
+        An exception is a refusal of values only if it is a ``ValueError``, or an assertion of a library that the part
+        uses. Errors of this toolkit pass as they are; any other is a mistake in the part's code and passes with its
+        traceback. Classes of OpenMMLab refuse values by more kinds of exceptions, which count for them.
 
         Args:
             cfg: Its YAML node, with ``type``.
@@ -192,6 +192,8 @@ def _construct(entry: Registered, values: Mapping[str, Any], path: str) -> Any:
     except ModuleNotFoundError as error:
         text = f"{entry.name} needs a package that is not installed: {error}. Install it."
         raise ComponentError(Problem(path, text)) from error
+    except BusError:  # says itself where and what
+        raise
     except Exception as error:
         if isinstance(error, entry.refusals) or _is_wrong_call(error) or _is_check_of_library(error, entry):
             raise ComponentError(Problem(path, f"{entry.name} refuses its arguments: {error}")) from error

@@ -83,7 +83,7 @@ def test_drop_path_grows_with_depth() -> None:
         ({"model": "vit_bse_patch16_224"}, r"model.backbone.model: timm has no model 'vit_bse_patch16_224'.*Did you"),
         ({"model": "hf-hub:timm/vit_base_patch16_224"}, "timm has no model 'hf-hub:timm/vit_base_patch16_224'"),
         ({"settings": {"pretrained": True, "checkpoint_path": "x"}}, "downloads nothing, got checkpoint_path, pretrai"),
-        ({"settings": {"dpeth": 2}}, "TimmVision refuses its arguments.*'dpeth'"),
+        ({"settings": {"dpeth": 2}}, "model.backbone.settings: timm does not build vit_.*'dpeth'"),
         ({"model": "beit_base_patch16_224"}, "timm's classes but VisionTransformer, Eva, got Beit"),
     ],
 )

@@ -13,7 +13,7 @@ DEMO = str(ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml")
 def test_shows_every_part_with_its_arguments_and_origin(capsys):
     COMMAND.main(["parts", "selectors"])
     shown = " ".join(capsys.readouterr().out.split())
-    for text in ("BlockView (B, N, D) -> plan", "TSPS", "keep_ratio=0.5", "bus_toolkit,"):
+    for text in ("BlockView (B, N, D) -> plan", "TSPS", "keep_ratio=0.5", "bus_toolkit,", "embed_dim (width of the"):
         assert text in shown
     assert "PAD" not in shown
 

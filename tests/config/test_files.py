@@ -62,3 +62,25 @@ def test_a_plugin_brings_configs_and_changes_them(write, use_plugins, tmp_path):
         load_config("bringer::../x.yaml")
     with pytest.raises(PluginError, match="'nobody' is not installed"):
         load_config("nobody::base.yaml")
+
+
+def test_null_in_a_file_takes_a_head_of_its_base_out(write):
+    cfg = load_config(write("_base_: base.yaml\nmodel: {heads: {one: null, two: {type: Head}}}"))
+    assert list(cfg.model.heads) == ["two"]
+
+
+def test_a_missing_base_names_the_file_that_asks_for_it(write):
+    path = write("_base_: bose.yaml")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert f"no such config file. It is in _base_ of {path}. Did you mean 'base.yaml'?" in str(caught.value)
+
+
+def test_an_empty_file_is_named(write):
+    with pytest.raises(ConfigError, match=r"run.yaml: the file is empty, got no key. .*_base_: bus/bus_scenes_tiny"):
+        load_config(write("# nothing yet\n"))
+
+
+def test_a_python_config_is_recognised(write):
+    with pytest.raises(ConfigError, match=r"deit.py: this is a Python config of OpenMMLab.*got .py.*custom_imports"):
+        load_config(write("model = dict(type='x')", "deit.py"))

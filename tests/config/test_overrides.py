@@ -77,3 +77,15 @@ def test_a_word_without_a_value_is_refused(write):
     assert (
         "--cfg-options work_dir:1:1: the tag !!python/none is refused" in _problems(write, "work_dir=!!python/none")[0]
     )
+
+
+def test_null_takes_an_entry_out_of_a_mapping_whose_names_the_user_chooses(write):
+    cfg = _load(write, "model.heads.two={type: Head}", "model.heads.one=null")
+    assert dict(cfg.model.heads) == {"two": {"type": "Head"}}
+    assert _load(write, "default_hooks.logger=null").default_hooks.logger is None
+
+
+def test_a_type_adds_an_entry_to_a_mapping_whose_names_the_user_chooses(write):
+    cfg = _load(write, "model.heads.two.weight=2.0", "model.heads.two.type=Head")
+    assert cfg.model.heads.two == {"type": "Head", "weight": 2.0}
+    assert "To add one, give model.heads.two.type too." in _problems(write, "model.heads.two.weight=2.0")[0]

@@ -86,7 +86,7 @@ def test_a_tag_that_runs_code_is_refused_and_nothing_runs(tmp_path):
     [
         ("a: 1\nb: 2\na: 3", "f:3:1: the key 'a' is given twice. Remove one of them."),
         ("x: &x {c: 1}\ny:\n  <<: *x\n  a: 1\n  a: 2", "f:5:3: the key 'a' is given twice."),
-        ("1: 2", "f:1:1: a key must be text, got 1."),
+        ("1: 2", "f:1:1: a key must be text, got 1. Write it in quotes: '1'."),
         ("a: !mine 3", "f:1:4: the tag !mine is refused"),
         ("a: !!timestamp 2020-01-01", "the tag !!timestamp is refused"),
         ("a: &x [*x]", "unconstructable recursive node"),

@@ -132,7 +132,10 @@ def test_the_class_is_found_by_name_in_any_scope() -> None:
         (reduced({"type": "EViT"}), r"model.backbone.selectors.0.blocks: EViT needs this argument"),
         (reduced({"blocks": [2]}), r"model.backbone.selectors.0: must be a mapping with a 'type'"),
         (reduced({"type": "EViT", "blocks": [9]}), r"model.backbone.selectors.0.blocks: the backbone has 4 blocks"),
-        (reduced({"type": "EViT", "blocks": [2], "keep_ratio": 2.0}), r"selectors.0: EViT refuses .*keep_ratio"),
+        (
+            reduced({"type": "EViT", "blocks": [2], "keep_ratio": 2.0}),
+            r"selectors.0.keep_ratio: must be in \(0, 1\], got 2.0",
+        ),
         (reduced(EVIT, EVIT), r"model.backbone.selectors.1.blocks: block 2 already has selector 0"),
         (reduced({"type": "TSPS", "blocks": [2]}), r"selectors.0: TSPS reads a text, .* Use EViT"),
         (reduced({"type": "ELIP", "blocks": [2]}), r"selectors.0: ELIP reads a text"),
@@ -147,6 +150,15 @@ def test_the_class_is_found_by_name_in_any_scope() -> None:
 def test_a_mistake_in_the_config_is_said_with_its_place(cfg: dict[str, Any], message: str) -> None:
     with pytest.raises(BusError, match=message):
         built(cfg)
+
+
+def test_a_plain_backbones_arguments_are_refused_with_where_they_go() -> None:
+    with pytest.raises(
+        ConfigError, match=r"got arch, img_size\. Arguments of the transformer go into vit.*_delete_=True"
+    ):
+        built({"type": "bus_toolkit.TokenReducedViT", "arch": "tiny", "img_size": 32})
+    with pytest.raises(ConfigError, match="model.backbone: a TokenReducedViT needs vit, got none"):
+        built({"type": "bus_toolkit.TokenReducedViT"})
 
 
 def test_another_output_than_the_built_transformers_is_refused() -> None:

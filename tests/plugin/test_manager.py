@@ -105,7 +105,7 @@ def test_a_module_that_cannot_be_imported_is_reported():
 def test_a_misspelt_hook_is_that_plugins_error(start):
     host = start(_module("typo", register_component=lambda: None), _module("fine", adjust_config=lambda: None))
     assert host.records["typo"].status == "failed"
-    assert "unknown hook 'register_component'" in host.records["typo"].error
+    assert "unknown hook 'register_component'. Did you mean 'register_components'?" in host.records["typo"].error
     assert host.records["fine"].status == "loaded"
 
 

@@ -30,6 +30,10 @@ _DEEP_MODES = {"I;16", "I;16L", "I;16B"}
 _END_OF_JPEG = b"\xff\xd9"
 
 
+class ImageRefused(OSError):
+    """A picture that could not be used, or must not be opened, by the rules here; the message says all of it."""
+
+
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the picture as uint8 (H, W, 3), blue green red, upright.
 
@@ -57,11 +61,11 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         with Image.open(stream, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise OSError(_too_large(f"{width} x {height} pixels", max_pixels))
+                raise ImageRefused(_too_large(f"{width} x {height} pixels", max_pixels))
             if image.format in ("JPEG", "MPO") and data.rfind(_END_OF_JPEG, stream.tell()) < 0:
-                raise OSError(f"the image cannot be decoded: the JPEG is cut off ({len(data)} bytes, no end mark)")
+                raise ImageRefused(f"the image cannot be decoded: the JPEG is cut off ({len(data)} bytes, no end mark)")
             if image.mode in _DEEP_MODES and image.format != "PNG":
-                raise OSError(
+                raise ImageRefused(
                     f"the image cannot be decoded: deep {image.format} pixels may use fewer than 16 bits. "
                     "Convert it to 8 bits a channel"
                 )
@@ -71,9 +75,10 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise OSError(f"the image cannot be decoded: no header of {known} ({len(data)} bytes)") from error
+    except ImageRefused:
+        raise
     except OSError as error:
-        told = str(error)
-        raise OSError(told if told.startswith("the image") else f"the image cannot be decoded: {told}") from error
+        raise OSError(f"the image cannot be decoded: {error}") from error
     except Exception as error:  # damaged files make the decoders raise nearly anything
         raise OSError(f"the image cannot be decoded: {type(error).__name__}: {error}") from error
 
@@ -95,7 +100,7 @@ def _is_plain(image: Any) -> bool:
 def _by_opencv(data: bytes) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise OSError(f"the image cannot be decoded ({len(data)} bytes)")
+        raise ImageRefused(f"the image cannot be decoded ({len(data)} bytes)")
     return pixels
 
 
@@ -113,7 +118,7 @@ def decode_pillow(image: Image.Image) -> np.ndarray:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     elif image.mode not in _OTHER_MODES:
-        raise OSError(
+        raise ImageRefused(
             f"the image cannot be decoded: pixels of kind {image.mode!r} have no known scale of 8 bits. "
             "Convert it to 8 bits a channel"
         )

@@ -5,7 +5,14 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from bus_toolkit.signatures import check_arguments, describe_kind, did_you_mean, fits, signature_of
+from bus_toolkit.signatures import (
+    check_arguments,
+    describe_kind,
+    did_you_mean,
+    fits,
+    forwards_to_super,
+    signature_of,
+)
 
 
 class Base:
@@ -56,6 +63,38 @@ def test_kwargs_handed_to_super_stand_for_its_arguments():
     signature = signature_of(Handing)
     assert list(signature.arguments) == ["extra", "fuse"]  # width is given by position, scale by name
     assert not signature.is_open
+
+
+def test_a_position_that_the_call_fills_is_no_argument():
+    class Filling(Base):
+        def __init__(self, **kwargs) -> None:
+            super().__init__(4, "raw", **kwargs)
+
+    assert list(signature_of(Filling).arguments) == ["scale"]
+
+
+def test_declared_forwarding_needs_no_source():
+    namespace = {"Base": Base, "forwards_to_super": forwards_to_super, "__name__": "bus_toolkit.generated"}
+    exec(  # such a class has no source that could be read
+        "class Declared(Base):\n"
+        "    @forwards_to_super('scale')\n"
+        "    def __init__(self, extra, **kwargs): super().__init__(scale=1, **kwargs)\n"
+        "class Undeclared(Base):\n"
+        "    def __init__(self, extra, **kwargs): super().__init__(scale=1, **kwargs)\n",
+        namespace,
+    )
+    declared = signature_of(namespace["Declared"])
+    assert list(declared.arguments) == ["extra", "width", "fuse"] and not declared.is_open
+    assert declared.arguments["width"].required
+    assert signature_of(namespace["Undeclared"]).is_open
+
+
+def test_our_own_parts_declare_what_they_forward():
+    from bus_toolkit.registry import REGISTRIES
+
+    entries = [entry for parts in REGISTRIES.all() for entry in map(parts.get, parts.names())]
+    ours = [entry for entry in entries if entry.cls.__module__.startswith("bus_toolkit.")]
+    assert [entry.name for entry in ours if entry.signature.is_open] == []
 
 
 def test_kwargs_kept_leave_the_signature_open():

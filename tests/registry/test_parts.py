@@ -1,7 +1,10 @@
+import inspect
+
 import pytest
 from torch import nn
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, DataError
+from bus_toolkit.ops.schedule import keep_ratio_problems
 from bus_toolkit.registry import PartRegistry, new_registries, registering
 
 
@@ -48,7 +51,7 @@ def test_refuses_a_taken_name_and_tells_both_origins(parts):
     with registering("plugin bad"):
         text = _message(lambda: parts.register(Keeper))
     assert "the name 'Keeper' is taken by this program" in text
-    assert "plugin bad" in text and text.count("test_registry") == 2
+    assert "plugin bad" in text and text.count("test_parts") == 2
 
 
 def test_refuses_a_name_that_could_be_a_path(parts):
@@ -95,3 +98,80 @@ def test_mmpretrain_backbones_are_found_by_registered_name():
     backbones = new_registries().backbones
     assert backbones.get("mmpretrain.VisionTransformer").cls.__name__ == "VisionTransformer"
     assert "Did you mean 'mmpretrain.VisionTransformer'?" in _message(lambda: backbones.get("VisionTransformer"))
+
+
+class Buggy:
+    """A part whose constructor has a mistake of its own."""
+
+    def __init__(self, *, how: str = "key", **options: int) -> None:
+        if how == "key":
+            {}["oops"]
+        elif how == "assert":
+            assert not options, "an invariant"
+        elif how == "call":
+            Keeper(embed_dimm=3)
+        elif how == "torch":
+            nn.MultiheadAttention(8, 3)
+        elif how == "package":
+            import no_such_package  # noqa: F401
+        else:
+            raise DataError("file.json: is missing.")
+
+
+@pytest.fixture
+def buggy(parts):
+    parts.register(Buggy)
+    return parts
+
+
+@pytest.mark.parametrize(("how", "kind"), [("key", KeyError), ("assert", AssertionError), ("call", TypeError)])
+def test_a_parts_own_mistake_keeps_its_traceback(buggy, how, kind):
+    with pytest.raises(kind) as caught:
+        buggy.build({"type": "Buggy", "how": how, "more": 1}, path="model.selectors.0")
+    assert caught.traceback[-1].frame.code.name == "__init__"
+    if hasattr(caught.value, "add_note"):
+        assert "model.selectors.0: this happened while Buggy was built (this program" in caught.value.__notes__[0]
+
+
+def test_what_a_library_asserts_of_the_values_is_a_refusal(buggy):
+    text = _message(lambda: buggy.build({"type": "Buggy", "how": "torch"}, path="p"))
+    assert text.startswith("p: Buggy refuses its arguments: embed_dim must be divisible by num_heads")
+
+
+def test_a_package_that_is_not_installed_is_named(buggy):
+    text = _message(lambda: buggy.build({"type": "Buggy", "how": "package"}, path="p"))
+    assert text == "p: Buggy needs a package that is not installed: No module named 'no_such_package'. Install it."
+
+
+def test_an_error_of_the_toolkit_passes_as_it_is(buggy):
+    with pytest.raises(DataError, match=r"^file.json: is missing\.$"):
+        buggy.build({"type": "Buggy", "how": "data"}, path="p")
+
+
+def test_an_argument_that_an_open_signature_hides_is_the_users(parts):
+    def closed(*, first: int = 1) -> None: ...
+
+    closed.__signature__ = inspect.Signature([inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
+    parts.register(closed)
+    text = _message(lambda: parts.build({"type": "closed", "second": 1}, path="p"))
+    assert text.startswith("p: closed refuses its arguments: ") and "unexpected keyword argument 'second'" in text
+
+
+def test_only_what_is_provided_to_the_kind_is_filled_in(parts):
+    class Needing:
+        def __init__(self, *, embed_dim: int, patch_size: int) -> None: ...
+
+    parts.register(Needing)
+    text = _message(lambda: parts.build({"type": "Needing"}, path="p", embed_dim=8, patch_size=4))
+    assert text == "p.patch_size: Needing needs this argument, got nothing. Add it."
+
+
+def test_what_the_builder_does_not_have_is_missing(parts):
+    text = _message(lambda: parts.build({"type": "Keeper"}, path="p", text_dim=4))
+    assert text == "p.embed_dim: Keeper needs this argument, got nothing. Add it."
+
+
+def test_a_kind_may_check_values(parts):
+    parts.check_values = keep_ratio_problems
+    problems = parts.check({"type": "Keeper", "keep_ratio": 1.5}, "model.selectors.0")
+    assert list(map(str, problems)) == ["model.selectors.0.keep_ratio: must be in (0, 1], got 1.5."]
