@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.block_passes import attention_half, queries_and_keys, queries_keys_values, read_block
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.selectors.view import BlockAccess
 
 # Queries whose attention is looked at together: what ``attention_received`` holds at once is this times N, a head.
 _CHUNK = 128
@@ -26,7 +28,7 @@ def key_bias(num_prefix: int, key_weights: Tensor | None) -> Tensor | None:
     return torch.cat([logs.new_zeros(logs.shape[0], num_prefix), logs], dim=1)
 
 
-class ViTBlockAccess:
+class ViTBlockAccess(BlockAccess):
     """Queries, keys and look-ahead of one block of a transformer (``selectors.view.BlockAccess``).
 
     Where there is no class token, the mean over all tokens stands in for it; where nobody sees into the block, the
@@ -81,8 +83,8 @@ class ViTBlockAccess:
     def _bias(self) -> Tensor | None:
         return key_bias(self._num_prefix, self._key_weights)
 
+    @override
     def cls_attention(self) -> Tensor:
-        """See ``BlockAccess``."""
         if not self._adapter.has_blocks:
             return _share_in_summary(self._tokens, self._num_prefix)
         if not self._num_prefix:
@@ -90,26 +92,26 @@ class ViTBlockAccess:
         queries, keys = self._queries_and_keys()
         return _cls_row(self._adapter, self._layer, queries, keys, self._positions, self._bias)[:, self._num_prefix :]
 
+    @override
     def cls_query(self) -> Tensor:
-        """See ``BlockAccess``."""
         queries = self._queries_and_keys()[0]
         return queries[:, :, 0] if self._num_prefix else queries.mean(dim=2)
 
+    @override
     def keys(self) -> Tensor:
-        """See ``BlockAccess``."""
         return self._queries_and_keys()[1][:, :, self._num_prefix :].transpose(1, 2)
 
+    @override
     def project_query(self, vectors: Tensor) -> Tensor:
-        """See ``BlockAccess``."""
         return self._adapter.project_one(self._layer, vectors, 0)
 
+    @override
     def normed(self) -> Tensor:
-        """See ``BlockAccess``."""
         return self._adapter.norm2(self._layer, self._tokens[:, self._num_prefix :])
 
+    @override
     @torch.no_grad()
     def attention_received(self) -> Tensor:
-        """See ``BlockAccess``."""
         (queries, keys, _), bias = self._all(), self._bias
         scaled = keys.transpose(-1, -2) * self._adapter.scale(self._layer)
         relative = self._adapter.logit_bias(self._layer, self._positions)
@@ -123,17 +125,13 @@ class ViTBlockAccess:
             total += logits.softmax(dim=-1).mean(dim=1).sum(dim=1)
         return total[:, self._num_prefix :] / queries.shape[2]
 
+    @override
     def read(self, vectors: Tensor) -> Tensor:
-        """See ``BlockAccess``."""
         return read_block(self._adapter, self._layer, vectors, self._all(), self._positions, self._bias)
 
+    @override
     @torch.no_grad()
     def look_ahead(self, prefix: Tensor, num_blocks: int) -> Tensor:
-        """See ``BlockAccess``.
-
-        Raises:
-            ComponentError: There is no class token that could look.
-        """
         if not self._num_prefix:
             raise ComponentError(
                 f"model.selectors: looking ahead needs a class token, got {type(self._adapter.vit).__name__}, which "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.selectors.base import PatchSelector
 
 
@@ -28,40 +28,44 @@ def check_selectors(selectors: Sequence[PatchSelector], adapter: TransformerAdap
         raise ConfigError(problems)
 
 
-def _block_problems(selectors: Sequence[PatchSelector], num_blocks: int, path: str) -> Iterator[str]:
+def _block_problems(selectors: Sequence[PatchSelector], num_blocks: int, path: str) -> Iterator[Problem]:
     taken: dict[int, int] = {}
     for index, selector in enumerate(selectors):
         if max(selector.blocks) > num_blocks:
-            yield (
-                f"{path}.{index}.blocks: the backbone has {num_blocks} blocks, got {selector.blocks}. "
-                f"Blocks count from 1. Name blocks up to {num_blocks}."
+            yield Problem(
+                f"{path}.{index}.blocks",
+                f"the backbone has {num_blocks} blocks, got {selector.blocks}. Blocks count from 1. Name blocks up to "
+                f"{num_blocks}.",
             )
         for block in selector.blocks:
             if taken.setdefault(block, index) != index:
-                yield (
-                    f"{path}.{index}.blocks: block {block} already has selector {taken[block]}. A block holds one "
-                    "selector. Give one of them another block."
+                yield Problem(
+                    f"{path}.{index}.blocks",
+                    f"block {block} already has selector {taken[block]}. A block holds one selector. Give one of them "
+                    "another block.",
                 )
 
 
-def _site_problems(selector: PatchSelector, adapter: TransformerAdapter, path: str) -> list[str]:
-    """Return the first thing, if there is one, that the selector needs and the backbone does not offer."""
+def _site_problems(selector: PatchSelector, adapter: TransformerAdapter, path: str) -> Iterator[Problem]:
+    """Yield the first thing, if there is one, that the selector needs and the backbone does not offer."""
     name, backbone = type(selector).__name__, type(adapter.vit).__name__
     if selector.reads_block and not adapter.has_blocks:
-        return [
-            f"{path}: {name} reads attention inside a block, got {backbone}, which counts as one block that nobody "
-            "looks into. Use a selector that reads patches and text alone (TSPS), or a transformer whose blocks are "
-            "known (mmpretrain.VisionTransformer)."
-        ]
-    if not adapter.num_prefix and selector.needs_class_token:
-        return [
-            f"{path}: {name} looks ahead with the class token, got {backbone}, which has none. Use a backbone with "
-            "one, or a selector that reads the patches."
-        ]
-    if selector.site not in adapter.sites:
+        yield Problem(
+            path,
+            f"{name} reads attention inside a block, got {backbone}, which counts as one block that nobody looks into. "
+            "Use a selector that reads patches and text alone (TSPS), or a transformer whose blocks are known "
+            "(mmpretrain.VisionTransformer).",
+        )
+    elif not adapter.num_prefix and selector.needs_class_token:
+        yield Problem(
+            path,
+            f"{name} looks ahead with the class token, got {backbone}, which has none. Use a backbone with one, or a "
+            "selector that reads the patches.",
+        )
+    elif selector.site not in adapter.sites:
         sites = ", ".join(sorted(site.replace("_", " ") for site in adapter.sites))
-        return [
-            f"{path}: {name} acts {selector.site.replace('_', ' ')}, got {backbone}, which takes selectors {sites} "
-            "only. Use a selector that acts there, or a backbone whose tokens pass through every block as one sequence."
-        ]
-    return []
+        yield Problem(
+            path,
+            f"{name} acts {selector.site.replace('_', ' ')}, got {backbone}, which takes selectors {sites} only. Use a "
+            "selector that acts there, or a backbone whose tokens pass through every block as one sequence.",
+        )

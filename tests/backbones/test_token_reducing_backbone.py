@@ -267,7 +267,7 @@ def test_all_selectors_that_cannot_work_are_named_together_at_their_path() -> No
     parts = [IdentitySelector(blocks=[7]), IdentitySelector(blocks=[2]), IdentitySelector(blocks=[2])]
     with pytest.raises(ConfigError) as caught:
         TokenReducingBackbone(tiny_vit(), parts, path="model.backbone")
-    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+    assert [problem.path for problem in caught.value.problems] == [
         "model.backbone.selectors.0.blocks",
         "model.backbone.selectors.2.blocks",
     ]

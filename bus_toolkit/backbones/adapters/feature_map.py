@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.blocks import refuse_inside
@@ -75,8 +76,9 @@ class FeatureMapAdapter(TransformerAdapter):
         self.num_prefix = tokens.shape[1] - rows * columns
         self.patch_size = (height // rows, width // columns)
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``: here, run it all."""
+        # The only block is the whole backbone, and embedding is running it.
         out = self._output(images)
         if out.dim() == 4:
             return out.flatten(2).transpose(1, 2), (out.shape[2], out.shape[3])
@@ -88,12 +90,12 @@ class FeatureMapAdapter(TransformerAdapter):
             "vector: num_classes, out_type, gap_before_final_norm and the like."
         )
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return tokens
 
+    @override
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return tokens
 
     def _output(self, images: Tensor) -> Tensor:

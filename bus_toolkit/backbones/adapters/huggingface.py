@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
@@ -47,8 +48,8 @@ class HuggingFaceAdapter(TransformerAdapter):
         """Return whether images (B, 3, H, W) are of another size than the position table."""
         return (images.shape[2], images.shape[3]) != self._own_size
 
+    @override
     def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """See ``TransformerAdapter``."""
         table = state_dict.get(f"{prefix}{self.table_name}")
         if table is None:
             return
@@ -69,80 +70,80 @@ class ViTAdapter(HuggingFaceAdapter):
         registers = getattr(vit.config, "num_register_tokens", 0)
         super().__init__(vit, vit.embeddings.patch_embeddings.projection, vit.encoder.layer, 1 + registers)
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         tokens = self.vit.embeddings(images, interpolate_pos_encoding=self.foreign_size(images))
         return tokens, self.grid_of(images)
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return _tokens_of(layer(tokens))
 
+    @override
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.layernorm_before(tokens)
 
+    @override
     def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.layernorm_after(tokens)
 
+    @override
     def project(self, layer: Any, normed: Tensor) -> States:
-        """See ``TransformerAdapter``."""
         attention = layer.attention.attention
         return attention.query(normed), attention.key(normed), attention.value(normed)
 
+    @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        """See ``TransformerAdapter``."""
         attention = layer.attention.attention
         return (attention.query, attention.key, attention.value)[part](normed)
 
+    @override
     def num_heads(self, layer: Any) -> int:
-        """See ``TransformerAdapter``."""
         return layer.attention.attention.num_attention_heads
 
+    @override
     def attention_dropout(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attention.attention.dropout_prob if layer.training else 0.0
 
+    @override
     def scale(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attention.attention.scaling
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         out = layer.attention.output
         return out.dropout(out.dense(mixed))
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.output(layer.intermediate(layer.layernorm_after(tokens)), tokens)
 
+    @override
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return self.vit.layernorm(tokens)
 
 
 class Dinov2Adapter(ViTAdapter):
     """``transformers.Dinov2Model``: layer scale, drop path, SwiGLU; always fits its positions."""
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         return self.vit.embeddings(images), self.grid_of(images)
 
+    @override
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.norm1(tokens)
 
+    @override
     def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.norm2(tokens)
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.drop_path(layer.layer_scale1(super().attention_branch(layer, mixed)))
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.drop_path(layer.layer_scale2(layer.mlp(layer.norm2(tokens)))) + tokens
 
 
@@ -165,67 +166,68 @@ class CLIPAdapter(HuggingFaceAdapter):
         self.tower = vit.vision_model
         super().__init__(vit, self.tower.embeddings.patch_embedding, self.tower.encoder.layers, num_prefix)
 
+    @override
     @property
     def pools(self) -> bool:
-        """See ``TransformerAdapter``."""
         return True
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         tokens = self.tower.embeddings(images, interpolate_pos_encoding=self.foreign_size(images))
         return self._before_blocks(tokens), self.grid_of(images)
 
     def _before_blocks(self, tokens: Tensor) -> Tensor:
         return self.tower.pre_layrnorm(tokens)
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return _tokens_of(layer(tokens, attention_mask=None, causal_attention_mask=None))
 
+    @override
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.layer_norm1(tokens)
 
+    @override
     def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.layer_norm2(tokens)
 
+    @override
     def project(self, layer: Any, normed: Tensor) -> States:
-        """See ``TransformerAdapter``."""
         attention = layer.self_attn
         return attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
 
+    @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        """See ``TransformerAdapter``."""
         attention = layer.self_attn
         return (attention.q_proj, attention.k_proj, attention.v_proj)[part](normed)
 
+    @override
     def num_heads(self, layer: Any) -> int:
-        """See ``TransformerAdapter``."""
         return layer.self_attn.num_heads
 
+    @override
     def attention_dropout(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.self_attn.dropout if layer.training else 0.0
 
+    @override
     def scale(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.self_attn.scale
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.self_attn.out_proj(mixed)
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return tokens + layer.mlp(layer.layer_norm2(tokens))
 
+    @override
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return tokens
 
+    @override
     def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
-        """See ``TransformerAdapter``; ``sizes`` do not matter to the class token."""
+        # ``sizes`` do not matter to the class token.
         return self.tower.post_layernorm(tokens[:, 0])
 
 
@@ -242,16 +244,16 @@ class SiglipAdapter(CLIPAdapter):
     def _before_blocks(self, tokens: Tensor) -> Tensor:
         return tokens
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return _tokens_of(layer(tokens, attention_mask=None))
 
+    @override
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return self.tower.post_layernorm(tokens)
 
+    @override
     def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
-        """See ``TransformerAdapter``."""
         if not self.tower.use_head:
             return TransformerAdapter.pool(self, tokens, sizes)
         head = self.tower.head

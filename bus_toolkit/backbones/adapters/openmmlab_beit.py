@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
@@ -23,44 +24,44 @@ class BEiTAdapter(VisionTransformerAdapter):
     patches keep theirs. A fused token stands nowhere and shares the class token's entries (our choice).
     """
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         patches, grid = self.vit.patch_embed(images)
         tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
         if self.vit.pos_embed is not None:
             tokens = tokens + self._table(grid, self.num_prefix)
         return self.vit.drop_after_pos(tokens), (int(grid[0]), int(grid[1]))
 
+    @override
     def runs_whole(self, positions: TokenPositions) -> bool:
-        """See ``TransformerAdapter``."""
         return positions.complete
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         shared = self.vit.rel_pos_bias
         return layer(tokens, None if shared is None else positions.once("shared bias", shared))
 
+    @override
     def project(self, layer: Any, normed: Tensor) -> States:
-        """See ``TransformerAdapter``."""
         queries, keys, values = F.linear(normed, layer.attn.qkv.weight, _qkv_bias(layer.attn)).chunk(3, dim=-1)
         return queries, keys, values
 
+    @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        """See ``TransformerAdapter``."""
         rows = slice(part * self.embed_dim, (part + 1) * self.embed_dim)
         bias = _qkv_bias(layer.attn)
         return F.linear(normed, layer.attn.qkv.weight[rows], None if bias is None else bias[rows])
 
+    @override
     def attention_dropout(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attn.attn_drop.p if layer.attn.training else 0.0
 
+    @override
     def scale(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attn.scale
 
+    @override
     def logit_bias(self, layer: Any, positions: TokenPositions, num_queries: int | None = None) -> Tensor | None:
-        """See ``TransformerAdapter``."""
         tables = self.vit.rel_pos_bias if layer.attn.relative_position_bias_table is None else layer.attn
         if tables is None:
             return None
@@ -77,8 +78,8 @@ class BEiTAdapter(VisionTransformerAdapter):
         places = torch.cat([prefix, positions.patches + 1], dim=1)  # row 0 is the class token, and whatever is nowhere
         return index[places.unsqueeze(2), places.unsqueeze(1)]
 
+    @override
     def own_attention(self, layer: Any, states: States, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         queries, keys, values = states
         logits = (queries * layer.attn.scale) @ keys.transpose(-2, -1)
         bias = self.logit_bias(layer, positions)
@@ -86,13 +87,13 @@ class BEiTAdapter(VisionTransformerAdapter):
             logits = logits + bias
         return layer.attn.attn_drop(logits.softmax(dim=-1)) @ values
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         out = layer.attn.proj_drop(layer.attn.proj(mixed))
         return layer.drop_path(out if layer.gamma_1 is None else layer.gamma_1 * out)
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         out = layer.ffn(layer.ln2(tokens))
         return tokens + layer.drop_path(out if layer.gamma_2 is None else layer.gamma_2 * out)
 

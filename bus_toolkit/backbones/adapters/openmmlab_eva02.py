@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
@@ -20,55 +21,55 @@ _BLOCK_PARTS = ("norm1", "attn", "norm2", "mlp")
 class EVA02Adapter(VisionTransformerAdapter):
     """``mmpretrain.ViTEVA02``: kept patches are turned by their own places, prefix and fused tokens not at all."""
 
+    @override
     @staticmethod
     def missing_parts(vit: Any) -> list[str]:
-        """See ``VisionTransformerAdapter``."""
         return [f"layers[i].{name}" for name in _BLOCK_PARTS if not hasattr(vit.layers[0], name)]
 
+    @override
     def runs_whole(self, positions: TokenPositions) -> bool:
-        """See ``TransformerAdapter``."""
         return positions.complete
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer(tokens, positions.grid)
 
+    @override
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.norm1(tokens)
 
+    @override
     def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.norm2(tokens)
 
+    @override
     def attention_dropout(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attn.attn_drop.p if layer.attn.training else 0.0
 
+    @override
     def scale(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attn.scale
 
+    @override
     def rotate(self, layer: Any, states: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         cos, sin = positions.once("turns", lambda: _turns(self.vit.rope, positions, states.device))
         prefix, patches = states[:, :, : self.num_prefix], states[:, :, self.num_prefix :]
         first, second = patches.unflatten(-1, (-1, 2)).unbind(dim=-1)
         across = torch.stack([-second, first], dim=-1).flatten(-2)
         return torch.cat([prefix, patches * cos + across * sin], dim=2).type_as(states)
 
+    @override
     def own_attention(self, layer: Any, states: States, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         queries, keys, values = states
         weights = ((queries * layer.attn.scale) @ keys.transpose(-2, -1)).softmax(dim=-1).type_as(values)
         return layer.attn.attn_drop(weights) @ values
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.drop_path(layer.attn.proj_drop(layer.attn.proj(mixed)))
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return tokens + layer.drop_path(layer.mlp(layer.norm2(tokens)))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
@@ -29,8 +30,8 @@ class T2TAdapter(VisionTransformerAdapter):
         self.image_size = (_STRIDE * rows, _STRIDE * columns)
         self.patch_size = (_STRIDE, _STRIDE)
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         patches, grid = self.vit.tokens_to_token(images)
         tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
         return self.vit.drop_after_pos(tokens + self._table(grid, self.num_prefix)), (int(grid[0]), int(grid[1]))
@@ -43,14 +44,15 @@ class T2TAdapter(VisionTransformerAdapter):
             vit.pos_embed, vit.patch_resolution, grid, mode=vit.interpolate_mode, num_extra_tokens=num_prefix
         )
 
+    @override
     def scale(self, layer: Any) -> float:
-        """See ``TransformerAdapter``; mmpretrain divides by the factor of these blocks where it means to multiply."""
+        # mmpretrain divides by the factor of these blocks, though it means to multiply.
         return layer.attn.head_dims**0.5
 
+    @override
     def own_attention(self, layer: Any, states: States, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.attn.scaled_dot_product_attention(*states, dropout_p=self.attention_dropout(layer))
 
+    @override
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return self.vit.norm(tokens)

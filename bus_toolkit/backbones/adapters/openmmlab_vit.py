@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
@@ -44,8 +45,8 @@ class VisionTransformerAdapter(TransformerAdapter):
         missing = [name for name in _PARTS if not hasattr(vit, name)]
         return missing or [f"layers[i].{name}" for name in _BLOCK_PARTS if not hasattr(vit.layers[0], name)]
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         vit = self.vit
         patches, grid = vit.patch_embed(images)
         tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
@@ -64,52 +65,52 @@ class VisionTransformerAdapter(TransformerAdapter):
             vit.pos_embed, vit.patch_resolution, grid, mode=vit.interpolate_mode, num_extra_tokens=num_prefix
         )
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer(tokens)
 
+    @override
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.ln1(tokens)
 
+    @override
     def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.ln2(tokens)
 
+    @override
     def project(self, layer: Any, normed: Tensor) -> States:
-        """See ``TransformerAdapter``."""
         queries, keys, values = layer.attn.qkv(normed).chunk(3, dim=-1)
         return queries, keys, values
 
+    @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        """See ``TransformerAdapter``."""
         qkv, width = layer.attn.qkv, self.embed_dim
         rows = slice(part * width, (part + 1) * width)
         return F.linear(normed, qkv.weight[rows], None if qkv.bias is None else qkv.bias[rows])
 
+    @override
     def num_heads(self, layer: Any) -> int:
-        """See ``TransformerAdapter``."""
         return layer.attn.num_heads
 
+    @override
     def attention_dropout(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attn.attn_drop if layer.attn.training else 0.0
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         attn = layer.attn
         return attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(mixed))))
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.ffn(self.norm2(layer, tokens), identity=tokens)
 
+    @override
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return self.vit.ln1(tokens) if self.vit.final_norm else tokens
 
+    @override
     def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """See ``TransformerAdapter``."""
         table = state_dict.get(f"{prefix}pos_embed")
         if table is not None and self.vit.pos_embed is not None:
             rows = self.vit.patch_resolution[0] * self.vit.patch_resolution[1]
@@ -130,13 +131,13 @@ class DistilledAdapter(VisionTransformerAdapter):
 class DeiT3Adapter(VisionTransformerAdapter):
     """DeiT III: the class token has no position, and mmpretrain's block reads its first norm twice."""
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         patches, grid = self.vit.patch_embed(images)
         patches = self.vit.drop_after_pos(patches + self._table(grid, 0))
         tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
         return tokens, (int(grid[0]), int(grid[1]))
 
+    @override
     def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.ln1(tokens)

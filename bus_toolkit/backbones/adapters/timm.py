@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
@@ -45,33 +46,33 @@ class TimmAdapter(TransformerAdapter):
         down, across = vit.patch_embed.feat_ratio(as_scalar=False)
         self.patch_size = (down, across)
 
+    @override
     @property
     def pools(self) -> bool:
-        """See ``TransformerAdapter``."""
         return not self.num_prefix or self.vit.global_pool in ("avg", "map")
 
+    @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """See ``TransformerAdapter``."""
         tokens = self._placed(self.vit.patch_embed(images))
         return self.vit.norm_pre(tokens), self.vit.patch_embed.dynamic_feat_size((images.shape[2], images.shape[3]))
 
     def _placed(self, patches: Tensor) -> Tensor:
         return self.vit._pos_embed(patches)
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer(tokens)
 
+    @override
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.norm1(tokens)
 
+    @override
     def norm2(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.norm2(tokens)
 
+    @override
     def project(self, layer: Any, normed: Tensor) -> States:
-        """See ``TransformerAdapter``."""
         attn = layer.attn
         if attn.qkv is None:
             queries, keys, values = attn.q_proj(normed), attn.k_proj(normed), attn.v_proj(normed)
@@ -79,8 +80,8 @@ class TimmAdapter(TransformerAdapter):
             queries, keys, values = _linear(attn, normed, attn.qkv.weight, _qkv_bias(attn)).chunk(3, dim=-1)
         return self._by_head(attn, queries, attn.q_norm), self._by_head(attn, keys, attn.k_norm), values
 
+    @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        """See ``TransformerAdapter``."""
         attn, width = layer.attn, self.embed_dim
         if attn.qkv is None:
             state = (attn.q_proj, attn.k_proj, attn.v_proj)[part](normed)
@@ -96,32 +97,33 @@ class TimmAdapter(TransformerAdapter):
             return states
         return norm(states.unflatten(-1, (attn.num_heads, -1))).flatten(-2)
 
+    @override
     def num_heads(self, layer: Any) -> int:
-        """See ``TransformerAdapter``."""
         return layer.attn.num_heads
 
+    @override
     def attention_dropout(self, layer: Any) -> float:
-        """See ``TransformerAdapter``."""
         return layer.attn.attn_drop.p if layer.training else 0.0
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer.drop_path1(layer.ls1(_out(layer.attn, mixed)))
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return tokens + layer.drop_path2(layer.ls2(layer.mlp(layer.norm2(tokens))))
 
+    @override
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         return self.vit.norm(tokens)
 
     @property
     def _pools_prefix(self) -> bool:
         return self.vit.pool_include_prefix
 
+    @override
     def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
-        """See ``TransformerAdapter``; attention that pools counts a merged token as ``SiglipAdapter`` does."""
+        # Pooling by attention counts a merged token as often as ``SiglipAdapter`` does.
         if self.vit.attn_pool is None:
             return self.vit.fc_norm(super().pool(tokens, sizes))
         read, weights = (tokens if self._pools_prefix else tokens[:, self.num_prefix :]), None
@@ -130,8 +132,9 @@ class TimmAdapter(TransformerAdapter):
             weights = F.pad(logs, (read.shape[1] - logs.shape[1], 0))[:, None, None, :]  # a prefix token counts once
         return self.vit.fc_norm(self.vit.attn_pool(read, attn_mask=weights))
 
+    @override
     def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """See ``TransformerAdapter``; as timm's own loading does, with antialiasing."""
+        # timm's own loading interpolates with antialiasing.
         table = state_dict.get(f"{prefix}pos_embed")
         if table is None or self.vit.pos_embed is None:
             return
@@ -152,18 +155,18 @@ class EvaAdapter(TimmAdapter):
     def _placed(self, patches: Tensor) -> Tensor:
         return self.vit._pos_embed(patches)[0]
 
+    @override
     def runs_whole(self, positions: TokenPositions) -> bool:
-        """See ``TransformerAdapter``."""
         return positions.complete or self.vit.rope is None
 
+    @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         return layer(
             tokens, rope=None if self.vit.rope is None else positions.once("turns", lambda: self._turns(positions))
         )
 
+    @override
     def rotate(self, layer: Any, states: Tensor, positions: TokenPositions) -> Tensor:
-        """See ``TransformerAdapter``."""
         if self.vit.rope is None:
             return states
         from timm.layers import apply_rot_embed_cat
@@ -184,13 +187,13 @@ class EvaAdapter(TimmAdapter):
         placed = (positions.patches >= 0).unsqueeze(-1)
         return torch.where(placed, turns[positions.patches.clamp(min=0)], none).unsqueeze(1)
 
+    @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         out = _out(layer.attn, mixed)
         return layer.drop_path1(out if layer.gamma_1 is None else layer.gamma_1 * out)
 
+    @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """See ``TransformerAdapter``."""
         out = layer.mlp(layer.norm2(tokens))
         return tokens + layer.drop_path2(out if layer.gamma_2 is None else layer.gamma_2 * out)
 
