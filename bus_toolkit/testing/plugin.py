@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bus_toolkit.errors import BusError, PluginError
+from bus_toolkit.errors import BusError, ComponentError, PluginError
 from bus_toolkit.plugin.manager import BUILTINS, list_plugins, load_plugins
 from bus_toolkit.registry import (
     DATASETS,
@@ -19,7 +19,6 @@ from bus_toolkit.registry import (
     TRANSFORMS,
 )
 from bus_toolkit.signatures import Signature, did_you_mean, signature_of
-from bus_toolkit.testing import tiny
 from bus_toolkit.testing.backbones import check_backbone
 from bus_toolkit.testing.check import ConformanceError, crash_of
 from bus_toolkit.testing.heads import check_head
@@ -175,11 +174,10 @@ def check_component(component: Component, node: Settings, heads: Mapping[str, Se
     check = CHECKS.get(component.kind)
     if check is None:
         return Verdict(str(component), skipped=f"the kit has no checks for the kind {component.kind}")
-    if needed := _needed(component, node):
-        values = " ".join(f"{component.name}.{argument}=VALUE" for argument in needed)
-        return Verdict(str(component), f"not checked: give it the arguments that it requires: --set {values}")
     try:
         check(component.name, **{"heads": heads} if heads else {}, **node)
+    except ComponentError as error:
+        return Verdict(str(component), _ask_for_settings(component, node, error) or str(error))
     except (ConformanceError, BusError) as error:
         return Verdict(str(component), str(error))
     except Exception as error:  # whatever a part does, the others are still checked
@@ -187,7 +185,10 @@ def check_component(component: Component, node: Settings, heads: Mapping[str, Se
     return Verdict(str(component))
 
 
-def _needed(component: Component, node: Settings) -> list[str]:
-    """Return the arguments that are required and that the kit cannot fill in."""
+def _ask_for_settings(component: Component, node: Settings, error: ComponentError) -> str:
+    """Return how to give the arguments whose absence is the ``error``, or nothing if it is another."""
+    blamed = {problem.path.rpartition(".")[2] for problem in error.problems}
     arguments = component.signature.arguments.values()
-    return [a.name for a in arguments if a.required and a.name not in node and a.name not in tiny.KNOWN]
+    needed = [a.name for a in arguments if a.required and a.name not in node and a.name in blamed]
+    values = " ".join(f"{component.name}.{name}=VALUE" for name in needed)
+    return f"not checked: give it the arguments that it requires: --set {values}" if needed else ""

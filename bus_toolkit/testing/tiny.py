@@ -45,12 +45,6 @@ BACKBONES: dict[str, dict[str, Any]] = {
 }
 # Tried where a part takes an argument of that name.
 SIZES = {"num_heads": 4, "num_layers": 2, "num_queries": 4}
-# Arguments that the kit fills in where a part requires them, as the model builder does or with a tiny value.
-KNOWN = frozenset(
-    "arch img_size patch_size out_type num_heads num_layers num_queries hidden_size max_text_length max_length blocks "
-    "keep_ratio num_classes embed_dim text_dim vocab_size pad_token_id cls_token_id sep_token_id mask_token_id "
-    "special_ids skip_ids max_caption_length pipeline lr end params optimizer".split()
-)
 
 
 @lru_cache
