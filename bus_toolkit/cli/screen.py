@@ -1,12 +1,16 @@
-"""Where commands print tables."""
+"""How commands print tables."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 PIPED_WIDTH = 150
+console = Console(highlight=False)
 
 
 def wide_console() -> Console:
@@ -14,6 +18,11 @@ def wide_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
-def plain_console() -> Console:
-    """Return a console that breaks no line and reads no markup."""
-    return Console(highlight=False, soft_wrap=True, markup=False)
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table of text; square brackets in it are no markup, except in the title."""
+    shown = Table(title=title, title_justify="left", expand=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    return shown

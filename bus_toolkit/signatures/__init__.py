@@ -4,11 +4,13 @@ from bus_toolkit.signatures.arguments import Argument, Signature, signature_of
 from bus_toolkit.signatures.check import at, check_arguments
 from bus_toolkit.signatures.forwarding import forwards_to_super
 from bus_toolkit.signatures.kinds import describe_kind, fits
+from bus_toolkit.signatures.meanings import argument_meanings
 from bus_toolkit.signatures.nearest import did_you_mean
 
 __all__ = [
     "Argument",
     "Signature",
+    "argument_meanings",
     "at",
     "check_arguments",
     "describe_kind",

@@ -44,6 +44,12 @@ def swap_matrix() -> Iterator[Cell]:
         yield try_combination({"selectors": selector, "backbone": backbone, "fusion": fusion})
 
 
+def num_combinations() -> int:
+    """Return how many combinations :func:`swap_matrix` tries."""
+    selectors, decoders, backbones, fusions = map(len, part_names().values())
+    return selectors * (decoders + backbones * fusions)
+
+
 def part_names() -> dict[str, list[str]]:
     """Return slot to the parts that the matrix puts there."""
     return {

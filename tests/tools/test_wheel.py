@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bus_toolkit.cli.catalogue import NAMES
 from bus_toolkit.plugin.scaffold import new_plugin
 
 ROOT = Path(__file__).parents[2]
@@ -89,3 +90,7 @@ def test_both_work_together_outside_of_the_repository(wheels, tmp_path):
     (user / "run.yaml").write_text("_base_: [bus/bus_scenes_tiny, 'my_selector::my_selector.yaml']\n")
     shown = run("-m", "bus_toolkit", "describe", "config", "run.yaml", cwd=user, **path)
     assert "type: MySelector" in shown and "train_dataloader:" in shown
+    script = str(site / "bin" / "bus-toolkit")
+    assert run(script, "configs", cwd=user, **path) == run("-m", "bus_toolkit", "configs", cwd=user, **path)
+    for name in NAMES:
+        assert run(script, name, "--help", cwd=user, **path).startswith(f"usage: bus-toolkit {name} ")
