@@ -43,6 +43,7 @@ _PACKAGES = (
     "ops",
     "registry",
     "selectors",
+    "step",
     "structures",
     "testing",
     "text_decoders",

@@ -6,13 +6,31 @@ the prefix (kept patches, then the fused token of the last stage, or the queries
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from enum import Enum
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.token_plan import TokenPlan
+
+
+class Condition(Enum):
+    """The text under which an image is encoded: what selectors and decoders may read."""
+
+    FREE = "free"
+    """No text at all; ``conditioning.without_text`` says what selects then."""
+    CAPTION = "caption"
+    """The sample's own text."""
+    MASKED = "masked"
+    """The own text with words hidden, by a head that provides it."""
+    PREFIX = "prefix"
+    """The beginning of the own text, from a head that provides it."""
+    OTHER_CAPTION = "other_caption"
+    """The text of another image of the batch; for predictions that compare the two."""
 
 
 class TokenBatch(NamedTuple):
@@ -20,6 +38,99 @@ class TokenBatch(NamedTuple):
 
     input_ids: Tensor
     attention_mask: Tensor
+
+
+class Masked(NamedTuple):
+    """Captions with words hidden: ``tokens``; for each place ``positions``, ``targets``, ``valid``, all (B, K)."""
+
+    tokens: TokenBatch
+    positions: Tensor
+    targets: Tensor
+    valid: Tensor
+
+
+class Beginnings(NamedTuple):
+    """Beginnings of captions: ``tokens``, whose mask ends after ``lengths`` (B,) tokens."""
+
+    tokens: TokenBatch
+    lengths: Tensor
+
+
+class Boxes(NamedTuple):
+    """Padded boxes of R images: ``xyxy`` (R, M, 4) pixels, ``valid`` and ``named`` bool (R, M), ``size`` (H, W)."""
+
+    xyxy: Tensor
+    valid: Tensor
+    named: Tensor
+    size: tuple[int, int]
+
+    def rows(self, rows: slice) -> Boxes:
+        """Return the boxes of some images."""
+        return Boxes(self.xyxy[rows], self.valid[rows], self.named[rows], self.size)
+
+
+class Similarity(NamedTuple):
+    """How alike images and texts are, without gradient: this rank's B rows against all G rows of all ranks.
+
+    Attributes:
+        image_to_text: (B, G), divided by the temperature.
+        text_to_image: (B, G), divided by the temperature.
+    """
+
+    image_to_text: Tensor
+    text_to_image: Tensor
+
+
+_TOKENIZER_CONTRACT = (
+    *("vocab_size", "pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id"),
+    *("special_ids", "max_length", "ids_of_words"),
+)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The token ids of a tokenizer, as heads get them.
+
+    Attributes:
+        size: Number of ids, V.
+        pad_id: Padding.
+        cls_id: What a text starts with.
+        sep_id: What ends it.
+        mask_id: What stands for a hidden word.
+        special_ids: All ids that are no words, the four above included.
+        max_length: Most tokens of a text, start and end included.
+        ids_of_words: Returns the id of each word; raises ``DataError`` for one that is no entry.
+    """
+
+    size: int
+    pad_id: int
+    cls_id: int
+    sep_id: int
+    mask_id: int
+    special_ids: tuple[int, ...]
+    max_length: int
+    ids_of_words: Callable[[Sequence[str]], list[int]]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Vocabulary:
+        """Return that of a tokenizer.
+
+        Raises:
+            ComponentError: The tokenizer does not have all attributes of its contract.
+        """
+        missing = [name for name in _TOKENIZER_CONTRACT if not hasattr(tokenizer, name)]
+        if missing:
+            raise ComponentError(
+                f"model.tokenizer: {type(tokenizer).__name__} needs {', '.join(_TOKENIZER_CONTRACT)} as attributes, "
+                f"got none named {', '.join(missing)}. Add them to the class."
+            )
+        size, pad, start, end, mask, special, longest, ids = (getattr(tokenizer, name) for name in _TOKENIZER_CONTRACT)
+        return cls(size, pad, start, end, mask, tuple(special), longest, ids)
+
+    @property
+    def never_written(self) -> tuple[int, ...]:
+        """Ids that a written text cannot contain: all special ones but the end."""
+        return tuple(number for number in self.special_ids if number != self.sep_id)
 
 
 @dataclass(frozen=True)
@@ -179,3 +290,8 @@ class FusedTokens:
     def cls(self) -> Tensor:
         """The fused global token (B, D)."""
         return self.text[:, 0] if self.pooled is None else self.pooled
+
+    def memory(self) -> tuple[Tensor, Tensor]:
+        """Return both sides as states for a text decoder, (B, V + L, D), and which may be read, bool (B, V + L)."""
+        seen = self.attention_mask.new_ones(self.visual.shape[:2])
+        return torch.cat([self.visual, self.text], dim=1), torch.cat([seen, self.attention_mask], dim=1)

@@ -13,7 +13,7 @@ PARTS = {"selectors", "backbones", "decoders", "text_encoders", "fusion", "text_
 LAYERS = [
     {"errors", "signatures", "registry_loader", "shipped", "own_log"},
     {"structures", "ops", "losses", "layers"},
-    {*PARTS, "registry", "weights", "plugin"},
+    {*PARTS, "step", "registry", "weights", "plugin"},
     {"models", "visualization"},
     {"data", "config"},
     {"analysis", "evaluation"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
-from bus_toolkit.structures import TokenBatch
+from bus_toolkit.step.encoders import Parts
+from bus_toolkit.structures import TokenBatch, Vocabulary
 from bus_toolkit.text_decoders.bert import BertTextDecoder
 from bus_toolkit.text_encoders.bert import BertTextEncoder
 from tests.tiny import VOCABULARY, WIDTH, tiny_vit
@@ -39,6 +41,9 @@ class LetterTokenizer:
         ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
         return TokenBatch(ids, ids != 0)
 
+    def ids_of_words(self, words: Sequence[str]) -> list[int]:
+        return [ord(letter) - ord("a") + 5 for letter in words]
+
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
         return [chr(i - 5 + ord("a")) for i in ids]
 
@@ -46,14 +51,15 @@ class LetterTokenizer:
         return "".join(self.convert_ids_to_tokens([i for i in ids if i not in self.special_ids]))
 
 
+LETTERS = Vocabulary.of(LetterTokenizer())
+
+
 def tiny_heads(**itc: Any) -> dict[str, VLPHead]:  # noqa: ANN401
     """Return all five objectives."""
     return {
         "itc": ITCHead(embed_dim=WIDTH, text_dim=WIDTH, feature_dim=16, **itc),
         "itm": ITMHead(text_dim=WIDTH),
-        "mlm": MLMHead(
-            text_dim=WIDTH, vocab_size=VOCABULARY, special_ids=(0, 1, 2, 3, 4), mask_token_id=4, mask_prob=0.3
-        ),
+        "mlm": MLMHead(text_dim=WIDTH, vocabulary=LETTERS, mask_prob=0.3),
         "prefix_lm": PrefixLMHead(),
         "ptm": PatchTextHead(patch_size=8),
     }
@@ -77,21 +83,20 @@ def tiny_model(
     """Return a model with TSPS behind block 2 and PAD, in training mode."""
     torch.manual_seed(0)
     default = TextSemanticPatchSelector(blocks=[2], embed_dim=WIDTH, text_dim=WIDTH)
-    return VLPModel(
+    parts = Parts(
         tokenizer=LetterTokenizer(),
         text_encoder=BertTextEncoder(
             vocab_size=VOCABULARY, pad_token_id=0, num_layers=1, hidden_size=WIDTH, num_heads=4, max_text_length=12
         ),
         backbone=TokenReducingBackbone(tiny_vit(), [default] if selectors is None else selectors),
         decoder=PatchAbstractionDecoder(embed_dim=WIDTH, num_layers=1, num_heads=4),
-        heads=heads or tiny_heads(),
         fusion=CrossAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=1, num_heads=4),
         text_decoder=BertTextDecoder(
             vocab_size=VOCABULARY, pad_token_id=0, text_dim=WIDTH, num_layers=1, num_heads=4, max_text_length=12
         ),
-        conditioning=Conditioning(mode, without_text),  # type: ignore[arg-type]
-        momentum=momentum,
     )
+    conditioning = Conditioning(mode, without_text)  # type: ignore[arg-type]
+    return VLPModel(parts, heads or tiny_heads(), conditioning=conditioning, momentum=momentum)
 
 
 def sample(text: str, image_id: int, boxed: bool = True, **fields: Any) -> DataSample:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """VLP heads: one objective each, with its loss and its predictions."""
 
-from bus_toolkit.heads.base import Boxes, Masked, NestedPart, Step, VLPHead, noise, other_rows
+from bus_toolkit.heads.base import Feed, HeadOutput, NestedPart, VLPHead, find_head
 from bus_toolkit.heads.caption import CaptionHead
 from bus_toolkit.heads.classification import ClassificationHead
 from bus_toolkit.heads.grounding import GroundingHead
@@ -11,16 +11,17 @@ from bus_toolkit.heads.patch_text import PatchTextHead
 from bus_toolkit.heads.prefix_lm import PrefixLMHead
 from bus_toolkit.heads.prior_lm import PriorLMHead
 from bus_toolkit.heads.vqa import VQAHead
+from bus_toolkit.step.step import Step
 
 __all__ = [
-    "Boxes",
     "CaptionHead",
     "ClassificationHead",
+    "Feed",
     "GroundingHead",
+    "HeadOutput",
     "ITCHead",
     "ITMHead",
     "MLMHead",
-    "Masked",
     "NestedPart",
     "PatchTextHead",
     "PrefixLMHead",
@@ -28,6 +29,5 @@ __all__ = [
     "Step",
     "VLPHead",
     "VQAHead",
-    "noise",
-    "other_rows",
+    "find_head",
 ]

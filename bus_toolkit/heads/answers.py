@@ -1,4 +1,4 @@
-"""Answers to questions: lists to choose from, and those of a batch in one row after another."""
+"""Answers to questions: lists to choose from, and the answers of a batch in one flat list."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from bus_toolkit.errors import DataError
 
 
 class BatchAnswers(NamedTuple):
@@ -18,14 +20,14 @@ class BatchAnswers(NamedTuple):
 
 
 def flatten_answers(answers: Sequence[Any], shares: Sequence[Any]) -> BatchAnswers:
-    """Put the answers of a batch in one row after another; questions without answers have none.
+    """Return the answers of a batch as flat lists; a question without answers has no entry.
 
     Args:
         answers: For each question the different answers, one answer as a string, or ``None``.
         shares: For each question the share of each answer; ``None`` for the same share each.
 
     Raises:
-        ValueError: A question has another number of shares than answers.
+        DataError: A question has another number of shares than answers.
     """
     found = BatchAnswers([], [], [])
     for row, (own, weights) in enumerate(zip(answers, shares, strict=True)):
@@ -34,7 +36,7 @@ def flatten_answers(answers: Sequence[Any], shares: Sequence[Any]) -> BatchAnswe
             continue
         weights = [1.0 / len(texts)] * len(texts) if weights is None else list(weights)
         if len(weights) != len(texts):
-            raise ValueError(
+            raise DataError(
                 f"gt_answer_weight: row {row} of the batch has {len(weights)} weights for {len(texts)} answers. "
                 "Give each answer one weight, or leave gt_answer_weight out."
             )

@@ -1,33 +1,32 @@
-"""What a VLP head is given and what it returns."""
+"""What a VLP head declares, what it is given and what it returns: the contract of ``model.heads``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
-import torch
 from torch import Tensor, nn
 
-from bus_toolkit.ops.collective import shared_noise
-from bus_toolkit.structures import FusedTokens, Selection, TextTokens, TokenBatch, VisualTokens
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.step.batch import Batch
+from bus_toolkit.step.pass_key import Hidden
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Condition, Similarity
+
+ReadWeights = Callable[[str], Mapping[str, Tensor]]
+"""Returns the tensors of a checkpoint file by name, without running code in it; raises ``CheckpointError``."""
+_Head = TypeVar("_Head", bound="VLPHead")
 
 
-class Boxes(NamedTuple):
-    """Padded boxes of R images: ``xyxy`` (R, M, 4) pixels, ``valid`` and ``named`` bool (R, M), ``size`` (H, W)."""
+class Feed(Enum):
+    """What one head computes for others."""
 
-    xyxy: Tensor
-    valid: Tensor
-    named: Tensor
-    size: tuple[int, int]
-
-
-class Masked(NamedTuple):
-    """Captions with words hidden: ``tokens``; for each place ``positions``, ``targets``, ``valid``, all (B, K)."""
-
-    tokens: TokenBatch
-    positions: Tensor
-    targets: Tensor
-    valid: Tensor
+    SIMILARITY = "similarity"
+    """``HeadOutput.similarity``, which heads that run later find in ``step.similarity``."""
+    PROJECTIONS = "projections"
+    """``head.projections``: the maps ``image`` and ``text`` into a common space; the momentum branch copies them."""
 
 
 class NestedPart(NamedTuple):
@@ -37,109 +36,62 @@ class NestedPart(NamedTuple):
     default: Mapping[str, Any]
 
 
-MomentumTokens = tuple[VisualTokens, TextTokens, nn.Module]
-ReadWeights = Callable[[str], Mapping[str, Tensor]]
-"""Returns the tensors of a checkpoint file by name, without running code in it; raises ``CheckpointError``."""
+@dataclass(frozen=True)
+class HeadOutput:
+    """What ``VLPHead.loss`` returns.
 
-
-class Step(Protocol):
-    """One batch on its way through the model. Everything is computed when first asked for, and once.
-
-    A head asks for what it needs; which text conditions the image is decided by ``conditioning.mode``, not by the head.
+    Attributes:
+        losses: Scalars that are trained on, by objective: ``itc`` is logged as ``loss_itc``.
+        logs: Further scalars to log under their names, without gradient.
+        similarity: For heads that run later, from one that provides ``Feed.SIMILARITY``.
+        carry: What the head wants to get back in ``after_step``, such as features for a queue; without gradient.
     """
 
-    tokens: TokenBatch
-    similarity: tuple[Tensor, Tensor] | None
-    iteration: int
-    num_images: int
-    """Images a text: 1, but for statements about several."""
-
-    @property
-    def image_ids(self) -> Tensor:
-        """Image ids (B,)."""
-
-    @property
-    def labels(self) -> Tensor | None:
-        """Class labels (B,), or ``None``."""
-
-    def field(self, name: str) -> list[Any]:
-        """Return a field of each caption row's data sample; ``None`` where a sample has none."""
-
-    @property
-    def text(self) -> TextTokens:
-        """The encoded captions."""
-
-    @property
-    def masked(self) -> Masked:
-        """The captions with words hidden (needs the MLM head)."""
-
-    @property
-    def prefix_lengths(self) -> Tensor:
-        """Tokens of each caption, (B,), that the prefix language model is given (needs its head)."""
-
-    @property
-    def prefix_text(self) -> TextTokens:
-        """The encoded beginnings of the captions that the prefix language model is given (needs its head)."""
-
-    def visual(self, objective: str) -> VisualTokens:
-        """Return the images under the condition of an objective: B x ``num_images`` rows, those of a text in a row."""
-
-    def visual_pairs(self, objective: str, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
-        """Return images and texts paired by global row numbers (all ranks)."""
-
-    def visual_for(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
-        """Return this rank's images at ``image_rows``, conditioned on ``text``."""
-
-    def boxes(self) -> Boxes:
-        """Return the boxes of the caption rows."""
-
-    def tokenize(self, texts: list[str]) -> TokenBatch:
-        """Return the token ids of other texts."""
-
-    def words(self, ids: list[int]) -> list[str]:
-        """Return the vocabulary entries of token ids."""
-
-    def sentence(self, ids: list[int]) -> str:
-        """Return the text of token ids, without special tokens."""
-
-    def patch_scores(self, objective: str) -> tuple[list[Selection], Boxes]:
-        """Return what the selectors decided on all rows, those for patch-text supervision last, and their boxes."""
-
-    def encode_text(self, tokens: TokenBatch) -> TextTokens:
-        """Encode other texts."""
-
-    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
-        """Let text and image meet."""
-
-    def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        """Return next-token logits (B, L, V) of the text decoder."""
-
-    def momentum_tokens(self) -> MomentumTokens | None:
-        """Return images, texts and ITC projections of the momentum model; ``None`` without one."""
+    losses: Mapping[str, Tensor]
+    logs: Mapping[str, Tensor] = field(default_factory=dict)
+    similarity: Similarity | None = None
+    carry: Any = None
 
 
 class VLPHead(nn.Module):
     """Base of all heads: an objective with its loss and its predictions. Goes into ``model.heads.<name>``.
 
-    A subclass that calls ``step.fuse`` says so by ``needs_fusion``, one that calls ``step.decode`` by
-    ``needs_text_decoder``, one that cannot do without momentum tokens by ``needs_momentum``; a config without these
-    parts is then refused. ``several_images`` says that it can work with more than one
-    image a text. ``only_name`` is for heads that the model finds by name. ``nested_parts`` are arguments that
-    the model builder turns from a YAML node into a part.
+    A head is known by its class, never by its name in the YAML file. It implements ``loss``, and ``predict`` if it has
+    predictions, and declares by class attributes:
+
+    - ``sees``: the text under which an image may be encoded in its loss without giving the answer away; a head whose
+      target is in the caption must not see the caption. ``conditioning.mode`` decides from it what ``step.visual()``
+      is: ``strict`` keeps to it, ``free_itc`` follows ``FREE`` and shows all others the caption, ``shared`` and
+      ``masked`` show all heads one and the same. ``strict`` refuses a head that declares nothing.
+    - ``provides``: ``Condition.MASKED`` or ``Condition.PREFIX`` for a head that hides a part of the caption; it
+      implements ``hide``, and images are encoded under what ``hide`` leaves. A head that ``sees`` such a condition and
+      provides none gets that of the one head that does. Or a ``Feed``, for other heads.
+    - ``uses``: feeds of other heads; those run earlier. A feed that no head provides is ``None``.
+    - ``needs_fusion``, ``needs_text_decoder``, ``needs_momentum``: parts without which the config is refused.
+    - ``trains_scores``: its loss trains the scores of selectors that have trainable ones.
+    - ``several_images``: it can work with more than one image a text.
+    - ``nested_parts``: arguments that the model builder turns from a YAML node into a part.
+
+    Constructor arguments that the builder fills in where the YAML file does not give them: ``embed_dim`` (width of the
+    visual tokens), ``text_dim`` (of text and fused tokens), ``patch_size`` (pixels), ``vocabulary``
+    (``structures.Vocabulary``).
 
     Args:
-        weight: Factor of the loss in the sum.
-        start_epoch: The loss joins in at this epoch (fractions count).
+        weight: Factor of the losses in the sum.
+        start_epoch: The losses join in at this epoch (fractions count).
 
     Raises:
         ValueError: A negative weight or start.
     """
 
+    sees: ClassVar[Condition | None] = None
+    provides: ClassVar[tuple[Condition | Feed, ...]] = ()
+    uses: ClassVar[tuple[Feed, ...]] = ()
     needs_fusion: ClassVar[bool] = False
     needs_text_decoder: ClassVar[bool] = False
     needs_momentum: ClassVar[bool] = False
+    trains_scores: ClassVar[bool] = False
     several_images: ClassVar[bool] = False
-    only_name: ClassVar[str | None] = None
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
 
     def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0) -> None:
@@ -149,33 +101,52 @@ class VLPHead(nn.Module):
         self.weight = weight
         self.start_epoch = start_epoch
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return the loss as ``loss_<objective>`` and any figures to log; no other key may contain "loss"."""
+    def loss(self, step: Step) -> HeadOutput:
+        """Return the losses of a batch and what else comes with them.
+
+        Args:
+            step: The batch as this head sees it; in a batch of several sources, the rows that serve this head.
+        """
         raise NotImplementedError
 
     def predict(self, step: Step) -> dict[str, Any]:
-        """Return named predictions, each with one entry a sample."""
+        """Return named predictions, each with one entry a sample; ``step.visual()`` is under the own text."""
         return {}
 
-    def load_weights(self, read: ReadWeights) -> None:
-        """Load what the head needs from files of its own; called when a training starts, not when one is resumed."""
+    def hide(self, batch: Batch) -> Hidden:
+        """Return the captions with what is hidden; for a head that provides a condition. Called once a batch."""
+        raise NotImplementedError(f"{type(self).__name__} provides a condition and has no hide().")
 
-    def after_step(self) -> None:
-        """Update state that is not trained by gradient, after the optimizer's step."""
+    def load_weights(self, read: ReadWeights, path: str) -> None:
+        """Load what the head needs from files of its own; called when a training starts, not when one is resumed.
+
+        Args:
+            read: Reads a checkpoint file.
+            path: The head's place in the config, for messages.
+        """
+
+    def after_step(self, carried: Sequence[Any]) -> None:
+        """Update state that is not trained by gradient, after the optimizer's step.
+
+        Args:
+            carried: ``HeadOutput.carry`` of the step's groups of rows that had one.
+        """
 
 
-def noise(step: Step, name: str, *shape: int) -> Tensor:
-    """Return uniform numbers for this rank's rows that do not depend on the number of ranks."""
-    return shared_noise(name, step.iteration, shape, step.tokens.input_ids.device)
+def find_head(heads: Iterable[nn.Module], kind: type[_Head]) -> _Head | None:
+    """Return the first head of a class or its subclasses; ``None`` without one."""
+    return next((head for head in heads if isinstance(head, kind)), None)
 
 
-def other_rows(image_ids: Tensor) -> Tensor:
-    """Return for each row the next one (cyclically) that shows another image, (B,), or -1 where there is none."""
-    count = image_ids.shape[0]
-    rows = torch.arange(count, device=image_ids.device)
-    candidates = (rows.unsqueeze(1) + rows[1:].unsqueeze(0)) % count if count > 1 else rows.new_zeros(count, 0)
-    if candidates.shape[1] == 0:
-        return torch.full_like(rows, -1)
-    differs = image_ids[candidates] != image_ids.unsqueeze(1)
-    first = candidates.gather(1, differs.int().argmax(dim=1, keepdim=True)).squeeze(1)
-    return torch.where(differs.any(dim=1), first, -1)
+def need_head(heads: Mapping[str, nn.Module] | nn.ModuleDict, kind: type[_Head], purpose: str) -> _Head:
+    """Return the first head of a class or its subclasses.
+
+    Raises:
+        ComponentError: There is none.
+    """
+    head = find_head(heads.values(), kind)
+    if head is None:
+        raise ComponentError(
+            f"model.heads: {purpose} needs an {kind.__name__}, got {', '.join(heads) or 'none'}. Add it."
+        )
+    return head

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.heads.writing import Marks, write_texts
+from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.heads.writing import write_texts
 from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Condition, Vocabulary
 from bus_toolkit.text_decoders.generate import search_rules
 
 
@@ -26,11 +28,7 @@ class CaptionHead(VLPHead):
     Args:
         embed_dim: Width of the visual tokens; filled in from the backbone.
         text_dim: Width that the text decoder reads; filled in from the text encoder.
-        pad_token_id: Id of the padding; filled in from the tokenizer.
-        cls_token_id: Id that a caption starts with; filled in from the tokenizer.
-        sep_token_id: Id that ends it; filled in from the tokenizer.
-        special_ids: Ids that are no words; filled in from the tokenizer.
-        max_caption_length: Most tokens of a caption; filled in from the tokenizer.
+        vocabulary: Token ids; filled in from the tokenizer.
         search: Arguments of ``bus_toolkit.text_decoders.generate.SearchRules``; ``max_length`` is at most, and if not
             given, the tokenizer's.
         label_smoothing: Share of the target spread over the vocabulary.
@@ -41,6 +39,7 @@ class CaptionHead(VLPHead):
         ValueError: A search setting that does not exist or is out of range.
     """
 
+    sees = Condition.FREE
     needs_text_decoder = True
 
     def __init__(
@@ -48,36 +47,31 @@ class CaptionHead(VLPHead):
         *,
         embed_dim: int,
         text_dim: int,
-        pad_token_id: int,
-        cls_token_id: int,
-        sep_token_id: int,
-        special_ids: Sequence[int],
-        max_caption_length: int,
+        vocabulary: Vocabulary,
         search: Mapping[str, Any] | None = None,
         label_smoothing: float = 0.0,
         weight: float = 1.0,
         start_epoch: float = 0.0,
     ) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
-        self.rules = search_rules(search, max_caption_length)
-        self.marks = Marks.of(cls_token_id, sep_token_id, pad_token_id, special_ids)
+        self.rules = search_rules(search, vocabulary.max_length)
+        self.vocabulary = vocabulary
         self.label_smoothing = label_smoothing
         same = embed_dim == text_dim
         self.project = nn.Identity() if same else nn.Sequential(nn.Linear(embed_dim, text_dim), nn.LayerNorm(text_dim))
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return ``loss_caption``: the mean cross-entropy over all tokens behind [CLS]."""
+    def loss(self, step: Step) -> HeadOutput:
+        """Return ``loss_caption``: the mean cross-entropy over all tokens after [CLS]."""
+        ids, mask = step.batch.tokens
         memory, memory_mask = self._memory(step)
-        logits = step.decode(step.tokens, memory, memory_mask)
-        wanted = step.tokens.attention_mask[:, 1:].float()
-        return {"loss_caption": next_token_loss(logits, step.tokens.input_ids, wanted, self.label_smoothing)}
+        logits = step.encoders.decode(step.batch.tokens, memory, memory_mask)  # (B, L, V)
+        return HeadOutput({"caption": next_token_loss(logits, ids, mask[:, 1:].float(), self.label_smoothing)})
 
     def predict(self, step: Step) -> dict[str, Any]:
-        """Return the best caption found for each image."""
-        memory, memory_mask = self._memory(step)
-        return {"pred_caption": write_texts(step, memory, memory_mask, self.marks, self.rules)}
+        """Return the best caption for each image."""
+        return {"pred_caption": write_texts(step.encoders, *self._memory(step), self.vocabulary, self.rules)}
 
     def _memory(self, step: Step) -> tuple[Tensor, Tensor]:
         """Return the visual states (B, M, D) and that all of them may be read, bool (B, M)."""
-        memory = self.project(step.visual("free").embeds)
+        memory = self.project(step.visual(Condition.FREE).embeds)
         return memory, torch.ones(memory.shape[:2], dtype=torch.bool, device=memory.device)

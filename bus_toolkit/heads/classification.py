@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Condition
 
 
 class ClassificationHead(VLPHead):
@@ -26,6 +29,7 @@ class ClassificationHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
     """
 
+    sees = Condition.CAPTION
     needs_fusion = True
     several_images = True
 
@@ -48,30 +52,36 @@ class ClassificationHead(VLPHead):
             nn.Linear(num_images * text_dim, text_dim), nn.GELU(), nn.Linear(text_dim, num_classes)
         )
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_cls`` and the training accuracy.
 
         Raises:
-            ValueError: The batch has no labels, or another number of images a text.
+            DataError: The batch has no labels.
+            ConfigError: The data have another number of images a text.
         """
-        if step.labels is None:
-            raise ValueError("ClassificationHead: the data samples have no gt_label. Use a data set with labels.")
-        logits = self._logits(step, "cls")
-        accuracy = (logits.detach().argmax(dim=1) == step.labels).float().mean()
-        return {"loss_cls": F.cross_entropy(logits, step.labels), "cls_accuracy": accuracy}
+        labels = step.batch.labels
+        if labels is None:
+            raise DataError(
+                "ClassificationHead: the class is the data sample's gt_label, got a sample without one. Use a data set "
+                "with labels, or leave the head out."
+            )
+        logits = self._logits(step)
+        accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
+        return HeadOutput({"cls": F.cross_entropy(logits, labels)}, {"cls_accuracy": accuracy})
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the most probable class and its probability."""
-        probs = self._logits(step, "caption").softmax(dim=1)
-        best: tuple[Tensor, Tensor] = torch.max(probs, dim=1)
+        best: tuple[Tensor, Tensor] = torch.max(self._logits(step).softmax(dim=1), dim=1)
         return {"pred_label": best[1].tolist(), "pred_score": best[0].tolist()}
 
-    def _logits(self, step: Step, objective: str) -> Tensor:
+    def _logits(self, step: Step) -> Tensor:
         """Return the logits of the classes, float32 (B, C)."""
-        if step.num_images != self.num_images:
-            raise ValueError(
-                f"ClassificationHead.num_images: must be the images a text of the data, {step.num_images}, got "
-                f"{self.num_images}. Set model.heads.<name>.num_images to {step.num_images}."
+        if step.batch.num_images != self.num_images:
+            raise ConfigError(
+                f"ClassificationHead.num_images: must be the images a text of the data, {step.batch.num_images}, got "
+                f"{self.num_images}. Set model.heads.<name>.num_images to {step.batch.num_images}."
             )
-        fused = step.fuse(step.text.repeat_each(self.num_images), step.visual(objective))
-        return self.classifier(fused.cls.unflatten(0, (-1, self.num_images)).flatten(1)).float()
+        # Every image I of a text meets the same text: (B, L, D) -> (B * I, L, D).
+        fused = step.encoders.fuse(step.text.repeat_each(self.num_images), step.visual())
+        pairs = fused.cls.unflatten(0, (-1, self.num_images)).flatten(1)  # (B * I, D) -> (B, I * D)
+        return self.classifier(pairs).float()

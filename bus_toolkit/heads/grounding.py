@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.heads.base import Boxes, Step, VLPHead
+from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.heads.box_votes import vote
 from bus_toolkit.losses.boxes import box_l1, giou_loss, iou
 from bus_toolkit.ops.collective import mean_over_ranks
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.token_plan import scatter_back
-from bus_toolkit.structures import VisualTokens
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Boxes, Condition, VisualTokens
 
 # Waves along an axis of the image, in half periods: the finest tells neighbours of 16 patches apart.
 _WAVES = (1, 2, 4, 8)
@@ -65,6 +66,7 @@ class GroundingHead(VLPHead):
         ValueError: A negative factor.
     """
 
+    sees = Condition.CAPTION
     needs_fusion = True
 
     def __init__(
@@ -95,11 +97,11 @@ class GroundingHead(VLPHead):
         self.sides = nn.Linear(text_dim, 4)
         nn.init.constant_(self.sides.bias, _SIDE_BIAS)
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_grounding`` and the IoU of the predicted boxes; zero where no row has its one box."""
-        visual = step.visual("grounding")
+        visual = step.visual()
         proposals = self.propose(step, visual)
-        targets, has_target = one_named_box(step.boxes())
+        targets, has_target = one_named_box(step.batch.boxes)
         wanted = shares_of_box(targets, visual.grid)
         l1, giou = (distance(proposals.boxes, targets.unsqueeze(1)) for distance in (box_l1, giou_loss))
         of_patches = self.l1_weight * l1 + self.giou_weight * giou - self.patch_weight * proposals.log_weights
@@ -107,20 +109,20 @@ class GroundingHead(VLPHead):
         counts = has_target.to(losses.dtype)
         found, _ = vote(proposals.boxes.detach(), proposals.log_weights.detach().exp())
         overlap = mean_over_ranks(iou(found, targets), counts)
-        return {"loss_grounding": mean_over_ranks(losses, counts), "grounding_iou": overlap}
+        return HeadOutput({"grounding": mean_over_ranks(losses, counts)}, {"grounding_iou": overlap})
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the box of each row in pixels, and how sure the patches are of it."""
-        proposals = self.propose(step, step.visual("caption"))
+        proposals = self.propose(step, step.visual())
         boxes, support = vote(proposals.boxes, proposals.log_weights.exp())
-        return {"pred_box": boxes.clamp(0.0, 1.0) * _sides_of_image(step.boxes()), "pred_score": support.tolist()}
+        return {"pred_box": boxes.clamp(0.0, 1.0) * _sides_of_image(step.batch.boxes), "pred_score": support.tolist()}
 
     def propose(self, step: Step, visual: VisualTokens) -> Proposals:
         """Return what each patch says about the expressions of ``step``, float32."""
         grid = self.patches(self.patch_norm(self.dense_grid(visual)))
         centres = patch_centres(visual.grid, grid.device)
         keys = grid + self.places(place_features(centres).to(grid.dtype))
-        scale, shift = self.query(step.fuse(step.text, visual).cls).unsqueeze(1).chunk(2, dim=-1)
+        scale, shift = self.query(step.encoders.fuse(step.text, visual).cls).unsqueeze(1).chunk(2, dim=-1)
         features = self.trunk(keys * (1.0 + scale) + shift)
         distances = self.sides(features).float().sigmoid()
         boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
@@ -136,7 +138,7 @@ class GroundingHead(VLPHead):
         if tokens.origin is None:
             raise ComponentError(
                 "GroundingHead: needs the token that each patch ended in, got visual tokens without origin and without "
-                "undecoded tokens. Backbone tokens have an origin. Let VLPModel.encode_visual run the decoder."
+                "undecoded tokens. Backbone tokens have an origin. Let VLPModel.encode run the decoder."
             )
         dense = scatter_back(tokens.embeds[:, tokens.num_prefix :], tokens.origin)
         return torch.where((tokens.origin < 0).unsqueeze(-1), self.placeholder.to(dense.dtype), dense)

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads.base import MomentumTokens, Step, VLPHead
+from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
 from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
 from bus_toolkit.ops.collective import gather_rows
-from bus_toolkit.structures import TextTokens, VisualTokens
+from bus_toolkit.step.passes import MomentumTokens
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Condition, Similarity, TextTokens, VisualTokens
 
 COLDEST, WARMEST = 0.001, 0.5
 EMPTY = -1
+
+
+class QueueRows(NamedTuple):
+    """Momentum features of all ranks for the queue: ``images`` and ``texts`` (G, E), ``ids`` int64 (G,)."""
+
+    images: Tensor
+    texts: Tensor
+    ids: Tensor
+
+
+class _Candidates(NamedTuple):
+    """What a row is compared with: ``images``, ``texts`` (C, E), and for either direction targets (B, C)."""
+
+    images: Tensor
+    texts: Tensor
+    image_to_text: Tensor
+    text_to_image: Tensor
+    present: Tensor | None
 
 
 class ITCHead(VLPHead):
@@ -40,7 +61,8 @@ class ITCHead(VLPHead):
         ValueError: ``alpha`` outside [0, 1], a negative queue, a temperature outside its range.
     """
 
-    only_name = "itc"
+    sees = Condition.FREE
+    provides = (Feed.SIMILARITY, Feed.PROJECTIONS)
     image_queue: Tensor
     text_queue: Tensor
     queue_ids: Tensor
@@ -74,9 +96,6 @@ class ITCHead(VLPHead):
         self.register_buffer("text_queue", torch.zeros(queue_size, feature_dim))
         self.register_buffer("queue_ids", torch.full((queue_size,), EMPTY, dtype=torch.int64))
         self.register_buffer("queue_next", torch.zeros(1, dtype=torch.int64))
-        # What the groups of a batch (models/source_groups.py) leave for the queue, and the step that they belong to.
-        self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._pending_of: int | None = None
 
     def image_feats(self, visual: VisualTokens, projections: nn.Module | None = None) -> Tensor:
         """Return normalised image features (B, E)."""
@@ -92,40 +111,45 @@ class ITCHead(VLPHead):
         """Return 1 / temperature."""
         return self.logit_scale.exp()
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return ``loss_itc`` and the temperature; leave in-batch similarities for the matching head."""
-        image, text = self.image_feats(step.visual("itc")), self.text_feats(step.text)
-        momentum = step.momentum_tokens()
+    def loss(self, step: Step) -> HeadOutput:
+        """Return ``loss_itc``, the temperature, the similarities in the batch and the features for the queue."""
+        image, text = self.image_feats(step.visual()), self.text_feats(step.text)
+        momentum = step.passes.momentum
         # Half precision would round a similarity of 14 by 0.06.
         with torch.autocast(image.device.type, enabled=False):
-            return self._loss(step, image, text, momentum)
+            return self._loss(image, text, step.batch.image_ids, momentum)
 
-    def _loss(self, step: Step, image: Tensor, text: Tensor, momentum: MomentumTokens | None) -> dict[str, Tensor]:
-        ids = gather_rows(step.image_ids)
-        all_images, all_texts = gather_rows(image), gather_rows(text)
+    def _loss(self, image: Tensor, text: Tensor, own_ids: Tensor, momentum: MomentumTokens | None) -> HeadOutput:
+        ids = gather_rows(own_ids)
+        all_images, all_texts = gather_rows(image), gather_rows(text)  # (B, E) -> (G, E)
         scale = self.scale()
-        step.similarity = (scale * image @ all_texts.T).detach(), (scale * text @ all_images.T).detach()
-        present = None
+        similarity = Similarity((scale * image @ all_texts.T).detach(), (scale * text @ all_images.T).detach())
         if momentum is None:
-            targets = positive_targets(step.image_ids, ids)
-            targets_i2t = targets_t2i = targets
+            rows = None
+            targets = positive_targets(own_ids, ids)
+            against = _Candidates(all_images, all_texts, targets, targets, None)
         else:
-            visual_m, text_m, projections = momentum
-            own_image_m, own_text_m = self.image_feats(visual_m, projections), self.text_feats(text_m, projections)
-            batch_images, batch_texts, batch_ids = gather_rows(own_image_m), gather_rows(own_text_m), ids
-            if self._pending_of != step.iteration:
-                self._pending, self._pending_of = [], step.iteration
-            self._pending.append((batch_images, batch_texts, batch_ids))
-            all_images = torch.cat([batch_images, self.image_queue])
-            all_texts = torch.cat([batch_texts, self.text_queue])
-            ids = torch.cat([ids, self.queue_ids])
-            present = torch.cat([torch.ones_like(batch_ids, dtype=torch.bool), self.queue_ids != EMPTY])
-            targets = positive_targets(step.image_ids, ids)
-            targets_i2t = self._soften(targets, scale * own_image_m @ all_texts.T, present)
-            targets_t2i = self._soften(targets, scale * own_text_m @ all_images.T, present)
-        i2t = soft_cross_entropy(scale * image @ all_texts.T, targets_i2t, present)
-        t2i = soft_cross_entropy(scale * text @ all_images.T, targets_t2i, present)
-        return {"loss_itc": (i2t.mean() + t2i.mean()) / 2, "temperature": 1.0 / scale.detach()}
+            own = self._momentum_feats(momentum)
+            rows = QueueRows(gather_rows(own[0]), gather_rows(own[1]), ids)
+            against = self._with_queue(rows, own, own_ids, scale)
+        i2t = soft_cross_entropy(scale * image @ against.texts.T, against.image_to_text, against.present)
+        t2i = soft_cross_entropy(scale * text @ against.images.T, against.text_to_image, against.present)
+        losses, logs = {"itc": (i2t.mean() + t2i.mean()) / 2}, {"temperature": 1.0 / scale.detach()}
+        return HeadOutput(losses, logs, similarity, carry=rows)
+
+    def _momentum_feats(self, momentum: MomentumTokens) -> tuple[Tensor, Tensor]:
+        visual_m, text_m, projections = momentum
+        return self.image_feats(visual_m, projections), self.text_feats(text_m, projections)
+
+    def _with_queue(self, rows: QueueRows, own: tuple[Tensor, Tensor], own_ids: Tensor, scale: Tensor) -> _Candidates:
+        """Return the batch's momentum features and the queue's as candidates, with soft targets."""
+        images, texts = torch.cat([rows.images, self.image_queue]), torch.cat([rows.texts, self.text_queue])
+        ids = torch.cat([rows.ids, self.queue_ids])
+        present = torch.cat([torch.ones_like(rows.ids, dtype=torch.bool), self.queue_ids != EMPTY])
+        targets = positive_targets(own_ids, ids)
+        i2t = self._soften(targets, scale * own[0] @ texts.T, present)
+        t2i = self._soften(targets, scale * own[1] @ images.T, present)
+        return _Candidates(images, texts, i2t, t2i, present)
 
     def _soften(self, targets: Tensor, logits_m: Tensor, present: Tensor) -> Tensor:
         """Mix the momentum model's opinion into the targets."""
@@ -133,13 +157,12 @@ class ITCHead(VLPHead):
         return self.alpha * logits_m.softmax(dim=1) + (1.0 - self.alpha) * targets
 
     @torch.no_grad()
-    def after_step(self) -> None:
+    def after_step(self, carried: Sequence[QueueRows]) -> None:
         """Keep the temperature in its range; put the momentum features into the queue, over the oldest ones."""
         self.logit_scale.clamp_(math.log(1.0 / WARMEST), math.log(1.0 / COLDEST))
-        pending, self._pending, self._pending_of = self._pending, [], None
-        if not pending or self.queue_size == 0:
+        if not carried or self.queue_size == 0:
             return
-        images, texts, ids = (torch.cat(rows)[-self.queue_size :] for rows in zip(*pending, strict=True))
+        images, texts, ids = (torch.cat(rows)[-self.queue_size :] for rows in zip(*carried, strict=True))
         places = (self.queue_next + torch.arange(images.shape[0], device=images.device)) % self.queue_size
         self.image_queue[places] = images
         self.text_queue[places] = texts
@@ -149,7 +172,7 @@ class ITCHead(VLPHead):
     def predict(self, step: Step) -> dict[str, Any]:
         """Return features: text-free images (first-stage retrieval), images under their own caption, captions."""
         return {
-            "image_feats": self.image_feats(step.visual("free")),
-            "paired_image_feats": self.image_feats(step.visual("caption")),
+            "image_feats": self.image_feats(step.visual(Condition.FREE)),
+            "paired_image_feats": self.image_feats(step.visual()),
             "text_feats": self.text_feats(step.text),
         }

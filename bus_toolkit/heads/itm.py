@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads.base import Step, VLPHead, noise, other_rows
+from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
 from bus_toolkit.losses.contrastive import sample_hard_negatives
 from bus_toolkit.ops.collective import gather_rows, own_rows
-from bus_toolkit.structures import FusedTokens
+from bus_toolkit.ops.other_rows import other_rows
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Condition, FusedTokens
 
 
 class ITMHead(VLPHead):
@@ -19,7 +21,7 @@ class ITMHead(VLPHead):
 
     B matching pairs, B with a hard wrong caption, B with a hard wrong image
     (salesforce/ALBEF:models/model_pretrain.py); the wrong ones are drawn by contrastive similarity among all ranks,
-    never from the same image. Without an ITC head they are drawn evenly.
+    never from the same image. Without a head that provides similarities, and before it starts, they are drawn evenly.
 
     Args:
         text_dim: Width of the fused tokens; filled in from the text encoder.
@@ -27,6 +29,8 @@ class ITMHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
     """
 
+    sees = Condition.CAPTION
+    uses = (Feed.SIMILARITY,)
     needs_fusion = True
 
     def __init__(self, *, text_dim: int, weight: float = 1.0, start_epoch: float = 0.0) -> None:
@@ -38,27 +42,27 @@ class ITMHead(VLPHead):
         logits = self.classifier(fused.cls).float()
         return logits[:, 1] - logits[:, 0]
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_itm`` and the training accuracy."""
-        count = step.image_ids.shape[0]
-        own = own_rows(count, step.image_ids.device)
-        all_ids = gather_rows(step.image_ids)
-        allowed = step.image_ids.unsqueeze(1) != all_ids.unsqueeze(0)
+        batch = step.batch
+        own = own_rows(batch.num_captions, batch.image_ids.device)
+        all_ids = gather_rows(batch.image_ids)
+        allowed = batch.image_ids.unsqueeze(1) != all_ids.unsqueeze(0)  # (B, G)
         i2t, t2i = step.similarity or (torch.zeros(allowed.shape, device=own.device),) * 2
-        wrong_text = sample_hard_negatives(i2t, allowed, noise(step, "itm_text", *allowed.shape))
-        wrong_image = sample_hard_negatives(t2i, allowed, noise(step, "itm_image", *allowed.shape))
-        image_rows = torch.cat([own, own, wrong_image])
+        wrong_text = sample_hard_negatives(i2t, allowed, batch.noise("itm_text", *allowed.shape))
+        wrong_image = sample_hard_negatives(t2i, allowed, batch.noise("itm_image", *allowed.shape))
+        image_rows = torch.cat([own, own, wrong_image])  # (3 B,)
         text_rows = torch.cat([own, wrong_text, own])
-        visual, text = step.visual_pairs("itm", image_rows, text_rows)
-        logits = self.classifier(step.fuse(text, visual).cls).float()
+        visual, text = step.pairs(image_rows, text_rows)
+        logits = self.classifier(step.encoders.fuse(text, visual).cls).float()
         # In a batch that shows one image only, a drawn "negative" is a positive: its label follows the ids.
         targets = (all_ids[image_rows] == all_ids[text_rows]).long()
         accuracy = (logits.detach().argmax(dim=1) == targets).float().mean()
-        return {"loss_itm": F.cross_entropy(logits, targets), "itm_accuracy": accuracy}
+        return HeadOutput({"itm": F.cross_entropy(logits, targets)}, {"itm_accuracy": accuracy})
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the match logits of each image with its own caption and with the next other one."""
-        other = other_rows(step.image_ids)
+        other = other_rows(step.batch.image_ids)
         own = torch.arange(other.shape[0], device=other.device)
         positive = self.match_logits(_fused_pairs(step, own, own))
         negative = self.match_logits(_fused_pairs(step, own, other.clamp(min=0)))
@@ -67,5 +71,6 @@ class ITMHead(VLPHead):
 
 
 def _fused_pairs(step: Step, image_rows: Tensor, text_rows: Tensor) -> FusedTokens:
-    visual, text = step.visual_pairs("pair", image_rows, text_rows)
-    return step.fuse(text, visual)
+    """Fuse this rank's images and texts at the given rows, each image selected under the text of its pair."""
+    text = step.text.index(text_rows)
+    return step.encoders.fuse(text, step.images_under(image_rows, text))

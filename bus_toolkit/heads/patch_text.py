@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bus_toolkit.heads.base import Boxes, Step, VLPHead, other_rows
+from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
+from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
-from bus_toolkit.structures import Selection
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Boxes, Condition, Selection
 
 
 class PatchTextHead(VLPHead):
@@ -33,6 +35,9 @@ class PatchTextHead(VLPHead):
         ValueError: ``overlap`` or ``object_weight`` outside [0, 1).
     """
 
+    sees = Condition.CAPTION  # the boxes are the answer, and no text says them
+    trains_scores = True
+
     def __init__(
         self,
         *,
@@ -54,17 +59,17 @@ class PatchTextHead(VLPHead):
         covered = boxes_to_patch_labels(boxes.xyxy, boxes.size, self.patch_size, self.overlap, boxes.valid)
         return (covered & boxes.named.unsqueeze(-1)).any(dim=1), covered.any(dim=1)
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_ptm``; zero where no image of the batch has boxes, or no selector is there to learn."""
-        selections, boxes = step.patch_scores("ptm")
+        selections, boxes = step.selections(), step.batch.all_boxes
         if not any(s.decision.supervised for s in selections):
-            return {"loss_ptm": step.text.pooled.sum() * 0.0}
+            return HeadOutput({"ptm": step.text.pooled.sum() * 0.0})
         named, objects = self.labels(boxes)
         loss = self._loss(selections, named, boxes)
         if self.object_weight:
-            free, _ = step.patch_scores("free")
+            free = step.selections(Condition.FREE)
             loss = (1.0 - self.object_weight) * loss + self.object_weight * self._loss(free, objects, boxes)
-        return {"loss_ptm": loss}
+        return HeadOutput({"ptm": loss})
 
     def _loss(self, selections: list[Selection], labels: Tensor, boxes: Boxes) -> Tensor:
         has_boxes = boxes.valid.any(dim=1)
@@ -77,21 +82,21 @@ class PatchTextHead(VLPHead):
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the first selector's scores under the own and under another caption, and the labels of the patches."""
-        selections, boxes = step.patch_scores("caption")
+        selections, boxes = step.selections(), step.batch.all_boxes
         if not selections or not selections[0].decision.supervised:
             return {}
-        shuffled, _ = step.patch_scores("other_caption")
+        shuffled = step.selections(Condition.OTHER_CAPTION)
         named, objects = self.labels(boxes)
         kinds = torch.where(named, 1, torch.where(objects, 0, -1)).to(torch.int8)
         has_boxes = boxes.valid.any(dim=1)
-        has_other = has_boxes & (other_rows(step.image_ids) >= 0)
+        has_other = has_boxes & (other_rows(step.batch.image_ids) >= 0)
         return {
-            "patch_scores": _where(has_boxes, selections[0].decision.scores),
-            "patch_scores_shuffled": _where(has_other, shuffled[0].decision.scores),
-            "patch_labels": _where(has_boxes, named),
-            "object_labels": _where(has_boxes, kinds),
+            "patch_scores": _rows_if(has_boxes, selections[0].decision.scores),
+            "patch_scores_shuffled": _rows_if(has_other, shuffled[0].decision.scores),
+            "patch_labels": _rows_if(has_boxes, named),
+            "object_labels": _rows_if(has_boxes, kinds),
         }
 
 
-def _where(present: Tensor, rows: Tensor) -> list[Tensor | None]:
+def _rows_if(present: Tensor, rows: Tensor) -> list[Tensor | None]:
     return [row if there else None for row, there in zip(rows, present.tolist(), strict=True)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.losses.next_token import next_token_loss
-from bus_toolkit.structures import TokenBatch
+from bus_toolkit.step.batch import Batch
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Beginnings, Condition, TokenBatch
 
 
 class PrefixLMHead(VLPHead):
@@ -28,9 +30,10 @@ class PrefixLMHead(VLPHead):
         ValueError: ``max_prefix`` outside [0, 1).
     """
 
+    sees = Condition.PREFIX
+    provides = (Condition.PREFIX,)
     needs_fusion = True
     needs_text_decoder = True
-    only_name = "prefix_lm"
 
     def __init__(
         self, *, max_prefix: float = 0.5, label_smoothing: float = 0.0, weight: float = 1.0, start_epoch: float = 0.0
@@ -41,22 +44,27 @@ class PrefixLMHead(VLPHead):
         self.max_prefix = max_prefix
         self.label_smoothing = label_smoothing
 
+    def hide(self, batch: Batch) -> Beginnings:
+        """Return the beginnings of a batch's captions."""
+        ids, mask = batch.tokens
+        lengths = self.prefix_lengths(batch.tokens, batch.noise("prefix_lm", batch.num_captions))
+        given = (torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)) & mask  # (B, L)
+        return Beginnings(TokenBatch(ids, given), lengths)
+
     def prefix_lengths(self, tokens: TokenBatch, noise_B: Tensor) -> Tensor:
         """Return how many tokens of each caption are given, (B,): at least [CLS], at most the set share."""
         most = (tokens.attention_mask.sum(dim=1) * self.max_prefix).long()
         return (1 + (noise_B * most).long()).clamp(max=most.clamp(min=1))
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return ``loss_prefix_lm``: the (weighted) mean cross-entropy over the tokens behind the prefix."""
-        ids, mask = step.tokens
-        places = torch.arange(ids.shape[1], device=ids.device)
-        given = places < step.prefix_lengths.unsqueeze(1)
-        fused = step.fuse(step.prefix_text, step.visual("prefix_lm"))
-        memory = torch.cat([fused.visual, fused.text], dim=1)
-        memory_mask = torch.cat([mask.new_ones(fused.visual.shape[:2]), fused.attention_mask], dim=1)
-        logits = step.decode(step.tokens, memory, memory_mask)
-        weights = (mask & ~given)[:, 1:] * self.token_weights(step.tokens)
-        return {"loss_prefix_lm": next_token_loss(logits, ids, weights, self.label_smoothing)}
+    def loss(self, step: Step) -> HeadOutput:
+        """Return ``loss_prefix_lm``: the (weighted) mean cross-entropy over the tokens after the prefix."""
+        tokens = step.batch.tokens
+        given = step.once(self.hide).tokens.attention_mask
+        fused = step.encoders.fuse(step.text_of(self.hide), step.visual())
+        memory, memory_mask = fused.memory()
+        logits = step.encoders.decode(tokens, memory, memory_mask)  # (B, L, V)
+        weights = (tokens.attention_mask & ~given)[:, 1:] * self.token_weights(tokens)
+        return HeadOutput({"prefix_lm": next_token_loss(logits, tokens.input_ids, weights, self.label_smoothing)})
 
     def token_weights(self, tokens: TokenBatch) -> Tensor:
         """Return how much each token behind the first counts, (B, L - 1) float32 of 0 or more; here all the same.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,8 @@ from bus_toolkit.losses.token_weights import difficulty_weights, next_token_log_
 from bus_toolkit.structures import TokenBatch
 
 _TRAIN_FIRST = "Train the reference first: bus-toolkit train prior/reference_scenes_tiny"
-# Where the reference lies in a checkpoint of a model with this head, and in one of its own recipe.
-_PREFIXES = ("heads.prefix_lm.reference.", "text_decoder.")
+# Where the reference is in a checkpoint of a model with this head, and in one of its own recipe.
+_PREFIXES = re.compile(r"heads\.[^.]+\.reference\.|text_decoder\.")
 
 
 class PriorLMHead(PrefixLMHead):
@@ -79,13 +81,13 @@ class PriorLMHead(PrefixLMHead):
         """Return ``(1 - p) ** gamma`` of each token behind the first, (B, L - 1) float32."""
         return difficulty_weights(next_token_log_probs(self.reference(tokens), tokens.input_ids), self.gamma)
 
-    def load_weights(self, read: ReadWeights) -> None:
+    def load_weights(self, read: ReadWeights, path: str) -> None:
         """Load the reference.
 
         Raises:
             CheckpointError: No file is named though the reference is untrained, it cannot be read, or does not fit.
         """
-        where = "model.heads.prefix_lm.reference_weights"
+        where = f"{path}.reference_weights"
         if self.reference_weights is None:
             if not getattr(self.reference, "is_pretrained", False):
                 raise CheckpointError(
@@ -97,7 +99,8 @@ class PriorLMHead(PrefixLMHead):
             weights = read(self.reference_weights)
         except CheckpointError as error:
             raise CheckpointError(f"{where}: {error} {_TRAIN_FIRST}") from error
-        prefix = next((p for p in _PREFIXES if any(name.startswith(p) for name in weights)), "")
+        starts = sorted({match.group() for match in map(_PREFIXES.match, weights) if match})
+        prefix = starts[0] if starts else ""  # "heads..." before "text_decoder.", which such a model has as well
         own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         try:
             self.reference.load_state_dict(own)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.heads.answers import flatten_answers, read_answers
-from bus_toolkit.heads.base import Step, VLPHead
-from bus_toolkit.heads.writing import Marks, write_texts
+from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.heads.writing import write_texts
 from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Condition, Vocabulary
 from bus_toolkit.text_decoders.generate import SearchRules, search_rules
 from bus_toolkit.text_decoders.rank import rank
 
@@ -26,11 +28,7 @@ class VQAHead(VLPHead):
     prediction is ``pred_answer``, a string a sample.
 
     Args:
-        pad_token_id: Id of the padding; filled in from the tokenizer.
-        cls_token_id: Id that an answer starts with; filled in from the tokenizer.
-        sep_token_id: Id that ends it; filled in from the tokenizer.
-        special_ids: Ids that are no words; filled in from the tokenizer.
-        max_caption_length: Most tokens of an answer; filled in from the tokenizer.
+        vocabulary: Token ids; filled in from the tokenizer.
         inference: ``generate`` writes any answer, ``rank`` chooses the most probable one of ``answer_list``.
         search: How ``generate`` searches: arguments of ``bus_toolkit.text_decoders.generate.SearchRules``;
             ``max_length`` is at most, and if not given, the tokenizer's.
@@ -45,17 +43,14 @@ class VQAHead(VLPHead):
             list of answers that cannot be used, or ``rank_topk`` above its length.
     """
 
+    sees = Condition.CAPTION  # the question; the answer is no part of it
     needs_fusion = True
     needs_text_decoder = True
 
     def __init__(
         self,
         *,
-        pad_token_id: int,
-        cls_token_id: int,
-        sep_token_id: int,
-        special_ids: Sequence[int],
-        max_caption_length: int,
+        vocabulary: Vocabulary,
         inference: Literal["generate", "rank"] = "generate",
         search: Mapping[str, Any] | None = None,
         answer_list: str | Sequence[str] | None = None,
@@ -69,49 +64,51 @@ class VQAHead(VLPHead):
         self.answers: list[str] = []
         if inference == "generate":
             _refuse("generate", answer_list=answer_list, rank_topk=rank_topk)
-            self.rules = search_rules(search, max_caption_length)
+            self.rules = search_rules(search, vocabulary.max_length)
         elif inference == "rank":
             _refuse("rank", search=search)
             self.answers = _candidates(answer_list, rank_topk)
         else:
             raise ValueError(f"inference: must be generate or rank, got {inference!r}.")
         self.rank_topk = rank_topk
-        self.marks = Marks.of(cls_token_id, sep_token_id, pad_token_id, special_ids)
+        self.vocabulary = vocabulary
         self.label_smoothing = label_smoothing
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
-        """Return ``loss_vqa``: the mean cross-entropy over the tokens of all answers behind [CLS], weighted by share.
+    def loss(self, step: Step) -> HeadOutput:
+        """Return ``loss_vqa``: the mean cross-entropy over the tokens of all answers after [CLS], weighted by share.
 
         ALBEF sums over the tokens of an answer and divides by the number of images; the mean over tokens differs by a
         factor and is that of the other language models here.
+
+        Raises:
+            DataError: A question has another number of shares than answers.
         """
-        memory, memory_mask = self._memory(step, "vqa")
-        rows, texts, shares = flatten_answers(step.field("gt_answer"), step.field("gt_answer_weight"))
+        memory, memory_mask = self._memory(step)
+        rows, texts, shares = flatten_answers(step.batch.field("gt_answer"), step.batch.field("gt_answer_weight"))
         if not texts:
             # All ranks take part in the sums over ranks: a rank without answers decodes something, with no weight.
-            rows, texts, shares = [0], [step.field("text")[0]], [0.0]
-        answers = step.tokenize(texts)
+            rows, texts, shares = [0], [step.batch.field("text")[0]], [0.0]
+        answers = step.encoders.tokenize(texts)  # (A, L)
         owners, weights = (torch.tensor(part).to(memory.device, non_blocking=True) for part in (rows, shares))
-        logits = step.decode(answers, memory[owners], memory_mask[owners])
+        logits = step.encoders.decode(answers, memory[owners], memory_mask[owners])  # (A, L, V)
         wanted = answers.attention_mask[:, 1:] * weights.unsqueeze(1)
-        return {"loss_vqa": next_token_loss(logits, answers.input_ids, wanted, self.label_smoothing)}
+        return HeadOutput({"vqa": next_token_loss(logits, answers.input_ids, wanted, self.label_smoothing)})
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the answer to each question."""
-        memory, memory_mask = self._memory(step, "caption")
+        memory, memory_mask = self._memory(step)
         if self.answers:
             return {"pred_answer": self._chosen(step, memory, memory_mask)}
-        return {"pred_answer": write_texts(step, memory, memory_mask, self.marks, self.rules)}
+        return {"pred_answer": write_texts(step.encoders, memory, memory_mask, self.vocabulary, self.rules)}
 
     def _chosen(self, step: Step, memory: Tensor, memory_mask: Tensor) -> list[str]:
-        found = rank(step.decode, memory, memory_mask, step.tokenize(self.answers), topk=self.rank_topk)
-        return [self.answers[index] for index in found.best.tolist()]
+        candidates = step.encoders.tokenize(self.answers)
+        ranked = rank(step.encoders.decode, memory, memory_mask, candidates, topk=self.rank_topk)
+        return [self.answers[index] for index in ranked.best.tolist()]
 
-    def _memory(self, step: Step, objective: str) -> tuple[Tensor, Tensor]:
+    def _memory(self, step: Step) -> tuple[Tensor, Tensor]:
         """Return what the fusion gives of image and question, (B, M, D), and which may be read, bool (B, M)."""
-        fused = step.fuse(step.text, step.visual(objective))
-        seen = fused.attention_mask.new_ones(fused.visual.shape[:2])
-        return torch.cat([fused.visual, fused.text], dim=1), torch.cat([seen, fused.attention_mask], dim=1)
+        return step.encoders.fuse(step.text, step.visual()).memory()
 
 
 def _candidates(answers: str | Sequence[str] | None, topk: int | None) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.inference.inputs import ImageInput
 from bus_toolkit.inference.predictor import Predictor
-from bus_toolkit.structures import Selection, VisualTokens
+from bus_toolkit.structures import Condition, Selection, VisualTokens
 from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches, render_kept_patches
 
 # A taller PNG would pass the 65,536 pixels that can be drawn.
@@ -85,7 +85,7 @@ def explain(
     """
     if out is not None:
         check_target(out, len(images))
-    condition = "free" if texts is None else "caption"
+    condition = Condition.FREE if texts is None else Condition.CAPTION
     explanations: list[Explanation] = []
     inputs: list[Tensor] = []
     for chunk, batch in predictor.batches(images, texts):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.evaluation.retrieval.pair_scoring import PrefixCache
+from bus_toolkit.heads.base import need_head
+from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.inference.inputs import ImageInput
 from bus_toolkit.inference.predictor import Predictor
 
@@ -70,7 +72,7 @@ class ImageIndex:
         cache.add_batch(model, batch)
         positions = list(range(len(self), len(self) + len(names)))
         prefix = cache.take(positions, next(model.parameters()).device)
-        visual = model.encode_visual(prefix, model.free_text(len(names)))
-        feats = model.heads["itc"].image_feats(visual).cpu()
+        visual = model.encoders.encode_visual(prefix, model.encoders.free_text(len(names)))
+        feats = need_head(model.heads, ITCHead, "an index").image_feats(visual).cpu()
         self.feats = torch.cat([self.feats, feats]) if self.names else feats
         self.names += names

@@ -11,8 +11,8 @@ from torch import Tensor
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.inference.inputs import ImageInput
 from bus_toolkit.inference.pipeline import ImagePipeline
-from bus_toolkit.models.step import BatchStep
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.step.step import Step
 
 # A batch has a text for each image; heads that write from the image alone do not read it.
 _PLACEHOLDER = "a"
@@ -53,10 +53,10 @@ class Predictor:
             words = texts[start : start + self.batch_size] if texts else [_PLACEHOLDER] * len(chunk)
             yield chunk, self.pipeline.batch([image.read(limit) for image in chunk], words, start)
 
-    def step(self, batch: dict[str, Any]) -> BatchStep:
+    def step(self, batch: dict[str, Any]) -> Step:
         """Return the passes of a batch, as ``model.predict`` makes them; each runs when it is first used."""
         ready = self.model.data_preprocessor(batch, False)
-        return BatchStep(self.model, ready["images"], ready["data_samples"])
+        return Step(self.model.passes(ready["images"], ready["data_samples"]))
 
     @torch.no_grad()
     def predict(self, head: VLPHead, images: list[ImageInput], texts: list[str] | None = None) -> list[Prediction]:

@@ -15,6 +15,8 @@ from torch import Tensor
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.pair_scoring import TextCache, score_pairs
 from bus_toolkit.evaluation.retrieval.ranking import similarity_chunks
+from bus_toolkit.heads.base import need_head
+from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.inference.index import ImageIndex
 
 Direction = Literal["both", "i2t", "t2i"]
@@ -121,7 +123,7 @@ def _pair(way: str, query: int, candidate: int) -> tuple[int, int]:
 
 def _text_features(model: Any, texts: TextCache, count: int, batch_size: int) -> Tensor:
     """Return the features float32 (T, E) of the first ``count`` texts, on the CPU."""
-    head = model.heads["itc"]
+    head = need_head(model.heads, ITCHead, "retrieval")
     starts = range(0, count, batch_size)
     return torch.cat([head.text_feats(texts.take(range(s, min(s + batch_size, count)))).cpu() for s in starts])
 

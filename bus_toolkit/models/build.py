@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,11 @@ from bus_toolkit.models.caption_lm import CaptionLanguageModel
 from bus_toolkit.models.check_parts import build_conditioning, check_combination
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, SCOPE, provided_to
+from bus_toolkit.step.encoders import Parts
+from bus_toolkit.structures import Vocabulary
 from bus_toolkit.weights.settings import WHOLE, Pretrained, take_pretrained
+
+_log = logging.getLogger(__name__)
 
 
 def build_vlp_model(
@@ -55,20 +60,40 @@ def build_vlp_model(
     _check_length("model.text_encoder", texts, words)
     images = _build_backbone(backbone, selectors, text_dim=texts.embed_dim)
     known |= {"embed_dim": images.embed_dim, "text_dim": texts.embed_dim, "patch_size": _patch_size(images)}
-    model = VLPModel(
-        tokenizer=words,
-        text_encoder=texts,
-        backbone=images,
+    parts = Parts(
+        words,
+        texts,
+        images,
         decoder=_build_decoder(decoder, known),
         fusion=REGISTRIES.fusions.build(fusion, path="model.fusion", **known) if fusion else None,
         text_decoder=_build_text_decoder(text_decoder, words, known) if text_decoder else None,
-        heads={name: _build_head(name, node, words, known) for name, node in heads.items()},
+    )
+    built = {name: _build_head(name, node, words, known) for name, node in heads.items()}
+    _warn_of_untrained_scores(built, images)
+    return VLPModel(
+        parts,
+        built,
         conditioning=rule,
         momentum=momentum,
+        pretrained=weights,
         data_preprocessor=data_preprocessor,
     )
-    model.pretrained = weights
-    return model
+
+
+def _warn_of_untrained_scores(heads: Mapping[str, VLPHead], backbone: TokenReducingBackbone) -> None:
+    """Say once that a loss will be 0 for ever: the swap of a selector alone need not fail for that."""
+    if any(selector.supervised for selector in backbone.selectors):
+        return
+    for name, head in heads.items():
+        if head.trains_scores:
+            kinds = ", ".join(type(selector).__name__ for selector in backbone.selectors) or "no selector"
+            _log.warning(
+                "model.heads.%s: %s trains the scores of selectors, but none here has trainable ones, got %s. Its loss "
+                "is always 0. Choose a selector such as TSPS, or leave the head out.",
+                name,
+                type(head).__name__,
+                kinds,
+            )
 
 
 def build_caption_lm(*, tokenizer: Mapping[str, Any], text_decoder: Mapping[str, Any]) -> CaptionLanguageModel:
@@ -101,11 +126,7 @@ def _vocabulary(tokenizer: Any) -> dict[str, Any]:
     return {
         "vocab_size": tokenizer.vocab_size,
         "pad_token_id": tokenizer.pad_token_id,
-        "special_ids": tokenizer.special_ids,
-        "mask_token_id": tokenizer.mask_token_id,
-        "cls_token_id": tokenizer.cls_token_id,
-        "sep_token_id": tokenizer.sep_token_id,
-        "max_caption_length": tokenizer.max_length,
+        "vocabulary": Vocabulary.of(tokenizer),
     }
 
 
@@ -168,13 +189,12 @@ def _build_text_decoder(
 
 def _build_head(name: str, node: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> VLPHead:
     path = f"model.heads.{name}"
-    skip_ids = tokenizer.ids_of_words(node.get("skip_words", ()))
     nested = {}
     for argument, part in getattr(REGISTRIES.heads.get(node["type"], path).cls, "nested_parts", {}).items():
         registry = getattr(REGISTRIES, part.registry)
         nested[argument] = registry.build(node.get(argument) or part.default, path=f"{path}.{argument}", **known)
         _check_length(f"{path}.{argument}", nested[argument], tokenizer)
-    return REGISTRIES.heads.build({**node, **nested}, path=path, skip_ids=skip_ids, **known)
+    return REGISTRIES.heads.build({**node, **nested}, path=path, **known)
 
 
 def _patch_size(backbone: TokenReducingBackbone) -> int:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bus_toolkit.errors import ConfigError, Problem
+from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.signatures import check_arguments, signature_of
 
@@ -37,17 +39,17 @@ def check_combination(
         for name, cfg in heads.items()
         for problem in _head_problems(name, cfg, bool(fusion), bool(text_decoder), conditioning, momentum)
     ]
-    if conditioning.mode == "masked" and "mlm" not in heads:
-        text = "masked needs a head named 'mlm'. Add it under model.heads."
-        problems.append(Problem("model.conditioning.mode", text))
+    try:
+        kinds = {name: _head_class(name, node) for name, node in heads.items()}
+        plan_heads(kinds, conditioning, momentum=momentum is not None)
+    except ConfigError as error:
+        problems += error.problems
     if momentum is not None:
-        problems += _momentum_problems(momentum, conditioning, has_itc="itc" in heads)
+        problems += _momentum_problems(momentum, conditioning)
     return problems
 
 
-def _momentum_problems(momentum: Mapping[str, Any], conditioning: Conditioning, *, has_itc: bool) -> Iterator[Problem]:
-    if not has_itc:
-        yield Problem("model.momentum", "it follows the head 'itc', and there is none. Remove it, or add the head.")
+def _momentum_problems(momentum: Mapping[str, Any], conditioning: Conditioning) -> Iterator[Problem]:
     decay = momentum.get("decay")
     if isinstance(decay, int | float) and not 0.0 <= decay < 1.0:
         yield Problem("model.momentum.decay", f"must be in [0, 1), got {decay}. Write e.g. 0.995.")
@@ -67,18 +69,14 @@ def _head_problems(
     conditioning: Conditioning,
     momentum: Mapping[str, Any] | None,
 ) -> Iterator[Problem]:
-    path, kind = f"model.heads.{name}", cfg["type"]
-    cls = REGISTRIES.heads.get(kind, path).cls
-    if getattr(cls, "needs_fusion", False) and not has_fusion:
+    path, kind, cls = f"model.heads.{name}", cfg["type"], _head_class(name, cfg)
+    if cls.needs_fusion and not has_fusion:
         yield Problem(path, f"{kind} reads fused tokens, but there is no model.fusion. Add a fusion.")
-    if getattr(cls, "needs_text_decoder", False) and not has_text_decoder:
+    if cls.needs_text_decoder and not has_text_decoder:
         yield Problem(path, f"{kind} writes text, but there is no model.text_decoder. Add one.")
-    if getattr(cls, "needs_momentum", False) and momentum is None:
+    if cls.needs_momentum and momentum is None:
         text = f"{kind} follows the momentum branch, but there is none. Add model.momentum: {{decay: 0.995}}."
         yield Problem(path, text)
-    only_name = getattr(cls, "only_name", None)
-    if only_name not in (None, name):
-        yield Problem(path, f"{kind} is found by the name {only_name!r}, got {name!r}. Call it {only_name}.")
     if cfg.get("queue_size", 0) and momentum is None:
         text = (
             "a queue holds features of the momentum branch, but there is none. "
@@ -91,3 +89,9 @@ def _head_problems(
             f"got {conditioning.without_text}. Set it to 0 or change the rule."
         )
         yield Problem(f"{path}.object_weight", text)
+
+
+def _head_class(name: str, node: Mapping[str, Any]) -> type[VLPHead]:
+    """Return the class of a head; what is no ``VLPHead`` declares nothing."""
+    cls = REGISTRIES.heads.get(node["type"], f"model.heads.{name}").cls
+    return cls if isinstance(cls, type) and issubclass(cls, VLPHead) else VLPHead

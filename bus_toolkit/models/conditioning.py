@@ -1,20 +1,53 @@
-"""Which text conditions the image for which objective."""
+"""Which text conditions the image for which head: the modes of ``model.conditioning``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-Condition = Literal["free", "caption", "masked", "prefix"]
+from bus_toolkit.errors import ComponentError, ConfigError, Problem
+from bus_toolkit.structures import Condition
 
-_OWN: dict[str, dict[str, Condition]] = {
-    "shared": {},
-    "masked": {},
-    "free_itc": {"itc": "free"},
-    "strict": {"itc": "free", "mlm": "masked", "prefix_lm": "prefix"},
-}
-_COMMON: dict[str, Condition] = {"shared": "caption", "masked": "masked", "free_itc": "caption", "strict": "caption"}
 WITHOUT_TEXT = ("cls", "prompt", "none")
+
+
+@dataclass(frozen=True)
+class ConditioningMode:
+    """What a head sees in a training step, decided from what it declares (``VLPHead.sees``) and never from its name.
+
+    Attributes:
+        sees: By declared condition, the one under which the head gets the images.
+        otherwise: For conditions that are not in ``sees`` and heads that declare none; ``None`` refuses such heads.
+        pairs_are_reencoded: Whether the text of a wrong pair in matching selects the patches, in a pass of its own.
+    """
+
+    sees: Mapping[Condition, Condition] = field(default_factory=dict)
+    otherwise: Condition | None = None
+    pairs_are_reencoded: bool = False
+
+
+_MODES: dict[str, ConditioningMode] = {
+    "shared": ConditioningMode(otherwise=Condition.CAPTION),
+    "masked": ConditioningMode(otherwise=Condition.MASKED),
+    "free_itc": ConditioningMode({Condition.FREE: Condition.FREE}, otherwise=Condition.CAPTION),
+    "strict": ConditioningMode({condition: condition for condition in Condition}, pairs_are_reencoded=True),
+}
+
+
+def register_mode(name: str, mode: ConditioningMode) -> None:
+    """Make a mode known as ``model.conditioning.mode: <name>``; a plugin calls it in ``register_components``.
+
+    Raises:
+        ComponentError: The name is that of another mode.
+    """
+    if _MODES.setdefault(name, mode) != mode:
+        raise ComponentError(f"conditioning mode: the name {name!r} is taken. Register the mode under another name.")
+
+
+def mode_names() -> list[str]:
+    """Return the names of all modes, those of the toolkit first."""
+    return list(_MODES)
 
 
 @dataclass(frozen=True)
@@ -25,34 +58,34 @@ class Conditioning:
         mode: ``shared``: one pass, the image's own caption for all losses (what the published code does; the answer can
             leak through which patches survive). ``masked``: one pass, the masked caption. ``free_itc``: as ``shared``,
             and the contrastive features without text. ``strict``: contrast without text, matching with the caption of
-            each pair, masked words with the masked caption, the language model with its prefix.
+            each pair, masked words with the masked caption, the language model with its prefix; every head sees what it
+            declares, and one that declares nothing is refused. Or a plugin's mode.
         without_text: What selects in a pass that has no text: ``cls`` attention, a fixed ``prompt``, or ``none``:
             text-aware selectors let everything through.
         prompt: The fixed prompt; empty is [CLS][SEP] alone.
 
     Raises:
-        ValueError: An unknown mode or rule.
+        ConfigError: An unknown mode or rule.
     """
 
-    mode: Literal["shared", "masked", "free_itc", "strict"] = "shared"
+    mode: str = "shared"
     without_text: Literal["cls", "prompt", "none"] = "cls"
     prompt: str = ""
 
     def __post_init__(self) -> None:
-        if self.mode not in _COMMON:
-            raise ValueError(f"model.conditioning.mode: must be one of {', '.join(_COMMON)}, got {self.mode!r}.")
+        if self.mode not in _MODES:
+            text = f"must be one of {', '.join(_MODES)}, got {self.mode!r}."
+            raise ConfigError(Problem("model.conditioning.mode", text))
         if self.without_text not in WITHOUT_TEXT:
-            raise ValueError(
-                f"model.conditioning.without_text: must be one of {', '.join(WITHOUT_TEXT)}, got {self.without_text!r}."
-            )
+            text = f"must be one of {', '.join(WITHOUT_TEXT)}, got {self.without_text!r}."
+            raise ConfigError(Problem("model.conditioning.without_text", text))
 
     @property
     def pairs_are_reencoded(self) -> bool:
-        """Whether a wrong caption of a matching pair selects the patches anew."""
-        return self.mode == "strict"
+        """Whether the text of a wrong pair in matching selects the patches."""
+        return _MODES[self.mode].pairs_are_reencoded
 
-    def condition(self, objective: str) -> Condition:
-        """Return what conditions the image for ``objective``; a condition's own name stands for itself."""
-        if objective in ("free", "caption", "masked", "prefix"):
-            return objective  # type: ignore[return-value]
-        return _OWN[self.mode].get(objective, _COMMON[self.mode])
+    def condition(self, declared: Condition | None) -> Condition | None:
+        """Return what a head that declares ``declared`` sees in training; ``None`` where the mode has no rule."""
+        mode = _MODES[self.mode]
+        return mode.otherwise if declared is None else mode.sees.get(declared, mode.otherwise)

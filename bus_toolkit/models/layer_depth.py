@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
-if TYPE_CHECKING:
-    from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 
 
-def layer_depth(model: VLPModel, param_name: str) -> tuple[int, int]:
+def layer_depth(backbone: TokenReducingBackbone, text_encoder: nn.Module, param_name: str) -> tuple[int, int]:
     """Return the depth of a parameter and the number of depths, as mmpretrain's ``get_layer_depth`` does.
 
     Depth 0 is farthest from the losses. Backbone and text encoder are two towers that end at the same height: their
@@ -22,13 +21,13 @@ def layer_depth(model: VLPModel, param_name: str) -> tuple[int, int]:
     next to the fusion.
 
     Args:
-        model: The model.
+        backbone: The vision tower, ``backbone`` of the model.
+        text_encoder: The text tower, ``text_encoder`` of the model.
         param_name: As in ``model.named_parameters()``.
     """
-    text = model.text_encoder
     towers = {
-        "backbone.vit.": _Tower(model.backbone.vit, model.backbone.adapter.layers),
-        "text_encoder.": _Tower(text, max(_lists(text), key=len, default=[])),
+        "backbone.vit.": _Tower(backbone.vit, backbone.adapter.layers),
+        "text_encoder.": _Tower(text_encoder, max(_lists(text_encoder), key=len, default=[])),
     }
     top = 1 + max(tower.height() for tower in towers.values())
     for prefix, tower in towers.items():
@@ -53,7 +52,7 @@ class _Tower(NamedTuple):
         return len(self.layers) if own is None else own(self._names()[0])[1] - 2
 
     def steps_below_top(self, name: str) -> int:
-        """Return 0 behind the layers, 1 in the last of them, and one more than there are layers in front of them."""
+        """Return 0 after the layers, 1 in the last of them, and one more than there are layers before them."""
         own = self._own()
         if own is not None:
             depth, count = own(name)

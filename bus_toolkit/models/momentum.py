@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,8 @@ class MomentumBranch(nn.Module):
     text-free, as in the published ELIP (guoyang9/ELIP:ALBEF/models/model_pretrain.py).
 
     Args:
-        modules: The trained modules by name: ``backbone``, ``decoder``, ``text_encoder``, ``projections``.
+        modules: The trained modules by their path in the model; the last name of the path (``backbone``, ``decoder``,
+            ``text_encoder``, ``projections``) is that of the copy.
         decay: Share of the old value kept at each step, in [0, 1).
         selection: ``none`` or ``same`` (selected by the own caption).
 
@@ -27,7 +29,7 @@ class MomentumBranch(nn.Module):
     """
 
     def __init__(
-        self, modules: dict[str, nn.Module], *, decay: float = 0.995, selection: Literal["none", "same"] = "none"
+        self, modules: Mapping[str, nn.Module], *, decay: float = 0.995, selection: Literal["none", "same"] = "none"
     ) -> None:
         super().__init__()
         if not 0.0 <= decay < 1.0 or selection not in ("none", "same"):
@@ -36,7 +38,8 @@ class MomentumBranch(nn.Module):
             )
         self.decay = decay
         self.selection = selection
-        self.copies: Any = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
+        self.paths = {path.rsplit(".", 1)[-1]: path for path in modules}
+        self.copies: Any = nn.ModuleDict({name: copy.deepcopy(modules[path]) for name, path in self.paths.items()})
         self.copies.requires_grad_(False)
         self.copies.eval()
 
@@ -44,22 +47,40 @@ class MomentumBranch(nn.Module):
         """Stay in eval mode."""
         return super().train(False)
 
-    def restart(self, modules: dict[str, nn.Module]) -> None:
+    def set_progress(self, epoch: float) -> None:
+        """Set the keep ratios that hold at ``epoch``, where the copies select."""
+        self.copies["backbone"].set_progress(epoch)
+
+    def restart(self, model: nn.Module) -> None:
         """Set every copy to its original."""
-        for name, module in modules.items():
-            self.copies[name].load_state_dict(module.state_dict())
+        for name, path in self.paths.items():
+            self.copies[name].load_state_dict(model.get_submodule(path).state_dict())
 
     @torch.no_grad()
-    def update(self, modules: dict[str, nn.Module]) -> None:
+    def update(self, model: nn.Module) -> None:
         """Move every copy by ``1 - decay`` towards its original; buffers are copied."""
-        for name, module in modules.items():
-            copied = self.copies[name]
+        for name, path in self.paths.items():
+            module, copied = model.get_submodule(path), self.copies[name]
             targets: list[Tensor] = list(copied.parameters())
             sources: list[Tensor] = list(module.parameters())
             if targets:
                 torch._foreach_lerp_(targets, sources, 1.0 - self.decay)
             for target, source in zip(copied.buffers(), module.buffers(), strict=True):
                 target.copy_(source)
+
+    def start_from_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+        """Let a model's weights without a momentum branch (from another kind of training) start both branches.
+
+        Args:
+            state_dict: The model's weights; where it has none for the copies, they are added.
+            prefix: What all names of the model start with.
+        """
+        if any(key.startswith(f"{prefix}momentum.") for key in state_dict):
+            return
+        for name, path in self.paths.items():
+            start = f"{prefix}{path}."
+            for key in [key for key in state_dict if key.startswith(start)]:
+                state_dict[f"{prefix}momentum.copies.{name}.{key[len(start) :]}"] = state_dict[key]
 
     @torch.no_grad()
     def forward(self, images: Tensor, tokens: TokenBatch) -> tuple[VisualTokens, TextTokens, nn.Module]:

@@ -13,13 +13,14 @@ are what they would be if it were the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.heads.base import HeadOutput
 from bus_toolkit.signatures import did_you_mean
 
 
@@ -69,19 +70,30 @@ def split_by_objectives(images: Tensor, samples: Sequence[Any], heads: Collectio
     return groups
 
 
-def mean_over_groups(parts: Sequence[tuple[dict[str, Tensor], int]]) -> dict[str, Tensor]:
+def mean_over_groups(outputs: Sequence[HeadOutput], counts: Sequence[int]) -> HeadOutput:
     """Return the mean of what a head returned for each of its groups, weighted by their numbers of rows.
 
     It equals the loss over all rows together where that is a mean over rows. Where it is a mean over words (masked
     words, the rest of a caption) or over images with boxes, those of a group count as much as its rows do.
 
     Args:
-        parts: Losses and figures of a group, and its rows on this rank; at least one, with the same keys.
+        outputs: Losses and figures of each group; at least one, with the same keys.
+        counts: Its rows on this rank.
     """
-    if len(parts) == 1:
-        return parts[0][0]
-    total = sum(count for _, count in parts)
-    return {key: sum(values[key] * (count / total) for values, count in parts) for key in parts[0][0]}  # type: ignore[misc]
+    if len(outputs) == 1:
+        return outputs[0]
+    shares = [count / sum(counts) for count in counts]
+    return HeadOutput(
+        _weighted_sum([output.losses for output in outputs], shares),
+        _weighted_sum([output.logs for output in outputs], shares),
+    )
+
+
+def _weighted_sum(values: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    return {
+        key: sum(one[key] * share for one, share in zip(values, shares, strict=True))  # type: ignore[misc]
+        for key in values[0]
+    }
 
 
 def _pick(images: Tensor, rows: list[int]) -> Tensor:
@@ -94,7 +106,7 @@ def _pick(images: Tensor, rows: list[int]) -> Tensor:
 def _check(groups: Sequence[SourceGroup], heads: Collection[str]) -> None:
     named = {name: group for group in groups for name in sorted(group.objectives or ())}
     problems = [
-        f"{_where(group)}.objectives: no head is named {name!r}.{did_you_mean(name, heads)} "
+        f"{_source(group)}.objectives: no head is named {name!r}.{did_you_mean(name, heads)} "
         f"model.heads has {', '.join(heads)}."
         for name, group in named.items()
         if name not in heads
@@ -111,10 +123,10 @@ def _check(groups: Sequence[SourceGroup], heads: Collection[str]) -> None:
     for group in groups:
         if all(sample.get("region_only", False) for sample in group.samples):
             raise DataError(
-                f"{_where(group)}: {len(group.samples)} region_only rows in a batch without a caption row of the same "
+                f"{_source(group)}: {len(group.samples)} region_only rows in a batch without a caption row of the same "
                 "objectives. Use MixedBatchSampler instead of RegionBatchSampler, with boxed_only: true for the source."
             )
 
 
-def _where(group: SourceGroup) -> str:
+def _source(group: SourceGroup) -> str:
     return f"train_dataloader.dataset.sources.{group.samples[0].get('source', '<name>')}"

@@ -10,6 +10,7 @@ from bus_toolkit.ops.collective import (
     shared_noise,
     world_size,
 )
+from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
 from bus_toolkit.ops.schedule import KeepRatioSchedule
@@ -42,6 +43,7 @@ __all__ = [
     "mean_over_ranks",
     "merge_plan",
     "num_kept",
+    "other_rows",
     "own_rows",
     "patch_centres",
     "patches_in_tokens",

@@ -11,12 +11,7 @@ from collections.abc import Mapping
 ARGUMENTS: Mapping[str, str] = {
     "vocab_size": "entries of the tokenizer's vocabulary",
     "pad_token_id": "id of the tokenizer's [PAD]",
-    "mask_token_id": "id of the tokenizer's [MASK]",
-    "cls_token_id": "id of the tokenizer's [CLS]",
-    "sep_token_id": "id of the tokenizer's [SEP]",
-    "special_ids": "ids of the tokenizer's special tokens",
-    "skip_ids": "ids of the head's skip_words",
-    "max_caption_length": "max_length of the tokenizer, in tokens",
+    "vocabulary": "all ids of the tokenizer, as one Vocabulary",
     "embed_dim": "width of the backbone's tokens",
     "text_dim": "width of the text encoder's tokens",
     "patch_size": "distance of two patches of the backbone, in pixels",
@@ -34,7 +29,7 @@ _BY_MODEL: Mapping[str, Mapping[str, frozenset[str]]] = {
         "decoder": _WIDTHS,
         "fusion": _WIDTHS,
         "text_decoder": _VOCABULARY | _WIDTHS,
-        "heads": frozenset(ARGUMENTS),
+        "heads": _WIDTHS | {"patch_size", "vocabulary"},
     },
     # It has no other part that a width could come from.
     "CaptionLanguageModel": {"tokenizer": frozenset(), "text_decoder": _VOCABULARY},

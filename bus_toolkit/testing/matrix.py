@@ -12,6 +12,7 @@ import torch
 from bus_toolkit.errors import BusError
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, PartRegistry
+from bus_toolkit.step.pass_key import PassCount
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import TINY_HEADS, tiny_batch, tiny_model
 
@@ -74,7 +75,7 @@ def try_combination(parts: dict[str, str]) -> Cell:
         problem = _train(model)
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-    return Cell(parts, " > ".join(str(count) for count in model.last_tokens.values()), problem)
+    return Cell(parts, _tokens(model), problem)
 
 
 def _train(model: VLPModel) -> str:
@@ -99,9 +100,18 @@ def _train(model: VLPModel) -> str:
     missing = [name for name in _PREDICTED if any(sample.get(name) is None for sample in predicted)]
     if missing:
         return f"no sample gets {', '.join(missing)}"
-    visual = model.encode_visual(model.encode_shared(images), model.encode_text(model.tokenize(["a red star"] * 3)))
-    told, real = model.last_tokens["decoder"], visual.embeds.shape[1]
-    return "" if told == real else f"{told} tokens are reported, {real} come out"
+    visual = model.encode(images, ["a red star"] * 3)
+    counted, real = _first(model).tokens["decoder"], visual.embeds.shape[1]
+    return "" if counted == real else f"{counted} tokens are reported, {real} come out"
+
+
+def _first(model: VLPModel) -> PassCount:
+    """Return what the pass under the own caption cost, or, where no part reads text, the only one."""
+    return model.token_counts.get("caption") or model.token_counts["free"]
+
+
+def _tokens(model: VLPModel) -> str:
+    return " > ".join(str(count) for count in _first(model).tokens.values()) if model.token_counts else ""
 
 
 def _nodes(parts: dict[str, str]) -> dict[str, Any]:

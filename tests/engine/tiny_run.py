@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from bus_toolkit.registry import DATASETS, METRICS, MODELS
+from bus_toolkit.step import PassCount
 
 
 @MODELS.register_module(force=True)
@@ -22,7 +23,7 @@ class TinyModel(BaseModel):
         self.spare = nn.Linear(2, 2) if spare else None
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.progress: list[float] = []
-        self.last_tokens = {"block 2": 9, "decoder": 4}
+        self.token_counts = {"caption": PassCount(2, {"block 2": 9, "decoder": 4})}
         self.dtypes: set[torch.dtype] = set()
 
     def forward(self, inputs, data_samples=None, mode="tensor"):

@@ -25,8 +25,8 @@ def test_cached_scores_equal_uncached_ones_bit_for_bit():
         cache.add_batch(model, {"inputs": images, "data_samples": samples})
         cached = score_pairs(model, cache, TextCache(model, texts, 3, torch.device("cpu")), pairs, len(pairs))
         rows, words = (torch.tensor(part) for part in zip(*pairs, strict=True))
-        text = model.encode_text(model.tokenize(texts)).index(words)
-        visual = model.encode_visual(model.encode_shared(images).index(rows), text)
-        uncached = model.heads["itm"].match_logits(model.fuse(text, visual))
+        text = model.encoders.encode_text(model.encoders.tokenize(texts)).index(words)
+        visual = model.encoders.encode_visual(model.encoders.encode_shared(images).index(rows), text)
+        uncached = model.heads["itm"].match_logits(model.encoders.fuse(text, visual))
     assert torch.equal(cached, uncached.float())
     assert len(cached.unique()) > 3, "each pair is a case of its own"

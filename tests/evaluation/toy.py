@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import bus_toolkit.evaluation  # noqa: F401  (registers the loop and the metrics)
+from bus_toolkit.heads import ITCHead, ITMHead
 from bus_toolkit.structures import FusedTokens, SharedTokens, TextTokens, TokenBatch, VisualTokens
 
 NUM_IMAGES = 6
@@ -63,7 +64,17 @@ def tokenize(texts: list[str]) -> TokenBatch:
     return TokenBatch(ids[:, :longest], mask[:, :longest])
 
 
-class ToyITM(nn.Module):
+class ToyITC(ITCHead):
+    def __init__(self) -> None:
+        super().__init__(embed_dim=1, text_dim=1, feature_dim=1)
+        self.requires_grad_(False)
+
+
+class ToyITM(ITMHead):
+    def __init__(self) -> None:
+        super().__init__(text_dim=1)
+        self.requires_grad_(False)
+
     def match_logits(self, fused: FusedTokens) -> torch.Tensor:
         return 1.0 - (fused.text[:, 0, 0] - fused.visual[:, 0, 0]).abs()
 
@@ -74,10 +85,14 @@ class ToyModel(BaseModel):
     def __init__(self) -> None:
         super().__init__(data_preprocessor=ToyPreprocessor())
         self.unused = nn.Parameter(torch.zeros(1))
-        self.heads = nn.ModuleDict({"itc": nn.Identity(), "itm": ToyITM()})
+        self.heads = nn.ModuleDict({"itc": ToyITC(), "itm": ToyITM()})
         self.tokenizer = tokenize
         self.prefix_images = 0
         self.scored_pairs = 0
+
+    @property
+    def encoders(self) -> ToyModel:
+        return self
 
     def forward(self, images: torch.Tensor, data_samples: list, mode: str = "tensor") -> list | dict:
         if mode == "loss":

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bus_toolkit.errors import DataError
 from bus_toolkit.heads.answers import flatten_answers, read_answers
 
 
@@ -21,7 +22,7 @@ def test_answers_without_shares_have_the_same() -> None:
 
 
 def test_shares_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="gt_answer_weight: row 1 of the batch has 1 weights for 2 answers"):
+    with pytest.raises(DataError, match="gt_answer_weight: row 1 of the batch has 1 weights for 2 answers"):
         flatten_answers(["a", ["b", "c"]], [[1.0], [1.0]])
 
 

@@ -11,16 +11,12 @@ from torch.nn import functional as F
 from bus_toolkit.heads.caption import CaptionHead
 from bus_toolkit.models.vlp import VLPModel
 from tests.tiny import WIDTH, images
-from tests.tiny_model import sample, samples, tiny_heads, tiny_model
+from tests.tiny_model import LETTERS, sample, samples, tiny_heads, tiny_model
 
 SIZES: dict[str, Any] = {
     "embed_dim": WIDTH,
     "text_dim": WIDTH,
-    "pad_token_id": 0,
-    "cls_token_id": 2,
-    "sep_token_id": 3,
-    "special_ids": (0, 1, 2, 3, 4),
-    "max_caption_length": 12,
+    "vocabulary": LETTERS,
 }
 
 
@@ -40,7 +36,7 @@ def written(model: VLPModel, texts: list[str], numbers: list[int], pictures: tor
 def test_the_loss_is_that_of_every_token_behind_cls_given_text_free_visual_tokens(mode: str, without_text: str) -> None:
     model = captioner(mode, without_text).eval()
     pictures = images(4)
-    tokens = model.tokenize([row.text for row in samples()])
+    tokens = model.encoders.tokenize([row.text for row in samples()])
     with torch.no_grad():
         visual = model(pictures).embeds
         logits = model.text_decoder(tokens, visual, torch.ones(visual.shape[:2], dtype=torch.bool))
@@ -98,7 +94,7 @@ def test_states_of_another_width_are_projected() -> None:
 
 
 def test_special_tokens_but_the_end_are_never_written() -> None:
-    assert CaptionHead(**SIZES).marks.banned == (0, 1, 2, 4)
+    assert CaptionHead(**SIZES).vocabulary.never_written == (0, 1, 2, 4)
 
 
 @pytest.mark.parametrize(("length", "allowed"), [(2, False), (3, True), (12, True), (13, False)])

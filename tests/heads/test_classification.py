@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.heads.classification import ClassificationHead
 from tests.tiny import WIDTH, images
 from tests.tiny_model import sample, tiny_model
@@ -28,7 +28,7 @@ def test_it_learns_from_labels_and_predicts_a_class_with_its_probability() -> No
 
 
 def test_a_batch_without_labels_is_refused() -> None:
-    with pytest.raises(ValueError, match="the data samples have no gt_label"):
+    with pytest.raises(DataError, match="the class is the data sample's gt_label, got a sample without one"):
         model_with_head().loss(images(1), [sample("abc", 0)])
 
 
@@ -48,8 +48,8 @@ def test_two_images_are_read_one_by_one_under_the_same_statement() -> None:
     both = pairs(2)
     with torch.no_grad():
         predicted = model.predict(both, batch)
-        text = model.encode_text(model.tokenize(texts))
-        halves = [model.fuse(text, model.encode_visual(model.encode_shared(both[:, i]), text)).cls for i in (0, 1)]
+        text = model.encoders.encode_text(model.encoders.tokenize(texts))
+        halves = [model.encoders.fuse(text, model.encode(both[:, i], texts)).cls for i in (0, 1)]
         expected = model.heads["cls"].classifier(torch.cat(halves, dim=1)).softmax(dim=1)
     scores = torch.tensor([p.pred_score for p in predicted])
     torch.testing.assert_close(scores, expected.max(dim=1).values, rtol=1e-4, atol=1e-5)
@@ -67,7 +67,7 @@ def test_the_order_of_two_images_matters_and_both_get_a_gradient() -> None:
 
 
 def test_another_number_of_images_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"num_images: must be the images a text of the data, 2, got 1"):
+    with pytest.raises(ConfigError, match=r"num_images: must be the images a text of the data, 2, got 1"):
         model_with_head().loss(pairs(1), [sample("abc", 0, gt_label=1)])
 
 

@@ -10,13 +10,12 @@ import torch
 from torchvision.ops import generalized_box_iou_loss
 
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.heads.base import Boxes
 from bus_toolkit.heads.grounding import GroundingHead, Proposals, one_named_box, place_features
-from bus_toolkit.models.step import BatchStep
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.ops.patch_grid import patch_centres
 from bus_toolkit.registry import REGISTRIES
-from bus_toolkit.structures import VisualTokens
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Boxes, VisualTokens
 from bus_toolkit.testing.model import tiny_model as node_model
 from tests.tiny import WIDTH, images
 from tests.tiny_model import sample, samples, tiny_heads, tiny_model
@@ -53,8 +52,8 @@ def test_every_patch_gets_the_token_it_ended_in_and_a_dropped_one_the_placeholde
 
 def test_the_grid_is_that_of_the_tokens_in_front_of_the_decoder() -> None:
     model = grounder().eval()
-    step = BatchStep(model, images(4), samples())
-    visual = step.visual("grounding")
+    step = Step(model.passes(images(4), samples()))
+    visual = step.visual()
     assert visual.undecoded is not None and visual.origin is None
     assert torch.equal(head_of(model).dense_grid(visual), head_of(model).dense_grid(visual.undecoded))
 
@@ -66,8 +65,8 @@ def test_decoded_tokens_without_what_was_read_are_refused() -> None:
 
 def test_each_patch_proposes_a_box_around_its_centre() -> None:
     model = grounder().eval()
-    step = BatchStep(model, images(4), samples())
-    proposals = head_of(model).propose(step, step.visual("grounding"))
+    step = Step(model.passes(images(4), samples()))
+    proposals = head_of(model).propose(step, step.visual())
     centres = patch_centres((4, 4), torch.device("cpu"))
     assert proposals.boxes.shape == (4, 16, 4)
     assert (proposals.boxes[..., :2] < centres).all() and (proposals.boxes[..., 2:] > centres).all()
@@ -104,8 +103,8 @@ def test_the_loss_is_the_mean_over_the_rows_with_one_named_box() -> None:
         sample(TEXTS[2], 2, boxed=False),
         boxed(TEXTS[3], 3, [quarter, corner, quarter], [False, True, False]),
     ]
-    step = BatchStep(model, images(4), rows)
-    proposals = head_of(model).propose(step, step.visual("grounding"))
+    step = Step(model.passes(images(4), rows))
+    proposals = head_of(model).propose(step, step.visual())
     targets = [torch.tensor(quarter) / 32, None, None, torch.tensor(corner) / 32]
     expected = slow_loss(head_of(model), proposals, targets)
     torch.testing.assert_close(model.loss(images(4), rows)["loss_grounding"], expected, atol=1e-4, rtol=1e-4)

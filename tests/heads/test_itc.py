@@ -21,7 +21,7 @@ def test_a_temperature_that_left_its_range_is_put_back_and_can_learn_again(start
     itc = head()
     with torch.no_grad():
         itc.logit_scale.fill_(start)
-    itc.after_step()
+    itc.after_step([])
     assert itc.scale().item() == pytest.approx(back, rel=1e-4)
     itc.scale().backward()
     assert itc.logit_scale.grad is not None

@@ -7,13 +7,13 @@ import torch
 
 from bus_toolkit.heads.mlm import MLMHead
 from bus_toolkit.structures import FusedTokens, TokenBatch
-from tests.tiny import VOCABULARY, WIDTH, token_batch
+from tests.tiny import WIDTH, token_batch
+from tests.tiny_model import LETTERS
 
 
 def head(**kwargs: object) -> MLMHead:
     torch.manual_seed(0)
-    sizes = {"text_dim": WIDTH, "vocab_size": VOCABULARY, "special_ids": (0, 1, 2, 3, 4), "mask_token_id": 4}
-    return MLMHead(**{**sizes, **kwargs})  # type: ignore[arg-type]
+    return MLMHead(text_dim=WIDTH, vocabulary=LETTERS, **kwargs)  # type: ignore[arg-type]
 
 
 def noise(batch: int, length: int) -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_at_least_one_word_is_hidden() -> None:
 
 def test_skipped_words_are_never_hidden() -> None:
     tokens = token_batch(batch=50, length=8)
-    masked = head(mask_prob=0.9, skip_words=["a", "b"], skip_ids=[7, 9]).mask(tokens, noise(50, 8))
+    masked = head(mask_prob=0.9, skip_words=["c", "e"]).mask(tokens, noise(50, 8))
     kept = (tokens.input_ids == 7) | (tokens.input_ids == 9)
     assert kept.any()
     assert (masked.tokens.input_ids[kept] != 4).all()
@@ -47,7 +47,7 @@ def test_skipped_words_are_never_hidden() -> None:
 
 def test_a_caption_of_skipped_words_alone_hides_nothing() -> None:
     tokens = TokenBatch(torch.full((2, 4), 7), torch.ones(2, 4, dtype=torch.bool))
-    masked = head(skip_words=["a"], skip_ids=[7]).mask(tokens, noise(2, 4))
+    masked = head(skip_words=["c"]).mask(tokens, noise(2, 4))
     assert not masked.valid.any()
     assert torch.equal(masked.tokens.input_ids, tokens.input_ids)
 
@@ -58,7 +58,7 @@ def test_logits_are_computed_at_the_hidden_places_only() -> None:
     positions = torch.tensor([[1, 4], [0, 5]])
     expected = model.vocabulary(model.transform(text))
     torch.testing.assert_close(model.logits(fused, positions)[0, 1], expected[0, 4])
-    assert model.logits(fused, positions).shape == (2, 2, VOCABULARY)
+    assert model.logits(fused, positions).shape == (2, 2, LETTERS.size)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.2])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bus_toolkit.heads.base import Boxes
 from bus_toolkit.heads.patch_text import PatchTextHead
+from bus_toolkit.structures import Boxes
 from tests.tiny import images
 from tests.tiny_model import samples, tiny_heads, tiny_model
 
@@ -29,7 +29,7 @@ def test_the_text_free_share_scores_the_prompt_against_all_objects() -> None:
     plain = model.loss(images(4), samples())["loss_ptm"]
     heads["ptm"].object_weight = 0.999999
     objects = model.loss(images(4), samples())["loss_ptm"]
-    free = model.encode_scores(model.encode_shared(images(4)), model.free_text(4))[0].decision.scores
+    free = model.encode(images(4)).undecoded.selections[0].decision.scores
     labels = torch.zeros(4, 16)
     labels[:, [0, 1, 4, 5, 15]] = 1.0
     expected = torch.nn.functional.binary_cross_entropy_with_logits(free, labels)

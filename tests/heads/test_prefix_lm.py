@@ -31,7 +31,7 @@ def test_words_of_the_prefix_are_not_predicted() -> None:
     seen: list[torch.Tensor] = []
     model.text_decoder.register_forward_hook(lambda module, args, out: seen.append(out))
     loss = model.loss(images(4), samples())["loss_prefix_lm"]
-    last = model.tokenize([s.text for s in samples()]).attention_mask.sum(dim=1) - 1
+    last = model.encoders.tokenize([s.text for s in samples()]).attention_mask.sum(dim=1) - 1
     logits = seen[0][torch.arange(4), last - 1]
     separator = torch.full((4,), 3)
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, separator))

@@ -69,7 +69,7 @@ def test_the_loss_is_the_weighted_mean_over_the_wanted_tokens() -> None:
     seen: list[Tensor] = []
     model.text_decoder.register_forward_hook(lambda module, args, out: seen.append(out))
     loss = prefix_loss(model)
-    ids = model.tokenize([s.text for s in samples()]).input_ids
+    ids = model.encoders.tokenize([s.text for s in samples()]).input_ids
     losses = -seen[0].log_softmax(dim=-1)[:, :-1].gather(2, ids[:, 1:, None]).squeeze(2)
     weights = torch.tensor([0.5, 0.1, 0.8])
     torch.testing.assert_close(loss, (losses[:, :3] * weights).sum() / (4 * weights.sum()))
@@ -110,7 +110,7 @@ def test_the_reference_travels_in_the_checkpoint() -> None:
     assert torch.equal(prefix_loss(model), prefix_loss(other))
 
 
-@pytest.mark.parametrize("prefix", ["", "text_decoder.", "heads.prefix_lm.reference."])
+@pytest.mark.parametrize("prefix", ["", "text_decoder.", "heads.prefix_lm.reference.", "heads.other.reference."])
 @pytest.mark.parametrize("kind", ["pth", "safetensors"])
 def test_weights_are_loaded_when_a_training_starts(prefix: str, kind: str, tmp_path: Path) -> None:
     trained = tiny_reference(seed=9)
@@ -133,13 +133,15 @@ def test_missing_and_foreign_weights_are_refused_before_the_first_step(tmp_path:
     path = tmp_path / "wide.pth"
     torch.save({"state_dict": tiny_reference(text_dim=8).state_dict()}, path)
     with pytest.raises(CheckpointError, match=f"{where}.*wide.pth does not fit the reference.*size mismatch.*text_dim"):
-        PriorLMHead(reference=tiny_reference(), reference_weights=str(path)).load_weights(read_weights)
+        PriorLMHead(reference=tiny_reference(), reference_weights=str(path)).load_weights(
+            read_weights, "model.heads.prefix_lm"
+        )
 
 
 def test_a_reference_with_weights_of_its_own_needs_no_file() -> None:
     reference = tiny_reference()
     reference.is_pretrained = True
-    PriorLMHead(reference=reference).load_weights(read_weights)
+    PriorLMHead(reference=reference).load_weights(read_weights, "model.heads.prior")
 
 
 def test_a_negative_gamma_and_a_reference_that_reads_images_are_refused() -> None:

@@ -13,15 +13,9 @@ from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.ops import collective
 from bus_toolkit.testing import check_head
 from tests.tiny import images
-from tests.tiny_model import sample, tiny_heads, tiny_model
+from tests.tiny_model import LETTERS, sample, tiny_heads, tiny_model
 
-SIZES: dict[str, Any] = {
-    "pad_token_id": 0,
-    "cls_token_id": 2,
-    "sep_token_id": 3,
-    "special_ids": (0, 1, 2, 3, 4),
-    "max_caption_length": 12,
-}
+SIZES: dict[str, Any] = {"vocabulary": LETTERS}
 QUESTIONS = ["abcd", "ef", "ghijk", "lmn"]
 ANSWERS: list[Any] = [["x", "yz"], ["w"], None, ["yz", "x", "vvv"]]
 SHARES: list[Any] = [[0.7, 0.3], [1.0], None, [0.5, 0.3, 0.1]]
@@ -52,12 +46,11 @@ def test_the_loss_is_that_of_each_answer_by_its_share_given_question_and_image(m
     total, weight = 0.0, 0.0
     with torch.no_grad():
         for row, (question, own, shares) in enumerate(zip(QUESTIONS, ANSWERS, SHARES, strict=True)):
-            text = model.encode_text(model.tokenize([question]))
-            visual = model.encode_visual(model.encode_shared(pictures[row : row + 1]), text)
-            fused = model.fuse(text, visual)
+            text = model.encoders.encode_text(model.encoders.tokenize([question]))
+            fused = model.encoders.fuse(text, model.encode(pictures[row : row + 1], [question]))
             memory = torch.cat([fused.visual, fused.text], dim=1)
             for answer, share in zip(own or [], shares or [], strict=True):
-                tokens = model.tokenize([answer])
+                tokens = model.encoders.tokenize([answer])
                 logits = model.text_decoder(tokens, memory)
                 losses = F.cross_entropy(logits[0, :-1], tokens.input_ids[0, 1:], reduction="none")
                 total, weight = total + share * float(losses.sum()), weight + share * len(losses)

@@ -75,7 +75,7 @@ def test_a_model_without_selectors_keeps_all(inferencer, pictures):
 
 
 def test_a_wrong_place_for_pictures_is_told_before_anything_runs(inferencer, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(inferencer.model, "encode_shared", lambda images: pytest.fail("the model ran"))
+    monkeypatch.setattr(inferencer.model.backbone, "forward_shared", lambda images: pytest.fail("the model ran"))
     (tmp_path / "file").touch()
     for out in (tmp_path / "a.jpg", tmp_path / "file"):
         with pytest.raises(ConfigError, match="Inferencer.explain.out: must be a folder or a .png, got"):

@@ -15,7 +15,7 @@ from tests.inference.toy import TEXTS
 @pytest.fixture
 def features(inferencer, pictures):
     index = inferencer.index(pictures)
-    texts = inferencer.model.encode_text(inferencer.model.tokenize(list(TEXTS)))
+    texts = inferencer.model.encoders.encode_text(inferencer.model.encoders.tokenize(list(TEXTS)))
     return index.feats, inferencer.model.heads["itc"].text_feats(texts)
 
 
@@ -24,7 +24,7 @@ def match_probability(inferencer, picture, text):
     predictor = inferencer._predictor
     ((_, batch),) = predictor.batches(as_images(picture), [text])
     step = predictor.step(batch)
-    logit = inferencer.model.heads["itm"].match_logits(step.fuse(step.text, step.visual("caption")))
+    logit = inferencer.model.heads["itm"].match_logits(step.encoders.fuse(step.text, step.visual()))
     return logit.sigmoid().item()
 
 

@@ -138,8 +138,8 @@ def test_a_whole_model_trains_and_says_which_patches_it_kept(name: str, mode: st
     assert len(moved) > 0.7 * len(before)  # layer scales of 1e-6 let hardly anything through to what is behind them
     with torch.no_grad():
         predicted = model.eval().predict(images, samples)
-        text = model.encode_text(model.tokenize([sample.text for sample in samples]))
-        visual = model.encode_visual(model.encode_shared(images), text).undecoded
+        text = model.encoders.encode_text(model.encoders.tokenize([sample.text for sample in samples]))
+        visual = model.encoders.encode_visual(model.encoders.encode_shared(images), text).undecoded
     assert model.heads["ptm"].patch_size == 8
     assert all(sample.get("pred_box") is not None for sample in predicted)
     for sample in predicted:

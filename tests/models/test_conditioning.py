@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.conditioning import Conditioning
-from bus_toolkit.models.step import BatchStep
+from bus_toolkit.models.vlp import VLPModel
 from tests.tiny import images
 from tests.tiny_model import samples, tiny_model
 
@@ -17,19 +18,21 @@ def changed(row: int, text: str) -> list:
     return out
 
 
+def seen_by(model: VLPModel, head: str, rows: list) -> torch.Tensor:
+    """Return the images as a head gets them in a training step."""
+    return model.passes(images(4), rows).visual(model.plan.keys[head]).embeds
+
+
 @pytest.mark.parametrize("mode", ["free_itc", "strict"])
 @pytest.mark.parametrize("without_text", ["cls", "prompt", "none"])
 def test_contrastive_image_features_do_not_depend_on_the_caption(mode: str, without_text: str) -> None:
     model = tiny_model(mode, without_text).eval()
-    one = BatchStep(model, images(4), samples()).visual("itc").embeds
-    two = BatchStep(model, images(4), changed(0, "zzzz")).visual("itc").embeds
-    assert torch.equal(one, two)
+    assert torch.equal(seen_by(model, "itc", samples()), seen_by(model, "itc", changed(0, "zzzz")))
 
 
 def test_shared_features_do_depend_on_the_caption() -> None:
     model = tiny_model("shared").eval()
-    one = BatchStep(model, images(4), samples()).visual("itc").embeds
-    two = BatchStep(model, images(4), changed(0, "zzzz")).visual("itc").embeds
+    one, two = seen_by(model, "itc", samples()), seen_by(model, "itc", changed(0, "zzzz"))
     assert not torch.equal(one[0], two[0])
     assert torch.equal(one[1:], two[1:])
 
@@ -37,34 +40,34 @@ def test_shared_features_do_depend_on_the_caption() -> None:
 @pytest.mark.parametrize("mode", ["masked", "strict"])
 def test_the_image_for_masked_words_does_not_know_them(mode: str) -> None:
     model = tiny_model(mode).eval()
-    step = BatchStep(model, images(4), samples())
-    place = int(step.masked.positions[0, 0]) - 1
+    passes = model.passes(images(4), samples())
+    hide = model.heads["mlm"].hide
+    place = int(passes.once(hide).positions[0, 0]) - 1
     word = "abcd"
-    other = word[:place] + "z" + word[place + 1 :]
-    again = BatchStep(model, images(4), changed(0, other))
-    assert int(again.masked.positions[0, 0]) - 1 == place
-    assert torch.equal(step.visual("mlm").embeds, again.visual("mlm").embeds)
+    other = changed(0, word[:place] + "z" + word[place + 1 :])
+    assert int(model.passes(images(4), other).once(hide).positions[0, 0]) - 1 == place
+    assert torch.equal(seen_by(model, "mlm", samples()), seen_by(model, "mlm", other))
 
 
 def test_strict_prefix_does_not_know_the_rest() -> None:
     model = tiny_model("strict").eval()
-    step = BatchStep(model, images(4), samples())
-    given = int(step.prefix_lengths[2])
-    text = "ghijk"[: given - 1] + "z" * (6 - given)
-    again = BatchStep(model, images(4), changed(2, text))
-    torch.testing.assert_close(step.visual("prefix_lm").embeds, again.visual("prefix_lm").embeds)
+    given = int(model.passes(images(4), samples()).once(model.heads["prefix_lm"].hide).lengths[2])
+    other = changed(2, "ghijk"[: given - 1] + "z" * (6 - given))
+    torch.testing.assert_close(seen_by(model, "prefix_lm", samples()), seen_by(model, "prefix_lm", other))
 
 
 def test_strict_matching_selects_by_the_caption_of_each_pair() -> None:
     rows, texts = torch.tensor([0, 0]), torch.tensor([0, 3])
-    strict = BatchStep(tiny_model("strict").eval(), images(4), samples()).visual_pairs("itm", rows, texts)[0]
-    shared = BatchStep(tiny_model("shared").eval(), images(4), samples()).visual_pairs("itm", rows, texts)[0]
-    assert not torch.equal(strict.embeds[0], strict.embeds[1])
-    assert torch.equal(shared.embeds[0], shared.embeds[1])
+    pairs = {}
+    for mode in ("strict", "shared"):
+        model = tiny_model(mode).eval()
+        pairs[mode] = model.passes(images(4), samples()).pairs(model.plan.keys["itm"], rows, texts)[0].embeds
+    assert not torch.equal(pairs["strict"][0], pairs["strict"][1])
+    assert torch.equal(pairs["shared"][0], pairs["shared"][1])
 
 
 def test_no_rule_removes_nothing_without_text() -> None:
-    visual = BatchStep(tiny_model("free_itc", "none").eval(), images(4), samples()).visual("free")
+    visual = tiny_model("free_itc", "none").eval().encode(images(4))
     assert visual.selections == []
     assert visual.kept_patches().all()
 
@@ -77,5 +80,5 @@ def test_no_rule_removes_nothing_without_text() -> None:
     ],
 )
 def test_unknown_settings_are_refused(kwargs: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ConfigError, match=message):
         Conditioning(**kwargs)  # type: ignore[arg-type]

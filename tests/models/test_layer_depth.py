@@ -99,7 +99,7 @@ def test_a_backbone_that_is_one_block_lies_one_step_down():
 def test_a_text_encoder_without_layers_is_at_the_top():
     model = tiny_model()
     model.text_encoder = nn.Linear(2, 2)
-    assert layer_depth(model, "text_encoder.weight") == (5, 6)
+    assert layer_depth(model.backbone, model.text_encoder, "text_encoder.weight") == (5, 6)
 
 
 def test_another_transformer_of_mmpretrain_decides_for_itself():

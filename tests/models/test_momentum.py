@@ -64,12 +64,10 @@ def test_without_soft_targets_the_first_step_equals_plain_contrast_against_momen
     model = momentum_model(alpha=0.0)
     head = model.heads["itc"]
     loss = model.loss(images(4), samples())["loss_itc"]
-    step_image = head.image_feats(
-        model.encode_visual(
-            model.encode_shared(images(4)), text := model.encode_text(model.tokenize(["abcd", "ef", "ghijk", "lmn"]))
-        )
-    )
-    visual_m, text_m, projections = model.momentum(images(4), model.tokenize(["abcd", "ef", "ghijk", "lmn"]))
+    texts = ["abcd", "ef", "ghijk", "lmn"]
+    tokens = model.encoders.tokenize(texts)
+    step_image, text = head.image_feats(model.encode(images(4), texts)), model.encoders.encode_text(tokens)
+    visual_m, text_m, projections = model.momentum(images(4), tokens)
     all_images, all_texts = head.image_feats(visual_m, projections), head.text_feats(text_m, projections)
     target = torch.arange(4)
     i2t = torch.nn.functional.cross_entropy(head.scale() * step_image @ all_texts.T, target)
@@ -96,8 +94,8 @@ def test_a_text_free_copy_hides_the_caption_from_a_decoder_that_reads_text() -> 
     torch.manual_seed(0)
     model = tiny_model(heads=tiny_heads(), momentum={"decay": 0.9})
     model.momentum.copies["decoder"].reads_text = True
-    one = model.momentum(images(2), model.tokenize(["ab", "cd"]))[0]
-    two = model.momentum(images(2), model.tokenize(["xy", "zz"]))[0]
+    one = model.momentum(images(2), model.encoders.tokenize(["ab", "cd"]))[0]
+    two = model.momentum(images(2), model.encoders.tokenize(["xy", "zz"]))[0]
     assert torch.equal(one.embeds, two.embeds)
 
 

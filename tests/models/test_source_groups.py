@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.heads.base import HeadOutput
 from bus_toolkit.models.source_groups import mean_over_groups, split_by_objectives
 from tests.tiny import images
 from tests.tiny_model import sample, samples, tiny_heads, tiny_model
@@ -155,10 +156,13 @@ def test_groups_of_several_images_a_text_keep_them_together():
 
 
 def test_the_mean_weighs_groups_by_their_rows():
-    one, two = {"loss_x": torch.tensor(1.0), "figure": torch.tensor(0.5)}, {"loss_x": torch.tensor(5.0), "figure": 1.0}
-    assert mean_over_groups([(one, 7)]) is one
-    mean = mean_over_groups([(one, 3), (two, 1)])
-    assert mean["loss_x"].item() == 2.0 and mean["figure"].item() == 0.625  # (3 + 5) / 4, (1.5 + 1) / 4
+    one, two = (
+        HeadOutput({"x": torch.tensor(loss)}, {"figure": torch.tensor(figure)})
+        for loss, figure in ((1.0, 0.5), (5.0, 1.0))
+    )
+    assert mean_over_groups([one], [7]) is one
+    mean = mean_over_groups([one, two], [3, 1])
+    assert mean.losses["x"].item() == 2.0 and mean.logs["figure"].item() == 0.625  # (3 + 5) / 4, (1.5 + 1) / 4
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_all_padding_text_is_refused_with_its_row() -> None:
     mask = torch.ones(3, 4, dtype=torch.bool)
     mask[1] = False
     with pytest.raises(DataError, match="row 1 of the batch is padding only"):
-        tiny_model().encode_text(TokenBatch(torch.ones(3, 4, dtype=torch.int64), mask))
+        tiny_model().encoders.encode_text(TokenBatch(torch.ones(3, 4, dtype=torch.int64), mask))
 
 
 def test_weights_survive_a_round_trip() -> None:

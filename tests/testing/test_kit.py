@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.heads.base import Step, VLPHead
+from bus_toolkit.heads import HeadOutput, Step, VLPHead
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
@@ -166,9 +166,9 @@ def test_broken_decoders_and_fusions_are_caught_by_name() -> None:
 
 
 class Mislabelled(VLPHead):
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         total = step.text.pooled.sum()
-        return {"loss_mine": total, "best_loss": total.detach()}
+        return HeadOutput({"mine": total}, {"best_loss": total.detach()})
 
 
 class Unlearning(VLPHead):
@@ -176,20 +176,23 @@ class Unlearning(VLPHead):
         super().__init__(weight=weight)
         self.layer = nn.Linear(text_dim, 1)
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
-        return {"loss_mine": self.layer(step.text.pooled.detach()).detach().sum() + step.text.pooled.sum()}
+    def loss(self, step: Step) -> HeadOutput:
+        return HeadOutput({"mine": self.layer(step.text.pooled.detach()).detach().sum() + step.text.pooled.sum()})
 
 
 class Guessing(VLPHead):
-    def loss(self, step: Step) -> dict[str, Tensor]:
-        return {"loss_mine": step.text.pooled.sum()}
+    def loss(self, step: Step) -> HeadOutput:
+        return HeadOutput({"mine": step.text.pooled.sum()})
 
     def predict(self, step: Step) -> dict[str, object]:
         return {"guess": torch.rand(step.text.pooled.shape[0])}
 
 
 def test_broken_heads_are_caught_by_name() -> None:
-    with pytest.raises(ConformanceError, match="losses: best_loss would be trained on"):
+    with pytest.raises(
+        ConformanceError,
+        match="losses: it crashed with ComponentError: .*only losses may have 'loss' in their name, got .*best_loss",
+    ):
         check_head(Mislabelled)
     with pytest.raises(ConformanceError, match="gradient: parameter layer.weight gets no gradient"):
         check_head(Unlearning)

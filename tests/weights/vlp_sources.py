@@ -6,6 +6,7 @@ The reference outputs come from transformers' BertLayer, of which their text lay
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,12 +21,13 @@ from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.heads.itm import ITMHead
 from bus_toolkit.heads.mlm import MLMHead
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.step.encoders import Parts
 from bus_toolkit.structures import TextTokens, TokenBatch, VisualTokens
 from bus_toolkit.text_decoders.bert import BertTextDecoder
 from bus_toolkit.text_encoders.bert import BertTextEncoder
 from bus_toolkit.weights.mapping import from_target
 from bus_toolkit.weights.table_files import layouts
-from tests.tiny_model import LetterTokenizer
+from tests.tiny_model import LETTERS, LetterTokenizer
 from tests.weights.sources import randomised
 
 WIDTH, HEADS, VOCABULARY, PATCHES = 32, 4, 50, 16
@@ -41,23 +43,20 @@ def model(*, text_layers: int = 1, fusion: nn.Module | None = None, decoder_laye
     """Return a model without selectors, every parameter random."""
     sizes = {"vocab_size": VOCABULARY, "pad_token_id": 0, "num_heads": HEADS, "max_text_length": 12}
     fused = fusion or CrossAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=1, num_heads=HEADS)
-    special = {"special_ids": (0, 1, 2, 3, 4), "mask_token_id": 4}
     heads = {
         "itc": ITCHead(embed_dim=WIDTH, text_dim=WIDTH, feature_dim=16),
         "itm": ITMHead(text_dim=WIDTH),
-        "mlm": MLMHead(text_dim=WIDTH, vocab_size=VOCABULARY, **special),  # type: ignore[arg-type]
+        "mlm": MLMHead(text_dim=WIDTH, vocabulary=replace(LETTERS, size=VOCABULARY)),
     }
-    built = VLPModel(
+    parts = Parts(
         tokenizer=LetterTokenizer(),
         text_encoder=BertTextEncoder(**sizes, num_layers=text_layers, hidden_size=WIDTH),  # type: ignore[arg-type]
         backbone=TokenReducingBackbone(tower(**vit)),
         decoder=IdentityDecoder(),
-        heads=heads,
         fusion=fused,
         text_decoder=BertTextDecoder(**sizes, text_dim=WIDTH, num_layers=decoder_layers),  # type: ignore[arg-type]
-        momentum={},
     )
-    return randomised(built, seed=3)
+    return randomised(VLPModel(parts, heads, momentum={}), seed=3)
 
 
 def bert(cls: type, layers: int, *, vocabulary: int = VOCABULARY, seed: int = 11) -> Any:  # noqa: ANN401

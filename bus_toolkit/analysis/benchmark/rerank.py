@@ -12,6 +12,8 @@ from bus_toolkit.analysis.benchmark.timing import take_turns
 from bus_toolkit.analysis.benchmark.workload import made_up_batch
 from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.heads.base import need_head
+from bus_toolkit.heads.itm import ITMHead
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.structures import SharedTokens, TextTokens
 
@@ -60,11 +62,11 @@ class _Reranker:
         images, samples = made_up_batch(model, candidates, text_length)
         self.image = images[:1]
         with torch.no_grad():
-            self.text = model.encode_text(model.tokenize([sample.text for sample in samples]))
+            self.text = model.encoders.encode_text(model.encoders.tokenize([sample.text for sample in samples]))
 
     def cached(self) -> Tensor:
         """Return the match logits, the image's prefix computed once."""
-        prefix = self.model.encode_shared(self.image)
+        prefix = self.model.encoders.encode_shared(self.image)
         return torch.cat(
             [
                 self._logits(prefix.index(self.image.new_zeros(len(part.pooled), dtype=torch.long)), part)
@@ -76,7 +78,7 @@ class _Reranker:
         """Return the match logits, the image's prefix computed for each pair."""
         return torch.cat(
             [
-                self._logits(self.model.encode_shared(self.image.expand(len(part.pooled), -1, -1, -1)), part)
+                self._logits(self.model.encoders.encode_shared(self.image.expand(len(part.pooled), -1, -1, -1)), part)
                 for part in self._parts()
             ]
         )
@@ -86,8 +88,8 @@ class _Reranker:
         return [self.text.index(slice(start, start + self.batch_size)) for start in starts]
 
     def _logits(self, prefix: SharedTokens, text: TextTokens) -> Tensor:
-        visual = self.model.encode_visual(prefix, text)
-        return self.model.heads["itm"].match_logits(self.model.fuse(text, visual))
+        visual = self.model.encoders.encode_visual(prefix, text)
+        return need_head(self.model.heads, ITMHead, "re-ranking").match_logits(self.model.encoders.fuse(text, visual))
 
 
 def measure_rerank(
@@ -104,11 +106,11 @@ def measure_rerank(
         device: Where it runs.
 
     Raises:
-        ConfigError: The model has no ITM head, or no selector reads the text.
+        ComponentError: The model has no ITM head.
+        ConfigError: No selector reads the text.
     """
-    if "itm" not in model.heads:
-        raise ConfigError(f"model.heads: re-ranking needs the head itm, got {', '.join(model.heads)}. Add it.")
-    if not model.reads_text:
+    need_head(model.heads, ITMHead, "re-ranking")
+    if not model.encoders.reads_text:
         raise ConfigError("model.selectors: no part reads the text, so that an image is encoded once anyway.")
     reranker = _Reranker(model.eval(), candidates, text_length, batch_size)
     runs = {"cached": reranker.cached, "uncached": reranker.uncached}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from bus_toolkit.engine.hooks.live_line import clock, first_that_fits, shorter_l
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.speed import Speedometer, num_samples
 from bus_toolkit.registry import HOOKS
+from bus_toolkit.step.pass_key import PassCount
 
 _log = logging.getLogger(__name__)
 _NARROW = 120  # columns; below, the bar is short
@@ -29,8 +30,10 @@ _NARROW = 120  # columns; below, the bar is short
 class RichProgressHook(Hook):
     """Show loss terms, tokens kept, samples a second and the remaining time; goes into ``default_hooks``.
 
-    The same figures enter the run's log as ``train/samples_per_second`` and ``train/tokens_<stage>``, and the total
-    time and mean speed are logged at the end. Validation and checkpoints do not count in the speed.
+    The same figures enter the run's log: ``train/samples_per_second``, and for each kind of pass of a step (``free``,
+    ``caption``, ``masked``, ``prefix``, ``pairs``) the images in ``train/tokens_<pass>_rows`` and the tokens of each
+    after every stage in ``train/tokens_<pass>_<stage>``. The total time and mean speed are logged at the end.
+    Validation and checkpoints do not count in the speed.
 
     Args:
         interval: Iterations between two plain lines, and between two readings of the losses (a reading waits for the
@@ -77,9 +80,9 @@ class RichProgressHook(Hook):
         self.speed.tick(num_samples(data_batch))
         self.losses.add(outputs or {})
         done = runner.iter + 1
-        tokens: dict[str, int] = getattr(unwrap(runner.model), "last_tokens", None) or {}
-        for stage, count in tokens.items():
-            runner.message_hub.update_scalar(f"train/tokens_{stage.replace(' ', '_')}", float(count))
+        counts: dict[str, PassCount] = getattr(unwrap(runner.model), "token_counts", None) or {}
+        for name, value in token_scalars(counts).items():
+            runner.message_hub.update_scalar(f"train/{name}", value)
         if done % self.interval and done != runner.max_iters and self.speed.iterations != 1:
             if self.progress is not None:
                 self.progress.update(self.task, completed=done)
@@ -88,7 +91,7 @@ class RichProgressHook(Hook):
         runner.message_hub.update_scalar("train/samples_per_second", samples_per_second)
         remaining = self.speed.remaining(runner.max_iters - done)
         means = self.losses.read()
-        text = describe_step(means, tokens, samples_per_second, remaining)
+        text = describe_step(means, counts, samples_per_second, remaining)
         self._show(runner, done, [text, *shorter_lines(means, samples_per_second, remaining)])
 
     def after_train(self, runner: Runner) -> None:
@@ -139,17 +142,30 @@ class LossMeans:
                 self._counts[key] += 1
 
     def read(self) -> dict[str, float]:
-        """Return the means by name and start anew."""
+        """Return the means by name and start again."""
         means = {key: float(total) / self._counts[key] for key, total in self._sums.items()}
         self._sums, self._counts = {}, Counter()
         return means
 
 
-def describe_step(means: dict[str, float], tokens: dict[str, int], samples_per_second: float, remaining: float) -> str:
-    """Return one line: the losses, the tokens after each stage, the speed and the remaining time (seconds)."""
+def token_scalars(counts: Mapping[str, PassCount]) -> dict[str, float]:
+    """Return what the passes of a step cost, by the names under which it is logged."""
+    scalars: dict[str, float] = {}
+    for name, count in counts.items():
+        scalars[f"tokens_{name}_rows"] = float(count.rows)
+        scalars |= {f"tokens_{name}_{stage.replace(' ', '_')}": float(n) for stage, n in count.tokens.items()}
+    return scalars
+
+
+def describe_step(
+    means: dict[str, float], counts: Mapping[str, PassCount], samples_per_second: float, remaining: float
+) -> str:
+    """Return one line: losses, images and tokens of each kind of pass, speed and remaining time (seconds)."""
     losses = [f"{key.removeprefix('loss_')} {value:.3f}" for key, value in means.items()]
     parts = ["  ".join(losses)] if losses else []
-    if tokens:
-        parts.append("tokens " + " > ".join(f"{stage}: {count}" for stage, count in tokens.items()))
+    if counts:
+        # Each pass: its images x the tokens that are left of one of them after every stage.
+        passes = [f"{name} {c.rows} x {' > '.join(map(str, c.tokens.values()))}" for name, c in counts.items()]
+        parts.append("tokens " + ", ".join(passes))
     parts += [f"{samples_per_second:.1f} samples/s", f"{clock(remaining)} left"]
     return "  |  ".join(parts)

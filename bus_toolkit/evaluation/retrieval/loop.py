@@ -11,6 +11,9 @@ from mmengine.runner import Runner, ValLoop, autocast
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.reranking import Reranking
+from bus_toolkit.heads.base import find_head
+from bus_toolkit.heads.itc import ITCHead
+from bus_toolkit.heads.itm import ITMHead
 from bus_toolkit.registry import LOOPS
 
 
@@ -57,11 +60,11 @@ class VLPEvalLoop(ValLoop):
             )
         if rerank_batch_size < 1:
             raise ConfigError(f"VLPEvalLoop.rerank_batch_size: must be at least 1, got {rerank_batch_size}.")
-        heads = set(getattr(self.bare_model, "heads", {}))
-        if rerank_topk and not {"itc", "itm"} <= heads:
+        heads = getattr(self.bare_model, "heads", {})
+        if rerank_topk and not all(find_head(heads.values(), kind) for kind in (ITCHead, ITMHead)):
             raise ConfigError(
-                f"VLPEvalLoop.rerank_topk: re-ranking needs the heads itc and itm, got {sorted(heads)}. "
-                "Add them, or set rerank_topk: 0."
+                f"VLPEvalLoop.rerank_topk: re-ranking needs an ITCHead and an ITMHead, got {sorted(heads)}. "
+                "Add them under model.heads, or set rerank_topk: 0."
             )
         self.rerank_topk, self.rerank_batch_size = rerank_topk, rerank_batch_size
         self.recall_k, self.itc_weight = tuple(recall_k), itc_weight

@@ -12,6 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.evaluation.retrieval.ranking import as_key
+from bus_toolkit.heads.base import need_head
+from bus_toolkit.heads.itm import ITMHead
 from bus_toolkit.structures import SharedTokens, TextTokens
 
 
@@ -48,7 +50,7 @@ class PrefixCache:
         inputs = data_batch["inputs"]
         part = inputs[torch.tensor(chosen)] if isinstance(inputs, Tensor) else [inputs[row] for row in chosen]
         batch = model.data_preprocessor({"inputs": part, "data_samples": [samples[row] for row in chosen]}, False)
-        encoded = model.encode_shared(batch["images"]).to("cpu")
+        encoded = model.encoders.encode_shared(batch["images"]).to("cpu")
         # Rows are copied out: a view would keep the batch alive, or share its memory with the model.
         self._prefixes |= {key: encoded.index(torch.tensor([row])) for row, key in enumerate(rows)}
 
@@ -100,7 +102,7 @@ class TextCache:
 
     def _encode(self, rows: Sequence[int]) -> None:
         tokens = self._model.tokenizer([self._texts[row] for row in rows])
-        encoded = self._model.encode_text(type(tokens)(*(part.to(self._device) for part in tokens)))
+        encoded = self._model.encoders.encode_text(type(tokens)(*(part.to(self._device) for part in tokens)))
         lengths = tokens.attention_mask.sum(dim=1).tolist()
         embeds, pooled = encoded.embeds.cpu(), encoded.pooled.cpu()
         self._encoded |= {
@@ -129,7 +131,10 @@ def score_pairs(
     Returns:
         float32 (P,) on the CPU.
     """
+    if not pairs:
+        return torch.zeros(0)
     device = next(model.parameters()).device
+    head = need_head(model.heads, ITMHead, "scoring pairs")
     logits = []
     for start in range(0, len(pairs), batch_size):
         chunk = pairs[start : start + batch_size]
@@ -138,6 +143,6 @@ def score_pairs(
         row_of = {image: row for row, image in enumerate(images)}
         rows = torch.tensor([row_of[image] for image, _ in chunk], device=device)
         text = texts.take([row for _, row in chunk])
-        visual = model.encode_visual(prefixes.take(images, device).index(rows), text)
-        logits.append(model.heads["itm"].match_logits(model.fuse(text, visual)).float().cpu())
-    return torch.cat(logits) if logits else torch.zeros(0)
+        visual = model.encoders.encode_visual(prefixes.take(images, device).index(rows), text)
+        logits.append(head.match_logits(model.encoders.fuse(text, visual)).float().cpu())
+    return torch.cat(logits)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads import Step, VLPHead
+from bus_toolkit.heads import HeadOutput, Step, VLPHead
 from bus_toolkit.ops import mean_over_ranks
-from bus_toolkit.structures import Guide, TextTokens
+from bus_toolkit.structures import Condition, Guide, TextTokens
 
 Loss = Literal["kl", "cosine"]
 
@@ -41,6 +41,9 @@ class GuidanceHead(VLPHead):
         ValueError: An unknown ``loss``.
     """
 
+    # The text is compared with what the selectors let the learned tokens say, whatever the mode shows other heads.
+    sees = Condition.CAPTION
+
     def __init__(
         self, *, embed_dim: int, text_dim: int, loss: Loss = "kl", weight: float = 1.0, start_epoch: float = 0.0
     ) -> None:
@@ -67,11 +70,11 @@ class GuidanceHead(VLPHead):
         mean = logs.exp().mean(dim=0)
         return F.kl_div(logs, mean.expand_as(logs), reduction="none").sum(dim=-1).mean(dim=(0, 2))
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_guidance``."""
-        guides = [s.decision.guide for s in step.visual("caption").selections if s.decision.guide is not None]
+        guides = [s.decision.guide for s in step.visual(Condition.CAPTION).selections if s.decision.guide is not None]
         text = step.text
         if not guides:
-            return {"loss_guidance": self.text_proj(text.pooled).sum() * 0.0}
+            return HeadOutput({"guidance": self.text_proj(text.pooled).sum() * 0.0})
         rows = torch.stack([self.distance(guide, text) for guide in guides]).mean(dim=0)
-        return {"loss_guidance": mean_over_ranks(rows, text.attention_mask.any(dim=1).to(rows.dtype))}
+        return HeadOutput({"guidance": mean_over_ranks(rows, text.attention_mask.any(dim=1).to(rows.dtype))})

@@ -26,7 +26,7 @@ def text(embeds: Tensor = TEXT, length: int = 5) -> TextTokens:
 
 def step(*guides: Guide | None, words: TextTokens | None = None) -> Any:
     selections = [SimpleNamespace(decision=SimpleNamespace(guide=guide)) for guide in guides]
-    return SimpleNamespace(text=words or text(), visual=lambda objective: SimpleNamespace(selections=selections))
+    return SimpleNamespace(text=words or text(), visual=lambda condition: SimpleNamespace(selections=selections))
 
 
 def head(loss: str = "kl") -> GuidanceHead:
@@ -55,7 +55,7 @@ def test_kl_is_the_divergence_of_the_mean_from_each() -> None:
             for a, b in zip(p, q, strict=True):
                 mean = (a + b) / 2
                 total += mean * (math.log(mean / a) + math.log(mean / b)) / 2
-    loss = part.loss(step(given))["loss_guidance"]
+    loss = part.loss(step(given)).losses["guidance"]
     assert loss.item() == pytest.approx(total / 6, rel=1e-5)
 
 
@@ -63,27 +63,27 @@ def test_cosine_is_one_minus_the_cosine() -> None:
     part, given = head("cosine"), guide()
     said = part.text_answers(given.tokens, text())
     wanted = sum(1 - F.cosine_similarity(ANSWERS[b, m], said[b, m], dim=0) for b in range(3) for m in range(2)) / 6
-    torch.testing.assert_close(part.loss(step(given))["loss_guidance"], wanted)
+    torch.testing.assert_close(part.loss(step(given)).losses["guidance"], wanted)
 
 
 @pytest.mark.parametrize("kind", ["kl", "cosine"])
 def test_equal_answers_cost_nothing(kind: str) -> None:
     part, tokens = head(kind), guide().tokens
     same = Guide(tokens, part.text_answers(tokens, text()))
-    assert part.loss(step(same))["loss_guidance"].item() == pytest.approx(0.0, abs=1e-6)
+    assert part.loss(step(same)).losses["guidance"].item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_guides_weigh_alike_and_others_do_not_count() -> None:
     part, one = head(), guide()
     other = Guide(one.tokens[:1], ANSWERS[:, :1] * 3)
-    losses = [part.loss(step(g))["loss_guidance"] for g in (one, other)]
-    torch.testing.assert_close(part.loss(step(one, None, other))["loss_guidance"], torch.stack(losses).mean())
+    losses = [part.loss(step(g)).losses["guidance"] for g in (one, other)]
+    torch.testing.assert_close(part.loss(step(one, None, other)).losses["guidance"], torch.stack(losses).mean())
 
 
 @pytest.mark.parametrize("kind", ["kl", "cosine"])
 def test_padding_is_not_asked(kind: str) -> None:
     longer = torch.cat([TEXT, 50 * torch.ones(3, 4, 6)], dim=1)
-    one, two = (head(kind).loss(step(guide(), words=words))["loss_guidance"] for words in (text(), text(longer)))
+    one, two = (head(kind).loss(step(guide(), words=words)).losses["guidance"] for words in (text(), text(longer)))
     torch.testing.assert_close(one, two)
 
 
@@ -91,13 +91,13 @@ def test_a_text_of_padding_alone_does_not_count() -> None:
     part, given = head(), guide()
     words = TextTokens(TEXT, TEXT[:, 0], torch.tensor([[True] * 5, [True] * 5, [False] * 5]))
     torch.testing.assert_close(
-        part.loss(step(given, words=words))["loss_guidance"], part.distance(given, text())[:2].mean()
+        part.loss(step(given, words=words)).losses["guidance"], part.distance(given, text())[:2].mean()
     )
 
 
 def test_without_a_guide_the_loss_is_a_zero_with_a_gradient() -> None:
     part = head()
-    loss = part.loss(step(None))["loss_guidance"]
+    loss = part.loss(step(None)).losses["guidance"]
     assert loss.item() == 0.0
     loss.backward()
     assert part.text_proj.weight.grad is not None and not part.text_proj.weight.grad.any()

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads import Step, VLPHead
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.heads import HeadOutput, Step, VLPHead
 from bus_toolkit.ops import compose, gather_rows, mean_over_ranks, scatter_back
-from bus_toolkit.structures import VisualTokens
+from bus_toolkit.structures import Condition, VisualTokens
 
 
 class TeacherDistillHead(VLPHead):
@@ -39,6 +40,7 @@ class TeacherDistillHead(VLPHead):
         ValueError: A negative factor, both 0, or a temperature that is not above 0.
     """
 
+    sees: ClassVar[Condition] = Condition.FREE
     needs_momentum: ClassVar[bool] = True
 
     def __init__(
@@ -62,21 +64,21 @@ class TeacherDistillHead(VLPHead):
         self.prediction_weight = prediction_weight
         self.temperature = temperature
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_distill``, and its parts before their factors.
 
         Raises:
-            ValueError: A momentum branch that drops patches itself, or tokens that cannot be compared.
+            ConfigError: A momentum branch that drops patches itself, or tokens that cannot be compared.
         """
-        momentum = step.momentum_tokens()
+        momentum = step.passes.momentum
         assert momentum is not None, "build_model refuses this head without a momentum branch"
         teacher, texts, projections = momentum
         if teacher.selections:
-            raise ValueError(
+            raise ConfigError(
                 "TeacherDistillHead: the teacher must see every patch, but model.momentum.selection is 'same'. "
                 "Write selection: none."
             )
-        student = step.visual("itc")
+        student = step.visual()
         parts: dict[str, Tensor] = {}
         if self.token_weight:
             parts["distill_tokens"] = token_distance(student, teacher)
@@ -86,7 +88,7 @@ class TeacherDistillHead(VLPHead):
             parts["distill_predictions"] = prediction_divergence(image, image_m, captions_m, self.temperature)
         factors = {"distill_tokens": self.token_weight, "distill_predictions": self.prediction_weight}
         loss = torch.stack([factors[name] * part for name, part in parts.items()]).sum()
-        return {"loss_distill": loss, **{name: part.detach() for name, part in parts.items()}}
+        return HeadOutput({"distill": loss}, {name: part.detach() for name, part in parts.items()})
 
 
 def prediction_divergence(image: Tensor, image_m: Tensor, captions_m: Tensor, temperature: float) -> Tensor:
@@ -112,7 +114,7 @@ def token_distance(student: VisualTokens, teacher: VisualTokens) -> Tensor:
         teacher: All of them in their order, (B, P + N, D); behind a decoder with queries, as many as the student's.
 
     Raises:
-        ValueError: Another number of queries than the teacher's.
+        ConfigError: Another number of queries than the teacher's.
     """
     tokens, tokens_m = (v.embeds[:, v.num_prefix :].float() for v in (student, teacher))
     if student.origin is not None:
@@ -121,7 +123,7 @@ def token_distance(student: VisualTokens, teacher: VisualTokens) -> Tensor:
     elif tokens.shape == tokens_m.shape:
         kept = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
     else:
-        raise ValueError(
+        raise ConfigError(
             "TeacherDistillHead.token_weight: behind this model.decoder no token belongs to a patch, and its "
             f"{tokens.shape[1]} queries cannot meet the teacher's {tokens_m.shape[1]}. "
             "Use the decoder Identity or a fixed num_queries, or set token_weight: 0."

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.heads import Step, VLPHead
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.heads import HeadOutput, Step, VLPHead
 from bus_toolkit.ops import keep_plan
 from bus_toolkit.selectors import BlockView, PatchSelector
-from bus_toolkit.structures import Decision
+from bus_toolkit.structures import Condition, Decision
 
 
 class DynamicViTSelector(PatchSelector):
@@ -89,6 +90,9 @@ class KeepRatioHead(VLPHead):
         ValueError: A share outside (0, 1].
     """
 
+    # How many patches are let through is no part of any text.
+    sees = Condition.CAPTION
+
     def __init__(
         self, *, keep_ratio: float | Sequence[float] = 0.7, weight: float = 2.0, start_epoch: float = 0.0
     ) -> None:
@@ -98,23 +102,23 @@ class KeepRatioHead(VLPHead):
             raise ValueError(f"keep_ratio: each share must be in (0, 1], got {keep_ratio}.")
         self.keep_ratio = keep_ratio
 
-    def loss(self, step: Step) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_keep_ratio`` and the share let through by the last stage.
 
         Raises:
-            ValueError: Another number of masks than ratios.
+            ConfigError: Another number of masks than ratios.
         """
-        selections = step.visual("caption").selections
+        selections = step.visual(Condition.CAPTION).selections
         masks = [s.decision.plan.key_weights for s in selections if s.decision.plan.key_weights is not None]
         if not masks:
-            return {"loss_keep_ratio": step.text.pooled.sum() * 0.0}
+            return HeadOutput({"keep_ratio": step.text.pooled.sum() * 0.0})
         ratios = self.keep_ratio
         targets = list(ratios) if isinstance(ratios, Sequence) else [ratios**s for s in range(1, len(masks) + 1)]
         if len(targets) != len(masks):
-            raise ValueError(
+            raise ConfigError(
                 f"KeepRatioHead.keep_ratio: {len(masks)} stages mask patches, got {len(targets)} shares. "
                 "Give one a stage, or a single number."
             )
         shares = torch.stack([mask.mean(dim=1) for mask in masks])
         loss = (shares - shares.new_tensor(targets).unsqueeze(1)).square().mean()
-        return {"loss_keep_ratio": loss, "kept_by_mask": shares[-1].detach().mean()}
+        return HeadOutput({"keep_ratio": loss}, {"kept_by_mask": shares[-1].detach().mean()})

@@ -22,6 +22,7 @@ from bus_toolkit.backbones import (
     attention_half,
     vision_transformer,
 )
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.ops import TokenPlan, apply_plan
 from bus_toolkit.registry import new_registries
 from bus_toolkit.selectors import BlockView
@@ -163,13 +164,13 @@ def test_the_ratio_loss_is_the_squared_distance_of_the_mean_mask() -> None:
         def __init__(self, masks: list[Tensor]) -> None:
             plans = [TokenPlan(torch.zeros(2, 4), torch.zeros(2, 4), torch.zeros(2, 4), key_weights=m) for m in masks]
             stages = [SimpleNamespace(decision=SimpleNamespace(plan=plan)) for plan in plans]
-            self.visual = lambda objective: type("V", (), {"selections": stages})()
+            self.visual = lambda condition: type("V", (), {"selections": stages})()
 
     full, half = torch.ones(2, 4), torch.tensor([[1.0, 1.0, 0.0, 0.0]] * 2)
     loss = KeepRatioHead(keep_ratio=0.5).loss(OneStep([full, half]))  # type: ignore[arg-type]
-    assert loss["loss_keep_ratio"].item() == pytest.approx((0.5**2 + 0.25**2) / 2)
-    assert loss["kept_by_mask"].item() == 0.5
-    with pytest.raises(ValueError, match="2 stages mask patches, got 1 shares"):
+    assert loss.losses["keep_ratio"].item() == pytest.approx((0.5**2 + 0.25**2) / 2)
+    assert loss.logs["kept_by_mask"].item() == 0.5
+    with pytest.raises(ConfigError, match="2 stages mask patches, got 1 shares"):
         KeepRatioHead(keep_ratio=[0.5]).loss(OneStep([full, half]))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"each share must be in \(0, 1\], got 1.5"):
         KeepRatioHead(keep_ratio=1.5)

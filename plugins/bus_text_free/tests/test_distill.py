@@ -67,7 +67,7 @@ def test_equals_a_slow_version(selectors: Any) -> None:  # noqa: ANN401
     losses, student = watched(model)
     images, samples = tiny_batch()
     assert model.momentum is not None and student.origin is not None
-    teacher, texts, projections = model.momentum(images, model.tokenize([sample.text for sample in samples]))
+    teacher, texts, projections = model.momentum(images, model.encoders.tokenize([sample.text for sample in samples]))
     assert not teacher.selections and teacher.embeds.shape[1] == 17
 
     gaps = []

@@ -57,7 +57,7 @@ def test_names_must_tell_configs_apart() -> None:
 def test_the_random_twin_keeps_as_many_tokens_at_the_same_places(selector: dict) -> None:
     model = tiny_model(HEADS, selectors=[selector])
     images, _ = tiny_batch()
-    text = model.encode_text(model.tokenize(["a red star"] * BATCH))
+    text = model.encoders.encode_text(model.encoders.tokenize(["a red star"] * BATCH))
     own = model.backbone(images, text)
     sites = {s.site for s in model.backbone.selectors}
     twin = select_at_random(model, own.selections).backbone
@@ -71,7 +71,7 @@ def test_the_random_twin_keeps_as_many_tokens_at_the_same_places(selector: dict)
 def test_the_random_twin_trains_with_a_momentum_branch() -> None:
     model = tiny_model(HEADS, momentum={"decay": 0.9})
     images, samples = tiny_batch()
-    selections = model.backbone(images, model.encode_text(model.tokenize(["a red star"] * BATCH))).selections
+    selections = model.encode(images, ["a red star"] * BATCH).undecoded.selections
     twin = select_at_random(model, selections)
     twin.loss(images, samples)["loss_itc"].backward()
     twin.after_step()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bus_toolkit.analysis.benchmark.rerank import measure_rerank
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.testing.model import tiny_model
 
 SETTINGS = {"candidates": 5, "text_length": 8, "batch_size": 2, "rounds": 2, "device": torch.device("cpu")}
@@ -22,7 +22,7 @@ def test_the_cache_saves_the_blocks_before_the_selector() -> None:
         from bus_toolkit.analysis.macs import count_macs
 
         image = torch.zeros(1, 3, *model.backbone.vit.img_size)
-        prefix = count_macs(lambda: model.encode_shared(image))
+        prefix = count_macs(lambda: model.encoders.encode_shared(image))
     assert found.macs_uncached - found.macs_cached == 4 * prefix
     assert found.promised == found.macs_uncached / found.macs_cached > 1
 
@@ -33,7 +33,7 @@ def test_with_one_pair_at_a_time_the_cache_changes_no_bit() -> None:
 
 
 def test_without_matching_there_is_nothing_to_measure() -> None:
-    with pytest.raises(ConfigError, match="re-ranking needs the head itm, got itc"):
+    with pytest.raises(ComponentError, match="re-ranking needs an ITMHead, got itc"):
         measure_rerank(tiny_model({"itc": {"type": "ITCHead"}}), **SETTINGS)
 
 

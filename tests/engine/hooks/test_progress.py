@@ -24,7 +24,7 @@ def test_plain_lines_show_losses_tokens_speed_and_time(tmp_path):
     _, text = trained(tmp_path)
     lines = text.splitlines()
     assert [line.split("  ")[1] for line in lines] == ["step 1/4", "step 2/4", "step 4/4"]
-    for word in ("epoch 2/2", "fit ", "size ", "tokens block 2: 9 > decoder: 4", "samples/s", "0:00:00 left"):
+    for word in ("epoch 2/2", "fit ", "size ", "tokens caption 2 x 9 > 4", "samples/s", "0:00:00 left"):
         assert word in lines[-1]
 
 
@@ -46,7 +46,8 @@ def test_speed_tokens_and_total_time_enter_the_log(tmp_path):
     runner, _ = trained(tmp_path)
     hub = runner.message_hub
     assert hub.get_scalar("train/samples_per_second").current() > 0
-    assert hub.get_scalar("train/tokens_block_2").current() == 9
+    assert hub.get_scalar("train/tokens_caption_block_2").current() == 9
+    assert hub.get_scalar("train/tokens_caption_rows").current() == 2
     assert hub.get_info("train_samples_per_second") > 0 and hub.get_info("train_seconds") >= 0
 
 

@@ -67,7 +67,7 @@ def test_a_model_without_a_matching_head_cannot_re_rank(tmp_path):
     model = ToyModel()
     model.heads = nn.ModuleDict({"itc": nn.Identity()})
     with pytest.raises(
-        ConfigError, match=r"rerank_topk: re-ranking needs the heads itc and itm, got \['itc'\]. Add them"
+        ConfigError, match=r"rerank_topk: re-ranking needs an ITCHead and an ITMHead, got \['itc'\]. Add them"
     ):
         build_runner(tmp_path, model=model).val()
 

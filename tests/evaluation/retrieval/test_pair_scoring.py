@@ -47,8 +47,8 @@ def test_a_cached_prefix_is_a_copy_on_the_cpu_and_can_be_forgotten():
 def test_images_of_different_grids_are_refused_in_one_batch():
     model = ToyModel()
     cache = _cache(model)
-    encode = model.encode_shared
-    model.encode_shared = lambda images: type(encode(images))(encode(images).tokens, (1, 4), 1)
+    encode = model.encoders.encode_shared
+    model.encoders.encode_shared = lambda images: type(encode(images))(encode(images).tokens, (1, 4), 1)
     other = collate([ToyData()[0]])
     other["data_samples"][0].image_id = 7
     cache.add_batch(model, other)

@@ -1,0 +1,126 @@
+"""The losses of all heads on a batch, and their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from bus_toolkit.errors import ComponentError, DataError
+from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
+from bus_toolkit.models.head_plan import HeadPlan
+from bus_toolkit.models.source_groups import SourceGroup, mean_over_groups
+from bus_toolkit.step.passes import Passes
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import Condition, Similarity
+
+
+class StepResult(NamedTuple):
+    """What the heads made of a batch.
+
+    Attributes:
+        values: Losses, weighted, as ``loss_<objective>``, and figures to log: what MMEngine takes.
+        carried: By head, ``HeadOutput.carry`` of its groups of rows.
+    """
+
+    values: dict[str, Tensor]
+    carried: dict[str, list[Any]]
+
+
+def run_heads(
+    heads: Mapping[str, VLPHead],
+    plan: HeadPlan,
+    groups: Sequence[SourceGroup],
+    passes: Sequence[Passes],
+    epoch: float,
+) -> StepResult:
+    """Run the heads of a training step on the groups of a batch.
+
+    Args:
+        heads: All of the model, in the order of ``plan``.
+        plan: How they work together.
+        groups: The rows of the batch by the heads that they serve.
+        passes: The encodings of each group.
+        epoch: How far training is; heads with a later start are left out.
+
+    Raises:
+        ComponentError: Two heads log under one name, or a figure would be trained on.
+        DataError: A head reads one image a text, and there are more.
+    """
+    check_images(heads, passes[0].batch.num_images)
+    result = StepResult({}, {})
+    similarity: list[Similarity | None] = [None] * len(groups)
+    for name, head in heads.items():
+        if epoch < head.start_epoch:
+            continue
+        # What a head declares it may always ask for; a text-free pass knows no answer.
+        open_to = frozenset({Condition.FREE, head.sees} & {Condition.FREE, Condition.CAPTION})
+        outputs, counts = [], []
+        for index in (index for index, group in enumerate(groups) if group.serves(name)):
+            given = similarity[index] if Feed.SIMILARITY in head.uses else None
+            output = head.loss(Step(passes[index], plan.keys[name], open_to, given))
+            similarity[index] = output.similarity or similarity[index]
+            outputs.append(output)
+            counts.append(len(groups[index].samples))
+        _add(result.values, name, head, mean_over_groups(outputs, counts), plan.suffixes[name])
+        result.carried[name] = [output.carry for output in outputs if output.carry is not None]
+    return result
+
+
+def _add(values: dict[str, Tensor], name: str, head: VLPHead, output: HeadOutput, suffix: str) -> None:
+    """Put a head's losses and figures under the names by which they are logged."""
+    for key in output.logs:
+        if "loss" in key:
+            # MMEngine sums every value whose name contains "loss".
+            raise ComponentError(
+                f"model.heads.{name}: only losses may have 'loss' in their name, got the figure {key!r} of "
+                f"{type(head).__name__}. Rename it, or return it in HeadOutput.losses."
+            )
+    losses = {f"loss_{objective}": head.weight * loss for objective, loss in output.losses.items()}
+    for key, value in {**losses, **output.logs}.items():
+        if key + suffix in values:
+            raise ComponentError(
+                f"model.heads.{name}: {type(head).__name__} logs {key}, as an earlier head does. Leave one of them "
+                "out, or give the objective of one another name."
+            )
+        values[key + suffix] = value
+
+
+def check_images(heads: Mapping[str, VLPHead], num_images: int) -> None:
+    """Refuse several images a text if a head reads one.
+
+    Raises:
+        DataError: A head reads one image a text, and there are more.
+    """
+    for name, head in heads.items():
+        if num_images > 1 and not head.several_images:
+            raise DataError(
+                f"model.heads.{name}: {type(head).__name__} reads one image a text, got {num_images}. Leave "
+                "the head out, or train on a data set with one image a text."
+            )
+
+
+def write_predictions(heads: Mapping[str, VLPHead], passes: Passes) -> None:
+    """Write every head's predictions, and which patches the own caption kept, into the data samples.
+
+    Raises:
+        DataError: A head reads one image a text, and there are more.
+    """
+    check_images(heads, passes.batch.num_images)
+    step, batch = Step(passes), passes.batch
+    fields: dict[str, Any] = {}
+    for head in heads.values():
+        fields.update(head.predict(step))
+    visual = step.visual()
+    per_image = {"kept": visual.kept_patches()}
+    if visual.selections:
+        per_image["scores"] = visual.selections[0].decision.scores
+    for name, rows in per_image.items():
+        # (B * I, N) -> (B, I, N) for several images I a text
+        fields.setdefault(name, rows if batch.num_images == 1 else rows.unflatten(0, (-1, batch.num_images)))
+    for index, sample in enumerate(batch.samples):
+        sample.set_field(visual.grid, "patch_grid", dtype=None)
+        for name, values in fields.items():
+            if values[index] is not None:
+                sample.set_field(values[index], name, dtype=None)

@@ -1,0 +1,138 @@
+"""In which order heads run, who gives what to whom, and what each may see: resolved from what the classes declare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bus_toolkit.errors import ConfigError, Problem
+from bus_toolkit.heads.base import Feed, VLPHead
+from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.step.pass_key import PassKey
+from bus_toolkit.structures import Condition
+
+# Conditions whose text a head provides: what is hidden, and a head that does it.
+_PROVIDED = {Condition.MASKED: ("words", "MLMHead"), Condition.PREFIX: ("its end", "PrefixLMHead")}
+
+
+@dataclass(frozen=True)
+class HeadPlan:
+    """The heads of a model and how they work together.
+
+    Attributes:
+        order: Their names: a head that provides a feed comes before those that use it.
+        keys: By name, the pass that each sees in a training step.
+        providers: By pass, the name of the head whose ``hide`` gives its text.
+        suffixes: By name, what is added to logged names: several heads of one class log under their own names.
+        projections: The head whose projections the momentum branch copies; ``None`` without one.
+    """
+
+    order: tuple[str, ...]
+    keys: Mapping[str, PassKey]
+    providers: Mapping[PassKey, str]
+    suffixes: Mapping[str, str]
+    projections: str | None
+
+
+def plan_heads(
+    parts: Mapping[str, VLPHead | type[VLPHead]], conditioning: Conditioning, *, momentum: bool = False
+) -> HeadPlan:
+    """Resolve what the heads declare.
+
+    Args:
+        parts: Heads, or their classes, by name, in the order of the config.
+        conditioning: Decides what each sees.
+        momentum: Whether there is a momentum branch, which follows a head's projections.
+
+    Raises:
+        ConfigError: What a head needs is provided by none, or by several, or heads need each other; all such at once.
+    """
+    heads = {name: part if isinstance(part, type) else type(part) for name, part in parts.items()}
+    problems: list[Problem] = []
+    keys = {name: _key(name, heads, conditioning, problems) for name in heads}
+    order = _order(heads, problems)
+    projections = [name for name, kind in heads.items() if Feed.PROJECTIONS in kind.provides]
+    if momentum and len(projections) != 1:
+        text = (
+            f"it follows the projections of one contrastive head, got {', '.join(projections) or 'none'}. Have exactly "
+            "one, such as ITCHead, or remove model.momentum."
+        )
+        problems.append(Problem("model.momentum", text))
+    problems += _ambiguous_feeds(heads)
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    providers = {
+        _key_of(condition, name, heads): name
+        for name, kind in heads.items()
+        for condition in kind.provides
+        if isinstance(condition, Condition)
+    }
+    repeated = Counter(heads.values())
+    suffixes = {name: f"_{name}" if repeated[kind] > 1 else "" for name, kind in heads.items()}
+    return HeadPlan(tuple(order), keys, providers, suffixes, projections[0] if projections else None)
+
+
+def _key(name: str, heads: Mapping[str, type[VLPHead]], conditioning: Conditioning, problems: list[Problem]) -> PassKey:
+    """Return the pass of one head in training; note what keeps it from having one."""
+    kind = heads[name]
+    condition = conditioning.condition(kind.sees)
+    if condition is None:
+        text = (
+            f"under conditioning.mode {conditioning.mode} a head must say which text the images may see in its loss, "
+            f"got {kind.__name__} without it. Set its class attribute `sees` to a condition that does not hold the target: "
+            f"{', '.join(f'Condition.{c.name}' for c in Condition)} (bus_toolkit.structures)."
+        )
+        problems.append(Problem(f"model.heads.{name}", text))
+    if condition not in _PROVIDED:
+        return PassKey(condition or Condition.CAPTION)
+    providers = [other for other, its in heads.items() if condition in its.provides]
+    if name not in providers and len(providers) != 1:
+        what, example = _PROVIDED[condition]
+        text = (
+            f"shows images the caption with {what} hidden by one head, got {', '.join(providers) or 'none'}. Have "
+            f"exactly one head that provides it, such as {example}."
+        )
+        if kind.sees is condition:
+            problems.append(Problem(f"model.heads.{name}", f"{kind.__name__} {text}"))
+        else:
+            problems.append(Problem("model.conditioning.mode", f"{conditioning.mode} {text}"))
+        return PassKey(condition)
+    return _key_of(condition, name if name in providers else providers[0], heads)
+
+
+def _key_of(condition: Condition, provider: str, heads: Mapping[str, type[VLPHead]]) -> PassKey:
+    """Return the key of a pass whose text a head provides; it names the head where several provide one."""
+    several = sum(condition in kind.provides for kind in heads.values()) > 1
+    return PassKey(condition, provider if several else "")
+
+
+def _ambiguous_feeds(heads: Mapping[str, type[VLPHead]]) -> Iterator[Problem]:
+    for name, kind in heads.items():
+        for feed in kind.uses:
+            providers = [other for other, its in heads.items() if feed in its.provides and other != name]
+            if len(providers) > 1:
+                text = f"uses the {feed.value} of one head, got {', '.join(providers)}. Leave one of them in the model."
+                yield Problem(f"model.heads.{name}", f"{kind.__name__} {text}")
+
+
+def _order(heads: Mapping[str, type[VLPHead]], problems: list[Problem]) -> list[str]:
+    """Return providers of feeds first, each after the heads that it uses itself; the rest as in the config."""
+    order: list[str] = []
+    feeds_others = [name for name, kind in heads.items() if any(isinstance(item, Feed) for item in kind.provides)]
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circle = " -> ".join([*path[path.index(name) :], name])
+            problems.append(Problem("model.heads", f"heads wait for each other, got {circle}. Leave one of them out."))
+            return
+        if name in order:
+            return
+        for other in feeds_others:
+            if set(heads[name].uses) & set(heads[other].provides):
+                visit(other, (*path, name))
+        order.append(name)
+
+    for name in [*feeds_others, *heads]:
+        visit(name, ())
+    return order

@@ -1,0 +1,116 @@
+"""The rows of a batch: images, token ids and what their data samples say."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from bus_toolkit.errors import DataError
+from bus_toolkit.ops.collective import rank, shared_noise, world_size
+from bus_toolkit.structures import Boxes, TokenBatch
+
+
+class Batch:
+    """The rows of a batch on this rank.
+
+    Rows that only serve patch-text supervision (``region_only``) come after the B caption rows; everything here but
+    ``all_tokens`` and ``all_boxes`` leaves them out.
+
+    Args:
+        images: (B + R, 3, H, W), normalised; R region rows last. Or (B, I, 3, H, W): I images a text.
+        samples: Their data samples, each with a ``text``.
+        tokenize: Texts to ids on the device.
+        iteration: The optimizer step, for ``noise``.
+
+    Attributes:
+        images: (B + R, 3, H, W), or (B * I, 3, H, W) with the images of a text next to each other.
+        num_images: I, images a text.
+        num_captions: B.
+        tokens: The captions' ids (B, L).
+        all_tokens: Those of all rows (B + R, L).
+
+    Raises:
+        DataError: Region rows of several images.
+    """
+
+    def __init__(
+        self, images: Tensor, samples: Sequence[Any], tokenize: Callable[[list[str]], TokenBatch], iteration: int = 0
+    ) -> None:
+        self.num_images = images.shape[1] if images.dim() == 5 else 1
+        self.images = images.flatten(0, 1) if images.dim() == 5 else images  # (B, I, 3, H, W) -> (B * I, 3, H, W)
+        self.samples = samples
+        self.iteration = iteration
+        self.num_captions = sum(not sample.get("region_only", False) for sample in samples)
+        if self.num_images > 1 and self.num_captions < len(samples):
+            raise DataError(
+                f"region_only: rows for patch-text supervision have one image, got {self.num_images}. Set "
+                "region_batch_size to 0 for a data set of several images a text."
+            )
+        self.all_tokens = tokenize([sample.text for sample in samples])
+        self.tokens = TokenBatch(*(part[: self.num_captions] for part in self.all_tokens))
+
+    @property
+    def has_region_rows(self) -> bool:
+        """Whether rows for patch-text supervision follow the captions."""
+        return self.num_captions < len(self.samples)
+
+    def field(self, name: str) -> list[Any]:
+        """Return a field of each caption row's data sample; ``None`` where a sample has none."""
+        return [sample.get(name) for sample in self.samples[: self.num_captions]]
+
+    def noise(self, name: str, *shape: int) -> Tensor:
+        """Return uniform numbers in [0, 1) for this rank's rows that do not depend on the number of ranks.
+
+        Args:
+            name: What they are for; different names give independent numbers, the same name the same ones in a step.
+            *shape: (B, ...).
+        """
+        return shared_noise(name, self.iteration, shape, self.tokens.input_ids.device)
+
+    @cached_property
+    def image_ids(self) -> Tensor:
+        """Image ids int64 (B,); rows without one count as images of their own."""
+        ids = [_number(row * world_size() + rank(), image_id) for row, image_id in enumerate(self.field("image_id"))]
+        return torch.tensor(ids).to(self.images.device, non_blocking=True)
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """Class labels int64 (B,) from ``gt_label``, or ``None`` where a row has none."""
+        labels = self.field("gt_label")
+        if any(label is None for label in labels):
+            return None
+        # The data preprocessor may have moved them to the device: reading them one by one would stop it each time.
+        return torch.stack([torch.as_tensor(label).reshape(()) for label in labels]).to(self.images.device).long()
+
+    @property
+    def boxes(self) -> Boxes:
+        """The boxes of the caption rows."""
+        return self.all_boxes.rows(slice(0, self.num_captions))
+
+    @cached_property
+    def all_boxes(self) -> Boxes:
+        """The boxes of all rows, padded; an image without boxes has none that are valid."""
+        device, size = self.images.device, (self.images.shape[2], self.images.shape[3])
+        none = torch.zeros(0, 4, device=device)
+        boxes = [torch.as_tensor(s.get("gt_boxes", none), device=device) for s in self.samples]
+        named = [torch.as_tensor(s.get("named", none[:, 0]), device=device).bool() for s in self.samples]
+        lengths = [len(b) for b in boxes]
+        count = max(1, *lengths)
+        # One more row sets the length: at least one box place, also where no image has any.
+        padded = pad_sequence([*boxes, none.new_zeros(count, 4)], batch_first=True)[:-1]
+        padded_named = pad_sequence([*named, none.new_zeros(count, dtype=torch.bool)], batch_first=True)[:-1]
+        valid = torch.arange(count) < torch.tensor(lengths).unsqueeze(1)
+        return Boxes(padded, valid.to(device, non_blocking=True), padded_named, size)
+
+
+def _number(row: int, image_id: object) -> int:
+    """Return an image id as a number: words by their hash, a missing one by the row's number among all ranks."""
+    if image_id is None:
+        return -2 - row  # -1 marks an empty place in the queue of the contrast
+    return image_id if isinstance(image_id, int) else zlib.crc32(str(image_id).encode())

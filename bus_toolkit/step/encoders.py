@@ -1,0 +1,135 @@
+"""The parts of a model that turn images and texts into tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.backbones.token_reducing_backbone import Select, TokenReducingBackbone
+from bus_toolkit.errors import DataError
+from bus_toolkit.structures import FusedTokens, Selection, SharedTokens, TextTokens, TokenBatch, VisualTokens
+
+WithoutText = Literal["cls", "prompt", "none"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The built parts of a model, in the order in which data passes through them.
+
+    Attributes:
+        tokenizer: Texts to ids (any object that keeps the tokenizer contract).
+        text_encoder: Ids to ``TextTokens``.
+        backbone: The backbone with its selectors.
+        decoder: ``VisualTokens`` to fewer ``VisualTokens``.
+        fusion: ``TextTokens`` and ``VisualTokens`` to ``FusedTokens``; ``None`` for heads that need none.
+        text_decoder: Next-token logits from ids and states; ``None`` for heads that write nothing.
+    """
+
+    tokenizer: Any
+    text_encoder: nn.Module
+    backbone: TokenReducingBackbone
+    decoder: nn.Module
+    fusion: nn.Module | None = None
+    text_decoder: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Encoders(Parts):
+    """The parts with the rule for passes that have no text; what they compute is the same for all heads.
+
+    Attributes:
+        without_text: What selects in a pass without text: ``cls`` attention, a fixed ``prompt``, or ``none`` of the
+            selectors that read text.
+        prompt: The fixed prompt; empty is [CLS][SEP] alone.
+    """
+
+    without_text: WithoutText = "cls"
+    prompt: str = ""
+
+    @classmethod
+    def of(cls, parts: Parts, without_text: WithoutText, prompt: str) -> Encoders:
+        """Return the parts with a rule."""
+        return cls(**vars(parts), without_text=without_text, prompt=prompt)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether different texts give different visual tokens."""
+        return self.backbone.needs_text or getattr(self.decoder, "reads_text", False)
+
+    def encode(self, images: Tensor, texts: list[str] | None = None) -> VisualTokens:
+        """Return the visual tokens of images (B, 3, H, W) under a text each; ``None`` is a text-free pass."""
+        text = self.free_text(images.shape[0]) if texts is None else self.encode_text(self.tokenize(texts))
+        return self.encode_visual(self.encode_shared(images), text)
+
+    def tokenize(self, texts: list[str]) -> TokenBatch:
+        """Turn B texts into ids (B, L) on the model's device.
+
+        Raises:
+            DataError: A text without a single word.
+        """
+        tokens = self.tokenizer(texts)
+        _refuse_all_padding(tokens)
+        device = self.backbone.device
+        return TokenBatch(tokens.input_ids.to(device), tokens.attention_mask.to(device))
+
+    def encode_text(self, tokens: TokenBatch) -> TextTokens:
+        """Encode ids (B, L).
+
+        Raises:
+            DataError: A text of padding alone (checked for tokens on the CPU, where it costs no device sync).
+        """
+        if tokens.attention_mask.device.type == "cpu":
+            _refuse_all_padding(tokens)
+        return self.text_encoder(tokens)
+
+    def encode_shared(self, images: Tensor) -> SharedTokens:
+        """Run all that no text can change: images (B, 3, H, W) to the tokens before the first selector."""
+        return self.backbone.forward_shared(images)
+
+    def encode_visual(self, prefix: SharedTokens, text: TextTokens | None) -> VisualTokens:
+        """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
+        visual = self.backbone.forward_conditioned(prefix, text, select=self._select(text))
+        return replace(self.decoder(visual, text), undecoded=visual)
+
+    def encode_scores(self, prefix: SharedTokens, text: TextTokens | None) -> list[Selection]:
+        """Run just far enough for every trainable selector to have scored its patches."""
+        last = max(self.backbone.num_scored_blocks, prefix.num_blocks)
+        return self.backbone.forward_conditioned(prefix, text, select=self._select(text), num_blocks=last).selections
+
+    def free_text(self, batch: int) -> TextTokens | None:
+        """Return what replaces the text in a text-free pass: the prompt for ``batch`` rows, or ``None``."""
+        if self.without_text != "prompt" or not self.reads_text:
+            return None
+        if self.prompt:
+            tokens = self.tokenize([self.prompt])
+        else:
+            ids = torch.tensor([[self.tokenizer.cls_token_id, self.tokenizer.sep_token_id]])
+            ids = ids.to(self.backbone.device)
+            tokens = TokenBatch(ids, torch.ones_like(ids, dtype=torch.bool))
+        text = self.text_encoder(tokens)
+        return TextTokens(*(t.expand(batch, *t.shape[1:]) for t in (text.embeds, text.pooled, text.attention_mask)))
+
+    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+        """Let text (B, L, D) and visual tokens (B, P + S, D_v) meet."""
+        assert self.fusion is not None, "heads that fuse without a fusion are refused when the model is built"
+        return self.fusion(text, visual)
+
+    def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return next-token logits (B, L, V) from ids (B, L) and states (B, M, D) with their mask (B, M)."""
+        assert self.text_decoder is not None, "heads that write without a text decoder are refused when it is built"
+        return self.text_decoder(tokens, memory, memory_mask)
+
+    def _select(self, text: TextTokens | None) -> Select:
+        return "text_free" if text is None and self.without_text == "none" else "all"
+
+
+def _refuse_all_padding(tokens: TokenBatch) -> None:
+    empty = (~tokens.attention_mask.any(dim=1)).nonzero().flatten().tolist()
+    if empty:
+        raise DataError(
+            f"text: row {empty[0]} of the batch is padding only ({len(empty)} such rows). A text needs at least one "
+            "token that may be attended. Drop such samples or give them a caption."
+        )

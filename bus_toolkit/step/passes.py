@@ -1,0 +1,181 @@
+"""The encodings of a batch: each pass is run when a head first asks for it, and its result is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.ops.collective import gather_padded_rows, gather_rows
+from bus_toolkit.ops.other_rows import other_rows
+from bus_toolkit.step.batch import Batch
+from bus_toolkit.step.encoders import Encoders
+from bus_toolkit.step.pass_key import Hidden, PassCount, PassKey
+from bus_toolkit.structures import Condition, Selection, SharedTokens, TextTokens, VisualTokens
+
+MomentumTokens = tuple[VisualTokens, TextTokens, nn.Module]
+"""Images, texts and contrastive projections of the momentum model."""
+_T = TypeVar("_T")
+
+
+class Passes:
+    """Encodings of one batch, lazy and cached.
+
+    The blocks before the first selector run once, for all conditions; the rest once a condition, and once more for
+    pairs whose wrong texts select. Region rows share the text pass and the first blocks, and go no further than the
+    last selector.
+
+    Args:
+        batch: The rows.
+        encoders: What encodes them.
+        hide: For each pass whose text a head provides, the head's ``hide``.
+        pairs_are_reencoded: Whether the text of a wrong pair selects the patches, which needs a pass of its own.
+        momentum: The momentum branch.
+
+    Attributes:
+        counts: What the passes so far cost, by name: that of their key, or ``pairs``.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        encoders: Encoders,
+        *,
+        hide: Mapping[PassKey, Callable[[Batch], Hidden]] | None = None,
+        pairs_are_reencoded: bool = False,
+        momentum: nn.Module | None = None,
+    ) -> None:
+        self.batch, self.encoders = batch, encoders
+        self.counts: dict[str, PassCount] = {}
+        self._hide = hide or {}
+        self._pairs_are_reencoded = pairs_are_reencoded
+        self._momentum = momentum
+        self._visual: dict[PassKey, VisualTokens] = {}
+        self._results: dict[Callable[[Batch], Any], Any] = {}
+        self._texts: dict[Callable[[Batch], Any], TextTokens] = {}
+
+    def once(self, compute: Callable[[Batch], _T]) -> _T:
+        """Return ``compute(batch)``, computed once a batch; ``compute`` is a method of a head."""
+        if compute not in self._results:
+            self._results[compute] = compute(self.batch)
+        return self._results[compute]
+
+    def text_of(self, hide: Callable[[Batch], Hidden]) -> TextTokens:
+        """Return the encoded ``tokens`` of ``once(hide)``."""
+        if hide not in self._texts:
+            self._texts[hide] = self.encoders.encode_text(self.once(hide).tokens)
+        return self._texts[hide]
+
+    @cached_property
+    def all_text(self) -> TextTokens:
+        """All encoded texts, region rows included."""
+        return self.encoders.encode_text(self.batch.all_tokens)
+
+    @cached_property
+    def text(self) -> TextTokens:
+        """The encoded captions (B, L, D)."""
+        return self.all_text.index(slice(0, self.batch.num_captions)) if self.batch.has_region_rows else self.all_text
+
+    @cached_property
+    def all_prefix(self) -> SharedTokens:
+        """The tokens of all images before the first selector, region rows included."""
+        return self.encoders.encode_shared(self.batch.images)
+
+    @cached_property
+    def prefix(self) -> SharedTokens:
+        """Those of the caption rows."""
+        return self.all_prefix.index(slice(0, self.batch.num_captions * self.batch.num_images))
+
+    @cached_property
+    def momentum(self) -> MomentumTokens | None:
+        """Images, texts and projections of the momentum model; ``None`` without one."""
+        if self._momentum is None:
+            return None
+        return self._momentum(self.batch.images[: self.batch.num_captions], self.batch.tokens)
+
+    def visual(self, key: PassKey) -> VisualTokens:
+        """Return the images under a condition: B x ``num_images`` rows, those of a text next to each other."""
+        key = self._effective(key)
+        if key not in self._visual:
+            self._visual[key] = self.encoders.encode_visual(self.prefix, self._conditioning_text(key))
+            self.counts[str(key)] = PassCount.of(self._visual[key])
+        return self._visual[key]
+
+    def images_under(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
+        """Return this rank's images at ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
+        return self._counted_pairs(self.encoders.encode_visual(self.prefix.index(image_rows), text))
+
+    def pairs(self, key: PassKey, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
+        """Return images and texts paired by the row numbers (R,) of all ranks; the images under the conditioning mode.
+
+        Where the mode re-encodes pairs, the text of each pair selects; elsewhere an image is the same in all its pairs.
+        """
+        text = self._all_ranks_text().index(text_rows)
+        if self._pairs_are_reencoded and self.encoders.reads_text:
+            prefix = _gather_prefix(self.prefix).index(image_rows)
+            return self._counted_pairs(self.encoders.encode_visual(prefix, text)), text
+        visual = self.visual(key)
+        return VisualTokens(gather_rows(visual.embeds)[image_rows], visual.num_prefix, visual.grid), text
+
+    def selections(self, key: PassKey) -> list[Selection]:
+        """Return what the selectors decided on all rows, region rows last."""
+        # Another caption is compared with the own one, also where no part that reads text could make a difference.
+        key = key if key.condition is Condition.OTHER_CAPTION else self._effective(key)
+        if self.batch.has_region_rows:
+            return self._scored(key, self.all_prefix, self._text_of_all_rows(key))
+        if key in self._visual:
+            return self._visual[key].selections
+        return self._scored(key, self.prefix, self._conditioning_text(key))
+
+    def _scored(self, key: PassKey, prefix: SharedTokens, text: TextTokens | None) -> list[Selection]:
+        selections = self.encoders.encode_scores(prefix, text)
+        count = PassCount.of_selections(selections, prefix.tokens.shape[0], self.encoders.backbone.num_prefix)
+        self.counts.setdefault(f"{key}_scores", count)
+        return selections
+
+    def _counted_pairs(self, visual: VisualTokens) -> VisualTokens:
+        count = PassCount.of(visual)
+        if "pairs" in self.counts:
+            count.rows += self.counts["pairs"].rows
+        self.counts["pairs"] = count
+        return visual
+
+    def _effective(self, key: PassKey) -> PassKey:
+        """Return the key under which the pass is run: without a part that reads text, all conditions are one."""
+        return key if self.encoders.reads_text else PassKey(Condition.FREE)
+
+    def _conditioning_text(self, key: PassKey) -> TextTokens | None:
+        """Return the text that conditions the images of the caption rows, (B * num_images, L, D)."""
+        if key.condition is Condition.FREE:
+            return self.encoders.free_text(self.batch.num_captions * self.batch.num_images)
+        return self._text_under(key).repeat_each(self.batch.num_images)
+
+    def _text_under(self, key: PassKey) -> TextTokens:
+        if key in self._hide:
+            return self.text_of(self._hide[key])
+        if key.condition is Condition.OTHER_CAPTION:
+            return self.text.index(other_rows(self.batch.image_ids).clamp(min=0))
+        assert key.condition is Condition.CAPTION, "conditions whose text no head provides are refused beforehand"
+        return self.text
+
+    def _text_of_all_rows(self, key: PassKey) -> TextTokens | None:
+        """Return the text that conditions the caption rows, then that of the region rows: always their own."""
+        if key.condition is Condition.FREE:
+            return self.encoders.free_text(len(self.batch.samples))
+        if key.condition is Condition.CAPTION:
+            return self.all_text
+        return self._text_under(key).followed_by(self.all_text.index(slice(self.batch.num_captions, None)))
+
+    def _all_ranks_text(self) -> TextTokens:
+        longest = self.encoders.tokenizer.max_length
+        embeds = gather_padded_rows(self.text.embeds, longest)
+        mask = gather_padded_rows(self.text.attention_mask.to(torch.uint8), longest).bool()
+        return TextTokens(embeds, embeds[:, 0], mask)
+
+
+def _gather_prefix(prefix: SharedTokens) -> SharedTokens:
+    block_input = None if prefix.block_input is None else gather_rows(prefix.block_input)
+    return SharedTokens(gather_rows(prefix.tokens), prefix.grid, prefix.num_blocks, block_input)

@@ -1,0 +1,105 @@
+"""What a head is given: a batch, its encodings, and the text under which it may see the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.step.batch import Batch
+from bus_toolkit.step.encoders import Encoders
+from bus_toolkit.step.pass_key import Hidden, PassKey
+from bus_toolkit.step.passes import Passes
+from bus_toolkit.structures import Condition, Selection, Similarity, TextTokens, VisualTokens
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch as one head sees it. Everything is computed when it is first asked for, once for all heads.
+
+    - ``step.batch``: ids, labels, boxes, fields of the data samples, noise.
+    - ``step.visual()``: the images under the head's own condition, which ``conditioning.mode`` decides from what the
+      head declares (``VLPHead.sees``). In a training step a head can ask for another condition only if it is text-free,
+      or what it declares: no mode's promise can be broken by a name.
+    - ``step.encoders``: fusion, text decoder, tokenizer.
+
+    Attributes:
+        passes: The encodings, shared by all heads.
+        key: The head's own pass.
+        open: Conditions that the head may ask for beside its own.
+        similarity: How alike images and texts are, from the head that provides it; ``None`` where none has.
+    """
+
+    passes: Passes
+    key: PassKey = PassKey(Condition.CAPTION)
+    open: frozenset[Condition] = frozenset({Condition.FREE, Condition.CAPTION, Condition.OTHER_CAPTION})
+    similarity: Similarity | None = None
+
+    @property
+    def batch(self) -> Batch:
+        """The rows."""
+        return self.passes.batch
+
+    @property
+    def encoders(self) -> Encoders:
+        """The parts that encode, fuse and write."""
+        return self.passes.encoders
+
+    @property
+    def text(self) -> TextTokens:
+        """The encoded captions (B, L, D)."""
+        return self.passes.text
+
+    def once(self, compute: Callable[[Batch], _T]) -> _T:
+        """Return ``compute(batch)`` of a head's method, such as its ``hide``, computed once a batch."""
+        return self.passes.once(compute)
+
+    def text_of(self, hide: Callable[[Batch], Hidden]) -> TextTokens:
+        """Return the encoded captions with what a head's ``hide`` leaves of them."""
+        return self.passes.text_of(hide)
+
+    def visual(self, condition: Condition | None = None) -> VisualTokens:
+        """Return the images (B x ``num_images`` rows, those of a text next to each other).
+
+        Args:
+            condition: ``None`` for the head's own.
+
+        Raises:
+            ComponentError: In a training step, a condition that the head does not declare.
+        """
+        return self.passes.visual(self._key(condition))
+
+    def selections(self, condition: Condition | None = None) -> list[Selection]:
+        """Return what the selectors decided on all rows, those for patch-text supervision last.
+
+        Args:
+            condition: ``None`` for the head's own.
+
+        Raises:
+            ComponentError: As ``visual``.
+        """
+        return self.passes.selections(self._key(condition))
+
+    def pairs(self, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
+        """Return images and texts paired by the row numbers (R,) of all ranks, under the head's own condition."""
+        return self.passes.pairs(self.key, image_rows, text_rows)
+
+    def images_under(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
+        """Return this rank's images at ``image_rows`` (R,), each under its row of a text of the head's choice."""
+        return self.passes.images_under(image_rows, text)
+
+    def _key(self, condition: Condition | None) -> PassKey:
+        if condition is None or condition is self.key.condition:
+            return self.key
+        if condition not in self.open:
+            raise ComponentError(
+                f"step.visual: a head that sees {self.key.condition.value} in this mode cannot ask for "
+                f"{condition.value}. It may ask for {', '.join(sorted(c.value for c in self.open))}. Declare the "
+                "condition as the head's class attribute `sees`, or leave the argument out."
+            )
+        return PassKey(condition)
