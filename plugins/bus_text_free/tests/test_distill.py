@@ -166,7 +166,7 @@ def test_behind_a_decoder_query_meets_query_or_the_error_says_what_to_do() -> No
     losses, student = watched(model_of(decoder=learned))
     assert student.origin is None and losses["distill_tokens"].item() > 0
     halving = model_of(SELECTORS["gathers"], decoder={"type": "PAD", **sizes})
-    with pytest.raises(ValueError, match=r"4 queries cannot meet the teacher's 8\. Use the decoder Identity"):
+    with pytest.raises(ConfigError, match=r"4 queries cannot meet the teacher's 8\. Use the decoder Identity"):
         halving.loss(*tiny_batch())
     model_of(SELECTORS["gathers"], decoder={"type": "PAD", **sizes}, token_weight=0.0).loss(*tiny_batch())
 
@@ -175,7 +175,7 @@ def test_asks_for_a_teacher_that_sees_every_patch() -> None:
     with pytest.raises(ConfigError, match=r"there is none\. Add model\.momentum: \{decay: 0\.995\}"):
         tiny_model({"distill": {"type": "TeacherDistillHead"}})
     pruned = model_of(SELECTORS["gathers"], {"selection": "same"})
-    with pytest.raises(ValueError, match=r"model\.momentum\.selection is 'same'\. Write selection: none"):
+    with pytest.raises(ConfigError, match=r"model\.momentum\.selection is 'same'\. Write selection: none"):
         pruned.loss(*tiny_batch())
 
 
