@@ -105,9 +105,9 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
 
         return Node("randomness", signature_of(set_random_seed), frozenset({"seed"}))
     if path == "model.conditioning" and is_vlp_model(root):
-        from bus_toolkit.models.conditioning import Conditioning
+        from bus_toolkit.models.conditioning import Conditioning, mode_problems
 
-        return Node("conditioning", signature_of(Conditioning))
+        return Node("conditioning", signature_of(Conditioning), check_values=mode_problems)
     if re.fullmatch(PRETRAINED, path) and is_vlp_model(root):
         from bus_toolkit.weights.settings import Pretrained, setting_problems
 

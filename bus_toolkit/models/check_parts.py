@@ -34,13 +34,18 @@ def check_combination(
     momentum: Mapping[str, Any] | None,
 ) -> list[Problem]:
     """Return what is wrong between parts; empty if they can work together."""
+    kinds = {name: REGISTRIES.heads.get(node["type"], f"model.heads.{name}").cls for name, node in heads.items()}
+    foreign = [name for name, kind in kinds.items() if not (isinstance(kind, type) and issubclass(kind, VLPHead))]
+    if foreign:
+        text = "must be a subclass of bus_toolkit.heads.VLPHead, got {}. Name another type."
+        return [Problem(f"model.heads.{name}", text.format(kinds[name].__name__)) for name in foreign]
+    there = {"fusion": bool(fusion), "text_decoder": bool(text_decoder), "momentum": momentum is not None}
     problems = [
         problem
-        for name, cfg in heads.items()
-        for problem in _head_problems(name, cfg, bool(fusion), bool(text_decoder), conditioning, momentum)
+        for name, node in heads.items()
+        for problem in _head_problems(name, kinds[name], node, conditioning, **there)
     ]
     try:
-        kinds = {name: _head_class(name, node) for name, node in heads.items()}
         plan_heads(kinds, conditioning, momentum=momentum is not None)
     except ConfigError as error:
         problems += error.problems
@@ -63,35 +68,31 @@ def _momentum_problems(momentum: Mapping[str, Any], conditioning: Conditioning) 
 
 def _head_problems(
     name: str,
-    cfg: Mapping[str, Any],
-    has_fusion: bool,
-    has_text_decoder: bool,
+    kind: type[VLPHead],
+    node: Mapping[str, Any],
     conditioning: Conditioning,
-    momentum: Mapping[str, Any] | None,
+    *,
+    fusion: bool,
+    text_decoder: bool,
+    momentum: bool,
 ) -> Iterator[Problem]:
-    path, kind, cls = f"model.heads.{name}", cfg["type"], _head_class(name, cfg)
-    if cls.needs_fusion and not has_fusion:
-        yield Problem(path, f"{kind} reads fused tokens, but there is no model.fusion. Add a fusion.")
-    if cls.needs_text_decoder and not has_text_decoder:
-        yield Problem(path, f"{kind} writes text, but there is no model.text_decoder. Add one.")
-    if cls.needs_momentum and momentum is None:
-        text = f"{kind} follows the momentum branch, but there is none. Add model.momentum: {{decay: 0.995}}."
+    path, shown = f"model.heads.{name}", node["type"]
+    if kind.needs_fusion and not fusion:
+        yield Problem(path, f"{shown} reads fused tokens, but there is no model.fusion. Add a fusion.")
+    if kind.needs_text_decoder and not text_decoder:
+        yield Problem(path, f"{shown} writes text, but there is no model.text_decoder. Add one.")
+    if kind.needs_momentum and not momentum:
+        text = f"{shown} follows the momentum branch, but there is none. Add model.momentum: {{decay: 0.995}}."
         yield Problem(path, text)
-    if cfg.get("queue_size", 0) and momentum is None:
+    if node.get("queue_size", 0) and not momentum:
         text = (
             "a queue holds features of the momentum branch, but there is none. "
             "Add model.momentum: {decay: 0.995}, or set queue_size: 0."
         )
         yield Problem(f"{path}.queue_size", text)
-    if cfg.get("object_weight", 0) and conditioning.without_text != "prompt":
+    if node.get("object_weight", 0) and conditioning.without_text != "prompt":
         text = (
             "has an effect only with conditioning.without_text: prompt, "
             f"got {conditioning.without_text}. Set it to 0 or change the rule."
         )
         yield Problem(f"{path}.object_weight", text)
-
-
-def _head_class(name: str, node: Mapping[str, Any]) -> type[VLPHead]:
-    """Return the class of a head; what is no ``VLPHead`` declares nothing."""
-    cls = REGISTRIES.heads.get(node["type"], f"model.heads.{name}").cls
-    return cls if isinstance(cls, type) and issubclass(cls, VLPHead) else VLPHead

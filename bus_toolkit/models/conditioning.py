@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bus_toolkit.errors import ComponentError, ConfigError, Problem
+from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.structures import Condition
 
 WITHOUT_TEXT = ("cls", "prompt", "none")
@@ -45,9 +46,13 @@ def register_mode(name: str, mode: ConditioningMode) -> None:
         raise ComponentError(f"conditioning mode: the name {name!r} is taken. Register the mode under another name.")
 
 
-def mode_names() -> list[str]:
-    """Return the names of all modes, those of the toolkit first."""
-    return list(_MODES)
+def mode_problems(values: Mapping[str, object], path: str) -> list[Problem]:
+    """Return what is wrong with ``mode`` among the values of a ``conditioning`` mapping at ``path`` of a config."""
+    mode = values.get("mode", "shared")
+    if mode in _MODES or not isinstance(mode, str):
+        return []
+    text = f"must be one of {', '.join(_MODES)}, got {mode!r}.{did_you_mean(mode, _MODES)}"
+    return [Problem(f"{path}.mode", text)]
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,12 @@ class Conditioning:
     prompt: str = ""
 
     def __post_init__(self) -> None:
-        if self.mode not in _MODES:
-            text = f"must be one of {', '.join(_MODES)}, got {self.mode!r}."
-            raise ConfigError(Problem("model.conditioning.mode", text))
+        problems = mode_problems(vars(self), "model.conditioning")
         if self.without_text not in WITHOUT_TEXT:
             text = f"must be one of {', '.join(WITHOUT_TEXT)}, got {self.without_text!r}."
-            raise ConfigError(Problem("model.conditioning.without_text", text))
+            problems.append(Problem("model.conditioning.without_text", text))
+        if problems:
+            raise ConfigError(problems)
 
     @property
     def pairs_are_reencoded(self) -> bool:

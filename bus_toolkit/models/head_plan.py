@@ -80,8 +80,8 @@ def _key(name: str, heads: Mapping[str, type[VLPHead]], conditioning: Conditioni
     if condition is None:
         text = (
             f"under conditioning.mode {conditioning.mode} a head must say which text the images may see in its loss, "
-            f"got {kind.__name__} without it. Set its class attribute `sees` to a condition that does not hold the target: "
-            f"{', '.join(f'Condition.{c.name}' for c in Condition)} (bus_toolkit.structures)."
+            f"got {kind.__name__} without it. Set its class attribute `sees` to a condition that does not hold the "
+            f"target: {', '.join(f'Condition.{c.name}' for c in Condition)} (bus_toolkit.structures)."
         )
         problems.append(Problem(f"model.heads.{name}", text))
     if condition not in _PROVIDED:

@@ -7,10 +7,12 @@ from typing import Any, Literal
 import pytest
 
 from bus_toolkit import hookimpl
+from bus_toolkit.heads import VLPHead
 from bus_toolkit.models.build import build_vlp_model
 from bus_toolkit.plugin import manager
 from bus_toolkit.plugin.manager import PluginHost
 from bus_toolkit.registry import DATASETS, MODELS, REGISTRIES
+from bus_toolkit.structures import Condition
 
 
 class TSPS:
@@ -49,7 +51,9 @@ class Vit:
     def __init__(self, *, arch: str = "tiny") -> None: ...
 
 
-class Head:
+class Head(VLPHead):
+    sees = Condition.CAPTION
+
     def __init__(self, *, weight: float = 1.0) -> None: ...
 
 

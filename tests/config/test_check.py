@@ -119,7 +119,10 @@ def test_a_keep_ratio_schedule_is_checked(write):
 
 def test_parts_that_cannot_work_together_are_told(write):
     problems = _problems(write, "model: {momentum: {decay: 0.9}}")
-    assert problems == ["model.momentum: it follows the head 'itc', and there is none. Remove it, or add the head."]
+    assert problems == [
+        "model.momentum: it follows the projections of one contrastive head, got none. Have exactly one, such as "
+        "ITCHead, or remove model.momentum."
+    ]
 
 
 def test_counts_below_one_are_told(write):

@@ -106,7 +106,7 @@ def test_arrays_tensors_and_pil_images_say_what_their_file_says(inferencer, pict
 def predicting(head, **fields):
     """Let a head predict the same for each sample."""
     kind = type(head)
-    own = {"predict": lambda self, step: {name: [value] * len(step.samples) for name, value in fields.items()}}
+    own = {"predict": lambda self, step: {name: [value] * len(step.batch.samples) for name, value in fields.items()}}
     head.__class__ = type("OwnHead", (kind,), own)
     try:
         yield
