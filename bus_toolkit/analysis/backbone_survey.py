@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,34 +21,11 @@ from bus_toolkit.structures import TextTokens
 
 _SMALL_SIDE = 64
 _NOT_TRIED = ("TIMMBackbone",)  # what it is depends on whether timm is installed
-INTRO = """# Backbones
-
-All of mmpretrain's backbones, each built from a YAML node, run in the host with a selector that keeps half of the
-patches, and run backwards. Written by `bus-toolkit list-backbones > registry_configs/BACKBONES.md`; tested.
-
-- **inside**: selectors act in front of, in and behind every block.
-- **behind**: the whole backbone counts as block 1, selectors act behind it (`blocks: [1]`), and only those that read
-  patches and text alone, such as `TSPS`, `TPD` and `Random`. What they save is in decoder, fusion and heads. Tokens are
-  the last map of features, row by row. In a pass without text, the class token or else the mean of the tokens ranks
-  them, by the scalar product (our choice).
-- **refused**: building the model ends with the reason.
-
-Width, prefix tokens and the distance of two patches in pixels are those of the settings named, at 224 pixels where the
-class does not say otherwise. `img_size` may stand at every backbone; one that takes no such argument only learns by it
-how large the images are: `backbone: {type: mmpretrain.ResNet, depth: 18, img_size: 64}`. The map must tile the image.
-
-- **batch norm**: in training, a sample's tokens depend on its batch mates, so results change with the batch size. This
-  is not solved here.
-- **no gradient**: parameters on which the tokens do not depend, in the small one that is tried; training in several
-  processes then needs `find_unused_parameters: true`.
-
-Weights of MAE, MoCo v3 and DINOv2 go into `VisionTransformer`, those of BEiT into `BEiTViT`; the classes of
-`mmpretrain.models.selfsup` are for pre-training itself. Other libraries: `HuggingFaceVision`, `TimmVision`.
-"""
+INTRODUCTION = Path(__file__).with_suffix(".txt")
 
 
 @dataclass(frozen=True)
-class Row:
+class SurveyRow:
     """One line of the table, as text; the fields are the columns."""
 
     backbone: str
@@ -86,19 +64,19 @@ def chosen(wanted: Sequence[str]) -> list[str]:
     return list(wanted) or known
 
 
-def row_of(name: str) -> Row:
+def row_of(name: str) -> SurveyRow:
     """Build the backbone ``name`` on shapes alone, try a small one on numbers, and say what came of it."""
     note = NOTES.get(name, "")
     if name in _NOT_TRIED:
-        return Row(f"`{name}`", "not tried", note=note)
+        return SurveyRow(f"`{name}`", "not tried", note=note)
     needed = NEEDED.get(name, {})
     try:
         with torch.device("meta"):
             vit, adapter = build_backbone({"type": f"{MMPRETRAIN}{name}", **needed})
     except BusError:
-        return Row(f"`{name}`", "refused", note=note)
+        return SurveyRow(f"`{name}`", "refused", note=note)
     down, across = adapter.patch_size
-    return Row(
+    return SurveyRow(
         f"`{name}`",
         "inside" if adapter.has_blocks else "behind",
         ", ".join(f"`{key}: {value}`" for key, value in needed.items()),
@@ -111,11 +89,11 @@ def row_of(name: str) -> Row:
     )
 
 
-def table(rows: Iterable[Row]) -> Iterator[str]:
-    """Yield the lines of the document."""
-    yield from INTRO.splitlines()
+def table(rows: Iterable[SurveyRow]) -> Iterator[str]:
+    """Yield the lines of registry_configs/BACKBONES.md: the text beside this file, then a line for each backbone."""
+    yield from INTRODUCTION.read_text(encoding="utf-8").splitlines()
     yield ""
-    columns = [field.name.replace("_", " ") for field in fields(Row)]
+    columns = [field.name.replace("_", " ") for field in fields(SurveyRow)]
     yield f"| {' | '.join(columns)} |"
     yield f"|{' --- |' * len(columns)}"
     yield from map(str, rows)
@@ -147,12 +125,12 @@ def _halved(vit: nn.Module, adapter: TransformerAdapter) -> Tensor:
     kept: dict[str, Any] = {"type": "TRIPS" if adapter.has_blocks else "TSPS", "blocks": [1], "keep_ratio": 0.5}
     widths = {"embed_dim": width, "text_dim": width}
     selector = REGISTRIES.selectors.build({**kept, "fuse": "none"}, path="model.selectors.0", **widths)
-    host = TokenReducingBackbone(vit, [selector], adapter=adapter).train()
+    backbone = TokenReducingBackbone(vit, [selector], adapter=adapter).train()
     text = torch.randn(2, 4, width)
-    visual = host(torch.randn(2, 3, *adapter.image_size), TextTokens(text, text[:, 0], torch.ones(2, 4).bool()))
-    expected = visual.num_prefix + max(1, host.grid[0] * host.grid[1] // 2)
-    if visual.grid != host.grid or visual.embeds.shape != (2, expected, width):
+    visual = backbone(torch.randn(2, 3, *adapter.image_size), TextTokens(text, text[:, 0], torch.ones(2, 4).bool()))
+    expected = visual.num_prefix + max(1, backbone.grid[0] * backbone.grid[1] // 2)
+    if visual.grid != backbone.grid or visual.embeds.shape != (2, expected, width):
         raise RuntimeError(
-            f"{type(vit).__name__}: half of {host.grid} patches are {tuple(visual.embeds.shape)} tokens."
+            f"{type(vit).__name__}: half of {backbone.grid} patches are {tuple(visual.embeds.shape)} tokens."
         )
     return visual.embeds

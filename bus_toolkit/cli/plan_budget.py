@@ -39,16 +39,16 @@ def run(args: argparse.Namespace) -> None:
     """Plan, write the YAML, show."""
     size, (reference, reference_size) = parse_size("--img-size", args.img_size), parse_match(args.match)
     from bus_toolkit.analysis.budget.report import budget_table, check_target, write_plan
-    from bus_toolkit.analysis.budget.resolution import Source, plan_resolution
+    from bus_toolkit.analysis.budget.resolution import ConfigVariant, plan_resolution
     from bus_toolkit.cli.screen import wide_console
     from bus_toolkit.config.image_size import pixels
 
-    source = Source(args.config, args.cfg_options, size)
+    source = ConfigVariant(args.config, args.cfg_options, size)
     out = args.out or Path("work_dirs/plan_budget") / f"{source.name}_{pixels(size)}px.yaml"
     check_target(out)
     planned = plan_resolution(
         source,
-        Source(reference, args.match_options, reference_size),
+        ConfigVariant(reference, args.match_options, reference_size),
         work=args.work,
         text_length=args.text_length,
         scale_queries=args.num_queries == "scale",

@@ -18,7 +18,7 @@ from bus_toolkit.registry import plain
 
 
 @dataclass(frozen=True)
-class Source:
+class ConfigVariant:
     """A config file with overrides, ``a.b.0.c=value`` words, seen at an image size in pixels; ``None``: its own."""
 
     path: str
@@ -70,8 +70,8 @@ class Resolution:
 
 
 def plan_resolution(
-    source: Source,
-    reference: Source,
+    source: ConfigVariant,
+    reference: ConfigVariant,
     *,
     work: Pass = "step",
     text_length: int | None = None,
@@ -90,7 +90,7 @@ def plan_resolution(
         ConfigError: Anything wrong with a config, texts longer than a tokenizer allows, or no plan within the budget.
         ComponentError: A part that refuses its arguments.
     """
-    own = Source(source.path, source.overrides).load()
+    own = ConfigVariant(source.path, source.overrides).load()
     target, matched = source.load(), reference.load()
     before, frame, reference_frame = (frame_of(config["model"]) for config in (own, target, matched))
     counter = MacCounter(work, _text_length(text_length, frame, reference_frame))

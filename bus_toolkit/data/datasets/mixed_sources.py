@@ -18,7 +18,7 @@ _KEYS = ("dataset", "objectives", "boxed_only")
 
 
 @dataclass(frozen=True)
-class Source:
+class MixedSource:
     """One part of ``MixedSources``.
 
     Attributes:
@@ -127,7 +127,7 @@ class MixedSources(Dataset):
             )
 
 
-def _build(name: str, config: Mapping[str, Any]) -> Source:
+def _build(name: str, config: Mapping[str, Any]) -> MixedSource:
     where = f"MixedSources.sources.{name}"
     if not isinstance(config, Mapping) or "dataset" not in config or set(config) - set(_KEYS):
         got = ", ".join(map(str, config)) if isinstance(config, Mapping) else repr(config)
@@ -145,13 +145,13 @@ def _build(name: str, config: Mapping[str, Any]) -> Source:
             f"{where}: {type(dataset).__name__} has no rows{' with boxes' if boxed_only else ''}. "
             + ("Give it boxes, or set boxed_only to false." if boxed_only else "Leave the source out.")
         )
-    return Source(dataset, rows, None if objectives is None else tuple(objectives), boxed_only)
+    return MixedSource(dataset, rows, None if objectives is None else tuple(objectives), boxed_only)
 
 
 def _are_names(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(name, str) for name in value)
 
 
-def _boxed(source: Source) -> Sequence[int]:
+def _boxed(source: MixedSource) -> Sequence[int]:
     """Return which of a source's rows have boxes."""
     return range(len(source.rows)) if source.boxed_only else getattr(source.dataset, "boxed_indices", ())

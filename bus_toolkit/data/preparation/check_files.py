@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from bus_toolkit.data.preparation.recipe import Recipe, Source, Wanted
+from bus_toolkit.data.preparation.recipe import Download, Recipe, Wanted
 from bus_toolkit.errors import DataError
 
 _SHOWN = 3
 
 
-def check_files(recipe: Recipe, source: Source, files: Iterable[Wanted]) -> dict[str, list[int]]:
+def check_downloads(recipe: Recipe, source: Download, files: Iterable[Wanted]) -> dict[str, list[int]]:
     """Return size and time of the files that are there, for the manifest: another size or time is another source.
 
     Raises:
@@ -41,7 +41,7 @@ def check_files(recipe: Recipe, source: Source, files: Iterable[Wanted]) -> dict
     return stamps
 
 
-def check_images(source: Source, folder: str, names: Iterable[str]) -> None:
+def check_images(source: Download, folder: str, names: Iterable[str]) -> None:
     """Check that images are there; with ``source.skip_images`` nothing is.
 
     Args:

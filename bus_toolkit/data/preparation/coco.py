@@ -9,7 +9,7 @@ from typing import Any
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN, SPLITS, convert_karpathy
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted, write_json
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted, write_json
 
 PAGE = "https://cocodataset.org/#download"
 _YEARS = ("train2014", "val2014")
@@ -34,7 +34,7 @@ _OFFICIAL = (
 )
 
 
-def _plan(options: Mapping[str, str]) -> Plan:
+def _plan(options: Mapping[str, str]) -> Conversion:
     usage = (
         "train_dataloader.dataset.dataset.data_root={out}  dataset.dataset.ann_file=captions_train.json",
         "descriptions_file: {out}/instances_train.json   # classes as sentences, for RegionBatchSampler",
@@ -42,9 +42,9 @@ def _plan(options: Mapping[str, str]) -> Plan:
     )
     if options["split"] == "karpathy":
         files = (Wanted("dataset_coco.json", ORIGIN), *_INSTANCES, *_IMAGES)
-        return Plan(files, _KARPATHY, _convert_karpathy, usage, {year: year for year in _YEARS})
+        return Conversion(files, _KARPATHY, _convert_karpathy, usage, {year: year for year in _YEARS})
     captions = tuple(Wanted(f"annotations/captions_{year}.json", _NOTES) for year in _YEARS)
-    return Plan((*captions, *_INSTANCES, *_IMAGES), _OFFICIAL, _convert_official, usage, {y: y for y in _YEARS})
+    return Conversion((*captions, *_INSTANCES, *_IMAGES), _OFFICIAL, _convert_official, usage, {y: y for y in _YEARS})
 
 
 COCO = Recipe(
@@ -55,7 +55,7 @@ COCO = Recipe(
 )
 
 
-def _convert_karpathy(source: Source, out: Path) -> dict[str, int]:
+def _convert_karpathy(source: Download, out: Path) -> dict[str, int]:
     counts = convert_karpathy(source, out, "dataset_coco.json", None)
     splits: dict[int, str] = {}
     for entry in source.json("dataset_coco.json")["images"]:
@@ -63,7 +63,7 @@ def _convert_karpathy(source: Source, out: Path) -> dict[str, int]:
     return counts | _split_instances(source, out, splits)
 
 
-def _convert_official(source: Source, out: Path) -> dict[str, int]:
+def _convert_official(source: Download, out: Path) -> dict[str, int]:
     counts: dict[str, int] = {}
     splits: dict[int, str] = {}
     for split, year in zip(SPLITS, _YEARS, strict=False):
@@ -81,7 +81,7 @@ def _convert_official(source: Source, out: Path) -> dict[str, int]:
     return counts | _split_instances(source, out, splits)
 
 
-def _split_instances(source: Source, out: Path, splits: Mapping[int, str]) -> dict[str, int]:
+def _split_instances(source: Download, out: Path, splits: Mapping[int, str]) -> dict[str, int]:
     """Write ``instances_<split>.json`` without outlines; nothing where the instances are not there."""
     files: dict[str, dict[str, list[Any]]] = {}
     for year in _YEARS:

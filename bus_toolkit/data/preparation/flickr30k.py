@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN, convert_karpathy
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Wanted
+from bus_toolkit.data.preparation.recipe import Conversion, Recipe, Wanted
 
 PAGE = "https://shannon.cs.illinois.edu/DenotationGraph/"
 IMAGES = "flickr30k-images"
@@ -30,7 +30,7 @@ FLICKR30K = Recipe(
     "flickr30k",
     "Flickr30k",
     PAGE,
-    lambda _: Plan(
+    lambda _: Conversion(
         _FILES,
         _COUNTS,
         lambda source, out: convert_karpathy(source, out, "dataset_flickr30k.json", IMAGES),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted, write_json
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted, write_json
 
 PAGE = "https://cs.stanford.edu/people/dorarad/gqa/download.html"
 _SPLITS = ("train", "val", "testdev", "test")
@@ -30,10 +30,10 @@ _USAGE = (
     "          image_template: '{out}/images/{{image_id}}.jpg'}}",
 )
 
-GQA = Recipe("gqa", "GQA", PAGE, lambda _: Plan(_FILES, _COUNTS, _convert, _USAGE, {"images": "images"}))
+GQA = Recipe("gqa", "GQA", PAGE, lambda _: Conversion(_FILES, _COUNTS, _convert, _USAGE, {"images": "images"}))
 
 
-def _convert(source: Source, out: Path) -> Mapping[str, int]:
+def _convert(source: Download, out: Path) -> Mapping[str, int]:
     """Write ``questions_<split>.json``: imageId, question, answer and the structural type of each question."""
     counts = {}
     for split in _SPLITS:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.data.preparation.check_files import check_images
-from bus_toolkit.data.preparation.recipe import Source, write_json
+from bus_toolkit.data.preparation.recipe import Download, write_json
 
 SPLITS = ("train", "val", "test")
 ORIGIN = "caption_datasets.zip of https://cs.stanford.edu/people/karpathy/deepimagesent/"
 
 
-def convert_karpathy(source: Source, out: Path, name: str, folder: str | None) -> dict[str, int]:
+def convert_karpathy(source: Download, out: Path, name: str, folder: str | None) -> dict[str, int]:
     """Write ``captions_{train,val,test}.json`` in COCO's form; ``restval`` joins the training split, as is usual.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bus_toolkit.data.preparation.counts import Count
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
 from bus_toolkit.errors import DataError
 
 PAGE = "https://github.com/lil-lab/nlvr"
@@ -31,7 +31,7 @@ def _places(split: str) -> tuple[str, ...]:
 _FILES = tuple(Wanted(place, f"folder nlvr/ of {PAGE}", optional=True) for split in _SPLITS for place in _places(split))
 
 
-def _convert(source: Source, out: Path) -> dict[str, int]:
+def _convert(source: Download, out: Path) -> dict[str, int]:
     """Write ``<split>.json`` and links ``images/<split>/<split>-<identifier>-<k>.png`` of each split."""
     counts: dict[str, int] = {}
     for split in _SPLITS:
@@ -60,7 +60,7 @@ def _convert(source: Source, out: Path) -> dict[str, int]:
     return counts
 
 
-def _link_images(source: Source, out: Path, split: str, identifiers: list[str]) -> dict[str, int]:
+def _link_images(source: Download, out: Path, split: str, identifiers: list[str]) -> dict[str, int]:
     if source.skip_images:
         return {}
     found = {path.name: path for path in _images(source, split)}
@@ -77,10 +77,10 @@ def _link_images(source: Source, out: Path, split: str, identifiers: list[str]) 
     return {f"{split}: images": len(found)}
 
 
-def _images(source: Source, split: str) -> Iterator[Path]:
+def _images(source: Download, split: str) -> Iterator[Path]:
     """Yield the images of a split: ``<split>/images/<number>/`` in the repository, or ``images/<split>/``."""
     for folder in (f"{split}/images", f"images/{split}"):
         yield from sorted(source.path(folder).rglob(f"{split}-*.png"))
 
 
-NLVR = Recipe("nlvr", "NLVR", PAGE, lambda _: Plan(_FILES, _COUNTS, _convert, _USAGE))
+NLVR = Recipe("nlvr", "NLVR", PAGE, lambda _: Conversion(_FILES, _COUNTS, _convert, _USAGE))

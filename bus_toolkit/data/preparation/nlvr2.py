@@ -9,7 +9,7 @@ from typing import Any
 
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
 
 PAGE = "https://github.com/lil-lab/nlvr/tree/master/nlvr2"
 _SPLITS = ("train", "dev", "test1")
@@ -25,10 +25,10 @@ _FILES = (
 )
 _USAGE = ("dataset: {{type: Statements, ann_file: {out}/train.jsonl, img_dir: {out}/images}}   # or dev, test1",)
 
-NLVR2 = Recipe("nlvr2", "NLVR2", PAGE, lambda _: Plan(_FILES, _COUNTS, _convert, _USAGE, {"images": "images"}))
+NLVR2 = Recipe("nlvr2", "NLVR2", PAGE, lambda _: Conversion(_FILES, _COUNTS, _convert, _USAGE, {"images": "images"}))
 
 
-def _convert(source: Source, out: Path) -> Mapping[str, int]:
+def _convert(source: Download, out: Path) -> Mapping[str, int]:
     """Write ``<split>.jsonl``, each statement with the names of its two images."""
     counts = {}
     for split in _SPLITS:

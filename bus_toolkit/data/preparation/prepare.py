@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.data.preparation.check_files import check_files
+from bus_toolkit.data.preparation.check_files import check_downloads
 from bus_toolkit.data.preparation.counts import check_counts
 from bus_toolkit.data.preparation.prepared_folder import prepare_folder
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe
 from bus_toolkit.data.preparation.report import print_counts
 
 
@@ -38,7 +38,7 @@ def prepare_data_set(
         DataError: Files are missing or malformed, a count is not the published one, or the result cannot be written.
     """
     plan = recipe.plan(options)
-    source = Source(recipe.name, root, skip_images=skip_images)
+    source = Download(recipe.name, root, skip_images=skip_images)
     warnings: list[str] = []
 
     def fill(scratch: Path) -> Mapping[str, Any]:
@@ -48,7 +48,7 @@ def prepare_data_set(
         _link(plan, source, scratch)
         return counts
 
-    stamps = check_files(recipe, source, plan.files)
+    stamps = check_downloads(recipe, source, plan.files)
     made_from = {"data_set": recipe.name, "version": recipe.version, "root": str(root.resolve()), "files": stamps}
     made_from |= {"options": dict(options), "skip_images": skip_images}
     manifest, is_new = prepare_folder(out, made_from, fill, force=force)
@@ -59,7 +59,7 @@ def prepare_data_set(
         print(f"  {line.format(out=out)}")
 
 
-def _link(plan: Plan, source: Source, folder: Path) -> None:
+def _link(plan: Conversion, source: Download, folder: Path) -> None:
     """Let the result point to what is read as it is, so that one folder has all."""
     for name, target in plan.links.items():
         if source.has(target):

@@ -32,7 +32,7 @@ class Wanted:
         return self.path.endswith("/")
 
 
-class Source:
+class Download:
     """The folder of a data set as it was downloaded.
 
     Args:
@@ -96,7 +96,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Conversion:
     """A data set under chosen options.
 
     Attributes:
@@ -109,7 +109,7 @@ class Plan:
 
     files: tuple[Wanted, ...]
     counts: tuple[Count, ...]
-    convert: Callable[[Source, Path], Mapping[str, int]]
+    convert: Callable[[Download, Path], Mapping[str, int]]
     usage: tuple[str, ...]
     links: Mapping[str, str] = field(default_factory=dict)
 
@@ -129,7 +129,7 @@ class Recipe:
     name: str
     title: str
     page: str
-    plan: Callable[[Mapping[str, str]], Plan]
+    plan: Callable[[Mapping[str, str]], Conversion]
     version: int = 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted, write_json
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted, write_json
 from bus_toolkit.data.preparation.restricted_pickle import read_plain_pickle
 from bus_toolkit.errors import DataError
 
@@ -35,7 +35,7 @@ _COUNTS = {
 }
 
 
-def _plan(options: Mapping[str, str]) -> Plan:
+def _plan(options: Mapping[str, str]) -> Conversion:
     which, split_by = options["which"], options["split-by"]
     split_by = _SPLIT_BY[which][0] if split_by == "default" else split_by
     if split_by not in _SPLIT_BY[which]:
@@ -54,7 +54,7 @@ def _plan(options: Mapping[str, str]) -> Plan:
         "dataset: {{type: ReferringExpressions, refs_file: {out}/refs_train.json,",
         "          instances_file: {out}/instances.json, img_dir: {out}/train2014}}",
     )
-    return Plan(files, counts, partial(_convert, which, split_by), usage, {_IMAGES: _IMAGES})
+    return Conversion(files, counts, partial(_convert, which, split_by), usage, {_IMAGES: _IMAGES})
 
 
 REFCOCO = Recipe(
@@ -65,7 +65,7 @@ REFCOCO = Recipe(
 )
 
 
-def _convert(which: str, split_by: str, source: Source, out: Path) -> dict[str, int]:
+def _convert(which: str, split_by: str, source: Download, out: Path) -> dict[str, int]:
     name = f"{which}/refs({split_by}).p"
     splits: dict[str, list[dict[str, Any]]] = {}
     empty = 0
@@ -87,7 +87,7 @@ def _convert(which: str, split_by: str, source: Source, out: Path) -> dict[str, 
 
 
 def _check_instances(
-    source: Source, out: Path, name: str, splits: Mapping[str, list[dict[str, Any]]]
+    source: Download, out: Path, name: str, splits: Mapping[str, list[dict[str, Any]]]
 ) -> dict[str, int]:
     """Write ``instances.json`` without outlines, and check that each reference means one of them."""
     content = source.json(name)

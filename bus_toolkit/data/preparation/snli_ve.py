@@ -10,7 +10,7 @@ from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.flickr30k import IMAGES
 from bus_toolkit.data.preparation.flickr30k import PAGE as FLICKR_PAGE
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
 
 PAGE = "https://github.com/necla-ml/SNLI-VE"
 _SPLITS = ("train", "dev", "test")
@@ -27,7 +27,7 @@ _FILES = (
 _USAGE = ("dataset: {{type: Statements, ann_file: {out}/snli_ve_train.jsonl, img_dir: {out}/flickr30k-images}}",)
 
 
-def _convert(source: Source, out: Path) -> Mapping[str, int]:
+def _convert(source: Download, out: Path) -> Mapping[str, int]:
     """Check the lines; they are read as they are."""
     counts: dict[str, int] = {}
     for split in _SPLITS:
@@ -52,7 +52,7 @@ SNLI_VE = Recipe(
     "snli_ve",
     "SNLI-VE",
     PAGE,
-    lambda _: Plan(
+    lambda _: Conversion(
         _FILES,
         _COUNTS,
         _convert,

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
 
 PAGE = "https://homes.cs.washington.edu/~ranjay/visualgenome/api.html"
 _REGIONS, _QUESTIONS, _IMAGES = "region_descriptions.json", "question_answers.json", "image_data.json"
@@ -38,11 +38,11 @@ _USAGE = (
 )
 
 VISUAL_GENOME = Recipe(
-    "visual_genome", "Visual Genome", PAGE, lambda _: Plan(_FILES, _COUNTS, _convert, _USAGE, _LINKS)
+    "visual_genome", "Visual Genome", PAGE, lambda _: Conversion(_FILES, _COUNTS, _convert, _USAGE, _LINKS)
 )
 
 
-def _convert(source: Source, out: Path) -> Mapping[str, int]:
+def _convert(source: Download, out: Path) -> Mapping[str, int]:
     """Write captions, instances and regions: a description is a caption of its image, each region it fits an instance.
 
     Half of the images are COCO's. Where Karpathy's file is there, those of his validation and test are left out.
@@ -63,7 +63,7 @@ def _convert(source: Source, out: Path) -> Mapping[str, int]:
     return counts
 
 
-def _read_images(source: Source) -> dict[int, dict[str, Any]]:
+def _read_images(source: Download) -> dict[int, dict[str, Any]]:
     found = {}
     try:
         for entry in source.json(_IMAGES):
@@ -76,7 +76,7 @@ def _read_images(source: Source) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _held_out(source: Source) -> set[int]:
+def _held_out(source: Download) -> set[int]:
     if not source.has(_KARPATHY):
         return set()
     try:
@@ -85,7 +85,7 @@ def _held_out(source: Source) -> set[int]:
         raise source.malformed(_KARPATHY, error) from error
 
 
-def _link_images(source: Source, out: Path, images: Mapping[int, Mapping[str, Any]]) -> None:
+def _link_images(source: Download, out: Path, images: Mapping[int, Mapping[str, Any]]) -> None:
     """Write links ``images/<id>.jpg``: questions know an image by its id alone, and it may lie in either folder."""
     if source.skip_images:
         return
@@ -94,7 +94,7 @@ def _link_images(source: Source, out: Path, images: Mapping[int, Mapping[str, An
         (out / "images" / f"{key}.jpg").symlink_to(source.path(image["coco_url"]).resolve())
 
 
-def _write_regions(source: Source, out: Path, images: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
+def _write_regions(source: Download, out: Path, images: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
     names = ("captions_train.json", "instances_train.json", "regions_train.json")
     content = source.json(_REGIONS)
     with (

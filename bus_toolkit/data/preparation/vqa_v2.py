@@ -9,7 +9,7 @@ from typing import Any
 
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
-from bus_toolkit.data.preparation.recipe import Plan, Recipe, Source, Wanted
+from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
 
 PAGE = "https://visualqa.org/download.html"
 _YEARS = {"train": "train2014", "val": "val2014", "test": "test2015", "testdev": "test-dev2015"}
@@ -46,10 +46,10 @@ _USAGE = (
     "answers to rank: {out}/answers.txt",
 )
 
-VQA_V2 = Recipe("vqa_v2", "VQA v2", PAGE, lambda _: Plan(_FILES, _COUNTS, _convert, _USAGE, _LINKS))
+VQA_V2 = Recipe("vqa_v2", "VQA v2", PAGE, lambda _: Conversion(_FILES, _COUNTS, _convert, _USAGE, _LINKS))
 
 
-def _convert(source: Source, out: Path) -> Mapping[str, int]:
+def _convert(source: Download, out: Path) -> Mapping[str, int]:
     counts: dict[str, int] = {}
     frequent: Counter[str] = Counter()
     for split, name in _QUESTIONS.items():
@@ -73,7 +73,7 @@ def _by_frequency(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(counted, key=lambda item: (-item[1], item[0]))
 
 
-def _images_of_questions(source: Source, name: str) -> dict[int, int]:
+def _images_of_questions(source: Download, name: str) -> dict[int, int]:
     """Return question id to image id."""
     content = source.json(name)
     try:
@@ -87,7 +87,7 @@ def _images_of_questions(source: Source, name: str) -> dict[int, int]:
     return images
 
 
-def _answers(source: Source, name: str, images: Mapping[int, int]) -> list[tuple[list[Any], str]]:
+def _answers(source: Download, name: str, images: Mapping[int, int]) -> list[tuple[list[Any], str]]:
     """Return the answers of each question and the most frequent one; each question has its annotation, and no more."""
     content = source.json(name)
     try:

@@ -15,7 +15,7 @@ from bus_toolkit.data.annotations.coco_captions import shared_caption_ids, share
 from bus_toolkit.data.verify.report import Fault, Report
 
 
-def check_files(node: Mapping[str, Any], report: Report) -> None:
+def report_file_faults(node: Mapping[str, Any], report: Report) -> None:
     """Report the faults of the COCO files that the config node of a data set names, those inside it included."""
     kind = str(node.get("type")).rsplit(".", 1)[-1]
     if kind == "COCORetrieval" and node.get("ann_file"):
@@ -30,7 +30,7 @@ def check_files(node: Mapping[str, Any], report: Report) -> None:
     for value in node.values():
         for inner in value if isinstance(value, list | tuple) else [value]:
             if isinstance(inner, Mapping):
-                check_files(inner, report)
+                report_file_faults(inner, report)
 
 
 def captions_faults(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

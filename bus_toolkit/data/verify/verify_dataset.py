@@ -11,7 +11,7 @@ import numpy as np
 
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
-from bus_toolkit.data.verify.files import check_files
+from bus_toolkit.data.verify.files import report_file_faults
 from bus_toolkit.data.verify.report import EnoughFaults, Fault, Report
 from bus_toolkit.data.verify.rows import RowChecker
 from bus_toolkit.data.verify.samples import read_samples
@@ -53,7 +53,7 @@ def verify_dataset(
     """
     report = Report(max_faults)
     try:
-        check_files(node, report)
+        report_file_faults(node, report)
         lenient = _without_limit(without_broken_shards(node, report))
         try:
             dataset = DATASETS.build(lenient)

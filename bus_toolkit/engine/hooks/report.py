@@ -54,7 +54,7 @@ class ReportHook(Hook):
         self._training = self._resumed = False
         self._metrics: dict[str, float] | None = None
         self._iterations: int | None = None
-        self._pictures: dict[Any, PatchPicture] = {}
+        self._pictures = _KeptPictures(num_images)
 
     def before_train(self, runner: Runner) -> None:
         """Wait for the last validation."""
@@ -62,11 +62,11 @@ class ReportHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Forget the pictures of an earlier validation."""
-        self._pictures = {}
+        self._pictures = _KeptPictures(self.num_images)
 
     def before_test(self, runner: Runner) -> None:
         """Forget the pictures of an earlier evaluation."""
-        self._pictures = {}
+        self._pictures = _KeptPictures(self.num_images)
 
     def after_val_iter(
         self,
@@ -76,8 +76,8 @@ class ReportHook(Hook):
         outputs: Sequence[Any] | None = None,
     ) -> None:
         """Keep the first images that show what was kept of them."""
-        if is_main_process() and len(self._pictures) < self.num_images and "inputs" in data_batch:
-            self._collect(data_batch, outputs or [])
+        if is_main_process() and "inputs" in data_batch:
+            self._pictures.add_batch(data_batch["inputs"], outputs or [])
 
     def after_test_iter(
         self,
@@ -105,14 +105,6 @@ class ReportHook(Hook):
         self._report(runner, "val")
         self._training = False
 
-    def _collect(self, data_batch: Any, outputs: Sequence[Any]) -> None:
-        for row, output in enumerate(outputs):
-            for place, (image, sample) in enumerate(_seen(data_batch["inputs"], row, output.to_dict())):
-                key = (sample.get("image_id", len(self._pictures)), place)
-                wanted = len(self._pictures) < self.num_images and key not in self._pictures
-                if wanted and sample.get("kept") is not None and sample.get("patch_grid") is not None:
-                    self._pictures[key] = PatchPicture.from_prediction(image, sample)
-
     def _report(self, runner: Runner, stage: str) -> None:
         if not is_main_process() or (self._metrics is None and not self._training):
             return
@@ -121,7 +113,7 @@ class ReportHook(Hook):
         paths = self._draw(runner, folder)
         if self._metrics is not None:
             console.print()
-            console.print(render_report(self._metrics, title=self._title(runner, stage), note=self.note))
+            console.print(render_report(self._metrics, title=_title(runner, stage, self._iterations), note=self.note))
             payload = {
                 "stage": stage,
                 "iterations": self._iterations,
@@ -135,33 +127,61 @@ class ReportHook(Hook):
         for path in paths:
             console.print(str(path), markup=False, soft_wrap=True)
 
-    def _title(self, runner: Runner, stage: str) -> str:
-        what = "Test" if stage == "test" else "Validation"
-        if self._iterations is not None:
-            return f"{what} after {self._iterations} iterations"
-        return f"{what} of {runner._load_from or 'the initial weights'}"
-
     def _draw(self, runner: Runner, folder: Path) -> list[Path]:
         """Draw all pictures; a failing one must not cost the figures of a long run, so it is logged."""
         paths: list[Path] = []
         for old in folder.glob("kept_patches_*.png"):
             old.unlink()
         try:
-            pictures = list(self._pictures.values())
+            pictures = self._pictures.all
             for number, start in enumerate(range(0, len(pictures), self.images_per_picture)):
                 part = pictures[start : start + self.images_per_picture]
                 paths.append(draw_kept_patches(part, folder / f"kept_patches_{number}.png"))
             if self._training:
-                curves = draw_curves(self._scalar_files(runner), folder / "curves.png")
+                curves = draw_curves(_scalar_files(runner, resumed=self._resumed), folder / "curves.png")
                 paths += [curves] if curves else []
         except Exception:
             _log.warning("ReportHook: a picture could not be drawn.", exc_info=True)
         return paths
 
-    def _scalar_files(self, runner: Runner) -> list[Path]:
-        own = Path(runner.log_dir) / "vis_data" / "scalars.json"
-        earlier = sorted(Path(runner.work_dir).glob("*/vis_data/scalars.json")) if self._resumed else []
-        return [path for path in earlier if path != own] + [own]
+
+class _KeptPictures:
+    """The first so many images of an evaluation that show what was kept of them, each once."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._by_key: dict[Any, PatchPicture] = {}
+
+    @property
+    def all(self) -> list[PatchPicture]:
+        """The pictures in the order of the data set."""
+        return list(self._by_key.values())
+
+    def add_batch(self, inputs: Any, outputs: Sequence[Any]) -> None:
+        """Add what is new of a predicted batch; ``inputs`` are its images."""
+        for row, output in enumerate(outputs):
+            if len(self._by_key) >= self.limit:
+                return
+            for position, (image, sample) in enumerate(_seen(inputs, row, output.to_dict())):
+                # An image comes once for each of its captions; its id is that of the image, not of the row.
+                key = (sample.get("image_id", len(self._by_key)), position)
+                wanted = len(self._by_key) < self.limit and key not in self._by_key
+                if wanted and sample.get("kept") is not None and sample.get("patch_grid") is not None:
+                    self._by_key[key] = PatchPicture.from_prediction(image, sample)
+
+
+def _title(runner: Runner, stage: str, iterations: int | None) -> str:
+    what = "Test" if stage == "test" else "Validation"
+    if iterations is not None:
+        return f"{what} after {iterations} iterations"
+    return f"{what} of {runner._load_from or 'the initial weights'}"
+
+
+def _scalar_files(runner: Runner, *, resumed: bool) -> list[Path]:
+    """Return the files of logged figures; a resumed training has one for each start."""
+    own = Path(runner.log_dir) / "vis_data" / "scalars.json"
+    earlier = sorted(Path(runner.work_dir).glob("*/vis_data/scalars.json")) if resumed else []
+    return [path for path in earlier if path != own] + [own]
 
 
 def _seen(inputs: Any, row: int, sample: dict[str, Any]) -> Iterator[tuple[Tensor, dict[str, Any]]]:

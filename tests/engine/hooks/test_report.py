@@ -39,7 +39,7 @@ def test_a_test_is_reported_apart_from_a_validation(tmp_path):
 def test_an_image_with_many_captions_is_drawn_once(tmp_path):
     hook = _hook(num_images=3)
     build_runner(tmp_path, captions=2, hooks=[hook]).val()
-    assert [picture.caption for picture in hook._pictures.values()] == ["picture 0", "picture 1", "picture 2"]
+    assert [picture.caption for picture in hook._pictures.all] == ["picture 0", "picture 1", "picture 2"]
 
 
 def test_a_training_is_reported_once_at_its_end_with_its_curves(tmp_path):
