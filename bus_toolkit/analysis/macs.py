@@ -57,11 +57,11 @@ class _Ledger:
         self._booked = now
 
     @contextmanager
-    def watch(self, owner: Any, method: str, name: str) -> Iterator[None]:  # noqa: ANN401
+    def watch(self, owner: Any, method: str, name: str) -> Iterator[None]:
         """Book on ``name`` while ``owner.method`` runs, as long as the context is open."""
         call = getattr(owner, method)
 
-        def watched(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        def watched(*args: Any, **kwargs: Any) -> Any:
             self.book()
             self._running.append(name)
             try:

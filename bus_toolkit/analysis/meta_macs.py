@@ -71,7 +71,7 @@ class MacCounter:
         return self._run(model, lambda load: count_macs(getattr(load, self.work))) // self.batch_size
 
     def tokens(self, model: Mapping[str, Any]) -> list[int]:
-        """Return visual tokens, prefix included, behind each block and, last, behind the decoder."""
+        """Return visual tokens, prefix included, after each block and, last, after the decoder."""
         return self._run(model, Workload.tokens_per_block)
 
     def _run(self, model: Mapping[str, Any], ask: Callable[[Workload], _T]) -> _T:

@@ -34,7 +34,7 @@ def browse(
     patch_size: int | None = None,
     overlap: float = 0.0,
 ) -> list[Path]:
-    """Draw random samples of a data set behind its pipeline; return the sheet of all, then a file each.
+    """Draw random samples of a data set after its pipeline; return the sheet of all, then a file each.
 
     A bad sample has another one in its place, as in training. The same seed draws the same samples, transforms
     included.

@@ -24,7 +24,7 @@ class CAbstractor(nn.Module):
 
     Args:
         embed_dim: Width D; filled in from the backbone.
-        num_layers: Blocks before the pool, and as many behind it; 1 or more.
+        num_layers: Blocks before the pool, and as many after it; 1 or more.
         num_queries: Tokens that come out beside the global one; a square number.
 
     Raises:
@@ -46,8 +46,11 @@ class CAbstractor(nn.Module):
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Condense ``visual`` (B, P + S, D) into (B, 1 + Q, D)."""
         dense, present = dense_tokens(visual, "CAbstractor")
+        # Convolutions want channels first: (B, N, D) -> (B, D, rows, columns), and back.
         fine = self.fine(dense.transpose(1, 2).unflatten(2, visual.grid)).flatten(2).transpose(1, 2)
+        # All patches count here: the blocks have filled the dropped ones from their neighbours.
         pooled = average_cells(fine, torch.ones_like(present), visual.grid, self.side)
+        # (B, Q, D) -> (B, D, side, side) -> (B, Q, D)
         coarse = self.coarse(pooled.transpose(1, 2).unflatten(2, (self.side, self.side))).flatten(2).transpose(1, 2)
         embeds = torch.cat([visual.embeds[:, :1], self.readout(coarse)], dim=1)
         return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None)

@@ -86,7 +86,9 @@ def average_cells(dense_BND: Tensor, present_BN: Tensor, grid: tuple[int, int], 
             f"{grid[1]} patches), got {side * side}. Lower it."
         )
     rows, columns = (_members(length, side, dense_BND.device) for length in grid)
+    # A patch is in a cell if both its row and its column are: (side, 1, rows, 1) & (1, side, 1, columns) -> (Q, N).
     cells_QN = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(side * side, -1).to(dense_BND.dtype)
+    # Absent patches are zero in dense_BND; leaving them out of the count as well makes the result their mean.
     counts_BQ = present_BN.to(dense_BND.dtype) @ cells_QN.T
     return (cells_QN @ dense_BND) / counts_BQ.clamp(min=1).unsqueeze(-1)
 
@@ -94,6 +96,7 @@ def average_cells(dense_BND: Tensor, present_BN: Tensor, grid: tuple[int, int], 
 def _members(length: int, cells: int, device: torch.device) -> Tensor:
     """Return which of ``length`` places each cell covers, bool (cells, length)."""
     places, cell = torch.arange(length, device=device), torch.arange(cells, device=device).unsqueeze(1)
+    # As torch's adaptive pooling cuts an axis: from the floor of the start to the ceiling of the end.
     first = cell * length // cells
     last = ((cell + 1) * length - 1) // cells
     return (places >= first) & (places <= last)

@@ -75,10 +75,11 @@ class PatchAbstractionDecoder(nn.Module):
 
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Summarise ``visual`` (B, P + S, D) into (B, 1 + Q, D); ``text`` is read with ``text_in_memory``."""
+        # The global token is query 0, so that it is updated like the others: (B, 1 + Q, D).
         tokens = torch.cat([visual.embeds[:, :1], self._queries(visual)], dim=1)
         memory, padding = visual.embeds, None
         if self.reads_text and text is not None:
-            memory = torch.cat([memory, text.embeds], dim=1)
+            memory = torch.cat([memory, text.embeds], dim=1)  # (B, P + S + L, D)
             seen = text.attention_mask.new_ones(visual.embeds.shape[:2])
             padding = ~torch.cat([seen, text.attention_mask], dim=1)
         for layer in self.layers:
@@ -100,5 +101,6 @@ class PatchAbstractionDecoder(nn.Module):
         scores = visual.scores
         if scores is None:
             # No selector scored anything: likeness to the global token decides (our choice; the source is silent).
-            scores = torch.bmm(patches, visual.cls.unsqueeze(-1)).squeeze(-1)
+            scores = torch.bmm(patches, visual.cls.unsqueeze(-1)).squeeze(-1)  # (B, S, D) x (B, D, 1) -> (B, S)
+        # Detached: which tokens are the queries is a choice, through which no gradient can flow.
         return gather_tokens(patches, top_indices(scores.detach(), count))

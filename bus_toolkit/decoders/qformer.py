@@ -18,7 +18,7 @@ class QFormer(nn.Module):
     queries read the image (in the first of every ``cross_every`` layers), and each has a feed-forward part of its own
     (salesforce/LAVIS:lavis/models/blip2_models/Qformer.py). Queries and text see each other, BLIP-2's mask for
     image-text matching; the padding of the text is never read. Our choice: the global token is query 0 and is updated
-    like the learned ones; the text comes from the text encoder, not from word embeddings, and without the norm behind
+    like the learned ones; the text comes from the text encoder, not from word embeddings, and without the norm after
     those; the last layer's text is read, not written; norms first, which train more easily from scratch; depth.
 
     Args:
@@ -70,12 +70,13 @@ class QFormer(nn.Module):
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Condense ``visual`` (B, P + S, D) into (B, 1 + Q, D); ``text`` (B, L, D) is read with ``with_text``."""
         image = visual.embeds
+        # The global token is query 0: (B, 1 + Q, D).
         queries = torch.cat([image[:, :1], self.queries.expand(image.shape[0], -1, -1)], dim=1)
         words, padding = None, None
         if self.reads_text and text is not None:
             words = text.embeds
             seen = text.attention_mask.new_ones(queries.shape[:2])
-            padding = ~torch.cat([seen, text.attention_mask], dim=1)
+            padding = ~torch.cat([seen, text.attention_mask], dim=1)  # (B, 1 + Q + L): queries are never padding
         for layer in self.layers:
             queries, words = layer(queries, words, image, padding)
         return replace(visual, embeds=self.norm(queries), num_prefix=1, origin=None, scores=None)
@@ -111,6 +112,7 @@ class _QFormerLayer(nn.Module):
         self, queries: Tensor, words: Tensor | None, image: Tensor, padding: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return the new queries (B, 1 + Q, D) and words (B, L, D); ``padding`` (B, 1 + Q + L) is true for no token."""
+        # Queries and text share the self-attention, and part again after it: (B, 1 + Q + L, D).
         count, states = queries.shape[1], queries if words is None else torch.cat([queries, words], dim=1)
         attend, cross = self.self_attention, self.cross_attention
         states = self._add(
@@ -118,13 +120,14 @@ class _QFormerLayer(nn.Module):
         )
         queries = states[:, :count]
         if cross is not None:
+            # Only the queries read the image: the text sees it through them.
             queries = self._add(queries, self.cross_norm, lambda x: cross(x, image, image, need_weights=False)[0])
         if words is not None and self.text_mlp is not None:
             words = self._add(states[:, count:], self.text_norm, self.text_mlp)
         return self._add(queries, self.query_norm, self.query_mlp), words
 
     def _add(self, states: Tensor, norm: nn.Module, part: Callable[[Tensor], Tensor]) -> Tensor:
-        """Add what ``part`` makes of the states, with the norm before or behind."""
+        """Add what ``part`` makes of the states, with the norm before or after."""
         return states + part(norm(states)) if self.norm_first else norm(states + part(states))
 
 

@@ -72,6 +72,7 @@ class _ResamplerLayer(nn.Module):
     def forward(self, latents: Tensor, image: Tensor) -> Tensor:
         """Update ``latents`` (B, 1 + Q, D) from themselves and ``image`` (B, P + S, D)."""
         asking = self.norm_latents(latents)
+        # The latents are keys too, which is why a layer needs no self-attention: (B, P + S + 1 + Q, D).
         memory = torch.cat([self.norm_image(image), asking], dim=1)
         latents = latents + self.attention(asking, memory, memory, need_weights=False)[0]
         return latents + self.feed_forward(latents)

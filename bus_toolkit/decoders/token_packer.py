@@ -18,7 +18,7 @@ class TokenPacker(nn.Module):
     """Let the down-sampled grid read the full one, region by region (``TokenPacker``). Goes into ``model.decoder``.
 
     arXiv 2407.02392; CircleRadon/TokenPacker:llava/model/multimodal_projector/builder.py: the queries are
-    the bilinearly down-sampled patch grid behind a linear layer and a norm; keys and values pass two linear layers and
+    the bilinearly down-sampled patch grid after a linear layer and a norm; keys and values pass two linear layers and
     a norm; each query attends to the s x s patches of its region and to nothing else; two linear layers follow, without
     a residual connection. The source reads several levels of the vision encoder; a backbone here hands on one, so keys
     and values are of that one. Our choice: dropped patches are masked out of the attention and enter the down-sampling
@@ -42,7 +42,7 @@ class TokenPacker(nn.Module):
         if num_heads < 1 or embed_dim % num_heads:
             raise ValueError(f"num_heads: must divide the width {embed_dim}, got {num_heads}.")
         self.region_size, self.num_heads = region_size, num_heads
-        # No bias in front of the norm: how many of the patches that a query averages are zero then does not matter.
+        # No bias before the norm: how many of the patches that a query averages are zero then does not matter.
         self.query = nn.Sequential(
             nn.Linear(embed_dim, embed_dim, bias=False), nn.LayerNorm(embed_dim), nn.Linear(embed_dim, embed_dim)
         )
@@ -79,7 +79,9 @@ class TokenPacker(nn.Module):
     def _regions(self, dense: Tensor, grid: tuple[int, int]) -> Tensor:
         """Unfold (B, N, D) into regions (B, Q, s * s, D), both row by row."""
         side = self.region_size
+        # (B, N, D) -> (B, rows / s, s, columns / s, s, D): each axis cut into regions and cells of a region.
         cut = dense.unflatten(1, (grid[0] // side, side, grid[1] // side, side))
+        # -> (B, rows / s, columns / s, s, s, D) -> (B, Q, s * s, D): cells of one region next to each other.
         return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     def _down_sample(self, regions: Tensor) -> Tensor:
@@ -98,13 +100,14 @@ class TokenPacker(nn.Module):
 
         # Regions are stacked beside heads, not beside samples: fused kernels allow 65535 of either.
         def split(states: Tensor) -> Tensor:
+            # (B, Q, n, D) -> (B, Q, n, H, E) -> (B, Q, H, n, E) -> (B, Q * H, n, E)
             return states.unflatten(-1, (heads, -1)).transpose(2, 3).flatten(1, 2)
 
         # An empty region may read its cells, which are zero: so is what comes out, where no key at all gives NaN.
         allowed = present | ~present.any(dim=-1, keepdim=True)
-        mask = allowed.repeat_interleave(heads, dim=1).unsqueeze(2)
+        mask = allowed.repeat_interleave(heads, dim=1).unsqueeze(2)  # (B, Q, s * s) -> (B, Q * H, 1, s * s)
         read = F.scaled_dot_product_attention(split(queries.unsqueeze(2)), split(keys), split(values), attn_mask=mask)
-        return read.squeeze(2).unflatten(1, (-1, heads)).flatten(2)
+        return read.squeeze(2).unflatten(1, (-1, heads)).flatten(2)  # (B, Q * H, 1, E) -> (B, Q, H, E) -> (B, Q, D)
 
 
 def _two_layers_and_norm(embed_dim: int) -> nn.Sequential:

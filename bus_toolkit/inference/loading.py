@@ -88,12 +88,12 @@ def _load_weights(model: VLPModel, path: Path, *, trusted: bool) -> None:
         lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
         raise _other_model(path, f"{len(lines)} tensors have another shape, the first: {lines[0][:200]}") from error
     if found.missing_keys or found.unexpected_keys:
-        told = [
+        reasons = [
             f"{len(names)} {what}, the first: {names[0]}"
             for what, names in (("are missing", found.missing_keys), ("have no place in it", found.unexpected_keys))
             if names
         ]
-        raise _other_model(path, "; ".join(told))
+        raise _other_model(path, "; ".join(reasons))
 
 
 def _other_model(path: Path, why: str) -> CheckpointError:

@@ -37,6 +37,7 @@ def giou_loss(boxes_4: Tensor, targets_4: Tensor) -> Tensor:
 def _shared_and_union(boxes_4: Tensor, others_4: Tensor) -> tuple[Tensor, Tensor]:
     low = torch.maximum(boxes_4[..., :2], others_4[..., :2])
     high = torch.minimum(boxes_4[..., 2:], others_4[..., 2:])
+    # Boxes that do not meet have a negative side here, and share nothing.
     shared = (high - low).clamp(min=0).prod(dim=-1)
     return shared, _positive(_area(boxes_4) + _area(others_4) - shared)
 

@@ -14,6 +14,7 @@ def positive_targets(ids_B: Tensor, ids_G: Tensor) -> Tensor:
         ids_B: Image ids of the rows.
         ids_G: Image ids of the candidates; negative ones are empty places in a queue.
     """
+    # (B, 1) == (1, G) -> (B, G)
     same_BG = (ids_B.unsqueeze(1) == ids_G.unsqueeze(0)).float()
     return same_BG / same_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
 
@@ -28,6 +29,7 @@ def soft_cross_entropy(logits_BG: Tensor, targets_BG: Tensor, present_G: Tensor 
     """
     logits_BG = logits_BG.float()
     if present_G is not None:
+        # The smallest number, not minus infinity: times a target of 0 that would be NaN.
         logits_BG = logits_BG.masked_fill(~present_G, torch.finfo(logits_BG.dtype).min)
         targets_BG = targets_BG.masked_fill(~present_G, 0.0)
     log_probs_BG = F.log_softmax(logits_BG, dim=1)
@@ -46,6 +48,7 @@ def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tenso
         allowed_BG: bool, False for the row's own image. A row with none allowed gets an arbitrary candidate.
         noise_BG: Uniform in [0, 1).
     """
+    # Neither end: log(0) is infinite, and so is the noise of a 1.
     noise_BG = noise_BG.clamp(1e-9, 1.0 - 1e-7)
     gumbel_BG = -torch.log(-torch.log(noise_BG))
     scores_BG = F.log_softmax(logits_BG.float(), dim=1) + gumbel_BG

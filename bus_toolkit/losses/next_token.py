@@ -1,6 +1,6 @@
 """The loss of language models: how surprised they are by the next tokens.
 
-B batch, L text length, T = L - 1 tokens behind the first, V vocabulary.
+B batch, L text length, T = L - 1 tokens after the first, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bus_toolkit.ops.collective import mean_over_ranks
 
 
 def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Return the weighted mean cross-entropy of the tokens behind the first, over the rows of all ranks.
+    """Return the weighted mean cross-entropy of the tokens after the first, over the rows of all ranks.
 
     Args:
         logits_BLV: For each place, the logits of the token after it.
@@ -20,6 +20,7 @@ def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, labe
         weights_BT: How much each token counts, 0 or more; only the ratios matter.
         label_smoothing: Share of the target spread over the vocabulary.
     """
+    # The last position predicts nothing, and the first token is predicted by nothing; float32 for the softmax.
     logits_BTV = logits_BLV[:, :-1].float()
     losses = F.cross_entropy(
         logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), reduction="none", label_smoothing=label_smoothing

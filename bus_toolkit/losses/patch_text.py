@@ -19,6 +19,7 @@ def labels_of_candidates(labels_RN: Tensor, slots_RN: Tensor, num_candidates: in
         slots_RN: int64, the candidate that each original patch is in, or -1.
         num_candidates: Number of candidates.
     """
+    # One more candidate takes the dropped patches; it is cut off at the end.
     out = torch.zeros(labels_RN.shape[0], num_candidates + 1, device=labels_RN.device)
     places = slots_RN.masked_fill(slots_RN < 0, num_candidates)
     out.scatter_reduce_(1, places, labels_RN.float(), reduce="amax")

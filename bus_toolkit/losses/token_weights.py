@@ -1,6 +1,6 @@
 """How probable a model finds the next tokens, and weights that favour those it finds hard.
 
-B batch, L text length, T = L - 1 tokens behind the first, V vocabulary.
+B batch, L text length, T = L - 1 tokens after the first, V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def next_token_log_probs(logits_BLV: Tensor, ids_BL: Tensor) -> Tensor:
-    """Return the log-probability (B, T), float32, of each token behind the first.
+    """Return the log-probability (B, T), float32, of each token after the first.
 
     Args:
         logits_BLV: For each place, the logits of the token after it.
@@ -18,6 +18,7 @@ def next_token_log_probs(logits_BLV: Tensor, ids_BL: Tensor) -> Tensor:
     """
     logits_BTV = logits_BLV[:, :-1].float()
     losses = F.cross_entropy(logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), reduction="none")
+    # cross_entropy takes rows alone: (B, T, V) -> (B * T, V), and its losses back to (B, T).
     return -losses.view(ids_BL.shape[0], -1)
 
 

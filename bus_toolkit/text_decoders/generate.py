@@ -114,7 +114,7 @@ def generate(
         memory_mask: bool (B, M), True = may be read.
         prefix: int64 (B, P), the beginning of each text, such as [CLS].
         end_id: The id that ends a text.
-        pad_id: What follows behind the end; never written.
+        pad_id: What fills the positions after the end; never written.
         banned_ids: More ids that are never written.
         rules: The search.
 
@@ -128,11 +128,14 @@ def generate(
             f"generate: the prefix must be shorter than max_length ({rules.max_length}), got {start} tokens. "
             "Raise max_length."
         )
+    # Every beam of a row reads the same states: (B, M, D) -> (B * K, M, D), beams of one row next to each other.
     memory, memory_mask = (part.repeat_interleave(rules.beam_size, dim=0) for part in (memory, memory_mask))
     banned = torch.tensor([pad_id, *banned_ids], device=prefix.device)
     beams = _Beams.start(prefix, rules.beam_size)
     for length in range(start + 1, rules.max_length + 1):
+        # (B, K, t) -> (B * K, t): to the decoder each beam is a row.
         tokens = TokenBatch(beams.ids.flatten(0, 1), beams.attention_mask.flatten(0, 1))
+        # Only the last position continues a text: (B * K, t, V) -> (B * K, V).
         log_probs = decode(tokens, memory, memory_mask)[:, -1].float().log_softmax(dim=-1)
         log_probs = log_probs.index_fill(-1, banned, -torch.inf)
         if length < rules.min_length:
@@ -155,7 +158,8 @@ def repeats(ids: Tensor, size: int, like: Tensor) -> Tensor:
     """
     found = torch.zeros(like.shape[0], like.shape[1] + 1, dtype=torch.bool, device=ids.device)
     if ids.shape[1] >= size:
-        runs = ids.unfold(1, size, 1)
+        runs = ids.unfold(1, size, 1)  # (R, t) -> (R, t - size + 1, size)
+        # A run whose first size - 1 tokens are the text's last ones would be repeated by its last token.
         same_beginning = (runs[..., :-1] == ids[:, None, ids.shape[1] - size + 1 :]).all(dim=-1)
         # One more column takes what does not repeat.
         found.scatter_(1, torch.where(same_beginning, runs[..., -1], like.shape[1]), True)
@@ -163,7 +167,7 @@ def repeats(ids: Tensor, size: int, like: Tensor) -> Tensor:
 
 
 class _Beams(NamedTuple):
-    """Texts ``ids`` (B, K, t), their ``attention_mask`` (False behind the end), ``log_probs`` (B, K), ``ended``."""
+    """Texts ``ids`` (B, K, t), their ``attention_mask`` (False after the end), ``log_probs`` (B, K), ``ended``."""
 
     ids: Tensor
     attention_mask: Tensor
@@ -180,16 +184,17 @@ class _Beams(NamedTuple):
         return cls(ids, torch.ones_like(ids, dtype=torch.bool), log_probs, ended)
 
     def written(self, start: int) -> Tensor:
-        """Return how many tokens were written behind the first ``start``, (B, K)."""
+        """Return how many tokens were written after the first ``start``, (B, K)."""
         return self.attention_mask.sum(dim=-1) - start
 
     def extend(self, next_BKV: Tensor, start: int, end_id: int, pad_id: int, length_penalty: float) -> _Beams:
         """Return the best K continuations by one token; an ended text continues with padding, at no cost."""
         padding = torch.full_like(next_BKV, -torch.inf)
-        padding[..., pad_id] = 0.0
+        padding[..., pad_id] = 0.0  # log 1: an ended text keeps its score
         total = self.log_probs.unsqueeze(-1) + torch.where(self.ended.unsqueeze(-1), padding, next_BKV)
         lengths = self.written(start) + (~self.ended)
         ranked = total / lengths.unsqueeze(-1) ** length_penalty
+        # One ranking over all continuations of all beams: (B, K, V) -> (B, K * V).
         best = ranked.flatten(1).topk(self.ids.shape[1], dim=1).indices
         parents, tokens = best // next_BKV.shape[-1], best % next_BKV.shape[-1]
         rows = parents.unsqueeze(-1).expand_as(self.ids)

@@ -43,7 +43,7 @@ def rank(
         decode: A text decoder in eval mode.
         memory: States to read, (B, M, D).
         memory_mask: bool (B, M), True = may be read.
-        candidates: Their tokens (A, L), all with the same first token (such as [CLS]) and at least one behind it.
+        candidates: Their tokens (A, L), all with the same first token (such as [CLS]) and at least one after it.
         topk: How many are read in full for each row, at most A; ``None`` reads all.
         chunk_size: So many pairs of a row and a candidate are decoded at a time; bounds the memory.
     """
@@ -52,9 +52,10 @@ def rank(
     if topk is None or topk >= count:
         chosen = torch.arange(count, device=ids.device).expand(rows, -1)
     else:
-        start = ids[:1, :1].expand(rows, 1)
+        start = ids[:1, :1].expand(rows, 1)  # all candidates start alike, so one pass a row scores their second token
         first = decode(TokenBatch(start, torch.ones_like(start, dtype=torch.bool)), memory, memory_mask)[:, -1]
         chosen = first.float().log_softmax(dim=-1)[:, ids[:, 1]].topk(topk, dim=1).indices
+    # (B, k) -> (B * k,) rows and candidates, so that any number of pairs fits the memory chunk by chunk.
     pairs = torch.arange(rows, device=ids.device).unsqueeze(1).expand_as(chosen).flatten(), chosen.flatten()
     scores = torch.cat(
         [
@@ -67,6 +68,6 @@ def rank(
 
 
 def _log_likelihood(decode: Decode, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
-    """Return the log-probability of each text behind its first token, (R,)."""
+    """Return the log-probability of each text after its first token, (R,)."""
     log_probs = next_token_log_probs(decode(tokens, memory, memory_mask), tokens.input_ids)
     return (log_probs * tokens.attention_mask[:, 1:]).sum(dim=1)

@@ -1,4 +1,4 @@
-"""What of a sample can be shown: its pictures behind the pipeline, its boxes, its patch labels and its texts."""
+"""What of a sample can be shown: its pictures after the pipeline, its boxes, its patch labels and its texts."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from bus_toolkit.weights.layouts import Layout, Target
 from bus_toolkit.weights.patterns import matches
 from bus_toolkit.weights.rotary import fit_angles
 
-_PREFIX_COUNTS = (0, 1, 2)  # no token in front of the patches, a class token, and a distillation token beside it
+_PREFIX_COUNTS = (0, 1, 2)  # no token before the patches, a class token, and a distillation token beside it
 _OTHER_ENTRIES = 3  # of a table of relative positions: from and to the class token, and to itself
 
 
@@ -34,7 +34,7 @@ def fit(name: str, tensor: Tensor, own: Tensor, module: nn.Module, target: Targe
         own: What the module has.
         module: For the patch grid.
         target: Which tensors are tables.
-        layout: How many words the source's vocabulary has behind ours.
+        layout: How many words the source's vocabulary has after ours.
 
     Raises:
         Misfit: It cannot be fitted.
@@ -91,7 +91,7 @@ def _fit_grid(table: Tensor, own: Tensor, grid: tuple[int, int] | None, told: st
 
 
 def _prefix_of(rows: int, grid: tuple[int, int] | None = None) -> int | None:
-    """Return how many rows of a table are in front of those of the patches; the grid is square where none is given."""
+    """Return how many rows of a table are before those of the patches; the grid is square where none is given."""
     if grid is not None:
         return rows - grid[0] * grid[1] if rows - grid[0] * grid[1] in _PREFIX_COUNTS else None
     return next((n for n in _PREFIX_COUNTS if rows > n and math.isqrt(rows - n) ** 2 == rows - n), None)

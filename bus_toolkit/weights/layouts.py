@@ -69,7 +69,7 @@ class Layout:
         about: Which classes or files have it.
         target: Name of the target it maps to.
         rules: The names, for both directions.
-        prefix: What stands in front of every name in files that the library itself writes.
+        prefix: What stands before every name in files that the library itself writes.
         signature: Patterns of names that must be there.
         absent: Patterns of names that must not be there.
         dropped: Patterns of names that belong to no part of ours: task heads, poolers.
@@ -79,7 +79,7 @@ class Layout:
         fills: Patterns of our names that such a source never has, and the value that stands for nothing.
         numbers: The shifts of layer numbers in the rules: ``{first: pattern}`` of the source, or
             ``{count: pattern, minus: pattern}`` of source and model.
-        appended_words: Words behind the vocabulary that ours lacks.
+        appended_words: Words after the vocabulary that ours lacks.
         angles: Such a source has no angles of rotary positions, and means EVA-02's.
         activation: That of the best known weights of this layout, by transformers' name, where no config tells it.
         needs: The arguments that the model here needs, in words.

@@ -15,7 +15,7 @@ from bus_toolkit.weights.folders import read_folder
 
 # Under which key training scripts keep the weights: MMEngine, ALBEF/BLIP/mPLUG/MAE/DeiT, DeepSpeed, DINO, and averages.
 _WRAPPERS = ("state_dict", "model", "module", "model_state_dict", "teacher", "state_dict_ema", "model_ema", "ema")
-# What DistributedDataParallel and torch.compile put in front of every name.
+# What DistributedDataParallel and torch.compile put before every name.
 _LAYERS_AROUND = ("module.", "_orig_mod.")
 _trusted = False
 

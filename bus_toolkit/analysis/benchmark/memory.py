@@ -38,7 +38,7 @@ class _LiveTensors(TorchDispatchMode):
         self.now = self.peak = 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for tensor in tree_leaves((args, kwargs)):
             self._follow(tensor, counts=False)  # what no operation here has made was there before
@@ -47,7 +47,7 @@ class _LiveTensors(TorchDispatchMode):
             self._follow(tensor, counts=True)
         return out
 
-    def _follow(self, tensor: Any, *, counts: bool) -> None:  # noqa: ANN401
+    def _follow(self, tensor: Any, *, counts: bool) -> None:
         if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
             return
         storage = tensor.untyped_storage()

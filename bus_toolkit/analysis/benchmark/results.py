@@ -60,7 +60,7 @@ class Measured:
         name: The config's.
         host: Name of the unpruned host that it is compared with.
         parameters: Trained ones.
-        tokens: Visual tokens behind each block and, last, behind the decoder.
+        tokens: Visual tokens after each block and, last, after the decoder.
         macs: Of a forward pass, by part; ``selection`` holds look-ahead passes too.
         step_macs: Of a training step, forward and backward.
         forward_seconds: A forward pass without gradient.
@@ -108,7 +108,7 @@ class Measured:
 
 
 def short_tokens(tokens: Sequence[int]) -> str:
-    """Return tokens per block in short: ``577 x5, 290 x7 > 65`` (behind the decoder)."""
+    """Return tokens per block in short: ``577 x5, 290 x7 > 65`` (after the decoder)."""
     runs = [(count, len(list(same))) for count, same in groupby(tokens[:-1])]
     blocks = ", ".join(f"{count} x{times}" if times > 1 else str(count) for count, times in runs)
     return blocks if tokens[-1] == tokens[-2] else f"{blocks} > {tokens[-1]}"

@@ -80,7 +80,7 @@ def vqa_v2(entries: list[Any], annotations: Annotations | None) -> Iterator[Ques
 
 
 def visual_genome(entries: list[Any]) -> Iterator[Question]:
-    """Yield the questions of Visual Genome; the full stop behind its answers is left out, since VQA v2 has none.
+    """Yield the questions of Visual Genome; the full stop after its answers is left out, since VQA v2 has none.
 
     Raises:
         Malformed: An entry lacks a part.
@@ -143,7 +143,7 @@ def _beginning(text: object) -> str:
     return " ".join(str(text).lower().rstrip("?").split()[:2])
 
 
-def _part(entry: object, part: str, name: str) -> Any:  # noqa: ANN401 - an id or a text
+def _part(entry: object, part: str, name: str) -> Any:  # an id or a text
     if not isinstance(entry, dict) or entry.get(part) is None:
         raise Malformed(f"{name} has no {part}, got {str(entry)[:80]}.")
     return entry[part]

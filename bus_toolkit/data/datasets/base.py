@@ -54,7 +54,7 @@ class SampleDataset(Dataset):
         """Return the sample of a row that a ``RegionBatchSampler`` appended; here the same."""
         return self.get_data_info(index)
 
-    def __getitem__(self, index: int) -> Any:  # noqa: ANN401  # whatever the pipeline packs
+    def __getitem__(self, index: int) -> Any:  # whatever the pipeline packs
         """Return a sample through the pipeline.
 
         Raises:
@@ -69,7 +69,7 @@ class SampleDataset(Dataset):
                 place = (place + _STRIDE) % len(self)
         raise self.bad.nothing_left()
 
-    def read(self, index: int, *, region_only: bool = False) -> Any:  # noqa: ANN401
+    def read(self, index: int, *, region_only: bool = False) -> Any:
         """Return a sample through the pipeline, without a stand-in and without counting.
 
         Args:
@@ -81,7 +81,7 @@ class SampleDataset(Dataset):
         """
         return self._load(int(index), region_only)
 
-    def _load(self, index: int, region_only: bool) -> Any:  # noqa: ANN401
+    def _load(self, index: int, region_only: bool) -> Any:
         sample: Any = self.get_region_info(index) if region_only else self.get_data_info(index)
         path = sample["img_path"]
         check_caption(sample)

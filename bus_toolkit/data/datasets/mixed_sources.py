@@ -114,6 +114,7 @@ class MixedSources(Dataset):
 
     def _own_id(self, name: str, image_id: Any) -> Any:
         if isinstance(image_id, int):
+            # Numbers stay numbers, which the losses compare: source k gets those with remainder k.
             return image_id * len(self._names) + self._names.index(name)
         return f"{name}/{image_id}"
 

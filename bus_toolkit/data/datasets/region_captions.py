@@ -32,7 +32,7 @@ class RegionCaptionDataset(SampleDataset):
         regions_file: JSON, caption id to the ids of the instances it names; captions without an entry have no boxes.
         descriptions_file: Visual Genome's ``region_descriptions.json``, or COCO instances, whose classes are then named
             in a sentence. A row that a ``RegionBatchSampler`` draws for patch-text supervision shows one of its image's
-            descriptions, drawn anew each time, instead of its caption, and ``named`` are the boxes of that description.
+            descriptions, drawn at random each time, instead of its caption, and ``named`` are that description's boxes.
             COPA (arXiv 2308.03475) trains on such texts.
         class_template: That sentence, with ``{name}`` for the class; ``None`` is "This is a {name}."
         box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and

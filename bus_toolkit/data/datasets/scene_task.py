@@ -66,12 +66,12 @@ class SceneTask(Dataset):
         """Return the number of samples."""
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - whatever the pipeline packs
+    def __getitem__(self, index: int) -> Any:  # whatever the pipeline packs
         """Return a sample through the pipeline of the reader."""
         return self.dataset[index]
 
 
-def _filled(value: Any, words: Mapping[str, str]) -> Any:  # noqa: ANN401 - a node of a config
+def _filled(value: Any, words: Mapping[str, str]) -> Any:  # a node of a config
     """Return a config node with the words put in, in strings only; transforms may use other braces."""
     if isinstance(value, Mapping):
         return {key: _filled(part, words) for key, part in value.items()}

@@ -56,7 +56,7 @@ def choose_texts(pictures: Mapping[str, SvgMetadata]) -> dict[str, ClipartText]:
 
 
 def clean_title(title: str) -> str:
-    """Return a title without its author, numbers behind words and underscores; empty where it names nothing.
+    """Return a title without its author, numbers after words and underscores; empty where it names nothing.
 
     Nothing is named by "untitled" and its like, "part of a collection", mail and web addresses, names of image files,
     and by fewer than three letters.

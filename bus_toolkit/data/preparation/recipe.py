@@ -14,7 +14,7 @@ from bus_toolkit.errors import DataError
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file that must be there, or with ``/`` behind its path a folder of images.
+    """A file that must be there, or with ``/`` after its path a folder of images.
 
     Attributes:
         path: Below the folder of the data set.

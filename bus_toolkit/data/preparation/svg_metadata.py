@@ -24,7 +24,7 @@ class _Done(Exception):
 
 
 def read_svg_metadata(content: bytes) -> SvgMetadata:
-    """Read the metadata of an SVG; the drawing behind it is not read.
+    """Read the metadata of an SVG; the drawing after it is not read.
 
     Safe for files from anywhere: a document that declares an entity is refused before one is expanded, and expat loads
     no external entity or DTD unless it is given a handler for them, which it is not.

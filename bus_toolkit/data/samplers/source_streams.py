@@ -52,6 +52,7 @@ class MixedRows(Sampler[int]):
         """Iterate over the rows of the set epoch, or without end."""
         begin = self._first_batch
         if self.epoch > 0:
+            # An epoch-based loop resumes at the start of an epoch: the part of one that was skipped does not count.
             begin = (self._first_batch // self.num_batches + self.epoch) * self.num_batches
         streams = [
             (stream.rows_from(begin * self.rows[name]), self.rows[name]) for name, stream in self._streams.items()
@@ -93,7 +94,7 @@ def source_stream(dataset: MixedSources, name: str, seed: int | None, buffer_sha
 
 
 class _ShuffledStream:
-    """Pass after pass over all rows, each shuffled anew; the ranks take turns."""
+    """Pass after pass over all rows, each shuffled again; the ranks take turns."""
 
     def __init__(self, numbers: Sequence[int], seeds: tuple[int, int] | None) -> None:
         self.numbers = numbers

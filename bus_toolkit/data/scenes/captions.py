@@ -58,7 +58,7 @@ def scene_captions(scene: Scene) -> list[SceneCaption]:
 def scene_descriptions(scene: Scene) -> dict[str, list[int]]:
     """Return short descriptions, and the places of all objects of the scene that each of them fits.
 
-    A description is a shape, alone or with the size or the colour or both in front of it.
+    A description is a shape, alone or with the size or the colour or both before it.
     """
     found: dict[str, list[int]] = {}
     for place, item in enumerate(scene.objects):

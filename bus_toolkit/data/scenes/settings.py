@@ -46,7 +46,7 @@ class SceneSettings:
         captions_per_image: At most so many captions a training image, each of another ordered pair; test images have
             one.
         noise: Standard deviation of the pixel noise, in grey levels of 0-255.
-        clutter: Most thin lines drawn behind the objects.
+        clutter: Most thin lines drawn after the objects.
         image_format: ``jpg`` (a fifth of the size) or ``png``.
         seed: Seed of all splits; splits never share a random stream.
 

@@ -43,12 +43,14 @@ class RandomFlipWithText(BaseTransform):
         """Mirror the sample with the set probability."""
         if np.random.random() >= self.prob:
             return results
+        # Contiguous, since OpenCV takes no array with a negative stride.
         results["img"] = np.ascontiguousarray(results["img"][:, ::-1])
         results["text"] = mirror_words(results["text"])
         for name in ("gt_answer", "answers"):
             if name in results:
                 results[name] = [mirror_words(answer) for answer in results[name]]
         if "gt_bboxes" in results:
+            # Left and right change places, or x1 would be larger than x2.
             width, boxes = results["img"].shape[1], results["gt_bboxes"]
             results["gt_bboxes"] = np.stack(
                 [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1
@@ -112,6 +114,7 @@ class RandomCropKeepNamed(BaseTransform):
         """Return a random window of ``share`` of the side, in whole pixels, around all spans (n, 2)."""
         low = int(max(0, np.floor(spans.min())))
         high = int(min(side, np.ceil(spans.max())))
+        # Any start for which the window covers low..high and stays inside the image.
         length = max(round(side * share), high - low)
         start = np.random.randint(max(0, high - length), min(low, side - length) + 1)
         return start, start + length
@@ -141,6 +144,7 @@ class ColourJitter(BaseTransform):
         """Change the pixels."""
         gain = 1.0 + np.random.uniform(-self.contrast, self.contrast)
         shift = 128.0 * (1.0 - gain) + 255.0 * np.random.uniform(-self.brightness, self.brightness)
+        # A table of the 256 levels is cheaper than arithmetic on every pixel.
         levels = np.clip(np.arange(256) * gain + shift, 0, 255).astype(np.uint8)
         results["img"] = cv2.LUT(results["img"], levels)
         return results

@@ -35,6 +35,7 @@ class PackRegions(BaseTransform):
         """Return ``inputs`` uint8 (3, H, W), blue green red, and ``data_samples``."""
         if "gt_bboxes" in results:
             height, width = results["img"].shape[:2]
+            # A crop may have cut a box; what is left of it still shows the object.
             limits = np.array([width, height, width, height], dtype=np.float32)
             boxes = np.clip(results["gt_bboxes"], 0, limits)
             if not np.isfinite(boxes).all():
@@ -43,6 +44,7 @@ class PackRegions(BaseTransform):
             named = results["named"]
             # Of named objects that are all out of view the labels would say that the caption names nothing here.
             if seen.any() and ((named & seen).any() or not named.any()):
+                # Tensors in the data sample, under a name of their own: ``gt_bboxes`` stays mmpretrain's NumPy field.
                 results["gt_boxes"] = torch.from_numpy(boxes[seen].astype(np.float32))
                 results["named"] = torch.from_numpy(results["named"][seen])
         if "gt_boxes" not in results:

@@ -47,7 +47,7 @@ class SampleMetric(BaseMetric):
 
     @abstractmethod
     def row(self, sample: dict) -> dict:
-        """Return what this metric needs of one predicted sample, as small CPU objects; empty if the sample lacks it."""
+        """Return what this metric needs of one predicted sample, small and on the CPU; empty if it is missing."""
 
     @abstractmethod
     def summarise(self, rows: list[dict]) -> dict[str, float]:

@@ -59,6 +59,7 @@ def build_retrieval_set(rows: Sequence[dict]) -> RetrievalSet:
     first_text: list[int] = []
     image_of_text: list[int] = []
     for row in rows:
+        # Samplers of several processes repeat rows to make their shares equal.
         if row["text_id"] in texts:
             continue
         if row["image_id"] not in images:
@@ -112,6 +113,7 @@ def best_match_ranks(
 
 def ranks_in(scores: Tensor, right: Tensor) -> Tensor:
     """Return how many wrong candidates stand before the best right one; scores and right (Q, C), result int64 (Q,)."""
+    # Not "scores >= best": ties and NaN must both count against the model, and no comparison with NaN is true.
     best = scores.masked_fill(~right, float("-inf")).amax(dim=1, keepdim=True)
     return (~(scores < best) & ~right).sum(dim=1)
 

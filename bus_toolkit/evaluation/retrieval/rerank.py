@@ -63,6 +63,7 @@ def choose_candidates(data: RetrievalSet, topk: int) -> Candidates:
     texts_of_image, hard_text = [], []
     for rows, similarity in similarity_chunks(data.image_feats, data.text_feats):
         texts_of_image.append(similarity.topk(min(topk, similarity.shape[1]), dim=1).indices)
+        # (1, T) == (chunk, 1) -> (chunk, T): the texts of each image itself are no wrong captions.
         own = data.image_of_text.unsqueeze(0) == torch.arange(rows.start, rows.start + similarity.shape[0]).unsqueeze(1)
         hardest = similarity.masked_fill(own, float("-inf")).argmax(dim=1)
         hard_text.append(hardest.masked_fill(own.all(dim=1), -1))
@@ -98,12 +99,14 @@ def rerank_metrics(
     images = torch.arange(len(data.image_ids))
     first_i2t = best_match_ranks(data.image_feats, data.text_feats, images, data.image_of_text)
     first_t2i = best_match_ranks(data.text_feats, data.image_feats, data.image_of_text, images)
+    # A pair's key is image * T + text, so that all pairs are one sorted vector, which can be searched.
     image, text = keys // candidates.num_texts, keys % candidates.num_texts
     combined = (
         scores + itc_weight * (data.image_feats[image] * data.text_feats[text]).sum(dim=1) if itc_weight else scores
     )
     metrics: dict[str, float] = {}
     for way, wanted, first in (("i2t", candidates.i2t_keys(), first_i2t), ("t2i", candidates.t2i_keys(), first_t2i)):
+        # (Q, K): whether each candidate is a right answer of its query.
         right = data.image_of_text[wanted % candidates.num_texts] == wanted // candidates.num_texts
         second = ranks_in(_look_up(keys, combined, wanted), right)
         metrics |= recall_at(torch.where(right.any(dim=1), second, first), recall_k, f"retrieval/rerank_{way}_")
