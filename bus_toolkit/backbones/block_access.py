@@ -95,10 +95,12 @@ class ViTBlockAccess(BlockAccess):
     @override
     def cls_query(self) -> Tensor:
         queries = self._queries_and_keys()[0]
+        # (B, H, n, E) -> (B, H, E): the class token is the first one.
         return queries[:, :, 0] if self._num_prefix else queries.mean(dim=2)
 
     @override
     def keys(self) -> Tensor:
+        # (B, H, P + N, E) -> (B, N, H, E)
         return self._queries_and_keys()[1][:, :, self._num_prefix :].transpose(1, 2)
 
     @override
@@ -113,15 +115,17 @@ class ViTBlockAccess(BlockAccess):
     @torch.no_grad()
     def attention_received(self) -> Tensor:
         (queries, keys, _), bias = self._all(), self._bias
+        # (B, H, n, E) -> (B, H, E, n). Scaling the keys once is cheaper than scaling every piece of logits.
         scaled = keys.transpose(-1, -2) * self._adapter.scale(self._layer)
         relative = self._adapter.logit_bias(self._layer, self._positions)
         total = keys.new_zeros(keys.shape[0], keys.shape[2])
         for start in range(0, queries.shape[2], _CHUNK):
-            logits = queries[:, :, start : start + _CHUNK] @ scaled
+            logits = queries[:, :, start : start + _CHUNK] @ scaled  # (B, H, chunk, n)
             if relative is not None:
                 logits = logits + relative[:, :, start : start + _CHUNK]
             if bias is not None:
                 logits = logits + bias[:, None, None, :]
+            # Mean over the heads, sum over these queries: (B, H, chunk, n) -> (B, n).
             total += logits.softmax(dim=-1).mean(dim=1).sum(dim=1)
         return total[:, self._num_prefix :] / queries.shape[2]
 
@@ -139,6 +143,7 @@ class ViTBlockAccess(BlockAccess):
             )
         adapter, bias = self._adapter, self._bias
         tokens = torch.cat([prefix, self._tokens[:, self._num_prefix :]], dim=1)
+        # Of the last block only the class token's attention is needed, so it is not run.
         ahead = adapter.layers[self._block - 1 : self._block - 1 + num_blocks]
         for layer in ahead[:-1]:
             tokens = adapter.feed_forward_half(layer, attention_half(adapter, layer, tokens, self._positions, bias)[0])
@@ -153,6 +158,7 @@ def _share_in_summary(tokens: Tensor, num_prefix: int) -> Tensor:
     """
     patches = tokens[:, num_prefix:]
     asking = tokens[:, 0] if num_prefix else patches.mean(dim=1)
+    # (B, N, D) @ (B, D, 1) -> (B, N)
     logits = (patches @ asking.unsqueeze(-1)).squeeze(-1) / math.sqrt(tokens.shape[-1])
     return logits.softmax(dim=-1)
 
@@ -166,10 +172,11 @@ def _cls_row(
     bias: Tensor | None,
 ) -> Tensor:
     """Return the attention of the first token, averaged over the heads, (B, P + N)."""
+    # (B, H, 1, E) @ (B, H, E, n) -> (B, H, n)
     logits = (queries[:, :, :1] @ keys.transpose(-1, -2)).squeeze(2) * adapter.scale(layer)
     relative = adapter.logit_bias(layer, positions, num_queries=1)
     if relative is not None:
         logits = logits + relative[:, :, 0]
     if bias is not None:
-        logits = logits + bias.unsqueeze(1)
+        logits = logits + bias.unsqueeze(1)  # (B, n) -> (B, 1, n): the same for all heads
     return logits.softmax(dim=-1).mean(dim=1)

@@ -32,7 +32,7 @@ def run_half(layer: Any, half: Callable[..., Any], *inputs: Any) -> Any:
 
 def queries_keys_values(adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions) -> States:
     """Return what a block's attention makes of tokens (B, n, D), each (B, H, n, E)."""
-    states = adapter.project(layer, adapter.norm1(layer, tokens))
+    states = adapter.project(layer, adapter.norm1(layer, tokens))  # three of (B, n, D)
     queries, keys, values = (_by_head(part, adapter.num_heads(layer)) for part in states)
     return adapter.rotate(layer, queries, positions), adapter.rotate(layer, keys, positions), values
 
@@ -43,8 +43,10 @@ def queries_and_keys(
     """Return the queries of the prefix (of all tokens where there is none) and all keys, at D^2 MACs each."""
     normed, heads = adapter.norm1(layer, tokens), adapter.num_heads(layer)
     keys = adapter.rotate(layer, _by_head(adapter.project_one(layer, normed, 1), heads), positions)
+    # Only the class token asks; the mean of all queries stands in for it when there is none.
     asking = normed[:, : adapter.num_prefix] if adapter.num_prefix else normed
-    queries = _by_head(adapter.project_one(layer, asking, 0), heads)
+    queries = _by_head(adapter.project_one(layer, asking, 0), heads)  # (B, H, P or n, E)
+    # Prefix tokens have no place in the image, so rotary positions leave their queries as they are.
     return queries if adapter.num_prefix else adapter.rotate(layer, queries, positions), keys
 
 
@@ -67,6 +69,7 @@ def attention_half(
         Tokens (B, n, D), and queries, keys and values (B, H, n, E).
     """
     used = queries_keys_values(adapter, layer, tokens, positions)
+    # The library's arithmetic knows neither missing tokens nor weights of keys.
     if positions.complete and key_bias is None:
         mixed = adapter.own_attention(layer, used, positions)
     else:
@@ -84,6 +87,7 @@ def read_block(
 ) -> Tensor:
     """Return extra tokens (B, M, D) behind a block whose states they read, but do not change; they stand nowhere."""
     queries = _by_head(adapter.project_one(layer, adapter.norm1(layer, vectors), 0), adapter.num_heads(layer))
+    # Relative positions of the extra tokens: those of a prefix token, which has no place in the image either.
     mask = adapter.logit_bias(layer, positions, num_queries=1)
     mixed = _attend(adapter, layer, (queries, *used[1:]), mask, key_bias)
     return adapter.feed_forward_half(layer, vectors + _branch(adapter, layer, mixed))
@@ -93,7 +97,7 @@ def _attend(
     adapter: TransformerAdapter, layer: Any, states: States, mask: Tensor | None, key_bias: Tensor | None
 ) -> Tensor:
     if key_bias is not None:
-        weights = key_bias[:, None, None, :]
+        weights = key_bias[:, None, None, :]  # (B, n) -> (B, 1, 1, n): the same for all heads and queries
         mask = weights if mask is None else mask + weights
     return F.scaled_dot_product_attention(
         *states,
@@ -104,8 +108,10 @@ def _attend(
 
 
 def _branch(adapter: TransformerAdapter, layer: Any, mixed: Tensor) -> Tensor:
+    # (B, H, n, E) -> (B, n, H, E) -> (B, n, D)
     return adapter.attention_branch(layer, mixed.transpose(1, 2).flatten(2))
 
 
 def _by_head(states: Tensor, num_heads: int) -> Tensor:
+    # (B, n, D) -> (B, n, H, E) -> (B, H, n, E)
     return states.unflatten(-1, (num_heads, -1)).transpose(1, 2)

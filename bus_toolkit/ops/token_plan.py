@@ -171,12 +171,18 @@ def _merge(tokens_BND: Tensor, kept_BKD: Tensor, plan: TokenPlan, weights_BN: Te
     Only the rows that meet are touched. A founding token of weight w is there with weight 1 already, so those that join
     it bring the missing w - 1 along, in equal parts.
     """
+    # Example: tokens a, b, c of sizes 2, 1, 1; a and c found the slots, b joins a. The slot's mean is 2/3 a + 1/3 b, so
+    # plan.weights is [2/3, 1/3, 1]. kept_BKD starts as [a, c], with a at weight 1. b is the only other token (R = 1):
+    # it adds its own 1/3 b and the missing (2/3 - 1) a, which makes a + 1/3 b - 1/3 a. Had two tokens joined a, each
+    # would bring half of what is missing.
     count = plan.keep_indices.shape[1]
     founding_BN = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, 1)
+    # False sorts before True: the first N - K places are the tokens that found no slot, in order.
     others_BR = founding_BN.to(torch.uint8).argsort(dim=1, stable=True)[:, : plan.num_inputs - count]
     slots_BR = plan.slots.gather(1, others_BR)
     # What is dropped, or goes into the fused token, adds nothing here.
     joins_BR = ((slots_BR >= 0) & (slots_BR < count)).to(weights_BN.dtype)
+    # A valid index for those that do not join; their weights below are 0.
     slots_BR = slots_BR.clamp(min=0, max=count - 1)
     founders_BR = plan.keep_indices.gather(1, slots_BR)
     joining_BK = joins_BR.new_zeros(joins_BR.shape[0], count).scatter_add(1, slots_BR, joins_BR)
@@ -184,6 +190,7 @@ def _merge(tokens_BND: Tensor, kept_BKD: Tensor, plan: TokenPlan, weights_BN: Te
     own_BR = weights_BN.gather(1, others_BR) * joins_BR
     added_BRD = gather_tokens(tokens_BND, others_BR + num_prefix) * own_BR.unsqueeze(-1)
     added_BRD = added_BRD + gather_tokens(tokens_BND, founders_BR + num_prefix) * (missing_BR * joins_BR).unsqueeze(-1)
+    # (B, K, D) -> (B K, D) is a view of the freshly gathered tokens, so adding in place touches nobody's input.
     kept_BKD.flatten(0, 1).index_add_(0, _flat(slots_BR + num_prefix, kept_BKD.shape[1]), added_BRD.flatten(0, 1))
     return kept_BKD
 

@@ -26,7 +26,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     },
     "selectors": {
         "TSPS": "selectors.text_semantic:TextSemanticPatchSelector",
-        "TPD": "selectors.text_aware_detector:TextAwarePatchDetector",
+        "TPD": "selectors.text_semantic:TextSemanticPatchSelector",
         "ELIP": "selectors.look_ahead:LookAheadSelector",
         "TRIPS": "selectors.text_guided_attention:TextGuidedAttentionSelector",
         "Identity": "selectors.identity:IdentitySelector",

@@ -5,7 +5,6 @@ from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.selectors.look_ahead import LookAheadSelector
 from bus_toolkit.selectors.merging import MergingSelector
 from bus_toolkit.selectors.random import RandomSelector
-from bus_toolkit.selectors.text_aware_detector import TextAwarePatchDetector
 from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.selectors.view import BlockAccess, BlockView
@@ -20,7 +19,6 @@ __all__ = [
     "PatchSelector",
     "RandomSelector",
     "Site",
-    "TextAwarePatchDetector",
     "TextGuidedAttentionSelector",
     "TextSemanticPatchSelector",
 ]

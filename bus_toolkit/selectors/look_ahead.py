@@ -75,6 +75,7 @@ class LookAheadSelector(PatchSelector):
     def score(self, view: BlockView) -> Tensor:
         """Return the attention (B, N) that the mixed CLS token pays ahead, without gradient."""
         assert view.text is not None
+        # A copy: the real CLS token must not meet the text.
         prefix = view.prefix.detach().clone()
         prefix[:, 0] = (1.0 - self.text_weight) * prefix[:, 0] + self.text_weight * view.text.pooled.detach()
         return view.inside.look_ahead(prefix, self.look_ahead[view.block])

@@ -71,8 +71,9 @@ class TextGuidedAttentionSelector(PatchSelector):
     def score(self, view: BlockView) -> Tensor:
         """Return the attention (B, N) of the text to the patches."""
         assert view.text is not None
-        query = view.inside.project_query(view.text.pooled)
-        targets = self._targets(view)
+        query = view.inside.project_query(view.text.pooled)  # (B, D)
+        targets = self._targets(view)  # (B, N, D)
+        # One head over the whole width unless asked for: TRIPS does not say, and the formula has no heads.
         num_heads = view.inside.cls_query().shape[1] if self.per_head else 1
         # In half precision many patches would tie, and ties go to the upper left.
         with torch.autocast(query.device.type, enabled=False):
@@ -80,12 +81,13 @@ class TextGuidedAttentionSelector(PatchSelector):
             attention = _attention(query.unflatten(1, (num_heads, -1)), targets.unflatten(2, (num_heads, -1)))
         if self.cls_share:
             own = view.inside.cls_attention()
+            # The CLS token also attends to itself: over the patches alone its shares must sum to 1, as the text's do.
             attention = (1.0 - self.cls_share) * attention + self.cls_share * own / own.sum(dim=1, keepdim=True)
         return attention
 
     def _targets(self, view: BlockView) -> Tensor:
         if self.compare_with == "keys":
-            return view.inside.keys().flatten(2)
+            return view.inside.keys().flatten(2)  # (B, N, H, E) -> (B, N, D)
         return view.inside.normed() if self.compare_with == "normed" else view.patches
 
     def fuse_weights(self, scores: Tensor) -> Tensor:

@@ -22,6 +22,12 @@ class TextSemanticPatchSelector(PatchSelector):
     D/2 -> 1 with GELU, and one token that fuses the rest, weighted by ``a`` (weights sum to 1; ELIP does that, EViT
     uses raw ones).
 
+    It is registered as ``TPD`` too, the text-aware patch detector of COPA (arXiv 2308.03475, abstract), by the same
+    group: trained in the ViT, jointly with the other objectives, on patch labels from the boxes of 5 % of the images,
+    with no detector at inference. Its formulas were not readable either, and BUS seems to differ by the decoder on top:
+    that both share one implementation is our reconstruction. Train it with ``PatchTextHead``, ``box_fraction: 0.05``
+    and ``batch_sampler: {type: RegionBatchSampler}``.
+
     Args:
         blocks: Backbone blocks to sit behind, counted from 1.
         embed_dim: Width D of the visual tokens; filled in from the backbone.
@@ -64,8 +70,8 @@ class TextSemanticPatchSelector(PatchSelector):
     def score(self, view: BlockView) -> Tensor:
         """Return logits (B, N) of "this patch belongs to what the text says"."""
         assert view.text is not None
-        patches = self.norm(view.patches)
-        text = self.text_proj(view.text.pooled).unsqueeze(1)
+        patches = self.norm(view.patches)  # (B, N, D)
+        text = self.text_proj(view.text.pooled).unsqueeze(1)  # (B, 1, D), added to every patch below
         hidden = self.patch_in(patches) + self.text_in(text)
         if self.product_in is not None:
             hidden = hidden + self.product_in(patches * text)
@@ -73,7 +79,7 @@ class TextSemanticPatchSelector(PatchSelector):
         # In half precision many patches would tie, and ties go to the upper left.
         with torch.autocast(hidden.device.type, enabled=False):
             weight, bias = self.out.weight.float(), self.out.bias.float()
-            return F.linear(hidden.float(), weight, bias).squeeze(-1)
+            return F.linear(hidden.float(), weight, bias).squeeze(-1)  # (B, N, 1) -> (B, N)
 
     def fuse_weights(self, scores: Tensor) -> Tensor:
         """Weigh each patch of the fused token by its probability ``a``."""

@@ -50,6 +50,7 @@ class DynamicViTSelector(PatchSelector):
 
     def log_probs(self, view: BlockView) -> Tensor:
         """Return the log-probabilities (B, N, 2) of keeping and of dropping each candidate."""
+        # (B, N, D) -> twice (B, N, D / 2): what a patch says of itself, and what it adds to the mean.
         local, other = self.embed(view.patches).chunk(2, dim=-1)
         weights = view.key_weights
         if weights is None:
@@ -72,6 +73,7 @@ class DynamicViTSelector(PatchSelector):
         mask = F.gumbel_softmax(log_probs, hard=True, dim=-1)[..., 0]
         if view.key_weights is not None:
             mask = mask * view.key_weights
+        # Every patch stays a token, so that the gradient reaches the mask through its weight as a key.
         plan = keep_plan(log_probs[..., 0], log_probs.shape[1])
         return Decision(replace(plan, key_weights=mask), log_probs[..., 0])
 

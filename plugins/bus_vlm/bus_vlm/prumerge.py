@@ -59,6 +59,7 @@ class PruMergeSelector(PatchSelector):
 
     def score(self, view: BlockView) -> Tensor:
         """Return the attention of the CLS token (B, N), by one head over the whole width."""
+        # (B, H, E) -> (B, D) and (B, N, H, E) -> (B, N, D): the published attention has one head.
         query, keys = view.inside.cls_query().flatten(1), view.inside.keys().flatten(2)
         return attention_to_candidates(query[:, None, None], keys.unsqueeze(2), view.key_weights)[:, 0]
 
@@ -67,6 +68,7 @@ class PruMergeSelector(PatchSelector):
         scores, count = self.score(view), self.num_kept(view)
         if count == scores.shape[1]:
             return Decision(keep_plan(scores, count), scores)
+        # Samples come first, then the best scores.
         priority = scores.detach()
         if self.plus:
             priority = priority.index_fill(1, _evenly_spaced(count // 2, scores.shape[1], scores.device), torch.inf)
