@@ -13,7 +13,7 @@ from bus_toolkit.registry import RUNNER_REGISTRIES, SCOPE, Registries
 FOLDERS = {kind: kind for kind in PARTS} | {"fusions": "fusion"}
 # Exported for plugin authors, and no part of their own.
 NO_PARTS = {
-    "backbones": {"TokenPositions", "TokenReducingBackbone", "TransformerAdapter", "ViTBlockAccess"},
+    "backbones": {"BlocksAdapter", "TokenPositions", "TokenReducingBackbone", "TransformerAdapter", "ViTBlockAccess"},
     "selectors": {"BlockAccess", "BlockView", "Decision", "MergingSelector", "PatchSelector"},
     "fusions": {"LayeredFusion"},
     "text_decoders": {"Generated", "Ranked", "SearchRules"},
