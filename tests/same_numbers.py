@@ -129,7 +129,7 @@ def clipart_overrides(config: str, folder: Path) -> Iterator[str]:
         yield f"{split}_dataloader.dataset.shards={folder}/out/{split}/{split}-*.tar"
 
 
-def scene_overrides(node: Any, scenes: Path, path: str = "") -> Iterator[str]:  # noqa: ANN401
+def scene_overrides(node: Any, scenes: Path, path: str = "") -> Iterator[str]:
     """Yield overrides that give every scene data set below ``node`` one folder and few images."""
     if isinstance(node, Mapping):
         if "data_root" in node and "num_images" in node:
@@ -163,7 +163,7 @@ def run(only: str) -> dict[str, Any]:
     return results
 
 
-def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every value of nested mappings with its path."""
     if isinstance(node, Mapping):
         for key, value in node.items():

@@ -54,7 +54,7 @@ class LetterTokenizer:
 LETTERS = Vocabulary.of(LetterTokenizer())
 
 
-def tiny_heads(**itc: Any) -> dict[str, VLPHead]:  # noqa: ANN401
+def tiny_heads(**itc: Any) -> dict[str, VLPHead]:
     """Return all five objectives."""
     return {
         "itc": ITCHead(embed_dim=WIDTH, text_dim=WIDTH, feature_dim=16, **itc),
@@ -65,7 +65,7 @@ def tiny_heads(**itc: Any) -> dict[str, VLPHead]:  # noqa: ANN401
     }
 
 
-def tiny_reference(seed: int = 3, **settings: Any) -> BertTextDecoder:  # noqa: ANN401
+def tiny_reference(seed: int = 3, **settings: Any) -> BertTextDecoder:
     """Return a decoder that reads no image."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -99,7 +99,7 @@ def tiny_model(
     return VLPModel(parts, heads or tiny_heads(), conditioning=conditioning, momentum=momentum)
 
 
-def sample(text: str, image_id: int, boxed: bool = True, **fields: Any) -> DataSample:  # noqa: ANN401
+def sample(text: str, image_id: int, boxed: bool = True, **fields: Any) -> DataSample:
     """Return a data sample whose box covers the upper left quarter of a 32 px image."""
     out = DataSample()
     out.set_field(text, "text", dtype=None)

@@ -56,7 +56,7 @@ class ConvStemEmbed(nn.Module):
         embed_dim: Width D of the tokens.
     """
 
-    def __init__(self, linear: Any, channels: Sequence[int], patch_size: int, embed_dim: int) -> None:  # noqa: ANN401
+    def __init__(self, linear: Any, channels: Sequence[int], patch_size: int, embed_dim: int) -> None:
         super().__init__()
         halvings = patch_size.bit_length() - 1
         if patch_size != 2**halvings or len(channels) < max(1, halvings):

@@ -50,7 +50,7 @@ class TokenPositions:
             patches = torch.cat([patches, patches.new_full((patches.shape[0], 1), NOWHERE)], dim=1)
         return TokenPositions(self.grid, patches)
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the adapter keeps
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:  # whatever the adapter keeps
         """Return what ``compute`` gave when it was first asked for under ``name``."""
         if name not in self.cache:
             self.cache[name] = compute()

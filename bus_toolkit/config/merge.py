@@ -23,7 +23,7 @@ def merge_chain(chain: list[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def merge(old: Any, new: Any, path: str, context: Mapping[str, Any]) -> Any:  # noqa: ANN401 (config values)
+def merge(old: Any, new: Any, path: str, context: Mapping[str, Any]) -> Any:  # config values
     """Return ``new`` over ``old``; neither is changed and the result shares nothing with them.
 
     Args:

@@ -50,7 +50,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def parse_value(text: str, where: str) -> Any:  # noqa: ANN401 (any YAML value)
+def parse_value(text: str, where: str) -> Any:  # any YAML value
     """Return the value that ``text`` means as YAML 1.2, e.g. of a command-line override."""
     return _load(text, where)
 
@@ -126,7 +126,7 @@ def _represent_text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar(_CORE + "str", text.replace("${", "$${"))
 
 
-def _load(text: str, where: str) -> Any:  # noqa: ANN401
+def _load(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:

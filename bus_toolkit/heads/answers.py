@@ -68,7 +68,7 @@ def read_answers(answers: str | Sequence[str]) -> list[str]:
     return texts
 
 
-def _read_file(path: Path) -> Any:  # noqa: ANN401 - whatever a JSON file holds
+def _read_file(path: Path) -> Any:  # whatever a JSON file holds
     try:
         content = path.read_text(encoding="utf-8")
         return (

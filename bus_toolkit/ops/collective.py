@@ -28,14 +28,14 @@ class _GatherRows(torch.autograd.Function):
     """all_gather whose backward gives each rank the summed gradient of its own rows."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own type
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # autograd's own type
         rows = rows.contiguous()
         parts = [torch.empty_like(rows) for _ in range(world_size())]
         dist.all_gather(parts, rows)
         return torch.stack(parts, dim=1).flatten(0, 1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         grad = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad)
         return grad[rank() :: world_size()]

@@ -90,7 +90,7 @@ class LookAheadSelector(PatchSelector):
         return min(num_kept(view.num_original, ratio), view.patches.shape[1])
 
 
-def _one_a_block(name: str, value: Any, blocks: Sequence[int]) -> dict[int, Any]:  # noqa: ANN401
+def _one_a_block(name: str, value: Any, blocks: Sequence[int]) -> dict[int, Any]:
     """Return block to value for a list, nothing for a single value."""
     if not isinstance(value, Sequence):
         return {}

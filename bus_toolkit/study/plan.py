@@ -116,7 +116,7 @@ def read_study(path: str | Path) -> Study:
     return Study(str(content["title"]), {str(k): str(v) for k, v in systems.items()}, tuple(found))
 
 
-def _task(name: str, node: Any, seeds: Any, file: Path) -> Task:  # noqa: ANN401 - whatever the YAML holds
+def _task(name: str, node: Any, seeds: Any, file: Path) -> Task:  # whatever the YAML holds
     where = f"{file}: tasks.{name}"
     _check_keys(node, where, _TASK, {"config", "figures"})
     seeds = node.get("seeds", seeds)
@@ -140,7 +140,7 @@ def _task(name: str, node: Any, seeds: Any, file: Path) -> Task:  # noqa: ANN401
     )
 
 
-def _check_keys(node: Any, where: str, allowed: set[str], needed: set[str]) -> None:  # noqa: ANN401
+def _check_keys(node: Any, where: str, allowed: set[str], needed: set[str]) -> None:
     if not isinstance(node, dict):
         raise ConfigError(f"{where}: must be a mapping with {', '.join(sorted(allowed))}, got {node!r}.")
     if set(node) - allowed or needed - set(node):

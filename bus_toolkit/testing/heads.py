@@ -30,7 +30,7 @@ class HeadCase:
         self.name, self.seed = self.factory.name, 0
         self.slot = "checked"
 
-    def build(self, **settings: Any) -> VLPModel:  # noqa: ANN401
+    def build(self, **settings: Any) -> VLPModel:
         """Return a model with the head to check."""
         heads = {self.slot: {"type": self.name, **self.factory.settings, **settings}}
         parts: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def _registered(name: str, factory: PartFactory) -> Iterator[None]:
         entries.update(before)
 
 
-def check_head(part: str | Callable[..., nn.Module], **settings: Any) -> None:  # noqa: ANN401
+def check_head(part: str | Callable[..., nn.Module], **settings: Any) -> None:
     """Check that a head keeps its contract (``bus_toolkit.heads.base``).
 
     Args:
@@ -151,7 +151,7 @@ _CHECKS = (
 )
 
 
-def _same(one: Any, two: Any) -> bool:  # noqa: ANN401
+def _same(one: Any, two: Any) -> bool:
     if isinstance(one, Tensor):
         return torch.equal(torch.nan_to_num(one), torch.nan_to_num(two))
     return one == two or (one != one and two != two)

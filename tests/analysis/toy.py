@@ -7,7 +7,7 @@ from typing import Any
 WIDTH = 32
 
 
-def toy(img_size: int = 64, **parts: Any) -> dict[str, Any]:  # noqa: ANN401
+def toy(img_size: int = 64, **parts: Any) -> dict[str, Any]:
     """Return the ``model`` part of a config; ``parts`` replace its own."""
     layers = {"num_layers": 1, "num_heads": 4}
     return {

@@ -62,7 +62,7 @@ class Attack:
     def __init__(self, path: Path) -> None:
         self.path = str(path)
 
-    def __reduce__(self) -> Any:  # noqa: ANN401
+    def __reduce__(self) -> Any:
         return os.mkdir, (self.path,)
 
 

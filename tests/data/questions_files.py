@@ -12,7 +12,7 @@ import numpy as np
 PEOPLE = ["red"] * 6 + ["dark red"] * 3 + ["left"]
 
 
-def vqa(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401
+def vqa(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return two questions and their annotations; ``changes`` replace keys of the second annotation."""
     questions = [
         {"question_id": 7000, "image_id": 7, "question": "What color is the car on the left?"},
@@ -36,7 +36,7 @@ def vqa(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN40
     return {"questions": questions}, {"annotations": notes}
 
 
-def write(folder: Path, **contents: Any) -> dict[str, str]:  # noqa: ANN401
+def write(folder: Path, **contents: Any) -> dict[str, str]:
     """Write ``<name>.json`` each; return name to path."""
     for name, content in contents.items():
         text = content if isinstance(content, str) else json.dumps(content)

@@ -43,7 +43,7 @@ def test_a_list_may_be_a_file(name: str, tmp_path: Path) -> None:
         ("nowhere.txt", "nowhere.txt cannot be read: No such file"),
     ],
 )
-def test_says_what_is_wrong_with_a_list(answers: Any, message: str) -> None:  # noqa: ANN401
+def test_says_what_is_wrong_with_a_list(answers: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_answers(answers)
 

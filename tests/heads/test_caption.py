@@ -20,7 +20,7 @@ SIZES: dict[str, Any] = {
 }
 
 
-def captioner(mode: str = "shared", without_text: str = "cls", **settings: Any) -> VLPModel:  # noqa: ANN401
+def captioner(mode: str = "shared", without_text: str = "cls", **settings: Any) -> VLPModel:
     torch.manual_seed(1)
     return tiny_model(mode, without_text, heads={"caption": CaptionHead(**{**SIZES, **settings})})
 

@@ -23,12 +23,12 @@ from tests.tiny_model import sample, samples, tiny_heads, tiny_model
 TEXTS = ["abcd", "ef", "ghijk", "lmn"]
 
 
-def grounder(**settings: Any) -> VLPModel:  # noqa: ANN401
+def grounder(**settings: Any) -> VLPModel:
     torch.manual_seed(1)
     return tiny_model(heads={"grounding": GroundingHead(embed_dim=WIDTH, text_dim=WIDTH, **settings)})
 
 
-def boxed(text: str, number: int, boxes: list[list[float]], named: list[bool]) -> Any:  # noqa: ANN401
+def boxed(text: str, number: int, boxes: list[list[float]], named: list[bool]) -> Any:
     row = sample(text, number, boxed=False)
     row.set_field(torch.tensor(boxes), "gt_boxes", dtype=None)
     row.set_field(torch.tensor(named), "named", dtype=None)

@@ -21,7 +21,7 @@ ANSWERS: list[Any] = [["x", "yz"], ["w"], None, ["yz", "x", "vvv"]]
 SHARES: list[Any] = [[0.7, 0.3], [1.0], None, [0.5, 0.3, 0.1]]
 
 
-def answerer(mode: str = "shared", **settings: Any) -> VLPModel:  # noqa: ANN401
+def answerer(mode: str = "shared", **settings: Any) -> VLPModel:
     torch.manual_seed(1)
     return tiny_model(mode, heads={"vqa": VQAHead(**{**SIZES, **settings})})
 

@@ -19,17 +19,17 @@ ARCH = {"embed_dims": 32, "num_layers": 4, "num_heads": 4, "feedforward_channels
 PATCHES = 16
 
 
-def vit(kind: str = "VisionTransformer", **settings: Any) -> dict[str, Any]:  # noqa: ANN401
+def vit(kind: str = "VisionTransformer", **settings: Any) -> dict[str, Any]:
     """Return the config of a plain transformer with 4 x 4 patches."""
     return {"type": kind, "arch": ARCH, "img_size": 32, "patch_size": 8, **settings}
 
 
-def reduced(*selectors: dict[str, Any], plain: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:  # noqa: ANN401
+def reduced(*selectors: dict[str, Any], plain: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
     """Return the config of our backbone around a plain one."""
     return {"type": "bus_toolkit.TokenReducedViT", "vit": plain or vit(), "selectors": list(selectors), **settings}
 
 
-def built(cfg: dict[str, Any], seed: int = 1) -> Any:  # noqa: ANN401 (a backbone)
+def built(cfg: dict[str, Any], seed: int = 1) -> Any:  # a backbone
     """Build in eval mode by mmpretrain's registry; every parameter is away from its start."""
     model = MODELS.build(Config({"_scope_": "mmpretrain", **cfg}))  # whatever scope another test left
     generator = torch.Generator().manual_seed(seed)
@@ -55,7 +55,7 @@ def write_pictures(folder: Path, count: int = 8) -> None:
         Image.fromarray(pixels.astype(np.uint8)).save(place / f"{index}.png")
 
 
-def run_config(folder: Path, backbone: dict[str, Any], **settings: Any) -> Config:  # noqa: ANN401
+def run_config(folder: Path, backbone: dict[str, Any], **settings: Any) -> Config:
     """Return a whole config in mmpretrain's words: two epochs of two batches on the pictures in ``folder / 'data'``."""
     write_pictures(folder / "data")
     steps = [{"type": "LoadImageFromFile"}, {"type": "PackInputs"}]

@@ -54,7 +54,7 @@ def extra(attention: list[int], blocks: list[int], *, fused: bool) -> int:
 
 
 def test_both_counters_agree_on_the_order_of_costs() -> None:
-    def costs(count: Any) -> list[str]:  # noqa: ANN401
+    def costs(count: Any) -> list[str]:
         return sorted(("plain", "EViT", "ToMe"), key=lambda name: count(built(COUNTS[name][0])))
 
     theirs = costs(lambda model: FlopAnalyzer(model, (images(1),)).total())

@@ -29,7 +29,7 @@ BERT = {
 }
 
 
-def randomised(module: Any, seed: int = 0) -> Any:  # noqa: ANN401 - any module
+def randomised(module: Any, seed: int = 0) -> Any:  # any module
     """Return ``module`` in eval mode, every parameter random: norms, biases, layer scales and tables, too."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -39,17 +39,17 @@ def randomised(module: Any, seed: int = 0) -> Any:  # noqa: ANN401 - any module
     return module
 
 
-def vit(cls: type = VisionTransformer, **settings: Any) -> Any:  # noqa: ANN401 - a class of mmpretrain
+def vit(cls: type = VisionTransformer, **settings: Any) -> Any:  # a class of mmpretrain
     """Return a transformer of mmpretrain for 32 x 32 images with all its tokens as output."""
     module = cls(**{"arch": ARCH, "img_size": 32, "patch_size": 8, "out_type": "raw", **settings})
     return randomised(module, seed=1)
 
 
-def beit(**settings: Any) -> Any:  # noqa: ANN401
+def beit(**settings: Any) -> Any:
     return vit(BEiTViT, norm_cfg={"type": "LN", "eps": 1e-12}, **settings)
 
 
-def eva02(**settings: Any) -> Any:  # noqa: ANN401
+def eva02(**settings: Any) -> Any:
     return vit(ViTEVA02, norm_cfg={"type": "LN", "eps": 1e-6}, **settings)
 
 

@@ -21,11 +21,11 @@ class Attack:
     def __init__(self, path: Path) -> None:
         self.path = str(path)
 
-    def __reduce__(self) -> Any:  # noqa: ANN401
+    def __reduce__(self) -> Any:
         return os.mkdir, (self.path,)
 
 
-def refused(module: Any, path: str | Path, said: str, **settings: Any) -> None:  # noqa: ANN401
+def refused(module: Any, path: str | Path, said: str, **settings: Any) -> None:
     """Check that loading fails as ``said`` and changes nothing."""
     before = state_of(module)
     with pytest.raises(CheckpointError, match=said):
@@ -33,7 +33,7 @@ def refused(module: Any, path: str | Path, said: str, **settings: Any) -> None: 
     assert unchanged(module, before)
 
 
-def hf_vit(folder: Path, **settings: Any) -> Path:  # noqa: ANN401
+def hf_vit(folder: Path, **settings: Any) -> Path:
     randomised(hf.ViTModel(hf.ViTConfig(**{**HF, **settings}), add_pooling_layer=False)).save_pretrained(folder)
     return folder
 
@@ -162,7 +162,7 @@ def test_several_towers_ask_for_a_prefix(tmp_path: Path) -> None:
     assert load_pretrained(vit(), path, part="model.backbone", prefix="b.").unexpected[0].startswith("a.")
 
 
-def text_encoder(**settings: Any) -> BertTextEncoder:  # noqa: ANN401
+def text_encoder(**settings: Any) -> BertTextEncoder:
     sizes = {"vocab_size": VOCABULARY, "pad_token_id": 0, "num_layers": DEPTH, "hidden_size": WIDTH, "num_heads": HEADS}
     return BertTextEncoder(**{**sizes, "max_text_length": 12, **settings})
 

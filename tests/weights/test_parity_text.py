@@ -20,11 +20,11 @@ CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 SIZES: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": 0, "num_heads": HEADS, "max_text_length": 12}
 
 
-def encoder(**settings: Any) -> BertTextEncoder:  # noqa: ANN401
+def encoder(**settings: Any) -> BertTextEncoder:
     return randomised(BertTextEncoder(**{**SIZES, "num_layers": DEPTH, "hidden_size": WIDTH, **settings}), 1)
 
 
-def decoder(**settings: Any) -> BertTextDecoder:  # noqa: ANN401
+def decoder(**settings: Any) -> BertTextDecoder:
     return randomised(BertTextDecoder(**{**SIZES, "num_layers": DEPTH, "text_dim": WIDTH, **settings}), 1)
 
 
@@ -35,11 +35,11 @@ def tokens(length: int = 7) -> TokenBatch:
     return TokenBatch(ids, mask)
 
 
-def bert(cls: type, **settings: Any) -> Any:  # noqa: ANN401
+def bert(cls: type, **settings: Any) -> Any:
     return randomised(cls(hf.BertConfig(**{**BERT, **settings})))
 
 
-def hidden(source: Any, batch: TokenBatch) -> torch.Tensor:  # noqa: ANN401
+def hidden(source: Any, batch: TokenBatch) -> torch.Tensor:
     trunk = getattr(source, "bert", source)
     return trunk(batch.input_ids, batch.attention_mask.long()).last_hidden_state
 

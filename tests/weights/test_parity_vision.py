@@ -23,12 +23,12 @@ def ln(eps: float) -> dict[str, Any]:
     return {"type": "LN", "eps": eps}
 
 
-def clip_tokens(model: Any) -> torch.Tensor:  # noqa: ANN401
+def clip_tokens(model: Any) -> torch.Tensor:
     tower = model.vision_model
     return tower.post_layernorm(tower(images()).last_hidden_state)
 
 
-def load(module: Any, source: Any, folder: Path, layout: str) -> Any:  # noqa: ANN401
+def load(module: Any, source: Any, folder: Path, layout: str) -> Any:
     source.save_pretrained(folder)
     report = load_pretrained(module, folder, part="model.backbone")
     assert report.layout == layout
@@ -145,7 +145,7 @@ def test_a_classifier_of_mmpretrain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("build", [vit, beit], ids=["vit", "beit"])
-def test_another_image_size_keeps_the_prefix_and_resamples_the_patches(tmp_path: Path, build: Any) -> None:  # noqa: ANN401
+def test_another_image_size_keeps_the_prefix_and_resamples_the_patches(tmp_path: Path, build: Any) -> None:
     source, module = randomised(build(img_size=48), 7), build()
     torch.save(source.state_dict(), tmp_path / "a.pth")
     report = load_pretrained(module, tmp_path / "a.pth", part="model.backbone")

@@ -24,12 +24,12 @@ class Attack:
     def __init__(self, path: Path) -> None:
         self.path = str(path)
 
-    def __reduce__(self) -> Any:  # noqa: ANN401
+    def __reduce__(self) -> Any:
         return os.mkdir, (self.path,)
 
 
 @pytest.fixture(autouse=True)
-def distrust() -> Any:  # noqa: ANN401
+def distrust() -> Any:
     yield
     trust_checkpoints(False)
 
@@ -99,7 +99,7 @@ def test_shards_are_put_together(tmp_path: Path, name: str) -> None:
         ([], "must hold a JSON object, got a list"),
     ],
 )
-def test_a_wrong_index_is_told(tmp_path: Path, index: Any, said: str) -> None:  # noqa: ANN401
+def test_a_wrong_index_is_told(tmp_path: Path, index: Any, said: str) -> None:
     save_file({"a": W}, tmp_path / "m.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match=said):

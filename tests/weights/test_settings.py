@@ -29,7 +29,7 @@ def vit(tmp_path: Path) -> tuple[str, Any]:
     return str(tmp_path / "vit"), source
 
 
-def changed(**parts: Any) -> dict[str, Any]:  # noqa: ANN401
+def changed(**parts: Any) -> dict[str, Any]:
     """Return ``CONFIG`` with further keys: ``backbone={...}`` goes into that part, a text is a key of the model."""
     config = copy.deepcopy(CONFIG)
     for name, value in parts.items():
@@ -40,7 +40,7 @@ def changed(**parts: Any) -> dict[str, Any]:  # noqa: ANN401
     return config
 
 
-def has(model: Any, source: Any) -> bool:  # noqa: ANN401
+def has(model: Any, source: Any) -> bool:
     own = model.backbone.vit.layers[1].attn.proj.weight
     return torch.equal(own, source.encoder.layer[1].attention.output.dense.weight)
 
@@ -143,7 +143,7 @@ def test_the_config_is_checked(parts: dict[str, Any], said: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["a.pth", {"checkpoint": "a.pth", "layout": "timm-vit", "prefix": "x."}, None])
-def test_a_config_with_weights_passes_whether_or_not_they_are_there(value: Any) -> None:  # noqa: ANN401
+def test_a_config_with_weights_passes_whether_or_not_they_are_there(value: Any) -> None:
     parts = {name: {"pretrained": value} for name in ("backbone", "text_encoder")}
     assert check_config({"model": changed(**parts, pretrained=value)}) == []
 

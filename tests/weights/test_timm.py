@@ -52,7 +52,7 @@ def random_state(names: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     return {name: torch.randn(shape, generator=generator) for name, shape in names.items()}
 
 
-def plain(**settings: Any) -> dict[str, tuple[int, ...]]:  # noqa: ANN401
+def plain(**settings: Any) -> dict[str, tuple[int, ...]]:
     blocks = [block(i, **settings) for i in range(DEPTH)]
     return {**common(), **pair("norm", WIDTH), **{name: shape for one in blocks for name, shape in one.items()}}
 

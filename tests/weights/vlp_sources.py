@@ -34,12 +34,12 @@ WIDTH, HEADS, VOCABULARY, PATCHES = 32, 4, 50, 16
 QUICK = {"act_cfg": {"type": "mmpretrain.QuickGELU"}}
 
 
-def tower(**settings: Any) -> Any:  # noqa: ANN401
+def tower(**settings: Any) -> Any:
     arch = {"embed_dims": WIDTH, "num_layers": 2, "num_heads": HEADS, "feedforward_channels": 64}
     return VisionTransformer(arch=arch, img_size=32, patch_size=8, out_type="raw", **settings)
 
 
-def model(*, text_layers: int = 1, fusion: nn.Module | None = None, decoder_layers: int = 1, **vit: Any) -> VLPModel:  # noqa: ANN401
+def model(*, text_layers: int = 1, fusion: nn.Module | None = None, decoder_layers: int = 1, **vit: Any) -> VLPModel:
     """Return a model without selectors, every parameter random."""
     sizes = {"vocab_size": VOCABULARY, "pad_token_id": 0, "num_heads": HEADS, "max_text_length": 12}
     fused = fusion or CrossAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=1, num_heads=HEADS)
@@ -59,7 +59,7 @@ def model(*, text_layers: int = 1, fusion: nn.Module | None = None, decoder_laye
     return randomised(VLPModel(parts, heads, momentum={}), seed=3)
 
 
-def bert(cls: type, layers: int, *, vocabulary: int = VOCABULARY, seed: int = 11) -> Any:  # noqa: ANN401
+def bert(cls: type, layers: int, *, vocabulary: int = VOCABULARY, seed: int = 11) -> Any:
     """Return a BERT whose layers all have cross-attention."""
     config = hf.BertConfig(
         vocab_size=vocabulary,
@@ -85,7 +85,7 @@ def image_states() -> Tensor:
     return torch.randn(2, PATCHES + 1, WIDTH, generator=torch.Generator().manual_seed(2))
 
 
-def run_layers(trunk: Any, states: Tensor, layers: range, image: Tensor | None = None) -> Tensor:  # noqa: ANN401
+def run_layers(trunk: Any, states: Tensor, layers: range, image: Tensor | None = None) -> Tensor:
     """Run BERT layers under an empty mask, so that nothing is causal; with ``image`` they read it."""
     mask = torch.zeros(states.shape[0], 1, states.shape[1], states.shape[1])
     for index in layers:
@@ -112,7 +112,7 @@ def common_heads(seed: int = 21) -> dict[str, Tensor]:
     return {**heads, "temp": torch.tensor(0.05), "image_queue": torch.zeros(16, 3), "queue_ptr": torch.zeros(1)}
 
 
-def albef(vit: Any, text: Any, *, fusion_start: int) -> dict[str, Tensor]:  # noqa: ANN401
+def albef(vit: Any, text: Any, *, fusion_start: int) -> dict[str, Tensor]:
     """Return a pre-training checkpoint of salesforce/ALBEF (models/model_pretrain.py, vit.py, xbert.py)."""
     words = text.state_dict()
     for name in list(words):
@@ -124,7 +124,7 @@ def albef(vit: Any, text: Any, *, fusion_start: int) -> dict[str, Tensor]:  # no
     return {**under("visual_encoder.", seen), **under("text_encoder.", words), **common_heads(), **copies}
 
 
-def torchmultimodal(vit: Any, text: Any, *, fusion_start: int) -> dict[str, Tensor]:  # noqa: ANN401
+def torchmultimodal(vit: Any, text: Any, *, fusion_start: int) -> dict[str, Tensor]:
     """Return a retrieval checkpoint of facebookresearch/multimodal (examples/albef/model.py)."""
     start = "model_with_similarity.albef_model."
     seen = from_target(vit.state_dict(), layouts()["torchvision-vit"].rules).tensors

@@ -26,7 +26,7 @@ SELECTORS = {
 }
 
 
-def model_of(selectors: Any = DYNAMIC, momentum: dict[str, Any] | None = None, **head: Any) -> VLPModel:  # noqa: ANN401
+def model_of(selectors: Any = DYNAMIC, momentum: dict[str, Any] | None = None, **head: Any) -> VLPModel:
     """Return a model in training whose student and teacher have large and different weights."""
     decoder = head.pop("decoder", {"type": "Identity"})
     heads = {"itc": {"type": "ITCHead"}, "distill": {"type": "TeacherDistillHead", **head}}
@@ -62,7 +62,7 @@ def masks(*rows: list[float]) -> TokenPlan:
 
 
 @pytest.mark.parametrize("selectors", SELECTORS.values(), ids=SELECTORS)
-def test_equals_a_slow_version(selectors: Any) -> None:  # noqa: ANN401
+def test_equals_a_slow_version(selectors: Any) -> None:
     model = model_of(selectors, token_weight=0.3, prediction_weight=0.8, temperature=0.1, weight=2.0)
     losses, student = watched(model)
     images, samples = tiny_batch()
