@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, add_device_flags, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 
 
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, show, write."""
     accuracy = {} if args.results is None else read_results(args.results)
+    load_openmmlab()
     import torch
 
     from bus_toolkit.analysis.benchmark.groups import make_groups
@@ -100,5 +102,4 @@ COMMAND = Command(
     run,
     "All run in one process, taking turns. Each is compared with its own backbone without reduction; for each selector "
     "a random selection of as many tokens is measured too.",
-    loads_parts=True,
 )

@@ -6,6 +6,7 @@ import argparse
 from statistics import median
 
 from bus_toolkit.cli.command import Command, add_debug_flag, add_device_flags, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure both, print MACs, times and the ratio."""
+    load_openmmlab()
     import torch
 
     from bus_toolkit.analysis.benchmark.blip import compare_with_blip
@@ -56,5 +58,4 @@ COMMAND = Command(
     run,
     "A step (forward, backward, momentum) of contrast and matching on a config's backbone without reduction, and the "
     "same of mmpretrain's BlipRetrieval (base), taking turns.",
-    loads_parts=True,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, add_device_flags, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure with and without the cache, print both."""
+    load_openmmlab()
     import torch
 
     from bus_toolkit import build_model, load_config
@@ -63,5 +65,4 @@ COMMAND = Command(
     run,
     "One image is scored with many captions, each selecting its own patches: once with the blocks before the first "
     "selector computed once, once with them computed for every pair, taking turns. Weights and words are random.",
-    loads_parts=True,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bus_toolkit.cli.command import Command, add_debug_flag, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print both speeds and their ratio."""
+    load_openmmlab()
     from bus_toolkit.analysis.benchmark.shards import measure_shards
-    from bus_toolkit.engine import quiet_hosts
 
-    quiet_hosts()
     measured = measure_shards(args.shards, args.rounds)
     print(f"{measured.samples} samples, samples a second")
     for what, rates in measured.rates.items():

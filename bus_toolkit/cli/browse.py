@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bus_toolkit.cli.command import LOADERS, Command, add_cfg_options, add_debug_flag, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 
 
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw, print the path of the sheet."""
+    load_openmmlab()
     from bus_toolkit.config import load_config
     from bus_toolkit.data.browse import browse, patch_labels_of
 
@@ -58,5 +60,4 @@ COMMAND = Command(
     run,
     "They are drawn after the pipeline, with boxes, patch labels, texts, answers, labels and file names: one sheet of "
     "all and a file each.",
-    loads_parts=True,
 )

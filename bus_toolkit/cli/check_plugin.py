@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bus_toolkit.cli.command import Command, add_debug_flag
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check each part, print the result; 1 if a part breaks a promise or could not be checked for want of arguments."""
+    load_openmmlab()
     from bus_toolkit.testing.plugin import check_plugin
     from bus_toolkit.testing.settings import read_settings
 
@@ -36,4 +38,4 @@ def run(args: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
-COMMAND = Command("Check every part that a plugin registers.", add_arguments, run, loads_parts=True)
+COMMAND = Command("Check every part that a plugin registers.", add_arguments, run)

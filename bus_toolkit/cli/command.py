@@ -33,14 +33,12 @@ class Command:
         add_arguments: Adds its arguments to a parser.
         run: Does it; returns the exit code, ``None`` for 0.
         details: More sentences for its own help.
-        loads_parts: Whether it looks up parts, so that OpenMMLab is imported, whose log messages are to be quiet.
     """
 
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int | None]
     details: str = ""
-    loads_parts: bool = False
 
     def parser(self, prog: str | None = None) -> argparse.ArgumentParser:
         """Return the parser of the words after the command's name; ``prog`` is how its usage names the command."""
@@ -50,12 +48,7 @@ class Command:
 
     def main(self, argv: Sequence[str] | None = None, prog: str | None = None) -> int | None:
         """Parse the words after the command's name, run it, return the exit code."""
-        args = self.parser(prog).parse_args(argv)
-        if self.loads_parts:
-            from bus_toolkit.engine import quiet_hosts
-
-            quiet_hosts()
-        return self.run(args)
+        return self.run(self.parser(prog).parse_args(argv))
 
 
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Show what the arguments name."""
+    load_openmmlab()
     from bus_toolkit.cli import describe_parts, describe_tables
 
     if args.subject == "config":
@@ -40,4 +42,4 @@ def run(args: argparse.Namespace) -> None:
         describe_tables.show_matrix()
 
 
-COMMAND = Command("Show configs, registered parts and plugins.", add_arguments, run, loads_parts=True)
+COMMAND = Command("Show configs, registered parts and plugins.", add_arguments, run)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, positive_int
 from bus_toolkit.cli.infer_inputs import check_out, check_texts, expand_images, read_texts, search_flags
+from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     images, texts = expand_images(args.images), read_texts(args.text, args.texts_file)
     check_texts(args.command, texts)
     check_out(args.command, args.out)
+    load_openmmlab()
     from bus_toolkit.cli.infer_tables import tables
     from bus_toolkit.cli.screen import wide_console
     from bus_toolkit.inference import Inferencer
@@ -118,5 +120,4 @@ COMMAND = Command(
     run,
     "; ".join(f"{name}: {what}" for name, what in COMMANDS.items()) + ". One image is used for several texts, and one "
     "text for several images; retrieve compares every image with every text.",
-    loads_parts=True,
 )

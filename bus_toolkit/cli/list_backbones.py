@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bus_toolkit.cli.command import Command, add_debug_flag
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build and try each, print the table."""
+    load_openmmlab()
     from bus_toolkit.analysis.backbone_survey import chosen, row_of, table
-    from bus_toolkit.engine import quiet_hosts
 
-    quiet_hosts()
     for line in table(map(row_of, chosen(args.names))):
         print(line)
 

@@ -1,4 +1,4 @@
-"""The first line of a command that takes seconds to start."""
+"""The start of a command that takes seconds: it comes after the check of the arguments."""
 
 from __future__ import annotations
 
@@ -10,3 +10,10 @@ _log = logging.getLogger(__name__)
 def say_loading() -> None:
     """Say what takes the first seconds."""
     _log.info("Loading PyTorch and OpenMMLab ...")
+
+
+def load_openmmlab() -> None:
+    """Import PyTorch and OpenMMLab, whose log messages stay off the screen."""
+    from bus_toolkit.engine import quiet_hosts
+
+    quiet_hosts()

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Plan, write the YAML, show."""
     size, (reference, reference_size) = parse_size("--img-size", args.img_size), parse_match(args.match)
+    load_openmmlab()
     from bus_toolkit.analysis.budget.report import budget_table, check_target, write_plan
     from bus_toolkit.analysis.budget.resolution import ConfigVariant, plan_resolution
     from bus_toolkit.cli.screen import wide_console
@@ -92,5 +94,4 @@ COMMAND = Command(
     run,
     "The keep ratios that hold a whole model's MACs at those of the reference are written as a YAML. This needs no "
     "data and no weights: MACs are counted on tensors that have shapes only.",
-    loads_parts=True,
 )

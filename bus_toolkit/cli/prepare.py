@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bus_toolkit.cli import prepare_openclipart
 from bus_toolkit.cli.command import Command, add_debug_flag
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the chosen data set."""
-    from bus_toolkit.engine import quiet_hosts
-
-    quiet_hosts()
+    load_openmmlab()
     if args.data_set == "openclipart":
         prepare_openclipart.run(args)
         return

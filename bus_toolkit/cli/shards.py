@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 
 from bus_toolkit.cli.command import Command, add_debug_flag, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 
 
@@ -34,9 +35,7 @@ def run(args: argparse.Namespace) -> int:
             "shards: needs a folder to write and one source: --folder, or --images with --captions. "
             "To check shards: --verify SHARD... See --help."
         )
-    from bus_toolkit.engine import quiet_hosts
-
-    quiet_hosts()
+    load_openmmlab()
     from bus_toolkit.data.shards.shard_sources import pairs_of_coco, pairs_of_folder
     from bus_toolkit.data.shards.write_shards import write_shards
 
@@ -56,9 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(patterns: Sequence[str]) -> int:
-    from bus_toolkit.engine import quiet_hosts
-
-    quiet_hosts()
+    load_openmmlab()
     from bus_toolkit.data.shards.shard_paths import find_shards
     from bus_toolkit.data.shards.verify_shards import verify_shards
 

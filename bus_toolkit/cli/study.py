@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bus_toolkit.cli.command import Command, add_debug_flag, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what has not finished, show the table; 1 if results are missing."""
+    load_openmmlab()
     from bus_toolkit.study.plan import read_study
     from bus_toolkit.study.run import collect, run_study
     from bus_toolkit.study.table import study_table
@@ -54,5 +56,4 @@ COMMAND = Command(
     run,
     "Every system of the study is trained on every task with every seed and evaluated on its test split; one table "
     "shows all. Finished trainings are not repeated, so an interrupted study can be continued.",
-    loads_parts=True,
 )

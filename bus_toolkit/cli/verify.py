@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.cli.command import LOADERS, Command, add_cfg_options, add_debug_flag, positive_int
+from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 
 
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Verify, show, and return 1 if there is a fault."""
     if args.workers < 0:
         raise ConfigError(f"--workers: must be 0 or more, got {args.workers}.")
+    load_openmmlab()
     from bus_toolkit.cli.screen import wide_console
     from bus_toolkit.config import load_config
     from bus_toolkit.data.verify import verify_dataset
@@ -84,5 +86,4 @@ COMMAND = Command(
     run,
     "Annotation files, rows, then every image are read through the pipeline as in a training. Each fault is shown with "
     "file, row, id and reason. Exit code 1 if there is one.",
-    loads_parts=True,
 )

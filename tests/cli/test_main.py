@@ -71,13 +71,29 @@ def test_a_help_says_what_the_command_does_in_few_columns(name, capsys, monkeypa
     assert max(map(len, shown.splitlines())) <= MAX_WIDTH
 
 
+MISTAKES = (
+    "trian",
+    "train",
+    "verify c --workers -1",
+    "infer caption r --images no.jpg",
+    "plan-budget c --img-size x --match y",
+    "benchmark c --results no.json",
+    "convert-weights x",
+    "shards",
+    "prepare imagenet",
+)
+
+
 def test_no_help_and_no_mistake_in_arguments_loads_a_library():
     probe = f"""
 import contextlib, io, sys
 from bus_toolkit.cli.main import main
-for words in [["--help"], ["configs"], ["completion", "bash"], *([name, "--help"] for name in {NAMES})]:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        main(words)
+from bus_toolkit.errors import BusError
+helps = [["--help"], ["configs"], ["completion", "bash"], *([name, "--help"] for name in {NAMES})]
+for words in helps + [line.split() for line in {MISTAKES}]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.suppress(SystemExit, BusError):
+            main(words)
 print([name for name in {HEAVY} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=ROOT, timeout=60)
