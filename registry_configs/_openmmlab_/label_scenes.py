@@ -29,6 +29,6 @@ def label(folder: Path) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Label generated scenes by the colour of their only small object.")
-    parser.add_argument("folders", nargs="+", type=Path, help="folders that tools/generate_scenes.py wrote")
+    parser.add_argument("folders", nargs="+", type=Path, help="folders that bus-toolkit scenes wrote")
     for path in parser.parse_args().folders:
         print(f"{path}: {label(path)} labelled scenes")

@@ -3,7 +3,7 @@
 #
 # Commands (MMPRETRAIN is the folder of mmpretrain's tools, which its wheel brings):
 #   MMPRETRAIN=$(python -c "import mmpretrain; print(mmpretrain.__path__[0] + '/.mim/tools')")
-#   python tools/generate_scenes.py data/scenes_colours --train 16000 --val 1500 --test 0 --scenes '{
+#   bus-toolkit scenes data/scenes_colours --train 16000 --val 1500 --test 0 --scenes '{
 #     "shapes": ["circle", "square", "triangle", "star", "cross", "ring"], "colours": ["red", "green", "blue", "yellow",
 #     "purple", "cyan", "white", "black", "orange", "pink"]}'
 #   python registry_configs/_openmmlab_/label_scenes.py data/scenes_colours/*

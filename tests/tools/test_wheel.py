@@ -83,8 +83,11 @@ def test_both_work_together_outside_of_the_repository(wheels, tmp_path):
     pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
     run(*pip, *map(str, wheels), cwd=user)
     path = {"PYTHONPATH": str(site)}
-    where = "import bus_toolkit; print(bus_toolkit.__file__, bus_toolkit.load_config('bus/bus_scenes_tiny').filename)"
-    package, config = run("-c", where, cwd=user, **path).split()
+    probe = (
+        "import bus_toolkit\nfrom bus_toolkit.engine import quiet_hosts\nquiet_hosts()\n"
+        "print(bus_toolkit.__file__, bus_toolkit.load_config('bus/bus_scenes_tiny').filename)"
+    )
+    package, config = run("-c", probe, cwd=user, **path).split()
     assert package == str(site / "bus_toolkit" / "__init__.py")
     assert config == str(site / "bus_toolkit" / "registry_configs" / "bus" / "bus_scenes_tiny.yaml")
     (user / "run.yaml").write_text("_base_: [bus/bus_scenes_tiny, 'my_selector::my_selector.yaml']\n")
