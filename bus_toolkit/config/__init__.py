@@ -1,7 +1,7 @@
 """From a YAML file to a checked config that MMEngine's Runner takes.
 
-read (safe YAML 1.2, ``_base_``) -> merge (a new ``type`` swaps the part) -> overrides -> plugins' adjustments ->
-check (all mistakes at once) -> scopes -> ``mmengine.config.Config``.
+read (safe YAML 1.2, ``_base_``) -> merge (a new ``type`` swaps the part) -> overrides -> settings filled in ->
+plugins' adjustments -> check (all mistakes at once) -> scopes -> ``mmengine.config.Config``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bus_toolkit.config.files import IN_PLUGIN, find_config, plugins_of, read_ch
 from bus_toolkit.config.merge import merge_chain
 from bus_toolkit.config.nodes import REMOVED_BY_NULL
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
+from bus_toolkit.config.settings import fill_in_settings
 from bus_toolkit.config.slots import scoped, slot_at
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import ConfigError, ProblemKind
@@ -62,6 +63,7 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     load_plugins(plugins_of([*chain, *chosen], path))
     config = merge_chain(chain)
     problems = apply_overrides(config, pairs)
+    problems += fill_in_settings(config)
     _remove_nulls(config)
     config = adjust_with_plugins(config, config.get("plugins") or ())
     config.setdefault("default_scope", DEFAULT_SCOPE)

@@ -1,0 +1,78 @@
+"""The ``settings`` of a config: values that are written once and used at several places.
+
+``${settings.NAME}`` as the whole value of a key takes the value of ``settings.NAME``, after all bases and overrides:
+
+    settings: {images: photos}
+    train_dataloader:
+      dataset: {img_dir: "${settings.images}"}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bus_toolkit.registry import plain
+from bus_toolkit.signatures import at, did_you_mean
+
+KEY = "settings"
+_REFERENCE = re.compile(r"\$\{settings\.([^}]*)\}")
+
+
+def fill_in_settings(config: dict[str, Any]) -> list[str]:
+    """Replace every reference in ``config`` by its value and remove ``settings``; return what is wrong.
+
+    A config without ``settings`` stays as it is: nothing in it refers to anything.
+    """
+    settings = config.pop(KEY, None)
+    if settings is None:
+        settings = {}
+    if not isinstance(settings, Mapping):
+        return [f"{KEY}: must be a mapping of names to values, got {settings!r}. Write e.g. {KEY}: {{images: photos}}."]
+    filling = _Filling(settings)
+    for key, value in config.items():
+        config[key] = filling.fill(value, key)
+    return filling.problems + filling.misspelt()
+
+
+class _Filling:
+    """One walk through a config: which names were used, and what is wrong."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+        self.used: set[str] = set()
+        self.problems: list[str] = []
+
+    def fill(self, node: Any, path: str) -> Any:
+        """Return ``node`` with values in place of references."""
+        if isinstance(node, Mapping):
+            return {key: self.fill(value, at(path, key)) for key, value in node.items()}
+        if isinstance(node, list):
+            return [self.fill(value, at(path, index)) for index, value in enumerate(node)]
+        match = _REFERENCE.search(node) if isinstance(node, str) else None
+        if match is None:
+            return node
+        name = match.group(1)
+        self.used.add(name)
+        if match.group(0) != node:
+            self.problems.append(
+                f"{path}: a reference must be the whole value, got {node!r}. Write {match.group(0)} alone."
+            )
+        elif name not in self.settings:
+            known = ", ".join(map(str, self.settings)) or "none"
+            self.problems.append(
+                f"{path}: there is no {KEY}.{name}.{did_you_mean(name, self.settings)} Known settings: {known}. Add it "
+                f"to {KEY}, or write the value here."
+            )
+        else:
+            return plain(self.settings[name])
+        return node
+
+    def misspelt(self) -> list[str]:
+        """Return the settings that nothing uses and whose name is close to a used one.
+
+        One that is merely left over (its user was replaced by another part) is no mistake.
+        """
+        hints = {name: did_you_mean(str(name), self.used) for name in self.settings if name not in self.used}
+        return [f"{KEY}.{name}: nothing uses this setting.{hint}" for name, hint in hints.items() if hint]
