@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -10,6 +10,11 @@ from bus_toolkit.signatures import at
 
 Size = tuple[int, int]
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+# Transforms that leave the size of an image alone.
+_NEUTRAL = frozenset(
+    "LoadImage LoadImageFromBytes LoadImageFromFile RandomFlip RandomFlipWithText ColourJitter ColorJitter PackRegions "
+    "PackInputs".split()
+)
 # Transforms of mmpretrain and the argument that holds the size they give: one number, or width and height.
 _RESIZING = {"Resize": "scale", "RandomResizedCrop": "scale", "CenterCrop": "crop_size"}
 
@@ -43,6 +48,53 @@ def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[s
     return changes, notes
 
 
+def final_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, Size]]:
+    """Yield YAML path, height and width of what decides the image size of each pipeline, where that can be seen.
+
+    It is the last of mmpretrain's transforms that give a size, if nothing after it can change that again; or the size
+    of generated scenes that no transform touches.
+    """
+    for name in _LOADERS:
+        if config.get(name) is not None:
+            yield from _final_sizes(config[name].get("dataset"), f"{name}.dataset")
+
+
+def _final_sizes(node: Any, path: str) -> Iterator[tuple[str, Size]]:
+    if isinstance(node, Mapping):
+        pipeline = node.get("pipeline")
+        if isinstance(pipeline, list | tuple):
+            yield from _last_size(node, pipeline, path)
+        for key, child in node.items():
+            if key != "pipeline":
+                yield from _final_sizes(child, at(path, key))
+    elif isinstance(node, list | tuple):
+        for index, child in enumerate(node):
+            yield from _final_sizes(child, at(path, index))
+
+
+def _last_size(node: Mapping[str, Any], pipeline: Sequence[Any], path: str) -> Iterator[tuple[str, Size]]:
+    """Yield the size at the end of one pipeline, or nothing where a transform of unknown effect decides it."""
+    for index, transform in reversed(list(enumerate(pipeline))):
+        kind = _kind(transform)
+        key = _RESIZING.get(kind)
+        if key is not None:
+            side = _as_width_height(transform.get(key))
+            if side is not None and not transform.get("keep_ratio"):
+                yield at(at(at(path, "pipeline"), index), key), (side[1], side[0])
+            return
+        if kind not in _NEUTRAL:
+            return
+    if _kind(node) == "SceneDataset":
+        from bus_toolkit.data.scenes.settings import SceneSettings
+
+        side = SceneSettings.parse(node.get("scenes") or {}).image_size
+        yield at(path, "scenes"), (side, side)
+
+
+def _kind(node: Any) -> str:
+    return str(node.get("type", "")).rsplit(".", 1)[-1] if isinstance(node, Mapping) else ""
+
+
 def pixels(size: Size) -> str:
     """Return a size as people write it: one number for a square, else ``HEIGHTxWIDTH``."""
     return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
@@ -50,7 +102,7 @@ def pixels(size: Size) -> str:
 
 def _changes(node: Any, path: str, old: Size, new: Size) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping):
-        kind = str(node.get("type", "")).rsplit(".", 1)[-1]
+        kind = _kind(node)
         if kind == "SceneDataset":
             yield from _scenes(node, path, old, new)
         key = _RESIZING.get(kind, "")

@@ -14,6 +14,7 @@ from mmengine.dist import is_main_process
 
 from bus_toolkit.config import load_config
 from bus_toolkit.engine.amp import autocast
+from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.launch import shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
@@ -71,6 +72,13 @@ def _train(cfg: Config, options: RunOptions | None) -> None:
         runner.train()
     except KeyboardInterrupt as interrupt:
         raise TrainingInterrupted(str(cfg.work_dir)) from interrupt
+    tokenizer = getattr(unwrap(runner.model), "tokenizer", None)
+    if getattr(tokenizer, "num_unknown", 0):
+        _log.warning(
+            "Unknown words: %.2f %% of the %d words read in training were [UNK]; model.tokenizer does not know them.",
+            100 * tokenizer.unknown_share,
+            tokenizer.num_words,
+        )
     _log.info("Logs, checkpoints and the resolved config are in %s.", runner.work_dir)
 
 

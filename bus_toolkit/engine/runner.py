@@ -13,6 +13,7 @@ from mmengine.dist import master_only
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from bus_toolkit.config import dump_config
 from bus_toolkit.config.host_nodes import LAYER_DECAY
@@ -20,11 +21,13 @@ from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.launch import init_distributed
+from bus_toolkit.engine.loader_checks import check_loader, check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
 from bus_toolkit.engine.options import RunOptions, apply_options
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
-from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.engine.vocabulary import keep_vocabulary, with_kept_vocabulary
+from bus_toolkit.errors import CheckpointError, ConfigError, DataError
 
 _log = logging.getLogger(__name__)
 # Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
@@ -73,6 +76,21 @@ class BusRunner(Runner):
         """Train, with what ``activation_checkpointing`` and ``compile`` ask for."""
         with own_checkpointing():
             return super().train()
+
+    def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
+        """Build a data loader, and refuse one that would train on nothing.
+
+        Raises:
+            DataError: It has no batch, or its data cannot be read; the message starts with its YAML path.
+        """
+        keys = ("train_dataloader", "val_dataloader", "test_dataloader")
+        path = next((key for key in keys if getattr(self, f"_{key}", None) is dataloader), "dataloader")
+        try:
+            loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        check_loader(loader, path, unwrap(self.model))
+        return loader
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build MMEngine's optimizer wrapper; layer-wise rates work for weights that two parts share, too.
@@ -164,9 +182,11 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
+    _settle_vocabulary(cfg)
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
     runner = BusRunner.from_cfg(cfg)
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
+    check_pipeline_sizes(cfg, unwrap(runner.model))
     return runner
 
 
@@ -174,6 +194,14 @@ def _shares_weights(model: nn.Module) -> bool:
     """Return whether two modules hold the same parameter; torch refuses it in two groups of an optimizer."""
     listed = sum(len(module._parameters) for module in model.modules())
     return listed > len(list(model.parameters()))
+
+
+def _settle_vocabulary(cfg: Config) -> None:
+    """Let the tokenizer read the words that the weights were trained with; a training keeps them in its work dir."""
+    if not isinstance(cfg.get("model"), Mapping) or not isinstance(cfg.model.get("tokenizer"), Mapping):
+        return
+    node = with_kept_vocabulary(cfg.model.tokenizer, cfg.get("load_from"))
+    cfg.model.tokenizer = node if cfg.get("train_cfg") is None else keep_vocabulary(node, cfg.work_dir)
 
 
 def _make_work_dir(folder: str) -> None:

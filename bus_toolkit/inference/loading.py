@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from bus_toolkit.config import load_config
 from bus_toolkit.engine.checkpoint import latest_checkpoint
+from bus_toolkit.engine.vocabulary import with_kept_vocabulary
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.models.build import build_model
 from bus_toolkit.models.vlp import VLPModel
@@ -39,6 +40,8 @@ def load_trained(
     # As MMEngine's Runner does where the config has it outside of the model.
     if cfg.get("data_preprocessor") is not None:
         part.setdefault("data_preprocessor", cfg.data_preprocessor)
+    if isinstance(part.get("tokenizer"), Mapping):
+        part["tokenizer"] = with_kept_vocabulary(part["tokenizer"], weights)
     model = build_model(part)
     if not isinstance(model, VLPModel):
         raise ConfigError(

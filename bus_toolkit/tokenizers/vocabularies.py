@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -10,20 +12,26 @@ from typing import Any
 
 from bus_toolkit.errors import DataError
 
+_TEXT_KEYS = ("caption", "text", "title", "sentence")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
-def count_words(path: Path, split: Callable[[str], list[str]], min_frequency: int) -> list[str]:
+
+def count_words(
+    path: Path, split: Callable[[str], list[str]], min_frequency: int, text_key: str | None = None
+) -> list[str]:
     """Return the words of a captions file by falling frequency, ties by alphabet.
 
     Args:
-        path: COCO captions JSON, a list or lines of JSON records (keys ``caption``, ``text`` or ``sentence``), or text.
+        path: A CSV or TSV with a header, COCO captions JSON, a list or lines of JSON records, or plain text.
         split: Text to its words.
         min_frequency: Rarer words are left out.
+        text_key: Column or key of the caption; ``None`` for ``caption``, ``text``, ``title`` or ``sentence``.
 
     Raises:
         DataError: The file is missing, malformed, or has no such word.
     """
     counts: Counter[str] = Counter()
-    for text in _captions(path):
+    for text in _captions(path, _TEXT_KEYS if text_key is None else (text_key,)):
         counts.update(split(text))
     words = sorted((word for word, n in counts.items() if n >= min_frequency), key=lambda word: (-counts[word], word))
     if not words:
@@ -31,10 +39,12 @@ def count_words(path: Path, split: Callable[[str], list[str]], min_frequency: in
     return words
 
 
-def _captions(path: Path) -> list[str]:
+def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
     """Return the texts of a captions file in one of the known forms."""
-    content = _read_text(path)
-    if path.suffix not in (".json", ".jsonl"):
+    content, kind = _read_text(path), path.suffix.lower()
+    if kind in _DELIMITERS:
+        return _column(path, content, _DELIMITERS[kind], keys)
+    if kind not in (".json", ".jsonl", ".ndjson"):
         return content.splitlines()
     try:
         data: Any = json.loads(content)
@@ -42,20 +52,37 @@ def _captions(path: Path) -> list[str]:
         data = [_json_line(path, line) for line in content.splitlines() if line.strip()]
     if isinstance(data, dict):
         data = data.get("annotations", [data])
-    texts = [_caption(record) for record in data] if isinstance(data, list) else []
+    texts = [text for record in data for text in _texts(record, keys)] if isinstance(data, list) else []
     if not texts or any(text is None for text in texts):
         raise DataError(
-            f"{path}: there are records without a caption, text or sentence. Use COCO captions or plain text."
+            f"{path}: there are records without {' or '.join(keys)}. Use COCO captions, records or plain text, or set "
+            "text_key."
         )
     return [str(text) for text in texts]
 
 
-def _caption(record: object) -> str | None:
+def _column(path: Path, content: str, delimiter: str, keys: tuple[str, ...]) -> list[str]:
+    """Return the captions of a table; whether each of its rows is whole is the data set's to check."""
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter)
+    header = [name for name in reader.fieldnames or () if name]
+    key = next((key for key in keys if key in header), None)
+    if key is None:
+        raise DataError(
+            f"{path}: has no column {' or '.join(keys)}; it has {', '.join(header) or 'none'}. Set text_key to one of "
+            "these."
+        )
+    try:
+        return [row[key] or "" for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}. Check the quotes of that line.") from error
+
+
+def _texts(record: object, keys: tuple[str, ...]) -> list[Any]:
+    """Return the captions of a record, ``[None]`` if it has none; a record may hold a list of them."""
     if isinstance(record, str):
-        return record
-    if not isinstance(record, dict):
-        return None
-    return next((record[key] for key in ("caption", "text", "sentence") if key in record), None)
+        return [record]
+    value = next((record[key] for key in keys if key in record), None) if isinstance(record, dict) else None
+    return value if isinstance(value, list) else [value]
 
 
 def _json_line(path: Path, line: str) -> object:
@@ -81,7 +108,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}. Set the path to an existing file.") from error
     except UnicodeDecodeError as error:

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import BertWordPieceTokenizer, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import (
+    BertWordPieceTokenizer,
+    Encoding,
+    Regex,
+    Tokenizer,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.structures import TokenBatch
@@ -29,6 +38,8 @@ class TextTokenizer:
 
     Attributes:
         num_truncated: Texts cut so far.
+        num_words: Tokens of the texts so far, without ``[CLS]``, ``[SEP]`` and padding.
+        num_unknown: Those of them that were ``[UNK]``.
 
     Raises:
         ConfigError: ``max_length`` below 3.
@@ -47,7 +58,7 @@ class TextTokenizer:
             )
         self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = ids
         self.max_length = max_length
-        self.num_truncated = 0
+        self.num_truncated = self.num_words = self.num_unknown = 0
         self._backend = backend
         backend.enable_truncation(max_length)
         backend.enable_padding(pad_id=self.pad_token_id, pad_token="[PAD]")
@@ -87,6 +98,7 @@ class TextTokenizer:
             if sum(encoding.attention_mask) <= 2:
                 raise DataError(f"{type(self).__name__}: a caption is empty, got {text!r}. Remove it from the data.")
         self._count_truncated(sum(bool(encoding.overflowing) for encoding in encoded))
+        self._count_unknown(texts, encoded)
         ids = torch.tensor([encoding.ids for encoding in encoded])
         mask = torch.tensor([encoding.attention_mask for encoding in encoded], dtype=torch.bool)
         return TokenBatch(ids, mask)
@@ -99,6 +111,31 @@ class TextTokenizer:
                 self.max_length,
             )
         self.num_truncated += count
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of the words so far that are not in the vocabulary, from 0 to 1."""
+        return self.num_unknown / max(self.num_words, 1)
+
+    def _count_unknown(self, texts: Sequence[str], encoded: Sequence[Encoding]) -> None:
+        unknown = sum(encoding.ids.count(self.unk_token_id) for encoding in encoded)
+        if unknown and not self.num_unknown:
+            _log.warning(
+                "%s: words are not in the vocabulary and are read as [UNK]: %s; further ones are only counted",
+                type(self).__name__,
+                ", ".join(self._unknown_words(texts, encoded)),
+            )
+        self.num_unknown += unknown
+        self.num_words += sum(sum(encoding.attention_mask) - 2 for encoding in encoded)
+
+    def _unknown_words(self, texts: Sequence[str], encoded: Sequence[Encoding], most: int = 5) -> list[str]:
+        words = {
+            repr(text[start:end])
+            for text, encoding in zip(texts, encoded, strict=True)
+            for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            if number == self.unk_token_id
+        }
+        return [*sorted(words)[:most], *(["..."] if len(words) > most else [])]
 
     def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the vocabulary entry of each id."""
@@ -143,13 +180,16 @@ class CorpusTokenizer(TextTokenizer):
     Args:
         vocab_file: One word a line, special tokens included; ``None`` for the vocabulary that ships with the toolkit:
             all words of the generated scenes and some 280 plain words about shapes, numbers and places.
-        corpus_file: Instead of ``vocab_file``: captions to count words in. COCO captions JSON, a JSON list of records,
-            JSON lines (keys ``caption``, ``text`` or ``sentence``), or plain text.
+        corpus_file: Instead of ``vocab_file``: captions to count words in. A CSV or TSV with a header, COCO captions
+            JSON, a JSON list of records, JSON lines, or plain text. A training keeps the words in its work dir as
+            ``vocabulary.txt``; whatever starts from its checkpoints reads them there.
+        text_key: Column or key of the caption in ``corpus_file``; ``None`` for ``caption``, ``text``, ``title`` or
+            ``sentence``.
         max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included.
         min_frequency: Rarer words of ``corpus_file`` are left out.
 
     Raises:
-        ConfigError: Both files, or ``min_frequency`` without ``corpus_file``.
+        ConfigError: Both files, or ``min_frequency`` or ``text_key`` without ``corpus_file``.
         DataError: The file is missing, has no words, or lacks a special token.
     """
 
@@ -158,6 +198,7 @@ class CorpusTokenizer(TextTokenizer):
         *,
         vocab_file: str | None = None,
         corpus_file: str | None = None,
+        text_key: str | None = None,
         max_length: int = 64,
         min_frequency: int = 1,
     ) -> None:
@@ -167,8 +208,12 @@ class CorpusTokenizer(TextTokenizer):
             raise ConfigError(
                 f"CorpusTokenizer.min_frequency: has no effect without corpus_file, got {min_frequency}. Leave it out."
             )
+        if corpus_file is None and text_key is not None:
+            raise ConfigError(
+                f"CorpusTokenizer.text_key: has no effect without corpus_file, got {text_key!r}. Leave it out."
+            )
         if corpus_file is not None:
-            words = count_words(Path(corpus_file).expanduser(), split_words, min_frequency)
+            words = count_words(Path(corpus_file).expanduser(), split_words, min_frequency, text_key)
             vocabulary = {word: number for number, word in enumerate([*SPECIAL_TOKENS, *words])}
         else:
             path = _SHIPPED / "scenes.txt" if vocab_file is None else Path(vocab_file).expanduser()

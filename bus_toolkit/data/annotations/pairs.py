@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
 
-IMAGE_KEYS = ("image", "filepath", "img_path")
+IMAGE_KEYS = ("image", "file", "filename", "filepath", "img_path")
 TEXT_KEYS = ("caption", "text", "title")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".json", ".jsonl", ".ndjson")
@@ -56,6 +57,34 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, where: s
     if not found:
         raise DataError(f"{where}: {path} has no pair. Check that it is the right file.")
     return found
+
+
+def part_of(records: Sequence[PairRecord], split: str, val_share: float, where: str) -> list[PairRecord]:
+    """Return the pairs whose images belong to a part; pairs without an image stay in ``train``.
+
+    Images are ordered by a hash of their paths and the first ``val_share`` of them are ``val`` (our choice), so that
+    the parts do not depend on the order of the rows and change little when rows are added.
+
+    Args:
+        records: All pairs of a file.
+        split: ``train`` or ``val``.
+        val_share: Share of the images in ``val``.
+        where: Data set, for messages.
+
+    Raises:
+        DataError: Another split or share, or fewer than two images.
+    """
+    if split not in ("train", "val"):
+        raise DataError(f"{where}.split: must be train or val, got {split!r}.")
+    if not 0 < val_share < 1:
+        raise DataError(f"{where}.val_share: must be between 0 and 1, got {val_share}.")
+    images = {record.image for record in records if isinstance(record.image, str)}
+    if len(images) < 2:
+        raise DataError(f"{where}.split: needs at least 2 images, got {len(images)}. Leave split out.")
+    ordered = sorted(images, key=lambda image: (zlib.crc32(image.encode("utf-8", "surrogatepass")), image))
+    count = min(max(1, round(val_share * len(images))), len(images) - 1)
+    val = set(ordered[:count])
+    return [record for record in records if (record.image in val) == (split == "val")]
 
 
 def _read_text(path: Path, where: str) -> str:

@@ -20,14 +20,18 @@ class BadSample(Exception):
     """One sample cannot be used; the message says which and why."""
 
 
-class TooManyBadSamples(DataError):
-    """The limit of bad samples is exceeded.
+class LoadingError(DataError):
+    """What a data set or a batch says of a user's mistake while a data loader reads.
 
     A data loader re-raises an error of its worker with the traceback in the message; only what the user needs stays.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
+
+
+class TooManyBadSamples(LoadingError):
+    """The limit of bad samples is exceeded."""
 
 
 class BadSampleCounter:

@@ -7,10 +7,15 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, BadSampleCounter
+from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, BadSampleCounter, LoadingError
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 from bus_toolkit.registry import TRANSFORMS
 
+# What a transform may ask of a sample that an earlier transform, or another data set, puts there.
+_PROVIDERS = {
+    "img": "Put {type: LoadImage} first (LoadImageFromBytes for a ShardDataset)",
+    "img_bytes": "This data set gives paths: use {type: LoadImage}",
+}
 # A large stride, prime to any likely size: the neighbours of a bad sample are often bad too.
 _STRIDE = 100_003
 
@@ -93,6 +98,14 @@ class SampleDataset(Dataset):
             except READ_ERRORS as error:
                 reason = " ".join(str(error).split()).removesuffix(f": {path}") or type(error).__name__
                 raise BadSample(f"{path}: {reason}") from error
+            except KeyError as error:
+                missing = str(error.args[0]) if error.args else ""
+                if missing not in _PROVIDERS or missing in sample:
+                    raise
+                raise LoadingError(
+                    f"{type(self).__name__}.pipeline: {type(transform).__name__} needs '{missing}', got a sample with "
+                    f"{', '.join(map(str, sample))}. {_PROVIDERS[missing]}."
+                ) from error
             if sample is None:
                 raise BadSample(f"{path}: {type(transform).__name__} could not use it")
         return sample

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bus_toolkit.data.annotations.pairs import PairRecord, read_pairs
+from bus_toolkit.data.annotations.pairs import PairRecord, part_of, read_pairs
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.registry import DATASETS
@@ -26,14 +26,18 @@ class ImageTextPairs(SampleDataset):
         ann_file: ``.csv`` or ``.tsv`` with a header, ``.json`` with a list of records, ``.jsonl``; in UTF-8. In JSON a
             record may have a list of captions.
         img_dir: Folder of the images; paths in the file are below it, or absolute.
-        image_key: Column of the image; ``None`` for ``image``, ``filepath`` or ``img_path``.
+        image_key: Column of the image; ``None`` for ``image``, ``file``, ``filename``, ``filepath`` or ``img_path``.
         text_key: Column of the caption; ``None`` for ``caption``, ``text`` or ``title``.
         pipeline: Transforms; the last one packs.
         max_bad_samples: So many bad rows and unreadable images are skipped before the run stops; 0 for evaluation,
-            where none may lack.
+            where none may be missing.
+        split: ``train`` or ``val``: the images of that part alone; ``None`` for all. The parts share no image, and stay
+            the same whatever the order of the rows.
+        val_share: Share of the images in ``val``, between 0 and 1; at least one image is.
 
     Raises:
-        DataError: The file is missing, malformed or not UTF-8, lacks a column, or has no pair.
+        DataError: The file is missing, malformed or not UTF-8, has no such column, or has no pair; or it cannot be
+            split.
     """
 
     def __init__(
@@ -45,10 +49,15 @@ class ImageTextPairs(SampleDataset):
         text_key: str | None = None,
         pipeline: Sequence[Mapping[str, Any]] = (),
         max_bad_samples: int = 10,
+        split: Literal["train", "val"] | None = None,
+        val_share: float = 0.2,
     ) -> None:
         self.ann_file = Path(ann_file).expanduser()
         self.img_dir = Path(img_dir).expanduser()
-        self._records = read_pairs(self.ann_file, image_key, text_key, f"{type(self).__name__}.ann_file")
+        where = type(self).__name__
+        self._records = read_pairs(self.ann_file, image_key, text_key, f"{where}.ann_file")
+        if split is not None:
+            self._records = part_of(self._records, split, val_share, where)
         self._images: dict[Path, int] = {}
         self._first: dict[tuple[int, str], int] = {}
         self._image_ids = [self._number(row, record) for row, record in enumerate(self._records)]

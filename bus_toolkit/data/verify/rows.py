@@ -60,11 +60,14 @@ class RowChecker:
         if self.tokenizer is None:
             return []
         before = self.tokenizer.num_truncated
+        words, unknown = self.tokenizer.num_words, self.tokenizer.num_unknown
         try:
             self.tokenizer([info["text"]])
         except DataError:
             return [("caption", f"no word is left of it for {type(self.tokenizer).__name__}, got {info['text']!r}")]
         self.report.count("captions cut by the tokenizer", self.tokenizer.num_truncated - before)
+        self.report.count("words", self.tokenizer.num_words - words)
+        self.report.count("unknown words ([UNK])", self.tokenizer.num_unknown - unknown)
         return []
 
     def _id_faults(self, info: Mapping[str, Any], row: int) -> list[tuple[str, str]]:

@@ -69,6 +69,8 @@ def verify_dataset(
         pass
     if report.counts.get("images"):
         report.counts["share of images with boxes"] = report.counts["images with boxes"] / report.counts["images"]
+    if report.counts.get("words"):
+        report.counts["share of unknown words"] = report.counts["unknown words ([UNK])"] / report.counts["words"]
     return report
 
 

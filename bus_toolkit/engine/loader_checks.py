@@ -1,0 +1,118 @@
+"""Mistakes in the data of a config that show in a data loader or its first batch: each ends in one clear line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler, default_collate
+from torch import nn
+from torch.utils.data import DataLoader
+
+from bus_toolkit.config.image_size import Size, final_sizes, pixels
+from bus_toolkit.data.bad_samples import LoadingError
+from bus_toolkit.data.shards.shuffled_shards import EndlessShardSampler
+from bus_toolkit.errors import ConfigError, DataError
+
+_ENDLESS = (InfiniteSampler, EndlessShardSampler)
+
+
+def check_loader(loader: DataLoader, path: str, model: nn.Module) -> None:
+    """Refuse a data loader without a batch, and let it check every batch that it collates.
+
+    Args:
+        loader: Its ``collate_fn`` is replaced.
+        path: Its YAML path, for messages.
+        model: Takes its batches.
+
+    Raises:
+        DataError: The data set is empty, or smaller than a batch where ``drop_last`` leaves out what is left.
+    """
+    if isinstance(loader.dataset, Sequence) or hasattr(loader.dataset, "__len__"):
+        _check_length(loader, path, len(loader.dataset))
+    size = image_size_of(model)
+    if size is not None:
+        loader.collate_fn = CheckedCollate(loader.collate_fn, path, size)
+
+
+def check_pipeline_sizes(cfg: Config, model: nn.Module) -> None:
+    """Compare the image size at the end of each pipeline with that of the model, where both are known.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    wanted = image_size_of(model)
+    if wanted is None:
+        return
+    problems = [
+        f"{path}: images leave this pipeline with {pixels(size)} px, model.backbone takes {pixels(wanted)} px. Set "
+        f"both to one size, a multiple of the patch size."
+        for path, size in final_sizes(cfg)
+        if size != wanted
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def image_size_of(model: nn.Module) -> Size | None:
+    """Return height and width in pixels that a model takes; ``None`` where it does not say, or pads images itself."""
+    size = getattr(getattr(model, "backbone", None), "image_size", None)
+    pads = getattr(getattr(model, "data_preprocessor", None), "pad_size_divisor", 1) != 1
+    return None if size is None or pads else size
+
+
+class CheckedCollate:
+    """Collate samples that were packed and have the size of the model.
+
+    Args:
+        collate: What makes a batch of the samples.
+        path: YAML path of the data loader.
+        size: Height and width in pixels that the model takes.
+    """
+
+    def __init__(self, collate: Callable[[Sequence[Any]], Any], path: str, size: Size) -> None:
+        self.collate, self.path, self.size = collate, path, size
+        # MMEngine's pseudo_collate leaves images of several sizes to the data preprocessor, which may pad them.
+        self.stacks = getattr(collate, "func", collate) is default_collate
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        """Return the batch.
+
+        Raises:
+            LoadingError: A sample was not packed, or an image has another size.
+        """
+        for sample in samples:
+            if not isinstance(sample, Mapping) or "inputs" not in sample or "data_samples" not in sample:
+                found = ", ".join(map(str, sample)) if isinstance(sample, Mapping) else type(sample).__name__
+                raise LoadingError(
+                    f"{self.path}.dataset.pipeline: must end by packing, got samples with {found}. Add {{type: "
+                    "PackRegions} at its end."
+                )
+            size = tuple(sample["inputs"].shape[-2:])
+            if self.stacks and size != self.size:
+                side = self.size[0] if self.size[0] == self.size[1] else list(self.size[::-1])
+                raise LoadingError(
+                    f"{self.path}.dataset.pipeline: images must have the {pixels(self.size)} px of model.backbone, got "
+                    f"{pixels(size)} px{_file(sample)}. Add {{type: mmpretrain.Resize, scale: {side}}} after loading, "
+                    "or change model.backbone.img_size."
+                )
+        return self.collate(samples)
+
+
+def _check_length(loader: DataLoader, path: str, rows: int) -> None:
+    if rows == 0:
+        raise DataError(f"{path}.dataset: is empty. Check its annotation file, and what its settings leave out.")
+    if isinstance(loader.sampler, _ENDLESS) or isinstance(getattr(loader.batch_sampler, "sampler", None), _ENDLESS):
+        return
+    if len(loader) == 0:
+        size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
+        raise DataError(
+            f"{path}.batch_size: is larger than the data and drop_last leaves out what does not fill a batch, got "
+            f"{size} for {rows} samples. Lower it, or set drop_last: false."
+        )
+
+
+def _file(sample: Mapping[str, Any]) -> str:
+    path = getattr(sample["data_samples"], "img_path", None)
+    return "" if path is None else f" ({path})"
