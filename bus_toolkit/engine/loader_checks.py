@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bus_toolkit.config.image_size import Size, final_sizes, pixels
-from bus_toolkit.data.bad_samples import LoadingError
-from bus_toolkit.data.shards.shuffled_shards import EndlessShardSampler
+from bus_toolkit.data.datasets.bad_samples import LoadingError
+from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
 from bus_toolkit.errors import ConfigError, DataError
 
 _ENDLESS = (InfiniteSampler, EndlessShardSampler)

@@ -55,8 +55,8 @@ def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
     texts = [text for record in data for text in _texts(record, keys)] if isinstance(data, list) else []
     if not texts or any(text is None for text in texts):
         raise DataError(
-            f"{path}: there are records without {' or '.join(keys)}. Use COCO captions, records or plain text, or set "
-            "text_key."
+            f"{path}: there are records without a caption, which is one of {', '.join(keys)}. Use COCO captions or plain "
+            "text, or set text_key."
         )
     return [str(text) for text in texts]
 
@@ -68,7 +68,7 @@ def _column(path: Path, content: str, delimiter: str, keys: tuple[str, ...]) -> 
     key = next((key for key in keys if key in header), None)
     if key is None:
         raise DataError(
-            f"{path}: has no column {' or '.join(keys)}; it has {', '.join(header) or 'none'}. Set text_key to one of "
+            f"{path}: has none of {', '.join(keys)}, got {', '.join(header) or 'no columns'}. Set text_key to one of "
             "these."
         )
     try:

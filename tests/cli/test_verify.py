@@ -73,10 +73,13 @@ def test_good_data_are_counted_and_end_with_0(files, capsys):
         "images without a caption": 0,
         "rows": 6,
         "captions cut by the tokenizer": 0,
+        "words": report["counts"]["words"],
+        "unknown words ([UNK])": 0,
         "images": 6,
         "images with boxes": 4,
         "samples read through the pipeline": 6,
         "share of images with boxes": pytest.approx(4 / 6),
+        "share of unknown words": 0,
     }
     shown = capsys.readouterr().out
     assert "66.7%" in shown and "faults" in shown
@@ -143,7 +146,7 @@ def test_a_defect_of_the_pipeline_is_told_as_such(files, capsys):
     Path(path).write_text(yaml.safe_dump(content))
     assert COMMAND.main([path, "--max-errors", "2"]) == 1
     shown = capsys.readouterr().out
-    assert "pipeline: row 0, text id 100" in shown and "KeyError: 'img'" in shown
+    assert "pipeline: row 0, text id 100" in shown and "ColourJitter needs 'img', got a sample with" in shown
     assert "row 2" not in shown and "2 or more" in shown and "Stopped after 2 faults" in shown
 
 

@@ -151,5 +151,5 @@ def _value(record: Mapping[str, Any], key: str | None, defaults: tuple[str, ...]
     for name in defaults if key is None else (key,):
         if name in record:
             return record[name]
-    wanted = " or ".join(defaults) if key is None else repr(key)
-    raise DataError(f"{where}: has no {wanted}; it has {', '.join(map(str, record))}. Set {setting} to one of these.")
+    wanted = f"none of {', '.join(defaults)}" if key is None else f"no {key!r}"
+    raise DataError(f"{where}: has {wanted}, got {', '.join(map(str, record))}. Set {setting} to one of these.")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import DataLoader, Dataset
 
-from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample
+from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, LoadingError
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.verify.native_stderr import NativeStderr
 
@@ -59,6 +59,8 @@ class _Probe(Dataset):
             return Outcome(row, "image", str(error))
         except READ_ERRORS as error:
             return Outcome(row, "image", str(error) or type(error).__name__)
+        except LoadingError as error:
+            return Outcome(row, "pipeline", str(error))
         except Exception as error:  # a defect of a transform, or data that it was not made for
             return Outcome(row, "pipeline", f"{type(error).__name__}: {error}")
         damage = [line for line in self._stderr.text.splitlines() if _DAMAGE in line]

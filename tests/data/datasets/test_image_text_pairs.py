@@ -109,7 +109,7 @@ def test_a_bad_row_is_skipped_and_counted_with_its_line(photos, row, told, caplo
         (
             "a.csv",
             "picture,caption\n0.png,a\n",
-            "line 2: has no image or filepath or img_path; it has picture, caption",
+            "line 2: has none of image, file, filename, filepath, img_path, got picture, caption",
         ),
         ("a.csv", "image,caption\n0.png,a,b\n", "line 2: 3 fields, the header has 2: image, caption"),
         ("a.csv", 'image,caption\n0.png,"a\n', "line 2: unexpected end of data"),
@@ -118,7 +118,7 @@ def test_a_bad_row_is_skipped_and_counted_with_its_line(photos, row, told, caplo
         ("a.json", '{"image": "0.png"}', "must hold a list of records, got dict"),
         ("a.json", '["0.png"]', "entry 0: must be a mapping, got '0.png'"),
         ("a.jsonl", '{"image": "0.png", "caption": "a"}\n{"image"', "line 2: is not JSON"),
-        ("a.jsonl", '{"image": "0.png", "words": "a"}', "line 1: has no caption or text or title; it has image, words"),
+        ("a.jsonl", '{"image": "0.png", "words": "a"}', "line 1: has none of caption, text, title, got image, words"),
         ("a.xls", "", "must be a .csv, .tsv, .json, .jsonl, .ndjson file"),
     ],
 )
@@ -130,5 +130,5 @@ def test_a_malformed_file_is_told_with_file_and_line(photos, name, content, told
 def test_a_missing_file_and_a_missing_named_column_are_told(photos):
     with pytest.raises(DataError, match="none.csv cannot be read: No such file"):
         ImageTextPairs("none.csv")
-    with pytest.raises(DataError, match="has no 'alt'; it has image, caption. Set text_key"):
+    with pytest.raises(DataError, match="has no 'alt', got image, caption. Set text_key"):
         write(photos, "a.csv", "image,caption\n0.png,a\n", text_key="alt")
