@@ -55,7 +55,7 @@ def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
     texts = [text for record in data for text in _texts(record, keys)] if isinstance(data, list) else []
     if not texts or any(text is None for text in texts):
         raise DataError(
-            f"{path}: there are records without a caption, which is one of {', '.join(keys)}. Use COCO captions or plain "
+            f"{path}: there are records without a caption (a key of {', '.join(keys)}). Use COCO captions or plain "
             "text, or set text_key."
         )
     return [str(text) for text in texts]
