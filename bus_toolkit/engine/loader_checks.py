@@ -83,12 +83,7 @@ class CheckedCollate:
             LoadingError: A sample was not packed, or an image has another size.
         """
         for sample in samples:
-            if not isinstance(sample, Mapping) or "inputs" not in sample or "data_samples" not in sample:
-                found = ", ".join(map(str, sample)) if isinstance(sample, Mapping) else type(sample).__name__
-                raise LoadingError(
-                    f"{self.path}.dataset.pipeline: must end by packing, got samples with {found}. Add {{type: "
-                    "PackRegions} at its end."
-                )
+            self._check_packed(sample)
             size = tuple(sample["inputs"].shape[-2:])
             if self.stacks and size != self.size:
                 side = self.size[0] if self.size[0] == self.size[1] else list(self.size[::-1])
@@ -98,6 +93,19 @@ class CheckedCollate:
                     "or change model.backbone.img_size."
                 )
         return self.collate(samples)
+
+    def _check_packed(self, sample: Any) -> None:
+        keys = list(sample) if isinstance(sample, Mapping) else [type(sample).__name__]
+        if "data_samples" in keys and "inputs" not in keys:
+            raise LoadingError(
+                f"{self.path}.dataset.pipeline: must start by loading, got samples without pixels. Add "
+                "{type: LoadImage} at its start."
+            )
+        if not {"inputs", "data_samples"}.issubset(keys):
+            raise LoadingError(
+                f"{self.path}.dataset.pipeline: must end by packing, got samples with {', '.join(map(str, keys))}. Add "
+                "{type: PackRegions} at its end."
+            )
 
 
 def _check_length(loader: DataLoader, path: str, rows: int) -> None:

@@ -127,3 +127,36 @@ def test_refuses_a_vocabulary_without_special_tokens(tmp_path, tokenizer):
 def test_refuses_a_missing_file():
     with pytest.raises(DataError, match="/nowhere.txt: cannot be read: No such file"):
         WordPieceTokenizer(vocab_file="/nowhere.txt")
+
+
+def test_words_are_counted_in_tables_of_pairs(tmp_path):
+    (tmp_path / "a.csv").write_text('file,caption,alt\n0.png,"a crimson disc, alone",x\n1.png,a disc,y\n')
+    words = CorpusTokenizer(corpus_file=str(tmp_path / "a.csv")).convert_ids_to_tokens(range(5, 10))
+    assert words == ["a", "disc", ",", "alone", "crimson"]
+    assert CorpusTokenizer(corpus_file=str(tmp_path / "a.csv"), text_key="alt").ids_of_words(["x", "y"]) == [5, 6]
+    (tmp_path / "a.tsv").write_text("file\ttitle\n0.png\tone two\n")
+    assert CorpusTokenizer(corpus_file=str(tmp_path / "a.tsv")).vocab_size == 7
+    (tmp_path / "a.json").write_text('[{"caption": ["one two", "three"]}]')
+    assert CorpusTokenizer(corpus_file=str(tmp_path / "a.json")).vocab_size == 8
+
+
+def test_a_table_without_a_caption_column_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("file,alt\n0.png,x\n")
+    with pytest.raises(
+        DataError, match=r"a.csv: has none of caption, text, title, sentence, got file, alt. Set text_key"
+    ):
+        CorpusTokenizer(corpus_file=str(tmp_path / "a.csv"))
+    with pytest.raises(ConfigError, match="text_key: has no effect without corpus_file, got 'alt'"):
+        CorpusTokenizer(text_key="alt")
+
+
+def test_unknown_words_are_counted_and_named_once(caplog):
+    tokenizer = CorpusTokenizer()
+    with caplog.at_level(logging.WARNING):
+        tokenizer(["a red circle"])
+        assert tokenizer.unknown_share == 0 and not caplog.text
+        tokenizer(["a crimson circle", "a vermilion star"])
+        tokenizer(["a mauve circle"])
+    assert (tokenizer.num_words, tokenizer.num_unknown) == (12, 3)
+    assert tokenizer.unknown_share == 0.25
+    assert caplog.text.count("are read as [UNK]: 'crimson', 'vermilion'; further") == 1 and "mauve" not in caplog.text

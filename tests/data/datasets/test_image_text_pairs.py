@@ -132,3 +132,36 @@ def test_a_missing_file_and_a_missing_named_column_are_told(photos):
         ImageTextPairs("none.csv")
     with pytest.raises(DataError, match="has no 'alt', got image, caption. Set text_key"):
         write(photos, "a.csv", "image,caption\n0.png,a\n", text_key="alt")
+
+
+def test_a_share_of_the_images_is_held_out_whatever_the_order_of_the_rows(photos):
+    rows = [f"{number}.png,caption {number} {time}" for number in range(3) for time in range(2)]
+
+    def images(order, **options):
+        data = write(photos, "a.csv", "\n".join(["image,caption", *order, ""]), **options)
+        return sorted({row[0] for row in seen(data)}), len(data)
+
+    val, train = images(rows, split="val", val_share=0.4), images(rows, split="train", val_share=0.4)
+    assert len(val[0]) == 1 and len(train[0]) == 2 and not set(val[0]) & set(train[0])
+    assert (val[1], train[1]) == (2, 4), "all captions of an image go together"
+    assert images(rows[::-1], split="val", val_share=0.4)[0] == val[0]
+    assert len(images(rows, split="train", val_share=0.99)[0]) == 1, "one image is left to train on"
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"split": "test"}, "ImageTextPairs.split: must be train or val, got 'test'"),
+        ({"split": "val", "val_share": 1.0}, "ImageTextPairs.val_share: must be between 0 and 1, got 1.0"),
+    ],
+)
+def test_another_split_or_share_is_refused(photos, options, message):
+    with pytest.raises(DataError, match=message):
+        write(photos, "a.csv", "image,caption\n0.png,a\n1.png,b\n", **options)
+    with pytest.raises(DataError, match="ImageTextPairs.split: needs at least 2 images, got 1"):
+        write(photos, "a.csv", "image,caption\n0.png,a\n", split="train")
+
+
+@pytest.mark.parametrize("column", ["image", "file", "filename", "filepath", "img_path"])
+def test_usual_names_of_the_image_column_need_no_setting(photos, column):
+    assert seen(write(photos, "a.csv", f"{column},caption\n0.png,a\n")) == [("0.png", "a", 0, 0)]

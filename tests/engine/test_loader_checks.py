@@ -1,0 +1,99 @@
+"""The typical mistakes with data of one's own: each ends in one clear line."""
+
+import pytest
+
+from bus_toolkit.engine import RunOptions, train
+from bus_toolkit.errors import BusError, ConfigError, DataError
+from tests.engine.own_pairs import CONFIG, settings, write_pairs
+
+LOAD = "{type: LoadImage}"
+RESIZE = "{type: mmpretrain.Resize, scale: 16}"
+PACK = "{type: PackRegions}"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_pairs(tmp_path)
+    return tmp_path
+
+
+def run(folder, *more):
+    train(CONFIG, settings(folder, *more), RunOptions(work_dir=str(folder / "run"), no_validate=True))
+
+
+def pipeline(*steps):
+    return f"train_dataloader.dataset.pipeline=[{', '.join(steps)}]"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("train_dataloader.batch_size=9", r"train_dataloader.batch_size: is larger than the data and drop_last leaves"),
+        (pipeline(LOAD, PACK), r"train_dataloader.dataset.pipeline: images must have the 16 px of .*, got 20x24 px \("),
+        (pipeline(LOAD, RESIZE), r"train_dataloader.dataset.pipeline: must end by packing, got samples with .*img"),
+        (pipeline(RESIZE, PACK), r"train_dataloader.dataset.pipeline: must start by loading, .* {type: LoadImage} at"),
+        (
+            pipeline(PACK),
+            r"train_dataloader.dataset.pipeline: must start by loading, .* {type: LoadImage} at its start",
+        ),
+        (pipeline("{type: ColourJitter}", PACK), r"ImageTextPairs.pipeline: ColourJitter needs 'img', .*LoadImage"),
+        (
+            pipeline("{type: LoadImageFromBytes}", RESIZE, PACK),
+            r"ImageTextPairs.pipeline: LoadImageFromBytes needs 'img_bytes', .*gives paths: use {type: LoadImage}",
+        ),
+        (
+            "train_dataloader.dataset.ann_file=none.csv",
+            r"train_dataloader: ImageTextPairs.ann_file: none.csv cannot be",
+        ),
+        ("train_dataloader.dataset.image_key=img", r"train_dataloader: ImageTextPairs.ann_file: .*has no 'img', got"),
+        ("train_dataloader.dataset.img_dir=phots", r"ImageTextPairs: .* bad samples?, .*phots/.* cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(folder, change, message):
+    with pytest.raises(DataError, match=message) as caught:
+        run(folder, change, "train_dataloader.dataset.max_bad_samples=1")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_worker_process_says_the_same(folder):
+    with pytest.raises(DataError, match=r"^train_dataloader.dataset.pipeline: must end by packing, got ") as caught:
+        run(folder, pipeline(LOAD, RESIZE), "train_dataloader.num_workers=1")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_batch_larger_than_the_data_is_fine_where_nothing_is_left_out(folder):
+    run(folder, "train_dataloader.batch_size=9", "train_dataloader.drop_last=false")
+
+
+@pytest.mark.parametrize("loader", ["train", "val"])
+def test_another_image_size_than_the_backbones_is_named_before_the_first_step(folder, loader):
+    resize = f"{loader}_dataloader.dataset.pipeline=[{LOAD}, {{type: mmpretrain.Resize, scale: [24, 16]}}, {PACK}]"
+    message = (
+        rf"{loader}_dataloader.dataset.pipeline.1.scale: images leave this pipeline with 16x24 px, model.backbone "
+        "takes 16 px. Set both to one size, a multiple of the patch size."
+    )
+    with pytest.raises(ConfigError, match=message):
+        train(CONFIG, settings(folder, resize), RunOptions(work_dir=str(folder / "run")))
+
+
+def test_scenes_of_another_size_than_the_backbones_are_named(folder):
+    with pytest.raises(BusError, match=r"train_dataloader.dataset.scenes: images leave this pipeline with 64 px"):
+        train(
+            "bus/bus_scenes_tiny",
+            ["model.backbone.img_size=128"],
+            RunOptions(work_dir=str(folder / "run"), no_validate=True),
+        )
+
+
+def test_an_image_size_that_patches_do_not_tile_is_named(folder):
+    with pytest.raises(BusError, match=r"multiple of patch_size|do not tile an image"):
+        run(folder, "settings.img_size=60")
+
+
+def test_an_empty_data_set_is_named(folder):
+    (folder / "empty.json").write_text('{"images": [], "annotations": []}')
+    data = f"{{type: mmpretrain.COCORetrieval, data_root: {folder}, ann_file: empty.json}}"
+    change = f"train_dataloader.dataset={{_delete_: true, type: RegionCaptionDataset, dataset: {data}, pipeline: []}}"
+    with pytest.raises(DataError, match=r"train_dataloader.*(empty|no )"):
+        run(folder, change)
