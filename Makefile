@@ -1,8 +1,9 @@
 # make demo   train, evaluate and picture the tiny BUS on this machine (installs into .venv first)
 # make test   run the tests, one process a core; a slice of them with ARGS=tests/heads, one process with PROCESSES=0
 # make lint   check style, types and the pre-commit config
+# make docs   build the pages of the Python interface into build/docs
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 # The first Python in the supported range that can make a virtual environment; override with `make PYTHON=... test`.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
@@ -34,6 +35,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/pre-commit validate-config
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -j auto tools/docs build/docs
+	@echo "Open build/docs/index.html"
+
 clean:
 	rm -rf $(VENV)
 
@@ -53,3 +58,7 @@ $(VENV)/.installed-test: pyproject.toml $(PLUGINS) | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-test
 	$(PIP) -e '.[dev]'
 	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[docs]'
+	@touch $@ $(VENV)/.installed
