@@ -78,7 +78,7 @@ def row_of(name: str) -> SurveyRow:
     down, across = adapter.patch_size
     return SurveyRow(
         f"`{name}`",
-        "inside" if adapter.has_blocks else "behind",
+        "inside" if adapter.has_blocks else "after",
         ", ".join(f"`{key}: {value}`" for key, value in needed.items()),
         str(adapter.embed_dim),
         str(adapter.num_prefix),
