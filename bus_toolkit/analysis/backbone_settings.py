@@ -126,7 +126,7 @@ NOTES: dict[str, str] = {
     "MlpMixer": _FIXED,
     "PyramidVig": "positions of 224 px: no other image size",
     "RepMLPNet": _FIXED,
-    "RevVisionTransformer": "two streams whose backward pass makes every input anew; tokens have the width of both",
+    "RevVisionTransformer": "two streams whose backward pass computes every input again; tokens have the width of both",
     "SparseConvNeXt": f"{_SPARSE}; its weights fit `ConvNeXt`, the last norm apart",
     "SparseResNet": f"{_SPARSE}; its weights fit `ResNet`",
     "SwinTransformer": "attention in windows",
