@@ -36,8 +36,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/pre-commit validate-config
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -b html -W --keep-going -q -j auto tools/docs build/docs
-	@echo "Open build/docs/index.html"
+	$(BIN)/python tools/docs/build.py
 
 clean:
 	rm -rf $(VENV)
