@@ -98,8 +98,8 @@ def test_recipe_3_an_own_selector(folder: Path) -> None:
         run("python make_pairs.py", folder)
     commands = blocks(section("Recipe 3: your own selector"), "bash")
     run(commands[0], folder, BUS_TOOLKIT_EPOCHS="2")
-    kept = load_config(folder / "work_dirs" / "longest" / "config.yaml", ["plugins=[]"])
-    assert kept.model.selectors[0].type == "LongestPatches"
+    assert "type: LongestPatches" in (folder / "work_dirs" / "longest" / "config.yaml").read_text()
+    assert (folder / "work_dirs" / "longest" / "epoch_2.pth").is_file()
 
 
 def test_the_recipes_type_no_more_than_a_screen() -> None:

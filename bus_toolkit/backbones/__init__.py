@@ -3,6 +3,7 @@
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.blocks import BlocksAdapter
+from bus_toolkit.backbones.adapters.feature_map import FeatureMapAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 from bus_toolkit.backbones.block_access import ViTBlockAccess
 from bus_toolkit.backbones.block_passes import attention_half
@@ -14,6 +15,7 @@ from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 
 __all__ = [
     "BlocksAdapter",
+    "FeatureMapAdapter",
     "TokenPositions",
     "TokenReducingBackbone",
     "TransformerAdapter",
