@@ -23,8 +23,8 @@ help:
 	@sed -n 's/^# make/make/p' Makefile
 
 demo: $(VENV)/.installed
-	$(BIN)/python tools/train.py $(DEMO) --no-validate --work-dir $(DEMO_DIR) $(ARGS)
-	$(BIN)/python tools/test.py $(DEMO) $(DEMO_DIR)/epoch_1.pth --work-dir $(DEMO_DIR)
+	$(BIN)/python -m bus_toolkit train $(DEMO) --no-validate --work-dir $(DEMO_DIR) $(ARGS)
+	$(BIN)/python -m bus_toolkit test $(DEMO) $(DEMO_DIR)/epoch_1.pth --work-dir $(DEMO_DIR)
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bus_toolkit.errors import Problem
 from bus_toolkit.registry import plain
 from bus_toolkit.signatures import at, did_you_mean
 
@@ -20,7 +21,7 @@ KEY = "settings"
 _REFERENCE = re.compile(r"\$\{settings\.([^}]*)\}")
 
 
-def fill_in_settings(config: dict[str, Any]) -> list[str]:
+def fill_in_settings(config: dict[str, Any]) -> list[Problem]:
     """Replace every reference in ``config`` by its value and remove ``settings``; return what is wrong.
 
     A config without ``settings`` stays as it is: nothing in it refers to anything.
@@ -29,7 +30,9 @@ def fill_in_settings(config: dict[str, Any]) -> list[str]:
     if settings is None:
         settings = {}
     if not isinstance(settings, Mapping):
-        return [f"{KEY}: must be a mapping of names to values, got {settings!r}. Write e.g. {KEY}: {{images: photos}}."]
+        return [
+            Problem(KEY, f"must be a mapping of names to values, got {settings!r}. Write {KEY}: {{images: photos}}.")
+        ]
     filling = _Filling(settings)
     for key, value in config.items():
         config[key] = filling.fill(value, key)
@@ -42,7 +45,7 @@ class _Filling:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
         self.used: set[str] = set()
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
 
     def fill(self, node: Any, path: str) -> Any:
         """Return ``node`` with values in place of references."""
@@ -56,23 +59,21 @@ class _Filling:
         name = match.group(1)
         self.used.add(name)
         if match.group(0) != node:
-            self.problems.append(
-                f"{path}: a reference must be the whole value, got {node!r}. Write {match.group(0)} alone."
-            )
+            text = f"a reference must be the whole value, got {node!r}. Write {match.group(0)} alone."
+            self.problems.append(Problem(path, text))
         elif name not in self.settings:
             known = ", ".join(map(str, self.settings)) or "none"
-            self.problems.append(
-                f"{path}: there is no {KEY}.{name}.{did_you_mean(name, self.settings)} Known settings: {known}. Add it "
-                f"to {KEY}, or write the value here."
-            )
+            hint = did_you_mean(name, self.settings)
+            text = f"there is no {KEY}.{name}.{hint} Known settings: {known}. Add it to {KEY}, or write the value here."
+            self.problems.append(Problem(path, text))
         else:
             return plain(self.settings[name])
         return node
 
-    def misspelt(self) -> list[str]:
+    def misspelt(self) -> list[Problem]:
         """Return the settings that nothing uses and whose name is close to a used one.
 
         One that is merely left over (its user was replaced by another part) is no mistake.
         """
         hints = {name: did_you_mean(str(name), self.used) for name in self.settings if name not in self.used}
-        return [f"{KEY}.{name}: nothing uses this setting.{hint}" for name, hint in hints.items() if hint]
+        return [Problem(f"{KEY}.{name}", f"nothing uses this setting.{hint}") for name, hint in hints.items() if hint]

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from bus_toolkit.config.image_size import Size, final_sizes, pixels
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
-from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.errors import ConfigError, DataError, Problem
 
 _ENDLESS = (InfiniteSampler, EndlessShardSampler)
 
@@ -46,8 +46,11 @@ def check_pipeline_sizes(cfg: Config, model: nn.Module) -> None:
     if wanted is None:
         return
     problems = [
-        f"{path}: images leave this pipeline with {pixels(size)} px, model.backbone takes {pixels(wanted)} px. Set "
-        f"both to one size, a multiple of the patch size."
+        Problem(
+            path,
+            f"images leave this pipeline with {pixels(size)} px, model.backbone takes {pixels(wanted)} px. Set both to "
+            "one size, a multiple of the patch size.",
+        )
         for path, size in final_sizes(cfg)
         if size != wanted
     ]
