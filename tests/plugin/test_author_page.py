@@ -93,22 +93,23 @@ def test_the_fusion_passes_the_kit() -> None:
 
 
 def test_the_transformer_passes_the_kit() -> None:
-    check_backbone(example("A backbone", 1)["PlainViT"])
+    check_backbone(example("A backbone", 2)["PlainViT"])
 
 
-def test_selectors_act_after_a_backbone_of_one_block() -> None:
-    part = example("A backbone")["TwoConvolutions"]
+@pytest.mark.parametrize("number, name, block", [(0, "TwoConvolutions", 1), (1, "PlainBlocks", 2)])
+def test_selectors_act_around_blocks_that_nobody_takes_apart(number: int, name: str, block: int) -> None:
+    part = example("A backbone", number)[name]
     with known(REGISTRIES.backbones, part):
         model = tiny_model(
             {"itc": {"type": "ITCHead", "feature_dim": 8}},
-            backbone={"type": "TwoConvolutions"},
-            selectors=[{"type": "Random", "blocks": [1], "keep_ratio": 0.5}],
+            backbone={"type": name},
+            selectors=[{"type": "Random", "blocks": [block], "keep_ratio": 0.5}],
         )
     assert_trains(model)
 
 
 def test_selectors_act_inside_the_transformer() -> None:
-    part = example("A backbone", 1)["PlainViT"]
+    part = example("A backbone", 2)["PlainViT"]
     with known(REGISTRIES.backbones, part):
         model = tiny_model(
             {"itc": {"type": "ITCHead", "feature_dim": 8}},
