@@ -35,7 +35,7 @@ def test_every_public_name_has_one_entry(source: Path) -> None:
     for name in set(dir(bus_toolkit)) - set(bus_toolkit.__all__):
         module = importlib.import_module(f"bus_toolkit.{name}")
         entries = re.findall(
-            r"^\.\. auto(?:class|function|data):: (\S+)", (source / f"api/{name}.rst").read_text(), re.M
+            r"^\.\. (?:auto|py:)(?:class|function|data):: (\S+)", (source / f"api/{name}.rst").read_text(), re.M
         )
         exported = [item for item in getattr(module, "__all__", ()) if not item.startswith("__")]
         assert len(set(entries)) == len(entries)

@@ -83,6 +83,8 @@ def interface_page(module: ModuleType, names: Sequence[str]) -> str:
             parts += [f".. autoclass:: {title}.{name}", "   :members:", "   :show-inheritance:", *options, ""]
         elif inspect.isroutine(value):
             parts += [f".. autofunction:: {title}.{name}", *options, ""]
+        elif value.__doc__ == type(value).__doc__:  # a dict or an instance, without words of its own
+            parts += [f".. py:data:: {title}.{name}", *options, ""]
         else:
             parts += [f".. autodata:: {title}.{name}", "   :no-value:", *options, ""]
     return "\n".join(parts)
