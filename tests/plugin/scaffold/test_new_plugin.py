@@ -21,7 +21,7 @@ from tests.small_run import small
 from tests.testing.installed import plugin
 
 ROOT = Path(__file__).parents[3]
-NUM_COMPONENTS: dict[str, int] = {}
+NUM_COMPONENTS = {"head": 2}  # it comes with its metric
 
 
 def run(*command: str, cwd: Path = ROOT, **environ: str) -> str:
@@ -67,13 +67,14 @@ def test_every_kind_passes_its_own_tests_and_trains_two_steps(
     assert trained["train/loss"] and all(math.isfinite(value) for value in trained["train/loss"])
     if kind == "hook":
         assert "train/hours" in trained
+    if kind == "head":
+        assert trained["train/loss_my_head"] and f"val/{name}/cosine" in trained
     if kind == "metric":
         assert 0.0 < trained[f"val/{name}/kept"][0] < 1.0
 
 
 def two_steps(config: Path, scenes: Path, work_dir: Path, kind: str) -> dict[str, list[float]]:
     """Train two steps; return what was logged."""
-    own_data = kind == "dataset"
     overrides = small(
         scenes,
         *(f"model.heads.{head}.start_epoch=0" for head in ("itm", "mlm", "prefix_lm")),
@@ -81,9 +82,9 @@ def two_steps(config: Path, scenes: Path, work_dir: Path, kind: str) -> dict[str
         "default_hooks.checkpoint.by_epoch=false",
         "default_hooks.logger.interval=1",
     )
-    if own_data:
-        overrides = [word for word in overrides if not word.startswith("train_dataloader.dataset.data_root")]
-    train(str(config), overrides, RunOptions(work_dir=str(work_dir), no_validate=kind != "metric"))
+    if kind == "dataset":
+        overrides = [word for word in overrides if not word.startswith("train_dataloader.dataset.")]
+    train(str(config), overrides, RunOptions(work_dir=str(work_dir), no_validate=kind not in ("head", "metric")))
     scalars = MessageHub.get_current_instance().log_scalars
     return {name: [float(value) for value in buffer.data[0]] for name, buffer in scalars.items()}
 
