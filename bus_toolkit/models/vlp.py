@@ -86,13 +86,9 @@ class VLPModel(BaseModel):
     def passes(self, images: Tensor, data_samples: Sequence[Any]) -> Passes:
         """Return the encodings of a batch, of which nothing is computed yet."""
         batch = Batch(images, data_samples, self.encoders.tokenize, self.iteration)
-        return Passes(
-            batch,
-            self.encoders,
-            hide={key: self.heads[name].hide for key, name in self.plan.providers.items()},
-            pairs_are_reencoded=self.conditioning.pairs_are_reencoded,
-            momentum=self.momentum,
-        )
+        hide = {key: self.heads[name].hide for key, name in self.plan.providers.items()}
+        mode = self.conditioning
+        return Passes(batch, self.encoders, hide, pairs_are_reencoded=mode.pairs_are_reencoded, momentum=self.momentum)
 
     def forward(
         self, images: Tensor, data_samples: Sequence[Any] | None = None, mode: str = "tensor"
