@@ -2,14 +2,16 @@
 
 from bus_toolkit.models.build import build_caption_lm, build_model, build_vlp_model
 from bus_toolkit.models.caption_lm import CaptionLanguageModel
-from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.models.conditioning import Conditioning, ConditioningMode, register_mode
 from bus_toolkit.models.vlp import VLPModel
 
 __all__ = [
     "CaptionLanguageModel",
     "Conditioning",
+    "ConditioningMode",
     "VLPModel",
     "build_caption_lm",
     "build_model",
     "build_vlp_model",
+    "register_mode",
 ]

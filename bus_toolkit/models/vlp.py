@@ -131,8 +131,9 @@ class VLPModel(BaseModel):
     def set_progress(self, epoch: float, iteration: int) -> None:
         """Set how far training is; schedules (keep ratios, late heads) and fresh noise follow it."""
         self.epoch, self.iteration = epoch, iteration
-        for part in filter(None, (self.backbone, self.momentum)):
-            part.set_progress(epoch)
+        self.backbone.set_progress(epoch)
+        if self.momentum is not None:
+            self.momentum.set_progress(epoch)
 
     def after_step(self, stepped: bool = True) -> None:
         """Update momentum copies (if the optimizer ``stepped``) and the heads' own state after a batch."""
