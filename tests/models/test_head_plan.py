@@ -9,6 +9,7 @@ import torch
 
 from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.heads import Feed, HeadOutput, ITCHead, ITMHead, MLMHead, PrefixLMHead, Step, VLPHead
+from bus_toolkit.models import conditioning
 from bus_toolkit.models.conditioning import Conditioning, ConditioningMode, register_mode
 from bus_toolkit.models.head_plan import HeadPlan, plan_heads
 from bus_toolkit.step import PassKey
@@ -163,7 +164,8 @@ def test_two_heads_that_log_one_name_are_refused() -> None:
         tiny_model(heads=heads).loss(images(4), samples())
 
 
-def test_a_plugin_can_add_a_mode() -> None:
+def test_a_plugin_can_add_a_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditioning, "_MODES", dict(conditioning._MODES))
     register_mode("honest_words", ConditioningMode({Condition.MASKED: Condition.MASKED}, Condition.FREE))
     keys = plan("honest_words", itc=ITCHead, itm=ITMHead, mlm=MLMHead).keys
     assert [key.condition.value for key in keys.values()] == ["free", "free", "masked"]
