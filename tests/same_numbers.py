@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,9 @@ def scene_overrides(node: Any, scenes: Path, path: str = "") -> Iterator[str]:
     """Yield overrides that give every scene data set below ``node`` one folder and few images."""
     if isinstance(node, Mapping):
         if "data_root" in node and "num_images" in node:
-            yield f"{path}.data_root={scenes}"
+            # A folder for each kind of scenes, so that no case writes over what another reads.
+            kind = zlib.crc32(json.dumps(node.get("scenes", {}), sort_keys=True).encode())
+            yield f"{path}.data_root={scenes / str(kind)}"
             yield f"{path}.num_images={24 if path.startswith('train') else 6}"
         for key, value in node.items():
             yield from scene_overrides(value, scenes, f"{path}.{key}" if path else key)

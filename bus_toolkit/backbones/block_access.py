@@ -95,8 +95,7 @@ class ViTBlockAccess(BlockAccess):
     @override
     def cls_query(self) -> Tensor:
         queries = self._queries_and_keys()[0]
-        # (B, H, n, E) -> (B, H, E): the class token is the first one.
-        return queries[:, :, 0] if self._num_prefix else queries.mean(dim=2)
+        return queries[:, :, 0] if self._num_prefix else queries.mean(dim=2)  # (B, H, n, E) -> (B, H, E)
 
     @override
     def keys(self) -> Tensor:

@@ -1,4 +1,22 @@
-"""The module that runs a vision transformer and lets selectors reduce its tokens between blocks."""
+"""The module that runs a vision transformer and lets selectors reduce its tokens between blocks.
+
+Example:
+    A tower of Hugging Face or timm, or your own (``BlocksAdapter``), with any selector:
+
+    >>> import torch
+    >>> from transformers import ViTConfig, ViTModel
+    >>> from bus_toolkit.backbones import TokenReducingBackbone
+    >>> from bus_toolkit.selectors import RandomSelector
+    >>> config = ViTConfig(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, image_size=32, patch_size=8)
+    >>> backbone = TokenReducingBackbone(ViTModel(config), [RandomSelector(blocks=[2], keep_ratio=0.25)]).eval()
+    >>> visual = backbone(torch.rand(2, 3, 32, 32))
+    >>> visual.embeds.shape  # the class token and 4 of 4 x 4 patches
+    torch.Size([2, 5, 16])
+    >>> visual.kept_patches().unflatten(1, visual.grid).shape  # which of them, on the grid
+    torch.Size([2, 4, 4])
+    >>> visual.selections[0].decision.scores.shape  # what one selector, here the only one, ranked them by
+    torch.Size([2, 16])
+"""
 
 from __future__ import annotations
 
@@ -23,27 +41,8 @@ class TokenReducingBackbone(nn.Module):
 
     The order is: patches and prefix tokens with position embeddings; blocks up to the first selector
     (``forward_shared``, which no text can change); the rest under a condition (``forward_conditioned``); final norm.
-    With no selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit.
-
-    State dicts of the bare transformer load without renaming; position embeddings of another image size
-    are interpolated.
-
-    Example:
-        A tower of Hugging Face or timm, or your own (``BlocksAdapter``), with any selector:
-
-        >>> import torch
-        >>> from transformers import ViTConfig, ViTModel
-        >>> from bus_toolkit.backbones import TokenReducingBackbone
-        >>> from bus_toolkit.selectors import RandomSelector
-        >>> config = ViTConfig(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, image_size=32, patch_size=8)
-        >>> backbone = TokenReducingBackbone(ViTModel(config), [RandomSelector(blocks=[2], keep_ratio=0.25)]).eval()
-        >>> visual = backbone(torch.rand(2, 3, 32, 32))
-        >>> visual.embeds.shape  # the class token and 4 of 4 x 4 patches
-        torch.Size([2, 5, 16])
-        >>> visual.kept_patches().unflatten(1, visual.grid).shape  # which of them, on the grid
-        torch.Size([2, 4, 4])
-        >>> visual.selections[0].decision.scores.shape  # what one selector, here the only one, ranked them by
-        torch.Size([2, 16])
+    With no selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit. State dicts of the bare
+    transformer load without renaming; position embeddings of another image size are interpolated.
 
     Args:
         vit: A built transformer that an adapter knows (``backbones/adapters``).
@@ -52,9 +51,7 @@ class TokenReducingBackbone(nn.Module):
         path: What errors put before ``.selectors.<index>``: the place of this backbone's config.
 
     Attributes:
-        adapter: What knows the inside of ``vit``; holds no weights.
-        num_prefix: Prefix tokens P inside the blocks; where the library pools a global token from the others behind the
-            last block, that one leaves in front of them, so that there is one more.
+        num_prefix: Prefix tokens P inside the blocks; a global token that the library pools at the end is one more.
 
     Raises:
         ComponentError: No adapter knows the transformer.
@@ -157,8 +154,12 @@ class TokenReducingBackbone(nn.Module):
         return conditioned.run(self.num_blocks if num_blocks is None else num_blocks)
 
     def _read_bare_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
-        """Accept the keys of a bare transformer: ``layers.0...`` becomes ``vit.layers.0...``; fit its positions."""
-        own = (f"{prefix}vit.", f"{prefix}selectors.")
-        for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
-            state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)
+        _accept_bare_keys(state_dict, prefix)
         self.adapter.fit_positions(state_dict, f"{prefix}vit.")
+
+
+def _accept_bare_keys(state_dict: dict[str, Tensor], prefix: str) -> None:
+    """Rename the keys of a bare transformer in place: ``layers.0...`` becomes ``vit.layers.0...``."""
+    own = (f"{prefix}vit.", f"{prefix}selectors.")
+    for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
+        state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)

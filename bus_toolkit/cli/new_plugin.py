@@ -9,8 +9,11 @@ from bus_toolkit.cli.command import Command, add_debug_flag
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add name, kind and place."""
+    from bus_toolkit.plugin.scaffold.kinds import KINDS
+
+    kinds = ", ".join(KINDS)
     parser.add_argument("name", help="its name: of the distribution, the module and the entry point")
-    parser.add_argument("--kind", default="selector", help="selector, decoder, backbone or head (default: selector)")
+    parser.add_argument("--kind", default="selector", metavar="KIND", help=f"one of {kinds} (default: selector)")
     parser.add_argument("--folder", default="plugins", help="where to put it (default: plugins)")
     add_debug_flag(parser)
 

@@ -129,32 +129,15 @@ class ITCHead(VLPHead):
             targets = positive_targets(own_ids, ids)
             against = _Candidates(all_images, all_texts, targets, targets, None)
         else:
-            own = self._momentum_feats(momentum)
+            visual_m, text_m, projections = momentum
+            own = self.image_feats(visual_m, projections), self.text_feats(text_m, projections)
             rows = QueueRows(gather_rows(own[0]), gather_rows(own[1]), ids)
-            against = self._with_queue(rows, own, own_ids, scale)
+            queue = QueueRows(self.image_queue, self.text_queue, self.queue_ids)
+            against = _with_queue(rows, queue, (scale * own[0], scale * own[1]), own_ids, self.alpha)
         i2t = soft_cross_entropy(scale * image @ against.texts.T, against.image_to_text, against.present)
         t2i = soft_cross_entropy(scale * text @ against.images.T, against.text_to_image, against.present)
         losses, logs = {"itc": (i2t.mean() + t2i.mean()) / 2}, {"temperature": 1.0 / scale.detach()}
         return HeadOutput(losses, logs, similarity, carry=rows)
-
-    def _momentum_feats(self, momentum: MomentumTokens) -> tuple[Tensor, Tensor]:
-        visual_m, text_m, projections = momentum
-        return self.image_feats(visual_m, projections), self.text_feats(text_m, projections)
-
-    def _with_queue(self, rows: QueueRows, own: tuple[Tensor, Tensor], own_ids: Tensor, scale: Tensor) -> _Candidates:
-        """Return the batch's momentum features and the queue's as candidates, with soft targets."""
-        images, texts = torch.cat([rows.images, self.image_queue]), torch.cat([rows.texts, self.text_queue])
-        ids = torch.cat([rows.ids, self.queue_ids])
-        present = torch.cat([torch.ones_like(rows.ids, dtype=torch.bool), self.queue_ids != EMPTY])
-        targets = positive_targets(own_ids, ids)
-        i2t = self._soften(targets, scale * own[0] @ texts.T, present)
-        t2i = self._soften(targets, scale * own[1] @ images.T, present)
-        return _Candidates(images, texts, i2t, t2i, present)
-
-    def _soften(self, targets: Tensor, logits_m: Tensor, present: Tensor) -> Tensor:
-        """Mix the momentum model's opinion into the targets."""
-        logits_m = logits_m.detach().masked_fill(~present, torch.finfo(logits_m.dtype).min)
-        return self.alpha * logits_m.softmax(dim=1) + (1.0 - self.alpha) * targets
 
     @torch.no_grad()
     def after_step(self, carried: Sequence[QueueRows]) -> None:
@@ -176,3 +159,29 @@ class ITCHead(VLPHead):
             "paired_image_feats": self.image_feats(step.visual()),
             "text_feats": self.text_feats(step.text),
         }
+
+
+def _with_queue(
+    rows: QueueRows, queue: QueueRows, own_m: tuple[Tensor, Tensor], own_ids: Tensor, alpha: float
+) -> _Candidates:
+    """Return the batch's momentum features and the queue's as candidates, with soft targets.
+
+    Args:
+        rows: Momentum features of all ranks.
+        queue: Those of earlier batches.
+        own_m: This rank's momentum features of images and texts (B, E), divided by the temperature.
+        own_ids: Their image ids (B,).
+        alpha: Share of the momentum model's opinion in the targets.
+    """
+    images, texts, ids = (torch.cat(pair) for pair in zip(rows, queue, strict=True))  # (G + queue, ...)
+    present = torch.cat([torch.ones_like(rows.ids, dtype=torch.bool), queue.ids != EMPTY])
+    targets = positive_targets(own_ids, ids)
+    i2t = soften(targets, own_m[0] @ texts.T, present, alpha)
+    t2i = soften(targets, own_m[1] @ images.T, present, alpha)
+    return _Candidates(images, texts, i2t, t2i, present)
+
+
+def soften(targets_BG: Tensor, logits_m_BG: Tensor, present_G: Tensor, alpha: float) -> Tensor:
+    """Mix the momentum model's opinion into the targets: ``alpha softmax(logits_m) + (1 - alpha) targets``, (B, G)."""
+    logits_m_BG = logits_m_BG.detach().masked_fill(~present_G, torch.finfo(logits_m_BG.dtype).min)
+    return alpha * logits_m_BG.softmax(dim=1) + (1.0 - alpha) * targets_BG

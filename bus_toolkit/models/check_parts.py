@@ -34,7 +34,9 @@ def check_combination(
     momentum: Mapping[str, Any] | None,
 ) -> list[Problem]:
     """Return what is wrong between parts; empty if they can work together."""
-    kinds = {name: REGISTRIES.heads.get(node["type"], f"model.heads.{name}").cls for name, node in heads.items()}
+    kinds: dict[str, Any] = {
+        name: REGISTRIES.heads.get(node["type"], f"model.heads.{name}").cls for name, node in heads.items()
+    }
     foreign = [name for name, kind in kinds.items() if not (isinstance(kind, type) and issubclass(kind, VLPHead))]
     if foreign:
         text = "must be a subclass of bus_toolkit.heads.VLPHead, got {}. Name another type."

@@ -15,6 +15,8 @@ from bus_toolkit.step.passes import Passes
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity
 
+_FREE, _CAPTION = frozenset({Condition.FREE}), frozenset({Condition.CAPTION})
+
 
 class StepResult(NamedTuple):
     """What the heads made of a batch.
@@ -55,7 +57,7 @@ def run_heads(
         if epoch < head.start_epoch:
             continue
         # What a head declares it may always ask for; a text-free pass knows no answer.
-        open_to = frozenset({Condition.FREE, head.sees} & {Condition.FREE, Condition.CAPTION})
+        open_to = _FREE | _CAPTION if head.sees is Condition.CAPTION else _FREE
         outputs, counts = [], []
         for index in (index for index, group in enumerate(groups) if group.serves(name)):
             given = similarity[index] if Feed.SIMILARITY in head.uses else None

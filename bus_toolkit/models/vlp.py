@@ -86,13 +86,9 @@ class VLPModel(BaseModel):
     def passes(self, images: Tensor, data_samples: Sequence[Any]) -> Passes:
         """Return the encodings of a batch, of which nothing is computed yet."""
         batch = Batch(images, data_samples, self.encoders.tokenize, self.iteration)
-        return Passes(
-            batch,
-            self.encoders,
-            hide={key: self.heads[name].hide for key, name in self.plan.providers.items()},
-            pairs_are_reencoded=self.conditioning.pairs_are_reencoded,
-            momentum=self.momentum,
-        )
+        hide = {key: self.heads[name].hide for key, name in self.plan.providers.items()}
+        mode = self.conditioning
+        return Passes(batch, self.encoders, hide, pairs_are_reencoded=mode.pairs_are_reencoded, momentum=self.momentum)
 
     def forward(
         self, images: Tensor, data_samples: Sequence[Any] | None = None, mode: str = "tensor"
@@ -135,8 +131,9 @@ class VLPModel(BaseModel):
     def set_progress(self, epoch: float, iteration: int) -> None:
         """Set how far training is; schedules (keep ratios, late heads) and fresh noise follow it."""
         self.epoch, self.iteration = epoch, iteration
-        for part in filter(None, (self.backbone, self.momentum)):
-            part.set_progress(epoch)
+        self.backbone.set_progress(epoch)
+        if self.momentum is not None:
+            self.momentum.set_progress(epoch)
 
     def after_step(self, stepped: bool = True) -> None:
         """Update momentum copies (if the optimizer ``stepped``) and the heads' own state after a batch."""

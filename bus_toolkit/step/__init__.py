@@ -5,5 +5,6 @@ from bus_toolkit.step.encoders import Encoders, Parts
 from bus_toolkit.step.pass_key import Hidden, PassCount, PassKey
 from bus_toolkit.step.passes import MomentumTokens, Passes
 from bus_toolkit.step.step import Step
+from bus_toolkit.step.texts import Texts
 
-__all__ = ["Batch", "Encoders", "Hidden", "MomentumTokens", "Parts", "PassCount", "PassKey", "Passes", "Step"]
+__all__ = ["Batch", "Encoders", "Hidden", "MomentumTokens", "Parts", "PassCount", "PassKey", "Passes", "Step", "Texts"]

@@ -89,15 +89,15 @@ class Encoders(Parts):
         """Run all that no text can change: images (B, 3, H, W) to the tokens before the first selector."""
         return self.backbone.forward_shared(images)
 
-    def encode_visual(self, prefix: SharedTokens, text: TextTokens | None) -> VisualTokens:
+    def encode_visual(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
-        visual = self.backbone.forward_conditioned(prefix, text, select=self._select(text))
+        visual = self.backbone.forward_conditioned(shared, text, select=self._select(text))
         return replace(self.decoder(visual, text), undecoded=visual)
 
-    def encode_scores(self, prefix: SharedTokens, text: TextTokens | None) -> list[Selection]:
+    def encode_scores(self, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
         """Run just far enough for every trainable selector to have scored its patches."""
-        last = max(self.backbone.num_scored_blocks, prefix.num_blocks)
-        return self.backbone.forward_conditioned(prefix, text, select=self._select(text), num_blocks=last).selections
+        last = max(self.backbone.num_scored_blocks, shared.num_blocks)
+        return self.backbone.forward_conditioned(shared, text, select=self._select(text), num_blocks=last).selections
 
     def free_text(self, batch: int) -> TextTokens | None:
         """Return what replaces the text in a text-free pass: the prompt for ``batch`` rows, or ``None``."""

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
-from bus_toolkit.ops.collective import gather_padded_rows, gather_rows
-from bus_toolkit.ops.other_rows import other_rows
+from bus_toolkit.ops.collective import gather_rows
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.pass_key import Hidden, PassCount, PassKey
+from bus_toolkit.step.texts import Texts
 from bus_toolkit.structures import Condition, Selection, SharedTokens, TextTokens, VisualTokens
 
 MomentumTokens = tuple[VisualTokens, TextTokens, nn.Module]
 """Images, texts and contrastive projections of the momentum model."""
-_T = TypeVar("_T")
 
 
 class Passes:
@@ -36,6 +33,7 @@ class Passes:
         momentum: The momentum branch.
 
     Attributes:
+        texts: The encoded texts.
         counts: What the passes so far cost, by name: that of their key, or ``pairs``.
     """
 
@@ -43,51 +41,27 @@ class Passes:
         self,
         batch: Batch,
         encoders: Encoders,
+        hide: Mapping[PassKey, Callable[[Batch], Hidden]],
         *,
-        hide: Mapping[PassKey, Callable[[Batch], Hidden]] | None = None,
         pairs_are_reencoded: bool = False,
         momentum: nn.Module | None = None,
     ) -> None:
         self.batch, self.encoders = batch, encoders
         self.counts: dict[str, PassCount] = {}
-        self._hide = hide or {}
+        self.texts = Texts(batch, encoders, hide)
         self._pairs_are_reencoded = pairs_are_reencoded
         self._momentum = momentum
         self._visual: dict[PassKey, VisualTokens] = {}
-        self._results: dict[Callable[[Batch], Any], Any] = {}
-        self._texts: dict[Callable[[Batch], Any], TextTokens] = {}
-
-    def once(self, compute: Callable[[Batch], _T]) -> _T:
-        """Return ``compute(batch)``, computed once a batch; ``compute`` is a method of a head."""
-        if compute not in self._results:
-            self._results[compute] = compute(self.batch)
-        return self._results[compute]
-
-    def text_of(self, hide: Callable[[Batch], Hidden]) -> TextTokens:
-        """Return the encoded ``tokens`` of ``once(hide)``."""
-        if hide not in self._texts:
-            self._texts[hide] = self.encoders.encode_text(self.once(hide).tokens)
-        return self._texts[hide]
 
     @cached_property
-    def all_text(self) -> TextTokens:
-        """All encoded texts, region rows included."""
-        return self.encoders.encode_text(self.batch.all_tokens)
-
-    @cached_property
-    def text(self) -> TextTokens:
-        """The encoded captions (B, L, D)."""
-        return self.all_text.index(slice(0, self.batch.num_captions)) if self.batch.has_region_rows else self.all_text
-
-    @cached_property
-    def all_prefix(self) -> SharedTokens:
+    def all_shared(self) -> SharedTokens:
         """The tokens of all images before the first selector, region rows included."""
         return self.encoders.encode_shared(self.batch.images)
 
     @cached_property
-    def prefix(self) -> SharedTokens:
+    def shared(self) -> SharedTokens:
         """Those of the caption rows."""
-        return self.all_prefix.index(slice(0, self.batch.num_captions * self.batch.num_images))
+        return self.all_shared.index(slice(0, self.batch.num_captions * self.batch.num_images))
 
     @cached_property
     def momentum(self) -> MomentumTokens | None:
@@ -100,23 +74,23 @@ class Passes:
         """Return the images under a condition: B x ``num_images`` rows, those of a text next to each other."""
         key = self._effective(key)
         if key not in self._visual:
-            self._visual[key] = self.encoders.encode_visual(self.prefix, self._conditioning_text(key))
+            self._visual[key] = self.encoders.encode_visual(self.shared, self.texts.conditioning(key))
             self.counts[str(key)] = PassCount.of(self._visual[key])
         return self._visual[key]
 
     def images_under(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
         """Return this rank's images at ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
-        return self._counted_pairs(self.encoders.encode_visual(self.prefix.index(image_rows), text))
+        return self._counted_pairs(self.encoders.encode_visual(self.shared.index(image_rows), text))
 
     def pairs(self, key: PassKey, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
         """Return images and texts paired by the row numbers (R,) of all ranks; the images under the conditioning mode.
 
         Where the mode re-encodes pairs, the text of each pair selects; elsewhere an image is the same in all its pairs.
         """
-        text = self._all_ranks_text().index(text_rows)
+        text = self.texts.of_all_ranks().index(text_rows)
         if self._pairs_are_reencoded and self.encoders.reads_text:
-            prefix = _gather_prefix(self.prefix).index(image_rows)
-            return self._counted_pairs(self.encoders.encode_visual(prefix, text)), text
+            shared = _gather_shared(self.shared).index(image_rows)
+            return self._counted_pairs(self.encoders.encode_visual(shared, text)), text
         visual = self.visual(key)
         return VisualTokens(gather_rows(visual.embeds)[image_rows], visual.num_prefix, visual.grid), text
 
@@ -125,14 +99,14 @@ class Passes:
         # Another caption is compared with the own one, also where no part that reads text could make a difference.
         key = key if key.condition is Condition.OTHER_CAPTION else self._effective(key)
         if self.batch.has_region_rows:
-            return self._scored(key, self.all_prefix, self._text_of_all_rows(key))
+            return self._scored(key, self.all_shared, self.texts.conditioning_all_rows(key))
         if key in self._visual:
             return self._visual[key].selections
-        return self._scored(key, self.prefix, self._conditioning_text(key))
+        return self._scored(key, self.shared, self.texts.conditioning(key))
 
-    def _scored(self, key: PassKey, prefix: SharedTokens, text: TextTokens | None) -> list[Selection]:
-        selections = self.encoders.encode_scores(prefix, text)
-        count = PassCount.of_selections(selections, prefix.tokens.shape[0], self.encoders.backbone.num_prefix)
+    def _scored(self, key: PassKey, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
+        selections = self.encoders.encode_scores(shared, text)
+        count = PassCount.of_selections(selections, shared.tokens.shape[0], self.encoders.backbone.num_prefix)
         self.counts.setdefault(f"{key}_scores", count)
         return selections
 
@@ -147,35 +121,7 @@ class Passes:
         """Return the key under which the pass is run: without a part that reads text, all conditions are one."""
         return key if self.encoders.reads_text else PassKey(Condition.FREE)
 
-    def _conditioning_text(self, key: PassKey) -> TextTokens | None:
-        """Return the text that conditions the images of the caption rows, (B * num_images, L, D)."""
-        if key.condition is Condition.FREE:
-            return self.encoders.free_text(self.batch.num_captions * self.batch.num_images)
-        return self._text_under(key).repeat_each(self.batch.num_images)
 
-    def _text_under(self, key: PassKey) -> TextTokens:
-        if key in self._hide:
-            return self.text_of(self._hide[key])
-        if key.condition is Condition.OTHER_CAPTION:
-            return self.text.index(other_rows(self.batch.image_ids).clamp(min=0))
-        assert key.condition is Condition.CAPTION, "conditions whose text no head provides are refused beforehand"
-        return self.text
-
-    def _text_of_all_rows(self, key: PassKey) -> TextTokens | None:
-        """Return the text that conditions the caption rows, then that of the region rows: always their own."""
-        if key.condition is Condition.FREE:
-            return self.encoders.free_text(len(self.batch.samples))
-        if key.condition is Condition.CAPTION:
-            return self.all_text
-        return self._text_under(key).followed_by(self.all_text.index(slice(self.batch.num_captions, None)))
-
-    def _all_ranks_text(self) -> TextTokens:
-        longest = self.encoders.tokenizer.max_length
-        embeds = gather_padded_rows(self.text.embeds, longest)
-        mask = gather_padded_rows(self.text.attention_mask.to(torch.uint8), longest).bool()
-        return TextTokens(embeds, embeds[:, 0], mask)
-
-
-def _gather_prefix(prefix: SharedTokens) -> SharedTokens:
-    block_input = None if prefix.block_input is None else gather_rows(prefix.block_input)
-    return SharedTokens(gather_rows(prefix.tokens), prefix.grid, prefix.num_blocks, block_input)
+def _gather_shared(shared: SharedTokens) -> SharedTokens:
+    block_input = None if shared.block_input is None else gather_rows(shared.block_input)
+    return SharedTokens(gather_rows(shared.tokens), shared.grid, shared.num_blocks, block_input)

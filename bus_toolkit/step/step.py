@@ -53,15 +53,15 @@ class Step:
     @property
     def text(self) -> TextTokens:
         """The encoded captions (B, L, D)."""
-        return self.passes.text
+        return self.passes.texts.captions
 
     def once(self, compute: Callable[[Batch], _T]) -> _T:
         """Return ``compute(batch)`` of a head's method, such as its ``hide``, computed once a batch."""
-        return self.passes.once(compute)
+        return self.passes.texts.once(compute)
 
     def text_of(self, hide: Callable[[Batch], Hidden]) -> TextTokens:
         """Return the encoded captions with what a head's ``hide`` leaves of them."""
-        return self.passes.text_of(hide)
+        return self.passes.texts.text_of(hide)
 
     def visual(self, condition: Condition | None = None) -> VisualTokens:
         """Return the images (B x ``num_images`` rows, those of a text next to each other).

@@ -40,7 +40,8 @@ class EngineFactory:
         self.cls = _registered(registry, part) if isinstance(part, str) else part
         self.name: str = part if isinstance(part, str) else getattr(part, "__name__", str(part))
         self.takes = signature_of(self.cls).arguments
-        self.settings = {key: value for key, value in (defaults or {}).items() if key in self.takes} | dict(settings)
+        self.settings = dict(settings)
+        self.defaults = {key: value for key, value in (defaults or {}).items() if key in self.takes}
 
     def build(self, **provided: Any) -> Any:
         """Return a new one.
@@ -49,10 +50,11 @@ class EngineFactory:
             ComponentError: It does not take these settings, or needs more.
         """
         signature = signature_of(self.cls)
-        problems = check_arguments(self.name, signature, self.settings, self.kind, provided=self.provided)
+        filled = self.provided | self.defaults.keys()
+        problems = check_arguments(self.name, signature, self.settings, self.kind, provided=filled)
         if problems:
             raise ComponentError(problems)
-        return self.cls(**provided, **plain(self.settings))
+        return self.cls(**provided, **plain({**self.defaults, **self.settings}))
 
 
 def _registered(registry: Registry, name: str) -> Callable[..., Any]:

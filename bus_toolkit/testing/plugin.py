@@ -115,8 +115,7 @@ def _own_heads(pairs: list[tuple[Component, Settings]]) -> dict[str, Settings]:
     heads: dict[str, Settings] = {}
     for component, node in pairs:
         if component.kind == REGISTRIES.heads.kind:
-            name = getattr(REGISTRIES.heads.get(component.name).cls, "only_name", None) or component.name.lower()
-            head = {name: {"type": component.name, **node}}
+            head = {component.name.lower(): {"type": component.name, **node}}
             try:
                 tiny_model(head)
             except Exception:  # what is wrong with it is in its own verdict

@@ -15,18 +15,23 @@ import cv2
 import numpy as np
 import torch
 
-from bus_toolkit.registry import DATASETS, TRANSFORMS
+from bus_toolkit.data.transforms.load import LoadImage
+from bus_toolkit.registry import DATASETS, SCOPE, TRANSFORMS
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import run_checks
 from bus_toolkit.testing.engine_parts import EngineFactory
 from bus_toolkit.testing.model import tiny_model
 
 _HEIGHT, _WIDTH = 40, 48
-_PIPELINE = (
-    {"type": "LoadImage"},
-    {"type": "mmpretrain.Resize", "scale": (tiny.SIDE, tiny.SIDE)},
-    {"type": "PackRegions"},
-)
+_RESIZE = {"type": "mmpretrain.Resize", "scale": (tiny.SIDE, tiny.SIDE)}
+
+
+def _load(sample: dict[str, Any]) -> dict[str, Any]:
+    """Load the image unless the data set made it itself."""
+    return sample if "img" in sample else LoadImage()(sample)
+
+
+_PIPELINE = (_load, _RESIZE, {"type": f"{SCOPE}.PackRegions"})
 
 
 class TransformCase:
@@ -96,7 +101,7 @@ def check_pickled_transform(case: TransformCase) -> None:
 
 
 class DatasetCase:
-    """A data set; where it takes a pipeline, images are loaded, resized to 32 x 32 pixels and packed."""
+    """A data set; where it takes a pipeline, images are loaded if it did not, resized to 32 x 32 pixels and packed."""
 
     def __init__(self, part: str | Callable[..., Any], settings: dict[str, Any]) -> None:
         self.factory = EngineFactory(DATASETS, part, settings, defaults={"pipeline": _PIPELINE})

@@ -9,6 +9,7 @@ import pytest
 
 from bus_toolkit import build_model
 from bus_toolkit.errors import BusError, ConfigError
+from bus_toolkit.testing import tiny_model
 
 CONFIG: dict[str, Any] = {
     "type": "VLPModel",
@@ -85,3 +86,12 @@ def test_several_mistakes_are_one_error() -> None:
     with pytest.raises(ConfigError) as caught:
         build_model(config)
     assert len(caught.value.problems) == 2
+
+
+def test_a_patch_text_head_that_no_selector_listens_to_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+    selectors = [{"type": "Random", "blocks": [2]}]
+    tiny_model({"ptm": {"type": "PatchTextHead"}}, selectors=selectors)
+    assert "model.heads.ptm: PatchTextHead trains the scores of selectors, but none here" in caplog.text
+    caplog.clear()
+    tiny_model({"ptm": {"type": "PatchTextHead"}})
+    assert not caplog.text

@@ -42,16 +42,16 @@ def test_the_image_for_masked_words_does_not_know_them(mode: str) -> None:
     model = tiny_model(mode).eval()
     passes = model.passes(images(4), samples())
     hide = model.heads["mlm"].hide
-    place = int(passes.once(hide).positions[0, 0]) - 1
+    place = int(passes.texts.once(hide).positions[0, 0]) - 1
     word = "abcd"
     other = changed(0, word[:place] + "z" + word[place + 1 :])
-    assert int(model.passes(images(4), other).once(hide).positions[0, 0]) - 1 == place
+    assert int(model.passes(images(4), other).texts.once(hide).positions[0, 0]) - 1 == place
     assert torch.equal(seen_by(model, "mlm", samples()), seen_by(model, "mlm", other))
 
 
 def test_strict_prefix_does_not_know_the_rest() -> None:
     model = tiny_model("strict").eval()
-    given = int(model.passes(images(4), samples()).once(model.heads["prefix_lm"].hide).lengths[2])
+    given = int(model.passes(images(4), samples()).texts.once(model.heads["prefix_lm"].hide).lengths[2])
     other = changed(2, "ghijk"[: given - 1] + "z" * (6 - given))
     torch.testing.assert_close(seen_by(model, "prefix_lm", samples()), seen_by(model, "prefix_lm", other))
 

@@ -171,3 +171,23 @@ def test_half_precision_trains_with_finite_losses(mode: str) -> None:
     sum(value for name, value in losses.items() if "loss" in name).backward()
     assert all(torch.isfinite(value) for value in losses.values())
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_texts_in_the_place_of_data_samples_are_refused_with_the_way_to_encode_under_them() -> None:
+    model = tiny_model().eval()
+    with pytest.raises(DataError, match=r"got texts, which no mode reads\. Write model\.encode\(images, texts\)"):
+        model(images(2), ["ab", "cd"])
+    with torch.no_grad():
+        visual = model.encode(images(2), ["ab", "cd"])
+        swapped = model.encode(images(2), ["cd", "ab"])
+        free, plain = model.encode(images(2)), model(images(2))
+    assert not torch.equal(visual.embeds, swapped.embeds)
+    assert torch.equal(free.embeds, plain.embeds)
+
+
+def test_progress_has_one_writer() -> None:
+    model = tiny_model()
+    model.set_progress(0.5, 7)
+    model.loss(images(4), samples())
+    model.after_step()
+    assert (model.epoch, model.iteration) == (0.5, 7)

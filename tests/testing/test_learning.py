@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.heads import VLPHead
+from bus_toolkit.heads import HeadOutput, VLPHead
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors import BlockView, PatchSelector
+from bus_toolkit.structures import Condition
 from bus_toolkit.testing import ConformanceError, check_selector
 from bus_toolkit.testing.learning import check_learns
 from bus_toolkit.testing.selector_case import SelectorCase
@@ -39,9 +40,11 @@ class Weighing(TextCosine):
 class ScoreHead(VLPHead):
     """Trains the scores of all selectors."""
 
+    sees = Condition.CAPTION
+
     def loss(self, step):
-        visual = step.visual("caption")
-        return {"loss_scores": sum(selection.decision.scores.square().mean() for selection in visual.selections)}
+        selections = step.visual().selections
+        return HeadOutput({"scores": sum(selection.decision.scores.square().mean() for selection in selections)})
 
 
 def test_scores_alone_train_nothing() -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from bus_toolkit.errors import ConfigError, PluginError
-from bus_toolkit.plugin import builtin, manager
-from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES
 from bus_toolkit.testing import Verdict, check_plugin
 from bus_toolkit.testing.settings import read_settings
+from tests.testing.installed import plugin
 
 HEADER = """
 import bus_toolkit
@@ -66,20 +63,8 @@ def register_components(registries):
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Return a function that lets a source be found as the plugin ``mine`` beside the built-in parts."""
-    tables = [r.entries for r in REGISTRIES.all()] + [r.module_dict for r in RUNNER_REGISTRIES]
-    kept = [dict(table) for table in tables]
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def install(source: str) -> None:
-        (tmp_path / "mine.py").write_text(HEADER + source)
-        entries = [EntryPoint("mine", "mine", "bus_toolkit")]
-        monkeypatch.setattr(manager, "_HOST", manager.PluginHost(REGISTRIES, lambda: entries, {}, builtin))
-
-    yield install
-    sys.modules.pop("mine", None)
-    for table, before in zip(tables, kept, strict=True):
-        table.clear()
-        table.update(before)
+    with plugin("mine", tmp_path, monkeypatch):
+        yield lambda source: (tmp_path / "mine.py").write_text(HEADER + source)
 
 
 def verdicts(**options: object) -> dict[str, Verdict]:

@@ -20,9 +20,8 @@ class TransformerAdapter(ABC):
     """Take a vision transformer apart: embedding, the two halves of each block, the end.
 
     An adapter holds no weights; it only knows the names inside the module that has them, so that state dicts keep
-    the keys of their library. Subclasses say how one library writes a block; what follows from that is written here
-    once. A subclass is listed in ``adapters/__init__.py``; a module from elsewhere returns its own from a method
-    ``token_adapter()``, for which ``BlocksAdapter`` is the short way.
+    the keys of their library. A subclass says how one library writes a block, and is listed in
+    ``adapters/__init__.py``; a module from elsewhere returns its own from ``token_adapter()`` (see ``BlocksAdapter``).
 
     Shapes: B batch, n tokens, P prefix tokens, D width, H heads, E = D / H. ``layer`` is one of ``layers``;
     ``positions`` are the places of the patch tokens.
@@ -38,8 +37,7 @@ class TransformerAdapter(ABC):
         image_size: Height and width in pixels that it was built for.
         patch_size: Distance of two patches in pixels, vertically and horizontally.
         layers: The blocks.
-        pools: Whether the global token is made of the others behind the last block (``pool``); it then leaves in front
-            of them. Where it is not, the first prefix token is the global one.
+        pools: Whether the global token is pooled from the others at the end; else the first prefix token is it.
     """
 
     sites: ClassVar[frozenset[Site]] = frozenset({"before_block", "inside_block", "after_block"})
@@ -52,8 +50,6 @@ class TransformerAdapter(ABC):
 
     def __init__(self, vit: Any) -> None:
         self.vit = vit
-
-    # --- what a library must say ---
 
     @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -95,7 +91,7 @@ class TransformerAdapter(ABC):
     def final_norm(self, tokens: Tensor) -> Tensor:
         """Return the tokens behind the last block as the library gives them out."""
 
-    # --- what most libraries leave at its default ---
+    # From here on what most libraries leave at its default.
 
     @property
     def pools(self) -> bool:
@@ -129,14 +125,9 @@ class TransformerAdapter(ABC):
     def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
         """Return one vector (B, D) for the image from what ``final_norm`` gave, (B, P + S, D); asked where ``pools``.
 
-        The mean of the patches, each token weighed by those that it stands for, ``sizes`` (B, S); ``None`` where all
-        stand for one.
+        The mean of the patches, each token weighed by those that it stands for, ``sizes`` (B, S); ``None``: one each.
         """
-        patches = tokens[:, self.num_prefix :]
-        if sizes is None:
-            return patches.mean(dim=1)
-        sizes = sizes.to(tokens.dtype).unsqueeze(-1)
-        return (patches * sizes).sum(dim=1) / sizes.sum(dim=1)
+        return _weighted_mean(tokens[:, self.num_prefix :], sizes)
 
     def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Fit position tables of a state dict to this grid where the library does not, and refuse those that cannot be.
@@ -145,3 +136,10 @@ class TransformerAdapter(ABC):
             CheckpointError: There is one.
         """
         return
+
+
+def _weighted_mean(tokens_BSD: Tensor, sizes_BS: Tensor | None) -> Tensor:
+    if sizes_BS is None:
+        return tokens_BSD.mean(dim=1)
+    sizes_BS1 = sizes_BS.to(tokens_BSD.dtype).unsqueeze(-1)
+    return (tokens_BSD * sizes_BS1).sum(dim=1) / sizes_BS1.sum(dim=1)

@@ -53,6 +53,7 @@ def prepare_scenes(
         "settings": settings.to_dict(),
     }
     if not _is_whole(folder, json.dumps(wanted, sort_keys=True)):
+        _checked.pop(folder.resolve(), None)
         try:
             _write(folder, wanted, settings, usable_cpus() if workers is None else workers)
         except OSError as error:
@@ -67,13 +68,13 @@ def scene_folder(data_root: str | Path, split: str, num_images: int) -> Path:
     return Path(data_root).expanduser() / f"{split}_{num_images}"
 
 
-# Whole folders are remembered: training, validation and test ask again within one process.
-_checked: set[tuple[str, str]] = set()
+# What each whole folder holds: training, validation and test ask again within one process. One entry a folder, so that
+# scenes of other settings that were written there since do not pass for those of before.
+_checked: dict[Path, str] = {}
 
 
 def _is_whole(folder: Path, wanted: str) -> bool:
-    key = (str(folder.resolve()), wanted)
-    if key in _checked and (folder / MANIFEST).is_file():
+    if _checked.get(folder.resolve()) == wanted and (folder / MANIFEST).is_file():
         return True
     if not folder.exists():
         return False
@@ -85,7 +86,7 @@ def _is_whole(folder: Path, wanted: str) -> bool:
     if damaged:
         _log.warning("%s: %d files are damaged or missing, e.g. %s; writing it anew", folder, len(damaged), damaged[0])
         return False
-    _checked.add(key)
+    _checked[folder.resolve()] = wanted
     return True
 
 

@@ -9,7 +9,7 @@ from bus_toolkit.errors import DataError
 
 @pytest.fixture(autouse=True)
 def forget_checked_folders(monkeypatch):
-    monkeypatch.setattr(cache, "_checked", set())
+    monkeypatch.setattr(cache, "_checked", {})
 
 
 def prepare(root, **settings):
@@ -32,6 +32,13 @@ def test_other_settings_are_written_anew(tmp_path):
     folder = prepare(tmp_path, seed=5)
     assert json.loads((folder / cache.MANIFEST).read_text())["settings"]["seed"] == 5
     assert [path.name for path in tmp_path.iterdir()] == ["val_4"]
+
+
+def test_settings_that_come_back_get_their_own_scenes(tmp_path):
+    first = content(prepare(tmp_path))
+    prepare(tmp_path)  # whole, and remembered as such
+    prepare(tmp_path, seed=5)
+    assert content(prepare(tmp_path)) == first
 
 
 def test_a_damaged_picture_is_noticed(tmp_path, caplog):

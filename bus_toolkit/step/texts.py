@@ -1,0 +1,85 @@
+"""The texts of a batch, encoded once: as they are, with words hidden, and as they condition the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+
+from bus_toolkit.ops.collective import gather_padded_rows
+from bus_toolkit.ops.other_rows import other_rows
+from bus_toolkit.step.batch import Batch
+from bus_toolkit.step.encoders import Encoders
+from bus_toolkit.step.pass_key import Hidden, PassKey
+from bus_toolkit.structures import Condition, TextTokens
+
+_T = TypeVar("_T")
+
+
+class Texts:
+    """Encoded texts of one batch, lazy and cached.
+
+    Args:
+        batch: The rows.
+        encoders: What encodes them.
+        hide: For each pass whose text a head provides, the head's ``hide``.
+    """
+
+    def __init__(self, batch: Batch, encoders: Encoders, hide: Mapping[PassKey, Callable[[Batch], Hidden]]) -> None:
+        self.batch, self.encoders = batch, encoders
+        self._hide = hide
+        self._results: dict[Callable[[Batch], Any], Any] = {}
+        self._hidden: dict[Callable[[Batch], Any], TextTokens] = {}
+
+    def once(self, compute: Callable[[Batch], _T]) -> _T:
+        """Return ``compute(batch)``, computed once a batch; ``compute`` is a method of a head."""
+        if compute not in self._results:
+            self._results[compute] = compute(self.batch)
+        return self._results[compute]
+
+    def text_of(self, hide: Callable[[Batch], Hidden]) -> TextTokens:
+        """Return the encoded ``tokens`` of ``once(hide)``."""
+        if hide not in self._hidden:
+            self._hidden[hide] = self.encoders.encode_text(self.once(hide).tokens)
+        return self._hidden[hide]
+
+    @cached_property
+    def all_rows(self) -> TextTokens:
+        """All encoded texts (B + R, L, D), region rows included."""
+        return self.encoders.encode_text(self.batch.all_tokens)
+
+    @cached_property
+    def captions(self) -> TextTokens:
+        """The encoded captions (B, L, D)."""
+        return self.all_rows.index(slice(0, self.batch.num_captions)) if self.batch.has_region_rows else self.all_rows
+
+    def of_all_ranks(self) -> TextTokens:
+        """Return the captions of all ranks (G, L, D)."""
+        longest = self.encoders.tokenizer.max_length
+        embeds = gather_padded_rows(self.captions.embeds, longest)
+        mask = gather_padded_rows(self.captions.attention_mask.to(torch.uint8), longest).bool()
+        return TextTokens(embeds, embeds[:, 0], mask)
+
+    def conditioning(self, key: PassKey) -> TextTokens | None:
+        """Return the text that conditions the images of the caption rows, (B * num_images, L, D)."""
+        if key.condition is Condition.FREE:
+            return self.encoders.free_text(self.batch.num_captions * self.batch.num_images)
+        return self._under(key).repeat_each(self.batch.num_images)
+
+    def conditioning_all_rows(self, key: PassKey) -> TextTokens | None:
+        """Return the text that conditions the caption rows, then that of the region rows: always their own."""
+        if key.condition is Condition.FREE:
+            return self.encoders.free_text(len(self.batch.samples))
+        if key.condition is Condition.CAPTION:
+            return self.all_rows
+        return self._under(key).followed_by(self.all_rows.index(slice(self.batch.num_captions, None)))
+
+    def _under(self, key: PassKey) -> TextTokens:
+        if key in self._hide:
+            return self.text_of(self._hide[key])
+        if key.condition is Condition.OTHER_CAPTION:
+            return self.captions.index(other_rows(self.batch.image_ids).clamp(min=0))
+        assert key.condition is Condition.CAPTION, "conditions whose text no head provides are refused beforehand"
+        return self.captions
