@@ -1,4 +1,4 @@
-"""What goes wrong in a training without a word: scores that are NaN, and parameters that no loss reaches."""
+"""What goes wrong with selectors in a training without a word: scores that are NaN, or that no loss trains."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from torch.utils.hooks import RemovableHandle
 from bus_toolkit.selectors.base import PatchSelector
 
 _log = logging.getLogger(__name__)
-_SHOWN = 4
 
 
 class LearningFaults:
     """Look for such faults at the steps at which the losses are read, since an answer waits for the device.
 
-    Each fault is one warning, given once. Parameters are looked at when every head has taken part from one reading to
-    the next; one is without a gradient if the optimizer keeps no state for it, but for others.
+    Each fault is one warning, given once. Parameters of selectors are looked at when every head has taken part from one
+    reading to the next; one has had no gradient if the optimizer keeps no state for it, but does for others.
 
     Args:
         model: The bare model.
@@ -48,7 +47,7 @@ class LearningFaults:
             if name not in self._warned and bool(is_nan):
                 self._warned.add(name)
                 _log.warning(
-                    "%s: scores are NaN at step %d, so which patches it keeps means nothing, though losses may be finite. "
+                    "%s: scores are NaN at step %d, so which patches it keeps means nothing, even with finite losses. "
                     "Look for a division by zero, a root or a logarithm in its scores, or for weights that are NaN.",
                     name,
                     step,
@@ -64,36 +63,31 @@ class LearningFaults:
         return note
 
     def _report_untrained(self, step: int) -> None:
-        heads = getattr(self._model, "heads", None)
-        epoch = getattr(self._model, "epoch", float("inf"))
-        before, self._all_heads_ran = (
-            self._all_heads_ran,
-            all(getattr(head, "start_epoch", 0.0) <= epoch for head in (heads.values() if heads is not None else ())),
-        )
-        names = untrained_parameters(self._model, self._optimizer) if before and self._all_heads_ran else []
+        before, self._all_heads_ran = self._all_heads_ran, self._all_heads_run()
+        names = untrained_selectors(self._model, self._optimizer) if before and self._all_heads_ran else []
         if names and "parameters" not in self._warned:
             self._warned.add("parameters")
-            others = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             _log.warning(
-                "%d parameter(s) got no gradient in %d steps: %s%s. No loss reaches them, so they stay as they were at "
-                "the start. Leave the part out or freeze it; a selector whose scores a head is to train needs "
-                "supervised = True, and the head.",
-                len(names),
+                "%s: no gradient in %d steps, so it does not learn. A ranking has none: set supervised = True and add "
+                "a head that trains scores (PatchTextHead), or let the scores weigh tokens (fuse: normalized).",
+                ", ".join(names),
                 step,
-                ", ".join(names[:_SHOWN]),
-                others,
             )
 
+    def _all_heads_run(self) -> bool:
+        heads, epoch = getattr(self._model, "heads", None), getattr(self._model, "epoch", float("inf"))
+        return heads is None or all(getattr(head, "start_epoch", 0.0) <= epoch for head in heads.values())
 
-def untrained_parameters(model: nn.Module, optimizer: Any) -> list[str]:
-    """Return the names of trainable parameters that the optimizer has never moved.
+
+def untrained_selectors(model: nn.Module, optimizer: Any) -> list[str]:
+    """Return the names of trainable parameters of selectors that the optimizer has never moved.
 
     Nothing if it keeps no state for any parameter, as plain SGD: then this cannot be seen.
     """
     state = getattr(optimizer, "state", None)
     if not state:
         return []
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    missed = [p for p in parameters if p.requires_grad and p not in state]
-    return [names[id(parameter)] for parameter in missed if id(parameter) in names]
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
+    missed = trained - {id(parameter) for parameter in state}
+    selectors = [(name, part) for name, part in model.named_modules() if isinstance(part, PatchSelector)]
+    return [f"{name}.{key}" for name, part in selectors for key, p in part.named_parameters() if id(p) in missed]

@@ -34,8 +34,8 @@ class RichProgressHook(Hook):
     The same figures enter the run's log: ``train/samples_per_second``, and for each kind of pass of a step (``free``,
     ``caption``, ``masked``, ``prefix``, ``pairs``) the images in ``train/tokens_<pass>_rows`` and the tokens of each
     after every stage in ``train/tokens_<pass>_<stage>``. The total time and mean speed are logged at the end.
-    Validation and checkpoints do not count in the speed. Scores that are NaN and parameters that no loss reaches are
-    warned of.
+    Validation and checkpoints do not count in the speed. Selectors whose scores are NaN, or that no loss trains,
+    are warned of.
 
     Args:
         interval: Iterations between two plain lines, and between two readings of the losses (a reading waits for the

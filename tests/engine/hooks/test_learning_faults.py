@@ -1,11 +1,12 @@
-"""NaN scores and parameters without a gradient are one warning each."""
+"""NaN scores and selectors without a gradient are one warning each."""
 
 import logging
 
 import pytest
 import torch
 
-from bus_toolkit.engine.hooks.learning_faults import LearningFaults, untrained_parameters
+from bus_toolkit.engine.hooks.learning_faults import LearningFaults, untrained_selectors
+from bus_toolkit.heads import ITMHead
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors import PatchSelector
 from bus_toolkit.testing import tiny_batch, tiny_model
@@ -61,25 +62,27 @@ def test_scores_that_are_nan_are_warned_of_once(model_with, caplog):
     assert not model.backbone.selectors[0]._forward_hooks
 
 
-def test_parameters_that_no_loss_reaches_are_named_once(model_with, caplog):
+def test_a_selector_that_no_loss_reaches_is_named_once(model_with, caplog):
     model = model_with(Unlearning)
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         trained(model)
     (record,) = [r for r in caplog.records if "no gradient" in r.getMessage()]
-    assert "backbone.selectors.0.direction" in record.getMessage()
-    assert "in 2 steps" in record.getMessage()
+    assert record.getMessage().startswith(
+        "backbone.selectors.0.direction: no gradient in 2 steps, so it does not learn."
+    )
 
 
 def test_an_optimizer_without_state_says_nothing(model_with, caplog):
     model = model_with(Unlearning)
     optimizer = trained(model, optimizer=torch.optim.SGD)
-    assert untrained_parameters(model, optimizer) == []
+    assert untrained_selectors(model, optimizer) == []
 
 
-def test_heads_that_have_not_joined_in_are_waited_for(caplog):
-    heads = {"itc": {"type": "ITCHead", "feature_dim": 16}, "itm": {"type": "ITMHead", "start_epoch": 5.0}}
-    model = tiny_model(heads, selectors=[]).train()
-    model.set_progress(0.0, 0)
+def test_heads_that_have_not_joined_in_are_waited_for(model_with, caplog):
+    model = model_with(Unlearning)
+    model.heads["itc"].start_epoch = 0.5
+    model.set_progress(0.5, 0)
+    model.heads["late"] = ITMHead(text_dim=32, start_epoch=5.0)
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         trained(model)
     assert "no gradient" not in caplog.text
