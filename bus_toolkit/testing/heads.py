@@ -136,7 +136,8 @@ def check_state_dict_and_pickle(case: HeadCase) -> None:
 
 def check_bad_arguments(case: HeadCase) -> None:
     """A negative weight or start is refused."""
-    for bad in ({"weight": -1.0}, {"start_epoch": -1.0}):
+    wrong: list[dict[str, Any]] = [{"weight": -1.0}, {"start_epoch": -1.0}]
+    for bad in wrong:
         if not set(bad) <= set(case.factory.takes):
             continue
         try:
