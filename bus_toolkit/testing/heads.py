@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.structures import Condition
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import PartFactory, run_checks
 from bus_toolkit.testing.model import tiny_batch, tiny_model
+
+# Which of our heads hides words, for one that reads what is left.
+_PROVIDERS = {Condition.MASKED: "MLMHead", Condition.PREFIX: "PrefixLMHead"}
 
 
 class HeadCase:
     """A head on a whole model at width 32, with TSPS, PAD, a fusion and a text decoder.
 
-    One that says ``needs_momentum`` gets a momentum branch and the contrast beside it, and no PAD.
+    One that says ``needs_momentum`` gets a momentum branch and the contrast beside it, and no PAD. One that sees masked
+    words or a beginning of the caption gets them from itself or from our head.
     """
 
     def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
@@ -30,37 +34,28 @@ class HeadCase:
         self.name, self.seed = self.factory.name, 0
         self.slot = "checked"
 
-    def build(self, **settings: Any) -> VLPModel:
-        """Return a model with the head to check."""
-        heads = {self.slot: {"type": self.name, **self.factory.settings, **settings}}
+    def build(self, *, conditioning: str = "shared", **settings: Any) -> VLPModel:
+        """Return a model with the head to check, under a conditioning mode."""
+        heads: dict[str, Any] = {self.slot: {"type": self.name, **self.factory.settings, **settings}}
         parts: dict[str, Any] = {}
-        if getattr(self.factory.registry.get(self.name).cls, "needs_momentum", False):
+        mode = {"mode": conditioning}
+        cls = self.factory.registry.get(self.name).cls
+        seen = getattr(cls, "sees", None)
+        if seen in _PROVIDERS and seen not in getattr(cls, "provides", ()):
+            heads = {"provider": {"type": _PROVIDERS[seen]}, **heads}
+        if getattr(cls, "needs_momentum", False):
             # The branch follows the contrast's projections; as it sees every patch, its PAD would have other queries.
             heads, parts = {"itc": {"type": "ITCHead"}, **heads}, {"momentum": {}, "decoder": {"type": "Identity"}}
-        with _registered(self.name, self.factory):
-            return tiny_model(heads, seed=self.seed, **parts)
+        with self.factory.registered():
+            return tiny_model(heads, seed=self.seed, conditioning=mode, **parts)
 
     def head(self, model: VLPModel) -> nn.Module:
         """Return the head of ``model``."""
         return model.heads[self.slot]
 
 
-@contextmanager
-def _registered(name: str, factory: PartFactory) -> Iterator[None]:
-    """Let the model builder find a class that is not registered, for as long as it builds."""
-    entries = REGISTRIES.heads.entries
-    names = REGISTRIES.heads.names()
-    before = {key: entries[key] for key in names}
-    entries[name] = factory.registry.get(name)
-    try:
-        yield
-    finally:
-        entries.clear()
-        entries.update(before)
-
-
 def check_head(part: str | Callable[..., nn.Module], **settings: Any) -> None:
-    """Check that a head keeps its contract (``bus_toolkit.heads.base``).
+    """Check that a head keeps its contract (``bus_toolkit.heads.VLPHead``).
 
     Args:
         part: Its registered name, or its class.
@@ -121,6 +116,16 @@ def check_predictions(case: HeadCase) -> None:
             assert same, f"two runs predict different {name}"
 
 
+def check_strict(case: HeadCase) -> None:
+    """It declares by ``sees`` which text its images may be encoded under, and trains under conditioning mode strict."""
+    try:
+        model = case.build(conditioning="strict").train()
+    except ConfigError as error:
+        raise AssertionError(str(error)) from error
+    for name, value in model.loss(*tiny_batch()).items():
+        assert torch.isfinite(value), f"{name} is not finite under conditioning mode strict"
+
+
 def check_state_dict_and_pickle(case: HeadCase) -> None:
     """A head survives pickling, and a state dict holds all of its weights."""
     head = case.head(case.build())
@@ -131,7 +136,8 @@ def check_state_dict_and_pickle(case: HeadCase) -> None:
 
 def check_bad_arguments(case: HeadCase) -> None:
     """A negative weight or start is refused."""
-    for bad in ({"weight": -1.0}, {"start_epoch": -1.0}):
+    wrong: list[dict[str, Any]] = [{"weight": -1.0}, {"start_epoch": -1.0}]
+    for bad in wrong:
         if not set(bad) <= set(case.factory.takes):
             continue
         try:
@@ -146,6 +152,7 @@ _CHECKS = (
     check_gradient,
     check_autocast,
     check_predictions,
+    check_strict,
     check_state_dict_and_pickle,
     check_bad_arguments,
 )

@@ -200,6 +200,11 @@ def test_broken_heads_are_caught_by_name() -> None:
         check_head(Guessing)
 
 
+def test_a_head_must_declare_what_it_may_see() -> None:
+    with pytest.raises(ConformanceError, match="strict: model.heads.checked.* Promised: It declares by ``sees``"):
+        check_head(Guessing)
+
+
 def mixing_vit() -> nn.Module:
     """Return a transformer whose second block lets the samples of a batch meet."""
     vit = REGISTRIES.backbones.build(VISION_TRANSFORMER, path="model.backbone")

@@ -1,0 +1,93 @@
+"""What goes wrong with selectors in a training without a word: scores that are NaN, or that no loss trains."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from bus_toolkit.selectors.base import PatchSelector
+
+_log = logging.getLogger(__name__)
+
+
+class LearningFaults:
+    """Look for such faults at the steps at which the losses are read, since an answer waits for the device.
+
+    Each fault is one warning, given once. Parameters of selectors are looked at when every head has taken part from one
+    reading to the next; one has had no gradient if the optimizer keeps no state for it, but does for others.
+
+    Args:
+        model: The bare model.
+        optimizer: Torch's optimizer.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Any) -> None:
+        self._model, self._optimizer = model, optimizer
+        self._handles: list[RemovableHandle] = []
+        self._is_nan: dict[str, Tensor] = {}
+        self._warned: set[str] = set()
+        self._all_heads_ran = False
+
+    def watch(self) -> None:
+        """Note from now on whether scores are NaN."""
+        for name, module in self._model.named_modules():
+            if isinstance(module, PatchSelector):
+                self._handles.append(module.register_forward_hook(self._noter(f"{name} ({type(module).__name__})")))
+
+    def report(self, step: int) -> None:
+        """Warn of what was seen since ``watch``, and stop watching."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        for name, is_nan in self._is_nan.items():
+            if name not in self._warned and bool(is_nan):
+                self._warned.add(name)
+                _log.warning(
+                    "%s: scores are NaN at step %d, so which patches it keeps means nothing, even with finite losses. "
+                    "Look for a division by zero, a root or a logarithm in its scores, or for weights that are NaN.",
+                    name,
+                    step,
+                )
+        self._is_nan = {}
+        self._report_untrained(step)
+
+    def _noter(self, name: str) -> Any:
+        def note(module: nn.Module, args: Any, decision: Any) -> None:
+            is_nan = torch.isnan(decision[1].detach()).any()
+            self._is_nan[name] = self._is_nan[name] | is_nan if name in self._is_nan else is_nan
+
+        return note
+
+    def _report_untrained(self, step: int) -> None:
+        before, self._all_heads_ran = self._all_heads_ran, self._all_heads_run()
+        names = untrained_selectors(self._model, self._optimizer) if before and self._all_heads_ran else []
+        if names and "parameters" not in self._warned:
+            self._warned.add("parameters")
+            _log.warning(
+                "%s: no gradient in %d steps, so it does not learn. A ranking has none: set supervised = True and add "
+                "a head that trains scores (PatchTextHead), or let the scores weigh tokens (fuse: normalized).",
+                ", ".join(names),
+                step,
+            )
+
+    def _all_heads_run(self) -> bool:
+        heads, epoch = getattr(self._model, "heads", None), getattr(self._model, "epoch", float("inf"))
+        return heads is None or all(getattr(head, "start_epoch", 0.0) <= epoch for head in heads.values())
+
+
+def untrained_selectors(model: nn.Module, optimizer: Any) -> list[str]:
+    """Return the names of trainable parameters of selectors that the optimizer has never moved.
+
+    Nothing if it keeps no state for any parameter, as plain SGD: then this cannot be seen.
+    """
+    state = getattr(optimizer, "state", None)
+    if not state:
+        return []
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
+    missed = trained - {id(parameter) for parameter in state}
+    selectors = [(name, part) for name, part in model.named_modules() if isinstance(part, PatchSelector)]
+    return [f"{name}.{key}" for name, part in selectors for key, p in part.named_parameters() if id(p) in missed]
