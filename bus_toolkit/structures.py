@@ -96,7 +96,7 @@ class Vocabulary:
         pad_id: Padding.
         cls_id: What a text starts with.
         sep_id: What ends it.
-        mask_id: What stands for a hidden word.
+        mask_id: What replaces a hidden word.
         special_ids: All ids that are no words, the four above included.
         max_length: Most tokens of a text, start and end included.
         ids_of_words: Returns the id of each word; raises ``DataError`` for one that is no entry.
@@ -154,7 +154,7 @@ class TextTokens:
         )
 
     def followed_by(self, others: TextTokens) -> TextTokens:
-        """Return these texts and, behind them, others of the same length L."""
+        """Return these texts and, after them, others of the same length L."""
         return TextTokens(
             torch.cat([self.embeds, others.embeds]),
             torch.cat([self.pooled, others.pooled]),
@@ -210,7 +210,7 @@ class Selection:
 class SharedTokens:
     """Tokens (B, P + N, D) after ``num_blocks`` blocks: all of the backbone that does not depend on the text.
 
-    ``block_input`` (B, P + N, D) is what the last of these blocks read, for a selector that sits right behind it.
+    ``block_input`` (B, P + N, D) is what the last of these blocks read, for a selector that sits right after it.
     """
 
     tokens: Tensor
@@ -238,7 +238,7 @@ class VisualTokens:
         num_prefix: P.
         grid: Rows and columns of the original patches.
         selections: What each selector decided, in order.
-        origin: int64 (B, N), the slot among the S tokens that each original patch ended in, or -1; ``None`` behind a
+        origin: int64 (B, N), the slot among the S tokens that each original patch ended in, or -1; ``None`` after a
             decoder, whose queries read from everywhere.
         scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None``
             without one.

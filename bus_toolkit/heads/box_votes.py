@@ -17,7 +17,7 @@ _LEAST_IOU = 0.7
 
 
 def vote(boxes_BN4: Tensor, weights_BN: Tensor) -> tuple[Tensor, Tensor]:
-    """Return one box a row, (B, 4), and the weight behind it, (B,).
+    """Return one box a row, (B, 4), and the weight that agrees with it, (B,).
 
     Two boxes agree if their intersection over union is at least 0.7. The box that most weight agrees with is elected,
     and the mean by weight of those that agree with it is returned. A mean over all patches would put the box between
@@ -26,7 +26,7 @@ def vote(boxes_BN4: Tensor, weights_BN: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         boxes_BN4: What each patch proposes.
-        weights_BN: How much each patch counts, positive; with a sum of 1 the weight behind a box is in (0, 1].
+        weights_BN: How much each patch counts, positive; with a sum of 1 the weight of a box is in (0, 1].
     """
     weights_BK, places_BK = weights_BN.topk(min(_MOST_VOTERS, weights_BN.shape[1]), dim=1)
     boxes_BK4 = gather_tokens(boxes_BN4, places_BK)

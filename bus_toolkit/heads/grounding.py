@@ -35,7 +35,7 @@ class Proposals(NamedTuple):
 class GroundingHead(VLPHead):
     """Predict one box for each expression, on the dense patch grid whatever selectors and decoder left of it.
 
-    1. The tokens in front of the decoder go back to their patches: a patch that was fused or merged takes the token it
+    1. The tokens before the decoder go back to their patches: a patch that was fused or merged takes the token it
        ended in, a dropped one a learned placeholder; each learns where it lies.
     2. The global token of the fused pair, a text that has read the image, queries the grid (feature-wise scale and
        shift, arXiv 1709.07871).
@@ -129,7 +129,7 @@ class GroundingHead(VLPHead):
         return Proposals(self.score(features).squeeze(-1).float().log_softmax(dim=1), boxes)
 
     def dense_grid(self, visual: VisualTokens) -> Tensor:
-        """Return the token of every patch (B, N, D), from the tokens in front of the decoder.
+        """Return the token of every patch (B, N, D), from the tokens before the decoder.
 
         Raises:
             ComponentError: Tokens of a decoder that do not bring along what it read.
@@ -148,7 +148,7 @@ def one_named_box(boxes: Boxes) -> tuple[Tensor, Tensor]:
     """Return the named box of each row in shares of the sides, (R, 4), and whether it is the only one, bool (R,)."""
     named = boxes.named & boxes.valid
     only = named.sum(dim=1) == 1
-    # A product, not an index: no value is looked at on the host.
+    # A product, not an index: no value has to reach the CPU.
     chosen = (boxes.xyxy.float() * (named & only.unsqueeze(1)).unsqueeze(-1)).sum(dim=1)
     return chosen / _sides_of_image(boxes), only
 

@@ -48,11 +48,11 @@ class CaptionLanguageModel(BaseModel):
         return TokenBatch(*(part.to(device) for part in self.tokenizer([sample.text for sample in data_samples])))
 
     def log_probs(self, tokens: TokenBatch) -> Tensor:
-        """Return the log-probability (B, L - 1) of each token behind [CLS], [SEP] included."""
+        """Return the log-probability (B, L - 1) of each token after [CLS], [SEP] included."""
         return next_token_log_probs(self.text_decoder(tokens), tokens.input_ids)
 
     def loss(self, data_samples: Sequence[Any]) -> dict[str, Tensor]:
-        """Return ``loss_lm``: the mean cross-entropy over all tokens behind [CLS]."""
+        """Return ``loss_lm``: the mean cross-entropy over all tokens after [CLS]."""
         tokens = self.tokenize(data_samples)
         log_probs = self.log_probs(tokens)
         return {"loss_lm": mean_over_ranks(-log_probs, tokens.attention_mask[:, 1:].to(log_probs.dtype))}

@@ -45,7 +45,7 @@ def test_albef(tmp_path: Path, kind: str) -> None:
     batch, image = vlp.batch(), vlp.image_states()
     embedded = text.bert.embeddings(batch.input_ids)
     states = vlp.run_layers(text.bert, embedded, range(1))
-    torch.testing.assert_close(ours.encode_text(batch).embeds, states, **EXACT)
+    torch.testing.assert_close(ours.encoders.encode_text(batch).embeds, states, **EXACT)
     expected = vlp.run_layers(text.bert, states, range(1, 2), image)
     torch.testing.assert_close(vlp.fused(ours, states, image), expected, **EXACT)
     check_common(ours, vit, tensors, "model_with_similarity." if kind == "torchmultimodal" else "")
@@ -87,7 +87,7 @@ def test_blip(tmp_path: Path) -> None:
     report = load_pretrained(ours, saved(tensors, tmp_path / "a.pth"), part="model")
     batch, image = vlp.batch(), vlp.image_states()
     states = vlp.run_layers(text, text.embeddings(batch.input_ids), range(2))
-    torch.testing.assert_close(ours.encode_text(batch).embeds, states, **EXACT)
+    torch.testing.assert_close(ours.encoders.encode_text(batch).embeds, states, **EXACT)
     # Not what BLIP computes as a whole, but its last layer reading the image.
     expected = vlp.run_layers(text, states, range(1, 2), image)
     torch.testing.assert_close(vlp.fused(ours, states, image), expected, **EXACT)
@@ -116,7 +116,7 @@ def test_mplug_with_a_layer_that_processes_both(tmp_path: Path) -> None:
     assert report.layout == "mplug"
     batch, image = vlp.batch(), vlp.image_states()
     states = vlp.run_layers(text, text.embeddings(batch.input_ids), range(1))
-    torch.testing.assert_close(ours.encode_text(batch).embeds, states, **EXACT)
+    torch.testing.assert_close(ours.encoders.encode_text(batch).embeds, states, **EXACT)
     expected = vlp.run_layers(fusion, states, range(2, 4), image)
     expected = vlp.run_layers(fusion, torch.cat([image, expected], dim=1), range(4, 5))[:, image.shape[1] :]
     torch.testing.assert_close(vlp.fused(ours, states, image), expected, **EXACT)

@@ -97,7 +97,7 @@ def fused(ours: VLPModel, text: Tensor, image: Tensor) -> Tensor:
     """Return the text states behind the fusion of our model."""
     mask = torch.ones(text.shape[:2], dtype=torch.bool)
     visual = VisualTokens(image, 1, (4, 4), [], torch.arange(PATCHES).expand(2, -1), None)
-    return ours.fuse(TextTokens(text, text[:, 0], mask), visual).text
+    return ours.encoders.fuse(TextTokens(text, text[:, 0], mask), visual).text
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

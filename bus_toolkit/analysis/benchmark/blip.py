@@ -98,7 +98,7 @@ def compare_with_blip(
     """Return MACs and seconds of steps of contrast and matching: ``ours`` and ``mmpretrain.BlipRetrieval``.
 
     Args:
-        config: A config with the heads ``itc`` and ``itm``; selection, abstraction and other heads are left out.
+        config: A config with an ITCHead and an ITMHead; selection, abstraction and other heads are left out.
         img_size: Pixels.
         text_length: Tokens of every caption.
         batch_size: Images.
@@ -110,10 +110,10 @@ def compare_with_blip(
     """
     sizes = [f"model.backbone.img_size={img_size}", f"model.tokenizer.max_length={text_length}"]
     model = make_groups([config], sizes)[0].host.model
-    missing = {"itc", "itm"} - set(model["heads"])
-    if missing:
-        raise ConfigError(f"{config}: model.heads: needs itc and itm, got no {sorted(missing)[0]}. Give such a config.")
-    heads = {name: model["heads"][name] for name in ("itc", "itm")}
+    heads = {name: node for name, node in model["heads"].items() if node["type"] in ("ITCHead", "ITMHead")}
+    if len(heads) != 2:
+        got = ", ".join(node["type"] for node in model["heads"].values())
+        raise ConfigError(f"{config}: model.heads: needs one ITCHead and one ITMHead, got {got}. Give such a config.")
     own = build_model({**model, "heads": heads, "text_decoder": None}).to(device)
     batch = made_up_batch(own, batch_size, text_length)
     loads: dict[str, Steps] = {
