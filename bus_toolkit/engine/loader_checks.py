@@ -87,15 +87,18 @@ class CheckedCollate:
         """
         for sample in samples:
             self._check_packed(sample)
-            size = tuple(sample["inputs"].shape[-2:])
-            if self.stacks and size != self.size:
-                side = self.size[0] if self.size[0] == self.size[1] else list(self.size[::-1])
-                raise LoadingError(
-                    f"{self.path}.dataset.pipeline: images must have the {pixels(self.size)} px of model.backbone, got "
-                    f"{pixels(size)} px{_file(sample)}. Add {{type: mmpretrain.Resize, scale: {side}}} after loading, "
-                    "or change model.backbone.img_size."
-                )
+            for size in _sizes(sample["inputs"]):
+                self._check_size(size, sample)
         return self.collate(samples)
+
+    def _check_size(self, size: Size, sample: Mapping[str, Any]) -> None:
+        if self.stacks and size != self.size:
+            side = self.size[0] if self.size[0] == self.size[1] else list(self.size[::-1])
+            raise LoadingError(
+                f"{self.path}.dataset.pipeline: images must have the {pixels(self.size)} px of model.backbone, got "
+                f"{pixels(size)} px{_file(sample)}. Add {{type: mmpretrain.Resize, scale: {side}}} after loading, "
+                "or change model.backbone.img_size."
+            )
 
     def _check_packed(self, sample: Any) -> None:
         keys = list(sample) if isinstance(sample, Mapping) else [type(sample).__name__]
@@ -109,6 +112,12 @@ class CheckedCollate:
                 f"{self.path}.dataset.pipeline: must end by packing, got samples with {', '.join(map(str, keys))}. Add "
                 "{type: PackRegions} at its end."
             )
+
+
+def _sizes(inputs: Any) -> list[Size]:
+    """Return height and width of an image, or of each of several images that share a text."""
+    images = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    return [(image.shape[-2], image.shape[-1]) for image in images]
 
 
 def _check_length(loader: DataLoader, path: str, rows: int) -> None:

@@ -55,6 +55,17 @@ def forwarding_of(function: Callable[..., Any]) -> Forwarding | None:
     return _read_source(function)
 
 
+def _is_super_init(function: ast.expr) -> bool:
+    """Return whether an expression is ``super().__init__``, or ``super(Class, self).__init__`` of older code."""
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr == "__init__"
+        and isinstance(function.value, ast.Call)
+        and isinstance(function.value.func, ast.Name)
+        and function.value.func.id == "super"
+    )
+
+
 def _read_source(function: Callable[..., Any]) -> Forwarding | None:
     """Return what ``super().__init__(..., **kwargs)`` in the source of ``function`` gives."""
     try:
@@ -62,9 +73,11 @@ def _read_source(function: Callable[..., Any]) -> Forwarding | None:
     except (OSError, SyntaxError, TypeError):
         return None
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("super().__init__")):
-            continue
-        if any(keyword.arg is None for keyword in node.keywords):
+        if (
+            isinstance(node, ast.Call)
+            and _is_super_init(node.func)
+            and any(keyword.arg is None for keyword in node.keywords)
+        ):
             names = frozenset(keyword.arg for keyword in node.keywords if keyword.arg)
             return Forwarding(names, sum(not isinstance(value, ast.Starred) for value in node.args))
     return None

@@ -1,8 +1,12 @@
 """The typical mistakes with data of one's own: each ends in one clear line."""
 
 import pytest
+import torch
+from mmengine.dataset import default_collate
 
+from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.engine import RunOptions, train
+from bus_toolkit.engine.loader_checks import CheckedCollate
 from bus_toolkit.errors import BusError, ConfigError, DataError
 from tests.engine.own_pairs import CONFIG, settings, write_pairs
 
@@ -97,3 +101,14 @@ def test_an_empty_data_set_is_named(folder):
     change = f"train_dataloader.dataset={{_delete_: true, type: RegionCaptionDataset, dataset: {data}, pipeline: []}}"
     with pytest.raises(DataError, match=r"train_dataloader.*(empty|no )"):
         run(folder, change)
+
+
+def test_each_of_several_images_of_a_text_must_have_the_size_of_the_backbone():
+    def images(*sizes):
+        return {"inputs": [torch.zeros(3, *size) for size in sizes], "data_samples": None}
+
+    collate = CheckedCollate(default_collate, "train_dataloader", (16, 16))
+    collate.collate = len
+    assert collate([images((16, 16), (16, 16))]) == 1
+    with pytest.raises(LoadingError, match="must have the 16 px of model.backbone, got 8x16 px"):
+        collate([images((16, 16), (16, 8))])

@@ -35,7 +35,7 @@ def test_pretrained_weights_are_read_from_both_kinds_of_checkpoint(tmp_path: Pat
     model = classifier(vit() if source == "plain" else reduced(TOME))
     torch.save({"state_dict": model.state_dict()}, tmp_path / "weights.pth")
     weights = {"type": "Pretrained", "checkpoint": str(tmp_path / "weights.pth"), "prefix": "backbone."}
-    ours = MODELS.build(reduced(TOME, init_cfg=weights))
+    ours = MODELS.build({"_scope_": "mmpretrain", **reduced(TOME, init_cfg=weights)})
     ours.init_weights()
     vit_of = model.backbone if source == "plain" else model.backbone.vit
     assert torch.equal(ours.vit.layers[3].ffn.layers[1].weight, vit_of.layers[3].ffn.layers[1].weight)
@@ -44,14 +44,14 @@ def test_pretrained_weights_are_read_from_both_kinds_of_checkpoint(tmp_path: Pat
 def test_our_weights_go_back_into_a_plain_backbone(tmp_path: Path) -> None:
     torch.save({"state_dict": classifier(reduced(TOME)).state_dict()}, tmp_path / "weights.pth")
     weights = {"type": "Pretrained", "checkpoint": str(tmp_path / "weights.pth"), "prefix": "backbone.vit."}
-    plain = MODELS.build(vit(init_cfg=weights))
+    plain = MODELS.build({"_scope_": "mmpretrain", **vit(init_cfg=weights)})
     plain.init_weights()
     plain.eval()
     assert torch.equal(plain(images())[0], classifier(vit()).backbone(images())[0])
 
 
 def test_without_weights_the_transformer_is_initialised_by_its_library() -> None:
-    ours = MODELS.build(reduced(TOME))
+    ours = MODELS.build({"_scope_": "mmpretrain", **reduced(TOME)})
     assert ours.vit.pos_embed.std() == 0
     ours.init_weights()
     assert 0.01 < ours.vit.pos_embed.std() < 0.03
@@ -64,10 +64,10 @@ def test_positions_of_another_image_size_are_fitted() -> None:
 
 
 def test_frozen_stages_are_the_transformers() -> None:
-    ours = MODELS.build(reduced(TOME, plain=vit(frozen_stages=2)))
+    ours = MODELS.build({"_scope_": "mmpretrain", **reduced(TOME, plain=vit(frozen_stages=2))})
     assert ours.train() is ours
     frozen = {name for name, p in ours.named_parameters() if not p.requires_grad}
-    plain = MODELS.build(vit(frozen_stages=2))
+    plain = MODELS.build({"_scope_": "mmpretrain", **vit(frozen_stages=2)})
     assert frozen == {f"vit.{name}" for name, p in plain.named_parameters() if not p.requires_grad} != set()
 
 

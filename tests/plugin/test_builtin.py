@@ -13,9 +13,17 @@ from bus_toolkit.registry import RUNNER_REGISTRIES, SCOPE, Registries
 FOLDERS = {kind: kind for kind in PARTS} | {"fusions": "fusion"}
 # Exported for plugin authors, and no part of their own.
 NO_PARTS = {
-    "backbones": {"BlocksAdapter", "TokenPositions", "TokenReducingBackbone", "TransformerAdapter", "ViTBlockAccess"},
+    "backbones": {
+        "BlocksAdapter",
+        "FeatureMapAdapter",
+        "TokenPositions",
+        "TokenReducingBackbone",
+        "TransformerAdapter",
+        "ViTBlockAccess",
+    },
     "selectors": {"BlockAccess", "BlockView", "Decision", "MergingSelector", "PatchSelector"},
     "fusions": {"LayeredFusion"},
+    "tokenizers": {"TextTokenizer"},
     "text_decoders": {"Generated", "Ranked", "SearchRules"},
 }
 ENTRIES = [(kind, name) for kind, members in PARTS.items() for name in members]

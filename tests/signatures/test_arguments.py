@@ -112,3 +112,12 @@ def test_every_required_argument_is_required():
 def test_suggests_near_names_only():
     assert did_you_mean("Keepratio", ["keep_ratio", "blocks"]) == " Did you mean 'keep_ratio'?"
     assert did_you_mean("zzz", ["keep_ratio"]) == ""
+
+
+def test_the_older_form_of_super_hands_arguments_on_too():
+    from mmpretrain.models import ResNeXt
+
+    signature = signature_of(ResNeXt)
+    assert not signature.is_open
+    assert {"groups", "width_per_group", "num_stages"} <= signature.arguments.keys()
+    assert "img_size" not in signature.arguments

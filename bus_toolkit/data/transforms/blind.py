@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bus_toolkit.errors import DataError
@@ -14,14 +14,17 @@ _BLIND_TRANSFORMS = frozenset(
 )
 
 
-def refuse_blind_transforms(pipeline: Sequence[Mapping[str, Any]], name: str, otherwise: str) -> None:
+def refuse_blind_transforms(
+    pipeline: Sequence[Mapping[str, Any] | Callable[..., Any]], name: str, otherwise: str
+) -> None:
     """Refuse what would tear pixels, boxes and words apart; ``otherwise`` says how data set ``name`` leaves out boxes.
 
     Raises:
         DataError: There is such a transform.
     """
     for place, transform in enumerate(pipeline):
-        kind = str(transform["type"]).rsplit(".", 1)[-1]
+        # A pipeline may also hold built transforms.
+        kind = str(transform["type"]).rsplit(".", 1)[-1] if isinstance(transform, Mapping) else type(transform).__name__
         if kind in _BLIND_TRANSFORMS:
             raise DataError(
                 f"{name}.pipeline.{place}: {kind} moves pixels but not both boxes and words. "
