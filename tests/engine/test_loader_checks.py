@@ -110,5 +110,5 @@ def test_each_of_several_images_of_a_text_must_have_the_size_of_the_backbone():
     collate = CheckedCollate(default_collate, "train_dataloader", (16, 16))
     collate.collate = len
     assert collate([images((16, 16), (16, 16))]) == 1
-    with pytest.raises(LoadingError, match="must have the 16 px of model.backbone, got 8x16 px"):
+    with pytest.raises(LoadingError, match="must have the 16 px of model.backbone, got 16x8 px"):
         collate([images((16, 16), (16, 8))])
