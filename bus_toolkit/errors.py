@@ -1,9 +1,9 @@
 """Every error that bus_toolkit raises on purpose.
 
-The wording is ``<where>: <what is wrong>, got <value>. <what is allowed>. <what to do>``. The tools print these without
+The wording is ``<location>: <mistake>, got <value>. <allowed values>. <advice>``. The tools print these without
 a traceback and leave with exit code 2; anything else that escapes is a defect of ours and keeps its traceback.
 
-Checks collect :class:`Problem` objects; code asks their ``path`` and ``kind``. They become text only where they are
+Checks collect :class:`Problem` objects; code asks their ``path`` and ``kind``. They become text only when they are
 shown, so no code has to read a message.
 """
 
@@ -15,7 +15,7 @@ from enum import Enum
 
 
 class ProblemKind(Enum):
-    """What code must be able to tell apart without reading the text."""
+    """The kinds of problems that code must distinguish without reading the text."""
 
     OTHER = "other"
     UNKNOWN_TYPE = "unknown type"
@@ -28,8 +28,8 @@ class Problem:
 
     Attributes:
         path: The YAML path, file or flag that is wrong; empty if ``text`` names it.
-        text: What is wrong, what is allowed and what to do.
-        kind: What code may decide by.
+        text: The mistake, the allowed values and advice.
+        kind: Code may branch on this, never on ``text``.
     """
 
     path: str

@@ -19,8 +19,8 @@ def test_captions_are_trained_and_measured(tmp_path: Path) -> None:
         "train_dataloader.persistent_workers=false",
     ]
     for stage in ("val", "test"):
-        where = f"{stage}_dataloader.dataset.dataset"
-        overrides += [f"{where}.data_root={tmp_path / stage}", f"{where}.num_images=6"]
+        path = f"{stage}_dataloader.dataset.dataset"
+        overrides += [f"{path}.data_root={tmp_path / stage}", f"{path}.num_images=6"]
     run = tmp_path / "run"
     train(CONFIG, overrides, RunOptions(work_dir=str(run)))
     trained = json.loads((run / "report" / "val" / "results.json").read_text())["metrics"]

@@ -121,7 +121,7 @@ def test_a_fixed_seed_gives_the_same_numbers_twice(scenes: Path, tmp_path: Path)
         ("train_dataloader.dataset.split=trian", DataError, r"no split named 'trian'"),
     ],
 )
-def test_mistakes_are_told_in_the_terms_of_the_yaml(
+def test_mistakes_are_reported_in_the_terms_of_the_yaml(
     override: str, kind: type[BusError], message: str, scenes: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(kind, match=message):

@@ -87,8 +87,8 @@ def test_no_module_imports_itself_through_others():
 
 
 def test_importing_the_package_loads_neither_torch_nor_openmmlab():
-    hosts = sorted(OPENMMLAB | {"torch", "transformers"})
-    code = f"import sys, bus_toolkit; print([name for name in {hosts} if name in sys.modules])"
+    libraries = sorted(OPENMMLAB | {"torch", "transformers"})
+    code = f"import sys, bus_toolkit; print([name for name in {libraries} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     assert done.stdout.strip() == "[]"
 

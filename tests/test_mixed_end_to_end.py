@@ -1,4 +1,4 @@
-"""The recipes of several sources, cut to a few steps: they train, resume, evaluate, and tell what is mistaken."""
+"""The recipes of several sources, cut to a few steps: they train, resume, evaluate, and report mistakes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_rows_with_boxes_alone_bring_descriptions_of_their_own(scenes: Path, tmp
         ),
     ],
 )
-def test_mistakes_are_told_in_the_terms_of_the_yaml(
+def test_mistakes_are_reported_in_the_terms_of_the_yaml(
     override: str, error: type[Exception], message: str, scenes: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
@@ -95,7 +95,7 @@ def test_mistakes_are_told_in_the_terms_of_the_yaml(
 
 
 def test_the_large_recipe_reads_shards_and_regions(tmp_path: Path) -> None:
-    """Its data as it stands in the file, on a small model: paths and sizes are all that is changed."""
+    """Its data as in the file, on a small model: paths and sizes are all that is changed."""
     folder = prepare_scenes(tmp_path / "scenes", "train", 4, SceneSettings.parse({}), 1)
     write_shards(pairs_of_coco(str(folder), "captions_train.json"), tmp_path / "shards", samples_per_shard=5)
     recipe = yaml.safe_load((CONFIGS / "bus" / "bus_mixed_base.yaml").read_text())

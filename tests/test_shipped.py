@@ -53,7 +53,7 @@ def test_a_base_may_be_a_name_where_no_such_file_is_beside(elsewhere):
 @pytest.mark.parametrize(
     "mistyped", ["bus/bus_scene_tiny", "bus_scenes_tiny", f"{DEMO}.yaml", f"registry_configs/{DEMO}.yaml", f"/x/{DEMO}"]
 )
-def test_a_mistyped_name_tells_the_nearest(mistyped):
+def test_a_mistyped_name_reports_the_nearest(mistyped):
     with pytest.raises(ConfigError, match=rf"^{mistyped}: no such config file. Nearest names: {DEMO}, .*`bus-toolkit"):
         load_config(mistyped)
 

@@ -80,7 +80,7 @@ def tiny_model(
     momentum: dict[str, Any] | None = None,
     heads: dict[str, VLPHead] | None = None,
 ) -> VLPModel:
-    """Return a model with TSPS behind block 2 and PAD, in training mode."""
+    """Return a model with TSPS after block 2 and PAD, in training mode."""
     torch.manual_seed(0)
     default = TextSemanticPatchSelector(blocks=[2], embed_dim=WIDTH, text_dim=WIDTH)
     parts = Parts(

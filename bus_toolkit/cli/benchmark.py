@@ -12,7 +12,7 @@ from bus_toolkit.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add configs, what is measured, and where results go."""
+    """Add configs, the measurements, and the output files."""
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="the YAML of a run, or a name")
     parser.add_argument(
         "--scope", choices=("model", "vision"), default="model", help="whole model, or backbone and decoder"

@@ -1,4 +1,4 @@
-"""Measure what the prefix cache saves in re-ranking."""
+"""Measure the time that the prefix cache saves in re-ranking."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 COMMAND = Command(
-    "Measure what the shared first blocks save in re-ranking.",
+    "Measure the time that the shared first blocks save in re-ranking.",
     add_arguments,
     run,
     "One image is scored with many captions, each selecting its own patches: once with the blocks before the first "

@@ -24,9 +24,9 @@ def run(args: argparse.Namespace) -> None:
 
     measured = measure_shards(args.shards, args.rounds)
     print(f"{measured.samples} samples, samples a second")
-    for what, rates in measured.rates.items():
+    for source, rates in measured.rates.items():
         speeds = "   ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
-        print(f"{what:8} {speeds}   x {measured.ratio(what):.2f}")
+        print(f"{source:8} {speeds}   x {measured.ratio(source):.2f}")
 
 
 COMMAND = Command(

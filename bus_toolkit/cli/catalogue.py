@@ -11,7 +11,7 @@ from bus_toolkit.signatures import did_you_mean
 GROUPS = {
     "Train and evaluate": ("train", "test", "study"),
     "Use a trained model": ("infer",),
-    "See what is there": ("configs", "describe", "list-backbones"),
+    "List configs and parts": ("configs", "describe", "list-backbones"),
     "Data": ("prepare", "shards", "scenes", "verify", "browse"),
     "Weights": ("convert-weights",),
     "Plugins": ("new-plugin", "check-plugin"),

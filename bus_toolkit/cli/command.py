@@ -1,4 +1,4 @@
-"""What each command of ``bus-toolkit`` is made of, and the arguments that several take."""
+"""The pieces of each ``bus-toolkit`` command, and the arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _help_formatter(prog: str) -> argparse.HelpFormatter:
 
 @dataclass(frozen=True)
 class Command:
-    """What a command takes and does.
+    """The arguments and the action of a command.
 
     Attributes:
         summary: One line for the list of commands.
@@ -62,16 +62,19 @@ def add_cfg_options(parser: argparse.ArgumentParser, about: str) -> None:
 
 
 def add_device_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what every measurement takes that computes."""
+    """Add the arguments of every measurement that computes."""
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads")
 
 
 def add_launch_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that builds the Runner takes: overrides, launcher, ``--debug``."""
+    """Add the arguments of every command that builds the Runner: overrides, launcher, ``--debug``."""
     add_cfg_options(parser, "overrides, e.g. model.selectors.0.keep_ratio=0.3")
     parser.add_argument(
-        "--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="what started the processes"
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="none",
+        help="the program that started the processes",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help="show tracebacks and all that OpenMMLab logs")

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def script() -> str:
-    """Return the functions that complete each word; what no word fits is completed as a path."""
+    """Return the functions that complete each word; other words are completed as paths."""
     cases = [case for name in NAMES for case in _cases(name, find_command(name).parser())]
     return _SCRIPT.format(
         configs=shlex.quote(" ".join(list_configs())), commands=shlex.quote(" ".join(NAMES)), cases="\n".join(cases)

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="LAYOUT", help="mmpretrain, or a layout that --list names")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the .safetensors to write")
     parser.add_argument("--from", dest="layout", default="auto", metavar="LAYOUT", help="default: seen by the names")
-    parser.add_argument("--prefix", default="", help="with what the names begin, if SOURCE has several towers")
+    parser.add_argument("--prefix", default="", help="first part of the names to read, if SOURCE has several towers")
     parser.add_argument("--trust-checkpoint", action="store_true", help="unpickle everything; it can run any code")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write every name and what became of it")
     parser.add_argument("--list", action="store_true", help="show the layouts and exit")

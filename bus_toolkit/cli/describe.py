@@ -1,4 +1,4 @@
-"""Show what a run would use: a resolved config, the registered parts, the plugins, which parts train together."""
+"""Show the things a run would use: a resolved config, the registered parts, the plugins, which parts train together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what there is to show."""
+    """Add the arguments of each view."""
     subjects = parser.add_subparsers(dest="subject", required=True)
     config = subjects.add_parser("config", help="the resolved YAML of a config, checked")
     config.add_argument("config", help="the YAML of a run, or a name such as bus/bus_scenes_tiny")
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Show what the arguments name."""
+    """Show the view that the arguments name."""
     load_openmmlab()
     from bus_toolkit.cli import describe_parts, describe_tables
 

@@ -1,4 +1,4 @@
-"""What ``bus-toolkit describe parts`` prints: every part in a table, or one part in full."""
+"""The output of ``bus-toolkit describe parts``: every part in a table, or one part in full."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def show_parts(name: str) -> None:
     tables = {}
     for parts in REGISTRIES.all():
         filled = [f"{argument} ({meaning})" for argument, meaning in ARGUMENTS.items() if argument in parts.provided]
-        note = f"\nfilled in where a part takes it: {', '.join(filled)}" if filled else ""
+        note = f"\nfilled in if a part takes it: {', '.join(filled)}" if filled else ""
         title = f"{parts.kind}: model.{parts.slot}\n[dim]{escape(parts.contract + note)}[/dim]"
         rows = [(e.name, str(e.signature), e.origin) for e in map(parts.get, parts.names())]
         tables[parts.slot] = table(title, ("name", "arguments", "registered by"), rows)
@@ -75,7 +75,7 @@ def _show_part(name: str) -> bool:
 
 
 def _print_part(title: str, cls: Callable[..., Any], facts: Sequence[str], provided: Collection[str]) -> None:
-    """Print what a part is, and what each of its arguments means."""
+    """Print the description of a part, and the meaning of each argument."""
     from bus_toolkit.registry import ARGUMENTS
     from bus_toolkit.signatures import argument_meanings, signature_of
 

@@ -1,4 +1,4 @@
-"""What ``bus-toolkit describe`` prints of configs, plugins and combinations."""
+"""The tables that ``bus-toolkit describe`` prints of configs, plugins and combinations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def show_config(path: str, overrides: Sequence[str]) -> None:
 
 
 def show_plugins(name: str) -> None:
-    """Print what is known about every plugin, or about one; works with every one of them broken.
+    """Print the records of all plugins, or of one; works with every one of them broken.
 
     Raises:
         PluginError: No such plugin.

@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is asked of which model, images and texts, and where results go."""
+    """Add the command, the model, the images and texts, and the output files."""
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("source", metavar="RUN_OR_CONFIG", help="a run folder, or a YAML with --checkpoint")
     parser.add_argument("--checkpoint", metavar="FILE", help="a .pth or .safetensors (default: the run's newest)")
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
 def ask(
     inferencer: Inferencer, command: str, images: Sequence[str], texts: Sequence[str], out: Path | None, **search: Any
 ) -> Any:
-    """Return what the method of that name gives; for ``retrieve`` always by direction.
+    """Return the result of the method of that name; for ``retrieve`` always by direction.
 
     Args:
         inferencer: The model.

@@ -18,7 +18,7 @@ def tables(command: str, results: Any, images: Sequence[str], texts: Sequence[st
 
     Args:
         command: A method of ``Inferencer``.
-        results: What it gave; of ``retrieve`` by direction.
+        results: Its results; those of ``retrieve`` by direction.
         images: Names of all images.
         texts: All texts.
     """
@@ -34,8 +34,8 @@ def tables(command: str, results: Any, images: Sequence[str], texts: Sequence[st
     return shown
 
 
-def _hits(found: list[list[dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
-    return [(query, hit) for query, hits in enumerate(found) for hit in hits]
+def _hits(rankings: list[list[dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    return [(query, hit) for query, hits in enumerate(rankings) for hit in hits]
 
 
 def _figures(entry: dict[str, Any]) -> dict[str, str]:

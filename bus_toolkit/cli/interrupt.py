@@ -1,4 +1,4 @@
-"""What Ctrl-C does."""
+"""The handling of Ctrl-C."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ _log = logging.getLogger(__name__)
 
 
 def say_loading() -> None:
-    """Say what takes the first seconds."""
+    """Print that libraries are loading, which takes the first seconds."""
     _log.info("Loading PyTorch and OpenMMLab ...")
 
 

@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--match", required=True, metavar="CONFIG@N", help="the reference and its pixels; may be the same CONFIG"
     )
-    parser.add_argument("--pass", choices=("step", "forward"), default="step", dest="work", help="what costs as much")
+    parser.add_argument(
+        "--pass", choices=("step", "forward"), default="step", dest="work", help="the pass whose cost must match"
+    )
     parser.add_argument(
         "--num-queries",
         choices=("keep", "scale"),

@@ -23,12 +23,12 @@ class Option:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What ``prepare`` says about a data set, and what can be chosen.
+    """The help texts of ``prepare`` for a data set, and its options.
 
     Attributes:
         title: For a person.
         recipe: Name of its :class:`~bus_toolkit.data.preparation.recipe.Recipe` in the module of its name.
-        options: What can be chosen.
+        options: Its flags.
     """
 
     title: str
@@ -99,7 +99,7 @@ def _add_data_set(parser: argparse.ArgumentParser, name: str, data_set: DataSet)
     parser.add_argument(
         "--any-count", action="store_true", help="warn instead of failing when a count differs from the published one"
     )
-    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_debug_flag(parser)
 
 

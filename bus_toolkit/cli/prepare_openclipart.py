@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--test", type=positive_int, default=500, metavar="N", help="held-out pairs, default 500")
     parser.add_argument("--val", type=positive_int, default=200, metavar="N", help="validation pairs, default 200")
-    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_debug_flag(parser)
 
 

@@ -17,8 +17,8 @@ MISTAKE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     """Call ``main`` with the command line and exit.
 
-    Exit codes: what ``main`` returns (0 for ``None``); 2 after a :class:`BusError`, whose lines go to stderr; 130 when
-    interrupted; 141 when the reader of the output ends first, as ``| head`` does.
+    Exit codes: the return value of ``main`` (0 for ``None``); 2 after a :class:`BusError`, whose lines go to stderr;
+    130 when interrupted; 141 when the reader of the output ends first, as ``| head`` does.
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
     log_to_screen()

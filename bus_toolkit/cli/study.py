@@ -12,18 +12,18 @@ from bus_toolkit.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a study takes."""
+    """Add the arguments of a study."""
     parser.add_argument("study", metavar="STUDY", help="its YAML, such as registry_configs/_studies_/scenes_tiny.yaml")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: work_dirs/<name of the study>")
     parser.add_argument("--jobs", type=positive_int, default=2, metavar="N", help="trainings at a time (default: 2)")
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="some tasks only, with those they start from")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="other seeds than the study's")
-    parser.add_argument("--table-only", action="store_true", help="train nothing, show what has finished")
+    parser.add_argument("--table-only", action="store_true", help="train nothing, show the finished runs")
     add_debug_flag(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what has not finished, show the table; 1 if results are missing."""
+    """Run the jobs that have not finished, show the table; 1 if results are missing."""
     load_openmmlab()
     from bus_toolkit.study.plan import read_study
     from bus_toolkit.study.run import collect, run_study

@@ -9,7 +9,7 @@ from bus_toolkit.cli.loading import say_loading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what an evaluation takes."""
+    """Add the arguments of an evaluation."""
     parser.add_argument("config", help="the YAML of the run, e.g. the config.yaml in its work dir, or a name")
     parser.add_argument("checkpoint", help="a .pth of a run, or weights as .safetensors")
     parser.add_argument(

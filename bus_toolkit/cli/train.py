@@ -15,7 +15,7 @@ _SWITCHES = ("amp", "auto_scale_lr", "no_validate", "debug")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a training takes."""
+    """Add the arguments of a training."""
     parser.add_argument("config", help="the YAML of the run, or a name such as bus/bus_scenes_tiny")
     parser.add_argument(
         "--work-dir", help="folder of logs and checkpoints (default: the config's, else ./work_dirs/<config name>)"
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def how_to_go_on(args: argparse.Namespace, work_dir: str) -> str:
-    """Return where the newest checkpoint of an interrupted training is, and the command that goes on from it."""
+    """Return a line with the newest checkpoint of an interrupted training, and the command that resumes from it."""
     from bus_toolkit.engine import latest_checkpoint
 
     checkpoint = latest_checkpoint(work_dir)

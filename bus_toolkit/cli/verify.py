@@ -73,11 +73,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(report.faults for report in reports.values()) else 0
 
 
-def _watch(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+def _watch(items: Iterable[Any], total: int, description: str) -> Iterable[Any]:
     from rich.console import Console
     from rich.progress import track
 
-    return track(items, description=what, total=total, console=Console(stderr=True), transient=True)
+    return track(items, description=description, total=total, console=Console(stderr=True), transient=True)
 
 
 COMMAND = Command(

@@ -11,7 +11,7 @@ from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_mode
 from bus_toolkit.errors import BusError, ComponentError, Problem
 from bus_toolkit.signatures import at, check_arguments, did_you_mean
 
-_HOSTS = ("mmengine", "mmcv", "mmpretrain", "torch")
+_LIBRARIES = ("mmengine", "mmcv", "mmpretrain", "torch")
 DEFAULT_SCOPE = "mmengine"
 _COUNTS = {
     r"(train|val|test)_dataloader": ("batch_size",),
@@ -24,10 +24,10 @@ _NO_CODE = "A config names registered classes only; it imports no code."
 def check_config(root: Mapping[str, Any]) -> list[Problem]:
     """Return all that is wrong, with YAML paths and nearest names.
 
-    Types, arguments and kinds of values are checked at every place; where the model has no such mistake, so is how its
-    parts go together.
+    Types, arguments and kinds of values are checked at every place. If the model has no such mistake, the combination
+    of its parts is checked too.
     """
-    problems = list(dict.fromkeys(_walk(root, "", root, in_host=True)))
+    problems = list(dict.fromkeys(_walk(root, "", root, in_library=True)))
     if root.get("default_scope", DEFAULT_SCOPE) != DEFAULT_SCOPE:
         text = f"must be {DEFAULT_SCOPE}, got {root['default_scope']!r}. Remove it."
         problems.append(Problem("default_scope", text))
@@ -36,24 +36,24 @@ def check_config(root: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_host: bool) -> Iterator[Problem]:
+def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_library: bool) -> Iterator[Problem]:
     if isinstance(node, Mapping):
         spec = None
         try:
             spec = node_at(path, node, root)
         except ComponentError as error:
             yield from error.problems
-            in_host = False
+            in_library = False
         else:
-            yield from _check_free(node, path, in_host) if spec is None else _check_node(node, spec, path)
+            yield from _check_free(node, path, in_library) if spec is None else _check_node(node, spec, path)
         if spec is not None and spec.target is not None:
-            in_host = getattr(spec.target, "__module__", "").split(".")[0] in _HOSTS
+            in_library = getattr(spec.target, "__module__", "").split(".")[0] in _LIBRARIES
         yield from _check_names(node, path)
         for key, value in node.items():
-            yield from _walk(value, at(path, key), root, in_host=in_host)
+            yield from _walk(value, at(path, key), root, in_library=in_library)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _walk(value, at(path, index), root, in_host=in_host)
+            yield from _walk(value, at(path, index), root, in_library=in_library)
     elif node is not None and slot_at(path, root) is not None:
         yield Problem(path, f"must be a mapping with a 'type', got {node!r}.")
 
@@ -86,12 +86,12 @@ def _check_counts(node: Mapping[str, Any], path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.persistent_workers", text)
 
 
-def _check_free(node: Mapping[str, Any], path: str, in_host: bool) -> Iterator[Problem]:
-    """Check a mapping of unknown keys: a host would import the name in its ``type`` if that is not registered."""
+def _check_free(node: Mapping[str, Any], path: str, in_library: bool) -> Iterator[Problem]:
+    """Refuse a ``type`` that is not registered in a mapping of unknown keys: a library would import that name."""
     name = node.get("type")
     if not isinstance(name, str) or path.endswith("clip_grad"):
         return
-    if (in_host or "." in name) and not is_registered_anywhere(name):
+    if (in_library or "." in name) and not is_registered_anywhere(name):
         yield Problem(f"{path}.type", f"nothing is registered as {name!r}. {_NO_CODE}")
 
 

@@ -19,7 +19,7 @@ IN_PLUGIN = "::"
 def find_config(path: str | Path, asked_by: Path | None = None) -> Path:
     """Return the file that ``path`` names, as seen from the folder of the file ``asked_by`` or the current one.
 
-    It is a path; or the name of a config that ships with the toolkit, without suffix, where there is no such file; or
+    It is a path; or, if there is no such file, the name (without suffix) of a config that ships with the toolkit; or
     ``<plugin>::<file>``.
 
     Raises:
@@ -31,15 +31,15 @@ def find_config(path: str | Path, asked_by: Path | None = None) -> Path:
     file = Path(path).expanduser()
     if asked_by is not None:
         file = Path(os.path.normpath(asked_by.parent / file))
-    found = file if file.is_file() else find_shipped(str(path))
-    if found is None:
+    config_file = file if file.is_file() else find_shipped(str(path))
+    if config_file is None:
         hint = _nearest_file(file) or nearest_names(str(path)) or _missing_folder(file)
         asking = f" It is in {BASE} of {asked_by}." if asked_by is not None else ""
         raise ConfigError(
             f"{file}: no such config file.{asking}{hint} Give the path of a YAML file, or a name that "
             "`bus-toolkit configs` lists."
         )
-    return found
+    return config_file
 
 
 def read_chain(path: str | Path) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where the data side of a config says how large images are."""
+"""Find the image size in the data loaders of a config, and change it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RESIZING = {"Resize": "scale", "RandomResizedCrop": "scale", "CenterCrop": "cro
 
 
 def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[str, Any], list[str]]:
-    """Find what must change for images of another size: what can be recognised, and where nothing could.
+    """Return the settings to change for images of another size, and the data loaders to check by hand.
 
     Recognised are mmpretrain's ``Resize``, ``RandomResizedCrop`` and ``CenterCrop`` to the old size, and generated
-    scenes of that size, which are drawn anew into a folder of their own; in them everything grows with the picture.
+    scenes of that size, which are drawn again into a folder of their own; in them everything grows with the picture.
 
     Args:
         config: A whole config.
@@ -31,25 +31,25 @@ def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[s
         new: Those that it will have.
 
     Returns:
-        New values by YAML path, and one sentence for each data loader that needs a look.
+        New values by YAML path, and one sentence for each data loader in which nothing was recognised.
     """
     changes: dict[str, Any] = {}
     notes = []
     for name in _LOADERS:
         if config.get(name) is None:
             continue
-        found = dict(_changes(config[name], name, old, new))
-        changes |= found
-        if not found:
+        loader_changes = dict(_changes(config[name], name, old, new))
+        changes |= loader_changes
+        if not loader_changes:
             notes.append(
-                f"{name}: nothing in it was recognised as giving {pixels(old)} px. See to it that images arrive at "
+                f"{name}: nothing in it was recognised as giving {pixels(old)} px. Make sure that images arrive at "
                 f"{pixels(new)} px."
             )
     return changes, notes
 
 
 def final_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, Size]]:
-    """Yield YAML path, height and width of what decides the image size of each pipeline, where that can be seen.
+    """Yield the image size of each pipeline where it can be read: YAML path of its setting, height and width.
 
     It is the last of mmpretrain's transforms that give a size, if nothing after it can change that again; or the size
     of generated scenes that no transform touches.

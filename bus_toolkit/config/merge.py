@@ -27,10 +27,10 @@ def merge(old: Any, new: Any, path: str, context: Mapping[str, Any]) -> Any:  # 
     """Return ``new`` over ``old``; neither is changed and the result shares nothing with them.
 
     Args:
-        old: What stands there.
-        new: What is written over it. ``_delete_: true`` in a mapping replaces instead of merging.
+        old: The present value at ``path``.
+        new: The value to write over it. ``_delete_: true`` in a mapping replaces instead of merging.
         path: YAML path of both.
-        context: The config around, which decides what may stand at ``path``.
+        context: The config around, which decides what is allowed at ``path``.
     """
     if not isinstance(new, Mapping):
         return plain(new)

@@ -1,4 +1,4 @@
-"""What a mapping at a place of a config may contain."""
+"""The keys that a mapping at a place of a config may contain."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bus_toolkit.config.host_nodes import host_section, mended
-from bus_toolkit.config.slots import find, import_hosts, is_vlp_model, slot_at
+from bus_toolkit.config.openmmlab_nodes import corrected_signature, openmmlab_section
+from bus_toolkit.config.slots import find, import_openmmlab, is_vlp_model, slot_at
 from bus_toolkit.errors import ComponentError, Problem
 from bus_toolkit.registry import PartRegistry
 from bus_toolkit.signatures import Argument, Signature, signature_of
@@ -64,13 +64,13 @@ class Node:
         return [*typed, *own, *sorted(name for name in self.extra if name != SCOPE_KEY)]
 
     def takes(self, key: str) -> bool:
-        """Return whether ``key`` may stand there."""
+        """Return whether ``key`` is allowed there."""
         typed = key == "type" and self.target is not None
         return typed or self.signature.is_open or key in self.signature.arguments or key in self.extra
 
 
 def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node | None:
-    """Return what the mapping ``node`` at ``path`` of the config ``root`` may contain; None if that is not known.
+    """Return the keys that ``node`` at ``path`` of the config ``root`` may contain; None if they are not known.
 
     Raises:
         ComponentError: It names no type, or one that is not registered.
@@ -84,7 +84,7 @@ def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node
         raise ComponentError(Problem(f"{path}.type", f"is missing. Name a registered {kind}."))
     entry = find(slot, name, path)
     provided = slot.provided.union(getattr(entry.cls, "nested_parts", ()))
-    signature = mended(entry.cls, entry.signature, node)
+    signature = corrected_signature(entry.cls, entry.signature, node)
     further = {key: Argument(key, kind, None) for key, kind in slot.further.items()}
     signature = Signature({**further, **signature.arguments}, signature.is_open)
     check = slot.registry.check_values if isinstance(slot.registry, PartRegistry) else None
@@ -92,7 +92,7 @@ def node_at(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node
 
 
 def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Node | None:
-    """Return what a mapping without a type may contain."""
+    """Return the keys that a mapping without a type may contain."""
     if path == "":
         return _top_level()
     if re.fullmatch(r"(train|val|test)_dataloader", path):
@@ -100,7 +100,7 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
 
         return Node("a data loader", signature_of(DataLoader), extra=frozenset({"num_batch_per_epoch"}))
     if path == "randomness":
-        import_hosts()
+        import_openmmlab()
         from mmengine.runner import set_random_seed
 
         return Node("randomness", signature_of(set_random_seed), frozenset({"seed"}))
@@ -116,7 +116,7 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
         from bus_toolkit.models.momentum import MomentumBranch
 
         return Node("momentum", signature_of(MomentumBranch), frozenset({"modules"}))
-    section = host_section(path, node, root)
+    section = openmmlab_section(path, node, root)
     if section is not None:
         return Node(*section)
     fixed = {"env_cfg": _ENVIRONMENT, "auto_scale_lr": _SCALE}.get(path)
@@ -124,7 +124,7 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
 
 
 def _top_level() -> Node:
-    import_hosts()
+    import_openmmlab()
     from mmengine.runner import Runner
 
     arguments = dict(signature_of(Runner).arguments)

@@ -22,7 +22,7 @@ _REFERENCE = re.compile(r"\$\{settings\.([^}]*)\}")
 
 
 def fill_in_settings(config: dict[str, Any]) -> list[Problem]:
-    """Replace every reference in ``config`` by its value and remove ``settings``; return what is wrong.
+    """Replace every reference in ``config`` by its value and remove ``settings``; return the mistakes.
 
     A config without ``settings`` stays as it is: nothing in it refers to anything.
     """
@@ -40,7 +40,7 @@ def fill_in_settings(config: dict[str, Any]) -> list[Problem]:
 
 
 class _Filling:
-    """One walk through a config: which names were used, and what is wrong."""
+    """One walk through a config: which names were used, and which mistakes were met."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import mmengine.registry as host
+import mmengine.registry as mmengine_registry
 from mmengine.registry import Registry
 
 from bus_toolkit.errors import ComponentError, Problem, ProblemKind
@@ -46,7 +46,7 @@ class Slot:
         registry: Where the type is looked up.
         provided: Arguments that the builder fills in.
         extra: Keys that the builder reads itself.
-        further: Keys that the builder reads where the class does not take them, and what kind of value each holds.
+        further: Keys that the builder reads if the class does not take them, with the kind of value of each.
         default: The type when the node names none; ``None`` makes it required.
         partial: The class is called with further arguments later, so none is missing.
     """
@@ -72,7 +72,7 @@ _RUNNER_SLOTS: tuple[tuple[str, Slot], ...] = (
     (rf"{_LOADER}\..+\.(pipeline\.\d+|transforms(\.\d+)*)", Slot(TRANSFORMS)),
     (rf"{_LOADER}\.sampler", Slot(DATA_SAMPLERS, _names("dataset seed"))),
     (rf"{_LOADER}\.batch_sampler", Slot(DATA_SAMPLERS, _names("sampler batch_size"))),
-    (rf"{_LOADER}\.(collate_fn|worker_init_fn)", Slot(host.FUNCTIONS, partial=True)),
+    (rf"{_LOADER}\.(collate_fn|worker_init_fn)", Slot(mmengine_registry.FUNCTIONS, partial=True)),
     (r"(val|test)_evaluator(\.metrics)?(\.\d+)?", Slot(METRICS)),
     (r"(default_hooks\.[^.]+|custom_hooks\.\d+)", Slot(HOOKS, extra=_names("priority"))),
     (r"optim_wrapper", Slot(OPTIM_WRAPPERS, extra=_names("constructor paramwise_cfg"), default="OptimWrapper")),
@@ -82,15 +82,15 @@ _RUNNER_SLOTS: tuple[tuple[str, Slot], ...] = (
         Slot(PARAM_SCHEDULERS, _OPTIMIZER, extra=_names("convert_to_iter_based")),
     ),
     (r"visualizer", Slot(VISUALIZERS, extra=_names("name"))),
-    (r"visualizer\.vis_backends(\.\d+)?", Slot(host.VISBACKENDS, _names("save_dir"))),
-    (r"log_processor", Slot(host.LOG_PROCESSORS, default="LogProcessor")),
-    (r"model_wrapper_cfg", Slot(host.MODEL_WRAPPERS, _names("module"))),
+    (r"visualizer\.vis_backends(\.\d+)?", Slot(mmengine_registry.VISBACKENDS, _names("save_dir"))),
+    (r"log_processor", Slot(mmengine_registry.LOG_PROCESSORS, default="LogProcessor")),
+    (r"model_wrapper_cfg", Slot(mmengine_registry.MODEL_WRAPPERS, _names("module"))),
 )
 _LOOPS = {"train_cfg": "EpochBasedTrainLoop", "val_cfg": "ValLoop", "test_cfg": "TestLoop"}
 
 
 def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
-    """Return the slot of the node at ``path`` in the config ``root``, or None if any mapping may stand there."""
+    """Return the slot of the node at ``path`` in the config ``root``, or None if any mapping is allowed there."""
     node = root.get(path)
     if path in _LOOPS:
         node = node if isinstance(node, Mapping) else {}
@@ -98,7 +98,7 @@ def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
         extra = _names("" if "type" in node else "by_epoch")  # MMEngine takes either
         return Slot(LOOPS, _names("runner dataloader evaluator"), extra=extra, default=default)
     if path.endswith("_evaluator") and isinstance(node, Mapping) and "metrics" in node:
-        return Slot(host.EVALUATOR, default="Evaluator")
+        return Slot(mmengine_registry.EVALUATOR, default="Evaluator")
     parts = _part_slots(_model_type(root))
     part = parts.get(re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path))
     if part is not None and path not in ("model.selectors", "model.heads"):
@@ -178,17 +178,17 @@ def find(slot: Slot, name: object, path: str) -> Registered:
 
 def registered(registry: Registry) -> dict[str, Callable[..., Any]]:
     """Return all names by which a config may ask for a member; ours and MMEngine's also without scope."""
-    import_hosts()
+    import_openmmlab()
     root = registry.parent or registry
-    found = dict(root.module_dict) | {f"mmengine.{key}": value for key, value in root.module_dict.items()}
+    members = dict(root.module_dict) | {f"mmengine.{key}": value for key, value in root.module_dict.items()}
     for scope, child in root.children.items():
         if scope not in SCOPES:
             continue
         child.import_from_location()
-        found |= {f"{scope}.{key}": value for key, value in child.module_dict.items()}
+        members |= {f"{scope}.{key}": value for key, value in child.module_dict.items()}
         if scope == SCOPE:
-            found |= child.module_dict
-    return found
+            members |= child.module_dict
+    return members
 
 
 def is_registered_anywhere(name: str) -> bool:
@@ -202,11 +202,11 @@ def scoped(name: str, registry: Registry) -> str:
 
 
 def _roots() -> Iterator[Registry]:
-    return (value for value in vars(host).values() if isinstance(value, Registry))
+    return (value for value in vars(mmengine_registry).values() if isinstance(value, Registry))
 
 
 @lru_cache(maxsize=1)
-def import_hosts() -> None:
+def import_openmmlab() -> None:
     """Let MMEngine, mmcv and mmpretrain register their members.
 
     Raises:

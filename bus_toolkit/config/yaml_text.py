@@ -50,9 +50,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def parse_value(text: str, where: str) -> Any:  # any YAML value
-    """Return the value that ``text`` means as YAML 1.2, e.g. of a command-line override."""
-    return _load(text, where)
+def parse_value(text: str, location: str) -> Any:  # any YAML value
+    """Return ``text`` read as YAML 1.2, e.g. a command-line override; errors start with ``location``."""
+    return _load(text, location)
 
 
 def dump_yaml(data: dict[str, Any]) -> str:
@@ -126,15 +126,15 @@ def _represent_text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar(_CORE + "str", text.replace("${", "$${"))
 
 
-def _load(text: str, where: str) -> Any:
+def _load(text: str, location: str) -> Any:
     try:
         return yaml.load(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark else where
-        raise ConfigError(f"{place}: {error.problem or error.context}.") from error
+        position = f"{location}:{mark.line + 1}:{mark.column + 1}" if mark else location
+        raise ConfigError(f"{position}: {error.problem or error.context}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not a valid YAML value ({error}).") from error
+        raise ConfigError(f"{location}: not a valid YAML value ({error}).") from error
 
 
 def _expand(text: str, node: yaml.Node) -> str:
@@ -142,11 +142,11 @@ def _expand(text: str, node: yaml.Node) -> str:
         escaped, name, default = match.groups()
         if escaped:
             return escaped
-        found = os.environ.get(name, default)
-        if found is None:
+        variable = os.environ.get(name, default)
+        if variable is None:
             problem = f"the environment has no variable {name}; set it or write ${{{name}:-default}}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return found
+        return variable
 
     return _VARIABLE.sub(value, text)
 

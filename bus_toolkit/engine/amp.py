@@ -24,8 +24,8 @@ _DTYPES = ("bfloat16", "float16")
 class CPUAmpOptimWrapper(AmpOptimWrapper):
     """Run the forward pass under autocast on the CPU; goes into the slot ``optim_wrapper``.
 
-    MMEngine's ``AmpOptimWrapper`` does the work; all it lacks is a start without an accelerator, and float16 in the
-    CPU's autocast.
+    MMEngine's ``AmpOptimWrapper`` does the work. This class adds two things: it starts without an accelerator, and it
+    allows float16 in the CPU's autocast.
 
     Args:
         optimizer: A built optimizer; filled in from ``optim_wrapper.optimizer``.

@@ -54,8 +54,8 @@ def install_safe_loader(*, trusted: bool = False) -> None:
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
     """Return the checkpoint that a resumed run goes on from, or ``None``.
 
-    The pointer file ``last_checkpoint`` decides; where it is missing or points nowhere (a kill between two writes), the
-    newest ``epoch_*.pth`` or ``iter_*.pth`` does. Half-written files never carry such a name.
+    The pointer file ``last_checkpoint`` decides. If it is missing or names no file (the run was killed between two
+    writes), the newest ``epoch_*.pth`` or ``iter_*.pth`` is taken. Half-written files never carry such a name.
     """
     work_dir = Path(work_dir)
     pointer = work_dir / "last_checkpoint"
@@ -64,8 +64,8 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
         for candidate in (named, work_dir / named.name):
             if candidate.is_file():
                 return candidate
-    found = [p for p in work_dir.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+\.pth", p.name)]
-    return max(found, key=lambda p: p.stat().st_mtime_ns, default=None)
+    checkpoints = [p for p in work_dir.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+\.pth", p.name)]
+    return max(checkpoints, key=lambda p: p.stat().st_mtime_ns, default=None)
 
 
 def _refuse_address(filename: str, map_location: Any = None, **_: object) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def find_device(name: str | None, setting: str = "device") -> torch.device:
 
     Args:
         name: As torch writes it, such as ``cuda:1``.
-        setting: What the user wrote it under, for the message.
+        setting: The flag or key in which the user wrote it, for the message.
 
     Raises:
         ConfigError: It cannot be used here.

@@ -30,7 +30,7 @@ def init_distributed(launcher: str, cfg: Config) -> None:
     """Prepare ``cfg`` and the process group for ``launcher``.
 
     With GPUs MMEngine's Runner opens the group itself (NCCL). Without, its own start would call
-    ``torch.cuda.set_device`` and die, so gloo is opened here, before the Runner exists, and the model wrapper is told
+    ``torch.cuda.set_device`` and die, so gloo is opened here, before the Runner exists, and the model wrapper is set
     to use no device ids.
 
     Raises:
@@ -46,7 +46,7 @@ def init_distributed(launcher: str, cfg: Config) -> None:
     missing = [name for name in _VARIABLES[launcher] if name not in os.environ]
     if missing:
         raise ConfigError(
-            f"--launcher {launcher}: the environment lacks {', '.join(missing)}. Start the run with "
+            f"--launcher {launcher}: the environment has no {', '.join(missing)}. Start the run with "
             f"{_STARTERS[launcher]}."
         )
     _export_torch_variables(launcher)
@@ -94,7 +94,7 @@ def _export_torch_variables(launcher: str) -> None:
         env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]
         env.setdefault("LOCAL_RANK", env.get("SLURM_LOCALID", "0"))
         if "MASTER_ADDR" not in env:
-            env["MASTER_ADDR"] = _first_slurm_host(env["SLURM_NODELIST"])
+            env["MASTER_ADDR"] = _first_slurm_machine(env["SLURM_NODELIST"])
     elif launcher == "mpi":
         env["RANK"], env["WORLD_SIZE"] = env["OMPI_COMM_WORLD_RANK"], env["OMPI_COMM_WORLD_SIZE"]
         env["LOCAL_RANK"] = env["OMPI_COMM_WORLD_LOCAL_RANK"]
@@ -102,14 +102,14 @@ def _export_torch_variables(launcher: str) -> None:
     env.setdefault("MASTER_PORT", "29500")
 
 
-def _first_slurm_host(node_list: str) -> str:
+def _first_slurm_machine(node_list: str) -> str:
     try:
         result = subprocess.run(
             ["scontrol", "show", "hostname", node_list], capture_output=True, text=True, check=True, timeout=60
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError(
-            f"--launcher slurm: cannot ask scontrol for the first host of {node_list!r} ({error}). "
+            f"--launcher slurm: cannot ask scontrol for the first machine of {node_list!r} ({error}). "
             "Set MASTER_ADDR yourself."
         ) from error
     return result.stdout.split()[0]

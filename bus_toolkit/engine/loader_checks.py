@@ -27,7 +27,7 @@ def check_loader(loader: DataLoader, path: str, model: nn.Module) -> None:
         model: Takes its batches.
 
     Raises:
-        DataError: The data set is empty, or smaller than a batch where ``drop_last`` leaves out what is left.
+        DataError: The data set is empty, or smaller than a batch while ``drop_last`` is set.
     """
     if isinstance(loader.dataset, Sequence) or hasattr(loader.dataset, "__len__"):
         _check_length(loader, path, len(loader.dataset))
@@ -69,7 +69,7 @@ class CheckedCollate:
     """Collate samples that were packed and have the size of the model.
 
     Args:
-        collate: What makes a batch of the samples.
+        collate: Makes a batch of the samples.
         path: YAML path of the data loader.
         size: Height and width in pixels that the model takes.
     """
@@ -122,13 +122,15 @@ def _sizes(inputs: Any) -> list[Size]:
 
 def _check_length(loader: DataLoader, path: str, rows: int) -> None:
     if rows == 0:
-        raise DataError(f"{path}.dataset: is empty. Check its annotation file, and what its settings leave out.")
+        raise DataError(
+            f"{path}.dataset: is empty. Check its annotation file, and which samples its settings leave out."
+        )
     if isinstance(loader.sampler, _ENDLESS) or isinstance(getattr(loader.batch_sampler, "sampler", None), _ENDLESS):
         return
     if len(loader) == 0:
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
         raise DataError(
-            f"{path}.batch_size: is larger than the data and drop_last leaves out what does not fill a batch, got "
+            f"{path}.batch_size: is larger than the data and drop_last leaves out a batch that is not full, got "
             f"{size} for {rows} samples. Lower it, or set drop_last: false."
         )
 

@@ -1,4 +1,4 @@
-"""The packages behind MMEngine's loggers and traces, which are optional."""
+"""The optional packages that MMEngine's loggers and traces need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PACKAGES: Mapping[str, str] = {
 
 
 def check_loggers(cfg: Config) -> None:
-    """Refuse what needs a package that is not there: MMEngine would find out after the model is built.
+    """Refuse loggers and traces whose package is not installed; MMEngine would fail only after the model is built.
 
     Raises:
         ConfigError: One or more are missing.

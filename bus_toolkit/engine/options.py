@@ -29,12 +29,12 @@ class RunOptions:
         work_dir: Folder of logs and checkpoints.
         resume: ``latest`` for the newest checkpoint of the work dir, or the path of one.
         load_from: Weights to start from.
-        amp: Train, or evaluate where there is no optimizer, in mixed precision.
+        amp: Train in mixed precision; evaluate so if there is no optimizer.
         auto_scale_lr: Scale the learning rate by the real batch size over the config's base batch size.
         no_validate: Train without validation.
         seed: Seed of Python, NumPy and torch.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
-        debug: Show everything that the hosts log.
+        debug: Show everything that OpenMMLab logs.
     """
 
     work_dir: str | None = None
@@ -127,9 +127,9 @@ def _check_complete(cfg: Config) -> None:
         raise ConfigError(problems)
 
 
-def _check_start(cfg: Config, where: str) -> None:
+def _check_start(cfg: Config, source: str) -> None:
     start = cfg.get("load_from")
     if start and "://" not in str(start) and not Path(start).expanduser().is_file():
         raise CheckpointError(
-            f"{where}: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."
+            f"{source}: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."
         )

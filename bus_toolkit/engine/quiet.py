@@ -1,4 +1,4 @@
-"""Keep the start-up noise of the hosts off the screen, and nothing else.
+"""Keep the start-up noise of OpenMMLab, transformers and torch off the screen, and nothing else.
 
 Each filter names one message that was seen and says nothing to the user of this toolkit. Errors always pass; the run's
 log file gets everything.
@@ -27,7 +27,7 @@ _WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
     # Gradient accumulation: schedules go by iterations there, and the first of them moves no weight.
     (UserWarning, r"Detected call of `scheduler\.step\(\)` before `optimizer\.step\(\)`", r"mmengine\."),
 )
-# Messages that the hosts log at WARNING for situations that are normal here.
+# Messages that OpenMMLab logs at WARNING for situations that are normal here.
 _LOG_MESSAGES = (
     '"FileClient" will be deprecated in future',
     '"HardDiskBackend" is the alias of "LocalBackend"',
@@ -44,28 +44,28 @@ _LOG_MESSAGES = (
 def quiet_hosts() -> None:
     """Install the filters once; call it before the first import of mmcv or mmpretrain.
 
-    It also lets ``print_log`` of MMEngine obey the level of messages that name no logger: it prints them all, which is
-    where mmpretrain's "Could not import OneDL" (a debug message) comes from.
+    It also makes MMEngine's ``print_log`` respect the level of messages that name no logger. Otherwise it prints all of
+    them, for example mmpretrain's debug message "Could not import OneDL".
     """
     for category, message, module in _WARNINGS:
         warnings.filterwarnings("ignore", message=message, category=category, module=module)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     mmengine.logging.print_log = mmengine.runner.checkpoint.print_log = _print_log_by_level
-    for handler in MMLogger.get_current_instance().handlers:  # where no Runner has built a log of its own
+    for handler in MMLogger.get_current_instance().handlers:  # handlers made before a Runner builds its own log
         if not isinstance(handler, logging.FileHandler):
             handler.setLevel(max(handler.level, logging.WARNING))
 
 
 def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None:
-    """Leave warnings and errors of the hosts on the screen, send the rest to the run's log file only.
+    """Leave warnings and errors of OpenMMLab on the screen, send its other records to the run's log file only.
 
     Our own module loggers (``bus_toolkit.*``) go to both. MMEngine's ``init_weights`` dumps, the environment and the
-    resolved config are INFO records of the host and so land in the file.
+    resolved config are INFO records of MMEngine, so they go to the file.
 
     Args:
         logger: The logger that MMEngine's Runner has just built.
-        everything: Show the host's records too (``--debug``).
+        everything: Show all records of OpenMMLab too (``--debug``).
     """
     own = log_to_screen(logging.DEBUG if everything else logging.INFO)
     own.propagate = False

@@ -1,4 +1,4 @@
-"""MMEngine's ``activation_checkpointing``: modules by pattern, and a wrapper that takes what our parts hand around."""
+"""MMEngine's ``activation_checkpointing``: modules by pattern, and a wrapper that accepts our parts' arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 
-import mmengine.runner.runner as host
+import mmengine.runner.runner as mmengine_runner
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -23,7 +23,7 @@ def matching_modules(model: nn.Module, patterns: str | Sequence[str]) -> list[st
 
     Args:
         model: The bare model.
-        patterns: Module names as in ``model.named_modules()``; a ``*`` stands for one part of a name, so that
+        patterns: Module names as in ``model.named_modules()``; a ``*`` matches one part of a name, so that
             ``backbone.vit.layers.*`` are the blocks and nothing inside them.
 
     Raises:
@@ -31,25 +31,25 @@ def matching_modules(model: nn.Module, patterns: str | Sequence[str]) -> list[st
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     names = [name for name, _ in model.named_modules() if name]
-    found: set[str] = set()
+    matched: set[str] = set()
     problems = []
     for pattern in patterns:
         matching = [name for name in names if re.fullmatch(re.escape(pattern).replace(r"\*", "[^.]+"), name)]
-        found.update(matching)
+        matched.update(matching)
         if not matching:
             hint = did_you_mean(pattern, names)
-            problems.append(f"{KEY}: the model has no module {pattern!r}.{hint} A * stands for one part of a name.")
+            problems.append(f"{KEY}: the model has no module {pattern!r}.{hint} A * matches one part of a name.")
     if problems:
         raise ConfigError(problems)
-    return [name for name in names if name in found]
+    return [name for name in names if name in matched]
 
 
 def recompute_in_backward(model: nn.Module, patterns: str | Sequence[str]) -> None:
     """Let the modules that ``patterns`` name keep no activations, and run them again in the backward pass.
 
-    In place of ``mmengine.runner.activation_checkpointing``. The wrapper there hands on positional arguments only, with
-    which neither text nor fusion layers can do, and takes torch's reentrant variant, which gives a part no gradient at
-    all that is handed its tensors inside a data class.
+    It replaces ``mmengine.runner.activation_checkpointing``. The wrapper there passes on positional arguments only, but
+    text and fusion layers need keywords. It also uses torch's reentrant variant, which gives no gradient to a part that
+    gets its tensors inside a data class.
     """
     for name in matching_modules(model, patterns):
         module = model.get_submodule(name)
@@ -60,8 +60,11 @@ def recompute_in_backward(model: nn.Module, patterns: str | Sequence[str]) -> No
 @contextmanager
 def own_checkpointing() -> Iterator[None]:
     """Let MMEngine's Runner call :func:`recompute_in_backward` as long as this is open."""
-    theirs, host.turn_on_activation_checkpointing = host.turn_on_activation_checkpointing, recompute_in_backward
+    theirs, mmengine_runner.turn_on_activation_checkpointing = (
+        mmengine_runner.turn_on_activation_checkpointing,
+        recompute_in_backward,
+    )
     try:
         yield
     finally:
-        host.turn_on_activation_checkpointing = theirs
+        mmengine_runner.turn_on_activation_checkpointing = theirs

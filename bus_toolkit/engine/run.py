@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C in a training; what it had written is in the folder ``work_dir``."""
+    """Ctrl-C in a training; its files are in the folder ``work_dir``."""
 
     def __init__(self, work_dir: str) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def evaluate(
     cfg = load_config(config, overrides)
     if cfg.get("test_dataloader") is None and cfg.get("val_dataloader") is None:
         raise ConfigError("test_dataloader: an evaluation needs it or val_dataloader, got neither. Add one of them.")
-    # What only a training needs is left out, so that an evaluation does not ask for the training data.
+    # Sections that only a training needs are left out, so that an evaluation does not ask for the training data.
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.resume = False
     try:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bus_toolkit.config import dump_config
-from bus_toolkit.config.host_nodes import LAYER_DECAY
+from bus_toolkit.config.openmmlab_nodes import LAYER_DECAY
 from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.hooks.model_state import unwrap
@@ -38,7 +38,7 @@ _DEFAULT_HOOKS = {
     "model_state": "bus_toolkit.ModelStateHook",
     "keep_ratio_schedule": "bus_toolkit.KeepRatioScheduleHook",
 }
-_HOST_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
+_MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
 
 
 class BusRunner(Runner):
@@ -73,7 +73,7 @@ class BusRunner(Runner):
         dump_config(self.cfg, Path(folder) / "config.yaml")
 
     def train(self) -> nn.Module:
-        """Train, with what ``activation_checkpointing`` and ``compile`` ask for."""
+        """Train, with ``activation_checkpointing`` and ``compile`` as the config sets them."""
         with own_checkpointing():
             return super().train()
 
@@ -165,7 +165,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     """Build the Runner for ``cfg``; its ``train()``, ``val()`` and ``test()`` do the rest.
 
     Args:
-        cfg: What ``bus_toolkit.load_config`` returned; it is changed in place by the options.
+        cfg: The result of ``bus_toolkit.load_config``; it is changed in place by the options.
         options: The flags of the command line.
 
     Raises:
@@ -215,7 +215,7 @@ def _make_work_dir(folder: str) -> None:
 
 def _with_default_hooks(hooks: dict[str, Any]) -> dict[str, Any]:
     merged = {name: {"type": kind} for name, kind in _DEFAULT_HOOKS.items()} | dict(hooks)
-    return {name: hook for name, hook in merged.items() if hook is not None or name in _HOST_HOOKS}
+    return {name: hook for name, hook in merged.items() if hook is not None or name in _MMENGINE_HOOKS}
 
 
 def _share_evaluation(cfg: Config) -> None:
@@ -233,13 +233,13 @@ def _share_evaluation(cfg: Config) -> None:
 
 
 def _refuse_other_shapes(filename: str, loaded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to go on with tensors that were brought into another shape on the way in."""
+    """Refuse to resume with tensors whose shape was changed while loading."""
     for name in wanted:
         if name in loaded and loaded[name].shape != wanted[name].shape:
             shapes = [tuple(tensors[name].shape) for tensors in (loaded, wanted)]
             raise CheckpointError(
                 f"{filename}: {name} has the shape {shapes[0]}, got a model with {shapes[1]}: another image size. A "
-                "resumed run goes on as it was, optimizer included. Use its img_size, or start anew with load_from."
+                "resumed run goes on as it was, optimizer included. Use its img_size, or start again with load_from."
             )
 
 

@@ -68,7 +68,7 @@ MODEL_BUILDERS: Mapping[str, str] = {
     "CaptionLanguageModel": "models.build:build_caption_lm",
     "TokenReducedViT": "openmmlab.backbone:TokenReducedViT",
 }
-# What MMEngine's Runner builds registers itself with MMEngine when these are imported.
+# These modules register data sets, hooks, metrics and so on with MMEngine when they are imported.
 RUNNER_PACKAGES = ("data", "engine", "evaluation")
 
 
@@ -85,6 +85,6 @@ def register_components(registries: Registries) -> None:
 
 
 def resolve(target: str) -> Any:
-    """Import what ``module:name``, below ``bus_toolkit``, says."""
+    """Import the object at ``module:name``, below ``bus_toolkit``."""
     module, _, name = target.partition(":")
     return getattr(import_module(f"bus_toolkit.{module}"), name)

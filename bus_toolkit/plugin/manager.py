@@ -37,13 +37,13 @@ BUILTINS = "bus_toolkit"
 _log = logging.getLogger(__name__)
 
 
-class PluginHost:
+class PluginLoader:
     """The plugins of a process and the registries they fill.
 
     Args:
-        registries: Where parts are registered.
+        registries: Parts are registered in these.
         discover: Returns the entry points.
-        environ: Where ``BUS_PLUGINS`` is looked up.
+        environ: The environment that ``BUS_PLUGINS`` is read from.
         builtins: The module with the built-in parts.
     """
 
@@ -154,26 +154,26 @@ class PluginHost:
             record.components = sorted(_components(self.registries).keys() - before.keys())
 
     def missing(self) -> list[Problem]:
-        """Return what is wrong with names in ``BUS_PLUGINS`` that no installed plugin has."""
+        """Return one problem for each name in ``BUS_PLUGINS`` that no installed plugin has."""
         unknown = {name: SWITCH for name in chosen_plugins(self.environ) or () if name not in self.records}
         return usability_problems(unknown, self.records, self.environ)
 
 
-_HOST = PluginHost(REGISTRIES)
+_LOADER = PluginLoader(REGISTRIES)
 
 
 def failed_plugins() -> list[Problem]:
     """Return one problem for each plugin that could not be loaded, whose parts a config may miss."""
     return [
-        Problem("plugins", f"what '{record.name}' registers is missing, because it failed: {record.reason} {ASK}")
-        for record in _HOST.records.values()
+        Problem("plugins", f"the parts of '{record.name}' are missing, because it failed: {record.reason} {ASK}")
+        for record in _LOADER.records.values()
         if record.status == "failed"
     ]
 
 
 def missing_plugins() -> list[Problem]:
     """Return one problem for each name in ``BUS_PLUGINS`` that no installed plugin has."""
-    return _HOST.missing()
+    return _LOADER.missing()
 
 
 def load_plugins(required: Sequence[str] = ()) -> pluggy.PluginManager:
@@ -182,22 +182,22 @@ def load_plugins(required: Sequence[str] = ()) -> pluggy.PluginManager:
     Raises:
         PluginError: A plugin in ``required`` cannot be used.
     """
-    return _HOST.load(required)
+    return _LOADER.load(required)
 
 
 def list_plugins() -> list[PluginRecord]:
     """Return what is known about every installed plugin, the built-ins first; never fails because of one."""
     try:
-        _HOST.load()
+        _LOADER.load()
     except PluginError:
         _log.debug("BUS_PLUGINS names a plugin that cannot be used", exc_info=True)
-    return list(_HOST.records.values())
+    return list(_LOADER.records.values())
 
 
 def adjust_with_plugins(config: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
     """Return ``config`` after the plugins' ``adjust_config`` and ``runner_hooks``."""
-    _HOST.load(required)
-    return _HOST.adjust(config, required)
+    _LOADER.load(required)
+    return _LOADER.adjust(config, required)
 
 
 def plugin_config_folders(name: str) -> list[Path]:
@@ -206,8 +206,8 @@ def plugin_config_folders(name: str) -> list[Path]:
     Raises:
         PluginError: It cannot be used.
     """
-    _HOST.load([name])
-    return [Path(folder) for folder in _HOST.call("config_folders", name) or ()]
+    _LOADER.load([name])
+    return [Path(folder) for folder in _LOADER.call("config_folders", name) or ()]
 
 
 def _add_hooks(config: dict[str, Any], hooks: Iterable[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What is known about each plugin, and what to say about one that a run cannot use."""
+"""The record of each plugin, and the error message for one that a run cannot use."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _IN_TREE = Path(__file__).parents[2] / "plugins"
 
 @dataclass
 class PluginRecord:
-    """What is known about a plugin.
+    """The record of a plugin.
 
     Attributes:
         name: Name of its entry point.
-        distribution: What was installed, with its version.
+        distribution: The installed distribution, with its version.
         status: ``loaded``, ``failed`` or ``off`` (switched off by the environment).
-        components: What it registered, as ``<kind> <name>``.
+        components: The parts that it registered, as ``<kind> <name>``.
         error: The traceback of its failure.
     """
 

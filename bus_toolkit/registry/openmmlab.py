@@ -9,12 +9,12 @@ from bus_toolkit.errors import ComponentError, Problem
 from bus_toolkit.signatures import did_you_mean
 
 MMPRETRAIN = "mmpretrain."
-# What papers and other libraries call them, where no spelling leads there.
+# Names in papers and other libraries that are spelled too differently for a nearest-name hint.
 _OTHER_NAMES = {"vit": "VisionTransformer", "deit": "VisionTransformer", "beit": "BEiTViT", "swint": "SwinTransformer"}
 
 
 def mmpretrain_models() -> Mapping[str, Callable[..., Any]]:
-    """Return what mmpretrain registered as models.
+    """Return the models that mmpretrain registered.
 
     Raises:
         ComponentError: It cannot be imported.

@@ -23,7 +23,7 @@ _registrant: ContextVar[str] = ContextVar("registrant", default="this program")
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered class (or function), who registered it from where, and what it takes.
+    """A registered class (or function), who registered it, from which module, and its arguments.
 
     Attributes:
         name: The ``type`` of a YAML node.
@@ -66,12 +66,12 @@ class PartRegistry:
         kind: What a part is called in messages.
         slot: The key under ``model`` where its YAML node goes.
         contract: What a part of this kind must do, in one sentence.
-        provided: Arguments that the builder fills in where the YAML does not give them.
+        provided: Arguments that the builder fills in if the YAML does not give them.
         prepare: Called before a look-up; fills the registry.
 
     Attributes:
         foreign: Classes of another project that a YAML node may name too.
-        check_values: Returns what is wrong with arguments of the right kind, given them and the node's YAML path.
+        check_values: Returns the mistakes in arguments of the right kind, given them and the node's YAML path.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ def _construct(entry: Registered, values: Mapping[str, Any], path: str) -> Any:
     except ModuleNotFoundError as error:
         text = f"{entry.name} needs a package that is not installed: {error}. Install it."
         raise ComponentError(Problem(path, text)) from error
-    except BusError:  # says itself where and what
+    except BusError:  # its message already names the path and the mistake
         raise
     except Exception as error:
         if isinstance(error, entry.refusals) or _is_wrong_call(error) or _is_check_of_library(error, entry):
@@ -234,7 +234,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def registering(name: str) -> Iterator[None]:
-    """Note ``name`` as the origin of what is registered meanwhile."""
+    """Record ``name`` as the origin of everything registered in the meantime."""
     token = _registrant.set(name)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a registered class takes, and whether YAML values fit it."""
+"""The arguments that a registered class takes, and whether YAML values fit them."""
 
 from bus_toolkit.signatures.arguments import Argument, Signature, signature_of
 from bus_toolkit.signatures.check import at, check_arguments

@@ -1,4 +1,4 @@
-"""What a registered class takes: argument names, which are required, and of which kind a YAML value must be."""
+"""The arguments of a registered class: their names, which are required, and the kind of YAML value of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bus_toolkit.signatures.forwarding import Forwarding, forwarding_of
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument: ``Any`` as annotation where none can be read, ``inspect.Parameter.empty`` as default if required."""
+    """An argument; ``Any`` as annotation if none can be read, ``inspect.Parameter.empty`` as default if required."""
 
     name: str
     annotation: Any
@@ -45,8 +45,8 @@ class Signature:
 def signature_of(target: Callable[..., Any]) -> Signature:
     """Return the arguments of a class or function.
 
-    ``**kwargs`` that an ``__init__`` hands to ``super().__init__`` stands for the arguments of the next class, without
-    those that the call fixes; any other ``**kwargs`` leaves the signature open.
+    If an ``__init__`` passes ``**kwargs`` to ``super().__init__``, the arguments of the next class are added, without
+    those that the call fixes. Any other ``**kwargs`` leaves the signature open.
     """
     arguments: dict[str, Argument] = {}
     taken: set[str] = set()  # names that a class nearer to the user's has, or gives its base

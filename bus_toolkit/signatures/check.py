@@ -1,4 +1,4 @@
-"""Find what is wrong with the arguments that a YAML node gives."""
+"""Find mistakes in the arguments that a YAML node gives."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def check_arguments(
 
     Args:
         owner: Name of the type, for the messages.
-        signature: What it takes.
-        values: What the YAML gives, without ``type``.
+        signature: The arguments it takes.
+        values: The arguments in the YAML, without ``type``.
         path: YAML path of the node.
         provided: Arguments that the builder fills in.
         partial: The rest is given at the call: nothing is missing.

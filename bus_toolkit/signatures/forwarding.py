@@ -1,4 +1,4 @@
-"""Which arguments ``**kwargs`` of a constructor stands for: as declared, or read from the source of other projects."""
+"""Which arguments a constructor passes on in ``**kwargs``: as declared, or read from the source of other projects."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _is_super_init(function: ast.expr) -> bool:
 
 
 def _read_source(function: Callable[..., Any]) -> Forwarding | None:
-    """Return what ``super().__init__(..., **kwargs)`` in the source of ``function`` gives."""
+    """Return the arguments of ``super().__init__(..., **kwargs)`` in the source of ``function``."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError, TypeError):

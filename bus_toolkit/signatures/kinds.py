@@ -11,7 +11,7 @@ from typing import Any, Literal, Union
 
 
 def fits(annotation: Any, value: Any) -> bool:
-    """Return whether a YAML value can be meant for ``annotation``; what cannot be judged fits."""
+    """Return whether a YAML value fits ``annotation``; true if that cannot be decided."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):
         return any(fits(option, value) for option in _writable(args))
@@ -33,7 +33,9 @@ def fits(annotation: Any, value: Any) -> bool:
     if issubclass(kind, Mapping):
         return isinstance(value, Mapping) and (len(args) < 2 or all(fits(args[1], item) for item in value.values()))
     if kind in _LISTS or issubclass(kind, (Sequence, set, frozenset)):
-        is_node = isinstance(value, Mapping) and "type" in value  # to be built; what comes of it is not known here
+        is_node = (
+            isinstance(value, Mapping) and "type" in value
+        )  # to be built; the class of the result is not known here
         return is_node or (isinstance(value, (list, tuple)) and _items_fit(kind, args, value))
     return True
 

@@ -17,7 +17,7 @@ RESULT, ORDER = "result.json", "job.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What to run.
+    """One run of a study.
 
     Attributes:
         config: Path of the YAML.
@@ -57,19 +57,19 @@ class Job:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return what a finished job left in ``folder``; ``None`` where none has finished."""
+    """Return the result of the finished job in ``folder``; ``None`` if none has finished."""
     try:
-        found: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found
+    return result
 
 
 def run_job(job: Job) -> dict[str, Any]:
     """Train, evaluate on the test split, count MACs and read the speed; write ``result.json`` and return it.
 
     Raises:
-        BusError: What training and evaluation raise.
+        BusError: Training or evaluation failed.
     """
     from bus_toolkit.analysis.meta_macs import MacCounter, frame_of
     from bus_toolkit.config import load_config

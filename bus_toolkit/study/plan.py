@@ -1,4 +1,4 @@
-"""What a study consists of, read from its YAML."""
+"""The tasks and systems of a study, read from its YAML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Figure:
     Attributes:
         label: Its name there.
         metrics: Keys of the evaluation whose mean it shows.
-        baseline: Key of what no skill would reach, or ``None``.
+        baseline: Key of the score without any skill, or ``None``.
         times: Factor of all of them.
         digits: Decimal places.
     """
@@ -37,13 +37,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained and evaluated; ``{system}`` in ``config`` stands for each system's stem.
+    """One training with its evaluation; ``{system}`` in ``config`` is replaced by each system's stem.
 
     Attributes:
         name: Its folder below the study's.
         config: Path of the YAML of a run.
-        start: The task whose last checkpoint, of the same system and seed, it starts from; of that task's first seed,
-            where it was not run with this one.
+        start: The task whose last checkpoint, of the same system and seed, it starts from; of that task's first seed
+            if it was not run with this one.
         overrides: ``key=value`` words as in ``--cfg-options``.
         seeds: Those of its runs.
         figures: Rows of the table.
@@ -61,7 +61,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """``systems`` maps the name in the table to the stem of the files; the first one is what others are compared to."""
+    """``systems`` maps the name in the table to the stem of the files; the others are compared to the first one."""
 
     title: str
     systems: Mapping[str, str]
@@ -91,7 +91,7 @@ def read_study(path: str | Path) -> Study:
 
     Raises:
         ConfigError: The file cannot be read, a key is missing or unknown, a config does not exist, or a task starts
-            from one that does not stand before it.
+            from one that is not listed before it.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -101,30 +101,30 @@ def read_study(path: str | Path) -> Study:
     systems, tasks = content["systems"], content["tasks"]
     if not isinstance(systems, dict) or not systems or not isinstance(tasks, dict) or not tasks:
         raise ConfigError(f"{file}: systems and tasks must be mappings with at least one entry each.")
-    found: list[Task] = []
+    listed: list[Task] = []
     for name, node in tasks.items():
         task = _task(name, node, content["seeds"], file)
-        if task.start is not None and task.start not in {known.name for known in found}:
+        if task.start is not None and task.start not in {known.name for known in listed}:
             raise ConfigError(
-                f"{file}: tasks.{name}.start: must be a task that stands before it, got {task.start!r}. "
+                f"{file}: tasks.{name}.start: must be a task listed before it, got {task.start!r}. "
                 "Change the order, or leave start out."
             )
         for stem in systems.values():
             if not Path(task.config.format(system=stem)).is_file():
                 raise ConfigError(f"{file}: tasks.{name}.config: no such file, {task.config.format(system=stem)}.")
-        found.append(task)
-    return Study(str(content["title"]), {str(k): str(v) for k, v in systems.items()}, tuple(found))
+        listed.append(task)
+    return Study(str(content["title"]), {str(k): str(v) for k, v in systems.items()}, tuple(listed))
 
 
 def _task(name: str, node: Any, seeds: Any, file: Path) -> Task:  # whatever the YAML holds
-    where = f"{file}: tasks.{name}"
-    _check_keys(node, where, _TASK, {"config", "figures"})
+    location = f"{file}: tasks.{name}"
+    _check_keys(node, location, _TASK, {"config", "figures"})
     seeds = node.get("seeds", seeds)
     if not isinstance(seeds, list) or not seeds or not all(isinstance(seed, int) for seed in seeds):
-        raise ConfigError(f"{where}.seeds: must be a list of whole numbers, got {seeds!r}.")
+        raise ConfigError(f"{location}.seeds: must be a list of whole numbers, got {seeds!r}.")
     figures = []
     for label, entry in node["figures"].items():
-        _check_keys(entry, f"{where}.figures.{label}", _FIGURE, {"metric"})
+        _check_keys(entry, f"{location}.figures.{label}", _FIGURE, {"metric"})
         metrics = entry["metric"] if isinstance(entry["metric"], list) else [entry["metric"]]
         times, digits = float(entry.get("times", 1.0)), int(entry.get("digits", 1))
         figures.append(Figure(str(label), tuple(metrics), entry.get("baseline"), times, digits))
@@ -140,11 +140,11 @@ def _task(name: str, node: Any, seeds: Any, file: Path) -> Task:  # whatever the
     )
 
 
-def _check_keys(node: Any, where: str, allowed: set[str], needed: set[str]) -> None:
+def _check_keys(node: Any, location: str, allowed: set[str], needed: set[str]) -> None:
     if not isinstance(node, dict):
-        raise ConfigError(f"{where}: must be a mapping with {', '.join(sorted(allowed))}, got {node!r}.")
+        raise ConfigError(f"{location}: must be a mapping with {', '.join(sorted(allowed))}, got {node!r}.")
     if set(node) - allowed or needed - set(node):
         raise ConfigError(
-            f"{where}: takes {', '.join(sorted(allowed))} and needs {', '.join(sorted(needed))}, got "
+            f"{location}: takes {', '.join(sorted(allowed))} and needs {', '.join(sorted(needed))}, got "
             f"{', '.join(map(str, node))}."
         )

@@ -22,18 +22,18 @@ _LOG_FILE, _PID_FILE = "run.log", "run.pid"
 
 Report = Callable[[str], None]
 Results = dict[tuple[str, str, int], dict[str, Any]]
-"""Task, system and seed to what its job measured."""
+"""Task, system and seed to the result of its job."""
 
 
 def run_study(study: Study, out: Path, *, jobs: int, worker: Sequence[str], report: Report) -> Results:
-    """Run what has not run yet and return all results.
+    """Run the jobs that have not run yet and return all results.
 
     The systems of one task and seed run at the same time, up to ``jobs`` of them and with the processors shared
     evenly, so that their speeds can be compared. A job that fails is reported and leaves a gap, as do those that start
     from it. The output of each job goes into ``run.log`` of its folder.
 
     Args:
-        study: What to run.
+        study: The study to run.
         out: Folder; each job has ``<task>/<system>/seed_<n>`` below it.
         jobs: Processes at a time.
         worker: Command that runs the job in the folder which is its last word.
@@ -49,21 +49,21 @@ def run_study(study: Study, out: Path, *, jobs: int, worker: Sequence[str], repo
                 due = [job for system, job in wave.items() if states[system] is _State.DUE]
                 list(pool.map(lambda job: _run(job, worker, threads, report), due))
             for system, job in wave.items():
-                found = None if states[system] is _State.LEFT_OUT else read_result(Path(job.folder))
-                if found is not None:
-                    results[task.name, system, seed] = found
+                result = None if states[system] is _State.LEFT_OUT else read_result(Path(job.folder))
+                if result is not None:
+                    results[task.name, system, seed] = result
     return results
 
 
 def collect(study: Study, out: Path, report: Report) -> Results:
     """Return the results of the jobs that have finished, without running any; those of another config are reported."""
-    found = {}
+    results = {}
     for task, system, seed in _all(study):
         job = _job(study, task, system, seed, out)
         result = read_result(Path(job.folder))
         if result is not None and _state(job, report) is _State.DONE:
-            found[task.name, system, seed] = result
-    return found
+            results[task.name, system, seed] = result
+    return results
 
 
 def _all(study: Study) -> Iterator[tuple[Task, str, int]]:
@@ -92,7 +92,7 @@ class _State(Enum):
 
 
 def _state(job: Job, report: Report) -> _State:
-    """Return whether the job is to be run now; what another job left in its folder is never touched."""
+    """Return whether the job is to be run now; files of another job in its folder are never touched."""
     folder = Path(job.folder)
     if job.start and read_result(Path(job.start)) is None:
         report(f"{folder}: left out, since {job.start} has not finished.")
@@ -126,7 +126,7 @@ def _is_running(folder: Path) -> bool:
 
 
 def _run(job: Job, worker: Sequence[str], threads: int, report: Report) -> None:
-    shutil.rmtree(job.folder, ignore_errors=True)  # what an interrupted run has left
+    shutil.rmtree(job.folder, ignore_errors=True)  # files of an interrupted run
     job.write()
     (Path(job.folder) / _PID_FILE).write_text(f"{os.getpid()}\n", encoding="utf-8")
     began = time.monotonic()

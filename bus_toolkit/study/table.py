@@ -1,4 +1,4 @@
-"""The results of a study as Markdown: each figure with its spread over the seeds, and what the first system gains."""
+"""The results of a study as Markdown: each figure with its spread over the seeds, and the gain of the first system."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Read = Callable[[dict[str, Any]], float]
 
 
 def study_table(study: Study, results: Results) -> str:
-    """Return the table, and below it where the first system loses.
+    """Return the table, and below it the figures in which the first system loses.
 
     Figures are means over the seeds, with the least and the greatest in brackets; the difference is that of the means
-    of the first system and of each other one. MACs are those of a training step a sample (forward and backward passes,
-    all heads); samples a second those of the training, systems side by side.
+    of the first system and of each other one. MACs are those of a training step per sample (forward and backward
+    passes, all heads); samples per second are those of the training, with systems running side by side.
 
     Args:
-        study: What was run.
+        study: The study that was run.
         results: Of the jobs that finished.
     """
     systems = list(study.systems)
@@ -36,13 +36,13 @@ def study_table(study: Study, results: Results) -> str:
             cells = [_spread(values[s], figure.digits) for s in systems]
             lines.append(_row(task.name, figure.label, *cells, *differences, _baseline(study, results, task, figure)))
             losses += [
-                f"{task.name} {figure.label} ({told})"
-                for told, other in zip(differences, others, strict=True)
+                f"{task.name} {figure.label} ({difference})"
+                for difference, other in zip(differences, others, strict=True)
                 if _mean(values[first]) < _mean(values[other])
             ]
         lines += _costs(study, results, task)
-    told = [f"{_seeds(study)}; mean (least to greatest)."]
-    told.append(f"{first} loses: {'; '.join(losses)}." if losses else f"{first} loses in no figure.")
+    notes = [f"{_seeds(study)}; mean (least to greatest)."]
+    notes.append(f"{first} loses: {'; '.join(losses)}." if losses else f"{first} loses in no figure.")
     missing = [
         f"{task.name} {system} seed {seed}"
         for task in study.tasks
@@ -51,9 +51,9 @@ def study_table(study: Study, results: Results) -> str:
         if (task.name, system, seed) not in results
     ]
     if missing:
-        told.append(f"Missing: {'; '.join(missing)}.")
-    told += [task.note for task in study.tasks if task.note]
-    return "\n".join([f"**{study.title}**", "", *lines, "", *told, ""])
+        notes.append(f"Missing: {'; '.join(missing)}.")
+    notes += [task.note for task in study.tasks if task.note]
+    return "\n".join([f"**{study.title}**", "", *lines, "", *notes, ""])
 
 
 def _seeds(study: Study) -> str:
@@ -84,12 +84,12 @@ def _reader(figure: Figure) -> Read:
 
 
 def _values(study: Study, results: Results, task: Task, system: str, read: Read) -> Iterator[float]:
-    found = (read(results[task.name, system, s]) for s in task.seeds if (task.name, system, s) in results)
-    return (value for value in found if not math.isnan(value))
+    values = (read(results[task.name, system, s]) for s in task.seeds if (task.name, system, s) in results)
+    return (value for value in values if not math.isnan(value))
 
 
 def _baseline(study: Study, results: Results, task: Task, figure: Figure) -> str:
-    """Return what no skill reaches: a property of the data, so that any finished job tells it."""
+    """Return the score without any skill: a property of the data, so any finished job contains it."""
     for system in study.systems:
         for seed in task.seeds:
             metrics = results.get((task.name, system, seed), {}).get("metrics", {})
@@ -105,10 +105,10 @@ def _mean(values: list[float]) -> float:
 def _spread(values: list[float], digits: int) -> str:
     if not values:
         return "-"
-    told = f"{_mean(values):.{digits}f}"
+    mean = f"{_mean(values):.{digits}f}"
     if len(values) == 1 or f"{min(values):.{digits}f}" == f"{max(values):.{digits}f}":
-        return told
-    return f"{told} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+        return mean
+    return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def _difference(ours: list[float], theirs: list[float], digits: int) -> str:

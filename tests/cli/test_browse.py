@@ -59,7 +59,7 @@ def test_patch_size_and_overlap_are_those_of_the_head():
     assert patch_labels_of(config) == (None, 0.0)
 
 
-def test_what_cannot_be_drawn_is_told(scenes, tmp_path):
+def test_what_cannot_be_drawn_is_reported(scenes, tmp_path):
     with pytest.raises(ConfigError, match=r"test_dataloader.dataset: .*bus_scenes_tiny.yaml has none. Choose another"):
         COMMAND.main([*flags(scenes, "--loader", "test_dataloader"), "test_dataloader=null"])
     with pytest.raises(DataError, match="no image of the data set has boxes .* Leave --region-rows out"):

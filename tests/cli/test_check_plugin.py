@@ -25,7 +25,7 @@ def installed(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(source)
         names.append(name)
         entries = [EntryPoint(name, name, "bus_toolkit")]
-        monkeypatch.setattr(plugins, "_HOST", plugins.PluginHost(REGISTRIES, lambda: entries, {}, builtin))
+        monkeypatch.setattr(plugins, "_LOADER", plugins.PluginLoader(REGISTRIES, lambda: entries, {}, builtin))
 
     yield install
     for name in names:
@@ -73,7 +73,7 @@ def test_a_broken_part_is_named_with_its_fault(installed, capsys):
         (GOOD.replace("    registries.selectors.register(Longest)", "    pass"), "registers no part"),
     ],
 )
-def test_a_plugin_that_cannot_be_used_is_told_as_such(installed, source, message):
+def test_a_plugin_that_cannot_be_used_is_reported_as_such(installed, source, message):
     installed("odd_plugin", source)
     with pytest.raises(PluginError, match=message):
         COMMAND.main(["odd_plugin"])

@@ -52,7 +52,7 @@ def test_the_layouts_are_listed_with_what_a_model_needs(capsys: pytest.CaptureFi
         (["x", "--to", "timm", "--out", "a.safetensors"], "--to: no layout named 'timm'"),
     ],
 )
-def test_a_wrong_command_line_is_told(flags: list[str], said: str) -> None:
+def test_a_wrong_command_line_is_reported(flags: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         COMMAND.main(flags)
     assert str(caught.value).startswith(said)

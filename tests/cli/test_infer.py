@@ -77,7 +77,7 @@ def test_a_search_takes_its_settings(place, tmp_path, capsys):
         ("caption", ["--out", "a.csv"], "--out: must be a .json, or a folder"),
     ],
 )
-def test_flags_that_do_not_belong_together_are_told(place, command, flags, message):
+def test_flags_that_do_not_belong_together_are_reported(place, command, flags, message):
     with pytest.raises(ConfigError, match=message):
         call(place, command, *flags)
 
@@ -88,7 +88,7 @@ def test_texts_come_from_one_place(place, capsys):
     assert "not allowed with argument" in capsys.readouterr().err
 
 
-def test_a_broken_image_leaves_nothing_behind(place, tmp_path, monkeypatch, capsys):
+def test_a_broken_image_leaves_no_files(place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("broken.jpg").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"image 3 \(broken.jpg\): the image cannot be decoded"):

@@ -96,7 +96,7 @@ def test_only_an_earlier_plan_is_replaced(config, tmp_path):
     check_target(plan)
 
 
-def test_options_that_cannot_be_written_down_are_told(config, tmp_path):
+def test_options_that_cannot_be_written_down_are_reported(config, tmp_path):
     planned = load_config(config).to_dict()
     del planned["train_dataloader"]["num_workers"]
     with pytest.raises(ConfigError, match=r"p\.yaml: does not load to what was planned"):
@@ -123,12 +123,12 @@ def test_a_reference_may_come_without_selectors(config, tmp_path):
         ("x@64", "toy.yamlx: no such config file. Did you mean 'toy.yaml'?"),
     ],
 )
-def test_a_bad_reference_is_told(config, match, message):
+def test_a_bad_reference_is_reported(config, match, message):
     with pytest.raises(ConfigError, match=message):
         run(config, match=match)
 
 
-def test_bad_sizes_of_images_and_texts_are_told(config):
+def test_bad_sizes_of_images_and_texts_are_reported(config):
     match = ["--match", f"{config}@64"]
     for size, message in (("80px", "--img-size: must be pixels"), ("84", r"do not tile an image of \(84, 84\)")):
         with pytest.raises(ConfigError, match=message):
@@ -137,7 +137,7 @@ def test_bad_sizes_of_images_and_texts_are_told(config):
         run(config, "--text-length", "9")
 
 
-def test_a_config_without_an_image_is_told(config):
+def test_a_config_without_an_image_is_reported(config):
     writer = ROOT / "registry_configs" / "prior" / "reference_scenes_tiny.yaml"
     with pytest.raises(ConfigError, match="reference_scenes_tiny.yaml: model: there is no backbone to plan for"):
         run(writer)

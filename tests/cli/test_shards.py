@@ -44,7 +44,7 @@ def test_verifying_names_every_bad_member(tmp_path, capsys):
     (tmp_path / "b.tar").write_bytes((tmp_path / "b.tar").read_bytes()[:520])
     assert COMMAND.main(["--verify", f"{tmp_path}/*.tar"]) == 1
     out = capsys.readouterr().out
-    for told in (
+    for expected in (
         "a.tar::lonely.txt: no image of key 'lonely'",
         "a.tar::7.jpg: the image cannot be decoded",
         "a.tar::8.png: the json is no JSON",
@@ -53,7 +53,7 @@ def test_verifying_names_every_bad_member(tmp_path, capsys):
         "b.tar: is cut off",
         "b.tar: 0 good samples, 1 faults",
     ):
-        assert told in out, told
+        assert expected in out, expected
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_an_evaluation_gets_checkpoint_and_output(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_missing_config_is_one_clear_line_and_leaves_nothing_behind(tmp_path):
+def test_a_missing_config_is_one_clear_line_and_leaves_no_files(tmp_path):
     command = [sys.executable, "-m", "bus_toolkit", "train", "gone.yaml"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert result.returncode == 2

@@ -97,14 +97,14 @@ def test_every_bad_row_is_named_beyond_the_limit_of_a_training(files, capsys, wo
     assert COMMAND.main([coco_config(files), "--workers", workers, "--json", str(files / "r.json")]) == 1
     lines = capsys.readouterr().out.splitlines()
     images = files / "images"
-    for told in (
+    for expected in (
         f"image: row 0, text id 100, {images}/0.jpg: the image cannot be decoded: the JPEG is cut off",
         f"image: row 1, text id 101, {images}/1.jpg: the JPEG is damaged inside, the gap is filled: Corrupt JPEG data",
         f"image: row 2, text id 102, {images}/2.jpg: the image cannot be read: No such file",
         f"caption: row 3, text id 103, {images}/3.jpg: the caption is empty",
         f"caption: row 4, text id 104, {images}/4.jpg: no word is left of it for WordPieceTokenizer",
     ):
-        assert any(line.startswith(told) for line in lines), told
+        assert any(line.startswith(expected) for line in lines), expected
     report = json.loads((files / "r.json").read_text())["train_dataloader"]
     assert report["faults_by_kind"] == {"caption": 2, "image": 3}
     assert report["counts"]["captions cut by the tokenizer"] == 1
@@ -123,7 +123,7 @@ def test_faults_of_the_files_are_all_named_although_the_data_set_cannot_be_built
     change(files / "instances.json", "annotations", 5, bbox=[1, 2, 0, 5])
     assert COMMAND.main([coco_config(files)]) == 1
     shown = capsys.readouterr().out
-    for told in (
+    for expected in (
         "captions.json: images[6]: id 1 of x/images/other.jpg is that of x/images/1.jpg",
         "captions.json: annotations[6]: caption id 100 is that of annotations[0]",
         "captions.json: annotations[7]: image id 99 is none of the 7 images",
@@ -133,13 +133,13 @@ def test_faults_of_the_files_are_all_named_although_the_data_set_cannot_be_built
         "annotations[4]: instance 204 of image 77: that is none of the 6 images",
         "data sets that cannot be built",
     ):
-        assert told in shown, told
+        assert expected in shown, expected
     assert "instance 205" not in shown, "a box without area is left out by all readers"
     counts = [line.split() for line in shown.splitlines() if line.strip().startswith("images without a caption")]
     assert counts[0][-1] == "1"
 
 
-def test_a_defect_of_the_pipeline_is_told_as_such(files, capsys):
+def test_a_defect_of_the_pipeline_is_reported_as_such(files, capsys):
     path = coco_config(files)
     content = yaml.safe_load(Path(path).read_text())
     content["train_dataloader"]["dataset"]["pipeline"][0] = {"type": "ColourJitter"}
@@ -170,7 +170,7 @@ def test_shards_are_read_around_what_is_broken(tmp_path, capsys):
     dataset = {"type": "ShardDataset", "shards": f"{tmp_path}/*.tar", "pipeline": pipeline, "max_bad_samples": 0}
     assert COMMAND.main([config(tmp_path, dataset)]) == 1
     shown = capsys.readouterr().out
-    for told in (
+    for expected in (
         "a.tar::lonely.txt: no image of key 'lonely'",
         "b.tar: is cut off",
         "a.tar::0003.png: a box lies outside the 16 x 16 pixels",
@@ -178,7 +178,7 @@ def test_shards_are_read_around_what_is_broken(tmp_path, capsys):
         "a.tar::6.png: the caption is empty",
         "c.tar::0004.png: image id 8 is that of another picture too",
     ):
-        assert told in shown, told
+        assert expected in shown, expected
 
 
 def test_shards_that_are_all_broken_are_named_once(tmp_path, capsys):
@@ -215,7 +215,7 @@ def test_the_sources_of_a_mixture_are_read_row_by_row(files, capsys):
     assert capsys.readouterr().out.count("3.jpg: the image has 0 bytes") == 2
 
 
-def test_what_cannot_be_verified_is_told(files):
+def test_what_cannot_be_verified_is_reported(files):
     path = coco_config(files)
     with pytest.raises(ConfigError, match=r"val_dataloader.dataset: .*run.yaml has none. Choose another --loader"):
         COMMAND.main([path, "--loader", "val_dataloader"])

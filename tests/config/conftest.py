@@ -10,7 +10,7 @@ from bus_toolkit import hookimpl
 from bus_toolkit.heads import VLPHead
 from bus_toolkit.models.build import build_vlp_model
 from bus_toolkit.plugin import manager
-from bus_toolkit.plugin.manager import PluginHost
+from bus_toolkit.plugin.manager import PluginLoader
 from bus_toolkit.registry import DATASETS, MODELS, REGISTRIES
 from bus_toolkit.structures import Condition
 
@@ -112,7 +112,9 @@ def use_plugins(monkeypatch):
             self.name, self.load = module.__name__, lambda: module
 
     def use(*modules):
-        monkeypatch.setattr(manager, "_HOST", PluginHost(REGISTRIES, lambda: [Entry(m) for m in modules], {}, builtins))
+        monkeypatch.setattr(
+            manager, "_LOADER", PluginLoader(REGISTRIES, lambda: [Entry(m) for m in modules], {}, builtins)
+        )
 
     MODELS.register_module(name="VLPModel", module=build_vlp_model, force=True)
     DATASETS.register_module(name="Points", module=Points, force=True)

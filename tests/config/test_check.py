@@ -18,7 +18,7 @@ def test_a_good_config_passes(write):
     assert load_config(write("_base_: base.yaml")).model.type == "bus_toolkit.VLPModel"
 
 
-def test_all_mistakes_are_told_at_once_with_path_and_nearest_name(write):
+def test_all_mistakes_are_reported_at_once_with_path_and_nearest_name(write):
     problems = _problems(
         write,
         """
@@ -82,7 +82,7 @@ def test_no_name_in_a_config_imports_code(write, text, path):
     assert "this" not in sys.modules
 
 
-def test_types_inside_a_hosts_arguments_must_be_registered_too(write):
+def test_types_inside_the_arguments_of_a_library_class_must_be_registered_too(write):
     backbone = "{type: mmpretrain.VisionTransformer, norm_cfg: {type: %s}}"
     assert _problems(write, "model: {backbone: %s}" % (backbone % "this"))[0].startswith(
         "model.backbone.norm_cfg.type:"
@@ -117,7 +117,7 @@ def test_a_keep_ratio_schedule_is_checked(write):
     load_config(write("_base_: base.yaml\n" + text % "0.5, epochs: 5, shape: cosine"))
 
 
-def test_parts_that_cannot_work_together_are_told(write):
+def test_parts_that_cannot_work_together_are_reported(write):
     problems = _problems(write, "model: {momentum: {decay: 0.9}}")
     assert problems == [
         "model.momentum: it follows the projections of one contrastive head, got none. Have exactly one, such as "
@@ -125,7 +125,7 @@ def test_parts_that_cannot_work_together_are_told(write):
     ]
 
 
-def test_counts_below_one_are_told(write):
+def test_counts_below_one_are_reported(write):
     text = "train_dataloader: {batch_size: 0, num_workers: 0, persistent_workers: true}\ntrain_cfg: {max_epochs: 0}"
     assert _problems(write, text) == [
         "train_dataloader.batch_size: must be at least 1, got 0.",
@@ -146,7 +146,7 @@ def test_an_unknown_type_points_to_plugins_that_failed(write, use_plugins):
     use_plugins(module)
     problems = _problems(write, "model: {selectors: [{type: OfBroken, blocks: [1]}]}")
     assert problems[1] == (
-        "plugins: what 'broken' registers is missing, because it failed: ZeroDivisionError: division by zero. "
+        "plugins: the parts of 'broken' are missing, because it failed: ZeroDivisionError: division by zero. "
         "`bus-toolkit describe plugins` shows the traceback."
     )
     assert len(_problems(write, "train_cfg: {max_epochs: 0}")) == 1

@@ -23,7 +23,7 @@ def test_bases_merge_in_their_order_and_the_file_goes_last(write):
     assert cfg.train_cfg == {"type": "EpochBasedTrainLoop", "max_epochs": 7}
 
 
-def test_a_circle_of_bases_is_told(write):
+def test_a_circle_of_bases_is_reported(write):
     write("_base_: two.yaml", "one.yaml")
     with pytest.raises(ConfigError, match=r"leads back to this file \(one.yaml -> two.yaml -> one.yaml\)"):
         load_config(write("_base_: one.yaml", "two.yaml").with_name("one.yaml"))

@@ -39,7 +39,7 @@ def test_crops_of_mmpretrain_are_found_too():
 
 
 @pytest.mark.parametrize("transforms", [(), (resize([224, 224]),), (resize(256, "ResizeEdge"),)])
-def test_a_loader_where_nothing_is_found_is_told(transforms):
+def test_a_loader_where_nothing_is_found_is_reported(transforms):
     config = {"train_dataloader": loader(*transforms), "val_dataloader": None}
     changes, notes = resize_data(config, (256, 256), (384, 384))
     assert changes == {}

@@ -51,7 +51,7 @@ def test_names_that_users_choose_may_be_new(write):
     assert "Did you mean 'one'?" in _problems(write, "model.heads.ohne.weight=1")[0]
 
 
-def test_every_mistyped_path_is_told_with_the_nearest_name(write):
+def test_every_mistyped_path_is_reported_with_the_nearest_name(write):
     problems = _problems(
         write,
         "model.selectors.0.keep_ration=0.3",

@@ -94,7 +94,7 @@ def test_a_tag_that_runs_code_is_refused_and_nothing_runs(tmp_path):
         ("a: !!int foo", "not a valid YAML value"),
     ],
 )
-def test_other_mistakes_are_told_with_their_place(text, message):
+def test_other_mistakes_are_reported_with_their_place(text, message):
     with pytest.raises(ConfigError) as caught:
         parse_value(text, "f")
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Every run of these tests writes into a folder of its own, and the hosts stay quiet."""
+"""Every run of these tests writes into a folder of its own, and OpenMMLab stays quiet."""
 
 import pytest
 

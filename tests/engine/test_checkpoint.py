@@ -11,7 +11,7 @@ from bus_toolkit.weights.reading import read_tensors
 
 
 class Attack:
-    """Leaves a file behind when unpickled."""
+    """Writes a file when unpickled."""
 
     def __init__(self, path):
         self.path = str(path)

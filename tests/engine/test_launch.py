@@ -78,13 +78,13 @@ def test_mpi_variables_are_translated(opened, bare_environment):
 
 def test_slurm_without_scontrol_is_reported(opened, bare_environment, tmp_path):
     set_env(bare_environment, SLURM_PROCID="0", SLURM_NTASKS="1", SLURM_NODELIST="n", PATH=str(tmp_path))
-    with pytest.raises(ConfigError, match="cannot ask scontrol for the first host of 'n'.*Set MASTER_ADDR yourself"):
+    with pytest.raises(ConfigError, match="cannot ask scontrol for the first machine of 'n'.*Set MASTER_ADDR yourself"):
         init_distributed("slurm", Config({}))
 
 
 @pytest.mark.parametrize("launcher", ["pytorch", "slurm", "mpi"])
 def test_a_launcher_without_its_environment_is_reported(bare_environment, launcher):
-    with pytest.raises(ConfigError, match=f"--launcher {launcher}: the environment lacks .* Start the run with"):
+    with pytest.raises(ConfigError, match=f"--launcher {launcher}: the environment has no .* Start the run with"):
         init_distributed(launcher, Config({}))
 
 

@@ -52,12 +52,12 @@ def test_seed_is_set_where_the_config_has_none():
     assert applied(cfg, seed=3).randomness == {"seed": 3}
 
 
-def test_resume_without_a_checkpoint_starts_anew_and_says_so(tmp_path, caplog, monkeypatch):
+def test_resume_without_a_checkpoint_starts_from_scratch_and_says_so(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
     cfg = applied(tiny_config(tmp_path), resume="latest")
     # A set: pytest's handler may sit on the package's logger and on the root, where an earlier test built a Runner.
-    told = {record.levelname for record in caplog.records if "no checkpoint in" in record.getMessage()}
-    assert told == {"WARNING"}
+    levels = {record.levelname for record in caplog.records if "no checkpoint in" in record.getMessage()}
+    assert levels == {"WARNING"}
     assert cfg.resume is False and cfg.get("load_from") is None
 
 

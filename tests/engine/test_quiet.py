@@ -10,7 +10,7 @@ from bus_toolkit.engine import quiet
 
 
 @pytest.mark.slow
-def test_importing_the_hosts_prints_nothing():
+def test_importing_openmmlab_prints_nothing():
     code = (
         "from bus_toolkit.engine import quiet_hosts; quiet_hosts()\n"
         "import mmcv.cnn, mmpretrain.models, mmpretrain.datasets"

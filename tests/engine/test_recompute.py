@@ -1,4 +1,4 @@
-import mmengine.runner.runner as host
+import mmengine.runner.runner as mmengine_runner
 import pytest
 import torch
 
@@ -67,7 +67,7 @@ def test_the_momentum_copies_and_the_names_of_weights_stay_as_they_are():
     assert "forward" not in vars(model.momentum.copies["backbone"].vit.layers[0])
 
 
-def test_a_star_stands_for_one_part_of_a_name():
+def test_a_star_matches_one_part_of_a_name():
     model = tiny_model()
     assert matching_modules(model, BLOCKS) == [f"backbone.vit.layers.{i}" for i in range(4)]
     assert matching_modules(model, ["fusion", "backbone.vit.layers.1", "backbone.vit.layers.1"]) == [
@@ -77,7 +77,7 @@ def test_a_star_stands_for_one_part_of_a_name():
     assert matching_modules(model, "decoder") == ["decoder"]
 
 
-def test_all_patterns_that_name_nothing_are_told_at_once():
+def test_all_patterns_that_name_nothing_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         matching_modules(tiny_model(), ["backbone.vit.layer.*", "decoder", "fusions"])
     assert [str(problem).split(".")[0] for problem in caught.value.problems] == [
@@ -88,8 +88,8 @@ def test_all_patterns_that_name_nothing_are_told_at_once():
 
 
 def test_mmengine_has_its_own_function_back_afterwards():
-    theirs = host.turn_on_activation_checkpointing
+    theirs = mmengine_runner.turn_on_activation_checkpointing
     with pytest.raises(ZeroDivisionError), own_checkpointing():
-        assert host.turn_on_activation_checkpointing is recompute_in_backward
+        assert mmengine_runner.turn_on_activation_checkpointing is recompute_in_backward
         raise ZeroDivisionError
-    assert host.turn_on_activation_checkpointing is theirs
+    assert mmengine_runner.turn_on_activation_checkpointing is theirs

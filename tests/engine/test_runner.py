@@ -100,7 +100,7 @@ def test_an_evaluation_needs_every_weight(tmp_path):
         runner.test()
 
 
-def test_the_screen_stays_free_of_the_hosts_and_the_file_gets_everything(tmp_path, capsys):
+def test_the_screen_stays_free_of_openmmlab_and_the_file_gets_everything(tmp_path, capsys):
     runner = build_runner(tiny_config(tmp_path))
     runner.train()
     shown = capsys.readouterr()
@@ -112,7 +112,7 @@ def test_the_screen_stays_free_of_the_hosts_and_the_file_gets_everything(tmp_pat
     assert "System environment" in logged and "Trained 4 iterations" in logged
 
 
-def test_debug_shows_what_the_hosts_say(tmp_path, capsys):
+def test_debug_shows_what_openmmlab_logs(tmp_path, capsys):
     build_runner(tiny_config(tmp_path), RunOptions(debug=True))
     assert "System environment" in capsys.readouterr().out
     logging.getLogger("bus_toolkit").setLevel(logging.INFO)

@@ -11,7 +11,7 @@ from bus_toolkit import hookimpl
 from bus_toolkit.errors import PluginError
 from bus_toolkit.plugin import conflicts, manager, spec
 from bus_toolkit.plugin.conflicts import conflicting_builds
-from bus_toolkit.plugin.manager import BUILTINS, PluginHost
+from bus_toolkit.plugin.manager import BUILTINS, PluginLoader
 from bus_toolkit.registry import HOOKS, new_registries
 
 
@@ -49,9 +49,9 @@ def start():
             names.append(module.__name__)
         entries = [EntryPoint(m.__name__, m.__name__, "bus_toolkit") for m in modules]
         builtins = _module("builtin_parts", register_components=_registers(First))
-        host = PluginHost(new_registries(), lambda: entries, environ or {}, builtins)
-        host.load(required)
-        return host
+        loader = PluginLoader(new_registries(), lambda: entries, environ or {}, builtins)
+        loader.load(required)
+        return loader
 
     yield load
     for name in names:
@@ -59,18 +59,18 @@ def start():
 
 
 def test_a_plugin_registers_like_the_builtins_and_is_noted(start):
-    host = start(_module("fine", register_components=_registers(Second)))
-    assert host.registries.selectors.names() == ["First", "Second"]
-    assert host.records["fine"].status == "loaded"
-    assert host.records["fine"].components == ["patch selector Second"]
-    assert host.registries.selectors.get("Second").origin.startswith("plugin fine, ")
-    assert "patch selector First" in host.records[BUILTINS].components
+    loader = start(_module("fine", register_components=_registers(Second)))
+    assert loader.registries.selectors.names() == ["First", "Second"]
+    assert loader.records["fine"].status == "loaded"
+    assert loader.records["fine"].components == ["patch selector Second"]
+    assert loader.registries.selectors.get("Second").origin.startswith("plugin fine, ")
+    assert "patch selector First" in loader.records[BUILTINS].components
 
 
 def test_loading_again_changes_nothing(start):
-    host = start(_module("fine", register_components=_registers(Second)))
-    assert host.load() is host.load()
-    assert host.registries.selectors.names() == ["First", "Second"]
+    loader = start(_module("fine", register_components=_registers(Second)))
+    assert loader.load() is loader.load()
+    assert loader.registries.selectors.names() == ["First", "Second"]
 
 
 def test_a_failure_is_undone_reported_and_stops_only_runs_that_name_it(start):
@@ -79,51 +79,51 @@ def test_a_failure_is_undone_reported_and_stops_only_runs_that_name_it(start):
         HOOKS.register_module(name="HookOfBroken", module=Second)
         raise RuntimeError("no luck")
 
-    host = start(
+    loader = start(
         _module("broken", register_components=register_components), _module("fine", adjust_config=lambda: None)
     )
-    record = host.records["broken"]
+    record = loader.records["broken"]
     assert record.status == "failed" and "RuntimeError: no luck" in record.error and "Traceback" in record.error
-    assert host.registries.selectors.names() == ["First"]
+    assert loader.registries.selectors.names() == ["First"]
     assert "HookOfBroken" not in HOOKS.module_dict
-    assert host.records["fine"].status == "loaded"
+    assert loader.records["fine"].status == "loaded"
     with pytest.raises(PluginError, match=r"plugins: 'broken' .* failed to load: RuntimeError: no luck\. .*describe"):
-        host.load(["broken"])
+        loader.load(["broken"])
 
 
 def test_a_module_that_cannot_be_imported_is_reported():
-    host = PluginHost(
+    loader = PluginLoader(
         new_registries(),
         lambda: [EntryPoint("gone", "no_such_module", "bus_toolkit")],
         {},
         _module("b", register_components=_registers()),
     )
-    host.load()
-    assert "No module named 'no_such_module'" in host.records["gone"].error
+    loader.load()
+    assert "No module named 'no_such_module'" in loader.records["gone"].error
 
 
 def test_a_misspelt_hook_is_that_plugins_error(start):
-    host = start(_module("typo", register_component=lambda: None), _module("fine", adjust_config=lambda: None))
-    assert host.records["typo"].status == "failed"
-    assert "unknown hook 'register_component'. Did you mean 'register_components'?" in host.records["typo"].error
-    assert host.records["fine"].status == "loaded"
+    loader = start(_module("typo", register_component=lambda: None), _module("fine", adjust_config=lambda: None))
+    assert loader.records["typo"].status == "failed"
+    assert "unknown hook 'register_component'. Did you mean 'register_components'?" in loader.records["typo"].error
+    assert loader.records["fine"].status == "loaded"
 
 
 def test_a_wrong_argument_name_is_that_plugins_error(start):
-    host = start(_module("wrong", adjust_config=lambda cfg: None))
-    assert "Argument(s) {'cfg'} are declared in the hookimpl but can not be found" in host.records["wrong"].error
+    loader = start(_module("wrong", adjust_config=lambda cfg: None))
+    assert "Argument(s) {'cfg'} are declared in the hookimpl but can not be found" in loader.records["wrong"].error
 
 
 def test_a_module_without_hooks_is_an_error(start):
-    host = start(_module("empty"))
-    assert "empty implements no hook. Mark a function with @bus_toolkit.hookimpl." in host.records["empty"].error
+    loader = start(_module("empty"))
+    assert "empty implements no hook. Mark a function with @bus_toolkit.hookimpl." in loader.records["empty"].error
 
 
 def test_a_taken_name_is_refused_with_both_origins(start):
-    host = start(_module("thief", register_components=_registers(Second, name="First")))
-    error = host.records["thief"].error
+    loader = start(_module("thief", register_components=_registers(Second, name="First")))
+    error = loader.records["thief"].error
     assert "the name 'First' is taken by bus_toolkit, " in error and "another from plugin thief, " in error
-    assert host.registries.selectors.get("First").cls is First
+    assert loader.registries.selectors.get("First").cls is First
 
 
 def test_a_plugin_that_is_not_installed_says_how_to_install_it(start):
@@ -137,19 +137,19 @@ def test_a_plugin_that_is_not_installed_says_how_to_install_it(start):
 
 def test_the_environment_chooses(start):
     modules = [_module("one", adjust_config=lambda: None), _module("two", adjust_config=lambda: None)]
-    host = start(*modules, environ={"BUS_PLUGINS": "two"})
-    assert (host.records["one"].status, host.records["two"].status) == ("off", "loaded")
+    loader = start(*modules, environ={"BUS_PLUGINS": "two"})
+    assert (loader.records["one"].status, loader.records["two"].status) == ("off", "loaded")
     with pytest.raises(PluginError, match="'one' is switched off by BUS_PLUGINS=two"):
-        host.load(["one"])
+        loader.load(["one"])
     assert start(*modules, environ={"BUS_PLUGINS": ""}).records["two"].status == "off"
     with pytest.raises(PluginError, match="^BUS_PLUGINS: plugin 'three' is not installed.*or unset BUS_PLUGINS"):
         start(*modules, environ={"BUS_PLUGINS": "three"})
 
 
-def test_a_name_in_the_environment_that_nothing_has_is_told_without_a_run():
+def test_a_name_in_the_environment_that_nothing_has_is_reported_without_a_run():
     builtins = _module("builtin_parts", register_components=_registers(First))
-    host = PluginHost(new_registries(), lambda: [], {"BUS_PLUGINS": "three"}, builtins)
-    assert [str(problem).split(".")[0] for problem in host.missing()] == [
+    loader = PluginLoader(new_registries(), lambda: [], {"BUS_PLUGINS": "three"}, builtins)
+    assert [str(problem).split(".")[0] for problem in loader.missing()] == [
         "BUS_PLUGINS: plugin 'three' is not installed"
     ]
 
@@ -164,10 +164,10 @@ def test_adjust_config_changes_a_copy(start):
 
 
 def test_runner_hooks_are_added_once(start):
-    host = start(_module("hooker", runner_hooks=lambda config: [{"type": "Timer"}]))
-    once = host.adjust({"custom_hooks": [{"type": "Other"}]})
+    loader = start(_module("hooker", runner_hooks=lambda config: [{"type": "Timer"}]))
+    once = loader.adjust({"custom_hooks": [{"type": "Other"}]})
     assert once == {"custom_hooks": [{"type": "Other"}, {"type": "Timer"}]}
-    assert host.adjust(once) == once
+    assert loader.adjust(once) == once
 
 
 def test_a_plugin_that_fails_on_a_config_is_left_out_unless_named(start, caplog):
@@ -175,21 +175,21 @@ def test_a_plugin_that_fails_on_a_config_is_left_out_unless_named(start, caplog)
         config["half"] = "done"
         raise KeyError("model")
 
-    host = start(_module("clumsy", adjust_config=adjust_config))
+    loader = start(_module("clumsy", adjust_config=adjust_config))
     with caplog.at_level(logging.WARNING):
-        assert host.adjust({}) == {}
+        assert loader.adjust({}) == {}
     assert "Plugin 'clumsy' fails on this config" in caplog.text
-    assert "KeyError" in host.records["clumsy"].error
+    assert "KeyError" in loader.records["clumsy"].error
     again = start(_module("clumsy", adjust_config=adjust_config))
     with pytest.raises(PluginError, match="plugins: 'clumsy' fails on this config"):
         again.adjust({}, ["clumsy"])
 
 
 def test_config_folders_are_asked_of_one_plugin(start, monkeypatch):
-    host = start(
+    loader = start(
         _module("brings", config_folders=lambda: [Path("a")]), _module("other", config_folders=lambda: [Path("b")])
     )
-    monkeypatch.setattr(manager, "_HOST", host)
+    monkeypatch.setattr(manager, "_LOADER", loader)
     assert manager.plugin_config_folders("brings") == [Path("a")]
 
 

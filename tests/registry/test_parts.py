@@ -47,7 +47,7 @@ def test_register_is_a_decorator_too(parts):
     assert parts.names() == ["Keeper", "Other"]
 
 
-def test_refuses_a_taken_name_and_tells_both_origins(parts):
+def test_refuses_a_taken_name_and_names_both_origins(parts):
     with registering("plugin bad"):
         text = _message(lambda: parts.register(Keeper))
     assert "the name 'Keeper' is taken by this program" in text

@@ -59,7 +59,7 @@ def test_kinds_are_said_in_words():
     assert describe_kind(Literal["a", "b"]) == "one of a, b"
 
 
-def test_kwargs_handed_to_super_stand_for_its_arguments():
+def test_kwargs_handed_to_super_add_its_arguments():
     signature = signature_of(Handing)
     assert list(signature.arguments) == ["extra", "fuse"]  # width is given by position, scale by name
     assert not signature.is_open

@@ -66,21 +66,21 @@ def test_a_task_brings_the_one_it_starts_from(study_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("seeds: [0, 1]", "seeds: []", "seeds: must be a list of whole numbers"),
         ("title: Two systems\n", "", "needs seeds, systems, tasks, title"),
-        ("start: retrieval", "start: nlvr", "start: must be a task that stands before it, got 'nlvr'"),
+        ("start: retrieval", "start: nlvr", "start: must be a task listed before it, got 'nlvr'"),
         ('"{system}_vqa.yaml"', '"{system}_none.yaml"', "no such file"),
         ("metric: vqa/accuracy", "metrics: vqa/accuracy", "needs metric"),
         ("systems: {BUS: bus, unpruned: albef}", "systems: []", "must be mappings"),
     ],
 )
-def test_a_bad_study_is_refused(study_file: Path, old: str, new: str, told: str) -> None:
+def test_a_bad_study_is_refused(study_file: Path, old: str, new: str, message: str) -> None:
     study_file.write_text(study_file.read_text().replace(old, new))
     with pytest.raises(ConfigError) as error:
         read_study(study_file)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_the_table_shows_means_spreads_differences_and_losses(study_file: Path) -> None:
@@ -110,16 +110,16 @@ def test_a_table_without_results_shows_gaps(study_file: Path) -> None:
 
 
 def test_a_failing_job_leaves_a_gap_and_so_does_what_starts_from_it(study_file: Path, tmp_path: Path) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     out = tmp_path / "out"
     # One config is refused before it runs, the other one in its own process.
     broken = f"_base_: {ROOT / 'bus' / 'bus_scenes_tiny.yaml'}\nload_from: nothing.pth\n"
     (study_file.parent / "bus_scenes_tiny.yaml").write_text(broken)
-    assert run_study(read_study(study_file).only(None, [0]), out, jobs=2, worker=WORKER, report=told.append) == {}
-    assert any("unpruned/seed_0" in line and "albef_scenes_tiny.yaml: the file is empty" in line for line in told)
-    assert any("failed (exit code 2): error: load_from: no such checkpoint" in line for line in told)
-    assert sum("left out, since" in line for line in told) == 2
-    assert collect(read_study(study_file), out, told.append) == {}
+    assert run_study(read_study(study_file).only(None, [0]), out, jobs=2, worker=WORKER, report=reported.append) == {}
+    assert any("unpruned/seed_0" in line and "albef_scenes_tiny.yaml: the file is empty" in line for line in reported)
+    assert any("failed (exit code 2): error: load_from: no such checkpoint" in line for line in reported)
+    assert sum("left out, since" in line for line in reported) == 2
+    assert collect(read_study(study_file), out, reported.append) == {}
 
 
 def test_a_job_that_another_process_runs_is_left_alone(study_file: Path, tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ def test_a_job_that_another_process_runs_is_left_alone(study_file: Path, tmp_pat
     folder.mkdir(parents=True)
     (folder / "run.pid").write_text(f"{os.getppid()}\n")
     (folder / "epoch_1.pth").write_text("half a training")
-    told: list[str] = []
+    reported: list[str] = []
     study = read_study(study_file).only(["retrieval"], [0])
-    assert run_study(study, tmp_path / "out", jobs=1, worker=WORKER, report=told.append) == {}
-    assert any("another process is running it" in line for line in told)
+    assert run_study(study, tmp_path / "out", jobs=1, worker=WORKER, report=reported.append) == {}
+    assert any("another process is running it" in line for line in reported)
     assert (folder / "epoch_1.pth").is_file()
 
 
@@ -142,11 +142,11 @@ def test_a_run_of_another_config_is_left_alone(study_file: Path, tmp_path: Path)
     folder = tmp_path / "out" / "retrieval" / "BUS" / "seed_0"
     folder.mkdir(parents=True)
     (folder / RESULT).write_text(json.dumps(result(i2t=1.0)))
-    told: list[str] = []
+    reported: list[str] = []
     study = read_study(study_file).only(["retrieval"], [0])
-    assert run_study(study, tmp_path / "out", jobs=1, worker=WORKER, report=told.append) == {}
-    assert any("holds a run of another config. Remove the folder" in line for line in told)
-    assert collect(study, tmp_path / "out", told.append) == {}
+    assert run_study(study, tmp_path / "out", jobs=1, worker=WORKER, report=reported.append) == {}
+    assert any("holds a run of another config. Remove the folder" in line for line in reported)
+    assert collect(study, tmp_path / "out", reported.append) == {}
     assert read_result(folder) is not None
 
 

@@ -23,7 +23,7 @@ def plugin(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     entries = [EntryPoint(name, name, "bus_toolkit")]
     with monkeypatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        patch.setattr(manager, "_HOST", manager.PluginHost(REGISTRIES, lambda: entries, {}, builtin))
+        patch.setattr(manager, "_LOADER", manager.PluginLoader(REGISTRIES, lambda: entries, {}, builtin))
         yield
     sys.modules.pop(name, None)
     for table, before in zip(tables, kept, strict=True):

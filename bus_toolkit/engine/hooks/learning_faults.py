@@ -1,4 +1,4 @@
-"""What goes wrong with selectors in a training without a word: scores that are NaN, or that no loss trains."""
+"""Silent faults of selectors in a training: scores that are NaN, or that no loss trains."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LearningFaults:
                 self._handles.append(module.register_forward_hook(self._noter(f"{name} ({type(module).__name__})")))
 
     def report(self, step: int) -> None:
-        """Warn of what was seen since ``watch``, and stop watching."""
+        """Warn of the faults seen since ``watch``, and stop watching."""
         for handle in self._handles:
             handle.remove()
         self._handles = []

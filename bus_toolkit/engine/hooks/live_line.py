@@ -1,4 +1,4 @@
-"""Fit what is shown of a training step into one line of a terminal."""
+"""Fit the figures of a training step into one line of a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks that tell the model about the course of the training: progress before a step, a call after it."""
+"""Hooks that inform the model about the training: its progress before each step, and a call after each step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ModelStateHook(Hook):
     """Call ``model.after_step(stepped)`` after each training iteration; goes into ``default_hooks``.
 
     The model moves its momentum copy and fills its queues there: after the optimizer step, never inside ``forward``.
-    With gradient accumulation it is called after each micro-batch, and ``stepped`` says whether the optimizer moved,
-    which it does not where loss scaling found gradients that overflowed either.
+    With gradient accumulation it is called after each micro-batch, and ``stepped`` says whether the optimizer
+    made a step. It also makes none when loss scaling skips gradients that overflowed.
     """
 
     priority = "ABOVE_NORMAL"
@@ -58,11 +58,12 @@ class ModelStateHook(Hook):
 
 @HOOKS.register_module()
 class KeepRatioScheduleHook(Hook):
-    """Tell the model how far the training is, so that scheduled keep ratios move; goes into ``default_hooks``.
+    """Report the training progress to the model, so that scheduled keep ratios change; goes into ``default_hooks``.
 
-    ``model.set_progress(epoch, iteration)`` gets the epoch as a float: iterations done / iterations an epoch. Under an
-    iteration-based loop an epoch is one pass through the data set all the same. In a model that has no such method, as
-    mmpretrain's, each ``bus_toolkit.TokenReducedViT`` is told (there the hook goes into ``custom_hooks``).
+    ``model.set_progress(epoch, iteration)`` gets the epoch as a float: iterations done / iterations per epoch. In an
+    iteration-based loop an epoch is still one pass through the data set. If the model has no such method, as in
+    mmpretrain, ``set_progress`` of each ``bus_toolkit.TokenReducedViT`` is called (there the hook goes into
+    ``custom_hooks``).
     """
 
     priority = "ABOVE_NORMAL"

@@ -162,7 +162,7 @@ class LossMeans:
 
 
 def token_scalars(counts: Mapping[str, PassCount]) -> dict[str, float]:
-    """Return what the passes of a step cost, by the names under which it is logged."""
+    """Return the cost of the passes of a step, by the names under which it is logged."""
     scalars: dict[str, float] = {}
     for name, count in counts.items():
         scalars[f"tokens_{name}_rows"] = float(count.rows)

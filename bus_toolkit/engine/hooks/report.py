@@ -33,7 +33,7 @@ class ReportHook(Hook):
         num_images: How many images are drawn, the first of the data set (with several processes: of the first one's
             share).
         images_per_picture: Rows of one PNG.
-        note: A line below the table that says what the figures do not show.
+        note: A line below the table with facts that the figures do not show.
         console: Where to print; by default the standard output.
 
     Raises:
@@ -75,7 +75,7 @@ class ReportHook(Hook):
         data_batch: Any = None,
         outputs: Sequence[Any] | None = None,
     ) -> None:
-        """Keep the first images that show what was kept of them."""
+        """Keep the first images, drawn with the patches that were kept."""
         if is_main_process() and "inputs" in data_batch:
             self._pictures.add_batch(data_batch["inputs"], outputs or [])
 
@@ -146,7 +146,7 @@ class ReportHook(Hook):
 
 
 class _KeptPictures:
-    """The first so many images of an evaluation that show what was kept of them, each once."""
+    """The first images of an evaluation, each once, drawn with the patches that were kept."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -158,7 +158,7 @@ class _KeptPictures:
         return list(self._by_key.values())
 
     def add_batch(self, inputs: Any, outputs: Sequence[Any]) -> None:
-        """Add what is new of a predicted batch; ``inputs`` are its images."""
+        """Add the new images of a predicted batch; ``inputs`` are its images."""
         for row, output in enumerate(outputs):
             if len(self._by_key) >= self.limit:
                 return
@@ -171,10 +171,10 @@ class _KeptPictures:
 
 
 def _title(runner: Runner, stage: str, iterations: int | None) -> str:
-    what = "Test" if stage == "test" else "Validation"
+    title = "Test" if stage == "test" else "Validation"
     if iterations is not None:
-        return f"{what} after {iterations} iterations"
-    return f"{what} of {runner._load_from or 'the initial weights'}"
+        return f"{title} after {iterations} iterations"
+    return f"{title} of {runner._load_from or 'the initial weights'}"
 
 
 def _scalar_files(runner: Runner, *, resumed: bool) -> list[Path]:

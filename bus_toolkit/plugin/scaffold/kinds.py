@@ -1,4 +1,4 @@
-"""What ``new-plugin`` can write: the kinds, where each registers and which check it passes."""
+"""The kinds of plugins that ``new-plugin`` can write, with the registry and the check of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Kind:
     """A kind of component.
 
     Attributes:
-        noun: What it is called in texts.
+        noun: Its name in texts.
         check: Its function in ``bus_toolkit.testing``.
         registry: Its field of ``Registries`` for a part of the model; its registry in ``bus_toolkit.registry`` for what
             MMEngine's Runner builds.

@@ -11,26 +11,26 @@ from tests.engine.tiny_run import tiny_config
 from tests.tiny_model import tiny_model
 
 
-def test_the_model_is_called_after_every_step_and_told_the_epoch_before(tmp_path):
+def test_the_model_is_called_after_every_step_and_gets_the_epoch_before(tmp_path):
     runner = build_runner(tiny_config(tmp_path))
     runner.train()
     assert int(runner.model.steps) == 4
     assert runner.model.progress == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.5])  # two batches an epoch
 
 
-def told(config, monkeypatch):
-    """Train and return what the model was told after each iteration."""
+def stepped_after_each_iteration(config, monkeypatch):
+    """Train and return the ``stepped`` that the model got after each iteration."""
     runner, steps = build_runner(config), []
     monkeypatch.setattr(runner.model, "after_step", lambda stepped: steps.append(stepped))
     runner.train()
     return steps
 
 
-def test_between_two_steps_of_the_optimizer_the_model_is_told_so(tmp_path, monkeypatch):
+def test_between_two_steps_of_the_optimizer_the_model_is_reported_so(tmp_path, monkeypatch):
     config = tiny_config(tmp_path, max_epochs=3)
     config.optim_wrapper.accumulative_counts = 4
     # Six batches: the last two are too few, and the optimizer steps with what there is.
-    assert told(config, monkeypatch) == [False, False, False, True, False, True]
+    assert stepped_after_each_iteration(config, monkeypatch) == [False, False, False, True, False, True]
 
 
 def test_a_step_left_out_because_gradients_overflowed_is_none(tmp_path, monkeypatch):
@@ -39,7 +39,7 @@ def test_a_step_left_out_because_gradients_overflowed_is_none(tmp_path, monkeypa
     # The first gradients overflow float32; a scale of 100 then serves all others.
     scale = {"init_scale": 1e38, "backoff_factor": 1e-36}
     config.optim_wrapper |= {"type": "AmpOptimWrapper", "dtype": "float16", "loss_scale": scale}
-    assert told(config, monkeypatch) == [False, True, True, True]
+    assert stepped_after_each_iteration(config, monkeypatch) == [False, True, True, True]
 
 
 def test_a_momentum_copy_rests_while_the_optimizer_does():

@@ -1,4 +1,4 @@
-"""What OpenMMLab and torch take at places of a config where no signature that can be read tells it."""
+"""The keys that OpenMMLab and torch accept at places of a config where no signature lists them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-import mmengine.registry as host
+import mmengine.registry
 
 from bus_toolkit.config.slots import registered
 from bus_toolkit.errors import ComponentError, Problem
@@ -16,17 +16,17 @@ LAYER_DECAY = "LearningRateDecayOptimWrapperConstructor"
 
 
 class Section(NamedTuple):
-    """Who takes the keys of a mapping that names no type, and what they are."""
+    """The keys of a mapping that names no type, and the class or function that takes them."""
 
     owner: str
     signature: Signature
 
 
-def host_section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Section | None:
-    """Return what the mapping ``node`` at ``path`` may hold, or ``None`` where the hosts name no such place.
+def openmmlab_section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Section | None:
+    """Return the keys that ``node`` at ``path`` may hold, or ``None`` if OpenMMLab and torch read no such place.
 
     Raises:
-        ComponentError: Its ``type`` is none of those that the host knows there.
+        ComponentError: Its ``type`` is not one that OpenMMLab or torch accepts there.
     """
     for pattern, section in _SECTIONS:
         if re.fullmatch(pattern, path):
@@ -34,8 +34,8 @@ def host_section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) ->
     return None
 
 
-def mended(cls: Callable[..., Any], signature: Signature, node: Mapping[str, Any]) -> Signature:
-    """Return the arguments of a host's class, with what its annotations leave out or have wrong."""
+def corrected_signature(cls: Callable[..., Any], signature: Signature, node: Mapping[str, Any]) -> Signature:
+    """Return ``signature``, the arguments of an OpenMMLab class, with missing or wrong annotations corrected."""
     from mmengine.hooks import EMAHook
     from mmengine.optim import AmpOptimWrapper
 
@@ -53,8 +53,10 @@ def mended(cls: Callable[..., Any], signature: Signature, node: Mapping[str, Any
 def _averaged_models() -> dict[str, Callable[..., Any]]:
     from mmengine.model import BaseAveragedModel
 
-    found = registered(host.MODELS)
-    return {n: c for n, c in found.items() if "." not in n and isinstance(c, type) and issubclass(c, BaseAveragedModel)}
+    models = registered(mmengine.registry.MODELS)
+    return {
+        n: c for n, c in models.items() if "." not in n and isinstance(c, type) and issubclass(c, BaseAveragedModel)
+    }
 
 
 def _compile(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Section:
@@ -95,7 +97,7 @@ def _paramwise(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> S
 
 def _custom_key(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Section:
     """Return the settings of a group of parameters: multipliers, and whatever the optimizer takes."""
-    optimizer = registered(host.OPTIMIZERS).get(_type_at(root, "optim_wrapper", "optimizer"))
+    optimizer = registered(mmengine.registry.OPTIMIZERS).get(_type_at(root, "optim_wrapper", "optimizer"))
     group = {} if optimizer is None else _without(signature_of(optimizer), "params")
     multipliers: dict[str, Any] = {"decay_mult": float}
     if _decays_by_layer(root):
@@ -167,7 +169,7 @@ def _with(signature: Signature, kinds: Mapping[str, Any]) -> Signature:
 
 
 def _typed(function: Callable[..., Any], first: str) -> Signature:
-    """Return the arguments behind the first one, which the host gives, and ``type``, which it reads itself."""
+    """Return ``type`` and all arguments but ``first``, which the caller of ``function`` passes itself."""
     arguments = _without(function, first)
     return Signature({"type": Argument("type", str, None), **arguments}, is_open=False)
 
