@@ -27,6 +27,7 @@ from typing import Any
 from bus_toolkit.data.preparation.openclipart import prepare_openclipart
 from tests.data.preparation.tiny_clipart import drawings, package_members
 from tests.data.preparation.tiny_deb import deb
+from tests.engine.own_pairs import write_pairs
 
 CONFIGS = Path(__file__).parents[1] / "registry_configs"
 BASE = "bus/bus_scenes_tiny"
@@ -76,6 +77,7 @@ def three_steps(
     from bus_toolkit import load_config
     from bus_toolkit.engine import RunOptions, train
 
+    overrides = [*overrides, *pairs_overrides(config, scenes.parent / "pairs")]
     loaded = load_config(config, overrides).to_dict()
     heads = loaded["model"].get("heads") or {}
     cut = [
@@ -115,6 +117,14 @@ def three_steps(
         "hash": digest.hexdigest(),
         "file": str(folder / "iter_3.pth"),
     }
+
+
+def pairs_overrides(config: str, folder: Path) -> Iterator[str]:
+    """Yield overrides that give the recipe for own pairs some pairs."""
+    if config.startswith("own_data/"):
+        write_pairs(folder, count=28)
+        yield f"settings.pairs={folder / 'pairs.csv'}"
+        yield f"settings.images={folder / 'photos'}"
 
 
 def clipart_overrides(config: str, folder: Path) -> Iterator[str]:

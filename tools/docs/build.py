@@ -75,10 +75,11 @@ def interface_page(module: ModuleType, names: Sequence[str]) -> str:
     """Return the page of a module in reStructuredText."""
     title = module.__name__
     parts = [title, "=" * len(title), "", f".. automodule:: {title}", "   :no-members:", ""]
-    # The first page repeats names of the packages, whose own pages are where links lead.
-    options = ["   :no-index:"] if "." not in title else []
     for name in names:
         value = getattr(module, name)
+        # A name that comes from another package is indexed on the page of that one, so that a link has one target.
+        is_own = "." in title and f"{getattr(value, '__module__', title)}.".startswith(f"{title}.")
+        options = [] if is_own else ["   :no-index:"]
         if inspect.isclass(value):
             parts += [f".. autoclass:: {title}.{name}", "   :members:", "   :show-inheritance:", *options, ""]
         elif inspect.isroutine(value):
