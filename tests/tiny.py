@@ -25,8 +25,8 @@ def tiny_vit(num_layers: int = 4) -> VisionTransformer:
     return vit
 
 
-def tiny_host(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducingBackbone:
-    """Return a host in eval mode."""
+def tiny_backbone(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducingBackbone:
+    """Return a backbone in eval mode."""
     return TokenReducingBackbone(tiny_vit(num_layers), selectors).eval()
 
 
