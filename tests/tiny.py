@@ -42,7 +42,7 @@ def text_tokens(batch: int = 3, length: int = 6, seed: int = 1) -> TextTokens:
 
 
 def block_view(patches: torch.Tensor, text: TextTokens | None = None) -> BlockView:
-    """Return what a selector in front of any block would see; nothing of the block itself."""
+    """Return what a selector before any block would see; nothing of the block itself."""
     origin = torch.arange(patches.shape[1]).expand(patches.shape[0], -1)
     return BlockView(patches, patches[:, :1], text, origin, 1, None, inside=None, grid=(1, origin.shape[1]))  # type: ignore[arg-type]
 

@@ -45,7 +45,7 @@ class GroundingHead(VLPHead):
 
     The loss is the cross-entropy of the scores against the share of the target that lies in each patch, plus L1 and
     GIoU (arXiv 1902.09630) of the box that each patch gives, weighted by the same shares: a patch of the target learns
-    to tell the whole of it, the others are free. BUS's own head was not readable, mPLUG and mmpretrain write
+    to predict the whole of it, the others are free. BUS's own head was not readable, mPLUG and mmpretrain write
     coordinates as words; this head is ours. Only rows with exactly one named box in view count: those of other data and
     those whose object was cropped away give no term.
 

@@ -81,7 +81,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         """Encode ``images`` (B, 3, H, W).
 
         Returns:
-            One output in the form of ``out_type``: (B, D), (B, D, rows, columns) or (B, P + S, D); behind a distilled
+            One output in the form of ``out_type``: (B, D), (B, D, rows, columns) or (B, P + S, D); after a distilled
             transformer, ``cls_token`` is the pair of its two tokens.
 
         Raises:

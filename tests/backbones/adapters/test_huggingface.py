@@ -69,7 +69,7 @@ def test_siglip_pools_a_merged_token_as_often_as_the_patches_in_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", ["SiglipVisionModel", "Dinov2WithRegistersModel"])
-def test_the_host_around_it_compiles(cls: str) -> None:
+def test_the_token_reducing_backbone_around_it_compiles(cls: str) -> None:
     backbone = TokenReducingBackbone(tower(cls), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     torch._dynamo.reset()
     with torch.no_grad():

@@ -77,7 +77,7 @@ def test_attention_with_a_gate_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm ViT SigLIP", "timm EVA-02"])
-def test_the_host_around_it_compiles(name: str) -> None:
+def test_the_token_reducing_backbone_around_it_compiles(name: str) -> None:
     module = next(kind for kind in KINDS if kind.name == name).fresh()
     backbone = TokenReducingBackbone(module, [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     torch._dynamo.reset()
