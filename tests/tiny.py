@@ -25,8 +25,8 @@ def tiny_vit(num_layers: int = 4) -> VisionTransformer:
     return vit
 
 
-def tiny_host(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducingBackbone:
-    """Return a host in eval mode."""
+def tiny_backbone(*selectors: PatchSelector, num_layers: int = 4) -> TokenReducingBackbone:
+    """Return a backbone in eval mode."""
     return TokenReducingBackbone(tiny_vit(num_layers), selectors).eval()
 
 
@@ -42,7 +42,7 @@ def text_tokens(batch: int = 3, length: int = 6, seed: int = 1) -> TextTokens:
 
 
 def block_view(patches: torch.Tensor, text: TextTokens | None = None) -> BlockView:
-    """Return what a selector in front of any block would see; nothing of the block itself."""
+    """Return what a selector before any block would see; nothing of the block itself."""
     origin = torch.arange(patches.shape[1]).expand(patches.shape[0], -1)
     return BlockView(patches, patches[:, :1], text, origin, 1, None, inside=None, grid=(1, origin.shape[1]))  # type: ignore[arg-type]
 

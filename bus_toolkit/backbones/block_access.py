@@ -31,9 +31,9 @@ def key_bias(num_prefix: int, key_weights: Tensor | None) -> Tensor | None:
 class ViTBlockAccess(BlockAccess):
     """Queries, keys and look-ahead of one block of a transformer (``selectors.view.BlockAccess``).
 
-    Where there is no class token, the mean over all tokens stands in for it; where nobody sees into the block, the
-    tokens as they are for queries and keys (our choice, both): ``cls_attention`` then ranks by the share that a token
-    has in the mean, the rest raises ``ComponentError``.
+    Without a class token, the mean over all tokens is used in its place. If the inside of the block is not accessible,
+    the tokens themselves are used as queries and keys (our choice, both): ``cls_attention`` then ranks by the share
+    that a token has in the mean, and the other methods raise ``ComponentError``.
 
     Args:
         adapter: What knows the inside of the blocks.

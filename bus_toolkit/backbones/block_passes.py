@@ -43,7 +43,7 @@ def queries_and_keys(
     """Return the queries of the prefix (of all tokens where there is none) and all keys, at D^2 MACs each."""
     normed, heads = adapter.norm1(layer, tokens), adapter.num_heads(layer)
     keys = adapter.rotate(layer, _by_head(adapter.project_one(layer, normed, 1), heads), positions)
-    # Only the class token asks; the mean of all queries stands in for it when there is none.
+    # Only the class token asks; the mean of all queries replaces it when there is none.
     asking = normed[:, : adapter.num_prefix] if adapter.num_prefix else normed
     queries = _by_head(adapter.project_one(layer, asking, 0), heads)  # (B, H, P or n, E)
     # Prefix tokens have no place in the image, so rotary positions leave their queries as they are.
@@ -53,9 +53,9 @@ def queries_and_keys(
 def attention_half(
     adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions, key_bias: Tensor | None = None
 ) -> tuple[Tensor, States]:
-    """Return ``tokens`` behind a block's attention, residual included, and the states that it used.
+    """Return ``tokens`` after a block's attention, residual included, and the states that it used.
 
-    As long as all tokens are there and count alike, this is the library's own arithmetic, bit for bit; behind a
+    As long as all tokens are there and count alike, this is the library's own arithmetic, bit for bit; after a
     reduction the kernel is a fused one.
 
     Args:
@@ -85,7 +85,7 @@ def read_block(
     positions: TokenPositions,
     key_bias: Tensor | None = None,
 ) -> Tensor:
-    """Return extra tokens (B, M, D) behind a block whose states they read, but do not change; they stand nowhere."""
+    """Return extra tokens (B, M, D) after a block whose states they read but do not change; they have no position."""
     queries = _by_head(adapter.project_one(layer, adapter.norm1(layer, vectors), 0), adapter.num_heads(layer))
     # Relative positions of the extra tokens: those of a prefix token, which has no place in the image either.
     mask = adapter.logit_bias(layer, positions, num_queries=1)

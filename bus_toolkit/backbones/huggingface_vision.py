@@ -13,7 +13,7 @@ from bus_toolkit.backbones.adapters import known_classes
 from bus_toolkit.errors import CheckpointError, ComponentError
 from bus_toolkit.signatures import Signature, check_arguments, did_you_mean, signature_of
 
-_WHERE = "model.backbone"
+_PATH = "model.backbone"
 
 
 def huggingface_vision(
@@ -49,12 +49,12 @@ def huggingface_vision(
     if model not in known_classes("transformers"):
         known = known_classes("transformers")
         raise ComponentError(
-            f"{_WHERE}.model: no vision tower {model!r} is known.{did_you_mean(model, known)} Use one of "
+            f"{_PATH}.model: no vision tower {model!r} is known.{did_you_mean(model, known)} Use one of "
             f"{', '.join(known)}."
         )
     if (folder is None) == (config is None):
         raise ComponentError(
-            f"{_WHERE}: needs either folder or config, got {'neither' if folder is None else 'both'}. Give a folder "
+            f"{_PATH}: needs either folder or config, got {'neither' if folder is None else 'both'}. Give a folder "
             "with weights, or a config to start at random."
         )
     import transformers
@@ -73,7 +73,7 @@ def huggingface_vision(
 def _random(cls: Any, config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Any:
     values = dict(config or {})
     known = Signature(signature_of(cls.config_class).arguments, is_open=False)
-    problems = check_arguments(cls.config_class.__name__, known, values, f"{_WHERE}.config")
+    problems = check_arguments(cls.config_class.__name__, known, values, f"{_PATH}.config")
     if problems:
         raise ComponentError(problems)
     settings = cls.config_class(**values)
@@ -84,7 +84,7 @@ def _random(cls: Any, config: Mapping[str, Any] | None, options: Mapping[str, An
 def _from_folder(cls: Any, folder: Path, options: Mapping[str, Any]) -> Any:
     if not (folder / "config.json").is_file():
         raise ComponentError(
-            f"{_WHERE}.folder: it must hold a config.json, got {str(folder)!r}. Give a local folder in Hugging Face's "
+            f"{_PATH}.folder: it must hold a config.json, got {str(folder)!r}. Give a local folder in Hugging Face's "
             "layout."
         )
     try:
@@ -99,13 +99,13 @@ def _from_folder(cls: Any, folder: Path, options: Mapping[str, Any]) -> Any:
     except (OSError, ValueError, RuntimeError) as error:
         reason = shorten(str(error), 200)
         raise CheckpointError(
-            f"{_WHERE}.folder: {cls.__name__} cannot be read from {str(folder)!r} ({reason}). It must hold weights of "
+            f"{_PATH}.folder: {cls.__name__} cannot be read from {str(folder)!r} ({reason}). It must hold weights of "
             "that class as .safetensors or .bin."
         ) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(
-            f"{_WHERE}.folder: its weights lack {len(missing)} of the tensors of a {cls.__name__}, got none for "
+            f"{_PATH}.folder: {len(missing)} tensors of a {cls.__name__} are missing in its weights, got none for "
             f"{', '.join(missing[:3])}. Name the class that the folder was made from as model."
         )
     vit.train()  # as every other module starts; from_pretrained leaves it in evaluation mode

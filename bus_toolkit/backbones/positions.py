@@ -1,4 +1,4 @@
-"""Where the tokens of a pass stand in the image: what relative and rotary positions are made of."""
+"""Positions of a pass's tokens in the image, for relative and rotary position encodings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NOWHERE = -1
 class TokenPositions:
     """The place of each patch token.
 
-    A token that was kept stays where it was; one that took up others stays where its founder was; the fused token is
-    nowhere, like the prefix. The sources of the selectors have absolute positions only, which travel inside the tokens:
-    this is our choice.
+    A kept token keeps its position; a merged token has the position of the patch it was merged into; the fused token
+    has no position, like the prefix. This is our choice: the sources of the selectors have only absolute positions,
+    which are part of the tokens.
 
     Attributes:
         grid: Patch grid of the image (rows, columns).
-        patches: int64 (B, S), the original patch at whose place each token stands, or ``NOWHERE`` (-1); ``None`` as
+        patches: int64 (B, S), the original patch whose position each token has, or ``NOWHERE`` (-1); ``None`` as
             long as all patches are there, in order.
         cache: What an adapter has computed for these places; shared by all blocks up to the next reduction.
     """
@@ -39,7 +39,7 @@ class TokenPositions:
         return self.patches is None
 
     def after(self, plan: TokenPlan) -> TokenPositions:
-        """Return the places behind a reduction."""
+        """Return the positions after a reduction."""
         if plan.is_identity:
             return self
         if self.patches is None:

@@ -14,7 +14,7 @@ from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.errors import CheckpointError, ComponentError, Problem
 from bus_toolkit.signatures import did_you_mean
 
-_WHERE = "model.backbone"
+_PATH = "model.backbone"
 # What would fetch weights, or build something else than the transformer itself.
 _NOT_HERE = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only", "use_naflex")
 
@@ -51,16 +51,16 @@ def timm_vision(
         import timm
     except ImportError as error:
         raise ComponentError(
-            f"{_WHERE}: TimmVision needs timm, which is not installed, got model {model!r}. Install it: pip install "
+            f"{_PATH}: TimmVision needs timm, which is not installed, got model {model!r}. Install it: pip install "
             "'bus_toolkit[timm]'"
         ) from error
     if ":" in model or not timm.is_model(model):
         names = timm.list_models(module="vision_transformer") + timm.list_models(module="eva")
-        raise ComponentError(f"{_WHERE}.model: timm has no model {model!r}.{did_you_mean(model, names)}")
+        raise ComponentError(f"{_PATH}.model: timm has no model {model!r}.{did_you_mean(model, names)}")
     refused = sorted(set(settings or {}).intersection(_NOT_HERE))
     if refused:
         raise ComponentError(
-            f"{_WHERE}.settings: TimmVision builds the plain transformer and downloads nothing, got "
+            f"{_PATH}.settings: TimmVision builds the plain transformer and downloads nothing, got "
             f"{', '.join(refused)}. Give local weights as checkpoint."
         )
     sizes = {} if img_size is None else {"img_size": img_size}
@@ -69,11 +69,11 @@ def timm_vision(
         vit = timm.create_model(model, pretrained=False, **values)
     except TypeError as error:
         text = f"timm does not build {model} with {dict(settings or {})}: {error}. Write arguments of timm's class."
-        raise ComponentError(Problem(f"{_WHERE}.settings", text)) from error
+        raise ComponentError(Problem(f"{_PATH}.settings", text)) from error
     adapter_of(vit)  # says now what it cannot take apart
     if checkpoint is not None:
         _load(vit, Path(checkpoint).expanduser())
-    # MMEngine's Runner asks a model to initialise itself; timm would do it anew, over what was just loaded.
+    # MMEngine's Runner asks a model to initialise itself; timm would do it again, over what was just loaded.
     vit.init_weights = _keep_weights
     return vit
 
@@ -90,9 +90,9 @@ def _load(vit: Any, path: Path) -> None:
     """
     from timm.models import eva, load_state_dict, vision_transformer
 
-    where = f"{_WHERE}.checkpoint"
+    setting = f"{_PATH}.checkpoint"
     if not path.is_file():
-        raise CheckpointError(f"{where}: no such file, got {str(path)!r}. Give the path of local weights.")
+        raise CheckpointError(f"{setting}: no such file, got {str(path)!r}. Give the path of local weights.")
     home = eva if isinstance(vit, eva.Eva) else vision_transformer
     try:
         weights = home.checkpoint_filter_fn(load_state_dict(str(path), weights_only=True), vit)
@@ -103,11 +103,11 @@ def _load(vit: Any, path: Path) -> None:
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as error:
         reason = shorten(str(error), 200)
         raise CheckpointError(
-            f"{where}: not weights that fit this model, got {str(path)!r} ({reason}). Allowed are .safetensors and "
+            f"{setting}: not weights that fit this model, got {str(path)!r} ({reason}). Allowed are .safetensors and "
             "files of torch that hold tensors only. Use the checkpoint of this very model."
         ) from error
     if missing:
         raise CheckpointError(
-            f"{where}: it lacks {len(missing)} of {len(own)} tensors, got none for {', '.join(missing[:3])}. Use the "
-            "checkpoint of this very model."
+            f"{setting}: {len(missing)} of {len(own)} tensors are missing, got none for {', '.join(missing[:3])}. Use "
+            "the checkpoint of this very model."
         )

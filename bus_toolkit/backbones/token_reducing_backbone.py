@@ -97,7 +97,7 @@ class TokenReducingBackbone(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.vit.parameters()).device
 
     @property
@@ -121,7 +121,7 @@ class TokenReducingBackbone(nn.Module):
         return self.forward_conditioned(self.forward_shared(images), text)
 
     def forward_shared(self, images: Tensor) -> SharedTokens:
-        """Run everything in front of the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
+        """Run everything before the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
         tokens, grid = self.adapter.embed(images)
         block_input, positions = tokens, TokenPositions(grid)
         for layer in self.adapter.layers[: self.num_shared_blocks]:
@@ -143,7 +143,7 @@ class TokenReducingBackbone(nn.Module):
 
         Args:
             shared: Output of ``forward_shared``.
-            text: The conditioning text of each image. Without one, CLS attention stands in for text-aware selectors.
+            text: The conditioning text of each image. Without one, CLS attention replaces text-aware selectors.
             select: ``all`` selectors act; ``text_free``: those that read no text; ``none`` lets all tokens through.
             num_blocks: Stop after this block, before the final norm (a pass for patch scores alone).
             around_selection: Opened around each planning and applying of a selection, so that its cost can be measured.

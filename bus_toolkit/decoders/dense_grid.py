@@ -28,7 +28,7 @@ def origin_of(visual: VisualTokens, decoder: str) -> Tensor:
     if visual.origin is None:
         raise ComponentError(
             f"model.decoder: {decoder} works on the patch grid and needs the origin of every patch, got None (tokens "
-            "of another decoder). It reads tokens of the backbone. Put it right behind the backbone."
+            "of another decoder). It reads tokens of the backbone. Put it directly after the backbone."
         )
     return visual.origin
 

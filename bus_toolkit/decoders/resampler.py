@@ -15,8 +15,8 @@ class PerceiverResampler(nn.Module):
 
     Flamingo (arXiv 2204.14198, section 2.1): keys and values are ``[image ; latents]``, so that a layer needs no
     self-attention of its own. Norms as in lucidrains/flamingo-pytorch:flamingo_pytorch.py: separate ones for image and
-    latents, one before the feed-forward part, one at the end. Left out: time embeddings, which tell the frames of a
-    video apart. Our choice: the global token is latent 0 and is updated like the learned ones, attention is
+    latents, one before the feed-forward part, one at the end. Left out: time embeddings, which distinguish
+    the frames of a video. Our choice: the global token is latent 0 and is updated like the learned ones, attention is
     ``torch.nn.MultiheadAttention`` (with biases) at the image's width, and the depth. The text is not read.
 
     Args:

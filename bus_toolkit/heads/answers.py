@@ -29,7 +29,7 @@ def flatten_answers(answers: Sequence[Any], shares: Sequence[Any]) -> BatchAnswe
     Raises:
         DataError: A question has another number of shares than answers.
     """
-    found = BatchAnswers([], [], [])
+    batch = BatchAnswers([], [], [])
     for row, (own, weights) in enumerate(zip(answers, shares, strict=True)):
         texts = [own] if isinstance(own, str) else list(own or ())
         if not texts:
@@ -40,10 +40,10 @@ def flatten_answers(answers: Sequence[Any], shares: Sequence[Any]) -> BatchAnswe
                 f"gt_answer_weight: row {row} of the batch has {len(weights)} weights for {len(texts)} answers. "
                 "Give each answer one weight, or leave gt_answer_weight out."
             )
-        found.rows.extend([row] * len(texts))
-        found.texts.extend(texts)
-        found.shares.extend(float(weight) for weight in weights)
-    return found
+        batch.rows.extend([row] * len(texts))
+        batch.texts.extend(texts)
+        batch.shares.extend(float(weight) for weight in weights)
+    return batch
 
 
 def read_answers(answers: str | Sequence[str]) -> list[str]:
@@ -52,19 +52,19 @@ def read_answers(answers: str | Sequence[str]) -> list[str]:
     Raises:
         ValueError: The file cannot be read, there is no answer, or one is empty, no text or there twice.
     """
-    where, found = "the list", answers
+    source, entries = "the list", answers
     if isinstance(answers, str):
-        where = answers
-        found = _read_file(Path(answers).expanduser())
-    if not isinstance(found, Sequence) or isinstance(found, str) or not found:
-        raise ValueError(f"{where} must hold a list of answers, got {str(found)[:80]!r}. Write one answer a line.")
-    for place, answer in enumerate(found):
+        source = answers
+        entries = _read_file(Path(answers).expanduser())
+    if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
+        raise ValueError(f"{source} must hold a list of answers, got {str(entries)[:80]!r}. Write one answer a line.")
+    for position, answer in enumerate(entries):
         if not isinstance(answer, str) or not answer.strip():
-            raise ValueError(f"{where}: answer {place + 1} must be words, got {answer!r}. Quote it, or remove it.")
-    texts = [answer.strip() for answer in found]
+            raise ValueError(f"{source}: answer {position + 1} must be words, got {answer!r}. Quote it, or remove it.")
+    texts = [answer.strip() for answer in entries]
     twice = [answer for answer, count in Counter(texts).items() if count > 1]
     if twice:
-        raise ValueError(f"{where} has {twice[0]!r} twice. Each answer must be another one: remove one of them.")
+        raise ValueError(f"{source} has {twice[0]!r} twice. Answers must be distinct: remove one of them.")
     return texts
 
 
@@ -75,6 +75,6 @@ def _read_file(path: Path) -> Any:  # whatever a JSON file holds
             json.loads(content) if path.suffix == ".json" else [line for line in content.splitlines() if line.strip()]
         )
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+        raise ValueError(f"{path} cannot be read: {error.strerror}. Set it to the path of the file.") from error
     except ValueError as error:
         raise ValueError(f"{path} is no list of answers: {error}. Write one answer a line.") from error

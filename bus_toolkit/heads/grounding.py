@@ -18,7 +18,7 @@ from bus_toolkit.ops.token_plan import scatter_back
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Boxes, Condition, VisualTokens
 
-# Waves along an axis of the image, in half periods: the finest tells neighbours of 16 patches apart.
+# Waves along an axis of the image, in half periods: the finest distinguishes neighbours of 16 patches.
 _WAVES = (1, 2, 4, 8)
 _NUM_PLACE = 2 * (1 + 2 * len(_WAVES))
 # A distance of exp(-2) / (1 + exp(-2)) = 0.12 of the side: boxes start at about a quarter of it, not at the whole.
@@ -36,7 +36,7 @@ class GroundingHead(VLPHead):
     """Predict one box for each expression, on the dense patch grid whatever selectors and decoder left of it.
 
     1. The tokens before the decoder go back to their patches: a patch that was fused or merged takes the token it
-       ended in, a dropped one a learned placeholder; each learns where it lies.
+       ended in, a dropped one a learned placeholder; each is given its position.
     2. The global token of the fused pair, a text that has read the image, queries the grid (feature-wise scale and
        shift, arXiv 1709.07871).
     3. Each patch gives a score, softmaxed over the grid, and the distances from its centre to the four sides (as FCOS
@@ -45,7 +45,7 @@ class GroundingHead(VLPHead):
 
     The loss is the cross-entropy of the scores against the share of the target that lies in each patch, plus L1 and
     GIoU (arXiv 1902.09630) of the box that each patch gives, weighted by the same shares: a patch of the target learns
-    to tell the whole of it, the others are free. BUS's own head was not readable, mPLUG and mmpretrain write
+    to predict the whole of it, the others are free. BUS's own head was not readable, mPLUG and mmpretrain write
     coordinates as words; this head is ours. Only rows with exactly one named box in view count: those of other data and
     those whose object was cropped away give no term.
 
@@ -103,12 +103,13 @@ class GroundingHead(VLPHead):
         proposals = self.propose(step, visual)
         targets, has_target = one_named_box(step.batch.boxes)
         wanted = shares_of_box(targets, visual.grid)
+        # The proposal of each patch against the one box of its row: (B, N, 4) and (B, 1, 4) -> (B, N).
         l1, giou = (distance(proposals.boxes, targets.unsqueeze(1)) for distance in (box_l1, giou_loss))
         of_patches = self.l1_weight * l1 + self.giou_weight * giou - self.patch_weight * proposals.log_weights
         losses = (wanted * of_patches).sum(dim=1)
         counts = has_target.to(losses.dtype)
-        found, _ = vote(proposals.boxes.detach(), proposals.log_weights.detach().exp())
-        overlap = mean_over_ranks(iou(found, targets), counts)
+        voted, _ = vote(proposals.boxes.detach(), proposals.log_weights.detach().exp())
+        overlap = mean_over_ranks(iou(voted, targets), counts)
         return HeadOutput({"grounding": mean_over_ranks(losses, counts)}, {"grounding_iou": overlap})
 
     def predict(self, step: Step) -> dict[str, Any]:
@@ -122,6 +123,7 @@ class GroundingHead(VLPHead):
         grid = self.patches(self.patch_norm(self.dense_grid(visual)))
         centres = patch_centres(visual.grid, grid.device)
         keys = grid + self.places(place_features(centres).to(grid.dtype))
+        # (B, 2 D) -> (B, 1, 2 D) -> two of (B, 1, D), the same for all patches of a row.
         scale, shift = self.query(step.encoders.fuse(step.text, visual).cls).unsqueeze(1).chunk(2, dim=-1)
         features = self.trunk(keys * (1.0 + scale) + shift)
         distances = self.sides(features).float().sigmoid()
@@ -149,13 +151,15 @@ def one_named_box(boxes: Boxes) -> tuple[Tensor, Tensor]:
     named = boxes.named & boxes.valid
     only = named.sum(dim=1) == 1
     # A product, not an index: no value has to reach the CPU.
+    # All but the one named box are multiplied by 0, so the sum over boxes selects it: (B, boxes, 4) -> (B, 4).
     chosen = (boxes.xyxy.float() * (named & only.unsqueeze(1)).unsqueeze(-1)).sum(dim=1)
     return chosen / _sides_of_image(boxes), only
 
 
 def place_features(centres: Tensor) -> Tensor:
-    """Return what tells patches apart by their centres (N, 2) alone, float32 (N, 18)."""
+    """Return features that distinguish patches by their centres (N, 2) alone, float32 (N, 18)."""
     steps = torch.tensor(_WAVES).to(centres.device, non_blocking=True) * math.pi
+    # (N, 2, 1) * (waves,) -> (N, 2, waves) -> (N, 2 * waves)
     phases = (centres.unsqueeze(-1) * steps).flatten(1)
     return torch.cat([2.0 * centres - 1.0, phases.sin(), phases.cos()], dim=1)
 

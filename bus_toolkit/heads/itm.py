@@ -17,7 +17,7 @@ from bus_toolkit.structures import Condition, FusedTokens
 
 
 class ITMHead(VLPHead):
-    """Tell from the fused global token whether an image and a caption belong together.
+    """Predict from the fused global token whether an image and a caption belong together.
 
     B matching pairs, B with a hard wrong caption, B with a hard wrong image
     (salesforce/ALBEF:models/model_pretrain.py); the wrong ones are drawn by contrastive similarity among all ranks,

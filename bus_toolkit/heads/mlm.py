@@ -103,6 +103,7 @@ class MLMHead(VLPHead):
         masked = step.once(self.hide)
         fused = step.encoders.fuse(step.text_of(self.hide), step.visual())
         logits = self.logits(fused, masked.positions)  # (B, K, V)
+        # (B, K, V) -> (B * K, V): one loss a hidden word; padded places are left out of the mean.
         losses = F.cross_entropy(logits.flatten(0, 1), masked.targets.flatten(), reduction="none")
         return HeadOutput({"mlm": mean_over_ranks(losses, masked.valid.flatten().to(losses.dtype))})
 

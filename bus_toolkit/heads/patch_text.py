@@ -57,6 +57,7 @@ class PatchTextHead(VLPHead):
     def labels(self, boxes: Boxes) -> tuple[Tensor, Tensor]:
         """Return which patches belong to named objects and which to any object, both bool (R, N)."""
         covered = boxes_to_patch_labels(boxes.xyxy, boxes.size, self.patch_size, self.overlap, boxes.valid)
+        # A patch is positive if any box named by the text covers it: (R, boxes, N) -> (R, N).
         return (covered & boxes.named.unsqueeze(-1)).any(dim=1), covered.any(dim=1)
 
     def loss(self, step: Step) -> HeadOutput:

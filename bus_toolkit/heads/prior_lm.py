@@ -1,4 +1,4 @@
-"""Prefix language modelling that favours the words which only the image can tell."""
+"""Prefix language modelling that favours the words that only the image can reveal."""
 
 from __future__ import annotations
 
@@ -87,18 +87,18 @@ class PriorLMHead(PrefixLMHead):
         Raises:
             CheckpointError: No file is named though the reference is untrained, it cannot be read, or does not fit.
         """
-        where = f"{path}.reference_weights"
+        setting = f"{path}.reference_weights"
         if self.reference_weights is None:
             if not getattr(self.reference, "is_pretrained", False):
                 raise CheckpointError(
-                    f"{where}: the reference has no weights, got null. Name the checkpoint of a trained one. "
+                    f"{setting}: the reference has no weights, got null. Name the checkpoint of a trained one. "
                     f"{_TRAIN_FIRST}"
                 )
             return
         try:
             weights = read(self.reference_weights)
         except CheckpointError as error:
-            raise CheckpointError(f"{where}: {error} {_TRAIN_FIRST}") from error
+            raise CheckpointError(f"{setting}: {error} {_TRAIN_FIRST}") from error
         starts = sorted({match.group() for match in map(_PREFIXES.match, weights) if match})
         prefix = starts[0] if starts else ""  # "heads..." before "text_decoder.", which such a model has as well
         own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
@@ -106,7 +106,7 @@ class PriorLMHead(PrefixLMHead):
             self.reference.load_state_dict(own)
         except RuntimeError as error:
             raise CheckpointError(
-                f"{where}: {self.reference_weights} does not fit the reference. {' '.join(str(error).split())[:400]} "
+                f"{setting}: {self.reference_weights} does not fit the reference. {' '.join(str(error).split())[:400]} "
                 "Its tokenizer and text_decoder must be those of model.tokenizer and of reference (text_dim, where it "
                 "is not written there, is text_encoder.hidden_size)."
             ) from error

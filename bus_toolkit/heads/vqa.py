@@ -91,6 +91,7 @@ class VQAHead(VLPHead):
         answers = step.encoders.tokenize(texts)  # (A, L)
         owners, weights = (torch.tensor(part).to(memory.device, non_blocking=True) for part in (rows, shares))
         logits = step.encoders.decode(answers, memory[owners], memory_mask[owners])  # (A, L, V)
+        # (A, L - 1): each token's loss counts by its answer's share; the first token is given, never predicted.
         wanted = answers.attention_mask[:, 1:] * weights.unsqueeze(1)
         return HeadOutput({"vqa": next_token_loss(logits, answers.input_ids, wanted, self.label_smoothing)})
 
@@ -115,12 +116,12 @@ def _candidates(answers: str | Sequence[str] | None, topk: int | None) -> list[s
     if answers is None:
         raise ValueError("answer_list: inference 'rank' chooses from a list of answers, got none. Give it, or a file.")
     try:
-        found = read_answers(answers)
+        texts = read_answers(answers)
     except ValueError as error:
         raise ValueError(f"answer_list: {error}") from error
-    if topk is not None and not 1 <= topk <= len(found):
-        raise ValueError(f"rank_topk: must be between 1 and {len(found)} (answers of answer_list), got {topk}.")
-    return found
+    if topk is not None and not 1 <= topk <= len(texts):
+        raise ValueError(f"rank_topk: must be between 1 and {len(texts)} (answers of answer_list), got {topk}.")
+    return texts
 
 
 def _refuse(inference: str, **settings: object) -> None:

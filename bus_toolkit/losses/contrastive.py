@@ -41,7 +41,7 @@ def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tenso
 
     ALBEF draws by ``multinomial`` over the in-batch softmax with the diagonal zeroed
     (salesforce/ALBEF:models/model_pretrain.py). The same distribution comes from the largest of logits + Gumbel noise,
-    without a host sync and from given noise.
+    without a device synchronisation and from given noise.
 
     Args:
         logits_BG: Similarities divided by the temperature.

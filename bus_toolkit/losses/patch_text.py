@@ -12,7 +12,7 @@ from bus_toolkit.ops.collective import mean_over_ranks
 def labels_of_candidates(labels_RN: Tensor, slots_RN: Tensor, num_candidates: int) -> Tensor:
     """Carry labels of the original patches over to the candidates of a later selector, bool (R, num_candidates).
 
-    A candidate that stands for several patches is positive if one of them is; a dropped patch goes nowhere.
+    A candidate that several patches were merged into is positive if one of them is; a dropped patch goes nowhere.
 
     Args:
         labels_RN: bool labels of the original patches.

@@ -56,9 +56,9 @@ def build_vlp_model(
     (text_encoder, backbone, text_decoder), weights = _without_weights(nodes, pretrained)
     words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
     known = _vocabulary(words)
-    texts = REGISTRIES.text_encoders.build(text_encoder, path="model.text_encoder", **known)
-    _check_length("model.text_encoder", texts, words)
+    texts = _build_text_encoder(text_encoder, words, known)
     images = _build_backbone(backbone, selectors, text_dim=texts.embed_dim)
+    # The widths are known only now: all parts from here on may ask for them.
     known |= {"embed_dim": images.embed_dim, "text_dim": texts.embed_dim, "patch_size": _patch_size(images)}
     parts = Parts(
         words,
@@ -70,14 +70,8 @@ def build_vlp_model(
     )
     built = {name: _build_head(name, node, words, known) for name, node in heads.items()}
     _warn_of_untrained_scores(built, images)
-    return VLPModel(
-        parts,
-        built,
-        conditioning=rule,
-        momentum=momentum,
-        pretrained=weights,
-        data_preprocessor=data_preprocessor,
-    )
+    settings = {"momentum": momentum, "pretrained": weights, "data_preprocessor": data_preprocessor}
+    return VLPModel(parts, built, conditioning=rule, **settings)
 
 
 def _warn_of_untrained_scores(heads: Mapping[str, VLPHead], backbone: TokenReducingBackbone) -> None:
@@ -143,6 +137,12 @@ def _without_weights(
         if named is not None:
             weights[name] = named
     return rest, weights
+
+
+def _build_text_encoder(node: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> Any:
+    text_encoder = REGISTRIES.text_encoders.build(node, path="model.text_encoder", **known)
+    _check_length("model.text_encoder", text_encoder, tokenizer)
+    return text_encoder
 
 
 def _build_backbone(

@@ -14,7 +14,7 @@ from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.registry import MMPRETRAIN, REGISTRIES
 
 SIZE_KEY = "img_size"
-# Tokens, where mmpretrain would give out one vector an image unless told otherwise. A config may still say so.
+# Tokens, where mmpretrain would give out one vector an image by default. A config may still ask for that.
 _KEEP_TOKENS = {
     "out_type": "raw",
     "gap_before_final_norm": False,
@@ -26,7 +26,7 @@ _KEEP_TOKENS = {
 def build_backbone(node: Mapping[str, Any]) -> tuple[nn.Module, TransformerAdapter]:
     """Build the backbone of a config.
 
-    ``img_size``, in pixels, may stand beside the arguments of a class that takes none: only its adapter reads it then.
+    ``img_size``, in pixels, may also be given to a class that does not take it: then only its adapter reads it.
 
     Args:
         node: Its YAML node.

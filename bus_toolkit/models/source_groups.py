@@ -82,6 +82,7 @@ def mean_over_groups(outputs: Sequence[HeadOutput], counts: Sequence[int]) -> He
     """
     if len(outputs) == 1:
         return outputs[0]
+    # By the rows of this rank, as the mean over rows that the groups were split from.
     shares = [count / sum(counts) for count in counts]
     return HeadOutput(
         _weighted_sum([output.losses for output in outputs], shares),
@@ -98,6 +99,7 @@ def _weighted_sum(values: Sequence[Mapping[str, Tensor]], shares: Sequence[float
 
 def _pick(images: Tensor, rows: list[int]) -> Tensor:
     """Return the images at ascending ``rows``; neighbours without a copy."""
+    # Ascending rows without a gap: a slice is a view, an index would copy the images.
     if rows[-1] - rows[0] + 1 == len(rows):
         return images[rows[0] : rows[-1] + 1]
     return images[torch.tensor(rows).to(images.device, non_blocking=True)]

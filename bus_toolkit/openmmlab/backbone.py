@@ -1,4 +1,4 @@
-"""The token-reducing host as a backbone of OpenMMLab's own classifiers, in their configs."""
+"""The token-reducing backbone, usable as a backbone of OpenMMLab's own classifiers, in their configs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import VisualTokens
 
-_WHERE = "model.backbone"
+_PATH = "model.backbone"
 
 
 class TokenReducedViT(TokenReducingBackbone, BaseModule):
     """A vision transformer of mmpretrain with selectors between its blocks, as ``bus_toolkit.TokenReducedViT``.
 
-    Stands wherever mmpretrain's transformer stood: images (B, 3, H, W) in, a tuple with the last block's output out.
+    Replaces mmpretrain's transformer: images (B, 3, H, W) in, a tuple with the last block's output out.
     Without a reduction it is the plain backbone's, bit for bit. Checkpoints of the plain backbone load as they are;
     back into a plain one, ours load with ``prefix='backbone.vit.'``.
 
-    What follows where patches are gone is our choice: ``avg_featmap`` is the mean of the tokens left, each weighed by
-    the patches it stands for; ``featmap`` gives each patch the token it ended in and zeros where it was dropped;
+    What follows where patches are gone is our choice: ``avg_featmap`` is the mean of the tokens left, each weighted by
+    the number of patches in it; ``featmap`` gives each patch the token it ended in and zeros where it was dropped;
     ``raw`` has the tokens that are left.
 
     Losses of ``VLPModel``'s heads do not exist here: nothing holds DynamicViT's predictor to its ratio in training.
@@ -62,17 +62,17 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
                 "of the transformer go into vit. Where the type of a base config is replaced, write backbone=dict("
                 "_delete_=True, type='bus_toolkit.TokenReducedViT', vit=dict(type=..., ...), selectors=[...])."
             )
-            raise ConfigError(Problem(_WHERE, text))
+            raise ConfigError(Problem(_PATH, text))
         if vit is None:
             text = "a TokenReducedViT needs vit, got none. Give the config of mmpretrain's transformer, or a built one."
-            raise ConfigError(Problem(_WHERE, text))
+            raise ConfigError(Problem(_PATH, text))
         built = vit if isinstance(vit, nn.Module) else _build_vit(vit, out_type)
         adapter = _adapter_of(built, out_type)
         parts = [
-            _build_selector(part, f"{_WHERE}.selectors.{index}", adapter.embed_dim)
+            _build_selector(part, f"{_PATH}.selectors.{index}", adapter.embed_dim)
             for index, part in enumerate(selectors)
         ]
-        super().__init__(built, parts, adapter=adapter, path=_WHERE)
+        super().__init__(built, parts, adapter=adapter, path=_PATH)
         self.init_cfg = init_cfg
         self._has_schedule = any(part.schedule.epochs > 0 for part in parts)
         self._knows_progress = False
@@ -81,7 +81,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         """Encode ``images`` (B, 3, H, W).
 
         Returns:
-            One output in the form of ``out_type``: (B, D), (B, D, rows, columns) or (B, P + S, D); behind a distilled
+            One output in the form of ``out_type``: (B, D), (B, D, rows, columns) or (B, P + S, D); after a distilled
             transformer, ``cls_token`` is the pair of its two tokens.
 
         Raises:
@@ -90,13 +90,13 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         """
         if self.training and self._has_schedule and not self._knows_progress:
             raise ConfigError(
-                f"{_WHERE}.selectors: a scheduled keep_ratio needs the hook that moves it, got none. Add "
+                f"{_PATH}.selectors: a scheduled keep_ratio needs the hook that moves it, got none. Add "
                 "custom_hooks=[dict(type='bus_toolkit.KeepRatioScheduleHook')], or give keep_ratio as a number."
             )
         visual = super().forward(images)
         if any(selection.decision.guide is not None for selection in visual.selections):
             raise ConfigError(
-                f"{_WHERE}.selectors: a head of VLPModel must align learned tokens with the text for this selector, "
+                f"{_PATH}.selectors: a head of VLPModel must align learned tokens with the text for this selector, "
                 "got a model without text. Use one that looks at the image alone, such as EViT or ToMe."
             )
         return (self._output(visual),)
@@ -115,8 +115,8 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         return self.vit.get_layer_depth(param_name, f"{prefix}vit.")
 
     def _output(self, visual: VisualTokens) -> Any:
-        """Return the output that mmpretrain's own method makes of all tokens, or what stands for it."""
-        # In front of a transformer without class token the host puts the mean, which mmpretrain does not.
+        """Return the output that mmpretrain's own method makes of all tokens, or its replacement."""
+        # Without a class token, the token-reducing backbone prepends the mean, which mmpretrain does not.
         tokens = visual.embeds[:, visual.num_prefix - self.num_prefix :]
         prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
         # Not by their number: one dropped and one fused token make as many as before.
@@ -125,7 +125,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
             assert visual.origin is not None
             if self.vit.out_type == "featmap":
                 patches = scatter_back(patches, visual.origin)
-            else:  # as the only patch: mmpretrain's method takes the mean, and puts a norm behind it or not
+            else:  # as the only patch: mmpretrain's method takes the mean, and may apply a norm after it
                 patches = self.adapter.pool(tokens, patches_in_tokens(visual.origin, patches.shape[1])).unsqueeze(1)
             tokens = torch.cat([prefix, patches], dim=1)
         return self.vit._format_output(tokens, visual.grid)
@@ -145,25 +145,25 @@ def _adapter_of(vit: Any, out_type: str | None) -> TransformerAdapter:
     adapter = adapter_of(vit)
     if not isinstance(adapter, VisionTransformerAdapter):
         raise ConfigError(
-            f"{_WHERE}.vit: must be a vision transformer of mmpretrain whose blocks selectors can sit at, got {name}. "
+            f"{_PATH}.vit: must be a vision transformer of mmpretrain whose blocks selectors can sit at, got {name}. "
             "Use e.g. VisionTransformer, DeiT3, BEiTViT, ViTEVA02 or T2T_ViT. VLPModel takes other libraries' as well."
         )
     if out_type not in (None, given):
         raise ConfigError(
-            f"{_WHERE}.out_type: the built {name} gives {given!r}, got {out_type!r}. It is fixed when the transformer "
+            f"{_PATH}.out_type: the built {name} gives {given!r}, got {out_type!r}. It is fixed when the transformer "
             "is built. Build it with this out_type, or leave it out here."
         )
     last = len(adapter.layers) - 1
     if list(vit.out_indices) != [last]:
         raise ConfigError(
-            f"{_WHERE}.vit.out_indices: blocks in between give no output where tokens are reduced on the way, got "
+            f"{_PATH}.vit.out_indices: blocks in between give no output where tokens are reduced on the way, got "
             f"{list(vit.out_indices)}. Only the last block's, {last}, can be had. Leave out_indices out."
         )
     try:
         vit._format_output(next(vit.parameters()).new_zeros(1, adapter.num_prefix + 1, adapter.embed_dim), (1, 1))
     except AttributeError as error:
         raise ConfigError(
-            f"{_WHERE}.out_type: mmpretrain's {name} cannot give it ({error}), got {given!r}. Choose another."
+            f"{_PATH}.out_type: mmpretrain's {name} cannot give it ({error}), got {given!r}. Choose another."
         ) from error
     return adapter
 
@@ -182,8 +182,8 @@ def _refuse_text(name: str, selector: Any, path: str) -> None:
     """Refuse selectors whose decisions nothing could condition or train in a classifier."""
     reads, supervised = getattr(selector, "needs_text", False), getattr(selector, "supervised", False)
     if reads or supervised:
-        lack = "reads a text" if reads else "is trained by a patch-text head"
+        missing = "reads a text" if reads else "is trained by a patch-text head"
         raise ComponentError(
-            f"{path}: {name} {lack}, got a backbone without one. Without a text the CLS attention would pick in its "
+            f"{path}: {name} {missing}, got a backbone without one. Without a text the CLS attention would pick in its "
             "place. Use EViT, which does just that, or ToMe; or train a VLPModel."
         )

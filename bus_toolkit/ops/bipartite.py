@@ -19,7 +19,7 @@ from bus_toolkit.ops.token_plan import TokenPlan, gather_tokens, merge_plan
 def similarity_of_halves(metric_BNE: Tensor) -> Tensor:
     """Return cosine similarities (B, A, C) of every second token, from the second on, with the others.
 
-    With one CLS token in front of the patches, which is in the first set and never merged, these are ToMe's two sets.
+    With one CLS token before the patches, which is in the first set and never merged, these are ToMe's two sets.
 
     Args:
         metric_BNE: What tokens are compared by, such as keys averaged over the heads.
@@ -36,7 +36,7 @@ def bipartite_merge_plan(edges_BAC: Tensor, count: int, sizes_BN: Tensor) -> Tok
     Args:
         edges_BAC: How much each token of the first set (places 1, 3, ...) wants each one of the second (0, 2, ...).
         count: Number R of tokens to merge away, 0 to A.
-        sizes_BN: How many patches each token stands for; merged tokens are means weighted by it.
+        sizes_BN: How many patches each token contains; merged tokens are means weighted by it.
 
     Raises:
         ValueError: ``count`` is not in 0 to A.

@@ -125,15 +125,15 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
     """Merge every token into one of the founding tokens by a size-weighted mean.
 
     Args:
-        keep_BK: int64 (B, K), ascending positions of the tokens that found the output slots.
+        keep_BK: int64 (B, K), ascending positions of the tokens that start the output slots.
         target_BN: int64 (B, N), for every token the slot 0 to K-1 that takes it up; a founding token names its own
             slot.
-        sizes_BN: How many patches each token already stands for; 1 each when not given.
+        sizes_BN: How many patches each token already contains; 1 each when not given.
     """
     sizes_BN = torch.ones(target_BN.shape, device=target_BN.device) if sizes_BN is None else sizes_BN
     totals_BK = torch.zeros(keep_BK.shape, device=sizes_BN.device, dtype=sizes_BN.dtype)
     totals_BK = totals_BK.scatter_add(1, target_BN, sizes_BN)
-    merging = keep_BK.shape[1] < target_BN.shape[1]  # where all found slots of their own, nothing meets
+    merging = keep_BK.shape[1] < target_BN.shape[1]  # if every token starts its own slot, nothing is merged
     return TokenPlan(keep_BK, target_BN, sizes_BN / totals_BK.gather(1, target_BN), merging=merging)
 
 
@@ -144,8 +144,8 @@ def apply_plan(tokens_BND: Tensor, plan: TokenPlan, *, num_prefix: int = 0) -> T
     identity plan returns its input.
 
     Args:
-        tokens_BND: Tokens, P prefix tokens in front, which stay.
-        plan: A plan for the N tokens behind them.
+        tokens_BND: Tokens, P prefix tokens first, which stay.
+        plan: A plan for the N tokens after them.
         num_prefix: P.
     """
     if plan.is_identity:
@@ -171,13 +171,13 @@ def _merge(tokens_BND: Tensor, kept_BKD: Tensor, plan: TokenPlan, weights_BN: Te
     Only the rows that meet are touched. A founding token of weight w is there with weight 1 already, so those that join
     it bring the missing w - 1 along, in equal parts.
     """
-    # Example: tokens a, b, c of sizes 2, 1, 1; a and c found the slots, b joins a. The slot's mean is 2/3 a + 1/3 b, so
+    # Example: tokens a, b, c of sizes 2, 1, 1; a and c start the slots, b joins a. The slot's mean is 2/3 a + 1/3 b, so
     # plan.weights is [2/3, 1/3, 1]. kept_BKD starts as [a, c], with a at weight 1. b is the only other token (R = 1):
     # it adds its own 1/3 b and the missing (2/3 - 1) a, which makes a + 1/3 b - 1/3 a. Had two tokens joined a, each
     # would bring half of what is missing.
     count = plan.keep_indices.shape[1]
     founding_BN = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, 1)
-    # False sorts before True: the first N - K places are the tokens that found no slot, in order.
+    # False sorts before True: the first N - K places are the tokens that start no slot, in order.
     others_BR = founding_BN.to(torch.uint8).argsort(dim=1, stable=True)[:, : plan.num_inputs - count]
     slots_BR = plan.slots.gather(1, others_BR)
     # What is dropped, or goes into the fused token, adds nothing here.
@@ -205,7 +205,7 @@ def gather_tokens(tokens_BND: Tensor, indices_BK: Tensor) -> Tensor:
 
 
 def _flat(indices_BK: Tensor, length: int) -> Tensor:
-    """Return positions in sequences of ``length`` as positions in all of them, one behind the other, (B K,)."""
+    """Return positions in sequences of ``length`` as positions in all of them, one after the other, (B K,)."""
     starts_B = torch.arange(indices_BK.shape[0], device=indices_BK.device) * length
     return (indices_BK + starts_B.unsqueeze(1)).flatten()
 
@@ -226,7 +226,7 @@ def compose(first_slots_BN: Tensor, second: TokenPlan) -> Tensor:
 
 
 def carry_weights(key_weights_BN: Tensor | None, plan: TokenPlan) -> Tensor | None:
-    """Return the key weights (B, S) behind a plan: its own, else those of the tokens in each slot, summed."""
+    """Return the key weights (B, S) after a plan: its own, else those of the tokens in each slot, summed."""
     if plan.key_weights is not None or key_weights_BN is None:
         return plan.key_weights
     if plan.is_identity:
@@ -237,7 +237,7 @@ def carry_weights(key_weights_BN: Tensor | None, plan: TokenPlan) -> Tensor | No
 
 
 def patches_in_tokens(origin_BN: Tensor, num_tokens: int) -> Tensor:
-    """Return how many original patches each of the tokens stands for, int64 (B, S).
+    """Return how many original patches are in each of the tokens, int64 (B, S).
 
     Args:
         origin_BN: int64 (B, N), the token each original patch is in, or -1.

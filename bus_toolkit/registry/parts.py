@@ -120,9 +120,8 @@ class PartRegistry:
         if isinstance(name, str) and name in foreign:
             cls = foreign[name]
             return Registered(name, cls, _source(cls), signature_of(cls), _FOREIGN_REFUSALS)
-        raise ComponentError(
-            Problem(f"{path}.type" if path else f"{self.kind} registry", self._unknown(name), _UNKNOWN)
-        )
+        setting = f"{path}.type" if path else f"{self.kind} registry"
+        raise ComponentError(Problem(setting, self._unknown(name), _UNKNOWN))
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""

@@ -22,7 +22,7 @@ class PatchSelector(nn.Module):
     Class attributes: ``site``, where it acts; ``needs_text``; ``supervised``, whether its scores are logits that a
     patch-text head may train; ``ranks``, whether a later part may take the scores for an order of importance;
     ``reads_block``, whether it asks for the inside of its block, which a backbone taken as a whole does not show;
-    ``needs_class_token``, whether nothing can stand in for the class token.
+    ``needs_class_token``, whether nothing can replace the class token.
 
     Goes into ``model.selectors`` (a list). One entry is one set of parameters, used at each of its blocks.
 
@@ -76,7 +76,7 @@ class PatchSelector(nn.Module):
         """Plan the reduction.
 
         A pass without text cannot ask a text-aware selector: the CLS attention picks then, as it does in EViT
-        (youweiliang/evit:evit.py). That it stands in here is our choice.
+        (youweiliang/evit:evit.py). That it is used here is our choice.
         """
         if self.needs_text and view.text is None:
             scores, supervised = view.inside.cls_attention(), False

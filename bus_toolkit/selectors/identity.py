@@ -15,7 +15,7 @@ class IdentitySelector(PatchSelector):
     """Keep every patch (``Identity``): the place of a selector without its effect.
 
     Args:
-        blocks: Backbone blocks to sit behind, counted from 1.
+        blocks: Backbone blocks after which it acts, counted from 1.
     """
 
     ranks: ClassVar[bool] = False

@@ -23,11 +23,11 @@ class LookAheadSelector(PatchSelector):
     Ratios are shares of the ORIGINAL patches. ELIP's forward pass costs more than the unpruned one (10 of 12 blocks
     run twice); what it saves is activation memory and some of the backward pass.
 
-    Goes into ``model.selectors``. Its ALBEF, BLIP and CLIP hosts use ``blocks: [3, 5, 11], look_ahead: [2, 6, 2],
+    Goes into ``model.selectors``. Its ALBEF, BLIP and CLIP backbones use ``blocks: [3, 5, 11], look_ahead: [2, 6, 2],
     keep_ratio: [0.9, 0.65, 0.4]``; METER's (11 blocks) ``[3, 5, 10]``, ``[2, 5, 2]``, ``[0.9, 0.7, 0.45]``.
 
     Args:
-        blocks: Backbone blocks to sit in front of, counted from 1.
+        blocks: Backbone blocks before which it acts, counted from 1.
         embed_dim: Width D of the visual tokens; filled in from the backbone.
         text_dim: Width of the text [CLS]; filled in from the text encoder. Must equal D.
         keep_ratio: Share of the original patches kept, in (0, 1]: one a block, or one value or schedule for all.

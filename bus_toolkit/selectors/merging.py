@@ -57,7 +57,7 @@ class MergingSelector(PatchSelector):
 
         Args:
             plan: The merging.
-            sizes: How many patches each token stands for before it, (B, N).
+            sizes: How many patches were merged into each token before it, (B, N).
         """
         if not self.proportional or plan.is_identity:
             return plan

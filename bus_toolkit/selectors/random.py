@@ -12,8 +12,8 @@ from bus_toolkit.selectors.view import BlockView
 class RandomSelector(PatchSelector):
     """Keep patches at random (``Random``): the baseline that published benchmarks find hard to beat.
 
-    In training each image draws anew. In eval mode one fixed pattern serves all images, so that results repeat and no
-    image depends on its batch.
+    In training each image gets new random scores. In eval mode one fixed pattern serves all images, so that results
+    repeat and no image depends on its batch.
     """
 
     def score(self, view: BlockView) -> Tensor:

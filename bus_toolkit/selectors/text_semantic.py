@@ -29,7 +29,7 @@ class TextSemanticPatchSelector(PatchSelector):
     and ``batch_sampler: {type: RegionBatchSampler}``.
 
     Args:
-        blocks: Backbone blocks to sit behind, counted from 1.
+        blocks: Backbone blocks after which it acts, counted from 1.
         embed_dim: Width D of the visual tokens; filled in from the backbone.
         text_dim: Width of the text [CLS]; filled in from the text encoder.
         keep_ratio: Share of the patches kept, in (0, 1], or a schedule.

@@ -84,5 +84,5 @@ class BlockView:
         return self.origin.shape[1]
 
     def sizes(self) -> Tensor:
-        """Return how many original patches each candidate stands for, (B, N), in the patches' dtype."""
+        """Return how many original patches were merged into each candidate, (B, N), in the patches' dtype."""
         return patches_in_tokens(self.origin, self.patches.shape[1]).to(self.patches.dtype)

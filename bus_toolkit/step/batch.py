@@ -105,6 +105,7 @@ class Batch:
         # One more row sets the length: at least one box place, also where no image has any.
         padded = pad_sequence([*boxes, none.new_zeros(count, 4)], batch_first=True)[:-1]
         padded_named = pad_sequence([*named, none.new_zeros(count, dtype=torch.bool)], batch_first=True)[:-1]
+        # (boxes,) < (B, 1) -> (B, boxes): the first lengths[b] places of each row hold boxes.
         valid = torch.arange(count) < torch.tensor(lengths).unsqueeze(1)
         return Boxes(padded, valid.to(device, non_blocking=True), padded_named, size)
 

@@ -89,6 +89,7 @@ class Passes:
         """
         text = self.texts.of_all_ranks().index(text_rows)
         if self._pairs_are_reencoded and self.encoders.reads_text:
+            # Gathered over the ranks before indexing: hard negatives may be images of another rank.
             shared = _gather_shared(self.shared).index(image_rows)
             return self._counted_pairs(self.encoders.encode_visual(shared, text)), text
         visual = self.visual(key)
@@ -98,6 +99,7 @@ class Passes:
         """Return what the selectors decided on all rows, region rows last."""
         # Another caption is compared with the own one, also where no part that reads text could make a difference.
         key = key if key.condition is Condition.OTHER_CAPTION else self._effective(key)
+        # Region rows are scored too, so the cached pass of the caption rows is not enough.
         if self.batch.has_region_rows:
             return self._scored(key, self.all_shared, self.texts.conditioning_all_rows(key))
         if key in self._visual:

@@ -79,7 +79,7 @@ def search_rules(search: Mapping[str, Any] | None, longest: int) -> SearchRules:
 
 
 class Generated(NamedTuple):
-    """Texts found, best first: ``ids`` int64 (B, K, L), ``attention_mask`` bool (B, K, L), ``scores`` float32 (B, K).
+    """Texts, best first: ``ids`` int64 (B, K, L), ``attention_mask`` bool (B, K, L), ``scores`` float32 (B, K).
 
     A score is the log-probability over the power of the length; minus infinity where there are fewer texts than beams.
     """
@@ -156,14 +156,14 @@ def repeats(ids: Tensor, size: int, like: Tensor) -> Tensor:
         size: Length of the runs, at least 1.
         like: Any tensor (R, V).
     """
-    found = torch.zeros(like.shape[0], like.shape[1] + 1, dtype=torch.bool, device=ids.device)
+    repeated = torch.zeros(like.shape[0], like.shape[1] + 1, dtype=torch.bool, device=ids.device)
     if ids.shape[1] >= size:
         runs = ids.unfold(1, size, 1)  # (R, t) -> (R, t - size + 1, size)
         # A run whose first size - 1 tokens are the text's last ones would be repeated by its last token.
         same_beginning = (runs[..., :-1] == ids[:, None, ids.shape[1] - size + 1 :]).all(dim=-1)
         # One more column takes what does not repeat.
-        found.scatter_(1, torch.where(same_beginning, runs[..., -1], like.shape[1]), True)
-    return found[:, :-1]
+        repeated.scatter_(1, torch.where(same_beginning, runs[..., -1], like.shape[1]), True)
+    return repeated[:, :-1]
 
 
 class _Beams(NamedTuple):

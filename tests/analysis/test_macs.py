@@ -7,20 +7,20 @@ import torch
 
 from bus_toolkit.analysis.macs import block_macs, blocks_macs, count_macs, text_semantic_macs
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
-from tests.tiny import WIDTH, images, text_tokens, tiny_host
+from tests.tiny import WIDTH, images, text_tokens, tiny_backbone
 
 PATCHES = 3 * 16 * WIDTH * 3 * 8 * 8  # the patch embedding: three images of 16 patches
 
 
 def test_counted_blocks_equal_the_closed_form() -> None:
-    host = tiny_host()
+    host = tiny_backbone()
     assert count_macs(lambda: host(images())) == PATCHES + 3 * blocks_macs([17] * 4, WIDTH, mlp_ratio=2.0)
 
 
 @pytest.mark.parametrize("interaction", ["concat", "product"])
 def test_counted_selection_equals_the_closed_form(interaction: str) -> None:
     selector = TextSemanticPatchSelector(blocks=[2], embed_dim=WIDTH, text_dim=WIDTH, interaction=interaction)  # type: ignore[arg-type]
-    host, text = tiny_host(selector), text_tokens()
+    host, text = tiny_backbone(selector), text_tokens()
     blocks = blocks_macs([17, 17, 10, 10], WIDTH, mlp_ratio=2.0)
     scorer = text_semantic_macs(16, WIDTH, WIDTH, product=interaction == "product")
     assert count_macs(lambda: host(images(), text)) == PATCHES + 3 * (blocks + scorer)

@@ -17,22 +17,22 @@ def build(**settings):
 
 
 def test_weights_of_a_plain_transformer_give_the_plain_transformer():
-    plain, host = TokenReducingBackbone(tiny_vit()).eval(), TokenReducingBackbone(build()).eval()
-    missing, unexpected = host.load_state_dict(plain.vit.state_dict(), strict=False)
+    plain, backbone = TokenReducingBackbone(tiny_vit()).eval(), TokenReducingBackbone(build()).eval()
+    missing, unexpected = backbone.load_state_dict(plain.vit.state_dict(), strict=False)
     assert not unexpected and all(".stem" in name for name in missing)
-    assert torch.equal(host(images()).embeds, plain(images()).embeds)
+    assert torch.equal(backbone(images()).embeds, plain(images()).embeds)
 
 
-def test_the_stem_learns_and_tells_patches_of_their_neighbours():
-    host = TokenReducingBackbone(build(), [RandomSelector(blocks=[2], keep_ratio=0.5)])
-    torch.nn.init.normal_(host.vit.patch_embed.stem_out.weight, std=0.2)
-    host(images()).embeds.square().mean().backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in host.parameters())
+def test_the_stem_learns_and_distinguishes_patches_from_neighbours():
+    backbone = TokenReducingBackbone(build(), [RandomSelector(blocks=[2], keep_ratio=0.5)])
+    torch.nn.init.normal_(backbone.vit.patch_embed.stem_out.weight, std=0.2)
+    backbone(images()).embeds.square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in backbone.parameters())
     picture = images(1)
     changed = picture.clone()
     changed[:, :, :8, 8:16] += 1.0
     with torch.no_grad():
-        before, after = (host.vit.patch_embed(x)[0][0] for x in (picture, changed))
+        before, after = (backbone.vit.patch_embed(x)[0][0] for x in (picture, changed))
     moved = (before - after).abs().sum(dim=1) > 1e-4
     assert moved[0] and moved[1], "the patch left of the changed one sees it too"
 

@@ -1,4 +1,4 @@
-"""HuggingFaceVision: folders in the library's own format give the library's own outputs; what is wrong is told."""
+"""HuggingFaceVision: folders in the library's own format give the library's own outputs; mistakes are reported."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_a_folder_of_both_towers_gives_the_vision_tower(whole: str, part: str, t
     )
     source = getattr(transformers, f"{whole}Model")(config).eval()
     source.save_pretrained(tmp_path)
-    host = TokenReducingBackbone(build(model=part, folder=str(tmp_path))).eval()
+    backbone = TokenReducingBackbone(build(model=part, folder=str(tmp_path))).eval()
     wanted = source.vision_model(pictures())
-    torch.testing.assert_close(host(pictures()).cls, wanted.pooler_output, rtol=1e-5, atol=1e-5)
-    assert not any("text" in name for name in host.state_dict())
+    torch.testing.assert_close(backbone(pictures()).cls, wanted.pooler_output, rtol=1e-5, atol=1e-5)
+    assert not any("text" in name for name in backbone.state_dict())
 
 
 @every_class
@@ -77,12 +77,12 @@ def test_another_size_of_images_is_taken_with_the_same_weights() -> None:
         build(model="CLIPVisionModel", config=SMALL, img_size=[64, 32]),
     )
     assert TokenReducingBackbone(plain).image_size == (32, 32)
-    host = TokenReducingBackbone(large).eval()
-    assert host.image_size == (64, 32) and host.grid == (8, 4)
-    host.load_state_dict(plain.state_dict())
+    backbone = TokenReducingBackbone(large).eval()
+    assert backbone.image_size == (64, 32) and backbone.grid == (8, 4)
+    backbone.load_state_dict(plain.state_dict())
     images = torch.randn(1, 3, 64, 32)
     wanted = plain.eval()(images, interpolate_pos_encoding=True).last_hidden_state
-    assert torch.equal(host(images).embeds[:, 1:], wanted)
+    assert torch.equal(backbone(images).embeds[:, 1:], wanted)
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,16 @@ def test_another_size_of_images_is_taken_with_the_same_weights() -> None:
         ({"model": "ViTModel", "config": {**SMALL, "hidden_size": 30}}, "refuses its arguments: The hidden size 30"),
     ],
 )
-def test_settings_that_cannot_work_are_told(settings: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_work_are_reported(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ComponentError, match=message):
         build(**settings)
 
 
 def test_weights_that_do_not_make_up_the_tower_are_refused(tmp_path: Path) -> None:
     tower("Dinov2Model").save_pretrained(tmp_path / "dino")
-    with pytest.raises(CheckpointError, match=r"lack \d+ of the tensors of a ViTModel, got none for .*Name the class"):
+    with pytest.raises(
+        CheckpointError, match=r"\d+ tensors of a ViTModel are missing in its weights, got none for .*Name the class"
+    ):
         build(model="ViTModel", folder=str(tmp_path / "dino"))
     tower("ViTModel").save_pretrained(tmp_path / "vit")
     (tmp_path / "vit" / "model.safetensors").unlink()

@@ -18,7 +18,7 @@ ARCH = {"embed_dims": 32, "num_layers": 2, "num_heads": 4, "feedforward_channels
 HEADS = {"itc": {"type": "ITCHead", "feature_dim": 16}}
 
 
-def host(img_size: int | tuple[int, int], *, stem: bool = False) -> TokenReducingBackbone:
+def backbone(img_size: int | tuple[int, int], *, stem: bool = False) -> TokenReducingBackbone:
     torch.manual_seed(0)
     settings = {"arch": ARCH, "img_size": img_size, "patch_size": 8}
     vit = conv_stem_vit(**settings, stem_channels=[8, 8, 16]) if stem else vision_transformer(**settings)
@@ -33,7 +33,7 @@ def interpolated(table: Tensor, old: int, new: int) -> Tensor:
 @pytest.mark.parametrize("stem", [False, True])
 @pytest.mark.parametrize("bare", [False, True])
 def test_positions_of_another_size_are_interpolated_as_mmpretrain_does(stem: bool, bare: bool) -> None:
-    source, target = host(32, stem=stem), host(64, stem=stem)
+    source, target = backbone(32, stem=stem), backbone(64, stem=stem)
     target.load_state_dict((source.vit if bare else source).state_dict())
     assert torch.equal(target.vit.pos_embed, interpolated(source.vit.pos_embed, 4, 8))
     assert torch.equal(target.vit.pos_embed[:, :1], source.vit.pos_embed[:, :1]), "the prefix token stays as it is"
@@ -42,7 +42,7 @@ def test_positions_of_another_size_are_interpolated_as_mmpretrain_does(stem: boo
 
 
 def test_it_works_towards_smaller_and_towards_oblong_images() -> None:
-    source, smaller, oblong = host(64), host(32), host((32, 64))
+    source, smaller, oblong = backbone(64), backbone(32), backbone((32, 64))
     smaller.load_state_dict(source.state_dict())
     assert torch.equal(smaller.vit.pos_embed, interpolated(source.vit.pos_embed, 8, 4))
     oblong.load_state_dict(source.state_dict())
@@ -51,7 +51,7 @@ def test_it_works_towards_smaller_and_towards_oblong_images() -> None:
 
 
 def test_the_same_size_loads_bit_for_bit() -> None:
-    source, target = host(32), host(32)
+    source, target = backbone(32), backbone(32)
     with torch.no_grad():
         source.vit.pos_embed.add_(0.1)
     target.load_state_dict(source.state_dict())
@@ -71,7 +71,7 @@ def test_momentum_copies_are_interpolated_too(keys: str) -> None:
 
 
 def test_positions_of_an_oblong_image_are_refused_where_they_do_not_fit() -> None:
-    oblong = host((32, 64))
-    host((32, 64)).load_state_dict(oblong.state_dict())
+    oblong = backbone((32, 64))
+    backbone((32, 64)).load_state_dict(oblong.state_dict())
     with pytest.raises(CheckpointError, match=r"of 32 patches, got a model of 64\..*square image.*Use the img_size"):
-        host(64).load_state_dict(oblong.state_dict())
+        backbone(64).load_state_dict(oblong.state_dict())

@@ -15,22 +15,22 @@ from tests.backbones.adapters.vit_likes import VIT_LIKES
 
 def run(name: str, site: str, *, recompute: bool) -> tuple[Tensor, dict[str, Tensor], int]:
     """Return tokens, gradients, and how many times the last block's first feed-forward layer ran."""
-    host = TokenReducingBackbone(VIT_LIKES[name].fresh(), [selector(_ByAttention, site, block=2, keep_ratio=0.5)])
-    host.train()
+    backbone = TokenReducingBackbone(VIT_LIKES[name].fresh(), [selector(_ByAttention, site, block=2, keep_ratio=0.5)])
+    backbone.train()
     calls = 0
 
     def count(*_: object) -> None:
         nonlocal calls
         calls += 1
 
-    layer = host.adapter.layers[1]
+    layer = backbone.adapter.layers[1]
     linears = [m for m in layer.modules() if isinstance(m, nn.Linear)]
     linears[-2].register_forward_hook(count)
     if recompute:
         setattr(layer, RECOMPUTED, True)
-    tokens = host(pictures()).embeds
+    tokens = backbone(pictures()).embeds
     tokens.square().mean().backward()
-    return tokens.detach(), {n: p.grad for n, p in host.named_parameters() if p.grad is not None}, calls
+    return tokens.detach(), {n: p.grad for n, p in backbone.named_parameters() if p.grad is not None}, calls
 
 
 @pytest.mark.parametrize("name", ["ViT", "BEiT", "EVA-02"])

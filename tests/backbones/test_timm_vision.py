@@ -1,4 +1,4 @@
-"""TimmVision: timm's checkpoints give timm's outputs; nothing is downloaded; what is wrong is told."""
+"""TimmVision: timm's checkpoints give timm's outputs; nothing is downloaded; mistakes are reported."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_a_checkpoint_with_its_classifier_gives_what_timm_gives(model: str, suff
     else:
         save_file(classifier.state_dict(), path)
     vit = build(model, checkpoint=str(path))
-    host = TokenReducingBackbone(vit).eval()
-    visual, wanted = host(images), classifier.forward_features(images)
-    assert torch.equal(visual.embeds[:, host.adapter.pools :], wanted)
+    backbone = TokenReducingBackbone(vit).eval()
+    visual, wanted = backbone(images), classifier.forward_features(images)
+    assert torch.equal(visual.embeds[:, backbone.adapter.pools :], wanted)
     assert torch.equal(visual.cls, classifier.forward_head(wanted, pre_logits=True))
 
 
@@ -87,19 +87,19 @@ def test_drop_path_grows_with_depth() -> None:
         ({"model": "beit_base_patch16_224"}, "timm's classes but VisionTransformer, Eva, got Beit"),
     ],
 )
-def test_settings_that_cannot_work_are_told(settings: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_work_are_reported(settings: dict[str, Any], message: str) -> None:
     pytest.importorskip("timm")
     with pytest.raises(ComponentError, match=message):
         build(**settings)
 
 
-def test_checkpoints_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+def test_checkpoints_that_cannot_be_used_are_reported(tmp_path: Path) -> None:
     pytest.importorskip("timm")
     path = tmp_path / "weights.pth"
     with pytest.raises(CheckpointError, match=r"model.backbone.checkpoint: no such file, got .*weights.pth"):
         build(checkpoint=str(path))
     torch.save({"pos_embed": torch.zeros(1, 17, 32)}, path)
-    with pytest.raises(CheckpointError, match=r"it lacks \d+ of \d+ tensors, got none for blocks"):
+    with pytest.raises(CheckpointError, match=r"\d+ of \d+ tensors are missing, got none for blocks"):
         build(checkpoint=str(path))
     torch.save(source(embed_dim=64).state_dict(), path)
     with pytest.raises(CheckpointError, match=r"not weights that fit this model, got .*Error"):

@@ -1,4 +1,4 @@
-"""The host against the plain transformer, and the properties that every selection must have."""
+"""The token-reducing backbone against the plain transformer, and the properties that every selection must have."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision
-from tests.tiny import WIDTH, images, text_tokens, tiny_host, tiny_vit
+from tests.tiny import WIDTH, images, text_tokens, tiny_backbone, tiny_vit
 
 
 def tsps(*blocks: int, keep_ratio: float = 0.5, **kwargs: object) -> TextSemanticPatchSelector:
@@ -75,42 +75,42 @@ class WeightSelector(PatchSelector):
 def test_keeping_everything_is_the_plain_transformer_bit_for_bit(selectors: tuple[PatchSelector, ...]) -> None:
     vit = tiny_vit()
     vit.eval()
-    host = TokenReducingBackbone(vit, selectors).eval()
-    assert torch.equal(host(images(), text_tokens()).embeds, vit(images())[-1])
+    backbone = TokenReducingBackbone(vit, selectors).eval()
+    assert torch.equal(backbone(images(), text_tokens()).embeds, vit(images())[-1])
 
 
 def test_tokens_left_are_prefix_kept_and_fused() -> None:
-    visual = tiny_host(tsps(2))(images(), text_tokens())
+    visual = tiny_backbone(tsps(2))(images(), text_tokens())
     assert visual.embeds.shape == (3, 1 + 8 + 1, WIDTH)
     assert visual.grid == (4, 4)
     assert visual.kept_patches().sum(dim=1).tolist() == [8, 8, 8]
 
 
 @pytest.mark.parametrize("selector_class", [BeforeSelector, InsideSelector, NormSelector])
-def test_every_site_reduces_where_it_says(selector_class: type[PatchSelector]) -> None:
-    host = tiny_host(selector_class(blocks=[2], keep_ratio=0.5, fuse="none"))
+def test_every_site_reduces_at_its_position(selector_class: type[PatchSelector]) -> None:
+    backbone = tiny_backbone(selector_class(blocks=[2], keep_ratio=0.5, fuse="none"))
     seen: list[int] = []
-    for layer in host.vit.layers:
+    for layer in backbone.vit.layers:
         layer.ln2.register_forward_hook(lambda module, args, out: seen.append(out.shape[1]))
-    host(images())
+    backbone(images())
     expected = {"before_block": [17, 9, 9, 9], "inside_block": [17, 9, 9, 9], "after_block": [17, 17, 9, 9]}
     assert seen == expected[selector_class.site]
 
 
 def test_inside_block_attends_to_all_tokens_first() -> None:
-    host = tiny_host(InsideSelector(blocks=[2], keep_ratio=0.5))
+    backbone = tiny_backbone(InsideSelector(blocks=[2], keep_ratio=0.5))
     lengths: list[int] = []
-    host.vit.layers[1].ln1.register_forward_hook(lambda module, args, out: lengths.append(out.shape[1]))
-    host(images())
+    backbone.vit.layers[1].ln1.register_forward_hook(lambda module, args, out: lengths.append(out.shape[1]))
+    backbone(images())
     assert lengths == [17]
 
 
 def test_one_sample_does_not_depend_on_its_batch() -> None:
-    host = tiny_host(tsps(1), RandomSelector(blocks=[3], keep_ratio=0.5))
+    backbone = tiny_backbone(tsps(1), RandomSelector(blocks=[3], keep_ratio=0.5))
     text = text_tokens()
-    together = host(images(), text).embeds
+    together = backbone(images(), text).embeds
     for row in range(3):
-        alone = host(images()[row : row + 1], text.index(torch.tensor([row]))).embeds
+        alone = backbone(images()[row : row + 1], text.index(torch.tensor([row]))).embeds
         torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -119,23 +119,23 @@ def test_a_patch_of_no_weight_as_a_key_is_as_good_as_dropped() -> None:
         def score(self, view: BlockView) -> Tensor:
             return torch.arange(view.patches.shape[1]).remainder(2).expand(view.patches.shape[0], -1).float()
 
-    weighted = tiny_host(WeightSelector(blocks=[2]))(images())
-    dropped = tiny_host(OddSelector(blocks=[2], keep_ratio=0.5))(images())
+    weighted = tiny_backbone(WeightSelector(blocks=[2]))(images())
+    dropped = tiny_backbone(OddSelector(blocks=[2], keep_ratio=0.5))(images())
     torch.testing.assert_close(weighted.embeds[:, 0], dropped.embeds[:, 0], atol=1e-4, rtol=1e-4)
     assert weighted.embeds.shape[1] == 17
 
 
 def test_a_key_of_weight_two_counts_like_two_keys() -> None:
-    adapter, tokens, where = adapter_of(tiny_vit()), torch.randn(2, 5, WIDTH), TokenPositions((2, 2))
+    adapter, tokens, positions = adapter_of(tiny_vit()), torch.randn(2, 5, WIDTH), TokenPositions((2, 2))
     layer = adapter.layers[0]
-    twice = attention_half(adapter, layer, torch.cat([tokens, tokens[:, 3:4]], dim=1), where)[0][:, :5]
+    twice = attention_half(adapter, layer, torch.cat([tokens, tokens[:, 3:4]], dim=1), positions)[0][:, :5]
     weights = torch.tensor([1.0, 1.0, 2.0, 1.0]).expand(2, -1)
-    torch.testing.assert_close(attention_half(adapter, layer, tokens, where, key_bias(1, weights))[0], twice)
+    torch.testing.assert_close(attention_half(adapter, layer, tokens, positions, key_bias(1, weights))[0], twice)
 
 
 def test_weights_of_keys_outlive_a_later_selection() -> None:
     later = NormSelector(blocks=[2], keep_ratio=0.5)
-    weighted = tiny_host(WeightSelector(blocks=[1]), later)
+    weighted = tiny_backbone(WeightSelector(blocks=[1]), later)
     kept = weighted(images(), None)
     WeightSelector.weight, before = 1.0, WeightSelector.weight
     try:
@@ -147,31 +147,30 @@ def test_weights_of_keys_outlive_a_later_selection() -> None:
 
 
 def test_permuting_patches_with_their_positions_leaves_cls_unchanged() -> None:
-    host = tiny_host(tsps(1)).double()
-    prefix = host.forward_shared(images().double())
+    backbone = tiny_backbone(tsps(1)).double()
+    prefix = backbone.forward_shared(images().double())
     text = text_tokens()
     text = type(text)(text.embeds.double(), text.pooled.double(), text.attention_mask)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(5))
     moved = torch.cat([prefix.tokens[:, :1], prefix.tokens[:, 1:][:, order]], dim=1)
     permuted = type(prefix)(moved, prefix.grid, prefix.num_blocks, moved)
-    torch.testing.assert_close(
-        host.forward_conditioned(permuted, text).embeds[:, 0], host.forward_conditioned(prefix, text).embeds[:, 0]
-    )
+    ours, wanted = (backbone.forward_conditioned(shared, text).embeds[:, 0] for shared in (permuted, prefix))
+    torch.testing.assert_close(ours, wanted)
 
 
 def test_text_changes_the_selection_and_text_free_mode_ignores_it() -> None:
-    host = tiny_host(tsps(2))
-    one, two = host(images(), text_tokens(seed=1)), host(images(), text_tokens(seed=9))
+    backbone = tiny_backbone(tsps(2))
+    one, two = backbone(images(), text_tokens(seed=1)), backbone(images(), text_tokens(seed=9))
     assert not torch.equal(one.origin, two.origin)
-    assert torch.equal(host(images(), None).embeds, host(images(), None).embeds)
-    assert not host(images(), None).selections[0].decision.supervised
+    assert torch.equal(backbone(images(), None).embeds, backbone(images(), None).embeds)
+    assert not backbone(images(), None).selections[0].decision.supervised
 
 
 def test_text_free_pass_follows_the_exact_cls_attention() -> None:
-    host = tiny_host(tsps(2))
-    visual = host(images(), None)
-    tokens = host.forward_shared(images()).block_input
-    layer = host.vit.layers[1]
+    backbone = tiny_backbone(tsps(2))
+    visual = backbone(images(), None)
+    tokens = backbone.forward_shared(images()).block_input
+    layer = backbone.vit.layers[1]
     normed = layer.ln1(tokens)
     q, k, _ = layer.attn.qkv(normed).reshape(3, 17, 3, 4, WIDTH // 4).permute(2, 0, 3, 1, 4)
     full = (q @ k.transpose(-1, -2) / (WIDTH // 4) ** 0.5).softmax(dim=-1)
@@ -179,16 +178,16 @@ def test_text_free_pass_follows_the_exact_cls_attention() -> None:
 
 
 def test_prefix_and_suffix_equal_the_whole_bit_for_bit() -> None:
-    host, text = tiny_host(tsps(2)), text_tokens()
-    prefix = host.forward_shared(images())
+    backbone, text = tiny_backbone(tsps(2)), text_tokens()
+    prefix = backbone.forward_shared(images())
     rows = torch.tensor([2, 0, 2])
-    ours = host.forward_conditioned(prefix.index(rows).to("cpu"), text.index(rows)).embeds
-    assert torch.equal(ours, host(images(), text).embeds[rows])
-    assert torch.equal(host.forward_conditioned(prefix, text).embeds, host(images(), text).embeds)
+    ours = backbone.forward_conditioned(prefix.index(rows).to("cpu"), text.index(rows)).embeds
+    assert torch.equal(ours, backbone(images(), text).embeds[rows])
+    assert torch.equal(backbone.forward_conditioned(prefix, text).embeds, backbone(images(), text).embeds)
 
 
 def test_progressive_stages_compose_the_origin_of_every_patch() -> None:
-    visual = tiny_host(tsps(1), tsps(3))(images(), text_tokens())
+    visual = tiny_backbone(tsps(1), tsps(3))(images(), text_tokens())
     # 16 -> 8 kept + 1 fused = 9 -> 4 kept + 1 fused.
     assert visual.embeds.shape[1] == 1 + 4 + 1
     assert visual.origin is not None
@@ -199,20 +198,20 @@ def test_progressive_stages_compose_the_origin_of_every_patch() -> None:
             assert (visual.origin[row] == slot).sum() >= 1
 
 
-def test_scores_alone_stop_behind_the_last_selector() -> None:
-    host = tiny_host(tsps(2))
+def test_scores_alone_stop_after_the_last_selector() -> None:
+    backbone = tiny_backbone(tsps(2))
     calls: list[int] = []
-    for index, layer in enumerate(host.vit.layers):
+    for index, layer in enumerate(backbone.vit.layers):
         layer.register_forward_hook(lambda module, args, out, index=index: calls.append(index + 1))
-    prefix = host.forward_shared(images())
-    visual = host.forward_conditioned(prefix, text_tokens(), num_blocks=host.num_scored_blocks)
+    prefix = backbone.forward_shared(images())
+    visual = backbone.forward_conditioned(prefix, text_tokens(), num_blocks=backbone.num_scored_blocks)
     assert calls == [1, 2]
     assert visual.selections[0].decision.scores.shape == (3, 16)
 
 
 def test_bare_checkpoints_load_without_renaming() -> None:
     source = tiny_vit()
-    target = tiny_host(IdentitySelector(blocks=[2]))
+    target = tiny_backbone(IdentitySelector(blocks=[2]))
     for parameter in target.parameters():
         nn.init.zeros_(parameter)
     result = target.load_state_dict(source.state_dict())
@@ -223,7 +222,7 @@ def test_bare_checkpoints_load_without_renaming() -> None:
 
 def test_no_attention_map_is_built_to_score_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     """With fused attention on, nothing of size N x N may pass through a softmax, with or without text."""
-    host = tiny_host(tsps(2))
+    backbone = tiny_backbone(tsps(2))
     shapes: list[torch.Size] = []
     original = Tensor.softmax
 
@@ -232,20 +231,20 @@ def test_no_attention_map_is_built_to_score_patches(monkeypatch: pytest.MonkeyPa
         return original(self, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Tensor, "softmax", recording)
-    host(images(), text_tokens())
+    backbone(images(), text_tokens())
     assert shapes == []
-    host(images(), None)
+    backbone(images(), None)
     assert shapes == [torch.Size([3, 4, 17])]
 
 
 def test_a_block_that_does_not_exist_is_named() -> None:
     with pytest.raises(ConfigError, match=r"model.selectors.0.blocks: the backbone has 4 blocks, got \[7\]"):
-        tiny_host(IdentitySelector(blocks=[7]))
+        tiny_backbone(IdentitySelector(blocks=[7]))
 
 
 def test_two_selectors_at_one_block_are_refused() -> None:
     with pytest.raises(ConfigError, match="block 2 already has selector 0"):
-        tiny_host(IdentitySelector(blocks=[2]), IdentitySelector(blocks=[2]))
+        tiny_backbone(IdentitySelector(blocks=[2]), IdentitySelector(blocks=[2]))
 
 
 def test_a_backbone_without_a_token_sequence_is_refused() -> None:
@@ -260,7 +259,7 @@ class _Tuple(IdentitySelector):
 
 def test_a_selector_that_returns_no_decision_is_named() -> None:
     with pytest.raises(ComponentError, match=r"_Tuple.forward must return a Decision, got tuple. Return .*Decision\("):
-        tiny_host(_Tuple(blocks=[2]))(images())
+        tiny_backbone(_Tuple(blocks=[2]))(images())
 
 
 def test_all_selectors_that_cannot_work_are_named_together_at_their_path() -> None:
@@ -277,7 +276,7 @@ def test_every_selector_sees_the_grid_of_the_original_patches() -> None:
     grids = []
     part = RandomSelector(blocks=[1, 3], keep_ratio=0.5)
     part.register_forward_pre_hook(lambda module, inputs: grids.append(inputs[0].grid))
-    tiny_host(part)(torch.zeros(1, 3, 32, 32))
+    tiny_backbone(part)(torch.zeros(1, 3, 32, 32))
     assert grids == [(4, 4), (4, 4)]
 
 
@@ -290,8 +289,8 @@ def test_each_selection_is_opened_and_closed_once() -> None:
         yield
         seen.append("close")
 
-    host = tiny_host(RandomSelector(blocks=[1, 3], keep_ratio=0.5))
-    host.forward_conditioned(host.forward_shared(images()), around_selection=around)
+    backbone = tiny_backbone(RandomSelector(blocks=[1, 3], keep_ratio=0.5))
+    backbone.forward_conditioned(backbone.forward_shared(images()), around_selection=around)
     assert seen == ["open", "close"] * 2
 
 

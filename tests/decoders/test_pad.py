@@ -10,7 +10,7 @@ from bus_toolkit.decoders.pad import PatchAbstractionDecoder
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.structures import VisualTokens
-from tests.tiny import WIDTH, images, text_tokens, tiny_host
+from tests.tiny import WIDTH, images, text_tokens, tiny_backbone
 
 
 def visual(seed: int = 0, scores: torch.Tensor | None = None) -> VisualTokens:
@@ -74,8 +74,8 @@ def test_bad_arguments_are_refused(kwargs: dict[str, object], message: str) -> N
 
 
 def test_a_selector_that_ranks_nothing_leaves_the_choice_of_queries_to_the_global_token() -> None:
-    host = tiny_host(IdentitySelector(blocks=[2]))
-    tokens = host(images())
+    backbone = tiny_backbone(IdentitySelector(blocks=[2]))
+    tokens = backbone(images())
     assert tokens.scores is None
     pad = PatchAbstractionDecoder(embed_dim=WIDTH, num_queries=4, num_heads=4)
     likeness = torch.bmm(tokens.embeds[:, 1:], tokens.embeds[:, 0].unsqueeze(-1)).squeeze(-1)

@@ -63,7 +63,7 @@ def test_a_co_attention_without_layers_is_refused() -> None:
         CoAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=0)
 
 
-def test_connected_layers_stand_where_the_stride_says() -> None:
+def test_connected_layers_follow_the_stride() -> None:
     fusion = SkipConnectedFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=6, stride=3, num_heads=4)
     assert fusion.connected == [False, False, False, True, False, False]
     none = SkipConnectedFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=6, stride=6, num_heads=4)

@@ -12,9 +12,9 @@ from bus_toolkit.errors import DataError
 from bus_toolkit.heads.answers import flatten_answers, read_answers
 
 
-def test_answers_stand_one_after_another_with_their_question_and_share() -> None:
-    found = flatten_answers([["red", "blue"], None, "no", []], [[0.7, 0.3], None, None, []])
-    assert found == ([0, 0, 2], ["red", "blue", "no"], [0.7, 0.3, 1.0])
+def test_answers_come_one_after_another_with_their_question_and_share() -> None:
+    batch = flatten_answers([["red", "blue"], None, "no", []], [[0.7, 0.3], None, None, []])
+    assert batch == ([0, 0, 2], ["red", "blue", "no"], [0.7, 0.3, 1.0])
 
 
 def test_answers_without_shares_have_the_same() -> None:

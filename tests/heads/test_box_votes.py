@@ -42,7 +42,7 @@ def test_a_slow_count_of_the_votes_elects_the_same():
     low = centres + offsets - 0.1 + torch.rand(20, 24, 2, generator=generator) * 0.03
     boxes = torch.cat([low, low + 0.2], dim=-1)
     weights = torch.rand(20, 24, generator=generator).softmax(dim=1)
-    found, support = vote(boxes, weights)
+    voted, support = vote(boxes, weights)
     for row in range(20):
         best, best_box = 0.0, torch.zeros(4)
         for one in range(24):
@@ -51,7 +51,7 @@ def test_a_slow_count_of_the_votes_elects_the_same():
             if total > best + 1e-6:
                 best = total
                 best_box = sum(weights[row, friend] * boxes[row, friend] for friend in friends) / total
-        torch.testing.assert_close(found[row], best_box, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(voted[row], best_box, atol=1e-5, rtol=1e-4)
         assert abs(support[row] - best) < 1e-5
 
 

@@ -33,7 +33,7 @@ def written(model: VLPModel, texts: list[str], numbers: list[int], pictures: tor
 
 @pytest.mark.parametrize("without_text", ["cls", "prompt", "none"])
 @pytest.mark.parametrize("mode", ["shared", "free_itc", "strict"])
-def test_the_loss_is_that_of_every_token_behind_cls_given_text_free_visual_tokens(mode: str, without_text: str) -> None:
+def test_the_loss_is_that_of_every_token_after_cls_given_text_free_visual_tokens(mode: str, without_text: str) -> None:
     model = captioner(mode, without_text).eval()
     pictures = images(4)
     tokens = model.encoders.tokenize([row.text for row in samples()])

@@ -1,4 +1,4 @@
-"""A box is found from whatever selectors and decoder left of the patches."""
+"""A box is predicted from whatever selectors and decoder left of the patches."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def fit(model: VLPModel, pixels: torch.Tensor, rows: list[Any], steps: int) -> N
         optimizer.step()
 
 
-def test_the_words_decide_which_box_is_found() -> None:
+def test_the_words_decide_which_box_is_predicted() -> None:
     """One image, two expressions, two boxes: learned by heart, from half of the patches."""
     model = grounder()
     pixels = images(1).expand(2, -1, -1, -1)
@@ -204,7 +204,7 @@ def test_the_words_decide_which_box_is_found() -> None:
 
 @pytest.mark.parametrize("decoder", REGISTRIES.decoders.names())
 @pytest.mark.parametrize("selector", [None, {"fuse": "normalized"}, {"fuse": "none"}], ids=["all", "fused", "kept"])
-def test_works_behind_every_decoder(decoder: str, selector: dict[str, Any] | None) -> None:
+def test_works_after_every_decoder(decoder: str, selector: dict[str, Any] | None) -> None:
     takes = REGISTRIES.decoders.get(decoder).signature.arguments
     sizes = {key: value for key, value in {"num_heads": 4, "num_queries": 4}.items() if key in takes}
     selectors = [] if selector is None else [{"type": "TSPS", "blocks": [2], "keep_ratio": 0.5, **selector}]
@@ -220,7 +220,7 @@ def test_works_behind_every_decoder(decoder: str, selector: dict[str, Any] | Non
     assert gradients["placeholder"].any() == (selector == {"fuse": "none"}), "patches are gone where they are dropped"
 
 
-def test_stands_beside_the_other_objectives() -> None:
+def test_works_beside_the_other_objectives() -> None:
     heads = {**tiny_heads(), "grounding": GroundingHead(embed_dim=WIDTH, text_dim=WIDTH)}
     for mode in ("shared", "masked", "free_itc", "strict"):
         losses = tiny_model(mode, heads=heads).loss(images(4), samples())

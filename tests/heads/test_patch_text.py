@@ -11,7 +11,7 @@ from tests.tiny import images
 from tests.tiny_model import samples, tiny_heads, tiny_model
 
 
-def test_named_and_other_objects_are_told_apart() -> None:
+def test_named_and_other_objects_are_distinguished() -> None:
     boxes = Boxes(
         torch.tensor([[[0.0, 0.0, 8.0, 8.0], [16.0, 16.0, 32.0, 24.0], [0.0, 24.0, 8.0, 32.0]]]),
         torch.tensor([[True, True, False]]),

@@ -25,7 +25,7 @@ PRIOR = Path(__file__).parents[2] / "registry_configs" / "prior"
 
 
 class Oracle(nn.Module):
-    """Stands in for a reference: gives the true next token a fixed probability at each place."""
+    """Replaces a reference: gives the true next token a fixed probability at each place."""
 
     reads_memory = False
 
@@ -64,7 +64,7 @@ def test_the_weights_are_what_the_reference_leaves_open() -> None:
 
 
 def test_the_loss_is_the_weighted_mean_over_the_wanted_tokens() -> None:
-    """Captions of 6, 4, 7 and 5 tokens behind [CLS] alone; only the first three of them count: 0.5, 0.1 and 0.8."""
+    """Captions of 6, 4, 7 and 5 tokens after [CLS] alone; only the first three of them count: 0.5, 0.1 and 0.8."""
     model = with_head(Oracle(0.5, 0.9, 0.2, *[1.0] * 9), max_prefix=0.0)
     seen: list[Tensor] = []
     model.text_decoder.register_forward_hook(lambda module, args, out: seen.append(out))
@@ -124,15 +124,17 @@ def test_weights_are_loaded_when_a_training_starts(prefix: str, kind: str, tmp_p
 
 
 def test_missing_and_foreign_weights_are_refused_before_the_first_step(tmp_path: Path) -> None:
-    where = r"model\.heads\.prefix_lm\.reference_weights: "
+    setting = r"model\.heads\.prefix_lm\.reference_weights: "
     advice = "Train the reference first: bus-toolkit train prior/reference_scenes_tiny"
-    with pytest.raises(CheckpointError, match=f"{where}.*gone.pth: no such checkpoint.*{advice}"):
+    with pytest.raises(CheckpointError, match=f"{setting}.*gone.pth: no such checkpoint.*{advice}"):
         with_head(reference_weights="gone.pth").init_weights()
-    with pytest.raises(CheckpointError, match=f"{where}the reference has no weights, got null.*{advice}"):
+    with pytest.raises(CheckpointError, match=f"{setting}the reference has no weights, got null.*{advice}"):
         with_head().init_weights()
     path = tmp_path / "wide.pth"
     torch.save({"state_dict": tiny_reference(text_dim=8).state_dict()}, path)
-    with pytest.raises(CheckpointError, match=f"{where}.*wide.pth does not fit the reference.*size mismatch.*text_dim"):
+    with pytest.raises(
+        CheckpointError, match=f"{setting}.*wide.pth does not fit the reference.*size mismatch.*text_dim"
+    ):
         PriorLMHead(reference=tiny_reference(), reference_weights=str(path)).load_weights(
             read_weights, "model.heads.prefix_lm"
         )
@@ -164,7 +166,7 @@ def test_the_builder_makes_the_reference_as_wide_as_the_text_and_checks_it() -> 
         tiny_built_model({"prefix_lm": {**head, "reference": {"type": "BertTextDecoder", "num_heads": 4}}})
 
 
-def test_mistakes_in_the_reference_are_told_with_their_path() -> None:
+def test_mistakes_in_the_reference_are_reported_with_their_path() -> None:
     place = "model.heads.prefix_lm.reference"
     with pytest.raises(ConfigError) as caught:
         load_config(

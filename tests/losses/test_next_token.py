@@ -11,7 +11,7 @@ from bus_toolkit.losses.next_token import next_token_loss
 IDS = torch.tensor([[2, 5, 3], [2, 6, 0]])
 
 
-def test_each_place_is_asked_for_the_token_behind_it() -> None:
+def test_each_place_is_asked_for_the_token_after_it() -> None:
     logits = 40.0 * torch.nn.functional.one_hot(IDS.roll(-1, dims=1), 8).float()
     assert next_token_loss(logits, IDS, torch.ones(2, 2)) < 1e-6
 

@@ -75,7 +75,7 @@ def test_contrast_runs_first_whatever_the_order_in_the_yaml() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_yaml_path(path: str, value: Any, message: str) -> None:
+def test_what_does_not_fit_is_reported_with_its_yaml_path(path: str, value: Any, message: str) -> None:
     with pytest.raises(BusError, match=message):
         build_model(changed(path, value))
 

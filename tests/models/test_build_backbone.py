@@ -47,7 +47,7 @@ def resnet(*more: str) -> list[str]:
     return ["model.backbone.type=mmpretrain.ResNet", "model.backbone.depth=18", *more]
 
 
-def test_img_size_may_stand_at_a_backbone_that_takes_none() -> None:
+def test_img_size_may_be_given_to_a_backbone_that_takes_none() -> None:
     model = with_backbone(*resnet("model.backbone.img_size=96"))
     built = build_model(model)
     assert built.backbone.grid == (3, 3) and built.heads["ptm"].patch_size == 32
@@ -55,7 +55,7 @@ def test_img_size_may_stand_at_a_backbone_that_takes_none() -> None:
     assert build_model(oblong).backbone.grid == (2, 3)
 
 
-def test_its_value_is_checked_and_a_mistyped_one_is_told() -> None:
+def test_its_value_is_checked_and_a_mistyped_one_is_reported() -> None:
     for override, message in (
         ("model.backbone.img_size=large", "model.backbone.img_size: must be a whole number or a list"),
         ("model.backbone.image_size=64", r"image_size.*[Dd]id you mean '.*img_size'"),
@@ -105,8 +105,8 @@ def test_shapes_alone_are_enough(name: str) -> None:
     with torch.device("meta"):
         vit, adapter = build_backbone(node)
     assert all(tensor.is_meta for tensor in vit.state_dict().values())
-    told = [(a.embed_dim, a.num_prefix, a.image_size, a.patch_size) for a in (real, adapter)]
-    assert told[0] == told[1]
+    sizes = [(a.embed_dim, a.num_prefix, a.image_size, a.patch_size) for a in (real, adapter)]
+    assert sizes[0] == sizes[1]
 
 
 def test_a_plan_counts_it_by_shapes_alone() -> None:
@@ -135,7 +135,7 @@ def test_a_whole_model_trains_and_says_which_patches_it_kept(name: str, mode: st
     for key, parameter in model.named_parameters():
         assert parameter.grad is None or torch.isfinite(parameter.grad).all(), key
     moved = [key for key, parameter in model.backbone.vit.named_parameters() if not torch.equal(parameter, before[key])]
-    assert len(moved) > 0.7 * len(before)  # layer scales of 1e-6 let hardly anything through to what is behind them
+    assert len(moved) > 0.7 * len(before)  # layer scales of 1e-6 let hardly anything through to what comes after them
     with torch.no_grad():
         predicted = model.eval().predict(images, samples)
         text = model.encoders.encode_text(model.encoders.tokenize([sample.text for sample in samples]))
@@ -149,6 +149,6 @@ def test_a_whole_model_trains_and_says_which_patches_it_kept(name: str, mode: st
     assert visual.selections[0].decision.plan.keep_indices.shape == (3, 8)
 
 
-def test_a_value_that_a_class_refuses_in_its_own_way_is_told_with_its_place() -> None:
+def test_a_value_that_a_class_refuses_in_its_own_way_is_reported_with_its_place() -> None:
     with pytest.raises(ComponentError, match="model.backbone: mmpretrain.ResNet refuses its arguments: .*depth 49"):
         build_backbone({"type": "mmpretrain.ResNet", "depth": 49})

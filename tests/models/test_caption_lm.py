@@ -73,7 +73,7 @@ def test_it_is_built_from_a_config() -> None:
         build_model({**CONFIG, "text_decoder": {**WRITER, "max_text_length": 8}})
 
 
-def test_mistakes_in_its_config_are_told_with_their_path() -> None:
+def test_mistakes_in_its_config_are_reported_with_their_path() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(
             RECIPE,

@@ -14,14 +14,14 @@ WRITER = {"type": "BertTextDecoder"}
 
 
 def problems(heads: dict[str, dict[str, Any]], conditioning: Conditioning | None = None, **parts: Any) -> str:
-    found = check_combination(
+    problems = check_combination(
         heads,
         parts.get("fusion", FUSION),
         parts.get("text_decoder", WRITER),
         conditioning or Conditioning(),
         parts.get("momentum"),
     )
-    return "\n".join(map(str, found))
+    return "\n".join(map(str, problems))
 
 
 def test_parts_that_fit_raise_nothing() -> None:
@@ -54,12 +54,12 @@ def test_parts_that_fit_raise_nothing() -> None:
         ),
     ],
 )
-def test_a_combination_that_cannot_work_is_told(
+def test_a_combination_that_cannot_work_is_reported(
     heads: dict[str, dict[str, Any]], arguments: dict[str, Any], message: str
 ) -> None:
     assert message in problems(heads, **arguments)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     heads = {"itm": {"type": "ITMHead"}, "prefix_lm": {"type": "PrefixLMHead"}}
     assert len(problems(heads, fusion=None, text_decoder=None).splitlines()) == 3

@@ -33,7 +33,7 @@ def test_both_towers_end_below_the_top(model):
     assert below_top(model, "text_encoder.bert.embeddings.word_embeddings.weight") == 2
 
 
-def test_all_behind_the_towers_and_between_their_blocks_is_at_the_top(model):
+def test_all_after_the_towers_and_between_their_blocks_is_at_the_top(model):
     prefixes = ("heads.", "decoder.", "fusion.", "text_decoder.", "backbone.selectors.", "backbone.vit.ln1.")
     names = [name for name, _ in model.named_parameters() if name.startswith(prefixes)]
     assert {name.split(".")[0] for name in names} == {"heads", "decoder", "fusion", "text_decoder", "backbone"}
@@ -41,8 +41,8 @@ def test_all_behind_the_towers_and_between_their_blocks_is_at_the_top(model):
 
 
 def test_every_parameter_has_a_depth_of_the_same_count(model):
-    found = [model.get_layer_depth(name) for name, _ in model.named_parameters(remove_duplicate=False)]
-    assert {count for _, count in found} == {6} and {depth for depth, _ in found} == set(range(6))
+    depths = [model.get_layer_depth(name) for name, _ in model.named_parameters(remove_duplicate=False)]
+    assert {count for _, count in depths} == {6} and {depth for depth, _ in depths} == set(range(6))
 
 
 def test_the_prefix_is_taken_off(model):

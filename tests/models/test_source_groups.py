@@ -40,12 +40,12 @@ def losses_and_gradients(pixels, rows, mode="shared", **options):
     return losses, gradients
 
 
-def assert_same(found, expected, names):
+def assert_same(outcome, expected, names):
     for name in names:
-        torch.testing.assert_close(found[0][name], expected[0][name], msg=name)
-        assert found[1][name].keys() == expected[1][name].keys(), name
+        torch.testing.assert_close(outcome[0][name], expected[0][name], msg=name)
+        assert outcome[1][name].keys() == expected[1][name].keys(), name
         for parameter, gradient in expected[1][name].items():
-            torch.testing.assert_close(found[1][name][parameter], gradient, atol=1e-6, rtol=1e-4, msg=parameter)
+            torch.testing.assert_close(outcome[1][name][parameter], gradient, atol=1e-6, rtol=1e-4, msg=parameter)
 
 
 LANGUAGE_LOSSES = tuple(f"loss_{name}" for name in LANGUAGE)
@@ -54,14 +54,14 @@ LANGUAGE_LOSSES = tuple(f"loss_{name}" for name in LANGUAGE)
 @pytest.mark.parametrize("mode", ["shared", "masked", "free_itc", "strict"])
 def test_a_head_sees_the_rows_that_serve_it_and_no_others(mode):
     pixels = images(6)
-    found = losses_and_gradients(pixels, [*captions(), *boxes()], mode)
+    outcome = losses_and_gradients(pixels, [*captions(), *boxes()], mode)
     alone = losses_and_gradients(pixels[:4], samples(), mode)
-    assert_same(found, alone, LANGUAGE_LOSSES)
-    assert_same(found, losses_and_gradients(pixels[4:], [sample("xyz", 10), sample("wv", 11)], mode), ["loss_ptm"])
+    assert_same(outcome, alone, LANGUAGE_LOSSES)
+    assert_same(outcome, losses_and_gradients(pixels[4:], [sample("xyz", 10), sample("wv", 11)], mode), ["loss_ptm"])
     other = torch.cat([pixels[:4], images(2, seed=5)])
     changed = losses_and_gradients(other, [*captions(boxed=False), *boxes(("ponm", "q"))], mode)
-    assert_same(changed, found, LANGUAGE_LOSSES)
-    assert not torch.isclose(changed[0]["loss_ptm"], found[0]["loss_ptm"])
+    assert_same(changed, outcome, LANGUAGE_LOSSES)
+    assert not torch.isclose(changed[0]["loss_ptm"], outcome[0]["loss_ptm"])
 
 
 @pytest.mark.parametrize("objectives", [None, HEADS, tuple(reversed(HEADS))])
@@ -71,48 +71,48 @@ def test_one_source_is_bit_for_bit_the_batch_without_sources(objectives):
         torch.manual_seed(0)
         options = {"heads": tiny_heads(queue_size=6), "momentum": {"decay": 0.9}}
         results.append(losses_and_gradients(images(4), rows, **options))
-    found, expected = results
-    assert found[0].keys() == expected[0].keys()
-    assert all(torch.equal(found[0][name], expected[0][name]) for name in expected[0])
+    outcome, expected = results
+    assert outcome[0].keys() == expected[0].keys()
+    assert all(torch.equal(outcome[0][name], expected[0][name]) for name in expected[0])
     for name, gradients in expected[1].items():
-        assert all(torch.equal(found[1][name][parameter], value) for parameter, value in gradients.items())
+        assert all(torch.equal(outcome[1][name][parameter], value) for parameter, value in gradients.items())
 
 
-def test_rows_that_stand_mixed_give_what_they_give_in_order():
+def test_mixed_rows_give_what_they_give_in_order():
     pixels = images(6)
     rows = [*captions(), *boxes()]
     order = [4, 0, 1, 5, 2, 3]
-    found = losses_and_gradients(pixels[order], [rows[i] for i in order])
-    assert_same(found, losses_and_gradients(pixels, rows), [f"loss_{name}" for name in HEADS])
+    outcome = losses_and_gradients(pixels[order], [rows[i] for i in order])
+    assert_same(outcome, losses_and_gradients(pixels, rows), [f"loss_{name}" for name in HEADS])
 
 
 def test_a_head_of_two_sources_gets_the_mean_over_their_rows():
     more = ("ab", "cde", "fgh")
-    found = tiny_model().loss(images(7), [*captions(HEADS), *boxes(more, ("ptm", "mlm"))])
+    outcome = tiny_model().loss(images(7), [*captions(HEADS), *boxes(more, ("ptm", "mlm"))])
     first = tiny_model().loss(images(7)[:4], samples())
     second = tiny_model().loss(images(7)[4:], boxes(more, None))
     for name in ("loss_ptm", "loss_mlm"):
-        torch.testing.assert_close(found[name], (4 * first[name] + 3 * second[name]) / 7)
+        torch.testing.assert_close(outcome[name], (4 * first[name] + 3 * second[name]) / 7)
     for name in ("loss_itc", "loss_prefix_lm"):
-        torch.testing.assert_close(found[name], first[name])
+        torch.testing.assert_close(outcome[name], first[name])
 
 
 def test_patch_text_matching_on_two_sources_of_boxed_rows_is_that_on_all_of_them():
-    found = tiny_model().loss(images(6), [*captions(HEADS), *boxes()])["loss_ptm"]
+    outcome = tiny_model().loss(images(6), [*captions(HEADS), *boxes()])["loss_ptm"]
     whole = tiny_model().loss(images(6), [*samples(), sample("xyz", 10), sample("wv", 11)])["loss_ptm"]
-    torch.testing.assert_close(found, whole)
+    torch.testing.assert_close(outcome, whole)
 
 
-def test_region_rows_stay_behind_the_captions_that_they_were_appended_to():
+def test_region_rows_stay_after_the_captions_that_they_were_appended_to():
     pixels = images(8)
     regions = [sample("po", 20, region_only=True, objectives=HEADS), sample("nm", 21, region_only=True)]
     regions[1].set_field(HEADS, "objectives", dtype=None)
-    found = tiny_model().loss(pixels, [*captions(HEADS, boxed=False), *boxes(), *regions])
+    outcome = tiny_model().loss(pixels, [*captions(HEADS, boxed=False), *boxes(), *regions])
     own = [*samples(boxed=False), *(sample(text, 20, region_only=True) for text in ("po", "nm"))]
     captioned = tiny_model().loss(pixels[[0, 1, 2, 3, 6, 7]], own)
     boxed = tiny_model().loss(pixels[4:6], [sample("xyz", 10), sample("wv", 11)])
-    torch.testing.assert_close(found["loss_mlm"], captioned["loss_mlm"])
-    torch.testing.assert_close(found["loss_ptm"], (6 * captioned["loss_ptm"] + 2 * boxed["loss_ptm"]) / 8)
+    torch.testing.assert_close(outcome["loss_mlm"], captioned["loss_mlm"])
+    torch.testing.assert_close(outcome["loss_ptm"], (6 * captioned["loss_ptm"] + 2 * boxed["loss_ptm"]) / 8)
 
 
 def test_weights_and_late_heads_work_as_with_one_source():
@@ -176,7 +176,7 @@ def test_the_mean_weighs_groups_by_their_rows():
          r"sources.more: 1 region_only rows in a batch without a caption row .*boxed_only: true"),
     ],
 )  # fmt: skip
-def test_mistakes_are_told_at_the_first_step(rows, error, message):
-    found = rows()
+def test_mistakes_are_reported_at_the_first_step(rows, error, message):
+    mixed = rows()
     with pytest.raises(error, match=message):
-        tiny_model().loss(images(len(found)), found)
+        tiny_model().loss(images(len(mixed)), mixed)

@@ -120,7 +120,7 @@ def test_built_parts_are_taken_too() -> None:
     assert ours(images())[0].shape == (2, 1 + 8, 32)
 
 
-def test_the_class_is_found_by_name_in_any_scope() -> None:
+def test_the_class_is_looked_up_by_name_in_any_scope() -> None:
     assert type(built(reduced())) is bus_toolkit.TokenReducedViT
 
 
@@ -152,7 +152,7 @@ def test_a_mistake_in_the_config_is_said_with_its_place(cfg: dict[str, Any], mes
         built(cfg)
 
 
-def test_a_plain_backbones_arguments_are_refused_with_where_they_go() -> None:
+def test_a_plain_backbones_arguments_are_refused_with_the_place_to_put_them() -> None:
     with pytest.raises(
         ConfigError, match=r"got arch, img_size\. Arguments of the transformer go into vit.*_delete_=True"
     ):

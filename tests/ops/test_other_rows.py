@@ -8,7 +8,7 @@ import torch
 from bus_toolkit.ops.other_rows import other_rows
 
 
-def test_the_next_row_with_another_image_is_found_cyclically() -> None:
+def test_the_next_row_with_another_image_is_searched_cyclically() -> None:
     assert other_rows(torch.tensor([5, 5, 6, 5])).tolist() == [2, 2, 3, 2]
 
 

@@ -39,7 +39,7 @@ def test_the_ratio_follows_its_schedule_and_ends_where_evaluation_is() -> None:
     assert selector.num_kept(view()) == 5
 
 
-def test_random_draws_anew_in_training_and_repeats_in_eval_mode() -> None:
+def test_random_draws_again_in_training_and_repeats_in_eval_mode() -> None:
     selector = RandomSelector(blocks=[1])
     assert not torch.equal(selector(view())[1], selector(view())[1])
     selector.eval()

@@ -10,7 +10,7 @@ from torch import Tensor
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.selectors.look_ahead import LookAheadSelector
 from bus_toolkit.structures import TextTokens
-from tests.tiny import WIDTH, images, text_tokens, tiny_host
+from tests.tiny import WIDTH, images, text_tokens, tiny_backbone
 
 STAGES = {"blocks": [3, 5, 11], "look_ahead": [2, 6, 2], "keep_ratio": [14 / 16, 10 / 16, 6 / 16]}
 
@@ -24,7 +24,7 @@ def fill(shape: torch.Size | tuple[int, ...], a: float, b: float) -> Tensor:
     return torch.sin(a * torch.arange(torch.Size(shape).numel(), dtype=torch.float64) + b).reshape(shape)
 
 
-def reference_host() -> TokenReducingBackbone:
+def reference_backbone() -> TokenReducingBackbone:
     """Return the transformer of the reference figures: parameter j is 0.3 fill(0.37, 0.11 j), norm weights plus 1."""
     arch = {"embed_dims": 32, "num_layers": 12, "num_heads": 4, "feedforward_channels": 128}
     vit = VisionTransformer(arch=arch, img_size=64, patch_size=16, out_type="raw").double()
@@ -46,10 +46,10 @@ def test_reproduces_the_outputs_of_the_published_code() -> None:
     pooled = fill((2, 32), 0.81, 0.6)
     text = TextTokens(pooled.unsqueeze(1), pooled, torch.ones(2, 1, dtype=torch.bool))
     pixels = fill((2, 3, 64, 64), 0.013, 0.4)
-    host = reference_host()
+    backbone = reference_backbone()
     with torch.no_grad():
-        out = host(pixels, text).embeds
-        plain = host.forward_conditioned(host.forward_shared(pixels), None, select="none").embeds
+        out = backbone(pixels, text).embeds
+        plain = backbone.forward_conditioned(backbone.forward_shared(pixels), None, select="none").embeds
     assert out.shape == (2, 8, 32) and plain.shape == (2, 17, 32)
     sums = torch.stack([out.sum(), out.abs().sum(), plain.sum(), plain.abs().sum()])
     expected = [-0.031036287, 468.219686796, -0.723038453, 995.597625856]
@@ -64,39 +64,41 @@ def test_tokens_of_each_block_are_the_published_ones() -> None:
     arch = {"embed_dims": 8, "num_layers": 12, "num_heads": 1, "feedforward_channels": 8}
     vit = VisionTransformer(arch=arch, img_size=224, patch_size=16, out_type="raw")
     selector = elip(embed_dim=8, text_dim=8, blocks=[3, 5, 11], look_ahead=[2, 6, 2], keep_ratio=[0.9, 0.65, 0.4])
-    host, lengths = TokenReducingBackbone(vit, [selector]).eval(), []
+    backbone, lengths = TokenReducingBackbone(vit, [selector]).eval(), []
     handles = [layer.attn.register_forward_pre_hook(lambda m, x: lengths.append(x[0].shape[1])) for layer in vit.layers]
     text = TextTokens(torch.randn(1, 1, 8), torch.randn(1, 8), torch.ones(1, 1, dtype=torch.bool))
-    host(torch.randn(1, 3, 224, 224), text)
+    backbone(torch.randn(1, 3, 224, 224), text)
     assert len(handles) == 12
     assert lengths == [197, 197, 178, 178] + [129] * 6 + [80, 80]
 
 
 def test_without_text_in_the_cls_token_it_ignores_the_text() -> None:
-    host = tiny_host(elip(text_weight=0.0, keep_ratio=0.5))
-    assert torch.equal(host(images(), text_tokens(seed=1)).embeds, host(images(), text_tokens(seed=2)).embeds)
-    host = tiny_host(elip(text_weight=1.0, keep_ratio=0.5))
-    assert not torch.equal(host(images(), text_tokens(seed=1)).origin, host(images(), text_tokens(seed=2)).origin)
+    backbone = tiny_backbone(elip(text_weight=0.0, keep_ratio=0.5))
+    assert torch.equal(backbone(images(), text_tokens(seed=1)).embeds, backbone(images(), text_tokens(seed=2)).embeds)
+    backbone = tiny_backbone(elip(text_weight=1.0, keep_ratio=0.5))
+    assert not torch.equal(
+        backbone(images(), text_tokens(seed=1)).origin, backbone(images(), text_tokens(seed=2)).origin
+    )
 
 
 def test_looking_one_block_ahead_without_text_ranks_by_cls_attention() -> None:
-    host = tiny_host(elip(text_weight=0.0, look_ahead=1))
-    scores = host(images(), text_tokens()).selections[0].decision.scores
-    torch.testing.assert_close(scores, host(images(), None).selections[0].decision.scores)
+    backbone = tiny_backbone(elip(text_weight=0.0, look_ahead=1))
+    scores = backbone(images(), text_tokens()).selections[0].decision.scores
+    torch.testing.assert_close(scores, backbone(images(), None).selections[0].decision.scores)
 
 
 def test_images_get_gradient_through_kept_and_fused_tokens_and_the_text_none() -> None:
-    host, text = tiny_host(elip(keep_ratio=0.5)), text_tokens()
+    backbone, text = tiny_backbone(elip(keep_ratio=0.5)), text_tokens()
     pooled = text.pooled.clone().requires_grad_()
     pixels = images().requires_grad_()
-    host(pixels, TextTokens(text.embeds, pooled, text.attention_mask)).embeds.square().mean().backward()
+    backbone(pixels, TextTokens(text.embeds, pooled, text.attention_mask)).embeds.square().mean().backward()
     assert pooled.grad is None
     assert pixels.grad is not None and (pixels.grad.flatten(1).abs().sum(dim=1) > 0).all()
 
 
 def test_a_stage_asks_for_no_more_than_is_left() -> None:
-    host = tiny_host(elip(blocks=[1, 3], keep_ratio=[0.5, 0.9]))
-    visual = host(images(), text_tokens())
+    backbone = tiny_backbone(elip(blocks=[1, 3], keep_ratio=[0.5, 0.9]))
+    visual = backbone(images(), text_tokens())
     assert [s.decision.plan.num_slots for s in visual.selections] == [9, 9]
     assert visual.selections[1].decision.plan.is_identity
 

@@ -50,7 +50,7 @@ def test_without_cross_attention_it_reads_text_alone() -> None:
     torch.testing.assert_close(model(tokens)[:, :4], model(shorter))
 
 
-def test_random_weights_are_as_wide_as_told() -> None:
+def test_random_weights_are_as_wide_as_asked() -> None:
     torch.manual_seed(0)
     sizes = {"vocab_size": VOCABULARY, "pad_token_id": 0, "text_dim": 128, "num_layers": 1, "num_heads": 4}
     spread = [

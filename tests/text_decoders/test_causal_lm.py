@@ -27,7 +27,7 @@ def bert(folder: Path, **options: object) -> None:
     BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, max_position_embeddings=16, **sizes)).save_pretrained(folder)
 
 
-def test_it_gives_the_logits_of_the_folder_whatever_stands_in_the_padding(tmp_path: Path) -> None:
+def test_it_gives_the_logits_of_the_folder_whatever_the_padding_holds(tmp_path: Path) -> None:
     original, tokens = gpt2(tmp_path), token_batch(batch=2, length=6, padded=2)
     part = CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path)).eval()
     assert part.max_text_length == 16

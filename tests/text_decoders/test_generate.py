@@ -20,7 +20,7 @@ EVERY_TEXT = SearchRules(beam_size=400, max_length=LENGTH)
 
 
 class Toy:
-    """Next-token logits that depend on the row (told by its states), the place and the last token; counts calls."""
+    """Next-token logits that depend on the row (known from its states), the place and the last token; counts calls."""
 
     def __init__(self, spread: float = 1.5) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -44,7 +44,7 @@ def search(toy: Toy, rules: SearchRules, rows: list[int] | None = None, prefix: 
 
 def every_text(toy: Toy, row: int, rules: SearchRules) -> dict[tuple[int, ...], float]:
     """Return the score of each text: those that end, and those that are cut at the greatest length."""
-    found: dict[tuple[int, ...], float] = {}
+    outcome: dict[tuple[int, ...], float] = {}
     for written in range(1, rules.max_length):
         for words in itertools.product(range(3, WORDS), repeat=written - 1):
             for last in range(WORDS):
@@ -53,12 +53,12 @@ def every_text(toy: Toy, row: int, rules: SearchRules) -> dict[tuple[int, ...], 
                     text = (START, *words, last)
                     steps = zip(text[:-1], text[1:], range(written), strict=True)
                     total = sum(float(toy.logits[row, k, a].log_softmax(-1)[b]) for a, b, k in steps)
-                    found[text] = total / written**rules.length_penalty
-    return found
+                    outcome[text] = total / written**rules.length_penalty
+    return outcome
 
 
-def text_of(found: Generated, row: int, beam: int = 0) -> tuple[int, ...]:
-    return tuple(found.ids[row, beam][found.attention_mask[row, beam]].tolist())
+def text_of(outcome: Generated, row: int, beam: int = 0) -> tuple[int, ...]:
+    return tuple(outcome.ids[row, beam][outcome.attention_mask[row, beam]].tolist())
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0, -1.0])
@@ -66,25 +66,25 @@ def text_of(found: Generated, row: int, beam: int = 0) -> tuple[int, ...]:
 def test_wide_beams_find_every_text_in_the_right_order(length_penalty: float, min_length: int) -> None:
     rules = dataclasses.replace(EVERY_TEXT, length_penalty=length_penalty, min_length=min_length)
     toy = Toy()
-    found = search(toy, rules)
+    outcome = search(toy, rules)
     for row in range(ROWS):
         wanted = every_text(toy, row, rules)
-        scores = {text_of(found, row, beam): float(found.scores[row, beam]) for beam in range(len(wanted))}
+        scores = {text_of(outcome, row, beam): float(outcome.scores[row, beam]) for beam in range(len(wanted))}
         assert scores == pytest.approx(wanted, abs=1e-5)
         assert list(scores.values()) == sorted(scores.values(), reverse=True)
-        assert (found.scores[row, len(wanted) :] == -torch.inf).all()
+        assert (outcome.scores[row, len(wanted) :] == -torch.inf).all()
 
 
 def test_one_beam_is_greedy_search() -> None:
     toy = Toy()
-    found = search(toy, SearchRules(beam_size=1, max_length=8))
+    outcome = search(toy, SearchRules(beam_size=1, max_length=8))
     for row in range(ROWS):
         text = [START]
         while len(text) < 8 and text[-1] != END:
             logits = toy.logits[row, len(text) - 1, text[-1]].clone()
             logits[[PAD, START]] = -torch.inf
             text.append(int(logits.argmax()))
-        assert text_of(found, row) == tuple(text)
+        assert text_of(outcome, row) == tuple(text)
 
 
 def test_more_beams_never_do_worse_here() -> None:
@@ -94,10 +94,10 @@ def test_more_beams_never_do_worse_here() -> None:
 
 
 def test_a_greater_length_penalty_gives_no_shorter_texts() -> None:
-    found = [
+    outcome = [
         search(Toy(), dataclasses.replace(EVERY_TEXT, length_penalty=penalty)) for penalty in (-3.0, 0.0, 1.0, 4.0)
     ]
-    lengths = [texts.attention_mask[:, 0].sum(-1) for texts in found]
+    lengths = [texts.attention_mask[:, 0].sum(-1) for texts in outcome]
     assert all((one <= two).all() for one, two in itertools.pairwise(lengths))
     assert (lengths[0] < lengths[-1]).any()
 
@@ -105,13 +105,13 @@ def test_a_greater_length_penalty_gives_no_shorter_texts() -> None:
 def test_an_ended_text_is_followed_by_padding_and_keeps_its_score() -> None:
     toy = Toy()
     short, long = (search(toy, SearchRules(3, max_length=n, early_exit=False, length_penalty=0.0)) for n in (6, 12))
-    for found in (short, long):
-        ended = found.ids == END
+    for outcome in (short, long):
+        ended = outcome.ids == END
         assert (ended.sum(-1) <= 1).all()
-        behind = ended.int().cumsum(-1).roll(1, -1).bool()
-        behind[..., 0] = False
-        assert torch.equal(found.attention_mask, ~behind)
-        assert (found.ids[behind] == PAD).all() and not (found.ids[~behind] == PAD).any()
+        after_end = ended.int().cumsum(-1).roll(1, -1).bool()
+        after_end[..., 0] = False
+        assert torch.equal(outcome.attention_mask, ~after_end)
+        assert (outcome.ids[after_end] == PAD).all() and not (outcome.ids[~after_end] == PAD).any()
     # With the best text ended after 6 tokens, more room changes nothing: a longer text is less probable.
     done = (short.ids[:, 0] == END).any(-1)
     assert done.any()
@@ -132,9 +132,9 @@ def test_leaving_early_changes_nothing_but_the_work() -> None:
 def test_no_run_of_tokens_is_repeated() -> None:
     for size in (1, 2, 3):
         rules = SearchRules(beam_size=2, max_length=12 if size > 1 else 5, min_length=5, no_repeat_ngram=size)
-        found = search(Toy(spread=6.0), rules)
+        outcome = search(Toy(spread=6.0), rules)
         for row in range(ROWS):
-            text = text_of(found, row)
+            text = text_of(outcome, row)
             runs = [text[k : k + size] for k in range(len(text) - size + 1)]
             assert len(runs) == len(set(runs))
     free = text_of(search(Toy(spread=6.0), SearchRules(beam_size=2, max_length=12, min_length=12)), 0)
@@ -143,7 +143,7 @@ def test_no_run_of_tokens_is_repeated() -> None:
 
 def test_what_would_repeat_a_run() -> None:
     ids = torch.tensor([[2, 3, 4, 2, 3], [2, 3, 4, 5, 4]])
-    # Behind "2 3" came 4; behind "4" came 5; of single tokens all seen ones.
+    # After "2 3" came 4; after "4" came 5; of single tokens all seen ones.
     assert repeats(ids, 3, torch.zeros(2, 6)).nonzero().tolist() == [[0, 4]]
     assert repeats(ids, 2, torch.zeros(2, 6)).nonzero().tolist() == [[0, 4], [1, 5]]
     assert repeats(ids, 1, torch.zeros(2, 6))[0].nonzero().flatten().tolist() == [2, 3, 4]
@@ -164,12 +164,12 @@ def test_a_row_alone_is_written_as_in_a_batch() -> None:
 def test_a_given_beginning_is_kept_and_costs_nothing() -> None:
     toy = Toy()
     rules = SearchRules(beam_size=400, max_length=4, length_penalty=0.0)
-    found = search(toy, rules, prefix=torch.tensor([[START, 3], [START, 4], [START, 5], [START, 3]]))
+    outcome = search(toy, rules, prefix=torch.tensor([[START, 3], [START, 4], [START, 5], [START, 3]]))
     for row, second in enumerate((3, 4, 5, 3)):
         cost = float(toy.logits[row, 0, START].log_softmax(-1)[second])
         texts = {t: s - cost for t, s in every_text(toy, row, rules).items() if t[1] == second}
-        assert text_of(found, row) == max(texts, key=texts.__getitem__)
-        assert float(found.scores[row, 0]) == pytest.approx(max(texts.values()), abs=1e-5)
+        assert text_of(outcome, row) == max(texts, key=texts.__getitem__)
+        assert float(outcome.scores[row, 0]) == pytest.approx(max(texts.values()), abs=1e-5)
 
 
 def test_a_real_decoder_writes_within_its_rules() -> None:
@@ -179,10 +179,10 @@ def test_a_real_decoder_writes_within_its_rules() -> None:
     memory, mask = torch.randn(3, 4, WIDTH), torch.ones(3, 4, dtype=torch.bool)
     start = torch.full((3, 1), 2)
     rules = SearchRules(beam_size=2, max_length=10, min_length=6)
-    found = generate(decoder, memory, mask, start, end_id=3, pad_id=0, banned_ids=[1, 2, 4], rules=rules)
-    assert found.ids.shape[:2] == (3, 2) and found.ids.shape[2] <= 10
-    assert (found.attention_mask.sum(-1) >= 6).all()
-    assert not torch.isin(found.ids[..., 1:], torch.tensor([1, 2, 4])).any()
+    outcome = generate(decoder, memory, mask, start, end_id=3, pad_id=0, banned_ids=[1, 2, 4], rules=rules)
+    assert outcome.ids.shape[:2] == (3, 2) and outcome.ids.shape[2] <= 10
+    assert (outcome.attention_mask.sum(-1) >= 6).all()
+    assert not torch.isin(outcome.ids[..., 1:], torch.tensor([1, 2, 4])).any()
 
 
 @pytest.mark.parametrize(

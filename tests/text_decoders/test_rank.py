@@ -14,7 +14,7 @@ TEXTS = [(3,), (4,), (3, 5), (4, 4, 6), (7,), (5, 3), (3, 3, 3)]
 
 
 class Toy:
-    """Next-token logits that depend on the row (told by its states), the place and the last token."""
+    """Next-token logits that depend on the row (known from its states), the place and the last token."""
 
     def __init__(self) -> None:
         self.logits = 2.0 * torch.randn(ROWS, 6, WORDS, WORDS, generator=torch.Generator().manual_seed(0))
@@ -40,8 +40,8 @@ def candidates() -> TokenBatch:
 
 def ranked(toy: Toy, **settings: int) -> tuple[list[int], list[float]]:
     memory = torch.arange(ROWS, dtype=torch.float32).reshape(-1, 1, 1)
-    found = rank(toy, memory, torch.ones(ROWS, 1, dtype=torch.bool), candidates(), **settings)
-    return found.best.tolist(), found.log_prob.tolist()
+    ranking = rank(toy, memory, torch.ones(ROWS, 1, dtype=torch.bool), candidates(), **settings)
+    return ranking.best.tolist(), ranking.log_prob.tolist()
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 1000])
@@ -59,13 +59,13 @@ def test_the_first_token_chooses_what_is_read_in_full() -> None:
     toy, texts = Toy(), [(3,), (4,), (5, 3), (7,)]
     ids = torch.tensor([[START, *text, END, *[PAD] * (2 - len(text))] for text in texts])
     memory = torch.arange(ROWS, dtype=torch.float32).reshape(-1, 1, 1)
-    found = rank(toy, memory, torch.ones(ROWS, 1, dtype=torch.bool), TokenBatch(ids, ids != PAD), topk=2)
+    ranking = rank(toy, memory, torch.ones(ROWS, 1, dtype=torch.bool), TokenBatch(ids, ids != PAD), topk=2)
     for row in range(ROWS):
         first = toy.logits[row, 0, START].log_softmax(-1)
         chosen = sorted(range(4), key=lambda place: -float(first[texts[place][0]]))[:2]
         best = max(chosen, key=lambda place: toy.log_prob(row, texts[place]))
-        assert found.best[row] == best
-        assert float(found.log_prob[row]) == pytest.approx(toy.log_prob(row, texts[best]), abs=1e-5)
+        assert ranking.best[row] == best
+        assert float(ranking.log_prob[row]) == pytest.approx(toy.log_prob(row, texts[best]), abs=1e-5)
     # One token for every row, then two candidates a row.
     assert toy.read == [(ROWS, 1), (2 * ROWS, 4)]
 

@@ -54,7 +54,7 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
     if hasattr(vit, "token_adapter"):
         return vit.token_adapter()
     size = DEFAULT_SIZE if image_size is None else image_size
-    kind = type(getattr(vit, "_orig_mod", vit))  # behind torch.compile
+    kind = type(getattr(vit, "_orig_mod", vit))  # the module inside torch.compile's wrapper
     for cls in kind.__mro__:
         package = cls.__module__.partition(".")[0]
         if (package, cls.__name__) in _BY_CLASS:

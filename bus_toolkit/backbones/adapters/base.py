@@ -33,7 +33,7 @@ class TransformerAdapter(ABC):
         sites: Where selectors may sit.
         has_blocks: Whether selectors can look inside a block.
         embed_dim: Width D.
-        num_prefix: Prefix tokens P in front of the patches inside the blocks; 0 for a transformer without class token.
+        num_prefix: Prefix tokens P before the patches inside the blocks; 0 for a transformer without class token.
         image_size: Height and width in pixels that it was built for.
         patch_size: Distance of two patches in pixels, vertically and horizontally.
         layers: The blocks.
@@ -85,11 +85,11 @@ class TransformerAdapter(ABC):
 
     @abstractmethod
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        """Return ``tokens`` behind the block's feed-forward part, residual included."""
+        """Return ``tokens`` after the block's feed-forward part, residual included."""
 
     @abstractmethod
     def final_norm(self, tokens: Tensor) -> Tensor:
-        """Return the tokens behind the last block as the library gives them out."""
+        """Return the tokens after the last block as the library returns them."""
 
     # From here on what most libraries leave at its default.
 
@@ -99,7 +99,7 @@ class TransformerAdapter(ABC):
         return not self.num_prefix
 
     def runs_whole(self, positions: TokenPositions) -> bool:
-        """Return whether ``run_block`` also takes what is left behind a reduction: blocks that know no places do."""
+        """Return whether ``run_block`` also accepts reduced tokens: blocks that use no positions do."""
         return True
 
     def attention_dropout(self, layer: Any) -> float:
@@ -125,7 +125,7 @@ class TransformerAdapter(ABC):
     def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
         """Return one vector (B, D) for the image from what ``final_norm`` gave, (B, P + S, D); asked where ``pools``.
 
-        The mean of the patches, each token weighed by those that it stands for, ``sizes`` (B, S); ``None``: one each.
+        The mean of the patches, each token weighted by the number of patches in it, ``sizes`` (B, S); ``None``: 1.
         """
         return _weighted_mean(tokens[:, self.num_prefix :], sizes)
 

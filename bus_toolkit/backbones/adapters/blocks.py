@@ -15,7 +15,7 @@ from bus_toolkit.selectors.base import Site
 
 
 def refuse_inside(self: TransformerAdapter, *_: Any, **__: Any) -> NoReturn:
-    """Stand in for every method about the inside of a block, in adapters that do not know it.
+    """Replace every method about the inside of a block, in adapters that do not know it.
 
     Raises:
         ComponentError: Always.

@@ -40,14 +40,14 @@ _READ_AT = {
 class FeatureMapAdapter(TransformerAdapter):
     """Any backbone as one block: ResNet, Swin, ConvNeXt, HRNet, MViT and whatever else ends in a map of features.
 
-    The tokens are the last map (B, C, h, w), row by row; a sequence (B, N, C) is taken as it is, a class token in front
-    of it is prefix. Of several maps it is the last one. Selectors act behind the whole backbone, so what they save is
+    The tokens are the last map (B, C, h, w), row by row; a sequence (B, N, C) is taken as it is, a class token before
+    it is prefix. Of several maps it is the last one. Selectors act after the whole backbone, so what they save is
     in the decoder, the fusion and the heads. The distance of two patches is the image's size over the
-    map's, found by one pass on an empty image, and must be a whole number of pixels.
+    map's, measured by one pass on an empty image, and must be a whole number of pixels.
 
     Batch norm makes a sample depend on its batch mates in training. That is left as it is. Selectors that ask for the
-    inside of a block (``reads_block``) are refused; what stands in for CLS attention in a pass without text is said in
-    ``block_access.py``.
+    inside of a block (``reads_block``) are refused; ``block_access.py`` explains
+    what replaces CLS attention in a pass without text.
 
     Args:
         vit: The module.
@@ -147,7 +147,7 @@ class FeatureMapAdapter(TransformerAdapter):
         if height % grid[0] or width % grid[1]:
             raise ComponentError(
                 f"model.backbone: a feature map of {grid[0]} x {grid[1]} does not tile an image, got {height} x "
-                f"{width} pixels. Each of its places stands for a square of whole pixels. Choose another img_size, for "
+                f"{width} pixels. Each position must cover a square of whole pixels. Choose another img_size, for "
                 "most backbones a multiple of 32."
             )
         return tokens, grid

@@ -157,7 +157,7 @@ class CLIPAdapter(HuggingFaceAdapter):
     """``transformers.CLIPVisionModel``.
 
     The library norms the class token alone, for its pooled output, and gives out all tokens as the last block left
-    them. So do we: the normed class token leaves in front, the class token stays behind it as prefix.
+    them. So do we: the normed class token comes first, the class token follows it as prefix.
     """
 
     table_name = "vision_model.embeddings.position_embedding.weight"
@@ -234,7 +234,7 @@ class CLIPAdapter(HuggingFaceAdapter):
 class SiglipAdapter(CLIPAdapter):
     """``transformers.SiglipVisionModel``: no class token; a learned query reads the tokens at the end.
 
-    Our choice: in that reading a token that others were merged into counts as often as the patches it stands for, by
+    Our choice: in that reading a token that others were merged into counts as often as the patches merged into it, by
     the logarithm of their number on its logit (as ToMe does inside the blocks, arXiv 2210.09461, section 3).
     """
 

@@ -21,7 +21,7 @@ class BEiTAdapter(VisionTransformerAdapter):
     """``mmpretrain.BEiTViT``.
 
     The bias of a pair comes from a table by the offset of the two places; the class token has entries of its own. Kept
-    patches keep theirs. A fused token stands nowhere and shares the class token's entries (our choice).
+    patches keep theirs. A fused token has no position and shares the class token's entries (our choice).
     """
 
     @override

@@ -41,7 +41,7 @@ class VisionTransformerAdapter(TransformerAdapter):
 
     @staticmethod
     def missing_parts(vit: Any) -> list[str]:
-        """Return the parts that ``vit`` lacks, by name."""
+        """Return the names of the parts that are missing in ``vit``."""
         missing = [name for name in _PARTS if not hasattr(vit, name)]
         return missing or [f"layers[i].{name}" for name in _BLOCK_PARTS if not hasattr(vit.layers[0], name)]
 

@@ -1,7 +1,7 @@
 """timm's vision transformers: VisionTransformer and Eva (EVA-02, DINOv3).
 
 Written against timm 1.0.31, ``timm/models/{vision_transformer,eva}.py``. Tokens leave as from its ``forward_features``.
-Where its head pools by other means than the class token, the pooled (and normed) vector leaves in front of them and is
+Where its head pools by other means than the class token, the pooled (and normed) vector is placed before them and is
 what heads read as the global token.
 """
 

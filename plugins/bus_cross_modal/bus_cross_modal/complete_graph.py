@@ -37,7 +37,7 @@ def complete_graph_plan(metric_BNE: Tensor, importance_BN: Tensor, count: int, s
         metric_BNE: What tokens are compared by, such as keys averaged over the heads.
         importance_BN: How much each token matters, on the scale of a cosine.
         count: Number R of tokens to merge away, 0 to half of N.
-        sizes_BN: How many patches each token stands for.
+        sizes_BN: How many patches each token contains.
 
     Raises:
         ValueError: ``count`` is not in 0 to half of N.

@@ -26,8 +26,8 @@ class CrossGETSelector(MergingSelector):
     (``loss: kl``) alone, which is given what each of them reads in its block: without that head they stay random.
 
     Ours: a cross token is one learned vector a block, the same for all images, which reads the block and is not read;
-    there it stands in the sequence, is read by the patches, and starts each block from its own output of the block
-    before. Its query is taken behind a layer norm without weights, in place of the block's first norm. Only the image
+    there it is part of the sequence, is read by the patches, and starts each block from its own output of the block
+    before. Its query is taken after a layer norm without weights, in place of the block's first norm. Only the image
     is reduced here. Goes into ``model.selectors``, usually at every block.
 
     Args:
@@ -55,6 +55,7 @@ class CrossGETSelector(MergingSelector):
     def forward(self, view: BlockView) -> Decision:
         """Plan the merging; the guide is what the cross token reads in the block."""
         token, importance = self.cross_token(view), self.score(view)
+        # One token for all images, (1, D) -> (B, 1, D), since it reads the block of each.
         answers = view.inside.read(token.expand(view.patches.shape[0], -1, -1))
         guide = Guide(token, answers)
         present, left = view.patches.shape[1], self.num_kept(view)

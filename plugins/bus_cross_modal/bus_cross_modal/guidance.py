@@ -24,8 +24,8 @@ class GuidanceHead(VLPHead):
 
     - ``kl`` (sdc17/CrossGET:CLIP/clip/model.py): both answers are distributions over the D channels, p and q, with mean
       m; the loss is ``(KL(m || p) + KL(m || q)) / 2``. The mean is not detached. Ours: there both modalities have cross
-      tokens of their own, which alone are trained by it, behind detached norms and projections into the contrastive
-      space; here the text answers the image's tokens, a layer norm without weights stands in front of the softmax, and
+      tokens of their own, which alone are trained by it, after detached norms and projections into the contrastive
+      space; here the text answers the image's tokens, a layer norm without weights comes before the softmax, and
       text encoder and backbone are trained too.
     - ``cosine`` (MADTP's L_sim, double125/MADTP:models/blip_retrieval.py): 1 minus the cosine of both answers. Ours:
       there the answers of all layers are summed first.
@@ -56,9 +56,11 @@ class GuidanceHead(VLPHead):
     def text_answers(self, tokens: Tensor, text: TextTokens) -> Tensor:
         """Return what each text says to ``tokens`` (M, D), (B, M, D)."""
         states = self.text_proj(text.embeds)
+        # (M, D) @ (B, D, L) -> (B, M, L)
         logits = tokens.to(states.dtype) @ states.transpose(1, 2) / states.shape[-1] ** 0.5
         # The lowest number and not -inf: a text of padding alone gives no NaN, and its row does not count.
         logits = logits.float().masked_fill(~text.attention_mask.unsqueeze(1), torch.finfo(torch.float32).min)
+        # (B, M, L) @ (B, L, D) -> (B, M, D)
         return logits.softmax(dim=-1).to(states.dtype) @ states
 
     def distance(self, guide: Guide, text: TextTokens) -> Tensor:
@@ -66,8 +68,10 @@ class GuidanceHead(VLPHead):
         image, answers = guide.answers.float(), self.text_answers(guide.tokens, text).float()
         if self.kind == "cosine":
             return (1.0 - F.cosine_similarity(image, answers, dim=-1)).mean(dim=1)
+        # Both distributions over the channels, as logarithms: (2, B, M, D).
         logs = torch.stack([F.layer_norm(a, a.shape[-1:]).log_softmax(dim=-1) for a in (image, answers)])
         mean = logs.exp().mean(dim=0)
+        # Sum over the channels; mean over the two distributions and the M tokens: (2, B, M, D) -> (B,).
         return F.kl_div(logs, mean.expand_as(logs), reduction="none").sum(dim=-1).mean(dim=(0, 2))
 
     def loss(self, step: Step) -> HeadOutput:
@@ -75,6 +79,7 @@ class GuidanceHead(VLPHead):
         guides = [s.decision.guide for s in step.visual(Condition.CAPTION).selections if s.decision.guide is not None]
         text = step.text
         if not guides:
+            # Zero, but with a path to the projection: DDP expects a gradient for every parameter.
             return HeadOutput({"guidance": self.text_proj(text.pooled).sum() * 0.0})
         rows = torch.stack([self.distance(guide, text) for guide in guides]).mean(dim=0)
         return HeadOutput({"guidance": mean_over_ranks(rows, text.attention_mask.any(dim=1).to(rows.dtype))})

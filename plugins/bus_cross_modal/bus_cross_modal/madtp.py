@@ -27,7 +27,7 @@ class MADTPSelector(PatchSelector):
     depend on batch mates. Ours does not: ``keep_ratio`` fixes the number, and kept patches that are not above their own
     image's threshold are closed. They stay in the sequence, but no token reads them any more: their weight as a key is
     0, and what attention they had goes to the other keys, by the softmax. Closed patches are the first to go at a later
-    stage. Behind the backbone nothing hides them.
+    stage. After the backbone nothing hides them.
 
     Also ours: each of the three parts is divided by its sum over the patches (the alignment, which may be negative,
     goes through a softmax), so that they weigh alike; heads are averaged; attention received counts the CLS token's
@@ -70,6 +70,7 @@ class MADTPSelector(PatchSelector):
 
     def alignment(self, patches: Tensor, key_weights: Tensor | None) -> Tensor:
         """Return how well patches (B, N, D) align with each shared token, as logits (B, N, M)."""
+        # (B, N, D) @ (D, M) -> (B, N, M), scaled as attention logits are.
         logits = patches @ self.shared_tokens.t() / patches.shape[-1] ** 0.5
         return logits if key_weights is None else logits + key_weights.clamp(min=1e-6).log().unsqueeze(-1)
 
@@ -84,7 +85,9 @@ class MADTPSelector(PatchSelector):
 
     def threshold(self, importance: Tensor, alignment: Tensor) -> Tensor:
         """Return the threshold (B, 1) of each image."""
+        # Softmax over the patches: for each shared token a weight per patch, (B, N, M).
         weights = (alignment / self.temperature).softmax(dim=1)
+        # Mean importance as each shared token sees it, (B, M); the lowest of these is the threshold, (B, 1).
         return (importance.unsqueeze(2) * weights).sum(dim=1).amin(dim=1, keepdim=True)
 
     def forward(self, view: BlockView) -> Decision:
@@ -100,8 +103,10 @@ class MADTPSelector(PatchSelector):
             normalize=self.fuse == "normalized",
         )
         if not plan.is_identity:
+            # Hard comparison: no gradient may reach the scores through it.
             is_open = importance.detach() > self.threshold(importance, alignment).detach()
             plan = replace(plan, key_weights=_key_weights(plan, is_open, view.key_weights))
+        # (B, M, N) @ (B, N, D) -> (B, M, D)
         answers = alignment.softmax(dim=1).transpose(1, 2).to(patches.dtype) @ patches
         return Decision(plan, importance, guide=Guide(self.shared_tokens, answers))
 
@@ -116,6 +121,8 @@ def _key_weights(plan: TokenPlan, is_open: Tensor, earlier: Tensor | None) -> Te
     The fused token so counts as the mean of its tokens, one key in the usual case, as in MADTP.
     """
     weights = torch.ones_like(plan.weights) if earlier is None else earlier.to(plan.weights.dtype)
+    # As tokens of width 1: (B, N) -> (B, N, 1) -> (B, S, 1) -> (B, S).
     carried = apply_plan(weights.unsqueeze(-1), plan).squeeze(-1)
     stays_open = is_open.gather(1, plan.keep_indices)
+    # Only kept tokens can be closed; the fused token comes after them and stays as it is.
     return torch.cat([carried[:, : stays_open.shape[1]] * stays_open, carried[:, stays_open.shape[1] :]], dim=1)

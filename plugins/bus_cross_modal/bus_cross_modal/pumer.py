@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bus_cross_modal.reading_layer import attention_half, feed_forward_half
-from bus_cross_modal.text_image_reduction import attention_of_text, image_plans, sizes_behind, text_plans
+from bus_cross_modal.text_image_reduction import attention_of_text, image_plans, sizes_after, text_plans
 from bus_toolkit.fusion import CoAttentionFusion
 from bus_toolkit.ops import apply_plan, compose, scatter_back
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
@@ -33,7 +33,7 @@ class PuMerFusion(CoAttentionFusion):
     """Let text and image read each other in streams that get shorter (``PuMer``). Goes into ``model.fusion``.
 
     arXiv 2305.17530; csarron/PuMer:src/pumer/model/meter/modules_meter.py. In a reducing layer the text reads the whole
-    image first. Then, in front of the text's feed-forward part and of all that the image does in that layer: image
+    image first. Then, before the text's feed-forward part and of all that the image does in that layer: image
     tokens are kept by the attention that they got there, the mean of all heads and of all text tokens, in positional
     order; the kept ones are merged as in ToMe, compared by their keys in that attention; text tokens likewise, by their
     keys in self-attention. In the other layers, and at ratios of 0, this is ``CoAttentionFusion``, weights included.
@@ -86,6 +86,7 @@ class PuMerFusion(CoAttentionFusion):
         """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); the visual tokens returned are those left."""
         if not self.reduce_layers:
             return super().forward(text, visual)
+        # [CLS] is never merged: only the other L - 1 tokens have sizes and an origin.
         image, rest = self.visual_proj(visual.embeds), text.embeds[:, 1:]
         streams = _Streams(
             text=text.embeds,
@@ -103,10 +104,12 @@ class PuMerFusion(CoAttentionFusion):
             else:
                 states = read_image(before.text, before.image, tgt_key_padding_mask=padding)
                 streams = replace(before, text=states)
+            # The image reads the text as it was before this layer, at its length before this layer.
             image = read_text(streams.image, before.text, memory_key_padding_mask=padding)
             streams = replace(streams, image=image)
         states, image = self.text_norm(streams.text), self.image_norm(streams.image)
         pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))
+        # Back to the original length: (B, S, D) -> (B, L - 1, D), [CLS] before it.
         whole = torch.cat([states[:, :1], scatter_back(states[:, 1:], streams.text_origin)], dim=1)
         return FusedTokens(whole, image, text.attention_mask, pooled)
 
@@ -115,14 +118,15 @@ class PuMerFusion(CoAttentionFusion):
         num_prefix = before.image.shape[1] - before.image_sizes.shape[1]
         read = attention_half(layer, before.text, before.image, before.mask)
         scores = attention_of_text(read.queries, read.other_keys, before.mask)[:, num_prefix:]
+        # Mean over the heads, prefix left out: (B, H, P + N, E) -> (B, N, E).
         keys = read.other_keys.mean(dim=1)[:, num_prefix:]
         prefix, image, sizes = before.image[:, :num_prefix], before.image[:, num_prefix:], before.image_sizes
         for plan in image_plans(scores, keys, sizes, self.prune_ratio, self.merge_ratio):
-            image, sizes = apply_plan(image, plan), sizes_behind(sizes, plan)
+            image, sizes = apply_plan(image, plan), sizes_after(sizes, plan)
         words, mask, text_sizes, origin = read.states[:, 1:], before.mask[:, 1:], before.text_sizes, before.text_origin
         for plan in text_plans(read.own_keys.mean(dim=1)[:, 1:], mask, text_sizes, self.text_merge_ratio):
             words, mask = apply_plan(words, plan), mask.gather(1, plan.keep_indices)
-            text_sizes, origin = sizes_behind(text_sizes, plan), compose(origin, plan)
+            text_sizes, origin = sizes_after(text_sizes, plan), compose(origin, plan)
         return _Streams(
             text=feed_forward_half(layer, torch.cat([read.states[:, :1], words], dim=1)),
             mask=torch.cat([before.mask[:, :1], mask], dim=1),

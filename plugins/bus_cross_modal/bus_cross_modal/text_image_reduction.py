@@ -42,7 +42,7 @@ def image_plans(
     Args:
         scores_BN: What tokens are kept by.
         metric_BNE: What tokens are compared by.
-        sizes_BN: How many tokens each one stands for.
+        sizes_BN: How many tokens each one contains.
         prune_ratio: Share removed, in [0, 1).
         merge_ratio: Share merged away, in [0, 0.5].
     """
@@ -50,7 +50,7 @@ def image_plans(
     if pruned := _count(present, prune_ratio):
         plans.append(keep_plan(scores_BN, present - pruned))
         metric_BNE = gather_tokens(metric_BNE, plans[0].keep_indices)
-        sizes_BN = sizes_behind(sizes_BN, plans[0])
+        sizes_BN = sizes_after(sizes_BN, plans[0])
     if merged := min(_count(present, merge_ratio), (present - pruned) // 2):
         plans.append(bipartite_merge_plan(similarity_of_halves(metric_BNE), merged, sizes_BN))
     return plans
@@ -63,12 +63,12 @@ def text_plans(metric_BNE: Tensor, mask_BN: Tensor, sizes_BN: Tensor, merge_rati
     Padding never takes part. It is ToMe's matching with a number of merges that depends on the length of each text, not
     on that of the batch. All texts get as short as a full one does: in shorter ones padding goes as well, of which
     there is always enough, since a text shorter by one token has at most one merge less. Padding that is gone is said
-    to be in some token, at weight 0. It is expected behind the text.
+    to be in some token, at weight 0. It is expected after the text.
 
     Args:
         metric_BNE: What tokens are compared by.
         mask_BN: Which tokens are no padding.
-        sizes_BN: How many tokens each one stands for; 0 for padding.
+        sizes_BN: How many tokens each one contains; 0 for padding.
         merge_ratio: Share merged away, in [0, 0.5].
     """
     batch, length = mask_BN.shape
@@ -79,7 +79,7 @@ def text_plans(metric_BNE: Tensor, mask_BN: Tensor, sizes_BN: Tensor, merge_rati
     best_BA, partner_BA = edges_BAC.max(dim=2)
     best_BA = best_BA.masked_fill(~mask_BN[:, 1::2], -math.inf)
     rank_BA = best_BA.sort(dim=1, descending=True, stable=True).indices.argsort(dim=1)
-    # In float64, as on the host, or 0.29 of 100 would not be 29 in both places.
+    # In float64, as Python's own numbers, or 0.29 of 100 would not be 29 in both places.
     counts_B1 = (mask_BN.sum(dim=1, keepdim=True).double() * merge_ratio + 1e-9).floor()
     merged_BA = rank_BA < counts_B1
 
@@ -87,7 +87,7 @@ def text_plans(metric_BNE: Tensor, mask_BN: Tensor, sizes_BN: Tensor, merge_rati
     target_BN[:, 1::2] = torch.where(merged_BA, 2 * partner_BA, target_BN[:, 1::2])
     gone_BN = torch.zeros_like(mask_BN)
     gone_BN[:, 1::2] = merged_BA
-    # Text that stays, then padding, then what is merged away: the first ones of this order found the new tokens.
+    # Text that stays, then padding, then what is merged away: the first ones of this order start the new tokens.
     order_BN = (2 * gone_BN + (~mask_BN).long()).sort(dim=1, stable=True).indices
     keep_BK = order_BN[:, :left].sort(dim=1).values
     founding_BN = torch.zeros_like(mask_BN).scatter_(1, keep_BK, True)
@@ -95,8 +95,8 @@ def text_plans(metric_BNE: Tensor, mask_BN: Tensor, sizes_BN: Tensor, merge_rati
     return [merge_plan(keep_BK, slots_BN, sizes_BN.masked_fill(founding_BN & ~mask_BN, 1.0))]
 
 
-def sizes_behind(sizes_BN: Tensor, plan: TokenPlan) -> Tensor:
-    """Return how many tokens each output token of ``plan`` stands for."""
+def sizes_after(sizes_BN: Tensor, plan: TokenPlan) -> Tensor:
+    """Return how many tokens each output token of ``plan`` contains."""
     sizes_BK = carry_weights(sizes_BN, plan)
     assert sizes_BK is not None, "there are sizes, so they are carried"
     return sizes_BK

@@ -20,7 +20,7 @@ def test_registers_the_fusion_both_selectors_and_the_head() -> None:
 
 @pytest.mark.parametrize(("selector", "loss"), [("CrossGET", "kl"), ("MADTP", "cosine")])
 def test_a_model_of_these_parts_trains_on_all_losses(selector: str, loss: str) -> None:
-    """The masked and the prefix language model get a text of the original length behind PuMer."""
+    """The masked and the prefix language model get a text of the original length after PuMer."""
     heads = {
         "itc": {"type": "ITCHead", "feature_dim": 16},
         "itm": {"type": "ITMHead"},

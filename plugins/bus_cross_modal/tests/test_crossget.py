@@ -118,7 +118,7 @@ def test_each_block_asks_by_its_own_token() -> None:
         torch.testing.assert_close(selection.decision.scores, wanted)
 
 
-def test_sizes_count_in_later_attention_unless_told_otherwise() -> None:
+def test_sizes_count_in_later_attention_by_default() -> None:
     first, second = run(CrossGETSelector(blocks=[1, 2], embed_dim=tiny.WIDTH, num_merged=6))
     counts = [selection.decision.plan.key_weights.sum(dim=1).tolist() for selection in (first, second)]
     assert counts == [[16, 16]] * 2
@@ -129,7 +129,7 @@ def test_sizes_count_in_later_attention_unless_told_otherwise() -> None:
 
 def test_no_gradient_reaches_the_cross_tokens_through_the_merging() -> None:
     selector = CrossGETSelector(blocks=[2], embed_dim=tiny.WIDTH, keep_ratio=0.6)
-    host = TokenReducingBackbone(tiny.vision_transformer(), [selector])
+    backbone = TokenReducingBackbone(tiny.vision_transformer(), [selector])
     images = tiny.numbers(2, 3, tiny.SIDE, tiny.SIDE).requires_grad_()
-    host(images).embeds.sum().backward()
+    backbone(images).embeds.sum().backward()
     assert selector.cross_tokens.grad is None and images.grad is not None

@@ -58,15 +58,15 @@ def test_the_halves_make_a_whole_layer(norm_first: bool) -> None:
 
 
 def in_halves(tokens: Tensor, metric: Tensor, count: int) -> tuple[Tensor, list[int]]:
-    """Merge ``count`` of the odd tokens into even ones, pair by pair, and say where each token ended."""
+    """Merge ``count`` of the odd tokens into even ones, pair by pair, and return the slot of each token."""
     unit = (metric / metric.norm(dim=1, keepdim=True)).detach()
     best = {i: max(range(0, len(unit), 2), key=lambda j: float(unit[i] @ unit[j])) for i in range(1, len(unit), 2)}
     merged = sorted(best, key=lambda i: -float(unit[i] @ unit[best[i]]))[:count]
     groups = {i: [i] for i in range(len(unit)) if i not in merged}
     for i in merged:
         groups[best[i]].append(i)
-    where = [next(k for k, members in enumerate(groups.values()) if i in members) for i in range(len(unit))]
-    return torch.stack([tokens[members].mean(dim=0) for members in groups.values()]), where
+    slots = [next(k for k, members in enumerate(groups.values()) if i in members) for i in range(len(unit))]
+    return torch.stack([tokens[members].mean(dim=0) for members in groups.values()]), slots
 
 
 def keys_of(attention: torch.nn.MultiheadAttention, tokens: Tensor) -> Tensor:
@@ -90,10 +90,10 @@ def test_a_reducing_layer_is_the_obvious_one() -> None:
         patches, keys = tokens[0, 1:][kept], keys_of(read_image.multihead_attn, tokens)[0, 1:][kept]
         left = torch.cat([tokens[:, :1], in_halves(patches, keys, 6)[0].unsqueeze(0)], dim=1)
         torch.testing.assert_close(fused.visual[row : row + 1], read_text(left, states))
-        merged, where = in_halves(after[0, 1:], own_keys, (length - 1) // 4)
+        merged, slots = in_halves(after[0, 1:], own_keys, (length - 1) // 4)
         short = torch.cat([after[:, :1], merged.unsqueeze(0)], dim=1)
         short = read_image.norm3(short + read_image.linear2(F.gelu(read_image.linear1(short))))
-        torch.testing.assert_close(fused.text[row, :length], short[0][[0, *(1 + place for place in where)]])
+        torch.testing.assert_close(fused.text[row, :length], short[0][[0, *(1 + place for place in slots)]])
     assert fused.text.shape == (3, 12, tiny.WIDTH) and fused.visual.shape == (3, 1 + 10, tiny.WIDTH)
     assert torch.equal(fused.attention_mask, words.attention_mask)
 

@@ -17,7 +17,7 @@ from bus_toolkit.structures import Condition, VisualTokens
 class TeacherDistillHead(VLPHead):
     """Hold tokens and predictions close to those of a teacher that sees every patch. Goes into ``model.heads``.
 
-    arXiv 2106.02034, section 3.4; raoyongming/DynamicViT:losses.py. Tokens: the mean squared difference behind the
+    arXiv 2106.02034, section 3.4; raoyongming/DynamicViT:losses.py. Tokens: the mean squared difference after the
     final norm, over the patches that are kept (no gradient goes through that choice) and the width. Predictions: the
     Kullback-Leibler divergence of the student from the teacher, averaged over images. 0.5 each, as there.
 
@@ -26,7 +26,7 @@ class TeacherDistillHead(VLPHead):
     which of the batch's captions (of all ranks) an image shows, so one caption alone teaches nothing. Captions and
     projections are the teacher's on both sides, so that the images alone make the difference, and only they learn. The
     images are those of the contrast. A merged token is compared at the patch that founded it, a fused one not at all.
-    Behind a decoder with queries both sides must have equally many, and query meets query, which says something where
+    After a decoder with queries both sides must have equally many, and query meets query, which says something where
     they are learned.
 
     Args:
@@ -111,7 +111,7 @@ def token_distance(student: VisualTokens, teacher: VisualTokens) -> Tensor:
 
     Args:
         student: Any selection of the patches, embeds (B, P + S, D).
-        teacher: All of them in their order, (B, P + N, D); behind a decoder with queries, as many as the student's.
+        teacher: All of them in their order, (B, P + N, D); after a decoder with queries, as many as the student's.
 
     Raises:
         ConfigError: Another number of queries than the teacher's.
@@ -124,7 +124,7 @@ def token_distance(student: VisualTokens, teacher: VisualTokens) -> Tensor:
         kept = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
     else:
         raise ConfigError(
-            "TeacherDistillHead.token_weight: behind this model.decoder no token belongs to a patch, and its "
+            "TeacherDistillHead.token_weight: after this model.decoder no token belongs to a patch, and its "
             f"{tokens.shape[1]} queries cannot meet the teacher's {tokens_m.shape[1]}. "
             "Use the decoder Identity or a fixed num_queries, or set token_weight: 0."
         )
@@ -135,14 +135,14 @@ def token_distance(student: VisualTokens, teacher: VisualTokens) -> Tensor:
 def patches_let_through(visual: VisualTokens) -> Tensor:
     """Return which original patches are left as tokens that count as keys, bool (B, N).
 
-    Where masks stand in for dropping (DynamicViT in training), every patch is left, and the masks say which count.
+    If masks replace dropping (DynamicViT in training), every patch is left, and the masks say which count.
     """
     kept = visual.kept_patches()
     for selection in visual.selections:
         weights = selection.decision.plan.key_weights
         if weights is not None:
             slots = compose(selection.slots_before, selection.decision.plan)
-            # A patch that is gone has no slot, and is not kept whatever stands in the first one.
+            # A patch that is gone has no slot, and is not kept whatever the first one holds.
             kept = kept & (weights.gather(1, slots.clamp(min=0)) > 0.5)
     return kept
 

@@ -27,7 +27,7 @@ class DynamicViTSelector(PatchSelector):
     one predictor: a stage with a predictor of its own is an entry of its own. Goes into ``model.selectors``.
 
     Args:
-        blocks: Backbone blocks to sit behind, counted from 1.
+        blocks: Backbone blocks after which it acts, counted from 1.
         embed_dim: Width D of the visual tokens, divisible by 4; filled in from the backbone.
         keep_ratio: Share of the candidates kept in evaluation, in (0, 1], or a schedule. 1 keeps all, in training too.
 

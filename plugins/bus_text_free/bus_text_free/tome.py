@@ -13,7 +13,7 @@ class ToMeSelector(MergingSelector):
     """Merge the most similar pairs of patches by bipartite matching of their keys (``ToMe``).
 
     arXiv 2210.09461, section 3; written from the description, since the published code may not be reused. Keys are
-    averaged over the heads; merged tokens are means weighted by the patches that they stand for, and with
+    averaged over the heads; merged tokens are means weighted by the number of patches in them, and with
     ``proportional`` count as many keys in later attention. No parameters; works on a trained transformer as it is. Goes
     into ``model.selectors``, usually at every block. Takes the arguments of ``MergingSelector``.
     """

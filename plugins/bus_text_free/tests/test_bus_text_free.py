@@ -101,7 +101,7 @@ def test_evit_reproduces_its_published_code() -> None:
     Parameter j is 0.3 sin(0.37 k + 0.11 j), norm weights plus 1.
     """
     arch = {"embed_dims": 8, "num_layers": 1, "num_heads": 2, "feedforward_channels": 32}
-    adapter, where = (
+    adapter, positions = (
         adapter_of(vision_transformer(arch=arch, norm_cfg={"type": "LN", "eps": 1e-5})),
         TokenPositions((4, 4)),
     )
@@ -115,8 +115,10 @@ def test_evit_reproduces_its_published_code() -> None:
         for j, name in enumerate(order):
             is_norm = name in ("ln1.weight", "ln2.weight")
             parameters[name].copy_(0.3 * fill(tuple(parameters[name].shape), 0.37, 0.11 * j) + float(is_norm))
-        tokens, used = attention_half(adapter, layer, X, where)
-        access = ViTBlockAccess(adapter, 1, positions=where, tokens=tokens, block_input=X, key_weights=None, used=used)
+        tokens, used = attention_half(adapter, layer, X, positions)
+        access = ViTBlockAccess(
+            adapter, 1, positions=positions, tokens=tokens, block_input=X, key_weights=None, used=used
+        )
         plan, scores, *_ = EViTSelector(blocks=[1])(view(tokens, access))
         out = adapter.feed_forward_half(layer, torch.cat([tokens[:, :1], apply_plan(tokens[:, 1:], plan)], dim=1))
     assert out.shape == (2, 14, 8)

@@ -49,7 +49,7 @@ def watched(model: VLPModel) -> tuple[dict[str, Tensor], VisualTokens]:
 
 
 def visual_of(embeds: Tensor, *plans: TokenPlan) -> VisualTokens:
-    """Return tokens behind one CLS token on a grid of 1 x 4 patches, with plans over all four patches."""
+    """Return tokens after one CLS token on a grid of 1 x 4 patches, with plans over all four patches."""
     origin = torch.arange(4).expand(embeds.shape[0], 4)
     chosen = [Selection(Decision(plan, plan.weights), block, origin) for block, plan in enumerate(plans, 1)]
     return VisualTokens(embeds, 1, (1, 4), chosen, origin)
@@ -160,7 +160,7 @@ def test_a_factor_of_zero_leaves_its_part_out() -> None:
     assert "distill_predictions" not in watched(model_of(prediction_weight=0.0))[0]
 
 
-def test_behind_a_decoder_query_meets_query_or_the_error_says_what_to_do() -> None:
+def test_after_a_decoder_query_meets_query_or_the_error_says_what_to_do() -> None:
     sizes = {"num_layers": 1, "num_heads": 4}
     learned = {"type": "PAD", "query_init": "learned", "num_queries": 4, **sizes}
     losses, student = watched(model_of(decoder=learned))

@@ -26,14 +26,15 @@ def attention_to_candidates(queries_BMHE: Tensor, keys_BNHE: Tensor, key_weights
         logits_BMHN = torch.einsum("bmhe,bnhe->bmhn", queries_BMHE.float(), keys_BNHE.float())
         logits_BMHN = logits_BMHN / keys_BNHE.shape[-1] ** 0.5
         if key_weights_BN is not None:
+            # A key of weight w counts as w equal keys: exp(logit + log w) = w exp(logit).
             logits_BMHN = logits_BMHN + key_weights_BN.float().clamp(min=1e-6).log()[:, None, None, :]
         return logits_BMHN.softmax(dim=-1).mean(dim=2)
 
 
 def attention_of_text(view: BlockView, text: Tensor) -> Tensor:
     """Return the attention (B, M, N) of text tokens (B, M, D) to the candidates, by the block's own query weights."""
-    keys = view.inside.keys()
-    queries = view.inside.project_query(text).unflatten(-1, keys.shape[2:])
+    keys = view.inside.keys()  # (B, N, H, E)
+    queries = view.inside.project_query(text).unflatten(-1, keys.shape[2:])  # (B, M, D) -> (B, M, H, E)
     return attention_to_candidates(queries, keys, view.key_weights)
 
 

@@ -1,8 +1,8 @@
 """Clustering by density peaks.
 
 A centre is dense and far from anything denser (Rodriguez and Laio, Science 2014; density from the nearest neighbours as
-in DPC-kNN). Details as in Gumpest/SparseVLMs:llava/model/language_model/utils.py, except that the index tells equal
-densities apart, not noise.
+in DPC-kNN). Details as in Gumpest/SparseVLMs:llava/model/language_model/utils.py, except that the index, not noise,
+breaks ties of equal densities.
 
 Shape suffixes: B batch, M points, C centres, D width.
 """

@@ -16,9 +16,9 @@ from bus_vlm.attention import attention_of_text, check_widths
 class FastVSelector(PatchSelector):
     """Keep the patches that the last text token attends to most (``FastV``).
 
-    arXiv 2403.06764; pkunlp-icler/FastV:src/FastV/llava-hf. There, behind layer K of the language model, image tokens
+    arXiv 2403.06764; pkunlp-icler/FastV:src/FastV/llava-hf. There, after layer K of the language model, image tokens
     are ranked by the mean-head attention of the sequence's last token; ``round((1 - R) n)`` stay, positions kept, the
-    others are dropped. Ours: the vision block's own query weights stand in for the language model's, the softmax is
+    others are dropped. Ours: the vision block's own query weights replace the language model's, the softmax is
     over the candidates alone, and the last token is that of the text encoder, which in BERT is [SEP] and has read the
     text from both sides. With several blocks it is PyramidDrop's schedule too. Goes into ``model.selectors``.
 

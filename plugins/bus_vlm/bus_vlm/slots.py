@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def own_slots(keep_BK: Tensor, num_tokens: int) -> Tensor:
-    """Return int64 (B, N): k at ``keep_BK[:, k]``, -1 for tokens that found no slot."""
+    """Return int64 (B, N): k at ``keep_BK[:, k]``, -1 for tokens that start no slot."""
     batch, count = keep_BK.shape
     slots_BN = keep_BK.new_full((batch, num_tokens), -1)
     return slots_BN.scatter(1, keep_BK, torch.arange(count, device=keep_BK.device).expand(batch, count))

@@ -25,10 +25,10 @@ class SparseVLMSelector(PatchSelector):
     ``int(share n) + 1`` are clustered by density peaks, ``int(m / 10) + 1`` clusters of m tokens, each of which becomes
     its mean; the others are gone.
 
-    Ours: the vision block's own query weights stand in for the language model's, patches and text do not share a space
+    Ours: the vision block's own query weights replace the language model's, patches and text do not share a space
     there unless training brings them to it, and the softmax is over the candidates alone. Where no token exceeds the
     mean all of them rate. The number of tokens is fixed by ``keep_ratio``, clusters included, instead of by the rank
-    of the attention; the number of clusters is reckoned from the tokens that have to go. A cluster stands at the place
+    of the attention; the number of clusters is computed from the tokens that have to go. A cluster has the position
     of its centre. The scores do not rank, since centres are no best ones. Goes into ``model.selectors``.
 
     Args:
@@ -70,13 +70,15 @@ class SparseVLMSelector(PatchSelector):
         """Return the attention (B, N) of the raters."""
         assert view.text is not None
         raters = _raters(view.patches, view.text).float()
-        attention = attention_of_text(view, view.text.embeds)
+        attention = attention_of_text(view, view.text.embeds)  # (B, L, N)
+        # Mean over the raters alone: (B, L, N) -> (B, N); at least one token rates, so nothing is divided by 0.
         return (attention * raters.unsqueeze(2)).sum(dim=1) / raters.sum(dim=1, keepdim=True)
 
     def num_centers(self, num_tokens: int, count: int) -> int:
         """Return how many of the ``count`` tokens that come out are clusters."""
         if self.recycle_share == 0.0:
             return 0
+        # 1e-9: 0.29 * 100 is 28.999... in floating point, and must give 29.
         recycled = int(self.recycle_share * (num_tokens - count) + 1e-9) + 1
         return min(count - 1, int(self.center_share * recycled + 1e-9) + 1)
 
@@ -87,9 +89,11 @@ class SparseVLMSelector(PatchSelector):
         centers = self.num_centers(num_tokens, count)
         if count == num_tokens or centers == 0:
             return Decision(keep_plan(scores, count), scores)
+        # Stable: equal scores keep the order of the patches, on every device.
         order = torch.sort(scores.detach(), dim=1, descending=True, stable=True).indices
         kept, dropped = order[:, : count - centers], order[:, count - centers :]
         num_recycled = int(self.recycle_share * dropped.shape[1] + 1e-9) + 1
+        # Ascending: density_peaks breaks ties by the index, so the order of the scores must not matter there.
         recycled = dropped[:, : max(centers, min(num_recycled, dropped.shape[1]))].sort(dim=1).values
         return Decision(_plan(view.patches.detach(), kept, recycled, centers), scores)
 
@@ -98,8 +102,10 @@ def _raters(patches: Tensor, text: TextTokens) -> Tensor:
     """Return which text tokens rate, bool (B, L): at least one, and no padding unless there is nothing else."""
     first = torch.arange(text.attention_mask.shape[1], device=patches.device) == 0
     valid = text.attention_mask | (first & ~text.attention_mask.any(dim=1, keepdim=True))
+    # In half precision the comparison with the mean below would depend on rounding.
     with torch.autocast(patches.device.type, enabled=False):
-        similarity = patches.detach().float() @ text.embeds.detach().float().transpose(1, 2)
+        similarity = patches.detach().float() @ text.embeds.detach().float().transpose(1, 2)  # (B, N, L)
+    # Softmax over the text, mean over the patches: (B, N, L) -> (B, L).
     relevance = similarity.masked_fill(~valid.unsqueeze(1), -torch.inf).softmax(dim=2).mean(dim=1)
     # The shares of a text sum to 1. A hair above the mean is rounding: tokens that are all alike have no raters.
     above = valid & (relevance > (1.0 + 1e-5) / valid.sum(dim=1, keepdim=True))
@@ -110,9 +116,10 @@ def _plan(patches: Tensor, kept: Tensor, recycled: Tensor, num_centers: int) -> 
     """Return the plan that keeps tokens (B, A) and makes ``num_centers`` means of recycled ones (B, M), ascending."""
     num_tokens = patches.shape[1]
     chosen, cluster = density_peaks(gather_tokens(patches, recycled), num_centers)
-    centers = recycled.gather(1, chosen)
+    centers = recycled.gather(1, chosen)  # positions among the recycled tokens -> positions among all candidates
     keep = torch.cat([kept, centers], dim=1).sort(dim=1).values
     own = own_slots(keep, num_tokens)
+    # Each recycled token goes to the slot of its cluster's centre; tokens in no cluster keep -1 and are dropped.
     slots = own.scatter(1, recycled, own.gather(1, centers).gather(1, cluster))
     weights = equal_shares(slots.clamp(min=0), slots >= 0, keep.shape[1])
     return TokenPlan(keep, slots, weights, merging=True)

@@ -22,7 +22,7 @@ class VisionZipSelector(PatchSelector):
     are dominant and stay as they are. Of the rest, every s-th one is a target; each other one goes to the target whose
     key, averaged over the heads, has the highest cosine with its own. A contextual token is the target PLUS the plain
     mean of what came to it: a sum of two, not a mean. Ours: all tokens stay in positional order, where contextual ones
-    come last there, and merging happens before the block's feed-forward part, not behind it. The CLS token is apart
+    come last there, and merging happens before the block's feed-forward part, not after it. The CLS token is apart
     here and not counted. The scores do not rank, since targets are no best ones. Goes into ``model.selectors``.
 
     Args:
@@ -76,14 +76,19 @@ def _plan(dominant: Tensor, num_contextual: int, metric: Tensor) -> TokenPlan:
     num_tokens = metric.shape[1]
     num_rest = num_tokens - dominant.shape[1]
     is_dominant = own_slots(dominant, num_tokens) >= 0
+    # False sorts before True, so the candidates that are not dominant come first, in positional order.
     rest = torch.sort(is_dominant, dim=1, stable=True).indices[:, :num_rest]
+    # Every step-th of the rest is a target: evenly spaced over the image, (B, num_contextual).
     step = num_rest // num_contextual
     targets = rest[:, : step * num_contextual : step]
     keep = torch.cat([dominant, targets], dim=1).sort(dim=1).values
     own = own_slots(keep, num_tokens)
+    # In float32: in half precision, rounded cosines would change which target is the nearest.
     with torch.autocast(metric.device.type, enabled=False):
         metric = F.normalize(metric, dim=-1)
+        # (B, N, E) @ (B, E, C) -> (B, N, C), then the best target of each candidate, (B, N).
         nearest = (metric @ gather_tokens(metric, targets).transpose(1, 2)).max(dim=2).indices
     slots = torch.where(own >= 0, own, own.gather(1, targets).gather(1, nearest))
+    # The target has weight 1, its members share another 1: the slot is the target plus their mean, not one mean.
     weights = torch.where(own >= 0, 1.0, equal_shares(slots, own < 0, keep.shape[1]))
     return TokenPlan(keep, slots, weights, merging=True)

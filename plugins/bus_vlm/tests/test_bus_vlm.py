@@ -93,7 +93,7 @@ def test_visionzip_counts_contextual_tokens_as_its_share_says() -> None:
 
 @pytest.mark.parametrize("plus", [False, True])
 def test_prumerge_absorbs_near_keys_and_fuses_the_others(plus: bool) -> None:
-    """10 of 40 absorb, and the extra token stands last; with samples 5 of the 10 are the middles of fifths."""
+    """10 of 40 absorb, and the extra token comes last; with samples 5 of the 10 are the middles of fifths."""
     seen = view()
     plan, scores, *_ = PruMergeSelector(blocks=[1], keep_ratio=0.25, num_neighbors=6, plus=plus)(seen)
     out, keys = apply_plan(seen.patches, plan), seen.inside.keys().flatten(2)

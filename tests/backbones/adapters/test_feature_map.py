@@ -32,7 +32,7 @@ def resnet(**settings: Any) -> nn.Module:
     return models.ResNet(**{"depth": 18, "base_channels": 8, "stem_channels": 8, **settings})
 
 
-def host_of(vit: nn.Module, *selectors: PatchSelector, side: int = SIDE) -> TokenReducingBackbone:
+def backbone_of(vit: nn.Module, *selectors: PatchSelector, side: int = SIDE) -> TokenReducingBackbone:
     return TokenReducingBackbone(vit, selectors, adapter=adapter_of(vit, side)).eval()
 
 
@@ -43,19 +43,19 @@ def texts(width: int) -> TextTokens:
 
 def test_tokens_are_the_last_map_row_by_row_with_their_mean_in_front() -> None:
     vit = resnet(out_indices=(1, 2))
-    host, images = host_of(vit), pictures(side=SIDE)
-    visual, maps = host(images), vit(images)[-1]
-    assert (visual.grid, visual.num_prefix, host.grid, host.image_size) == ((4, 4), 1, (4, 4), (SIDE, SIDE))
+    backbone, images = backbone_of(vit), pictures(side=SIDE)
+    visual, maps = backbone(images), vit(images)[-1]
+    assert (visual.grid, visual.num_prefix, backbone.grid, backbone.image_size) == ((4, 4), 1, (4, 4), (SIDE, SIDE))
     for row, column in ((0, 0), (1, 3), (3, 2)):
         assert torch.equal(visual.embeds[:, 1 + 4 * row + column], maps[:, :, row, column])
     torch.testing.assert_close(visual.cls, maps.mean(dim=(2, 3)))
 
 
-def test_a_selector_behind_it_leaves_the_kept_tokens_as_they_are() -> None:
+def test_a_selector_after_it_leaves_the_kept_tokens_as_they_are() -> None:
     vit = resnet(out_indices=(2,))
     selector = TextSemanticPatchSelector(blocks=[1], embed_dim=32, text_dim=32, keep_ratio=0.25, fuse="none")
-    host, images = host_of(vit, selector), pictures(side=SIDE)
-    visual, plain = host(images, texts(32)), host_of(vit)(images)
+    backbone, images = backbone_of(vit, selector), pictures(side=SIDE)
+    visual, plain = backbone(images, texts(32)), backbone_of(vit)(images)
     assert visual.embeds.shape == (2, 1 + 4, 32)
     for row, kept in enumerate(visual.selections[0].decision.plan.keep_indices):
         assert torch.equal(visual.embeds[row, 1:], plain.embeds[row, 1 + kept])
@@ -63,9 +63,9 @@ def test_a_selector_behind_it_leaves_the_kept_tokens_as_they_are() -> None:
 
 
 def test_oblong_images_give_an_oblong_grid_and_other_sizes_their_own() -> None:
-    host = TokenReducingBackbone(vit := resnet(), adapter=adapter_of(vit, (64, 96)))
-    assert host.grid == (2, 3) and host.adapter.patch_size == (32, 32)
-    assert host.eval()(torch.zeros(1, 3, 128, 64)).grid == (4, 2)
+    backbone = TokenReducingBackbone(vit := resnet(), adapter=adapter_of(vit, (64, 96)))
+    assert backbone.grid == (2, 3) and backbone.adapter.patch_size == (32, 32)
+    assert backbone.eval()(torch.zeros(1, 3, 128, 64)).grid == (4, 2)
 
 
 def test_the_dry_run_moves_no_statistics_and_restores_every_mode() -> None:
@@ -142,11 +142,11 @@ def test_selectors_that_need_no_block_work_and_the_others_are_refused_when_it_is
     vit = resnet(out_indices=(2,))
     if selector.reads_block or selector.site != "after_block":
         with pytest.raises(ConfigError, match=r"model.selectors.0: .* got ResNet, which"):
-            host_of(vit, selector)
+            backbone_of(vit, selector)
         return
-    host = host_of(vit, selector)
+    backbone = backbone_of(vit, selector)
     for text in (texts(32), None):
-        visual = host(pictures(side=SIDE), text)
+        visual = backbone(pictures(side=SIDE), text)
         assert torch.isfinite(visual.embeds).all() and visual.selections
 
 
@@ -161,16 +161,16 @@ class _SaysNothing(_ReadsBlock):
     reads_block = False
 
 
-def test_a_selector_that_reads_the_block_is_refused_also_behind_it() -> None:
+def test_a_selector_that_reads_the_block_is_refused_also_after_it() -> None:
     with pytest.raises(
         ConfigError, match=r"_ReadsBlock reads attention inside a block, got ResNet, which counts as one"
     ):
-        host_of(resnet(), _ReadsBlock(blocks=[1]))
+        backbone_of(resnet(), _ReadsBlock(blocks=[1]))
 
 
 def test_one_that_does_not_say_so_gets_the_reason_when_it_asks() -> None:
     with pytest.raises(ComponentError, match=r"asks for the inside of a block, got ResNet.*say reads_block = True"):
-        host_of(resnet(), _SaysNothing(blocks=[1]))(pictures(side=SIDE))
+        backbone_of(resnet(), _SaysNothing(blocks=[1]))(pictures(side=SIDE))
 
 
 def test_a_pass_without_text_ranks_by_the_share_in_the_mean() -> None:
@@ -181,8 +181,8 @@ def test_a_pass_without_text_ranks_by_the_share_in_the_mean() -> None:
     vit = Fixed()
     selector = TextSemanticPatchSelector(blocks=[1], embed_dim=4, text_dim=4, fuse="none")
     selector.hidden = selector.out = None  # never asked
-    host = TokenReducingBackbone(vit, [selector], adapter=FeatureMapAdapter(vit, 2))
-    selection = host(torch.zeros(1, 3, 2, 2)).selections[0]
+    backbone = TokenReducingBackbone(vit, [selector], adapter=FeatureMapAdapter(vit, 2))
+    selection = backbone(torch.zeros(1, 3, 2, 2)).selections[0]
     # Four channels alike; the mean is 0.5, so that the attention is the softmax of 4 * 0.5 x / sqrt(4) = x.
     torch.testing.assert_close(selection.decision.scores, torch.tensor([[3.0, 0.0, 1.0, -2.0]]).softmax(dim=1))
     assert selection.decision.plan.keep_indices.tolist() == [[0, 2]]

@@ -41,20 +41,20 @@ def test_weights_of_another_size_load_with_the_positions_that_the_library_would_
 
 @pytest.mark.parametrize("cls", ["ViTModel", "SiglipVisionModel"])
 def test_positions_of_no_square_are_refused(cls: str) -> None:
-    weights, host = tower(cls).state_dict(), TokenReducingBackbone(tower(cls))
-    name = host.adapter.table_name
-    rows = 12 + min(host.num_prefix, 1)
+    weights, backbone = tower(cls).state_dict(), TokenReducingBackbone(tower(cls))
+    name = backbone.adapter.table_name
+    rows = 12 + min(backbone.num_prefix, 1)
     weights[name] = weights[name][..., :rows, :]
     with pytest.raises(CheckpointError, match=r"of 12 patches, got a model of 16\."):
-        host.load_state_dict(weights)
+        backbone.load_state_dict(weights)
 
 
 def test_weights_without_a_table_keep_the_models_own() -> None:
-    host = TokenReducingBackbone(tower("CLIPVisionModel"))
+    backbone = TokenReducingBackbone(tower("CLIPVisionModel"))
     weights = tower("CLIPVisionModel").state_dict()
-    del weights[host.adapter.table_name]
-    missing = host.load_state_dict(weights, strict=False).missing_keys
-    assert missing == [f"vit.{host.adapter.table_name}"]
+    del weights[backbone.adapter.table_name]
+    missing = backbone.load_state_dict(weights, strict=False).missing_keys
+    assert missing == [f"vit.{backbone.adapter.table_name}"]
 
 
 def test_siglip_pools_a_merged_token_as_often_as_the_patches_in_it() -> None:
@@ -69,11 +69,11 @@ def test_siglip_pools_a_merged_token_as_often_as_the_patches_in_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", ["SiglipVisionModel", "Dinov2WithRegistersModel"])
-def test_the_host_around_it_compiles(cls: str) -> None:
-    host = TokenReducingBackbone(tower(cls), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
+def test_the_token_reducing_backbone_around_it_compiles(cls: str) -> None:
+    backbone = TokenReducingBackbone(tower(cls), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     torch._dynamo.reset()
     with torch.no_grad():
-        got, wanted = torch.compile(host, backend="eager")(pictures()).embeds, host(pictures()).embeds
+        got, wanted = torch.compile(backbone, backend="eager")(pictures()).embeds, backbone(pictures()).embeds
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 

@@ -45,22 +45,22 @@ def selector(site: Site, keep_ratio: float) -> PatchSelector:
 def test_keeping_all_patches_is_the_librarys_own_pass_bit_for_bit(site: Site, settings: dict[str, bool]) -> None:
     vit, images = t2t(**settings), pictures(side=SIDE)
     for selectors in ([], [selector(site, 1.0)]):
-        host = TokenReducingBackbone(vit, selectors)
-        visual = host(images)
-        assert torch.equal(visual.embeds[:, visual.num_prefix - host.num_prefix :], vit(images)[0])
-        assert visual.grid == host.grid == (4, 4)
+        backbone = TokenReducingBackbone(vit, selectors)
+        visual = backbone(images)
+        assert torch.equal(visual.embeds[:, visual.num_prefix - backbone.num_prefix :], vit(images)[0])
+        assert visual.grid == backbone.grid == (4, 4)
 
 
 @pytest.mark.parametrize("site", SITES)
 def test_kept_patches_are_what_they_are_where_the_others_are_hidden(site: Site) -> None:
-    host, images = TokenReducingBackbone(t2t(), [selector(site, 0.5)]), pictures(side=SIDE)
-    adapter = host.adapter
+    backbone, images = TokenReducingBackbone(t2t(), [selector(site, 0.5)]), pictures(side=SIDE)
+    adapter = backbone.adapter
     tokens, grid = adapter.embed(images)
     hidden = torch.zeros(2, tokens.shape[1])
-    hidden[:, 1::2] = float("-inf")  # the even patches, behind the class token
+    hidden[:, 1::2] = float("-inf")  # the even patches, after the class token
     for number, layer in enumerate(adapter.layers, 1):
         unseen = number > 2 or (number == 2 and site == "before_block")
         tokens = attention_half(adapter, layer, tokens, TokenPositions(grid), hidden if unseen else None)[0]
         tokens = adapter.feed_forward_half(layer, tokens)
     wanted = adapter.final_norm(tokens)[:, [0, *range(2, 17, 2)]]
-    torch.testing.assert_close(host(images).embeds, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(backbone(images).embeds, wanted, rtol=1e-4, atol=1e-4)

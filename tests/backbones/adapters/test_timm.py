@@ -77,12 +77,12 @@ def test_attention_with_a_gate_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm ViT SigLIP", "timm EVA-02"])
-def test_the_host_around_it_compiles(name: str) -> None:
+def test_the_token_reducing_backbone_around_it_compiles(name: str) -> None:
     module = next(kind for kind in KINDS if kind.name == name).fresh()
-    host = TokenReducingBackbone(module, [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
+    backbone = TokenReducingBackbone(module, [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
     torch._dynamo.reset()
     with torch.no_grad():
-        got, wanted = torch.compile(host, backend="eager")(pictures()).embeds, host(pictures()).embeds
+        got, wanted = torch.compile(backbone, backend="eager")(pictures()).embeds, backbone(pictures()).embeds
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 

@@ -83,17 +83,17 @@ def test_what_the_library_pools_is_the_global_token(kind: VitLike) -> None:
 @pytest.mark.parametrize("site", SITES)
 def test_kept_patches_are_what_they_are_where_the_others_are_hidden(kind: VitLike, site: Site) -> None:
     module, images = kind.fresh(), pictures()
-    host = TokenReducingBackbone(module, [selector(_Anywhere, site, keep_ratio=0.5)])
+    backbone = TokenReducingBackbone(module, [selector(_Anywhere, site, keep_ratio=0.5)])
     kept = torch.arange(1, 16, 2)
-    got = host(images)
-    adapter = host.adapter
+    got = backbone(images)
+    adapter = backbone.adapter
     tokens, grid = adapter.embed(images)
-    where = TokenPositions(grid)
+    positions = TokenPositions(grid)
     hidden = torch.zeros(2, tokens.shape[1])
     hidden[:, adapter.num_prefix :: 2] = float("-inf")  # the even patches
     for number, layer in enumerate(adapter.layers, 1):
         unseen = number > 2 or (number == 2 and site == "before_block")
-        tokens = attention_half(adapter, layer, tokens, where, hidden if unseen else None)[0]
+        tokens = attention_half(adapter, layer, tokens, positions, hidden if unseen else None)[0]
         tokens = adapter.feed_forward_half(layer, tokens)
     wanted = adapter.final_norm(tokens)
     prefix = adapter.num_prefix
@@ -125,27 +125,27 @@ def test_fused_and_merged_tokens_pass_every_later_block_and_gradient_flows(kind:
         selector(_ByAttention, site, block=1, keep_ratio=0.5, fuse="normalized"),
         selector(_Merging, site, block=1),
     ):
-        host = TokenReducingBackbone(kind.fresh(), [part])
-        visual = host(pictures())
+        backbone = TokenReducingBackbone(kind.fresh(), [part])
+        visual = backbone(pictures())
         visual.embeds.square().mean().backward()
         assert torch.isfinite(visual.embeds).all()
         assert visual.embeds.shape[1] - visual.num_prefix == (9 if part.fuse != "none" else 8)
-        gradient = host.adapter.layers[BLOCKS - 1].get_submodule(_first_linear(host)).weight.grad
+        gradient = backbone.adapter.layers[BLOCKS - 1].get_submodule(_first_linear(backbone)).weight.grad
         assert gradient is not None and torch.isfinite(gradient).all() and gradient.abs().sum() > 0
 
 
-def _first_linear(host: TokenReducingBackbone) -> str:
-    layer = host.adapter.layers[BLOCKS - 1]
+def _first_linear(backbone: TokenReducingBackbone) -> str:
+    layer = backbone.adapter.layers[BLOCKS - 1]
     return next(name for name, module in layer.named_modules() if isinstance(module, torch.nn.Linear))
 
 
 @every_kind
 def test_one_images_result_does_not_depend_on_the_others(kind: VitLike) -> None:
-    host, images = (
+    backbone, images = (
         TokenReducingBackbone(kind.fresh(), [selector(_ByAttention, "inside_block", keep_ratio=0.5)]),
         pictures(3),
     )
-    torch.testing.assert_close(host(images[1:2]).embeds, host(images).embeds[1:2], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(backbone(images[1:2]).embeds, backbone(images).embeds[1:2], rtol=1e-4, atol=1e-4)
 
 
 def test_a_place_is_followed_through_two_reductions() -> None:

@@ -32,7 +32,7 @@ class VitLike:
 
     @property
     def pools(self) -> bool:
-        """Whether a pooled token leaves in front of the others."""
+        """Whether a pooled token comes before the others."""
         return not self.num_prefix or self.pooled is not None
 
     def fresh(self) -> nn.Module:
