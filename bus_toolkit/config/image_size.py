@@ -87,8 +87,8 @@ def _last_size(node: Mapping[str, Any], pipeline: Sequence[Any], path: str) -> I
     if _kind(node) == "SceneDataset":
         from bus_toolkit.data.scenes.settings import SceneSettings
 
-        side = SceneSettings.parse(node.get("scenes") or {}).image_size
-        yield at(path, "scenes"), (side, side)
+        pixels_a_side = SceneSettings.parse(node.get("scenes") or {}).image_size
+        yield at(path, "scenes"), (pixels_a_side, pixels_a_side)
 
 
 def _kind(node: Any) -> str:

@@ -74,7 +74,7 @@ class CheckedCollate:
         size: Height and width in pixels that the model takes.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Any]], Any], path: str, size: Size) -> None:
+    def __init__(self, collate: Callable[..., Any], path: str, size: Size) -> None:
         self.collate, self.path, self.size = collate, path, size
         # MMEngine's pseudo_collate leaves images of several sizes to the data preprocessor, which may pad them.
         self.stacks = getattr(collate, "func", collate) is default_collate

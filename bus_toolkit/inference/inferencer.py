@@ -138,8 +138,8 @@ class Inferencer:
             texts: One or several; ``None`` shows the pass without text, by which captions and features are made.
             out: Where pictures go: a ``.png`` for all, or a folder. ``None`` returns them.
         """
-        pairs = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
-        return explain(self._predictor, *pairs, None if out is None else Path(out))
+        shown, words = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
+        return explain(self._predictor, shown, words, None if out is None else Path(out))
 
     def _pairs(self, images: Any, texts: Texts, what: str) -> tuple[list[ImageInput], list[str]]:
         return pair_up(as_images(images), as_texts(texts, what), what)

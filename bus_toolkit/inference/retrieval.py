@@ -26,7 +26,7 @@ DIRECTIONS = ("both", "i2t", "t2i")
 class Hit(NamedTuple):
     """A candidate of a query: its ``index``, its ``cosine``, and after re-ranking its ``match`` probability."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on a hit
     cosine: float
     match: float | None = None
 

@@ -127,7 +127,7 @@ class _BoxShare:
         self.fraction = fraction
         self.seed = seed
 
-    def __contains__(self, image_key: int) -> bool:
+    def __contains__(self, image_key: object) -> bool:
         # From the id alone, so that the same images keep their boxes in every process and in every order of the file.
         digest = hashlib.sha256(f"{self.seed}:{image_key}".encode()).digest()
         return int.from_bytes(digest[:7], "big") < self.fraction * 2**56
