@@ -1,6 +1,6 @@
 """Measure a trained model: metrics, the two-stage retrieval loop, and the report at the end of a run.
 
-Every value is a fraction in [0, 1] (0.34 means 34 %), apart from the counts ``num_*`` and what stands under
+Every value is a fraction in [0, 1] (0.34 means 34 %), apart from the counts ``num_*`` and the values under
 ``caption/``. Importing this package registers its members with MMEngine.
 """
 

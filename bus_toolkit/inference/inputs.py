@@ -95,7 +95,7 @@ def as_texts(texts: str | Sequence[str], what: str = "texts") -> list[str]:
 
 
 def pair_up(images: list[_A], texts: list[_B], what: str = "texts") -> tuple[list[_A], list[_B]]:
-    """Return images and texts of equal number: one of either stands for all of the other.
+    """Return images and texts of equal number: a single item is broadcast to all of the other.
 
     Raises:
         DataError: Unequal numbers, both above one.

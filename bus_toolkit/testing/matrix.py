@@ -17,7 +17,7 @@ from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import TINY_HEADS, tiny_batch, tiny_model
 
 _PREDICTED = ("pred_answer", "pred_caption", "pred_box", "pred_label", "image_feats")
-# mmpretrain's own transformer stands for all that it has.
+# mmpretrain's own transformer is tried in place of all others that it has.
 _HOST_BACKBONES = ("mmpretrain.VisionTransformer",)
 
 
@@ -27,7 +27,7 @@ class Cell:
 
     Attributes:
         parts: Registry slot to the part's name.
-        tokens: Visual tokens behind each selector and behind the decoder, in training.
+        tokens: Visual tokens after each selector and after the decoder, in training.
         problem: Why it was refused or what went wrong; empty if it trains.
     """
 

@@ -54,7 +54,7 @@ class TextTokenizer:
         missing = [token for token, number in zip(SPECIAL_TOKENS, ids, strict=True) if number is None]
         if missing:
             raise DataError(
-                f"{name}: the vocabulary lacks {', '.join(missing)}. Put all of {', '.join(SPECIAL_TOKENS)} in it."
+                f"{name}: the vocabulary has no {', '.join(missing)}. Put all of {', '.join(SPECIAL_TOKENS)} in it."
             )
         self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = ids
         self.max_length = max_length
@@ -156,7 +156,7 @@ class WordPieceTokenizer(TextTokenizer):
         lowercase: Lower-case the text and strip accents.
 
     Raises:
-        DataError: The file is missing or lacks a special token.
+        DataError: The file is missing or has no special token.
     """
 
     def __init__(self, *, vocab_file: str | None = None, max_length: int = 64, lowercase: bool = True) -> None:
@@ -190,7 +190,7 @@ class CorpusTokenizer(TextTokenizer):
 
     Raises:
         ConfigError: Both files, or ``min_frequency`` or ``text_key`` without ``corpus_file``.
-        DataError: The file is missing, has no words, or lacks a special token.
+        DataError: The file is missing, has no words, or has no special token.
     """
 
     def __init__(

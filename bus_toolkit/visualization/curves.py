@@ -40,7 +40,7 @@ def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
                 series[key] = [point for point in points if point[0] < first]
         step = 0.0
         for record in records:
-            # A validation's own step counts epochs in an epoch-based training: it stands where the training stood.
+            # A validation's own step counts epochs in an epoch-based training: it is drawn at the step of the training.
             step = float(record.get("iter", step))
             for key, value in record.items():
                 if isinstance(value, int | float) and math.isfinite(value):
@@ -76,7 +76,7 @@ def draw_curves(paths: Sequence[Path], out: Path) -> Path | None:
 
 
 def _split(task: str, series: Series) -> list[tuple[str, Series]]:
-    """Return the plots of one task: recall gets one a direction, since twelve lines in one cannot be told apart."""
+    """Return the plots of one task: recall gets one a direction, since twelve lines in one cannot be distinguished."""
     if task != "retrieval":
         return [(task.replace("_", " "), series)]
     titles = {"i2t": "recall, image to text", "t2i": "recall, text to image"}

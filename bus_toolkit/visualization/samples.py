@@ -19,7 +19,7 @@ class SamplePicture:
 
     Attributes:
         images: uint8 RGB (H, W, 3) each; two for a statement about two pictures.
-        texts: What stands below: a heading (may be empty) and its text each.
+        texts: What is written below: a heading (may be empty) and its text each.
         boxes: float (n, 4), corners in pixels of the first image, or ``None``.
         named: bool (n,), the text names the object, or ``None``.
         labels: bool (rows, columns) of the patches that the named objects cover, or ``None``.

@@ -91,7 +91,7 @@ def _size(tensors: Mapping[str, Tensor], how: Mapping[str, Any]) -> int:
 
 
 def _sort_surplus(own: Mapping[str, Tensor], target: Target, renamed: Renamed, out: Comparison) -> None:
-    """Note what the model lacks: what it would need, and what it can do without."""
+    """Note what is missing for the model: tensors that it needs, and tensors that it can do without."""
     kinds = {_kind(name) for name in own}
     gone = tuple(part for part in target.parts if not any(name.startswith(part) for name in own))
     needed = []
@@ -112,7 +112,7 @@ def _sort_surplus(own: Mapping[str, Tensor], target: Target, renamed: Renamed, o
 
 
 def _add_fills(out: Comparison, own: Mapping[str, Tensor], renamed: Renamed) -> None:
-    """Set what such a source never has to the value that stands for nothing."""
+    """Set what such a source never has to the value that means nothing."""
     for text, value in (renamed.layout.fills if renamed.layout else {}).items():
         for name in own:
             if name not in out.tensors and matches(name, (text,)):
@@ -152,7 +152,7 @@ def _check_missing(module: nn.Module, renamed: Renamed, target: Target, out: Com
     needed = [name for name in missing if not matches(name, lacking) and (not gives or matches(name, gives))]
     out.missing = missing
     if needed:
-        out.problems.append(f"it lacks {_listed(needed)}, which the model has")
+        out.problems.append(f"it has no {_listed(needed)}, which the model has")
         out.advice += _settings(needed, target, "missing")
 
 

@@ -40,7 +40,7 @@ def convert(
         path: A checkpoint file, or a folder in Hugging Face's layout.
         to: Name of a layout of towers, or ``mmpretrain``.
         source: Name of the layout that it has, or ``auto``.
-        prefix: What stands before the names that are meant, where the file holds several towers.
+        prefix: What comes before the names that are meant, where the file holds several towers.
         trusted: As in :func:`bus_toolkit.weights.reading.read_tensors`.
 
     Raises:

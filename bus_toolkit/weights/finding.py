@@ -41,7 +41,7 @@ def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, wher
         source: The tensors.
         own: Names of the module's tensors.
         layout: Name of a layout, ``identity``, or ``auto`` to find it out.
-        prefix: What stands before the names that are meant; empty finds it out.
+        prefix: What comes before the names that are meant; empty finds it out.
         where: For messages.
 
     Raises:
@@ -169,7 +169,7 @@ def layer_numbers(names: Iterable[str], text: str) -> set[int]:
 
 
 def _common_start(tensors: Mapping[str, Tensor], own: Sequence[str]) -> str:
-    """Return what stands before the module's own names, where it makes most of them meet."""
+    """Return what comes before the module's own names, where it makes most of them meet."""
     names = set(tensors)
     starts = {n[: -len(o)] for o in (own[0], own[-1]) for n in names if n == o or n.endswith(f".{o}")}
     return max(sorted(starts, key=len), key=lambda s: sum(f"{s}{o}" in names for o in own), default="")

@@ -41,27 +41,27 @@ def fit(name: str, tensor: Tensor, own: Tensor, module: nn.Module, target: Targe
     """
     if tensor.shape == own.shape:
         return tensor
-    told = f"{name} has the shape {tuple(tensor.shape)}, the model {tuple(own.shape)}"
+    description = f"{name} has the shape {tuple(tensor.shape)}, the model {tuple(own.shape)}"
     if matches(name, target.grids) and tensor.shape[-1] == own.shape[-1] and tensor.dim() == own.dim():
-        return _fit_grid(tensor, own, patch_grid(module, name), told)
+        return _fit_grid(tensor, own, patch_grid(module, name), description)
     if matches(name, target.relative) and tensor.dim() == 2 and tensor.shape[1] == own.shape[1]:
-        return _fit_relative(tensor, own, patch_grid(module, name), told)
+        return _fit_relative(tensor, own, patch_grid(module, name), description)
     if matches(name, target.angles) and tensor.shape[1:] == own.shape[1:]:
         grid = patch_grid(module, name)
         fitted = fit_angles(tensor, grid, name[-3:]) if grid is not None else None
         return own if fitted is None else fitted
     if tensor.shape[1:] != own.shape[1:] or tensor.dim() != own.dim():
-        raise Misfit(told)
+        raise Misfit(description)
     more = tensor.shape[0] - own.shape[0]
     if matches(name, target.rows):
         if more < 0:
-            raise Misfit(f"{told}: it knows fewer positions; lower max_text_length")
+            raise Misfit(f"{description}: it knows fewer positions; lower max_text_length")
         return tensor[: own.shape[0]]
     if matches(name, target.words):
         if layout is not None and more == layout.appended_words:
             return tensor[: own.shape[0]]
-        raise Misfit(f"{told}: another vocabulary; use the tokenizer that belongs to these weights")
-    raise Misfit(told)
+        raise Misfit(f"{description}: another vocabulary; use the tokenizer that belongs to these weights")
+    raise Misfit(description)
 
 
 def patch_grid(module: nn.Module, name: str) -> tuple[int, int] | None:
@@ -75,16 +75,16 @@ def patch_grid(module: nn.Module, name: str) -> tuple[int, int] | None:
     return None
 
 
-def _fit_grid(table: Tensor, own: Tensor, grid: tuple[int, int] | None, told: str) -> Tensor:
+def _fit_grid(table: Tensor, own: Tensor, grid: tuple[int, int] | None, description: str) -> Tensor:
     flat = table.dim() == 2
     table, shaped = (table.unsqueeze(0), own.unsqueeze(0)) if flat else (table, own)
     source_prefix, own_prefix = _prefix_of(table.shape[1]), _prefix_of(shaped.shape[1], grid)
     if source_prefix is None or own_prefix is None:
-        raise Misfit(f"{told}: positions are interpolated from a square grid only")
+        raise Misfit(f"{description}: positions are interpolated from a square grid only")
     if source_prefix == 0 and own_prefix == 1:  # a class token without a position is one whose position is zero
         table, source_prefix = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1), 1
     if source_prefix != own_prefix:
-        raise Misfit(f"{told}: {source_prefix} tokens in front of the patches have a position, here {own_prefix}")
+        raise Misfit(f"{description}: {source_prefix} tokens before the patches have a position, here {own_prefix}")
     side = math.isqrt(shaped.shape[1] - own_prefix)
     fitted = interpolate_positions(table, own_prefix, shaped, grid or (side, side), antialias=False)
     return fitted.squeeze(0) if flat else fitted
@@ -97,7 +97,7 @@ def _prefix_of(rows: int, grid: tuple[int, int] | None = None) -> int | None:
     return next((n for n in _PREFIX_COUNTS if rows > n and math.isqrt(rows - n) ** 2 == rows - n), None)
 
 
-def _fit_relative(table: Tensor, own: Tensor, grid: tuple[int, int] | None, told: str) -> Tensor:
+def _fit_relative(table: Tensor, own: Tensor, grid: tuple[int, int] | None, description: str) -> Tensor:
     """Return a table of relative positions (offsets + 3, heads) for another window.
 
     Bicubic over the plane of offsets, as in timm; BEiT's own interpolation on a geometric grid is left out.
@@ -106,7 +106,7 @@ def _fit_relative(table: Tensor, own: Tensor, grid: tuple[int, int] | None, told
     own_side = math.isqrt(own.shape[0] - _OTHER_ENTRIES)
     size = (own_side, own_side) if grid is None else (2 * grid[0] - 1, 2 * grid[1] - 1)
     if side**2 != table.shape[0] - _OTHER_ENTRIES or size[0] * size[1] != own.shape[0] - _OTHER_ENTRIES:
-        raise Misfit(f"{told}: relative positions are interpolated from a square window only")
+        raise Misfit(f"{description}: relative positions are interpolated from a square window only")
     plane = table[:-_OTHER_ENTRIES].float().t().unflatten(1, (side, side)).unsqueeze(0)
     fitted = F.interpolate(plane, size=size, mode="bicubic", align_corners=False)
     return torch.cat([fitted.squeeze(0).flatten(1).t().to(table.dtype), table[-_OTHER_ENTRIES:]])

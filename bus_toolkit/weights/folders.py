@@ -21,7 +21,7 @@ def read_folder(folder: Path, *, trusted: bool) -> tuple[dict[str, Tensor], Mapp
     """Return the tensors of ``folder`` by name and its ``config.json``.
 
     Raises:
-        CheckpointError: It holds no weights, or a shard of the index is missing or lacks a tensor.
+        CheckpointError: It holds no weights, or a shard of the index is missing or has no tensor.
     """
     folder = _transformer_of(folder)
     config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else {}

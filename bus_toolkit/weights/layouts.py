@@ -15,8 +15,8 @@ class Setting:
     """What to say where a kind of tensor is on one side only.
 
     Attributes:
-        surplus: The source has it, the model lacks it.
-        missing: The model has it, the source lacks it.
+        surplus: The source has it, the  does not have it.
+        missing: The model has it, the  does not have it.
     """
 
     surplus: str
@@ -41,7 +41,7 @@ class Target:
         optional: What a source may have and the model may leave out, such as a final norm.
         derived: What the module makes of its other weights by itself.
         parts: The start of the names of parts that a whole model may do without.
-        settings: By pattern of names, what to change where one side lacks them.
+        settings: By pattern of names, what to change where one side does not have them.
     """
 
     name: str
@@ -69,17 +69,17 @@ class Layout:
         about: Which classes or files have it.
         target: Name of the target it maps to.
         rules: The names, for both directions.
-        prefix: What stands before every name in files that the library itself writes.
+        prefix: What comes before every name in files that the library itself writes.
         signature: Patterns of names that must be there.
         absent: Patterns of names that must not be there.
         dropped: Patterns of names that belong to no part of ours: task heads, poolers.
         refused: Patterns of names that a model here cannot have, and why.
         lacking: Patterns of our names that such a source need not give; they stay as they are.
         gives: Patterns of our names that such a source must give; empty for all.
-        fills: Patterns of our names that such a source never has, and the value that stands for nothing.
+        fills: Patterns of our names that such a source never has, and the value that means nothing.
         numbers: The shifts of layer numbers in the rules: ``{first: pattern}`` of the source, or
             ``{count: pattern, minus: pattern}`` of source and model.
-        appended_words: Words after the vocabulary that ours lacks.
+        appended_words: Words after the vocabulary that ours does not have.
         angles: Such a source has no angles of rotary positions, and means EVA-02's.
         activation: That of the best known weights of this layout, by transformers' name, where no config tells it.
         needs: The arguments that the model here needs, in words.

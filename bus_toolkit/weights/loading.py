@@ -45,7 +45,7 @@ def load_pretrained(
         path: A checkpoint file, or a folder in Hugging Face's layout.
         part: The module's place, for messages, such as ``model.backbone``.
         layout: Name of a layout in ``weights/tables``, ``identity`` for the module's own names, or ``auto``.
-        prefix: What stands before the names that are meant, where a file holds several towers.
+        prefix: What comes before the names that are meant, where a file holds several towers.
         trusted: As in :func:`bus_toolkit.weights.reading.read_tensors`.
 
     Raises:

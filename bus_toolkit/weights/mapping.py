@@ -17,7 +17,7 @@ class Rule:
     """Which tensors of one layout are which of another.
 
     Attributes:
-        sources: Names in the foreign layout. ``None`` stands for zeros of the size of the others; on the way back that
+        sources: Names in the foreign layout. ``None`` means zeros of the size of the others; on the way back that
             piece is dropped. (A bias of the keys is such a piece: it moves all logits of a query alike, which no
             softmax sees.)
         target: Name in the toolkit's layout.

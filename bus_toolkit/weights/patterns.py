@@ -14,7 +14,7 @@ class Pattern:
     """A name with holes.
 
     ``{i}`` is a whole number, ``{i+n}`` one that is larger by the table's number ``n``; ``*`` is any text;
-    ``[bert.]`` may be there or not, ``[a.|b.]`` is one of both or nothing. The same number stands for an ``{i}`` at
+    ``[bert.]`` may be there or not, ``[a.|b.]`` is one of both or nothing. The same number is used for an ``{i}`` at
     every place, each ``*`` for itself. A name made from a pattern has what the matched one had in its brackets, or
     the first choice where nothing was matched.
     """
@@ -37,7 +37,7 @@ class Pattern:
         self._regex = re.compile("".join(parts) + re.escape(text[end:]))
 
     def match(self, name: str, numbers: Mapping[str, int]) -> Bindings | None:
-        """Return what stands in the holes if ``name`` has this form, else ``None``."""
+        """Return what fills the holes if ``name`` has this form, else ``None``."""
         found = self._regex.fullmatch(name)
         if found is None:
             return None

@@ -36,7 +36,7 @@ class Source:
 
 
 def trust_checkpoints(trusted: bool) -> None:
-    """Set whether this process unpickles everything where a reader is not told; ``trusted_checkpoints`` of a config."""
+    """Set whether this process unpickles everything by default; ``trusted_checkpoints`` of a config."""
     global _trusted
     _trusted = trusted
 

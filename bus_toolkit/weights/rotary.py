@@ -14,7 +14,7 @@ _THETA = 10000.0
 def eva02_angles(grid: tuple[int, int], width: int, kind: str) -> Tensor:
     """Return the cosines or sines (N, E) of EVA-02 for a grid of patches and heads of width E.
 
-    As in baaivision/EVA:EVA-02/asuka/rope.py and timm: an image spans 16 positions, and each frequency stands for two
+    As in baaivision/EVA:EVA-02/asuka/rope.py and timm: an image spans 16 positions, and each frequency serves two
     neighbouring channels. mmpretrain's class starts from others (half of E positions, frequencies in turn), and gets
     these from its checkpoints.
 

@@ -31,7 +31,7 @@ class Pretrained:
     Attributes:
         checkpoint: A file, or a folder in Hugging Face's layout.
         layout: How its names are to be read: a table's name, ``identity``, or ``auto`` to find it out.
-        prefix: What stands before the names that are meant, where the file holds several towers.
+        prefix: What comes before the names that are meant, where the file holds several towers.
     """
 
     checkpoint: str

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 _HEADS = ("num_heads", "num_attention_heads")
-# By transformers' names: the class of the activation and how its tanh form is told.
+# By transformers' names: the class of the activation and how its tanh form is named.
 _ACTIVATIONS = {
     "gelu": ("GELU", "none"),
     "quick_gelu": ("QuickGELU", ""),

@@ -95,12 +95,12 @@ def test_boxes_belong_to_the_upright_picture(tmp_path, read):
     assert packed["data_samples"].gt_boxes.tolist() == [[2, 30, 22, 60]]
 
 
-def test_a_stated_size_from_before_the_rotation_is_told(tmp_path, caplog):
+def test_a_stated_size_from_before_the_rotation_is_reported(tmp_path, caplog):
     box = [[30, 2, 30, 20]]
     data = coco(tmp_path, rotated_jpeg(6), boxes=box, size=(64, 48))
     assert data[0]["data_samples"].text == "good" and data.bad.count == 1
-    told = "its boxes are for 64 x 48 pixels, the upright image has 48 x 64 (turned: are its boxes from before"
-    assert told in caplog.text
+    report = "its boxes are for 64 x 48 pixels, the upright image has 48 x 64 (turned: are its boxes from before"
+    assert report in caplog.text
     good = coco(tmp_path, rotated_jpeg(6), boxes=[[2, 30, 20, 30]], size=(48, 64))
     assert good[0]["data_samples"].text == "a star"
     sharded = shard(tmp_path, rotated_jpeg(6), boxes=box, width=64, height=48)
@@ -122,7 +122,7 @@ def test_a_box_over_the_edge_is_cut_to_the_image(tmp_path):
     assert data[0]["data_samples"].gt_boxes.tolist() == [[0, 40, 6, 48]] and data.bad.count == 0
 
 
-def test_a_box_without_numbers_is_told_with_its_id(tmp_path):
+def test_a_box_without_numbers_is_reported_with_its_id(tmp_path):
     for box in ([float("nan"), 0, 5, 5], [0, 0, float("inf"), 5], [0, 0, -5, 5]):
         with pytest.raises(DataError, match="instances.json: instance 22 of image 1: x, y, width.*Correct it, or drop"):
             coco(tmp_path, JPEG, boxes=[[1, 1, 2, 2], box])
@@ -133,7 +133,7 @@ def test_a_box_without_numbers_is_told_with_its_id(tmp_path):
         LoadImageFromBytes()(sample)
 
 
-def test_a_description_with_a_bad_box_is_told(tmp_path):
+def test_a_description_with_a_bad_box_is_reported(tmp_path):
     region = {"phrase": "a hat", "x": 1, "y": 1, "width": -2, "height": 2}
     write(tmp_path / "descriptions.json", [{"id": 1, "regions": [region]}])
     with pytest.raises(DataError, match="descriptions_file: .*the box of 'a hat' of image 1 is"):
@@ -155,7 +155,7 @@ def test_a_caption_that_names_a_crowd_alone_has_no_boxes(tmp_path):
     assert "gt_boxes" not in data[0]["data_samples"] and data.bad.count == 0
 
 
-def test_ids_that_stand_twice_are_told(tmp_path):
+def test_ids_that_stand_twice_are_reported(tmp_path):
     coco(tmp_path, JPEG, boxes=[[1, 1, 5, 5]])
     captions = json.loads((tmp_path / "captions.json").read_text())
     instances = json.loads((tmp_path / "instances.json").read_text())
@@ -178,7 +178,7 @@ def test_ids_that_stand_twice_are_told(tmp_path):
         build(tmp_path)
     write(tmp_path / "instances.json", instances)
     (tmp_path / "regions.json").write_text('{"11": [21], "12": [], "11": []}')
-    with pytest.raises(DataError, match="regions.json is not JSON: the key '11' stands there twice"):
+    with pytest.raises(DataError, match="regions.json is not JSON: the key '11' occurs there twice"):
         build(tmp_path)
 
 

@@ -74,7 +74,7 @@ def test_a_model_without_selectors_keeps_all(inferencer, pictures):
     assert np.all(found["kept"]) and found["selectors"] == [] and found["picture"].ndim == 3
 
 
-def test_a_wrong_place_for_pictures_is_told_before_anything_runs(inferencer, pictures, tmp_path, monkeypatch):
+def test_a_wrong_place_for_pictures_is_reported_before_anything_runs(inferencer, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(inferencer.model.backbone, "forward_shared", lambda images: pytest.fail("the model ran"))
     (tmp_path / "file").touch()
     for out in (tmp_path / "a.jpg", tmp_path / "file"):

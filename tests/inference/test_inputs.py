@@ -97,12 +97,12 @@ def test_arrays_and_tensors_of_one_three_and_four_channels():
         (b"abc", "bytes"),
     ],
 )
-def test_what_is_no_image_is_told_with_its_place(source, got):
+def test_what_is_no_image_is_reported_with_its_place(source, got):
     with pytest.raises(DataError, match=rf"image 1: must be a path, a PIL image, .*\(3, H, W\) RGB, got {got}\. Scale"):
         as_images([np.zeros((4, 6, 3), np.uint8), source])
 
 
-def test_no_image_a_folder_and_a_missing_file_are_told(tmp_path):
+def test_no_image_a_folder_and_a_missing_file_are_reported(tmp_path):
     with pytest.raises(DataError, match="images: needs at least one, got none"):
         as_images([])
     with pytest.raises(DataError, match=r"image 0 \(.*\): a folder. Give the path of an image"):
@@ -111,7 +111,7 @@ def test_no_image_a_folder_and_a_missing_file_are_told(tmp_path):
         as_images("gone.jpg")
 
 
-def test_images_that_cannot_be_decoded_are_told(tmp_path):
+def test_images_that_cannot_be_decoded_are_reported(tmp_path):
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(DataError, match=r"image 0 \(.*empty.jpg\): the image has 0 bytes"):
         pixels(tmp_path / "empty.jpg")
@@ -141,7 +141,7 @@ def test_names_are_paths_or_places(tmp_path):
 
 
 @pytest.mark.parametrize("texts", [["a dog", "  "], ["a dog", 3], ["a dog", None]])
-def test_empty_and_wrong_texts_are_told(texts):
+def test_empty_and_wrong_texts_are_reported(texts):
     with pytest.raises(DataError, match=r"questions\[1\]: must be a string with at least one word, got"):
         as_texts(texts, "questions")
     with pytest.raises(DataError, match="texts: needs at least one, got none"):

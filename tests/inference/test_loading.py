@@ -67,7 +67,7 @@ def test_a_momentum_branch_is_not_kept(tmp_path):
     assert model.momentum is None
 
 
-def test_what_a_source_lacks_is_told(run, tmp_path):
+def test_what_a_source_has_no_is_reported(run, tmp_path):
     with pytest.raises(ConfigError, match="a run folder has a config.yaml, got .* without one"):
         Inferencer(tmp_path)
     (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
@@ -81,7 +81,7 @@ def test_what_a_source_lacks_is_told(run, tmp_path):
         Inferencer(tmp_path / "gone.yaml", checkpoint=run / "epoch_1.pth")
 
 
-def test_weights_of_another_model_are_told(copy, tmp_path):
+def test_weights_of_another_model_are_reported(copy, tmp_path):
     folder, state = copy
     cases = {
         r"1 are missing, the first: heads.itm.classifier.bias\. Use the config": {
@@ -122,7 +122,7 @@ def test_a_checkpoint_runs_no_code(copy, tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_model_that_reads_no_images_is_told(tmp_path, run):
+def test_a_model_that_reads_no_images_is_reported(tmp_path, run):
     words = {
         "model": {
             "type": "CaptionLanguageModel",

@@ -65,7 +65,7 @@ def test_several_pipelines_must_agree():
         (config({**LOAD, "color_type": "grayscale"}, PACK), r"pipeline.0: .*three colours here, got {'color_type'"),
     ],
 )
-def test_configs_that_are_of_no_use_are_told(cfg, message):
+def test_configs_that_are_of_no_use_are_reported(cfg, message):
     with pytest.raises(ConfigError, match=message):
         ImagePipeline(cfg, (8, 8))
 
@@ -74,7 +74,7 @@ def test_the_limit_of_pixels_is_that_of_the_config():
     assert ImagePipeline(config({**LOAD, "max_pixels": 99}, PACK), (8, 8)).max_pixels == 99
 
 
-def test_an_image_of_another_size_is_told_with_an_option_that_helps():
+def test_an_image_of_another_size_is_reported_with_an_option_that_helps():
     pipeline = ImagePipeline(config(LOAD, PACK), (16, 32))
     with pytest.raises(DataError, match="a.png: leaves .* as 50 x 40 px, and the model takes 32 x 16") as caught:
         pipeline.batch([grey(40, 50)], ["a dog"])
@@ -96,7 +96,7 @@ def test_boxes_come_back_only_through_what_shows_the_whole_image():
     assert pipeline.original_box([8.0, -2.0, 40.0, 4.0], (80, 100)) == [25.0, 0.0, 100.0, 20.0]
 
 
-def test_an_image_that_a_transform_cannot_use_is_told(monkeypatch):
+def test_an_image_that_a_transform_cannot_use_is_reported(monkeypatch):
     pipeline = ImagePipeline(config(LOAD, RESIZE, PACK), (16, 32))
     monkeypatch.setattr(type(pipeline._transforms[0]), "transform", lambda self, sample: None)
     with pytest.raises(DataError, match="a.png: Resize of test_dataloader.dataset.pipeline could not use it"):

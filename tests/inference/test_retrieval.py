@@ -103,7 +103,7 @@ def test_the_same_image_twice_is_found_twice(inferencer, pictures):
         ({"direction": "t2t"}, "Inferencer.retrieve.direction: must be one of both, i2t, t2i, got 't2t'"),
     ],
 )
-def test_impossible_settings_are_told(inferencer, pictures, settings, message):
+def test_impossible_settings_are_reported(inferencer, pictures, settings, message):
     with pytest.raises(ConfigError, match=message):
         inferencer.retrieve(pictures, TEXTS, **settings)
 
@@ -119,6 +119,6 @@ def test_re_ranking_needs_a_matching_head(inferencer, pictures):
         heads["itm"] = itm
 
 
-def test_an_empty_text_is_told(inferencer, pictures):
+def test_an_empty_text_is_reported(inferencer, pictures):
     with pytest.raises(DataError, match=r"texts\[1\]: must be a string with at least one word"):
         inferencer.retrieve(pictures, ["a dog", ""])

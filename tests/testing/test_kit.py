@@ -224,7 +224,7 @@ def test_a_broken_backbone_is_caught_by_name() -> None:
         check_backbone("mmpretrain.LeNet5")
 
 
-def test_what_cannot_be_built_is_told_as_such() -> None:
+def test_what_cannot_be_built_is_reported_as_such() -> None:
     with pytest.raises(ComponentError, match="no patch selector named 'TSSP'. Did you mean 'TSPS'"):
         check_selector("TSSP")
     with pytest.raises(ComponentError, match="Random has no argument 'ratio'"):

@@ -120,7 +120,7 @@ def test_refuses_settings_that_contradict():
 @pytest.mark.parametrize("tokenizer", [CorpusTokenizer, WordPieceTokenizer])
 def test_refuses_a_vocabulary_without_special_tokens(tmp_path, tokenizer):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\ncat\n")
-    with pytest.raises(DataError, match=r"lacks \[CLS\], \[SEP\]|sep_token not found in the vocabulary"):
+    with pytest.raises(DataError, match=r"has no \[CLS\], \[SEP\]|sep_token not found in the vocabulary"):
         tokenizer(vocab_file=str(tmp_path / "vocab.txt"))
 
 

@@ -56,4 +56,4 @@ def test_a_mistake_is_lines_without_a_traceback(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if re.match("error: gqa: ", line)]
-    assert len(lines) == 5 and "lacks train_balanced_questions.json. Get it: questions1.2.zip" in lines[0]
+    assert len(lines) == 5 and "has no train_balanced_questions.json. Get it: questions1.2.zip" in lines[0]

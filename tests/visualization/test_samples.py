@@ -66,13 +66,13 @@ def test_two_images_stand_side_by_side():
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (8, 8)])
-def test_what_is_no_picture_is_told(shape):
+def test_what_is_no_picture_is_reported(shape):
     message = f"SamplePicture: inputs must be (3, H, W) each, got [{shape}]. End the pipeline with PackRegions."
     with pytest.raises(DataError, match=re.escape(message)):
         SamplePicture.from_packed(packed(shape))
 
 
-def test_patches_larger_than_the_image_are_told():
+def test_patches_larger_than_the_image_are_reported():
     with pytest.raises(DataError, match="SamplePicture.patch_size: .*at most the image size .*got 32. Give the side"):
         SamplePicture.from_packed(packed(gt_boxes=BOXES, named=torch.tensor([True, True])), patch_size=32)
 

@@ -77,7 +77,7 @@ def test_another_kind_of_tower_is_refused(tmp_path: Path) -> None:
         ({"to": "hf-vit", "source": "timm"}, "--from: no layout named 'timm'"),
     ],
 )
-def test_an_unknown_layout_is_told(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+def test_an_unknown_layout_is_reported(tmp_path: Path, settings: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         convert(tmp_path, **settings)
     assert "albef" not in tower_layouts()
@@ -107,6 +107,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_a_place_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_place_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--out: cannot write"):
         write_whole({"w": torch.ones(1)}, tmp_path / "gone" / "a.safetensors")

@@ -54,7 +54,7 @@ def test_a_class_token_without_a_position_has_the_position_zero() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "own", "said"),
     [
-        ("pos", (1, 10, 4), (1, 9, 4), "1 tokens in front of the patches have a position, here 0"),
+        ("pos", (1, 10, 4), (1, 9, 4), "1 tokens before the patches have a position, here 0"),
         ("pos", (1, 13, 4), (1, 17, 4), "from a square grid only"),
         ("pos", (1, 10, 3), (1, 17, 4), r"pos has the shape \(1, 10, 3\), the model \(1, 17, 4\)"),
         ("rel", (11, 2), (28, 2), "from a square window only"),

@@ -38,7 +38,7 @@ def hf_vit(folder: Path, **settings: Any) -> Path:
     return folder
 
 
-def test_another_width_depth_and_patch_size_are_told_at_once(tmp_path: Path) -> None:
+def test_another_width_depth_and_patch_size_are_reported_at_once(tmp_path: Path) -> None:
     hf_vit(tmp_path, hidden_size=24, num_hidden_layers=3, patch_size=16)
     said = (
         rf"model\.backbone: {tmp_path} \(layout hf-vit\) does not fit: width 24, got a model with {WIDTH}; layers 3, "
@@ -102,34 +102,34 @@ def test_nothing_recognised_names_what_is_there_and_what_is_known(tmp_path: Path
 def test_a_missing_tensor_is_an_error(tmp_path: Path) -> None:
     tensors = vit().state_dict()
     del tensors["layers.1.attn.proj.weight"]
-    refused(vit(), saved(tensors, tmp_path / "a.pth"), r"it lacks layers\.1\.attn\.proj\.weight, which the model has")
+    refused(vit(), saved(tensors, tmp_path / "a.pth"), r"it has no layers\.1\.attn\.proj\.weight, which the model has")
 
 
 def test_two_of_three_projections_are_not_enough(tmp_path: Path) -> None:
     source = hf.ViTModel(hf.ViTConfig(**HF), add_pooling_layer=False)
     tensors = source.state_dict()
     del tensors["encoder.layer.0.attention.attention.key.weight"]
-    refused(vit(), saved(tensors, tmp_path / "a.pth"), r"it lacks layers\.0\.attn\.qkv\.weight, which the model has")
+    refused(vit(), saved(tensors, tmp_path / "a.pth"), r"it has no layers\.0\.attn\.qkv\.weight, which the model has")
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours", "advice"),
     [
         ({"pre_norm": True}, {}, r"has pre_norm\.\w+.* Set pre_norm: true"),
-        ({}, {"pre_norm": True}, r"lacks pre_norm\.\w+.* [Ss]et pre_norm: false"),
-        ({}, {"layer_scale_init_value": 0.1}, r"lacks layers\.0\.attn\.gamma1.* Set layer_scale_init_value: 0"),
-        ({"qkv_bias": False}, {}, r"lacks layers\.0\.attn\.qkv\.bias.* Set qkv_bias: false"),
-        ({"with_cls_token": False}, {}, r"lacks cls_token, .* Set with_cls_token: false"),
+        ({}, {"pre_norm": True}, r"has no pre_norm\.\w+.* [Ss]et pre_norm: false"),
+        ({}, {"layer_scale_init_value": 0.1}, r"has no layers\.0\.attn\.gamma1.* Set layer_scale_init_value: 0"),
+        ({"qkv_bias": False}, {}, r"has no layers\.0\.attn\.qkv\.bias.* Set qkv_bias: false"),
+        ({"with_cls_token": False}, {}, r"has no cls_token, .* Set with_cls_token: false"),
         ({}, {"with_cls_token": False}, r"has cls_token, .* [Ss]et with_cls_token: true"),
     ],
 )
-def test_what_shows_in_the_tensors_is_told_as_a_setting(
+def test_what_shows_in_the_tensors_is_reported_as_a_setting(
     tmp_path: Path, theirs: dict[str, Any], ours: dict[str, Any], advice: str
 ) -> None:
     refused(vit(**ours), saved(vit(**theirs).state_dict(), tmp_path / "a.pth"), advice)
 
 
-def test_what_no_tensor_shows_is_told_as_a_note(tmp_path: Path) -> None:
+def test_what_no_tensor_shows_is_reported_as_a_note(tmp_path: Path) -> None:
     randomised(hf.CLIPVisionModel(hf.CLIPVisionConfig(**HF))).save_pretrained(tmp_path)
     report = load_pretrained(vit(pre_norm=True), tmp_path, part="model.backbone")
     text = report.summary()
@@ -137,7 +137,7 @@ def test_what_no_tensor_shows_is_told_as_a_note(tmp_path: Path) -> None:
     assert "epsilon 1e-05, the model's 1e-06" in text
 
 
-def test_the_usual_activation_is_told_where_no_config_tells_one(tmp_path: Path) -> None:
+def test_the_usual_activation_is_reported_where_no_config_tells_one(tmp_path: Path) -> None:
     source = randomised(hf.CLIPVisionModel(hf.CLIPVisionConfig(**HF)))
     report = load_pretrained(vit(pre_norm=True), saved(source.state_dict(), tmp_path / "a.pth"), part="model.backbone")
     assert "best known weights of this layout were trained with the activation quick_gelu" in report.summary()

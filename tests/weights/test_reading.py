@@ -99,21 +99,21 @@ def test_shards_are_put_together(tmp_path: Path, name: str) -> None:
         ([], "must hold a JSON object, got a list"),
     ],
 )
-def test_a_wrong_index_is_told(tmp_path: Path, index: Any, said: str) -> None:
+def test_a_wrong_index_is_reported(tmp_path: Path, index: Any, said: str) -> None:
     save_file({"a": W}, tmp_path / "m.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match=said):
         read_tensors(tmp_path)
 
 
-def test_a_broken_json_is_told(tmp_path: Path) -> None:
+def test_a_broken_json_is_reported(tmp_path: Path) -> None:
     save_file({"a": W}, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json: not a readable JSON file"):
         read_tensors(tmp_path)
 
 
-def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_reported(tmp_path: Path) -> None:
     assert not has_weights(tmp_path)
     with pytest.raises(
         CheckpointError, match=r"holds no weights\. Allowed are model\.safetensors or pytorch_model\.bin"
@@ -121,19 +121,19 @@ def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:
         read_tensors(tmp_path)
 
 
-def test_a_file_without_tensors_is_told(tmp_path: Path) -> None:
+def test_a_file_without_tensors_is_reported(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="holds no tensors by name"):
         read_tensors(tmp_path / "a.pth")
 
 
-def test_an_address_is_told() -> None:
+def test_an_address_is_reported() -> None:
     with pytest.raises(CheckpointError, match="must be a path on this machine, got an address"):
         read_tensors("https://example.org/a.pth")
 
 
 @pytest.mark.parametrize("place", ["a.pth", "pytorch_model.bin"])
-def test_nothing_runs_unless_this_process_was_told_to_trust(tmp_path: Path, place: str) -> None:
+def test_nothing_runs_unless_this_process_was_reported_to_trust(tmp_path: Path, place: str) -> None:
     torch.save({"state_dict": {"w": W}, "hook": Attack(tmp_path / "hit")}, tmp_path / place)
     path = tmp_path if place.endswith(".bin") else tmp_path / place
     with pytest.raises(CheckpointError, match=r"not loaded, because reading it could run code .*mkdir"):

@@ -148,7 +148,7 @@ def test_a_config_with_weights_passes_whether_or_not_they_are_there(value: Any) 
     assert check_config({"model": changed(**parts, pretrained=value)}) == []
 
 
-def test_missing_files_are_told_at_once_before_a_training_starts(tmp_path: Path, vit: tuple[str, Any]) -> None:
+def test_missing_files_are_reported_at_once_before_a_training_starts(tmp_path: Path, vit: tuple[str, Any]) -> None:
     (tmp_path / "empty").mkdir()
     init = {"type": "Pretrained", "checkpoint": "gone.pth"}
     wanted = changed(

@@ -1,4 +1,4 @@
-"""Every table: it reads, its names are told from those of the others, and it converts there and back."""
+"""Every table: it reads, its names are distinct from those of the others, and it converts there and back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_tower_goes_there_and_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", TOWERS)
 @pytest.mark.parametrize("prefix", ["", "some.tower."])
-def test_a_layout_is_told_from_the_others_of_its_target(name: str, prefix: str) -> None:
+def test_a_layout_is_reported_from_the_others_of_its_target(name: str, prefix: str) -> None:
     layout = layouts()[name]
     names = from_target(dict(MODULES[name]().named_parameters()), layout.rules).tensors
     full = [prefix + layout.prefix + one for one in names] + ["other.weight"]

@@ -79,7 +79,7 @@ def test_names_of_layer_scales(tmp_path: Path, scale: tuple[str, str]) -> None:
     assert torch.equal(module.pos_embed[:, 1:], source["pos_embed"]) and not module.pos_embed[:, 0].any()
 
 
-def test_a_layer_scale_that_the_model_lacks_is_named_with_the_setting(tmp_path: Path) -> None:
+def test_a_layer_scale_that_the_model_has_no_is_named_with_the_setting(tmp_path: Path) -> None:
     source = random_state(plain(scale=("ls1.gamma", "ls2.gamma")))
     module = vit()
     before = state_of(module)

@@ -137,7 +137,7 @@ def test_fusion_with_another_stride_is_refused_with_the_setting(tmp_path: Path) 
 def test_fusion_in_the_order_of_a_vit_is_refused_with_the_setting(tmp_path: Path) -> None:
     tensors = vlp.albef(randomised(vlp.tower()), vlp.bert(hf.BertLMHeadModel, 2), fusion_start=1)
     ours = vlp.model(fusion=CrossAttentionFusion(**SIZES, num_layers=1, norm_first=True))
-    with pytest.raises(CheckpointError, match=r"lacks fusion\.norm\.weight, .* Set norm_first: false"):
+    with pytest.raises(CheckpointError, match=r"has no fusion\.norm\.weight, .* Set norm_first: false"):
         load_pretrained(ours, saved(tensors, tmp_path / "a.pth"), part="model")
 
 

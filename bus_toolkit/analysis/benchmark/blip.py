@@ -109,7 +109,7 @@ def compare_with_blip(
         ConfigError: A config without these heads, or anything wrong with it.
     """
     sizes = [f"model.backbone.img_size={img_size}", f"model.tokenizer.max_length={text_length}"]
-    model = make_groups([config], sizes)[0].host.model
+    model = make_groups([config], sizes)[0].baseline.model
     heads = {name: node for name, node in model["heads"].items() if node["type"] in ("ITCHead", "ITMHead")}
     if len(heads) != 2:
         got = ", ".join(node["type"] for node in model["heads"].values())

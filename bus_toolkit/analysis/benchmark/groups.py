@@ -1,4 +1,4 @@
-"""Who takes part in a benchmark: the configs, each beside its host without reduction and with a random one."""
+"""Who takes part in a benchmark: the configs, each beside its baseline without reduction and with a random one."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Group:
-    """Configs that differ in selectors and decoder only, and the host that they share, without any."""
+    """Configs that differ in selectors and decoder only, and the baseline that they share, without any."""
 
-    host: Contender
+    baseline: Contender
     members: tuple[Contender, ...]
 
 
 def make_groups(configs: Sequence[str | Path], overrides: Sequence[str] = ()) -> list[Group]:
-    """Load ``configs`` and sort them by their unpruned hosts: no selectors, decoder Identity, all heads.
+    """Load ``configs`` and sort them by their unpruned baselines: no selectors, decoder Identity, all heads.
 
     Raises:
         ConfigError: Two configs with the same file name, one without a VLPModel, or anything wrong with one of them.
@@ -60,7 +60,7 @@ def make_groups(configs: Sequence[str | Path], overrides: Sequence[str] = ()) ->
         key = repr(sorted(bare.items()))
         group = groups.setdefault(key, Group(Contender(f"{name} unpruned", bare), ()))
         if _reduces(model):
-            groups[key] = Group(group.host, (*group.members, Contender(name, model)))
+            groups[key] = Group(group.baseline, (*group.members, Contender(name, model)))
         else:
             groups[key] = Group(Contender(name, bare), group.members)
     return list(groups.values())
@@ -88,9 +88,9 @@ def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPMod
         )
         selector.site = sites[selection.block]  # type: ignore[misc]  # this one acts where the other did
         chosen.append(selector)
-    hosts: list[TokenReducingBackbone] = [model.backbone]
+    backbones: list[TokenReducingBackbone] = [model.backbone]
     if model.momentum is not None:
-        hosts.append(model.momentum.copies["backbone"])  # the copies follow tensor by tensor
-    for host in hosts:
-        host.selectors = nn.ModuleList(copy.deepcopy(chosen))
+        backbones.append(model.momentum.copies["backbone"])  # the copies follow tensor by tensor
+    for backbone in backbones:
+        backbone.selectors = nn.ModuleList(copy.deepcopy(chosen))
     return model

@@ -23,7 +23,7 @@ class RerankSpeed:
     """Seconds and MACs an image, with and without the cache, and how far the logits are apart.
 
     They are the same bit for bit where both encode batches of one size. Here one encodes an image and the other a batch
-    of copies of it, for which the host's matrix products may round otherwise.
+    of copies of it, for which the CPU's matrix products may round otherwise.
 
     Attributes:
         cached: Seconds of each round with the cache.

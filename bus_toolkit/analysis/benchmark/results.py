@@ -58,7 +58,7 @@ class Measured:
 
     Attributes:
         name: The config's.
-        host: Name of the unpruned host that it is compared with.
+        baseline: Name of the unpruned baseline that it is compared with.
         parameters: Trained ones.
         tokens: Visual tokens after each block and, last, after the decoder.
         macs: Of a forward pass, by part; ``selection`` holds look-ahead passes too.
@@ -68,15 +68,15 @@ class Measured:
         selection_seconds: Planning and applying selections, in one forward pass.
         backbone_seconds: The backbone, in the same pass, selections included.
         peak_bytes: Most memory that a training step held beyond parameters and gradients.
-        forward_speed_up: Of the forward pass, against the host.
+        forward_speed_up: Of the forward pass, against the baseline.
         step_speed_up: Of the training step.
-        promised_forward: The host's MACs over this model's, forward.
+        promised_forward: The baseline's MACs over this model's, forward.
         promised_step: The same for the training step.
-        memory_ratio: ``peak_bytes`` over the host's.
+        memory_ratio: ``peak_bytes`` over the baseline's.
     """
 
     name: str
-    host: str
+    baseline: str
     parameters: int
     tokens: list[int]
     macs: dict[str, int]

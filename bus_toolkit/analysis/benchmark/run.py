@@ -20,7 +20,7 @@ from bus_toolkit.models.vlp import VLPModel
 def measure_groups(groups: Sequence[Group], settings: Settings) -> Iterator[Measured]:
     """Measure one group after the other, so that only one is in memory.
 
-    A group's host comes first, then its configs, each followed by its random twin if it selects.
+    A group's baseline comes first, then its configs, each followed by its random twin if it selects.
 
     Raises:
         ConfigError: A model that cannot be built.
@@ -33,10 +33,10 @@ def measure_groups(groups: Sequence[Group], settings: Settings) -> Iterator[Meas
 
 def _measure(group: Group, settings: Settings) -> list[Measured]:
     loads = _workloads(group, settings)
-    found = {name: _counted(name, group.host.name, load) for name, load in loads.items()}
+    found = {name: _counted(name, group.baseline.name, load) for name, load in loads.items()}
     forward = take_turns({name: load.forward for name, load in loads.items()}, settings.rounds, settings.device)
     step = take_turns({name: releasing(load) for name, load in loads.items()}, settings.rounds, settings.device)
-    base = found[group.host.name]
+    base = found[group.baseline.name]
     for name, one in found.items():
         one.forward_seconds, one.step_seconds = median(forward[name]), median(step[name])
         one.forward_speed_up = speed_up(forward[base.name], forward[name])
@@ -49,7 +49,7 @@ def _measure(group: Group, settings: Settings) -> list[Measured]:
 
 
 def _workloads(group: Group, settings: Settings) -> dict[str, Workload]:
-    loads = {group.host.name: _workload(group.host.build(), settings)}
+    loads = {group.baseline.name: _workload(group.baseline.build(), settings)}
     for member in group.members:
         loads[member.name] = _workload(member.build(), settings)
         selections = loads[member.name].selections()
@@ -66,7 +66,7 @@ def _workload(model: VLPModel, settings: Settings) -> Workload:
     return Workload(model, settings.scope, batch, autocast=settings.autocast, optimizer=optimizer)
 
 
-def _counted(name: str, host: str, load: Workload) -> Measured:
+def _counted(name: str, baseline: str, load: Workload) -> Measured:
     """Find what does not depend on the clock."""
     load.step()  # from here on the gradients are there, and only activations come and go
     memory = peak_bytes(load.step, load.images.device)
@@ -74,7 +74,7 @@ def _counted(name: str, host: str, load: Workload) -> Measured:
     load.model.zero_grad(set_to_none=True)
     return Measured(
         name,
-        host,
+        baseline,
         parameters=sum(p.numel() for p in load.model.parameters() if p.requires_grad),
         tokens=load.tokens_per_block(),
         macs=count_macs_by_part(load.forward, load.parts, rest="heads"),

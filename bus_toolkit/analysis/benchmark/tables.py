@@ -26,7 +26,7 @@ def benchmark_tables(rows: Sequence[Row], accuracy: Mapping[str, float], batch_s
 
 
 def _work(rows: Sequence[Row], batch_size: int) -> Table:
-    shown = _table("M parameters", "GMAC an image", "of it selection", "visual tokens behind blocks > decoder")
+    shown = _table("M parameters", "GMAC an image", "of it selection", "visual tokens after blocks > decoder")
     for row in rows:
         macs = [f"{count / 1e9 / batch_size:.2f}" for count in (sum(row["macs"].values()), row["macs"]["selection"])]
         shown.add_row(row["name"], f"{row['parameters'] / 1e6:.1f}", *macs, short_tokens(row["tokens"]))

@@ -53,14 +53,14 @@ class Workload:
 
     @property
     def parts(self) -> dict[str, list[Method]]:
-        """The methods by which MACs are told apart."""
-        model, host = self.model, self.model.backbone
-        parts: dict[str, list[Any]] = {"selection": list(host.selectors), "decoder": [model.decoder]}
+        """The methods by which MACs are distinguished."""
+        model, backbone = self.model, self.model.backbone
+        parts: dict[str, list[Any]] = {"selection": list(backbone.selectors), "decoder": [model.decoder]}
         if self.scope == "model":
             parts["text encoder"] = [model.text_encoder]
             parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder], "momentum": [model.momentum]}
         methods = {name: [(m, "forward") for m in modules if m is not None] for name, modules in parts.items()}
-        return {"backbone": [(host, "forward_shared"), (host, "forward_conditioned")], **methods}
+        return {"backbone": [(backbone, "forward_shared"), (backbone, "forward_conditioned")], **methods}
 
     def forward(self) -> None:
         """Run a forward pass in evaluation mode, without gradient."""
@@ -86,15 +86,15 @@ class Workload:
 
     def tokens_per_block(self) -> list[int]:
         """Return how many visual tokens leave each block, prefix included, and how many the decoder, last."""
-        host = self.model.backbone
+        backbone = self.model.backbone
         with torch.no_grad(), self.autocast():
-            visual = host(self._seen, self.text)
+            visual = backbone(self._seen, self.text)
             decoded = self.model.decoder(visual, self.text)
         left = {
             selection.block: selection.decision.plan.num_slots + visual.num_prefix for selection in visual.selections
         }
         tokens = [visual.num_prefix + visual.grid[0] * visual.grid[1]]
-        for block in range(1, host.num_blocks + 1):
+        for block in range(1, backbone.num_blocks + 1):
             tokens.append(left.get(block, tokens[-1]))
         return [*tokens[1:], decoded.embeds.shape[1]]
 

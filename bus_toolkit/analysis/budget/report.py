@@ -36,7 +36,7 @@ def budget_table(rows: Sequence[Row]) -> Table:
     """Return the table; the first row is the reference."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="dim")
     table.add_column("model", overflow="fold")
-    for column in ("px", "patches", "visual tokens behind blocks > decoder", "keep ratio", "GMAC an image", "ratio"):
+    for column in ("px", "patches", "visual tokens after blocks > decoder", "keep ratio", "GMAC an image", "ratio"):
         table.add_column(column, justify="left" if column.startswith("visual") else "right", overflow="fold")
     for row in rows:
         ratios = ", ".join(f"{ratio:.4g}" for ratio in row.ratios) or "-"

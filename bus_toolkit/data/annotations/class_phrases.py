@@ -75,7 +75,7 @@ def _class_names(content: Mapping[str, Any], source: str) -> dict[int, str]:
 
 
 def _entries(content: Mapping[str, Any], part: str, source: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the entries of a part, each with where it stands."""
+    """Return the entries of a part, each with its location."""
     entries = content.get(part)
     if not isinstance(entries, list):
         raise DataError(

@@ -113,7 +113,7 @@ def read_regions(path: str, where: str) -> dict[int, list[int]]:
     """Return caption id to the ids of the instances that it names.
 
     Raises:
-        DataError: Also for a caption id that stands twice in the file, of which JSON would keep the second.
+        DataError: Also for a caption id that occurs twice in the file, of which JSON would keep the second.
     """
     content = read_json(path, where, object_pairs_hook=_once)
     try:
@@ -178,7 +178,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands there twice")
+        raise ValueError(f"the key {twice!r} occurs there twice")
     return found
 
 
@@ -189,4 +189,4 @@ def read_json(path: str, where: str, **options: Any) -> Any:
     except OSError as error:
         raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
     except ValueError as error:
-        raise DataError(f"{where}: {path} is not JSON: {error}. Write or copy the file anew.") from error
+        raise DataError(f"{where}: {path} is not JSON: {error}. Write or copy the file again.") from error

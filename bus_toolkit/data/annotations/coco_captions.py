@@ -38,7 +38,7 @@ def refuse_shared_ids(path: str | Path, where: str, *, captions: bool) -> None:
 
 
 def shared_image_ids(content: Mapping[str, Any]) -> Iterable[str]:
-    """Yield a line for each image id that stands for two different files; the same entry twice does no harm."""
+    """Yield a line for each image id that names two different files; the same entry twice does no harm."""
     known: dict[Any, str] = {}
     for place, image in enumerate(content.get("images", ())):
         file = str(image.get("coco_url") or image.get("file_name"))

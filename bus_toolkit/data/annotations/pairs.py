@@ -23,7 +23,7 @@ _LONGEST_FIELD = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class PairRecord:
-    """A pair as it stands in a file; ``place`` is the line, or the entry of a list. Nothing is checked yet."""
+    """A pair as it is in a file; ``place`` is the line, or the entry of a list. Nothing is checked yet."""
 
     image: object
     text: object
@@ -40,7 +40,7 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, where: s
         where: Setting that names the file, for messages.
 
     Raises:
-        DataError: The file cannot be read, is no UTF-8, of another kind or damaged, or lacks a column.
+        DataError: The file cannot be read, is no UTF-8, of another kind or damaged, or has no column.
     """
     kind = path.suffix.lower()
     if kind not in (*_DELIMITERS, *_JSON):
@@ -144,7 +144,7 @@ def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: is not JSON: {error}. Write or copy the file anew.") from error
+        raise DataError(f"{where}: is not JSON: {error}. Write or copy the file again.") from error
 
 
 def _value(record: Mapping[str, Any], key: str | None, defaults: tuple[str, ...], where: str, setting: str) -> Any:

@@ -51,7 +51,7 @@ def vqa_v2(entries: list[Any], annotations: Annotations | None) -> Iterator[Ques
     """Yield the questions of VQA v2, with their annotations where these are given.
 
     Raises:
-        Malformed: An entry lacks a part.
+        Malformed: A part of an entry is missing.
         Mismatch: A question has no annotation, or one of another image.
     """
     for place, entry in enumerate(entries):
@@ -83,7 +83,7 @@ def visual_genome(entries: list[Any]) -> Iterator[Question]:
     """Yield the questions of Visual Genome; the full stop after its answers is left out, since VQA v2 has none.
 
     Raises:
-        Malformed: An entry lacks a part.
+        Malformed: A part of an entry is missing.
     """
     for place, image in enumerate(entries):
         qas = _part(image, "qas", f"[{place}]")
@@ -99,7 +99,7 @@ def gqa(content: object) -> Iterator[Question]:
     """Yield the questions of GQA; the type of a question is its ``types.structural``, else its first two words.
 
     Raises:
-        Malformed: An entry lacks a part, or there are none.
+        Malformed: A part of an entry is missing, or there are none.
     """
     if not isinstance(content, dict):
         raise Malformed(f"the file holds a {type(content).__name__}.")
@@ -133,7 +133,7 @@ def _checked(answers: list[Any]) -> tuple[tuple[str, ...], str]:
     for place, answer in enumerate(answers):
         which = f"answer {place + 1} of {len(answers)}"
         if answer is None or (isinstance(answer, str) and not answer.strip()):
-            return (), f"lacks {which}: it is empty"
+            return (), f"has no {which}: it is empty"
         if not isinstance(answer, str):
             return (), f"has an {which} that is not text, got {answer!r}"
     return tuple(sys.intern(answer.strip()) for answer in answers), ""

@@ -1,4 +1,4 @@
-"""Files of questions about images: which of the public forms one has, and whether its questions can be told apart."""
+"""Files of questions about images: their public form, and whether their questions can be distinguished."""
 
 from __future__ import annotations
 
@@ -88,6 +88,6 @@ def _refuse_repeats(questions: list[Question], source: str) -> None:
         if question.question_id in seen:
             raise DataError(
                 f"{source}: question id {question.question_id} occurs twice. Each question needs an id of its own: "
-                "remove one, or number them anew."
+                "remove one, or renumber them."
             )
         seen.add(question.question_id)

@@ -84,12 +84,12 @@ def _check(rows: Sequence[Reference], path: str, where: str) -> None:
         if not isinstance(row.text, str) or not row.text.strip():
             raise DataError(
                 f"{where}: {path}: sent_id {row.sent_id}: an expression needs words, got {row.text!r}. "
-                "Remove the sentence or write it anew."
+                "Remove the sentence or write it again."
             )
         if row.sent_id in seen:
             raise DataError(
                 f"{where}: {path}: sent_id {row.sent_id} is there twice. Each sentence has an id of its own. "
-                "Number them anew."
+                "Renumber them."
             )
         seen.add(row.sent_id)
 
@@ -107,7 +107,7 @@ def read_images(path: str, where: str) -> dict[int, ImageEntry]:
             if image["id"] in found:
                 raise DataError(
                     f"{where}: {path}: image id {image['id']} is there twice. Each image has an id of its own. "
-                    "Number them anew."
+                    "Renumber them."
                 )
             width, height = image.get("width"), image.get("height")
             size = None if width is None or height is None else (int(width), int(height))

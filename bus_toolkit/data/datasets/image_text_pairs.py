@@ -91,7 +91,7 @@ class ImageTextPairs(SampleDataset):
         return Path(os.path.normpath(self.img_dir / str(record.image)))
 
     def _number(self, row: int, record: PairRecord) -> int:
-        """Return the number of a record's image, -1 where it has none, and note where the pair stands first."""
+        """Return the number of a record's image, -1 where it has none, and note the first place of the pair."""
         if not isinstance(record.image, str) or not record.image.strip():
             return -1
         number = self._images.setdefault(self._path(record), len(self._images))

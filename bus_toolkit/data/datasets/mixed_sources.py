@@ -124,7 +124,7 @@ class MixedSources(Dataset):
         if name != first and shape != expected:
             raise DataError(
                 f"MixedSources.sources.{name}: images of one batch have one size, got {shape} here and {expected} from "
-                f"{first}. End both pipelines with the same Resize in front of PackRegions."
+                f"{first}. End both pipelines with the same Resize before PackRegions."
             )
 
 

@@ -104,9 +104,9 @@ class NLVRDataset(SampleDataset):
                 "hidden.json, dev.json and images/."
             ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"NLVRDataset: {path} is not in NLVR's format: {error}. Copy the file anew.") from error
+            raise DataError(f"NLVRDataset: {path} is not in NLVR's format: {error}. Copy the file again.") from error
         if not examples:
-            raise DataError(f"NLVRDataset: {path} has no examples. Copy the file anew.")
+            raise DataError(f"NLVRDataset: {path} has no examples. Copy the file again.")
         return examples
 
 

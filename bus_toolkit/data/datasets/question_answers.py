@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @DATASETS.register_module()
 class QuestionAnswers(SampleDataset):
-    """Read questions about images and their answers: VQA v2, Visual Genome or GQA, told apart by their form.
+    """Read questions about images and their answers: VQA v2, Visual Genome or GQA, distinguished by their form.
 
     Before the pipeline a sample has ``img_path``, ``text`` (the question), ``image_id``, ``text_id`` (the question's
     id), ``question_type``, and where there are answers ``answer_type``, ``gt_answer`` (the different answers),

@@ -83,7 +83,7 @@ class Statements(SampleDataset):
                 raise DataError(f"{where}: {row['text_id']!r} occurs twice. Remove one of the two lines.")
             rows[row["text_id"]] = {**row, "image_id": len(rows)}
         if not rows:
-            raise DataError(f"Statements.ann_file: {path} has no statements. Copy the file anew.")
+            raise DataError(f"Statements.ann_file: {path} has no statements. Copy the file again.")
         return list(rows.values())
 
     def _row(self, line: str, where: str) -> dict[str, Any] | None:
@@ -94,14 +94,14 @@ class Statements(SampleDataset):
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{where}: neither a line of NLVR2 (identifier, sentence, label) nor of SNLI-VE (pairID, Flickr30K_ID, "
-                f"sentence2, gold_label): {error!r}. Copy the file anew."
+                f"sentence2, gold_label): {error!r}. Copy the file again."
             ) from error
 
     def _nlvr2(self, entry: Mapping[str, Any], where: str) -> dict[str, Any]:
         stem = entry["identifier"].rsplit("-", 1)[0]
         names = entry.get("images", [f"{stem}-img{place}.png" for place in range(2)])
         if len(names) != 2:
-            raise DataError(f"{where}: images must be two names, got {names!r}. Copy the file anew.")
+            raise DataError(f"{where}: images must be two names, got {names!r}. Copy the file again.")
         return {
             "img_path": [str(self.img_dir / name) for name in names],
             "text": entry["sentence"],

@@ -32,11 +32,11 @@ def check_downloads(recipe: Recipe, source: Download, files: Iterable[Wanted]) -
         elif not path.is_file():
             missing += [] if wanted.optional else [wanted]
         elif not path.stat().st_size:
-            raise DataError(f"{recipe.name}: {path} has 0 bytes. Fetch it anew: {wanted.origin}")
+            raise DataError(f"{recipe.name}: {path} has 0 bytes. Fetch it again: {wanted.origin}")
         else:
             stamps[wanted.path] = [path.stat().st_size, path.stat().st_mtime_ns]
     if missing:
-        lines = [f"{recipe.name}: {source.root} lacks {wanted.path}. Get it: {wanted.origin}" for wanted in missing]
+        lines = [f"{recipe.name}: {source.root} has no {wanted.path}. Get it: {wanted.origin}" for wanted in missing]
         raise DataError("\n".join([*lines, f"{recipe.name}: the page of {recipe.title}: {recipe.page}"]))
     return stamps
 

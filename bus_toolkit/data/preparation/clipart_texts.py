@@ -15,7 +15,7 @@ MOST_SHARED = 3
 
 _AUTHOR = re.compile(r"^clip\s?art by [^-]+ - ", re.IGNORECASE)
 _FILE_SUFFIX = re.compile(r"\.(svg|svgz|png|jpe?g|gif|eps|ai|xcf)$", re.IGNORECASE)
-_NUMBER_BEHIND = re.compile(r"(?<=[^\W\d_]{3})\d+\b|[\s#-]+\d+$")
+_TRAILING_NUMBER = re.compile(r"(?<=[^\W\d_]{3})\d+\b|[\s#-]+\d+$")
 _NO_TITLE = re.compile(
     r"@|://|\bHASH\(0x|\bcollection\b|^(untitled|unnamed|no title|title|drawing|image|picture|none|test)\b.{0,3}$",
     re.IGNORECASE,
@@ -64,7 +64,7 @@ def clean_title(title: str) -> str:
     title = _AUTHOR.sub("", unicodedata.normalize("NFC", title)).strip()
     if _NO_TITLE.search(title) or _FILE_SUFFIX.search(title):
         return ""
-    title = " ".join(_NUMBER_BEHIND.sub("", title.replace("_", " ")).split()).strip(" -#")
+    title = " ".join(_TRAILING_NUMBER.sub("", title.replace("_", " ")).split()).strip(" -#")
     return title if sum(map(len, _WORDS.findall(title))) >= _FEWEST_LETTERS else ""
 
 

@@ -15,7 +15,7 @@ class Count:
     Attributes:
         name: What is counted.
         expected: The published number.
-        sure: Read by us in its source; another number is then an error. Otherwise it is only told.
+        sure: Read by us in its source; another number is then an error. Otherwise it only causes a warning.
     """
 
     name: str
@@ -35,17 +35,17 @@ def check_counts(where: str, expected: Sequence[Count], found: Mapping[str, int]
     Raises:
         DataError: A sure count differs.
     """
-    told, wrong = [], []
+    warnings, wrong = [], []
     for count in expected:
         number = found.get(count.name)
         if number is None or number == count.expected:
             continue
         line = f"{where}: {count.name}: must be {count.expected:,}, got {number:,}"
         if count.sure and strict:
-            wrong.append(f"{line}. Fetch the file anew, or allow another number with --any-count.")
+            wrong.append(f"{line}. Fetch the file again, or allow another number with --any-count.")
         else:
             source = "" if count.sure else " (a number that we could not read in its source)"
-            told.append(f"{line}{source}")
+            warnings.append(f"{line}{source}")
     if wrong:
         raise DataError("\n".join(wrong))
-    return told
+    return warnings

@@ -39,10 +39,10 @@ def unpack_deb(package: Path, folder: Path, below: str) -> int:
                 return sum(_write(tar, member, folder, below) for member in tar)
     except OSError as error:
         raise DataError(
-            f"{package}: cannot be unpacked: {error}. Fetch the package anew, or free some room."
+            f"{package}: cannot be unpacked: {error}. Fetch the package again, or free some room."
         ) from error
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise DataError(f"{package}: is damaged or cut off: {error}. Fetch the package anew.") from error
+        raise DataError(f"{package}: is damaged or cut off: {error}. Fetch the package again.") from error
 
 
 def _find_data(file: BinaryIO, package: Path) -> tuple[str, _Part]:
@@ -56,16 +56,16 @@ def _find_data(file: BinaryIO, package: Path) -> tuple[str, _Part]:
                 f"{package}: {name} is compressed in a way that this Python does not read. "
                 "Unpack it with dpkg-deb -x PACKAGE FOLDER, and give the folder."
             )
-    raise DataError(f"{package}: has no data.tar, so it is no whole Debian package. Fetch it anew.")
+    raise DataError(f"{package}: has no data.tar, so it is no whole Debian package. Fetch it again.")
 
 
 def _ar_members(file: BinaryIO, package: Path) -> Iterator[tuple[str, int]]:
-    """Yield name and size of each member; the file then stands at its content."""
+    """Yield name and size of each member; the file is then positioned at its content."""
     while header := file.read(_HEADER):
         try:
             name, size = header[:16].decode("ascii").strip().rstrip("/"), int(header[48:58])
         except ValueError as error:
-            raise DataError(f"{package}: the ar archive is damaged: {error}. Fetch the package anew.") from error
+            raise DataError(f"{package}: the ar archive is damaged: {error}. Fetch the package again.") from error
         start = file.tell()
         yield name, size
         file.seek(start + size + size % 2)

@@ -33,7 +33,7 @@ COUNTS = (
     Count("SVG files", 7458, sure=False),
     Count("PNG files", 6900, sure=False),
 )
-# Raise it when the same packages give other pairs: old folders are then written anew.
+# Raise it when the same packages give other pairs: old folders are then written again.
 _VERSION = 1
 _BELOW = "usr/share/openclipart"
 
@@ -51,7 +51,7 @@ def prepare_openclipart(
     """Write ``out/{train,val,test}/*.tar`` and ``out/manifest.json``; return the manifest and whether it is new.
 
     The JSON of a sample has ``caption``, ``image_id``, and for other uses ``path``, ``text_source`` (``title`` or
-    ``name``), ``title`` as it stands in the file, ``description`` and ``tags``.
+    ``name``), ``title`` as it is in the file, ``description`` and ``tags``.
 
     Args:
         source: Folder with the two ``.deb`` files, or with the folders ``svg`` and ``png`` of the packages.
@@ -60,7 +60,7 @@ def prepare_openclipart(
         titles_only: Leave out pictures whose title names a collection; else the words of their file name stand in.
         num_test: Pairs held out for the test.
         num_val: Pairs held out for validation.
-        force: Write anew whatever is there.
+        force: Overwrite whatever is there.
 
     Raises:
         DataError: The packages are not there or damaged, too few pairs are left, or ``out`` cannot be written.

@@ -27,7 +27,7 @@ def prepare_folder(
         folder: What is prepared.
         made_from: What determines the content; JSON.
         fill: Writes the files into the folder that it is given and returns the counts, which go into the manifest.
-        force: Write anew whatever is there.
+        force: Overwrite whatever is there.
 
     Raises:
         DataError: The folder holds something that no preparation wrote, or cannot be written.

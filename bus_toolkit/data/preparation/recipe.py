@@ -91,7 +91,7 @@ class Download:
         """Return the error for a file that does not have the form of this data set."""
         what = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
         return DataError(
-            f"{self.name}: {self.root}/{name} is cut off or of another form ({what}). Fetch the file anew."
+            f"{self.name}: {self.root}/{name} is cut off or of another form ({what}). Fetch the file again."
         )
 
 

@@ -32,7 +32,9 @@ def read_plain_pickle(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: is not read: {error}. Fetch the file from its official page.") from error
     except Exception as error:  # damaged pickles raise nearly anything
-        raise DataError(f"{path}: is damaged or no pickle ({type(error).__name__}: {error}). Fetch it anew.") from error
+        raise DataError(
+            f"{path}: is damaged or no pickle ({type(error).__name__}: {error}). Fetch it again."
+        ) from error
     return found
 
 

@@ -165,8 +165,8 @@ def _write_entries(
             key = captions.number + 1
             captions.add(json.dumps({"id": key, "image_id": entry["id"], "caption": phrase}, ensure_ascii=False))
             pairs.add(f'"{key}": {list(range(first, first + len(boxes)))}')
-    told = {"regions in all": total, "regions without words": empty, "regions outside of their image": outside}
-    return told | {"train: captions": captions.number, "train: instances": instances.number}
+    counts = {"regions in all": total, "regions without words": empty, "regions outside of their image": outside}
+    return counts | {"train: captions": captions.number, "train: instances": instances.number}
 
 
 def _inside(region: Mapping[str, Any], image: Mapping[str, Any]) -> list[float] | None:

@@ -57,7 +57,7 @@ class ShardShuffleSampler(Sampler[int]):
         self._starts = np.cumsum(self._sizes) - self._sizes
         total = int(self._sizes.sum())
         self._run = math.ceil(total / self.world_size)
-        # Where the run of this rank begins and ends in the sequence; past its end, the sequence starts anew.
+        # Where the run of this rank begins and ends in the sequence; past its end, the sequence starts again.
         self._begin, self._end = self.rank * self._run, (self.rank + 1) * self._run
         if not round_up:
             self._begin, self._end = min(self._begin, total), min(self._end, total)

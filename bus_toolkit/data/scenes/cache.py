@@ -19,7 +19,7 @@ from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-# Part of the manifest: raise it when the same settings give other files, and old folders are written anew.
+# Part of the manifest: raise it when the same settings give other files, and old folders are written again.
 GENERATOR_VERSION = 5
 MANIFEST = "manifest.json"
 
@@ -80,11 +80,11 @@ def _is_whole(folder: Path, wanted: str) -> bool:
         return False
     manifest = _read_manifest(folder)
     if json.dumps({k: v for k, v in manifest.items() if k != "files"}, sort_keys=True) != wanted:
-        _log.info("%s holds scenes of other settings or another version; writing it anew", folder)
+        _log.info("%s holds scenes of other settings or another version; writing it again", folder)
         return False
     damaged = [name for name, digest in manifest["files"].items() if _sha256(folder / name) != digest]
     if damaged:
-        _log.warning("%s: %d files are damaged or missing, e.g. %s; writing it anew", folder, len(damaged), damaged[0])
+        _log.warning("%s: %d files are damaged or missing, e.g. %s; writing it again", folder, len(damaged), damaged[0])
         return False
     _checked[folder.resolve()] = wanted
     return True

@@ -24,7 +24,7 @@ class SceneCaption:
 
 
 def relation(a: SceneObject, b: SceneObject) -> str | None:
-    """Return how ``a`` stands to ``b``: the relation along the clearly longer axis, or ``None`` on a diagonal."""
+    """Return how ``a`` lies relative to ``b``, along the clearly longer axis; ``None`` on a diagonal."""
     dx, dy = b.x - a.x, b.y - a.y
     if abs(dx) >= _DOMINANCE * abs(dy):
         return RELATIONS[0] if dx > 0 else RELATIONS[1]

@@ -57,7 +57,7 @@ def relational_expressions(scene: Scene) -> list[SceneExpression]:
 
 
 def granted_relations(a: SceneObject, b: SceneObject) -> tuple[str, str]:
-    """Return how a reader might say that ``a`` stands to ``b``: on a diagonal both axes count."""
+    """Return how a reader might say where ``a`` is relative to ``b``: on a diagonal both axes count."""
     return (
         RELATIONS[0] if a.x < b.x else RELATIONS[1],
         RELATIONS[2] if a.y < b.y else RELATIONS[3],

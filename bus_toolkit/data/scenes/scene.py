@@ -16,7 +16,7 @@ _PLACEMENT_TRIES = 40
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One object: words for it, and where it stands in pixels (x to the right, y downward)."""
+    """One object: words for it, and its position in pixels (x to the right, y downward)."""
 
     shape: str
     colour: str

@@ -100,7 +100,7 @@ def _more(left: Scene, right: Scene) -> Iterator[tuple[str, bool]]:
                 yield f"there are more {plural} in the {this} image than in the {that} image", true
 
 
-def _stands(left: Scene, right: Scene) -> Iterator[tuple[str, bool]]:
+def _relations(left: Scene, right: Scene) -> Iterator[tuple[str, bool]]:
     """``in the left image a red circle is above a blue square``: the relation is clear, said as it is or turned."""
     for side, scene in zip(_SIDES, (left, right), strict=True):
         can_be_said = _said_of(scene)
@@ -114,7 +114,7 @@ def _stands(left: Scene, right: Scene) -> Iterator[tuple[str, bool]]:
                 yield turned, False
 
 
-_KINDS: tuple[PairKind, ...] = (_holds, _each, _more, _stands)
+_KINDS: tuple[PairKind, ...] = (_holds, _each, _more, _relations)
 
 
 def _near(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -21,10 +21,10 @@ from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-# Part of the file: raise it when the same shard gives another index, and old files are made anew.
+# Part of the file: raise it when the same shard gives another index, and old files are made again.
 _VERSION = 1
 _ARRAYS = ("names", "name_ends", "image", "text", "json", "boxed")
-_TOLD = 10
+_MAX_REPORTED = 10
 
 
 def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[TarIndex]:
@@ -35,7 +35,7 @@ def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[Ta
         index_dir: Folder for the index files; ``None`` for beside each shard.
 
     Raises:
-        DataError: Shards that cannot be indexed; all of them are told, in every process.
+        DataError: Shards that cannot be indexed; all of them are reported, in every process.
     """
     rank, world_size = get_dist_info()
     indices: dict[Path, TarIndex] = {}
@@ -52,13 +52,13 @@ def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[Ta
     if is_distributed():
         problems = [problem for part in all_gather_object(problems) for problem in part]
     if problems:
-        more = [f"... and {len(problems) - _TOLD} more shards"] if len(problems) > _TOLD else []
-        raise DataError("\n".join(problems[:_TOLD] + more))
+        more = [f"... and {len(problems) - _MAX_REPORTED} more shards"] if len(problems) > _MAX_REPORTED else []
+        raise DataError("\n".join(problems[:_MAX_REPORTED] + more))
     return [indices[path] if path in indices else load_index(path, index_dir) for path in paths]
 
 
 def load_index(path: Path, index_dir: str | None = None) -> TarIndex:
-    """Return the index of a shard from its file; make it anew where that is missing, damaged or of another shard.
+    """Return the index of a shard from its file; make it again where that is missing, damaged or of another shard.
 
     A folder that cannot be written leaves the index in memory, with a warning.
 
@@ -72,11 +72,11 @@ def load_index(path: Path, index_dir: str | None = None) -> TarIndex:
         index = _read(file)
         if index.stamp == stamp:
             return index
-        _log.info("%s has changed since it was indexed; indexing it anew", path)
+        _log.info("%s has changed since it was indexed; indexing it again", path)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        _log.warning("%s is no index (%s); indexing %s anew", file, error, path)
+        _log.warning("%s is no index (%s); indexing %s again", file, error, path)
     index = read_index(path)
     try:
         _write(file, index)
@@ -85,7 +85,7 @@ def load_index(path: Path, index_dir: str | None = None) -> TarIndex:
     return index
 
 
-@cache  # each folder is told once, however many shards it has
+@cache  # each folder is reported once, however many shards it has
 def _tell_unwritable(folder: Path, reason: str | None) -> None:
     _log.warning(
         "%s cannot be written (%s): its shards will be indexed again next time. Set index_dir to a folder that you may "

@@ -102,10 +102,10 @@ def _copy(address: str, place: Path) -> str:
     try:
         handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
     except OSError as error:
-        # Told, not raised: the other processes wait for what this one has to tell.
+        # Returned, not raised: the other processes wait for the report of this one.
         return f"cache_dir {place.parent} cannot be written: {error.strerror}. Choose another folder."
     try:
-        # The status of the transfer is told when the pipe is closed: only then is the file whole.
+        # The status of the transfer is known when the pipe is closed: only then is the file whole.
         with os.fdopen(handle, "wb") as target, gopen(address, "rb") as source:
             shutil.copyfileobj(source, target, 1 << 20)
         if os.path.getsize(scratch) == 0:

@@ -24,7 +24,7 @@ class ShardDataset(SampleDataset):
 
     Shards are indexed on first use. Before the pipeline a sample has ``img_bytes``, ``img_path``
     (``<shard>::<member>``, for messages), ``text``, ``image_id``, ``text_id`` and, where its JSON has boxes,
-    ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). The form of the JSON stands in
+    ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). The form of the JSON is described in
     ``annotation.py``. Slot: ``dataset`` of a data loader; ``ShardShuffleSampler`` reads it nearly in sequence.
 
     Args:
@@ -70,7 +70,9 @@ class ShardDataset(SampleDataset):
         if boxed:
             refuse_blind_transforms(pipeline, name, "set with_boxes to false")
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
-        left_out = [f"{path}::{told}" for path, index in zip(paths, indices, strict=True) for told in index.left_out]
+        left_out = [
+            f"{path}::{report}" for path, index in zip(paths, indices, strict=True) for report in index.left_out
+        ]
         self._tell_left_out(left_out, max_bad_samples)
         self.boxed_indices = boxed
         self.shard_sizes = self.reader.shard_sizes
@@ -91,13 +93,13 @@ class ShardDataset(SampleDataset):
     def _tell_left_out(left_out: list[str], limit: int) -> None:
         if not left_out:
             return
-        told = f"{len(left_out)} members belong to no sample; the first ones: {'; '.join(left_out[:3])}."
+        report = f"{len(left_out)} members belong to no sample; the first ones: {'; '.join(left_out[:3])}."
         if len(left_out) > limit:
             raise DataError(
-                f"ShardDataset: {told} The limit is {limit}. Write the shards anew, or raise max_bad_samples; "
+                f"ShardDataset: {report} The limit is {limit}. Write the shards again, or raise max_bad_samples; "
                 "`bus-toolkit shards --verify` lists all."
             )
-        _log.warning("ShardDataset: %s They are left out.", told)
+        _log.warning("ShardDataset: %s They are left out.", report)
 
 
 def _refuse_file_readers(pipeline: Sequence[Mapping[str, Any]], name: str) -> None:

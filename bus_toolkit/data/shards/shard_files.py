@@ -55,5 +55,5 @@ class ShardFiles:
         file = open(self.paths[shard], "rb", buffering=0)
         if Stamp.of(file) != self.stamps[shard]:
             file.close()
-            raise DataError(f"{self.paths[shard]}: the shard has changed since it was indexed. Start the run anew.")
+            raise DataError(f"{self.paths[shard]}: the shard has changed since it was indexed. Start the run again.")
         return file

@@ -93,5 +93,5 @@ def read_image(sample: SourceSample) -> tuple[str, bytes]:
     except OSError as error:
         raise DataError(f"{sample.image}: cannot be read: {error.strerror}. Check the folder of the images.") from error
     if not content:
-        raise DataError(f"{sample.image}: the image has 0 bytes. Copy it anew, or leave it out.")
+        raise DataError(f"{sample.image}: the image has 0 bytes. Copy it again, or leave it out.")
     return kind, content

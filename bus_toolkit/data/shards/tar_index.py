@@ -87,7 +87,7 @@ def read_index(path: Path) -> TarIndex:
             samples, left_out = _group(read_members(file, path))
             boxed = [_has_boxes(file, sample.get("json")) for sample in samples]
     except OSError as error:
-        raise DataError(f"{path}: the shard cannot be read: {error.strerror}. Copy it anew.") from error
+        raise DataError(f"{path}: the shard cannot be read: {error.strerror}. Copy it again.") from error
     names = [sample["image"].name.encode("utf-8", "surrogateescape") for sample in samples]
     return TarIndex(
         stamp,
@@ -129,7 +129,7 @@ def _has_boxes(file: BinaryIO, member: Member | None) -> bool:
     try:
         content = json.loads(os.pread(file.fileno(), member.size, member.offset))
     except (ValueError, RecursionError):
-        return False  # Told when the sample is read, where bad samples are counted.
+        return False  # Reported when the sample is read, where bad samples are counted.
     return isinstance(content, dict) and bool(content.get("boxes"))
 
 

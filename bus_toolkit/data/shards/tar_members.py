@@ -26,7 +26,7 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
     """Yield the regular files of an uncompressed tar in their order; only headers are read.
 
     Headers are those of ``tarfile``: ustar, GNU long names, pax. It stops without a word at a broken header, at an end
-    in the middle of one, and at the first end mark of two tars in one file; here each is told.
+    in the middle of one, and at the first end mark of two tars in one file; here each is reported.
 
     Raises:
         DataError: The file is cut off, is compressed or no tar, or holds something else than one whole tar.
@@ -55,7 +55,7 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
     except tarfile.TarError as error:
         raise DataError(
             f"{path}: the tar cannot be read after {count} members ({last or 'none'} is the last whole one): {error}. "
-            "Copy or write the shard anew."
+            "Copy or write the shard again."
         ) from error
 
 
@@ -67,18 +67,18 @@ def _check_end(file: BinaryIO, offset: int, size: int, path: Path, last: str, co
         raise DataError(_cut_off(path, f"after {last or 'nothing'}, without an end mark", size, offset + _BLOCK, count))
     if any(mark):
         raise DataError(
-            f"{path}: byte {offset}, after {last or 'the start'}, is no header of a tar. Copy or write the shard anew."
+            f"{path}: byte {offset}, after {last or 'the start'}, is no header of a tar. Copy or write the shard again."
         )
     while rest := file.read(1 << 20):
         if any(rest):
             raise DataError(
                 f"{path}: there is more after the end mark of the tar at byte {offset} (after {last}). One file holds "
-                "one tar; write the shard anew, or split it."
+                "one tar; write the shard again, or split it."
             )
 
 
 def _cut_off(path: Path, where: str, size: int, needed: int, count: int) -> str:
     return (
         f"{path}: is cut off {where}: {size} bytes, needs at least {needed}; {count} whole members before. "
-        "Copy or write the shard anew, or leave it out."
+        "Copy or write the shard again, or leave it out."
     )

@@ -37,7 +37,7 @@ def structure_of(path: Path) -> tuple[TarIndex | None, list[str]]:
         index = read_index(path)
     except DataError as error:
         return None, [str(error)]
-    return index, [f"{path}::{told}" for told in index.left_out]
+    return index, [f"{path}::{member}" for member in index.left_out]
 
 
 def _fault(reader: ShardReader, number: int) -> str | None:

@@ -42,9 +42,9 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     - Transparent pixels show white, whatever colour is stored after them.
     - 16-bit PNGs are scaled to 8 bits (the upper byte), CMYK is converted without colour profile, grey is repeated.
     - Of an animation it is the first frame.
-    - A file that ends early is an error, also where the decoder would fill what lacks with grey.
+    - A file that ends early is an error, also where the decoder would fill the missing part with grey.
 
-    A JPEG that is damaged inside and yet ends properly cannot be told from a good one here: the decoder says so on the
+    A JPEG that is damaged inside and yet ends properly looks like a good one here: the decoder says so on the
     standard error alone, which ``bus-toolkit verify`` reads.
 
     Args:

@@ -35,8 +35,8 @@ def report_file_faults(node: Mapping[str, Any], report: Report) -> None:
 
 def captions_faults(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield kind and reason for each fault of COCO captions: shared ids, and captions of images that are not there."""
-    yield from (("id", told) for told in shared_image_ids(content))
-    yield from (("id", told) for told in shared_caption_ids(content))
+    yield from (("id", problem) for problem in shared_image_ids(content))
+    yield from (("id", problem) for problem in shared_caption_ids(content))
     known = {image["id"] for image in content["images"]}
     for place, caption in enumerate(content["annotations"]):
         if caption["image_id"] not in known:
@@ -74,8 +74,8 @@ def box_fault(box: Any, size: tuple[int, int] | None) -> str | None:
 
 
 def _images_without_caption(content: Mapping[str, Any]) -> int:
-    told = {caption.get("image_id") for caption in content.get("annotations", ())}
-    return len({image.get("id") for image in content.get("images", ())} - told)
+    captioned = {caption.get("image_id") for caption in content.get("annotations", ())}
+    return len({image.get("id") for image in content.get("images", ())} - captioned)
 
 
 def _check(path: str, faults: Any, report: Report) -> None:

@@ -93,5 +93,5 @@ def _box_faults(info: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _text_id(info: Mapping[str, Any]) -> int | str | None:
-    """Return the id of a text in its file; ``COCORetrieval`` numbers anew and keeps it under another name."""
+    """Return the id of a text in its file; ``COCORetrieval`` numbers texts itself and keeps the id elsewhere."""
     return info.get("ori_id", info.get("text_id"))

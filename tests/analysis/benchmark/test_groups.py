@@ -1,4 +1,4 @@
-"""Groups of configs with one host, and the random twin."""
+"""Groups of configs with one baseline, and the random twin."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ HEADS = {"itc": {"type": "ITCHead", "feature_dim": 16}}
 
 def test_a_config_stands_beside_its_host_without_reduction() -> None:
     (group,) = make_groups([TINY])
-    assert (group.host.name, [m.name for m in group.members]) == ("bus_scenes_tiny unpruned", ["bus_scenes_tiny"])
-    assert group.host.model["selectors"] == [] and group.host.model["decoder"] == {"type": "Identity"}
+    assert (group.baseline.name, [m.name for m in group.members]) == ("bus_scenes_tiny unpruned", ["bus_scenes_tiny"])
+    assert group.baseline.model["selectors"] == [] and group.baseline.model["decoder"] == {"type": "Identity"}
     assert group.members[0].model["selectors"][0]["type"] == "TSPS"
 
 
@@ -31,7 +31,7 @@ def test_configs_that_differ_in_reduction_only_share_a_host(tmp_path: Path) -> N
     plain = tmp_path / "plain.yaml"
     plain.write_text(f"_base_: {TINY}\nmodel:\n  selectors: []\n  decoder: {{type: Identity}}\n")
     (group,) = make_groups([TINY, other, plain])
-    assert group.host.name == "plain", "an unpruned config is the host itself"
+    assert group.baseline.name == "plain", "an unpruned config is the baseline itself"
     assert [m.name for m in group.members] == ["bus_scenes_tiny", "other"]
 
 

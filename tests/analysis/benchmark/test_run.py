@@ -22,10 +22,10 @@ def measured(scope: str, *overrides: str) -> list[Measured]:
 
 
 def test_the_vision_side_is_counted_as_the_closed_form_says() -> None:
-    host, bus, random = measured("vision", "model.selectors.0.type=TRIPS", "model.decoder.type=Identity")
+    baseline, bus, random = measured("vision", "model.selectors.0.type=TRIPS", "model.decoder.type=Identity")
     patches = 64 * WIDTH * 3 * 8 * 8
-    assert host.macs["backbone"] == BATCH * (patches + 6 * block_macs(65, WIDTH))
-    assert host.macs["selection"] == 0 and sum(host.macs.values()) == host.macs["backbone"]
+    assert baseline.macs["backbone"] == BATCH * (patches + 6 * block_macs(65, WIDTH))
+    assert baseline.macs["selection"] == 0 and sum(baseline.macs.values()) == baseline.macs["backbone"]
     kept = bus.tokens[-1]
     inside = 4 * 65 * WIDTH**2 + 2 * 65**2 * WIDTH + 8 * kept * WIDTH**2
     fused = 64 * WIDTH
@@ -43,17 +43,22 @@ def test_a_look_ahead_is_counted_as_selection() -> None:
 
 
 def test_the_whole_model_is_counted_by_part() -> None:
-    host, bus, random = measured("model")
+    baseline, bus, random = measured("model")
     assert {"backbone", "selection", "decoder", "text encoder", "fusion", "text decoder", "heads"} <= set(bus.macs)
     assert all(bus.macs[part] > 0 for part in ("backbone", "selection", "decoder", "fusion", "text decoder", "heads"))
-    for one in (host, bus, random):
+    for one in (baseline, bus, random):
         total = sum(one.macs.values())
         assert 2 * total < one.step_macs <= 3 * total + 1e6
         assert one.peak_bytes > 0 and one.step_seconds > 0 and one.forward_seconds > 0
-        assert one.promised_step == pytest.approx(host.step_macs / one.step_macs)
-    assert (host.promised_step, host.step_speed_up, host.memory_ratio, host.selection_share) == (1.0, 1.0, 1.0, 0.0)
-    assert random.peak_bytes < host.peak_bytes
-    assert bus.parameters > host.parameters
+        assert one.promised_step == pytest.approx(baseline.step_macs / one.step_macs)
+    assert (baseline.promised_step, baseline.step_speed_up, baseline.memory_ratio, baseline.selection_share) == (
+        1.0,
+        1.0,
+        1.0,
+        0.0,
+    )
+    assert random.peak_bytes < baseline.peak_bytes
+    assert bus.parameters > baseline.parameters
 
 
 def test_tokens_are_shown_in_short() -> None:

@@ -38,7 +38,7 @@ def test_crowds_and_boxes_without_area_are_left_out_and_so_are_images_with_nothi
     assert describe(crowd, instance(iscrowd=0)) == {5: {"This is a dog.": [[1, 2, 4, 6]]}}
 
 
-def test_a_file_of_coco_is_told_by_its_parts():
+def test_a_file_of_coco_is_reported_by_its_parts():
     assert holds_instances({"annotations": []}) and holds_instances({"categories": []})
     assert not holds_instances({"10": []}) and not holds_instances([]) and not holds_instances(None)
 

@@ -1,4 +1,4 @@
-"""Files of questions are told apart by their form; what does not belong together is refused."""
+"""Files of questions are distinguished by their form; what does not belong together is refused."""
 
 import pytest
 
@@ -65,8 +65,8 @@ def test_questions_of_gqa_may_lack_answers(tmp_path):
     [
         ([], "question 7001 has no answers"),
         (None, "question 7001 has no answers"),
-        ([{"answer": "no"}, {"answer": " "}], "question 7001 lacks answer 2 of 2: it is empty"),
-        ([{"answer_id": 1}], "question 7001 lacks answer 1 of 1: it is empty"),
+        ([{"answer": "no"}, {"answer": " "}], "question 7001 has no answer 2 of 2: it is empty"),
+        ([{"answer_id": 1}], "question 7001 has no answer 1 of 1: it is empty"),
         ([{"answer": 2}], "question 7001 has an answer 1 of 1 that is not text, got 2"),
     ],
 )
@@ -80,7 +80,7 @@ def test_an_answer_that_cannot_be_used_is_noted(tmp_path, answers, problem):
     {"qa_id": 1, "image_id": 1, "question": "What?", "answer": None}]}]])  # fmt: skip
 def test_an_only_answer_that_is_empty_is_noted(tmp_path, content):
     (found,) = read(tmp_path, content)
-    assert found.problem == "question 1 lacks answer 1 of 1: it is empty" and found.answers == ()
+    assert found.problem == "question 1 has no answer 1 of 1: it is empty" and found.answers == ()
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_caption_of_ten_thousand_words_is_read_whole_and_longer_fields_too(pho
 
 
 @pytest.mark.parametrize(
-    "row, told",
+    "row, report",
     [
         ({"image": "0.png", "caption": "  "}, "line 2: the caption is empty"),
         ({"image": "0.png", "caption": None}, "line 2: the caption is not text, got None"),
@@ -94,17 +94,17 @@ def test_a_caption_of_ten_thousand_words_is_read_whole_and_longer_fields_too(pho
         ({"image": "none.png", "caption": "a dog"}, "none.png"),
     ],
 )
-def test_a_bad_row_is_skipped_and_counted_with_its_line(photos, row, told, caplog):
+def test_a_bad_row_is_skipped_and_counted_with_its_line(photos, row, report, caplog):
     lines = "\n".join(json.dumps(r) for r in ({"image": "0.png", "caption": "a cat"}, row))
     data = write(photos, "a.jsonl", lines, max_bad_samples=1)
     assert data[1]["data_samples"].text == "a cat" and data.bad.count == 1
-    assert told in caplog.text
+    assert report in caplog.text
     with pytest.raises(TooManyBadSamples, match="the limit is 0"):
         write(photos, "a.jsonl", lines, max_bad_samples=0)[1]
 
 
 @pytest.mark.parametrize(
-    "name, content, told",
+    "name, content, report",
     [
         (
             "a.csv",
@@ -122,12 +122,12 @@ def test_a_bad_row_is_skipped_and_counted_with_its_line(photos, row, told, caplo
         ("a.xls", "", "must be a .csv, .tsv, .json, .jsonl, .ndjson file"),
     ],
 )
-def test_a_malformed_file_is_told_with_file_and_line(photos, name, content, told):
-    with pytest.raises(DataError, match=f"ImageTextPairs.ann_file: .*{told}"):
+def test_a_malformed_file_is_reported_with_file_and_line(photos, name, content, report):
+    with pytest.raises(DataError, match=f"ImageTextPairs.ann_file: .*{report}"):
         write(photos, name, content)
 
 
-def test_a_missing_file_and_a_missing_named_column_are_told(photos):
+def test_a_missing_file_and_a_missing_named_column_are_reported(photos):
     with pytest.raises(DataError, match="none.csv cannot be read: No such file"):
         ImageTextPairs("none.csv")
     with pytest.raises(DataError, match="has no 'alt', got image, caption. Set text_key"):

@@ -58,13 +58,13 @@ def test_a_bad_sample_is_replaced_within_its_source():
     assert data.sources["b"].dataset.bad.count == 2 and data.sources["a"].dataset.bad.count == 0
 
 
-def test_a_source_without_a_good_sample_is_told_as_its_data_set_tells_it():
+def test_a_source_without_a_good_sample_is_reported_as_its_data_set_tells_it():
     data = MixedSources({"a": plain("a", 3), "b": plain("b", 1, bad=[0])})
     with pytest.raises(TooManyBadSamples, match="PlainRows: every sample is bad"):
         data[3]
 
 
-def test_images_of_two_sizes_are_told_with_their_sources():
+def test_images_of_two_sizes_are_reported_with_their_sources():
     data = MixedSources({"small": plain("small", 2), "large": plain("large", 2, side=16)})
     data[0]
     with pytest.raises(DataError, match=r"sources.large: .*\(3, 16, 16\) here and \(3, 8, 8\) from small. End both"):

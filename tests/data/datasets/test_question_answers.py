@@ -87,7 +87,7 @@ def test_a_bad_row_is_skipped_and_counted(tmp_path, files):
     data = QuestionAnswers(**files, pipeline=PIPELINE)
     assert data[1]["data_samples"].text_id == 7000 and data.bad.count == 1
     strict = QuestionAnswers(**files, pipeline=PIPELINE, max_bad_samples=0)
-    with pytest.raises(TooManyBadSamples, match="question 7001 lacks answer 1 of 1: it is empty .*annotations.json"):
+    with pytest.raises(TooManyBadSamples, match="question 7001 has no answer 1 of 1: it is empty .*annotations.json"):
         strict[1]
 
 

@@ -89,7 +89,7 @@ def test_a_crop_keeps_the_object_whole(folder):
     np.testing.assert_allclose(sample.gt_boxes[sample.named][0].numpy(), [0, 0, 32, 16], atol=0.1)
 
 
-def test_splits_of_one_file_are_told_apart(folder):
+def test_splits_of_one_file_are_kept_apart(folder):
     assert [r.text for r in build(folder, splits=["val", "testA"]).references] == ["the cat on the right", "all of it"]
     refused(folder, r"refs_file: .*refs.json has no expressions of the splits dev", splits=["dev"])
     refused(folder, r"refs_file: splits must be a list, got 'testA'. Write \[testA\]", splits="testA")

@@ -63,7 +63,7 @@ def test_entailment_has_three_labels_and_one_image(images):
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "report"),
     [
         (["{"], "line 1: neither a line of NLVR2"),
         ([NLVR2, {"a": 1}], "line 2: neither a line of NLVR2"),
@@ -74,10 +74,10 @@ def test_entailment_has_three_labels_and_one_image(images):
         ([], "has no statements"),
     ],
 )
-def test_bad_rows_are_named(images, rows, told):
+def test_bad_rows_are_named(images, rows, report):
     with pytest.raises(DataError, match="rows.jsonl") as error:
         Statements(write(images, *rows), str(images))
-    assert told in str(error.value)
+    assert report in str(error.value)
 
 
 def test_a_missing_file_says_where_to_get_it(tmp_path):

@@ -46,6 +46,6 @@ def test_the_split_follows_from_paths_and_not_from_their_order():
     assert split_pairs(pairs(30), num_test=5, num_val=5) == split_pairs(pairs(30)[::-1], num_test=5, num_val=5)
 
 
-def test_too_few_pairs_to_hold_out_are_told():
+def test_too_few_pairs_to_hold_out_are_reported():
     with pytest.raises(ValueError, match="0 of 9 pairs have a title of their own, 2 [+] 1 are to be held out"):
         split_pairs(pairs(9, lambda number: "same"), num_test=2, num_val=1)

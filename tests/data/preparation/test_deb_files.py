@@ -52,7 +52,7 @@ def test_the_usual_compressions_are_read(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, report",
     [
         (b"PK\x03\x04", "is no Debian package"),
         (ar([("debian-binary", b"2.0\n")]), "has no data.tar"),
@@ -62,7 +62,7 @@ def test_the_usual_compressions_are_read(tmp_path, kind):
         (b"!<arch>\n" + b"z" * 60, "the ar archive is damaged"),
     ],
 )
-def test_what_is_no_whole_package_is_told(tmp_path, content, told):
+def test_what_is_no_whole_package_is_reported(tmp_path, content, report):
     (tmp_path / "p.deb").write_bytes(content)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=report):
         unpack_deb(tmp_path / "p.deb", tmp_path, BELOW)

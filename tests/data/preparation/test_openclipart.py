@@ -88,7 +88,7 @@ def test_titles_only_leaves_collections_out(packages, tmp_path):
     assert manifest["counts"]["left out: title names a collection"] == 6
 
 
-def test_what_is_missing_is_told_with_how_to_get_it(packages, tmp_path):
+def test_what_is_missing_is_reported_with_how_to_get_it(packages, tmp_path):
     with pytest.raises(
         DataError, match="missing: openclipart-svg, openclipart-png. .*apt-get download openclipart-svg"
     ):

@@ -38,7 +38,7 @@ def test_it_is_converted_once(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_an_empty_folder_is_told_with_what_to_get_from_where(name, tmp_path):
+def test_an_empty_folder_is_reported_with_what_to_get_from_where(name, tmp_path):
     (tmp_path / "raw").mkdir()
     with pytest.raises(DataError, match="Get (it|the folder).*https?://"):
         COMMAND.main([name, str(tmp_path / "raw"), "--out", str(tmp_path / "out")])
@@ -46,7 +46,7 @@ def test_an_empty_folder_is_told_with_what_to_get_from_where(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_a_missing_image_is_told_unless_images_are_skipped(name, tmp_path):
+def test_a_missing_image_is_reported_unless_images_are_skipped(name, tmp_path):
     root = getattr(miniatures, name)(tmp_path / "raw")
     image = next(path for path in sorted(root.rglob("*")) if path.suffix in (".jpg", ".png"))
     image.unlink()
@@ -155,7 +155,7 @@ def test_references_are_read_after_conversion(which, tmp_path):
     }  # fmt: skip
 
 
-def test_a_split_that_a_set_does_not_have_is_told(tmp_path):
+def test_a_split_that_a_set_does_not_have_is_reported(tmp_path):
     with pytest.raises(DataError, match="--split-by of refcoco[+] must be one of unc, got umd"):
         COMMAND.main(["refcoco", str(tmp_path), "--which", "refcoco+", "--split-by", "umd"])
 
@@ -183,7 +183,7 @@ def test_gqa_snli_ve_and_nlvr_are_read(tmp_path):
     assert Path(example["img_path"]).is_file() and counts["dev: images"] == 6
 
 
-def test_a_sure_count_stops_and_an_unsure_one_is_told(tmp_path, capsys):
+def test_a_sure_count_stops_and_an_unsure_one_is_reported(tmp_path, capsys):
     root = miniatures.vqa_v2(tmp_path / "raw")
     with pytest.raises(DataError, match="vqa_v2: train: questions: must be 443,757, got .*--any-count"):
         COMMAND.main(["vqa_v2", str(root), "--out", str(tmp_path / "out")])
@@ -193,8 +193,8 @@ def test_a_sure_count_stops_and_an_unsure_one_is_told(tmp_path, capsys):
     assert "warning: gqa: val: questions: must be 132,062, got 1 (a number that" in capsys.readouterr().out
 
 
-def test_an_empty_file_is_told(tmp_path):
+def test_an_empty_file_is_reported(tmp_path):
     root = miniatures.gqa(tmp_path / "raw")
     (root / "val_balanced_questions.json").write_bytes(b"")
-    with pytest.raises(DataError, match="val_balanced_questions.json has 0 bytes. Fetch it anew: questions1.2.zip"):
+    with pytest.raises(DataError, match="val_balanced_questions.json has 0 bytes. Fetch it again: questions1.2.zip"):
         COMMAND.main(["gqa", str(root), "--out", str(tmp_path / "out")])

@@ -39,7 +39,7 @@ def test_nothing_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "value, told",
+    "value, report",
     [
         (collections.OrderedDict(a=1), "collections.OrderedDict"),
         ([b"bytes"], "holds a bytes"),
@@ -48,9 +48,9 @@ def test_nothing_runs(tmp_path):
         (len, "builtins.len"),
     ],
 )
-def test_anything_but_plain_data_is_refused(tmp_path, value, told):
+def test_anything_but_plain_data_is_refused(tmp_path, value, report):
     (tmp_path / "a.p").write_bytes(pickle.dumps(value, 4))
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=report):
         read_plain_pickle(tmp_path / "a.p")
 
 
@@ -61,7 +61,7 @@ def test_a_container_that_holds_itself_ends(tmp_path):
     assert read_plain_pickle(tmp_path / "a.p")[0]
 
 
-def test_damaged_and_missing_files_are_told(tmp_path):
+def test_damaged_and_missing_files_are_reported(tmp_path):
     (tmp_path / "a.p").write_bytes(pickle.dumps(PLAIN)[:-20])
     with pytest.raises(DataError, match="a.p: is (damaged or no pickle|not read)"):
         read_plain_pickle(tmp_path / "a.p")

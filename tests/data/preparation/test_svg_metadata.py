@@ -21,7 +21,7 @@ def test_what_stands_behind_the_metadata_is_not_read():
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, report",
     [
         (b"no xml", "no XML"),
         (b"", "no XML"),
@@ -31,8 +31,8 @@ def test_what_stands_behind_the_metadata_is_not_read():
         (svg("word " * 100_000), "more than 100000 characters"),
     ],
 )
-def test_dangerous_or_broken_files_are_refused(content, told):
-    with pytest.raises(ValueError, match=told):
+def test_dangerous_or_broken_files_are_refused(content, report):
+    with pytest.raises(ValueError, match=report):
         read_svg_metadata(content)
 
 

@@ -42,7 +42,7 @@ def test_a_pass_is_split_over_the_ranks_without_overlap_or_loss(ranks, world_siz
     order = [row for turn in zip(*turns, strict=True) for row in turn]
     passes = [order[i : i + 11] for i in range(0, len(order), 11)]
     assert len(passes) == 6 and all(sorted(one) == list(range(4, 15)) for one in passes)
-    assert len({tuple(one) for one in passes}) == 6, "each pass is shuffled anew"
+    assert len({tuple(one) for one in passes}) == 6, "each pass is shuffled again"
 
 
 def test_the_ranks_share_one_stream_whatever_their_number(ranks):

@@ -27,7 +27,7 @@ def test_writes_once_and_the_same_again(tmp_path, monkeypatch):
     prepare(tmp_path / "a")
 
 
-def test_other_settings_are_written_anew(tmp_path):
+def test_other_settings_are_written_again(tmp_path):
     prepare(tmp_path)
     folder = prepare(tmp_path, seed=5)
     assert json.loads((folder / cache.MANIFEST).read_text())["settings"]["seed"] == 5

@@ -46,6 +46,6 @@ def test_all_keys_may_be_missing_and_others_are_passed_over(record):
         (b'{"named": [true]}', "each of 0 boxes"),
     ],
 )
-def test_other_forms_are_told(content, message):
+def test_other_forms_are_reported(content, message):
     with pytest.raises(ValueError, match=message):
         parse_annotation(content)

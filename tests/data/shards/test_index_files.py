@@ -38,7 +38,7 @@ def test_a_shard_is_read_once(shard, reads):
     assert sorted(p.name for p in shard.parent.iterdir()) == ["a.tar", "a.tar.index.npz"]
 
 
-def test_a_changed_shard_is_indexed_anew(shard, reads):
+def test_a_changed_shard_is_indexed_again(shard, reads):
     assert len(load_index(shard)) == 4
     write_tar(shard, pairs(range(6)))
     assert len(load_index(shard)) == 6
@@ -47,7 +47,7 @@ def test_a_changed_shard_is_indexed_anew(shard, reads):
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty", "version", "shapes", "beyond", "key"])
-def test_a_damaged_index_is_made_anew(shard, damage, reads, caplog):
+def test_a_damaged_index_is_made_again(shard, damage, reads, caplog):
     first = load_index(shard)
     file = index_file(shard)
     with np.load(file) as content:
@@ -101,10 +101,10 @@ def test_a_folder_that_cannot_be_written_costs_only_time(shard, reads, caplog):
     (shard.parent / "file").touch()
     for _ in range(2):
         assert len(load_index(shard, str(shard.parent / "file" / "cache"))) == 4
-    assert len(reads) == 2 and caplog.text.count("Set index_dir to a folder") == 1, "each folder is told once"
+    assert len(reads) == 2 and caplog.text.count("Set index_dir to a folder") == 1, "each folder is reported once"
 
 
-def test_all_bad_shards_are_told_at_once(tmp_path):
+def test_all_bad_shards_are_reported_at_once(tmp_path):
     paths = [write_tar(tmp_path / f"{i}.tar", pairs(range(2))) for i in range(3)]
     for path in paths[:2]:
         path.write_bytes(path.read_bytes()[:700])

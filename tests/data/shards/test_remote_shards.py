@@ -74,10 +74,12 @@ def test_a_transfer_that_fails_leaves_nothing_behind(server: str, tmp_path: Path
     assert [path.name.split("-", 1)[1] for path in (tmp_path / "cache").iterdir()] == ["0.tar"]
 
 
-def test_a_folder_that_takes_no_file_is_told_and_does_not_raise(tmp_path: Path) -> None:
+def test_a_folder_that_takes_no_file_is_reported_and_does_not_raise(tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
-    told = remote_shards._copy("https://host/0.tar", tmp_path / "gone" / "0.tar")
-    assert told == f"cache_dir {tmp_path / 'gone'} cannot be written: No such file or directory. Choose another folder."
+    report = remote_shards._copy("https://host/0.tar", tmp_path / "gone" / "0.tar")
+    assert (
+        report == f"cache_dir {tmp_path / 'gone'} cannot be written: No such file or directory. Choose another folder."
+    )
 
 
 def test_paths_stay_as_they_are() -> None:

@@ -78,7 +78,7 @@ def test_a_bad_sample_is_counted_and_another_takes_its_place(tmp_path, members, 
         build(shard, max_bad_samples=0)[0]
 
 
-def test_members_without_a_sample_are_told_and_limited(tmp_path, caplog):
+def test_members_without_a_sample_are_reported_and_limited(tmp_path, caplog):
     shard = write_tar(tmp_path / "a.tar", [*pairs([1]), ("2.png", picture(2)), ("3.txt", b"a")])
     assert len(build(shard)) == 1
     assert "2 members belong to no sample" in caplog.text and f"{shard}::2.png: no txt or json" in caplog.text
@@ -104,7 +104,7 @@ def test_shards_without_a_sample_are_refused(tmp_path):
         build(write_tar(tmp_path / "a.tar", []))
 
 
-def test_a_shard_that_changes_during_a_run_is_told(tmp_path):
+def test_a_shard_that_changes_during_a_run_is_reported(tmp_path):
     [shard] = write_shards_of(tmp_path, [2])
     data = build(shard)
     write_shards_of(tmp_path, [3])

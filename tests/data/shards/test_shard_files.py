@@ -61,5 +61,5 @@ def test_a_file_that_is_shorter_or_gone_is_an_os_error(files):
 
 def test_a_file_that_changed_is_refused(files):
     os.utime(files.paths[3], ns=(0, 0))
-    with pytest.raises(DataError, match="3: the shard has changed since it was indexed. Start the run anew"):
+    with pytest.raises(DataError, match="3: the shard has changed since it was indexed. Start the run again"):
         files.read(3, 0, 1)

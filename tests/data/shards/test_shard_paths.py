@@ -39,7 +39,7 @@ def test_a_list_of_paths_globs_and_braces_keeps_its_order(tmp_path):
         (["b.tar.gz"], "b.tar.gz is compressed, .* Uncompress it"),
     ],
 )
-def test_what_is_not_there_is_told(tmp_path, names, message):
+def test_what_is_not_there_is_reported(tmp_path, names, message):
     (tmp_path / "a.tar").touch()
     (tmp_path / "b.tar.gz").touch()
     with pytest.raises(DataError, match=f"here: {message}|here: .*{message}"):

@@ -71,14 +71,14 @@ def test_a_tar_without_members_is_whole(tmp_path):
         (100, r"cannot be read after 0 members"),
     ],
 )
-def test_a_cut_off_tar_is_told(tmp_path, length, message):
+def test_a_cut_off_tar_is_reported(tmp_path, length, message):
     path = write_tar(tmp_path / "a.tar", pairs(range(2)))
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(DataError, match=rf"a\.tar: .*{message}.*(Copy|write) .*anew"):
+    with pytest.raises(DataError, match=rf"a\.tar: .*{message}.*(Copy|write) .*again"):
         members(path)
 
 
-def test_a_broken_header_is_told(tmp_path):
+def test_a_broken_header_is_reported(tmp_path):
     path = write_tar(tmp_path / "a.tar", pairs(range(2)))
     content = bytearray(path.read_bytes())
     content[2048 + 150] ^= 0x55  # the checksum of the third header
@@ -87,21 +87,21 @@ def test_a_broken_header_is_told(tmp_path):
         members(path)
 
 
-def test_two_tars_in_one_file_are_told(tmp_path):
+def test_two_tars_in_one_file_are_reported(tmp_path):
     path = write_tar(tmp_path / "a.tar", pairs(range(2)))
     path.write_bytes(path.read_bytes() * 2)
     with pytest.raises(DataError, match="more after the end mark .*One file holds one tar"):
         members(path)
 
 
-def test_a_compressed_tar_is_told(tmp_path):
+def test_a_compressed_tar_is_reported(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w:gz"):
         pass
     with pytest.raises(DataError, match=r"compressed \(gzip\).*Uncompress it"):
         members(tmp_path / "a.tar")
 
 
-def test_a_file_that_is_no_tar_is_told(tmp_path):
+def test_a_file_that_is_no_tar_is_reported(tmp_path):
     (tmp_path / "a.tar").write_text("caption,url\n" * 100)
     with pytest.raises(DataError, match="cannot be read after 0 members"):
         members(tmp_path / "a.tar")

@@ -103,8 +103,8 @@ def test_a_source_that_cannot_be_written_leaves_nothing(photos, tmp_path, fault)
         samples[1] = SourceSample(photos / "a.gif", {"txt": b"a"})
     else:
         samples = []
-    told = {"empty": "the image has 0 bytes", "gone": "cannot be read", "kind": "got 'gif'", "none": "no sample"}
-    with pytest.raises(DataError, match=told[fault]):
+    report = {"empty": "the image has 0 bytes", "gone": "cannot be read", "kind": "got 'gif'", "none": "no sample"}
+    with pytest.raises(DataError, match=report[fault]):
         write_shards(samples, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 

@@ -124,7 +124,7 @@ def test_what_follows_a_whole_jpeg_does_not_matter():
         (encode(Image.fromarray(np.ones((4, 4), np.uint16)), "TIFF"), "deep TIFF pixels may use fewer than 16 bits"),
     ],
 )
-def test_what_is_no_picture_is_told(data, message):
+def test_what_is_no_picture_is_reported(data, message):
     with pytest.raises(OSError, match=re.escape(message)):
         decode_image(data)
 

@@ -27,6 +27,6 @@ def test_a_cut_off_image_cannot_be_decoded(kind):
         LoadImageFromBytes()({"img_bytes": data[: len(data) * 2 // 3]})
 
 
-def test_an_empty_image_is_told():
+def test_an_empty_image_is_reported():
     with pytest.raises(OSError, match="the image has 0 bytes"):
         LoadImageFromBytes()({"img_bytes": b""})

@@ -30,7 +30,7 @@ def test_a_validation_that_runs_alone_is_reported_at_its_end(tmp_path):
         assert str(folder / name) in printed and (folder / name).is_file()
 
 
-def test_a_test_is_reported_apart_from_a_validation(tmp_path):
+def test_a_test_is_kept_apart_from_a_validation(tmp_path):
     build_runner(tmp_path, hooks=[_hook(num_images=0)]).test()
     assert (tmp_path / "report" / "test" / "results.json").is_file()
     assert not (tmp_path / "report" / "val").exists()

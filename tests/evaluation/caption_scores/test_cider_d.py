@@ -31,10 +31,10 @@ def test_a_single_image_scores_zero():
     assert cider_d([WANTED[0][0]], [WANTED[0]]).tolist() == [0.0]
 
 
-def test_two_images_that_share_no_word_and_are_told_perfectly_score_ten():
-    told = [list("abcd"), list("efghi")]
-    assert cider_d(told, [[told[0]], [told[1], told[1]]]) == pytest.approx([10.0, 10.0])
-    assert cider_d(told[::-1], [[told[0]], [told[1]]]).tolist() == [0.0, 0.0]
+def test_two_images_that_share_no_word_and_are_reported_perfectly_score_ten():
+    captions = [list("abcd"), list("efghi")]
+    assert cider_d(captions, [[captions[0]], [captions[1], captions[1]]]) == pytest.approx([10.0, 10.0])
+    assert cider_d(captions[::-1], [[captions[0]], [captions[1]]]).tolist() == [0.0, 0.0]
 
 
 def test_the_order_of_images_and_references_does_not_matter():

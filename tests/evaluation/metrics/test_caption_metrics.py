@@ -66,7 +66,7 @@ def test_perfect_captions_beside_a_constant_one():
     metrics = _evaluate(_samples([texts[0] for texts in references], references))
     assert metrics["caption/BLEU_4"] == pytest.approx(1.0)
     assert metrics["caption/ROUGE_L"] == 1.0
-    # "one dog plays" is a reference of both, so it is the most frequent one; told of both, nothing in it is rare.
+    # "one dog plays" is a reference of both, so it is the most frequent one, and nothing in it is rare.
     assert metrics["caption/constant_BLEU_3"] == pytest.approx(1.0)
     assert metrics["caption/constant_CIDEr_D"] == 0.0
     assert metrics["caption/CIDEr_D"] > 4.0

@@ -57,7 +57,7 @@ def test_half_precision_features_are_accepted():
     assert _evaluate([_sample(i, i, EYE[i].bfloat16(), EYE[i].half()) for i in range(3)])["retrieval/t2i_R@1"] == 1.0
 
 
-def test_a_model_without_features_is_told_apart_from_a_bad_one(caplog):
+def test_a_model_without_features_is_kept_apart_from_a_bad_one(caplog):
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         assert _evaluate([{"image_id": 1, "text": "a"}]) == {}
     assert "RetrievalRecall: not reported. None of 1 samples has image_feats" in caplog.text
