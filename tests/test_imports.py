@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "bus_toolkit"
 PARTS = {"selectors", "backbones", "decoders", "text_encoders", "fusion", "text_decoders", "heads", "tokenizers"}
 # A module imports from lower layers and its own folder only; the commands put everything together.
 LAYERS = [
-    {"errors", "signatures", "registry_loader", "shipped", "own_log"},
+    {"errors", "signatures", "registry_loader", "shipped", "own_log", "quiet_import"},
     {"structures", "ops", "losses", "layers"},
     {*PARTS, "step", "registry", "weights", "plugin"},
     {"models", "visualization"},
@@ -24,7 +24,7 @@ LAYERS = [
 ]
 TOP = {"__init__", "__main__"}
 OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}
-MAY_USE_OPENMMLAB = {"registry", "weights", "config", "models", "backbones", "data"} | {
+MAY_USE_OPENMMLAB = {"registry", "quiet_import", "weights", "config", "models", "backbones", "data"} | {
     *("engine", "evaluation", "analysis", "openmmlab", "testing")
 }
 MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones"}
@@ -99,3 +99,9 @@ def test_public_names_are_found():
     assert all(getattr(bus_toolkit, name) is not None for name in bus_toolkit.__all__)
     with pytest.raises(AttributeError, match="no attribute 'load_confg'"):
         _ = bus_toolkit.load_confg
+
+
+def test_loading_a_config_and_building_its_model_prints_nothing():
+    code = "import bus_toolkit; bus_toolkit.build_model(bus_toolkit.load_config('bus/bus_scenes_tiny'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -30,6 +30,7 @@ from bus_toolkit.plugin.records import (
     versioned,
 )
 from bus_toolkit.plugin.spec import GROUP
+from bus_toolkit.quiet_import import import_mmpretrain_quietly
 from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES, Registries, plain, registering
 from bus_toolkit.signatures import did_you_mean
 
@@ -112,8 +113,8 @@ class PluginLoader:
         return config
 
     def _load_all(self) -> None:
-        message = conflicting_builds()
-        if message:
+        import_mmpretrain_quietly()
+        if message := conflicting_builds():
             _log.warning("%s", message)
         for parts in self.registries.all():
             parts.entries.clear()  # of a first attempt that failed
