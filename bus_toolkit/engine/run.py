@@ -73,7 +73,7 @@ def _train(cfg: Config, options: RunOptions | None) -> None:
     except KeyboardInterrupt as interrupt:
         raise TrainingInterrupted(str(cfg.work_dir)) from interrupt
     tokenizer: Any = getattr(unwrap(runner.model), "tokenizer", None)
-    if tokenizer is not None and getattr(tokenizer, "num_unknown", 0):
+    if getattr(tokenizer, "num_unknown", None):
         _log.warning(
             "Unknown words: %.2f %% of the %d words read in training were [UNK]; model.tokenizer does not know them.",
             100 * tokenizer.unknown_share,
