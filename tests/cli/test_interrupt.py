@@ -9,6 +9,7 @@ from bus_toolkit.cli.interrupt import program
 PROBE = """
 import os, signal
 from bus_toolkit.cli.interrupt import end_at_second_interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 end_at_second_interrupt()
 try:
     os.kill(os.getpid(), signal.SIGINT)
