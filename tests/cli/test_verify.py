@@ -186,7 +186,7 @@ def test_shards_that_are_all_broken_are_named_once(tmp_path, capsys):
     dataset = {"type": "ShardDataset", "shards": f"{tmp_path}/a.tar", "pipeline": [{"type": "LoadImageFromBytes"}]}
     assert COMMAND.main([config(tmp_path, dataset), "--json", str(tmp_path / "r.json")]) == 1
     report = json.loads((tmp_path / "r.json").read_text())["train_dataloader"]
-    assert [fault["where"] for fault in report["faults"]] == [f"{tmp_path}/a.tar"]
+    assert [fault["location"] for fault in report["faults"]] == [f"{tmp_path}/a.tar"]
     assert report["counts"] == {"data sets that cannot be built": 1}
 
 

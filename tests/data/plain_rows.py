@@ -25,7 +25,7 @@ class PlainRows(SampleDataset):
 
     def get_data_info(self, index):
         if index in self.bad_rows:
-            raise BadSample(f"{self.name} {index} is bad")
+            raise BadSample(f"{self.name} {index}", "is bad")
         image_id = f"image {index}" if self.word_ids else index
         return {"img_path": "", "text": f"{self.name} {index}", "image_id": image_id}
 

@@ -1,7 +1,7 @@
 """Annotation files with boxes: COCO instances, which of them a caption names, descriptions of regions.
 
-``where`` is the setting that names the file, for messages. Every reader raises ``DataError`` for a file that cannot be
-read, is not JSON or has another form.
+``location`` is the setting that names the file, for messages. Every reader raises ``DataError`` for a file that cannot
+be read, is not JSON or has another form.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Instances:
         unknown = set(wanted) - set(identities.tolist()) - self.crowds
         if unknown:
             raise BadSample(
-                f"{sample['img_path']}: text {sample['text'][:40]!r} names instance {min(unknown)}, which its image "
-                "does not have"
+                sample["img_path"],
+                f"text {sample['text'][:40]!r} names instance {min(unknown)}, which its image does not have",
             )
         if wanted and not named.any():
             return
@@ -62,25 +62,25 @@ class Instances:
             sample["stated_size"] = self.sizes[image]
 
 
-def read_instances(path: str, where: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def read_instances(path: str, location: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
-    return read_coco_instances(path, where).boxes
+    return read_coco_instances(path, location).boxes
 
 
-def read_coco_instances(path: str, where: str) -> Instances:
+def read_coco_instances(path: str, location: str) -> Instances:
     """Return boxes, stated sizes of images and crowds.
 
     Raises:
         DataError: Also for a box that is not finite or has a negative side, and for an instance id that is used twice.
     """
-    content = read_json(path, where)
+    content = read_json(path, location)
     grouped: dict[int, list[dict[str, Any]]] = {}
     crowds, ids = set(), set()
     try:
         for item in content["annotations"]:
             if item["id"] in ids:
                 raise DataError(
-                    f"{where}: {path}: instance id {item['id']} is used twice, so a caption that names it names two "
+                    f"{location}: {path}: instance id {item['id']} is used twice, so a caption that names it names two "
                     "objects. Give each its own id."
                 )
             ids.add(item["id"])
@@ -91,13 +91,13 @@ def read_coco_instances(path: str, where: str) -> Instances:
         found = {}
         for key, items in grouped.items():
             boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
-            _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{where}: {path}")
+            _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{location}: {path}")
             boxes[:, 2:] += boxes[:, :2]
             found[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
         return Instances(found, stated_sizes(content), frozenset(crowds))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
+            f"{location}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
             "Each annotation needs id, image_id and bbox [x, y, width, height]."
         ) from error
 
@@ -109,34 +109,34 @@ def stated_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
     return {key: size for key, size in stated.items() if all(isinstance(side, int) for side in size)}
 
 
-def read_regions(path: str, where: str) -> dict[int, list[int]]:
+def read_regions(path: str, location: str) -> dict[int, list[int]]:
     """Return caption id to the ids of the instances that it names.
 
     Raises:
         DataError: Also for a caption id that occurs twice in the file, of which JSON would keep the second.
     """
-    content = read_json(path, where, object_pairs_hook=_once)
+    content = read_json(path, location, object_pairs_hook=_once)
     try:
         return {int(caption): [int(instance) for instance in named] for caption, named in content.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: {path} does not hold regions ({type(error).__name__}: {error}). "
+            f"{location}: {path} does not hold regions ({type(error).__name__}: {error}). "
             'It needs {"<caption id>": [<instance id>, ...], ...}.'
         ) from error
 
 
-def read_descriptions(path: str, where: str, class_template: str | None = None) -> dict[int, dict[str, np.ndarray]]:
+def read_descriptions(path: str, location: str, class_template: str | None = None) -> dict[int, dict[str, np.ndarray]]:
     """Return image id to its descriptions, each with the boxes it fits, float32 (n, 4), corners in pixels.
 
     A file of COCO instances describes by the names of classes, in ``class_template``.
     """
-    content = read_json(path, where)
+    content = read_json(path, location)
     if holds_instances(content):
         template = CLASS_TEMPLATE if class_template is None else class_template
-        return _arrays(describe_instances(content, template, f"{where}: {path}"))
+        return _arrays(describe_instances(content, template, f"{location}: {path}"))
     if class_template is not None:
         raise DataError(
-            f"{where}: class_template names the classes of COCO instances, and {path} holds none. "
+            f"{location}: class_template names the classes of COCO instances, and {path} holds none. "
             "Leave class_template out, or give COCO instances."
         )
     grouped: dict[int, dict[str, list[list[float]]]] = {}
@@ -152,7 +152,7 @@ def read_descriptions(path: str, where: str, class_template: str | None = None) 
         return _arrays(grouped)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: {path} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
+            f"{location}: {path} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
             'Genome, it needs [{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...]; '
             "or give COCO instances."
         ) from error
@@ -182,11 +182,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read_json(path: str, where: str, **options: Any) -> Any:
+def read_json(path: str, location: str, **options: Any) -> Any:
     """Return what a JSON file holds; ``options`` are those of ``json.loads``."""
     try:
         return json.loads(Path(path).expanduser().read_text(encoding="utf-8"), **options)
     except OSError as error:
-        raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
     except ValueError as error:
-        raise DataError(f"{where}: {path} is not JSON: {error}. Write or copy the file again.") from error
+        raise DataError(f"{location}: {path} is not JSON: {error}. Write or copy the file again.") from error

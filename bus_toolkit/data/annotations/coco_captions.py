@@ -10,7 +10,7 @@ from typing import Any
 from bus_toolkit.errors import DataError
 
 
-def refuse_shared_ids(path: str | Path, where: str, *, captions: bool) -> None:
+def refuse_shared_ids(path: str | Path, location: str, *, captions: bool) -> None:
     """Refuse a caption file that mmpretrain's ``COCORetrieval`` would read wrongly without a word.
 
     It keeps the first file of an image id, so that the captions of the second would be trained on the wrong picture.
@@ -19,7 +19,7 @@ def refuse_shared_ids(path: str | Path, where: str, *, captions: bool) -> None:
 
     Args:
         path: COCO captions JSON.
-        where: The setting that names the file, for the message.
+        location: The setting that names the file, for the message.
         captions: Whether ids of captions matter too.
 
     Raises:
@@ -32,7 +32,7 @@ def refuse_shared_ids(path: str | Path, where: str, *, captions: bool) -> None:
         return
     if shared:
         raise DataError(
-            f"{where}: {path}: {len(shared)} ids are used twice: {'; '.join(shared[:3])}. Give each its own id; "
+            f"{location}: {path}: {len(shared)} ids are used twice: {'; '.join(shared[:3])}. Give each its own id; "
             "`bus-toolkit verify` lists all."
         )
 

@@ -21,7 +21,7 @@ _FORMS = (
 )
 
 
-def read_questions(question_file: str, annotation_file: str | None, where: str) -> list[Question]:
+def read_questions(question_file: str, annotation_file: str | None, name: str) -> list[Question]:
     """Return the questions of a file in one of the three forms, in its order.
 
     Answers of VQA v2 are in an annotation file of their own; its annotations of other questions are not used. Answers
@@ -30,23 +30,23 @@ def read_questions(question_file: str, annotation_file: str | None, where: str) 
     Args:
         question_file: VQA v2's questions, Visual Genome's ``question_answers.json``, or GQA's questions.
         annotation_file: VQA v2's annotations; ``None`` for the two others, and for questions without answers.
-        where: What to call the reader in messages.
+        name: What to call the reader in messages.
 
     Raises:
         DataError: A file that cannot be read or has another form, a question id twice, a question without annotation or
             with one of another image, or an annotation file beside a file that has its answers.
     """
-    content = read_json(question_file, f"{where}.question_file")
-    source = f"{where}.question_file: {question_file}"
+    content = read_json(question_file, f"{name}.question_file")
+    source = f"{name}.question_file: {question_file}"
     is_vqa = isinstance(content, dict) and isinstance(content.get("questions"), list)
     if annotation_file is not None and not is_vqa:
         raise DataError(
-            f"{where}.annotation_file: belongs to VQA v2's questions, got {annotation_file} beside {question_file}, "
+            f"{name}.annotation_file: belongs to VQA v2's questions, got {annotation_file} beside {question_file}, "
             "which is of another form. Leave annotation_file out, or give VQA v2's questions."
         )
     try:
         if is_vqa:
-            found = list(vqa_v2(content["questions"], _read_annotations(annotation_file, where)))
+            found = list(vqa_v2(content["questions"], _read_annotations(annotation_file, name)))
         elif isinstance(content, list):
             found = list(visual_genome(content))
         else:
@@ -61,11 +61,11 @@ def read_questions(question_file: str, annotation_file: str | None, where: str) 
     return found
 
 
-def _read_annotations(path: str | None, where: str) -> Annotations | None:
+def _read_annotations(path: str | None, name: str) -> Annotations | None:
     if path is None:
         return None
-    content = read_json(path, f"{where}.annotation_file")
-    source = f"{where}.annotation_file: {path}"
+    content = read_json(path, f"{name}.annotation_file")
+    source = f"{name}.annotation_file: {path}"
     entries = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise DataError(

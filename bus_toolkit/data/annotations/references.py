@@ -1,6 +1,6 @@
 """Files of referring expressions: references in RefCOCO's form, and the images of COCO instances.
 
-``where`` is the setting that names the file, for messages.
+``location`` is the setting that names the file, for messages.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ImageEntry:
     size: tuple[int, int] | None
 
 
-def read_references(path: str, where: str, splits: Sequence[str] | None = None) -> list[Reference]:
+def read_references(path: str, location: str, splits: Sequence[str] | None = None) -> list[Reference]:
     """Return the expressions of a JSON file, in order; of some ``splits`` alone where these are named.
 
     RefCOCO's own ``refs(unc).p`` is a pickle, which can run code when it is read, and is refused.
@@ -49,12 +49,12 @@ def read_references(path: str, where: str, splits: Sequence[str] | None = None) 
     """
     if Path(path).suffix.lower() in _PICKLES:
         raise DataError(
-            f"{where}: {path} is a pickle, which can run code when it is read, so it never is. JSON is read. "
+            f"{location}: {path} is a pickle, which can run code when it is read, so it never is. JSON is read. "
             "Convert it once: bus-toolkit prepare refcoco"
         )
     if isinstance(splits, str):
         # Each letter would count as a split, and "test" as one of testA.
-        raise DataError(f"{where}: splits must be a list, got {splits!r}. Write [{splits}].")
+        raise DataError(f"{location}: splits must be a list, got {splits!r}. Write [{splits}].")
     try:
         content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
         rows = [
@@ -64,37 +64,37 @@ def read_references(path: str, where: str, splits: Sequence[str] | None = None) 
             for sentence in reference["sentences"]
         ]
     except OSError as error:
-        raise DataError(f"{where}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
     except ValueError as error:
-        raise DataError(f"{where}: {path} is not JSON: {error}. {_FORM}") from error
+        raise DataError(f"{location}: {path} is not JSON: {error}. {_FORM}") from error
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{where}: {path} does not hold references ({type(error).__name__}: {error}). {_FORM}"
+            f"{location}: {path} does not hold references ({type(error).__name__}: {error}). {_FORM}"
         ) from error
-    _check(rows, path, where)
+    _check(rows, path, location)
     if not rows:
         wanted = "" if splits is None else f" of the splits {', '.join(splits)}"
-        raise DataError(f"{where}: {path} has no expressions{wanted}. Name another file or other splits.")
+        raise DataError(f"{location}: {path} has no expressions{wanted}. Name another file or other splits.")
     return rows
 
 
-def _check(rows: Sequence[Reference], path: str, where: str) -> None:
+def _check(rows: Sequence[Reference], path: str, location: str) -> None:
     seen: set[int] = set()
     for row in rows:
         if not isinstance(row.text, str) or not row.text.strip():
             raise DataError(
-                f"{where}: {path}: sent_id {row.sent_id}: an expression needs words, got {row.text!r}. "
+                f"{location}: {path}: sent_id {row.sent_id}: an expression needs words, got {row.text!r}. "
                 "Remove the sentence or write it again."
             )
         if row.sent_id in seen:
             raise DataError(
-                f"{where}: {path}: sent_id {row.sent_id} is there twice. Each sentence has an id of its own. "
+                f"{location}: {path}: sent_id {row.sent_id} is there twice. Each sentence has an id of its own. "
                 "Renumber them."
             )
         seen.add(row.sent_id)
 
 
-def read_images(path: str, where: str) -> dict[int, ImageEntry]:
+def read_images(path: str, location: str) -> dict[int, ImageEntry]:
     """Return image id to file name and size, from COCO instances.
 
     Raises:
@@ -106,7 +106,7 @@ def read_images(path: str, where: str) -> dict[int, ImageEntry]:
         for image in content["images"]:
             if image["id"] in found:
                 raise DataError(
-                    f"{where}: {path}: image id {image['id']} is there twice. Each image has an id of its own. "
+                    f"{location}: {path}: image id {image['id']} is there twice. Each image has an id of its own. "
                     "Renumber them."
                 )
             width, height = image.get("width"), image.get("height")
@@ -114,7 +114,7 @@ def read_images(path: str, where: str) -> dict[int, ImageEntry]:
             found[image["id"]] = ImageEntry(str(image["file_name"]), size)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{where}: {path} does not list its images ({type(error).__name__}: {error}). COCO instances have "
+            f"{location}: {path} does not list its images ({type(error).__name__}: {error}). COCO instances have "
             '"images": [{"id", "file_name", "width", "height"}, ...].'
         ) from error
     return found

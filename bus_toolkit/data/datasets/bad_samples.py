@@ -17,7 +17,21 @@ READ_ERRORS = (OSError, AssertionError, cv2.error)
 
 
 class BadSample(Exception):
-    """One sample cannot be used; the message says which and why."""
+    """One sample cannot be used.
+
+    Attributes:
+        path: The image, or the annotation file and the entry in it.
+        reason: What is wrong.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        # Both go to Exception, which pickles them: samples are read in worker processes.
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        """Render it as one line."""
+        return f"{self.path}: {self.reason}"
 
 
 class LoadingError(DataError):
@@ -27,6 +41,8 @@ class LoadingError(DataError):
     """
 
     def __init__(self, message: str) -> None:
+        # torch builds the error of a worker from one string, its traceback with our message at the end, so the text
+        # is all that arrives here.
         super().__init__(message.rsplit(f"{type(self).__name__}: ", 1)[-1].strip())
 
 
@@ -40,17 +56,17 @@ class BadSampleCounter:
     Args:
         size: Number of samples of the data set.
         limit: So many may be skipped; 0 stops at the first.
-        where: What to call the data set in messages.
+        name: What to call the data set in messages.
 
     Raises:
         DataError: A negative limit.
     """
 
-    def __init__(self, size: int, limit: int, where: str) -> None:
+    def __init__(self, size: int, limit: int, name: str) -> None:
         if limit < 0:
-            raise DataError(f"{where}.max_bad_samples: must be 0 or more, got {limit}.")
+            raise DataError(f"{name}.max_bad_samples: must be 0 or more, got {limit}.")
         self.limit = limit
-        self.where = where
+        self.name = name
         self._is_bad = torch.zeros(size, dtype=torch.bool).share_memory_()
         self._recent: list[str] = []
 
@@ -59,7 +75,7 @@ class BadSampleCounter:
         """Number of bad samples so far, over all workers."""
         return int(self._is_bad.sum())
 
-    def add(self, index: int, error: Exception) -> None:
+    def add(self, index: int, error: BadSample) -> None:
         """Count and log a bad sample that was not met before.
 
         Raises:
@@ -68,17 +84,18 @@ class BadSampleCounter:
         if self._is_bad[index]:
             return
         self._is_bad[index] = True
-        reason = str(error) or type(error).__name__
-        self._recent = [*(old for old in self._recent if old != reason), reason][-3:]
+        line = str(error)
+        # An image with several captions is met several times; it is named once.
+        self._recent = [*(old for old in self._recent if old != line), line][-3:]
         if self.count > self.limit:
             raise TooManyBadSamples(
-                f"{self.where}: {self.count} bad samples, the limit is {self.limit}; the last ones: "
+                f"{self.name}: {self.count} bad samples, the limit is {self.limit}; the last ones: "
                 f"{'; '.join(self._recent)}. Repair or remove them, or raise max_bad_samples."
             ) from error
-        _log.warning("%s: skipped a bad sample (%d of at most %d): %s", self.where, self.count, self.limit, reason)
+        _log.warning("%s: skipped a bad sample (%d of at most %d): %s", self.name, self.count, self.limit, line)
 
     def nothing_left(self) -> TooManyBadSamples:
         """Return the error for a data set in which every sample is bad."""
         return TooManyBadSamples(
-            f"{self.where}: every sample is bad; the last ones: {'; '.join(self._recent)}. Repair the data."
+            f"{self.name}: every sample is bad; the last ones: {'; '.join(self._recent)}. Repair the data."
         )

@@ -96,8 +96,8 @@ class SampleDataset(Dataset):
             try:
                 sample = transform(sample)
             except READ_ERRORS as error:
-                reason = " ".join(str(error).split()).removesuffix(f": {path}") or type(error).__name__
-                raise BadSample(f"{path}: {reason}") from error
+                # OpenCV breaks its messages into lines.
+                raise BadSample(path, " ".join(str(error).split()) or type(error).__name__) from error
             except KeyError as error:
                 missing = str(error.args[0]) if error.args else ""
                 if missing not in _PROVIDERS or missing in sample:
@@ -107,7 +107,7 @@ class SampleDataset(Dataset):
                     f"{', '.join(map(str, sample))}. {_PROVIDERS[missing]}."
                 ) from error
             if sample is None:
-                raise BadSample(f"{path}: {type(transform).__name__} could not use it")
+                raise BadSample(path, f"{type(transform).__name__} could not use it")
         return sample
 
 
@@ -119,10 +119,10 @@ def check_caption(sample: Mapping[str, Any]) -> None:
     """
     path, text = sample["img_path"], sample["text"]
     if not isinstance(text, str):
-        raise BadSample(f"{path}: the caption is not text, got {text!r}")
+        raise BadSample(path, f"the caption is not text, got {text!r}")
     if not text.strip():
-        raise BadSample(f"{path}: the caption is empty")
+        raise BadSample(path, "the caption is empty")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadSample(f"{path}: the caption is no valid text: {error.reason} at character {error.start}") from error
+        raise BadSample(path, f"the caption is no valid text: {error.reason} at character {error.start}") from error

@@ -54,10 +54,10 @@ class ImageTextPairs(SampleDataset):
     ) -> None:
         self.ann_file = Path(ann_file).expanduser()
         self.img_dir = Path(img_dir).expanduser()
-        where = type(self).__name__
-        self._records = read_pairs(self.ann_file, image_key, text_key, f"{where}.ann_file")
+        name = type(self).__name__
+        self._records = read_pairs(self.ann_file, image_key, text_key, f"{name}.ann_file")
         if split is not None:
-            self._records = part_of(self._records, split, val_share, where)
+            self._records = part_of(self._records, split, val_share, name)
         self._images: dict[Path, int] = {}
         self._first: dict[tuple[int, str], int] = {}
         self._image_ids = [self._number(row, record) for row, record in enumerate(self._records)]
@@ -70,16 +70,16 @@ class ImageTextPairs(SampleDataset):
             BadSample: The row cannot be used.
         """
         record, image_id = self._records[int(index)], self._image_ids[int(index)]
-        where = f"{self.ann_file}, {record.place}"
+        entry = f"{self.ann_file}, {record.place}"
         if image_id < 0:
-            raise BadSample(f"{where}: the image must be a path, got {record.image!r}")
+            raise BadSample(entry, f"the image must be a path, got {record.image!r}")
         if not isinstance(record.text, str):
-            raise BadSample(f"{where}: the caption is not text, got {record.text!r}")
+            raise BadSample(entry, f"the caption is not text, got {record.text!r}")
         if not record.text.strip():
-            raise BadSample(f"{where}: the caption is empty")
+            raise BadSample(entry, "the caption is empty")
         first = self._first[image_id, record.text]
         if first != index:
-            raise BadSample(f"{where}: the same image and caption as {self._records[first].place}")
+            raise BadSample(entry, f"the same image and caption as {self._records[first].place}")
         return {
             "img_path": str(self._path(record)),
             "text": record.text,

@@ -129,21 +129,21 @@ class MixedSources(Dataset):
 
 
 def _build(name: str, config: Mapping[str, Any]) -> MixedSource:
-    where = f"MixedSources.sources.{name}"
+    path = f"MixedSources.sources.{name}"
     if not isinstance(config, Mapping) or "dataset" not in config or set(config) - set(_KEYS):
         got = ", ".join(map(str, config)) if isinstance(config, Mapping) else repr(config)
-        raise DataError(f"{where}: takes dataset (which it must have), objectives and boxed_only, got {got}.")
+        raise DataError(f"{path}: takes dataset (which it must have), objectives and boxed_only, got {got}.")
     objectives = config.get("objectives")
     if objectives is not None and not _are_names(objectives):
         raise DataError(
-            f"{where}.objectives: must be a list of names under model.heads, or null for all, got {objectives!r}."
+            f"{path}.objectives: must be a list of names under model.heads, or null for all, got {objectives!r}."
         )
     boxed_only = bool(config.get("boxed_only", False))
     dataset = DATASETS.build(dict(config["dataset"]))
     rows = list(getattr(dataset, "boxed_indices", ())) if boxed_only else range(len(dataset))
     if not rows:
         raise DataError(
-            f"{where}: {type(dataset).__name__} has no rows{' with boxes' if boxed_only else ''}. "
+            f"{path}: {type(dataset).__name__} has no rows{' with boxes' if boxed_only else ''}. "
             + ("Give it boxes, or set boxed_only to false." if boxed_only else "Leave the source out.")
         )
     return MixedSource(dataset, rows, None if objectives is None else tuple(objectives), boxed_only)

@@ -66,6 +66,7 @@ class QuestionAnswers(SampleDataset):
         name = type(self).__name__
         if instances_file is not None:
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
+        self._question_file = question_file
         self._path = ImageTemplate(image_template, name)
         self._allowed = None if answers_file is None else _read_allowed(answers_file, name)
         self._questions = self._usable(read_questions(question_file, annotation_file, name), question_file)
@@ -85,7 +86,7 @@ class QuestionAnswers(SampleDataset):
         """
         question = self._questions[int(index)]
         if question.problem:
-            raise BadSample(question.problem)
+            raise BadSample(self._question_file, question.problem)
         info: dict[str, Any] = {
             "img_path": self._path.of(question.image_id),
             "text": question.text,

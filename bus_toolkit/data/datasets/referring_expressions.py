@@ -81,26 +81,26 @@ class ReferringExpressions(SampleDataset):
             info["stated_size"] = image.size
         return info
 
-    def _check(self, reference: Reference, where: str, instances_file: str) -> None:
+    def _check(self, reference: Reference, location: str, instances_file: str) -> None:
         """Refuse what would train or count as something else than it is."""
         image = self._images.get(reference.image_id)
         if image is None:
             raise DataError(
-                f"{where}: image_id {reference.image_id} is not among the images of {instances_file}. "
+                f"{location}: image_id {reference.image_id} is not among the images of {instances_file}. "
                 "Give the instances that belong to the references."
             )
         boxes, identities = self._boxes.get(reference.image_id, (np.zeros((0, 4), np.float32), np.zeros(0, np.int64)))
         target = boxes[identities == reference.ann_id]
         if not len(target):
             raise DataError(
-                f"{where}: ann_id {reference.ann_id} must be an instance (no crowd) of image {reference.image_id} in "
-                f"{instances_file}, and it is none. Give the instances that belong to the references."
+                f"{location}: ann_id {reference.ann_id} must be an instance (no crowd) of image {reference.image_id} "
+                f"in {instances_file}, and it is none. Give the instances that belong to the references."
             )
         problem = box_problem(target[0], image)
         if problem:
             raise DataError(
-                f"{where}: the box of ann_id {reference.ann_id} in {instances_file} {problem}, got corners "
-                f"{target[0].tolist()}. Mend the box or remove the reference."
+                f"{location}: the box of ann_id {reference.ann_id} in {instances_file} {problem}, got corners "
+                f"{target[0].tolist()}. Correct the box or remove the reference."
             )
 
 

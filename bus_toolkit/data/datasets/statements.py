@@ -75,53 +75,53 @@ class Statements(SampleDataset):
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            where = f"Statements.ann_file: {path}, line {number}"
-            row = self._row(line, where)
+            location = f"Statements.ann_file: {path}, line {number}"
+            row = self._row(line, location)
             if row is None:
                 continue
             if row["text_id"] in rows:
-                raise DataError(f"{where}: {row['text_id']!r} occurs twice. Remove one of the two lines.")
+                raise DataError(f"{location}: {row['text_id']!r} occurs twice. Remove one of the two lines.")
             rows[row["text_id"]] = {**row, "image_id": len(rows)}
         if not rows:
             raise DataError(f"Statements.ann_file: {path} has no statements. Copy the file again.")
         return list(rows.values())
 
-    def _row(self, line: str, where: str) -> dict[str, Any] | None:
+    def _row(self, line: str, location: str) -> dict[str, Any] | None:
         try:
             entry = json.loads(line)
             parse = self._nlvr2 if "sentence" in entry else self._snli_ve
-            return parse(entry, where)
+            return parse(entry, location)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{where}: neither a line of NLVR2 (identifier, sentence, label) nor of SNLI-VE (pairID, Flickr30K_ID, "
-                f"sentence2, gold_label): {error!r}. Copy the file again."
+                f"{location}: neither a line of NLVR2 (identifier, sentence, label) nor of SNLI-VE (pairID, "
+                f"Flickr30K_ID, sentence2, gold_label): {error!r}. Copy the file again."
             ) from error
 
-    def _nlvr2(self, entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    def _nlvr2(self, entry: Mapping[str, Any], location: str) -> dict[str, Any]:
         stem = entry["identifier"].rsplit("-", 1)[0]
         names = entry.get("images", [f"{stem}-img{place}.png" for place in range(2)])
         if len(names) != 2:
-            raise DataError(f"{where}: images must be two names, got {names!r}. Copy the file again.")
+            raise DataError(f"{location}: images must be two names, got {names!r}. Copy the file again.")
         return {
             "img_path": [str(self.img_dir / name) for name in names],
             "text": entry["sentence"],
             "text_id": entry["identifier"],
-            "gt_label": _label("truth", str(entry["label"]), where),
+            "gt_label": _label("truth", str(entry["label"]), location),
         }
 
-    def _snli_ve(self, entry: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+    def _snli_ve(self, entry: Mapping[str, Any], location: str) -> dict[str, Any] | None:
         if entry["gold_label"] == _UNDECIDED:
             return None
         return {
             "img_path": str(self.img_dir / f"{entry['Flickr30K_ID']}{self.img_suffix}"),
             "text": entry["sentence2"],
             "text_id": entry["pairID"],
-            "gt_label": _label("entailment", entry["gold_label"], where),
+            "gt_label": _label("entailment", entry["gold_label"], location),
         }
 
 
-def _label(kind: str, word: str, where: str) -> int:
+def _label(kind: str, word: str, location: str) -> int:
     labels = _LABELS[kind]
     if word not in labels:
-        raise DataError(f"{where}: the label must be one of {', '.join(labels)}, got {word!r}. Mend the line.")
+        raise DataError(f"{location}: the label must be one of {', '.join(labels)}, got {word!r}. Correct the line.")
     return labels[word]

@@ -23,11 +23,13 @@ class Count:
     sure: bool = True
 
 
-def check_counts(where: str, expected: Sequence[Count], found: Mapping[str, int], *, strict: bool = True) -> list[str]:
+def check_counts(
+    dataset: str, expected: Sequence[Count], found: Mapping[str, int], *, strict: bool = True
+) -> list[str]:
     """Return a line for each count that differs; counts that were not made (a split that is absent) are passed over.
 
     Args:
-        where: Name of the data set, for messages.
+        dataset: Name of the data set, for messages.
         expected: Published numbers.
         found: What was counted.
         strict: Sure counts that differ are an error.
@@ -40,7 +42,7 @@ def check_counts(where: str, expected: Sequence[Count], found: Mapping[str, int]
         number = found.get(count.name)
         if number is None or number == count.expected:
             continue
-        line = f"{where}: {count.name}: must be {count.expected:,}, got {number:,}"
+        line = f"{dataset}: {count.name}: must be {count.expected:,}, got {number:,}"
         if count.sure and strict:
             wrong.append(f"{line}. Fetch the file again, or allow another number with --any-count.")
         else:

@@ -22,7 +22,7 @@ from bus_toolkit.errors import DataError
 _log = logging.getLogger(__name__)
 
 # Part of the file: raise it when the same shard gives another index, and old files are made again.
-_VERSION = 1
+_VERSION = 2
 _ARRAYS = ("names", "name_ends", "image", "text", "json", "boxed")
 _MAX_REPORTED = 10
 
@@ -134,4 +134,5 @@ def _read(file: Path) -> TarIndex:
     shapes = {"name_ends": (count,), "image": (count, 2), "text": (count, 2), "json": (count, 2), "boxed": (count,)}
     if any(arrays[name].shape != shape for name, shape in shapes.items()) or max(ends) > meta["size"]:
         raise ValueError("its parts do not fit together")
-    return TarIndex(Stamp(meta["size"], meta["mtime_ns"]), **arrays, left_out=tuple(meta["left_out"]))
+    left_out = tuple((member, reason) for member, reason in meta["left_out"])
+    return TarIndex(Stamp(meta["size"], meta["mtime_ns"]), **arrays, left_out=left_out)

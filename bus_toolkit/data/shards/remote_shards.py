@@ -31,7 +31,7 @@ def is_remote(name: str) -> bool:
     return _ADDRESS.match(name) is not None
 
 
-def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, where: str) -> list[str]:
+def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, location: str) -> list[str]:
     """Return local paths in place of addresses; what is not in ``cache_dir`` yet is copied there first.
 
     A copy appears whole or not at all. The first process of each machine copies, eight shards at a time, and the others
@@ -41,18 +41,18 @@ def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, where: str)
     Args:
         shards: Paths and addresses; braces of addresses are written out (``https://host/{000..099}.tar``).
         cache_dir: Folder of the copies; it needs room for all of them.
-        where: The setting, for messages.
+        location: The setting, for messages.
 
     Raises:
         DataError: A scheme that is not allowed, addresses without a folder, webdataset that is missing, or a shard that
             cannot be copied.
     """
     patterns = [shards] if isinstance(shards, str) else list(shards)
-    names = [n for p in patterns for n in (expand_braces(p, where) if is_remote(p) else [p])]
+    names = [n for p in patterns for n in (expand_braces(p, location) if is_remote(p) else [p])]
     addresses = [name for name in names if is_remote(name)]
     if not addresses:
         return names
-    _check(addresses, cache_dir, where)
+    _check(addresses, cache_dir, location)
     folder = Path(str(cache_dir)).expanduser()
     places = {address: folder / _file_name(address) for address in addresses}
     problems: list[str] = []
@@ -62,25 +62,25 @@ def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, where: str)
     if is_distributed():
         problems = [problem for part in all_gather_object(problems) for problem in part]
     if problems:
-        raise DataError("\n".join(f"{where}: {problem}" for problem in problems[:10]))
+        raise DataError("\n".join(f"{location}: {problem}" for problem in problems[:10]))
     return [str(places.get(name, name)) for name in names]
 
 
-def _check(addresses: Sequence[str], cache_dir: str | None, where: str) -> None:
+def _check(addresses: Sequence[str], cache_dir: str | None, location: str) -> None:
     refused = next((a for a in addresses if a.split(":", 1)[0].lower() not in _SCHEMES), None)
     if refused is not None:
         raise DataError(
-            f"{where}: the scheme must be one of {', '.join(_SCHEMES)}, got {refused!r}. Copy the shards yourself and "
-            "give their paths."
+            f"{location}: the scheme must be one of {', '.join(_SCHEMES)}, got {refused!r}. Copy the shards yourself "
+            "and give their paths."
         )
     if cache_dir is None:
         raise DataError(
-            f"{where}: {addresses[0]} lies on a server. Set cache_dir to a folder with room for all shards."
+            f"{location}: {addresses[0]} lies on a server. Set cache_dir to a folder with room for all shards."
         )
     try:
         import webdataset  # noqa: F401
     except ImportError as error:
-        raise DataError(f"{where}: remote shards need webdataset. pip install 'bus_toolkit[remote]'.") from error
+        raise DataError(f"{location}: remote shards need webdataset. pip install 'bus_toolkit[remote]'.") from error
 
 
 def _copy_all(missing: dict[str, Path], folder: Path) -> list[str]:

@@ -71,9 +71,11 @@ class ShardDataset(SampleDataset):
             refuse_blind_transforms(pipeline, name, "set with_boxes to false")
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
         left_out = [
-            f"{path}::{report}" for path, index in zip(paths, indices, strict=True) for report in index.left_out
+            f"{path}::{member}: {reason}"
+            for path, index in zip(paths, indices, strict=True)
+            for member, reason in index.left_out
         ]
-        self._tell_left_out(left_out, max_bad_samples)
+        self._report_left_out(left_out, max_bad_samples)
         self.boxed_indices = boxed
         self.shard_sizes = self.reader.shard_sizes
 
@@ -90,7 +92,7 @@ class ShardDataset(SampleDataset):
         return info
 
     @staticmethod
-    def _tell_left_out(left_out: list[str], limit: int) -> None:
+    def _report_left_out(left_out: list[str], limit: int) -> None:
         if not left_out:
             return
         report = f"{len(left_out)} members belong to no sample; the first ones: {'; '.join(left_out[:3])}."

@@ -15,42 +15,44 @@ _BRACE = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
-def find_shards(shards: str | Sequence[str], where: str) -> list[Path]:
+def find_shards(shards: str | Sequence[str], location: str) -> list[Path]:
     """Return the files that ``shards`` names, in the order given; those of a glob are sorted.
 
     Args:
         shards: One or several paths, globs (``train-*.tar``) or brace patterns as webdataset writes them
             (``train-{000000..000099}.tar``, ``{cc,sbu}.tar``).
-        where: The setting, for messages.
+        location: The setting, for messages.
 
     Raises:
         DataError: Nothing is named, a file is missing, compressed or named twice, or a glob finds none.
     """
     patterns = [shards] if isinstance(shards, str) else list(shards)
-    found = [path for pattern in patterns for name in expand_braces(pattern, where) for path in _files(name, where)]
+    found = [
+        path for pattern in patterns for name in expand_braces(pattern, location) for path in _files(name, location)
+    ]
     if not found:
         raise DataError(
-            f"{where}: names no shard, got {shards!r}. Give paths of tar files, e.g. train-{{000..009}}.tar."
+            f"{location}: names no shard, got {shards!r}. Give paths of tar files, e.g. train-{{000..009}}.tar."
         )
     missing = [path for path in found if not path.is_file()]
     if missing:
         raise DataError(
-            f"{where}: {len(missing)} of {len(found)} shards are not there, the first is {missing[0]}. "
+            f"{location}: {len(missing)} of {len(found)} shards are not there, the first is {missing[0]}. "
             "Copy them, or correct the pattern."
         )
     compressed = next((path for path in found if path.suffix in _COMPRESSED), None)
     if compressed is not None:
         raise DataError(
-            f"{where}: {compressed} is compressed, and a compressed tar has no random access. Uncompress it; "
+            f"{location}: {compressed} is compressed, and a compressed tar has no random access. Uncompress it; "
             "its images are compressed anyway."
         )
     if len(set(found)) < len(found):
         twice = next(path for path in found if found.count(path) > 1)
-        raise DataError(f"{where}: {twice} is named twice. Name each shard once.")
+        raise DataError(f"{location}: {twice} is named twice. Name each shard once.")
     return found
 
 
-def expand_braces(pattern: str, where: str) -> list[str]:
+def expand_braces(pattern: str, location: str) -> list[str]:
     """Return ``pattern`` with each ``{a..b}`` and ``{a,b}`` written out; numbers keep the width of the first.
 
     Raises:
@@ -67,18 +69,18 @@ def expand_braces(pattern: str, where: str) -> list[str]:
         choices = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
     if not choices or (bounds is None and len(choices) == 1):
         raise DataError(
-            f"{where}: cannot read {{{inside}}} in {pattern!r}. Allowed are a rising range {{000..099}} and a list "
+            f"{location}: cannot read {{{inside}}} in {pattern!r}. Allowed are a rising range {{000..099}} and a list "
             "{a,b}. Correct it."
         )
     head, tail = pattern[: match.start()], pattern[match.end() :]
-    return [head + choice + rest for rest in expand_braces(tail, where) for choice in choices]
+    return [head + choice + rest for rest in expand_braces(tail, location) for choice in choices]
 
 
-def _files(name: str, where: str) -> list[Path]:
+def _files(name: str, location: str) -> list[Path]:
     path = Path(name).expanduser()
     if path.is_file() or not glob.has_magic(name):
         return [path]
     found = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if not match.endswith(INDEX_SUFFIX))
     if not found:
-        raise DataError(f"{where}: no file matches {name!r}. Correct the pattern.")
+        raise DataError(f"{location}: no file matches {name!r}. Correct the pattern.")
     return found

@@ -45,7 +45,7 @@ class ShardReader:
         gives no ``image_id`` gets a number of its own, above all those that a JSON may give.
 
         Raises:
-            BadSample: It cannot be read; the message names shard, member and reason.
+            BadSample: It cannot be read; its path names shard and member.
             DataError: The shard is not the one that was indexed.
         """
         shard = int(np.searchsorted(self._ends, number, side="right"))
@@ -64,7 +64,7 @@ class ShardReader:
             if index.text[row, 0] >= 0:
                 sample["text"] = self._files.read(shard, *index.text[row].tolist()).decode("utf-8").strip()
         except (OSError, ValueError) as error:
-            raise BadSample(f"{sample['img_path']}: {error}") from error
+            raise BadSample(sample["img_path"], str(error)) from error
         return sample
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from bus_toolkit.data.shards.tar_members import Member, read_members
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import DataError, Problem
 
 IMAGE_KINDS = ("jpg", "jpeg", "png", "webp")
 _PARTS = {**dict.fromkeys(IMAGE_KINDS, "image"), "txt": "text", "json": "json"}
@@ -53,7 +53,7 @@ class TarIndex:
         text: The same of ``txt`` members; offset -1 where there is none.
         json: The same of ``json`` members.
         boxed: Which samples have boxes; bool (n,).
-        left_out: Members that belong to no sample, each with the reason.
+        left_out: Name and reason of each member that belongs to no sample.
     """
 
     stamp: Stamp
@@ -63,7 +63,7 @@ class TarIndex:
     text: np.ndarray
     json: np.ndarray
     boxed: np.ndarray
-    left_out: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -87,7 +87,7 @@ def read_index(path: Path) -> TarIndex:
             samples, left_out = _group(read_members(file, path))
             boxed = [_has_boxes(file, sample.get("json")) for sample in samples]
     except OSError as error:
-        raise DataError(f"{path}: the shard cannot be read: {error.strerror}. Copy it again.") from error
+        raise DataError(Problem(str(path), f"the shard cannot be read: {error.strerror}. Copy it again.")) from error
     names = [sample["image"].name.encode("utf-8", "surrogateescape") for sample in samples]
     return TarIndex(
         stamp,
@@ -101,10 +101,10 @@ def read_index(path: Path) -> TarIndex:
     )
 
 
-def _group(members: Iterable[Member]) -> tuple[list[dict[str, Member]], list[str]]:
+def _group(members: Iterable[Member]) -> tuple[list[dict[str, Member]], list[tuple[str, str]]]:
     """Return the whole samples, part to member, and what is left out; of two members for one part the first stays."""
     found: dict[str, dict[str, Member]] = {}
-    left_out = []
+    left_out: list[tuple[str, str]] = []
     for member in members:
         match = _NAME.fullmatch(member.name)
         part = _PARTS.get(match.group(2).lower()) if match else None
@@ -112,13 +112,13 @@ def _group(members: Iterable[Member]) -> tuple[list[dict[str, Member]], list[str
             continue
         parts = found.setdefault(match.group(1), {})
         if part in parts:
-            left_out.append(f"{member.name}: a second {part} of key {match.group(1)!r}")
+            left_out.append((member.name, f"a second {part} of key {match.group(1)!r}"))
         parts.setdefault(part, member)
     for key, parts in found.items():
         if "image" not in parts:
-            left_out.extend(f"{member.name}: no image of key {key!r}" for member in parts.values())
+            left_out.extend((member.name, f"no image of key {key!r}") for member in parts.values())
         elif len(parts) == 1:
-            left_out.append(f"{parts['image'].name}: no txt or json of key {key!r}")
+            left_out.append((parts["image"].name, f"no txt or json of key {key!r}"))
     whole = [parts for parts in found.values() if "image" in parts and len(parts) > 1]
     return sorted(whole, key=lambda parts: parts["image"].offset), left_out
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import DataError, Problem
 
 _BLOCK = tarfile.BLOCKSIZE
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstandard", b"PK": "zip"}
@@ -34,8 +34,9 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
     size = os.fstat(file.fileno()).st_size
     magic = os.pread(file.fileno(), 2, 0)
     if magic in _MAGIC:
-        raise DataError(
-            f"{path}: is compressed ({_MAGIC[magic]}), and a compressed tar has no random access. Uncompress it."
+        raise _refusal(
+            path,
+            f"is compressed ({_MAGIC[magic]}), and a compressed tar has no random access. Uncompress it.",
         )
     last, count = "", 0
     try:
@@ -45,17 +46,18 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
                 tar.members.clear()  # type: ignore[attr-defined]  # missing in typeshed alone
                 end = member.offset_data + member.size
                 if member.issparse():
-                    raise DataError(f"{path}: {member.name} is a sparse file. Write the shard without --sparse.")
+                    raise _refusal(path, f"{member.name} is a sparse file. Write the shard without --sparse.")
                 if end > size:
-                    raise DataError(_cut_off(path, f"in the middle of {member.name}", size, end, count))
+                    raise _cut_off(path, f"in the middle of {member.name}", size, end, count)
                 last, count = member.name, count + 1
                 if member.isreg():
                     yield Member(member.name, member.offset_data, member.size)
             _check_end(file, tar.offset, size, path, last, count)
     except tarfile.TarError as error:
-        raise DataError(
-            f"{path}: the tar cannot be read after {count} members ({last or 'none'} is the last whole one): {error}. "
-            "Copy or write the shard again."
+        raise _refusal(
+            path,
+            f"the tar cannot be read after {count} members ({last or 'none'} is the last whole one): {error}. "
+            "Copy or write the shard again.",
         ) from error
 
 
@@ -64,21 +66,28 @@ def _check_end(file: BinaryIO, offset: int, size: int, path: Path, last: str, co
     file.seek(offset)
     mark = file.read(_BLOCK)
     if len(mark) < _BLOCK:
-        raise DataError(_cut_off(path, f"after {last or 'nothing'}, without an end mark", size, offset + _BLOCK, count))
+        raise _cut_off(path, f"after {last or 'nothing'}, without an end mark", size, offset + _BLOCK, count)
     if any(mark):
-        raise DataError(
-            f"{path}: byte {offset}, after {last or 'the start'}, is no header of a tar. Copy or write the shard again."
+        raise _refusal(
+            path,
+            f"byte {offset}, after {last or 'the start'}, is no header of a tar. Copy or write the shard again.",
         )
     while rest := file.read(1 << 20):
         if any(rest):
-            raise DataError(
-                f"{path}: there is more after the end mark of the tar at byte {offset} (after {last}). One file holds "
-                "one tar; write the shard again, or split it."
+            raise _refusal(
+                path,
+                f"there is more after the end mark of the tar at byte {offset} (after {last}). One file holds "
+                "one tar; write the shard again, or split it.",
             )
 
 
-def _cut_off(path: Path, where: str, size: int, needed: int, count: int) -> str:
-    return (
-        f"{path}: is cut off {where}: {size} bytes, needs at least {needed}; {count} whole members before. "
-        "Copy or write the shard again, or leave it out."
+def _cut_off(path: Path, position: str, size: int, needed: int, count: int) -> DataError:
+    return _refusal(
+        path,
+        f"is cut off {position}: {size} bytes, needs at least {needed}; {count} whole members before. "
+        "Copy or write the shard again, or leave it out.",
     )
+
+
+def _refusal(path: Path, text: str) -> DataError:
+    return DataError(Problem(str(path), text))

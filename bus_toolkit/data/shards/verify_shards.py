@@ -10,13 +10,13 @@ from bus_toolkit.data.datasets.base import check_caption
 from bus_toolkit.data.shards.shard_reader import ShardReader
 from bus_toolkit.data.shards.tar_index import TarIndex, read_index
 from bus_toolkit.data.transforms.load import LoadImageFromBytes
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import DataError, Problem
 
 
-def verify_shards(paths: Sequence[Path]) -> Iterator[tuple[Path, int, list[str]]]:
-    """Yield each shard, the number of its good samples, and a line for each of its faults.
+def verify_shards(paths: Sequence[Path]) -> Iterator[tuple[Path, int, list[Problem]]]:
+    """Yield each shard, the number of its good samples, and its faults.
 
-    Index files are neither used nor written. A shard that is cut off or no tar has one line and no good sample.
+    Index files are neither used nor written. A shard that is cut off or no tar has one fault and no good sample.
     """
     for path in paths:
         index, faults = structure_of(path)
@@ -28,26 +28,26 @@ def verify_shards(paths: Sequence[Path]) -> Iterator[tuple[Path, int, list[str]]
         yield path, len(reader) - len(bad), faults + bad
 
 
-def structure_of(path: Path) -> tuple[TarIndex | None, list[str]]:
-    """Return the index of a shard and a line for each member that belongs to no sample.
+def structure_of(path: Path) -> tuple[TarIndex | None, list[Problem]]:
+    """Return the index of a shard and a fault for each member that belongs to no sample.
 
-    There is no index, and one line, where the shard is cut off or no tar.
+    There is no index, and one fault, if the shard is cut off or no tar.
     """
     try:
         index = read_index(path)
     except DataError as error:
-        return None, [str(error)]
-    return index, [f"{path}::{member}" for member in index.left_out]
+        return None, error.problems
+    return index, [Problem(f"{path}::{member}", reason) for member, reason in index.left_out]
 
 
-def _fault(reader: ShardReader, number: int) -> str | None:
+def _fault(reader: ShardReader, number: int) -> Problem | None:
     try:
         sample = reader.read(number)
         check_caption(sample)
     except BadSample as error:
-        return str(error)
+        return Problem(error.path, error.reason)
     try:
         LoadImageFromBytes()(sample)
     except READ_ERRORS as error:
-        return f"{sample['img_path']}: {error}"
+        return Problem(sample["img_path"], str(error))
     return None

@@ -150,6 +150,6 @@ class ColourJitter(BaseTransform):
         return results
 
 
-def _check_share(where: str, value: float) -> None:
+def _check_share(location: str, value: float) -> None:
     if not 0.0 <= value <= 1.0:
-        raise ConfigError(f"{where}: must be in [0, 1], got {value}.")
+        raise ConfigError(f"{location}: must be in [0, 1], got {value}.")

@@ -17,14 +17,14 @@ class Fault:
     Attributes:
         kind: ``file``, ``row``, ``id``, ``box``, ``caption``, ``image`` (or its boxes in the pipeline) or ``pipeline``,
             a transform that failed in another way than over bad data.
-        where: The file, and the place in it.
+        location: The file, and the place in it; empty if ``reason`` names it.
         reason: What is wrong.
         row: Row of the data set, where the fault is that of a row.
         text_id: Id of the caption in its file, where it has one.
     """
 
     kind: str
-    where: str
+    location: str
     reason: str
     row: int | None = None
     text_id: int | str | None = None
@@ -33,9 +33,9 @@ class Fault:
         """Return the fault as a line."""
         place = "" if self.row is None else f"row {self.row}, "
         place += "" if self.text_id is None else f"text id {self.text_id}, "
-        reason = self.reason.removeprefix(f"{self.where}: ")
+        location = f"{self.location}: " if self.location else ""
         # Names in a tar may be no UTF-8.
-        return f"{self.kind}: {place}{self.where}: {reason}".encode("utf-8", "backslashreplace").decode()
+        return f"{self.kind}: {place}{location}{self.reason}".encode("utf-8", "backslashreplace").decode()
 
 
 class EnoughFaults(Exception):

@@ -42,8 +42,7 @@ class RowChecker:
         try:
             info = self.dataset.get_data_info(row)
         except BadSample as error:
-            where, _, reason = str(error).partition(": ")
-            self.report.add(Fault("row", where, reason, row))
+            self.report.add(Fault("row", error.path, error.reason, row))
             return False
         faults = [*self._caption_faults(info), *self._id_faults(info, row), *_box_faults(info)]
         for kind, reason in faults:
@@ -56,7 +55,7 @@ class RowChecker:
         try:
             check_caption(info)
         except BadSample as error:
-            return [("caption", str(error).removeprefix(f"{info['img_path']}: "))]
+            return [("caption", error.reason)]
         if self.tokenizer is None:
             return []
         before = self.tokenizer.num_truncated

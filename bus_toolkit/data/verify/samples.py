@@ -56,7 +56,7 @@ class _Probe(Dataset):
             with self._stderr:
                 self._read(row)
         except BadSample as error:
-            return Outcome(row, "image", str(error))
+            return Outcome(row, "image", error.reason)
         except READ_ERRORS as error:
             return Outcome(row, "image", str(error) or type(error).__name__)
         except LoadingError as error:

@@ -25,12 +25,11 @@ def without_broken_shards(node: Any, report: Report) -> Any:
     copy = {key: without_broken_shards(value, report) for key, value in node.items()}
     if str(node.get("type")).rsplit(".", 1)[-1] == "ShardDataset" and "shards" in node:
         copy["shards"] = []
-        where = "ShardDataset.shards"
-        for path in find_shards(fetch_shards(node["shards"], node.get("cache_dir"), where), where):
+        setting = "ShardDataset.shards"
+        for path in find_shards(fetch_shards(node["shards"], node.get("cache_dir"), setting), setting):
             index, faults = structure_of(path)
             for fault in faults:
-                place, _, reason = fault.partition(": ")
-                report.add(Fault("file", place, reason))
+                report.add(Fault("file", fault.path, fault.text))
             if index is not None:
                 copy["shards"].append(str(path))
     return copy

@@ -60,7 +60,7 @@ def verify_dataset(
         except DataError as error:
             # The files' own check has named all of what this error names the first of.
             if not report.faults:
-                report.add(Fault("file", str(node["type"]), str(error)))
+                report.add(Fault("file", "", str(error)))
             report.count("data sets that cannot be built")
             return report
         for leaf in leaves(dataset):
@@ -90,8 +90,8 @@ def _verify_leaf(
     for outcome in watch(read_samples(leaf, rows, workers=workers), len(rows), "samples"):
         report.count("samples read through the pipeline")
         if outcome.kind is not None:
-            where, text_id = _place(leaf, outcome.row)
-            report.add(Fault(outcome.kind, where, str(outcome.reason), outcome.row, text_id))
+            location, text_id = _place(leaf, outcome.row)
+            report.add(Fault(outcome.kind, location, str(outcome.reason), outcome.row, text_id))
 
 
 def leaves(dataset: Any) -> Iterator[Any]:

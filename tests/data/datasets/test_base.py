@@ -46,7 +46,7 @@ def test_stops_above_the_limit_and_names_the_last_ones():
         [data[i] for i in (0, 0, 2)]
 
 
-def test_a_reason_names_its_file_once_however_many_captions_it_has():
+def test_a_bad_file_is_named_once_however_many_captions_it_has():
     data = Words(["missing", "missing", "good"], max_bad_samples=1)
     data.get_data_info = lambda index: {"img_path": "a.png", "text": data.texts[index]}
 
@@ -54,7 +54,7 @@ def test_a_reason_names_its_file_once_however_many_captions_it_has():
         raise AssertionError("failed to load image: a.png")
 
     data.pipeline = [read]
-    with pytest.raises(TooManyBadSamples, match="the last ones: a.png: failed to load image. Repair"):
+    with pytest.raises(TooManyBadSamples, match="the last ones: a.png: failed to load image: a.png. Repair"):
         data[0]
 
 

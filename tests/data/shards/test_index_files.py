@@ -59,7 +59,7 @@ def test_a_damaged_index_is_made_again(shard, damage, reads, caplog):
     else:
         change = {
             "version": {
-                "meta": np.frombuffer(bytes(arrays["meta"]).replace(b'"version": 1', b'"version": 9'), np.uint8)
+                "meta": np.frombuffer(bytes(arrays["meta"]).replace(b'"version": 2', b'"version": 9'), np.uint8)
             },
             "shapes": {"text": arrays["text"][:2]},
             "beyond": {"image": arrays["image"] + 10**6},

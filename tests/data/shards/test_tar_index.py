@@ -35,11 +35,11 @@ def test_missing_halves_and_second_members_are_left_out_and_named(tmp_path):
     index = read_index(write_tar(tmp_path / "a.tar", [(name, b"x") for name in names]))
     assert len(index) == 1 and index.name(0) == "a.jpg"
     assert sorted(index.left_out) == [
-        "a.jpg: a second image of key 'a'",
-        "a.png: a second image of key 'a'",
-        "b.jpg: no txt or json of key 'b'",
-        "c.json: no image of key 'c'",
-        "c.txt: no image of key 'c'",
+        ("a.jpg", "a second image of key 'a'"),
+        ("a.png", "a second image of key 'a'"),
+        ("b.jpg", "no txt or json of key 'b'"),
+        ("c.json", "no image of key 'c'"),
+        ("c.txt", "no image of key 'c'"),
     ]
 
 
