@@ -1,1 +1,1 @@
-"""What a model costs."""
+"""The cost of a model."""

@@ -1,4 +1,4 @@
-"""Data: what each of mmpretrain's backbones needs to be built, and to be tried quickly."""
+"""Data: the arguments that each backbone of mmpretrain needs to be built, and to be tried quickly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TWINS = {
 }
 _SWIN = {"embed_dims": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8]}
 
-# What a config has to say: the smallest one where the class has no default, the image size where 224 does not fit.
+# Arguments that a config must set: the smallest model if the class has no default, the image size if 224 does not fit.
 NEEDED: dict[str, dict[str, Any]] = {
     "AlexNet": {"img_size": 240},
     "CSPDarkNet": {"depth": 53},
@@ -105,7 +105,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "XCiT": {"embed_dims": 48, "depth": 2, "num_heads": 4, "layer_scale_init_value": 1.0},
 }
 
-# What a user should know, where what a class is made of does not say it.
+# Notes for the user that the structure of a class does not show.
 _NO_GAP = "`gap_before_final_norm: false` is set"
 _FIXED = "mixes a fixed number of places: images of `img_size` only"
 _SPARSE = "waits for the mask of visible patches that SparK's pre-training sets"

@@ -1,4 +1,4 @@
-"""Every backbone of mmpretrain, tried: where selectors can act, and what tokens it gives."""
+"""Try every backbone of mmpretrain: the sites where selectors can act, and its tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.structures import TextTokens
 
 _SMALL_SIDE = 64
-_NOT_TRIED = ("TIMMBackbone",)  # what it is depends on whether timm is installed
+_NOT_TRIED = ("TIMMBackbone",)  # its architecture depends on whether timm is installed
 INTRODUCTION = Path(__file__).with_suffix(".txt")
 
 
@@ -65,7 +65,7 @@ def chosen(wanted: Sequence[str]) -> list[str]:
 
 
 def row_of(name: str) -> SurveyRow:
-    """Build the backbone ``name`` on shapes alone, try a small one on numbers, and say what came of it."""
+    """Build the backbone ``name`` on shapes alone, try a small one on numbers, and report the result."""
     note = NOTES.get(name, "")
     if name in _NOT_TRIED:
         return SurveyRow(f"`{name}`", "not tried", note=note)
@@ -103,7 +103,7 @@ def _without_gradient(name: str) -> str:
     """Train a small one for a step; return how many of its parameters got no gradient, or nothing.
 
     Raises:
-        RuntimeError: Numbers of tokens, tokens or gradients are not what they must be.
+        RuntimeError: Numbers of tokens, tokens or gradients are not as expected.
     """
     node = {"type": f"{MMPRETRAIN}{name}", "img_size": _SMALL_SIDE, **NEEDED.get(name, {}), **SMALL.get(name, {})}
     with torch.random.fork_rng(devices=[]):
@@ -112,10 +112,10 @@ def _without_gradient(name: str) -> str:
         tokens = _halved(vit, adapter)
     tokens.square().mean().backward()
     gradients = [parameter.grad for parameter in vit.parameters() if parameter.requires_grad]
-    found = [gradient for gradient in gradients if gradient is not None]
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in (tokens, *found)) or not found:
+    present = [gradient for gradient in gradients if gradient is not None]
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in (tokens, *present)) or not present:
         raise RuntimeError(f"{name}: tokens or gradients are not finite, or there are none.")
-    missing = len(gradients) - len(found)
+    missing = len(gradients) - len(present)
     return f"{missing} of {len(gradients)}" if missing else ""
 
 

@@ -32,7 +32,7 @@ def count_macs_by_part(run: Callable[[], Any], parts: Mapping[str, Sequence[Meth
     Args:
         run: A forward pass.
         parts: Name to the methods, each an object and a name, in which the part works.
-        rest: Name of what happens outside all parts.
+        rest: Name for the work outside all parts.
     """
     totals: Counter[str] = Counter()
     with _counting() as counter, ExitStack() as watched:
@@ -46,7 +46,7 @@ def count_macs_by_part(run: Callable[[], Any], parts: Mapping[str, Sequence[Meth
 
 
 class _Ledger:
-    """Books what was counted since the last booking on the part that was running."""
+    """Add the MACs counted since the last booking to the part that was running."""
 
     def __init__(self, counter: FlopCounterMode, totals: Counter[str], rest: str) -> None:
         self._counter, self._totals, self._running, self._booked = counter, totals, [rest], 0
@@ -70,7 +70,7 @@ class _Ledger:
                 self.book()
                 self._running.pop()
 
-        # On the instance, where it hides the method of the class.
+        # Set on the instance, so that it hides the method of the class.
         owner.__dict__[method] = watched
         try:
             yield

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Frame:
-    """What a model takes in: ``image_size`` in pixels and ``grid`` in patches, both (rows, columns); longest text."""
+    """The input of a model: ``image_size`` in pixels and ``grid`` in patches, both (rows, columns); longest text."""
 
     image_size: tuple[int, int]
     grid: tuple[int, int]
@@ -79,7 +79,7 @@ class MacCounter:
             try:
                 with _autocast_knows_meta():
                     return ask(self._load(model))
-            except (RuntimeError, TypeError) as error:  # both are what torch raises there
+            except (RuntimeError, TypeError) as error:  # torch raises both there
                 reason = str(error).splitlines()[0]
                 _log.warning("Cannot count by shapes alone (%s); counting real passes, which takes longer.", reason)
                 self._device = "cpu"

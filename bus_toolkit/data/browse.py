@@ -98,7 +98,7 @@ def patch_labels_of(config: Mapping[str, Any]) -> tuple[int | None, float]:
 
 
 def _heading(dataset: Any) -> str:
-    """Return what the texts of a data set are called, looking into wrappers."""
+    """Return the name for the texts of a data set, looking into wrappers."""
     while type(dataset).__name__ not in _HEADINGS and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     return _HEADINGS.get(type(dataset).__name__, "caption")

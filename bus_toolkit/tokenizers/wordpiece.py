@@ -30,7 +30,7 @@ BERT_VOCABULARY = _SHIPPED / "bert_base_uncased.txt"
 
 
 class TextTokenizer:
-    """What all tokenizers share: ``[CLS] words [SEP]``, padded to the longest text of a batch.
+    """Base of all tokenizers: ``[CLS] words [SEP]``, padded to the longest text of a batch.
 
     Args:
         backend: A tokenizer whose vocabulary has the special tokens of BERT.
@@ -174,8 +174,8 @@ class WordPieceTokenizer(TextTokenizer):
 class CorpusTokenizer(TextTokenizer):
     """Split lower-cased text into whole words; words outside the vocabulary become ``[UNK]``.
 
-    Words keep inner hyphens and apostrophes (``left-of`` is one token), other marks stand alone. Ids are the special
-    tokens, then the words by falling frequency, ties by alphabet. Slot: ``model.tokenizer``.
+    Words keep inner hyphens and apostrophes (``left-of`` is one token), each other mark is a token of its own. Ids are
+    the special tokens, then the words by falling frequency, ties by alphabet. Slot: ``model.tokenizer``.
 
     Args:
         vocab_file: One word a line, special tokens included; ``None`` for the vocabulary that ships with the toolkit:

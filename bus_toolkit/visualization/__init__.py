@@ -1,4 +1,4 @@
-"""Pictures of what a model kept and how it was trained."""
+"""Pictures of the patches that a model kept and of its training."""
 
 from bus_toolkit.visualization.curves import draw_curves
 from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches

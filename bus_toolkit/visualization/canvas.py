@@ -1,4 +1,4 @@
-"""What all pictures share: colours, and saving a figure in one step without a display."""
+"""Shared by all pictures: colours, and saving a figure in one step without a display."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def figure_pixels(figure: Figure) -> np.ndarray:
-    """Return what ``save_figure`` would write, uint8 RGB (H, W, 3)."""
+    """Return the pixels that ``save_figure`` would write, uint8 RGB (H, W, 3)."""
     canvas: Any = figure.canvas
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]

@@ -24,8 +24,8 @@ def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
     """Return loss curves by term and metric curves by key, each a list of (training iteration, value).
 
     Args:
-        paths: ``vis_data/scalars.json`` of one training, the folders of a resumed one in order; what a resumed part
-            repeats replaces what the interrupted part wrote.
+        paths: ``vis_data/scalars.json`` of one training, the folders of a resumed one in order; steps that a
+            resumed part repeats replace those of the interrupted part.
 
     Returns:
         Losses (keys that contain "loss") and metrics of validations (keys with a slash).
@@ -107,7 +107,7 @@ def _draw_loss(axes: Axes, series: Series) -> None:
 
 
 def _draw_metrics(axes: Axes, series: Series) -> None:
-    """Draw what belongs together in one colour: solid, and dashed after re-ranking or under a shuffled caption."""
+    """Draw related curves in one colour: solid, and dashed after re-ranking or under a shuffled caption."""
     colours: dict[str, str] = {}
     for name, points in series.items():
         base = name.replace("rerank_", "").replace("_shuffled", "")

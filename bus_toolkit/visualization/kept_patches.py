@@ -35,7 +35,7 @@ _HEADER = 0.36
 
 @dataclass(frozen=True)
 class PatchPicture:
-    """One image, what was kept of it, and why.
+    """One image, the patches that were kept of it, and their scores.
 
     Attributes:
         image: uint8 RGB (H, W, 3), as the model saw it.
@@ -46,7 +46,7 @@ class PatchPicture:
         other_scores: float (N,), the scores under another image's caption, or ``None``.
         boxes: float (n, 4), xyxy in pixels, or ``None``.
         named: bool (n,), the caption names the object.
-        predicted: float (4,), xyxy in pixels, where a grounding head finds the object; or ``None``.
+        predicted: float (4,), xyxy in pixels, of the object that a grounding head finds; or ``None``.
     """
 
     image: np.ndarray
@@ -101,7 +101,7 @@ def draw_kept_patches(pictures: Sequence[PatchPicture], path: Path) -> Path:
 
 
 def render_kept_patches(pictures: Sequence[PatchPicture]) -> np.ndarray:
-    """Return what ``draw_kept_patches`` draws as pixels, uint8 RGB (H, W, 3)."""
+    """Return the picture of ``draw_kept_patches`` as pixels, uint8 RGB (H, W, 3)."""
     return figure_pixels(_figure(pictures))
 
 
@@ -242,7 +242,7 @@ def _draw_predicted(axes: Axes, picture: PatchPicture) -> None:
 
 
 def _patches(sample: Mapping[str, Any], name: str, count: int) -> np.ndarray | None:
-    """Return scores (N,), or ``None`` where they are missing or not one a patch of the image."""
+    """Return scores (N,), or ``None`` if they are missing or not one a patch of the image."""
     value = sample.get(name)
     if value is None:
         return None

@@ -142,7 +142,7 @@ def _draw_boxes(axes: Axes, picture: SamplePicture) -> None:
 
 
 def _lines(picture: SamplePicture, side: float) -> list[tuple[str, str]]:
-    """Return lines of text, each with its colour; what is too long is cut with dots, a file name at its start."""
+    """Return lines of text, each with its colour; a long line is cut with dots, a file name at its start."""
     wide = int(side * _CHARACTERS)
     lines = []
     for heading, text in picture.texts:

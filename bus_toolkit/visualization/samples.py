@@ -1,4 +1,4 @@
-"""What of a sample can be shown: its pictures after the pipeline, its boxes, its patch labels and its texts."""
+"""The parts of a sample that can be drawn: pictures after the pipeline, boxes, patch labels and texts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SamplePicture:
     def from_packed(
         cls, packed: Mapping[str, Any], *, heading: str = "text", patch_size: int | None = None, overlap: float = 0.0
     ) -> SamplePicture:
-        """Read a picture off what a data set's pipeline packs.
+        """Make a picture of a packed sample of a data set.
 
         Args:
             packed: ``inputs`` (3, H, W), or several of these, 0 to 255, blue green red; ``data_samples``.
@@ -74,25 +74,25 @@ class SamplePicture:
 
 
 def texts_of(sample: Any, heading: str) -> list[tuple[str, str]]:
-    """Return what a data sample says in words, each with a heading, its file first; unknown fields are passed over."""
+    """Return the texts of a data sample, each with a heading, its file first; unknown fields are passed over."""
     path = sample.get("img_path")
     files = [str(part).rsplit("/", 1)[-1] for part in (path if isinstance(path, list | tuple) else [path]) if part]
-    found = [("", "  ".join(files))] if files else []
+    lines = [("", "  ".join(files))] if files else []
     if sample.get("text") is not None:
-        found.append((heading, str(sample.get("text"))))
+        lines.append((heading, str(sample.get("text"))))
     answers, weights = sample.get("gt_answer"), sample.get("gt_answer_weight")
     if answers:
         shares = [f" ({weight:.0%})" for weight in weights] if weights else [""] * len(answers)
-        found.append(("answer", ", ".join(f"{text}{share}" for text, share in zip(answers, shares, strict=True))))
+        lines.append(("answer", ", ".join(f"{text}{share}" for text, share in zip(answers, shares, strict=True))))
     if sample.get("gt_label") is not None:
-        found.append(("label", ", ".join(str(int(value)) for value in sample.get("gt_label").reshape(-1))))
+        lines.append(("label", ", ".join(str(int(value)) for value in sample.get("gt_label").reshape(-1))))
     if sample.get("references"):
-        found.append(("references", " / ".join(sample.get("references"))))
+        lines.append(("references", " / ".join(sample.get("references"))))
     objectives = sample.get("objectives")
     serves = "" if objectives is None else f" (serves {', '.join(objectives)})"
     if sample.get("source") is not None:
-        found.append(("source", f"{sample.get('source')}{serves}"))
-    return found
+        lines.append(("source", f"{sample.get('source')}{serves}"))
+    return lines
 
 
 def _labels(

@@ -13,17 +13,17 @@ PATCHES = 3 * 16 * WIDTH * 3 * 8 * 8  # the patch embedding: three images of 16 
 
 
 def test_counted_blocks_equal_the_closed_form() -> None:
-    host = tiny_backbone()
-    assert count_macs(lambda: host(images())) == PATCHES + 3 * blocks_macs([17] * 4, WIDTH, mlp_ratio=2.0)
+    backbone = tiny_backbone()
+    assert count_macs(lambda: backbone(images())) == PATCHES + 3 * blocks_macs([17] * 4, WIDTH, mlp_ratio=2.0)
 
 
 @pytest.mark.parametrize("interaction", ["concat", "product"])
 def test_counted_selection_equals_the_closed_form(interaction: str) -> None:
     selector = TextSemanticPatchSelector(blocks=[2], embed_dim=WIDTH, text_dim=WIDTH, interaction=interaction)  # type: ignore[arg-type]
-    host, text = tiny_backbone(selector), text_tokens()
+    backbone, text = tiny_backbone(selector), text_tokens()
     blocks = blocks_macs([17, 17, 10, 10], WIDTH, mlp_ratio=2.0)
     scorer = text_semantic_macs(16, WIDTH, WIDTH, product=interaction == "product")
-    assert count_macs(lambda: host(images(), text)) == PATCHES + 3 * (blocks + scorer)
+    assert count_macs(lambda: backbone(images(), text)) == PATCHES + 3 * (blocks + scorer)
 
 
 @pytest.mark.parametrize(("pixels", "full"), [(224, 17.45), (256, 23.05), (384, 55.14), (512, 106.42)])

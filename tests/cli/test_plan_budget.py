@@ -99,7 +99,7 @@ def test_only_an_earlier_plan_is_replaced(config, tmp_path):
 def test_options_that_cannot_be_written_down_are_reported(config, tmp_path):
     planned = load_config(config).to_dict()
     del planned["train_dataloader"]["num_workers"]
-    with pytest.raises(ConfigError, match=r"p\.yaml: does not load to what was planned"):
+    with pytest.raises(ConfigError, match=r"p\.yaml: does not load to the planned config"):
         write_plan(tmp_path / "p.yaml", str(config), planned, [], [])
 
 

@@ -1,4 +1,4 @@
-"""Data sets without files, to mix in tests: a row's text tells its data set and its number."""
+"""Data sets without files, to mix in tests: a row's text names its data set and its number."""
 
 from __future__ import annotations
 

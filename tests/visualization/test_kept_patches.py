@@ -80,5 +80,5 @@ def test_the_box_that_was_found_is_drawn_in_pink(tmp_path):
         image = imread(draw_kept_patches([picture], tmp_path / name))[..., :3]
         return int((np.abs(image - pink).max(axis=2) < 0.02).sum())
 
-    found = torch.tensor([1.0, 1.0, 6.0, 5.0], dtype=torch.bfloat16)
-    assert pink_pixels("plain.png") == 0 < pink_pixels("found.png", pred_box=found)
+    box = torch.tensor([1.0, 1.0, 6.0, 5.0], dtype=torch.bfloat16)
+    assert pink_pixels("plain.png") == 0 < pink_pixels("found.png", pred_box=box)

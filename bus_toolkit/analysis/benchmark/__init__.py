@@ -1,1 +1,1 @@
-"""Times models against each other in one process, and measures what re-ranking, shards and other projects cost."""
+"""Times models against each other in one process, and measures the cost of re-ranking, shards and other projects."""

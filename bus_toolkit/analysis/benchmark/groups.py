@@ -51,7 +51,7 @@ def make_groups(configs: Sequence[str | Path], overrides: Sequence[str] = ()) ->
     for path in configs:
         name = Path(str(path).rsplit("::", 1)[-1]).stem
         if name in names:
-            raise ConfigError(f"benchmark: file names tell the configs apart, got {name} twice. Rename one.")
+            raise ConfigError(f"benchmark: file names must distinguish the configs, got {name} twice. Rename one.")
         names.add(name)
         model = plain(load_config(path, list(overrides)).to_dict()).get("model") or {}
         if "backbone" not in model:
@@ -86,7 +86,7 @@ def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPMod
             keep_ratio=plan.keep_indices.shape[1] / plan.num_inputs,
             fuse="normalized" if plan.fused else "none",
         )
-        selector.site = sites[selection.block]  # type: ignore[misc]  # this one acts where the other did
+        selector.site = sites[selection.block]  # type: ignore[misc]  # the copy acts at the same site as the original
         chosen.append(selector)
     backbones: list[TokenReducingBackbone] = [model.backbone]
     if model.momentum is not None:

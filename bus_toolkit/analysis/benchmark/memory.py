@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work, beyond what was allocated before it."""
+"""Peak memory of a piece of work, beyond the memory allocated before it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _LiveTensors(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for tensor in tree_leaves((args, kwargs)):
-            self._follow(tensor, counts=False)  # what no operation here has made was there before
+            self._follow(tensor, counts=False)  # a tensor that no operation here has made was there before
         out = func(*args, **kwargs)
         for tensor in tree_leaves(out):
             self._follow(tensor, counts=True)

@@ -1,4 +1,4 @@
-"""What the prefix cache saves when candidates are re-ranked under their own captions."""
+"""The saving of the prefix cache when candidates are re-ranked under their own captions."""
 
 from __future__ import annotations
 

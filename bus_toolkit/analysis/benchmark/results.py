@@ -1,4 +1,4 @@
-"""What a benchmark asks for and what it finds."""
+"""Settings and results of a benchmark."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Settings:
         return torch.autocast(self.device.type, dtype=getattr(torch, self.dtype))
 
     def describe(self) -> str:
-        """Return in one line what was measured, and on what."""
+        """Return one line on what was measured and on which device."""
         on_gpu = self.device.type == "cuda"
         device = torch.cuda.get_device_name(self.device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
         step = "forward and backward" + (" and AdamW" if self.optimizer else "")
@@ -54,7 +54,7 @@ class Settings:
 
 @dataclass
 class Measured:
-    """What was found about one model; seconds are medians, ratios are medians over rounds.
+    """The results of one model; seconds are medians, ratios are medians over rounds.
 
     Attributes:
         name: The config's.

@@ -33,11 +33,11 @@ def measure_groups(groups: Sequence[Group], settings: Settings) -> Iterator[Meas
 
 def _measure(group: Group, settings: Settings) -> list[Measured]:
     loads = _workloads(group, settings)
-    found = {name: _counted(name, group.baseline.name, load) for name, load in loads.items()}
+    results = {name: _counted(name, group.baseline.name, load) for name, load in loads.items()}
     forward = take_turns({name: load.forward for name, load in loads.items()}, settings.rounds, settings.device)
     step = take_turns({name: releasing(load) for name, load in loads.items()}, settings.rounds, settings.device)
-    base = found[group.baseline.name]
-    for name, one in found.items():
+    base = results[group.baseline.name]
+    for name, one in results.items():
         one.forward_seconds, one.step_seconds = median(forward[name]), median(step[name])
         one.forward_speed_up = speed_up(forward[base.name], forward[name])
         one.step_speed_up = speed_up(step[base.name], step[name])
@@ -45,7 +45,7 @@ def _measure(group: Group, settings: Settings) -> list[Measured]:
         one.promised_step = base.step_macs / one.step_macs
         one.memory_ratio = one.peak_bytes / base.peak_bytes
         one.selection_seconds, one.backbone_seconds = _selection_cost(loads[name], settings)
-    return list(found.values())
+    return list(results.values())
 
 
 def _workloads(group: Group, settings: Settings) -> dict[str, Workload]:
@@ -67,7 +67,7 @@ def _workload(model: VLPModel, settings: Settings) -> Workload:
 
 
 def _counted(name: str, baseline: str, load: Workload) -> Measured:
-    """Find what does not depend on the clock."""
+    """Count everything that does not depend on the clock."""
     load.step()  # from here on the gradients are there, and only activations come and go
     memory = peak_bytes(load.step, load.images.device)
     step_macs = count_macs(load.step)

@@ -15,10 +15,10 @@ Row = Mapping[str, Any]
 
 
 def benchmark_tables(rows: Sequence[Row], accuracy: Mapping[str, float], batch_size: int) -> Group:
-    """Return what the models do and what that costs, as two tables.
+    """Return the sizes and the measured costs of the models, as two tables.
 
     Args:
-        rows: What ``Measured.to_dict`` returns.
+        rows: Results of ``Measured.to_dict``.
         accuracy: Figures by model name; without any there is no such column.
         batch_size: Images of a step.
     """

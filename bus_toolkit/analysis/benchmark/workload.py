@@ -1,4 +1,4 @@
-"""What is timed and counted: a whole model's training step, or its vision side alone, on a made-up batch."""
+"""The work that is timed and counted: a whole model's training step, or its vision side alone, on a made-up batch."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Workload:
             self.model.after_step()
 
     def selections(self) -> list[Selection]:
-        """Return what the selectors do with this batch."""
+        """Return the selections of the selectors for this batch."""
         with torch.no_grad(), self.autocast():
             return self.model.backbone(self._seen, self.text).selections
 
@@ -128,7 +128,7 @@ def releasing(load: Steps) -> Callable[[], None]:
 
 
 def made_up_batch(model: VLPModel, size: int, text_length: int) -> tuple[Tensor, list[Any]]:
-    """Return noise images and random words: speed does not depend on what is seen, and no data need be at hand.
+    """Return noise images and random words: speed does not depend on the content, and no data is needed.
 
     Args:
         model: Gives resolution, vocabulary and device.

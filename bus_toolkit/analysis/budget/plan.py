@@ -146,7 +146,9 @@ class _Costs:
             f"{_giga(self._budget)} of the reference"
         )
         if self.of(least) == self.of(num_patches):
-            return f"{text}, as much as keeping all: these keep ratios have no effect. Unset what fixes the number."
+            return (
+                f"{text}, as much as keeping all: these keep ratios have no effect. Unset the option that fixes them."
+            )
         if least - 1 in self._refused:
             text += f", and fewer are refused: {self._refused[least - 1]}"
         return f"{text.rstrip('.')}. {_WAYS_OUT}"

@@ -1,4 +1,4 @@
-"""What a plan looks like: a table, and a YAML on top of the config that it was made for."""
+"""Write a plan: a table, and a YAML based on the config that it was made for."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def budget_table(rows: Sequence[Row]) -> Table:
 
 
 def write_plan(path: Path, base: str, config: Mapping[str, Any], changed: Iterable[str], head: Iterable[str]) -> None:
-    """Write a YAML based on the file ``base`` that sets what was changed.
+    """Write a YAML based on the file ``base`` that sets the changed values.
 
     Args:
-        path: Where to; its folder is made, and an earlier plan is replaced.
+        path: The file to write; its folder is made, and an earlier plan is replaced.
         base: The config that was planned for, or ``<plugin>::<file>``.
         config: It, with the changes.
         changed: YAML paths of the changes. Where one leads into a list, the whole list is written: lists are replaced.
-        head: Lines on what the plan is, for the top of the file.
+        head: Lines that describe the plan, for the top of the file.
 
     Raises:
         ConfigError: The file is there and no plan, cannot be written, or does not load to ``config``.
@@ -69,7 +69,7 @@ def write_plan(path: Path, base: str, config: Mapping[str, Any], changed: Iterab
         raise ConfigError(f"--out: cannot write {path}: {error.strerror}. Name a file that you may write.") from error
     if plain(load_config(path).to_dict()) != config:
         raise ConfigError(
-            f"{path}: does not load to what was planned: --cfg-options removed something that its base has. Write "
+            f"{path}: does not load to the planned config: --cfg-options removed something that its base has. Write "
             "these options into a config and plan for that."
         )
 

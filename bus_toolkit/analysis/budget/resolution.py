@@ -58,8 +58,8 @@ class Resolution:
         rows: The table: the reference, the config with its own ratios, the plan.
         config: The planned config.
         changed: YAML paths that differ from the file that it is based on.
-        headlines: What it is, and of what reference, a line each.
-        notes: What could not be changed here and needs a look.
+        headlines: Lines that describe the plan and its reference.
+        notes: Settings that could not be changed here and need a look.
     """
 
     rows: list[Row]

@@ -41,7 +41,7 @@ def describe_instances(
             f"Write e.g. {CLASS_TEMPLATE!r}."
         )
     texts = {key: template.replace("{name}", name) for key, name in _class_names(content, source).items()}
-    found: dict[int, dict[str, list[list[float]]]] = {}
+    phrases: dict[int, dict[str, list[list[float]]]] = {}
     for place, item in _entries(content, "annotations", source):
         if item.get("iscrowd"):
             continue
@@ -55,8 +55,8 @@ def describe_instances(
             )
         box = _corners(item.get("bbox"), place)
         if box[2] > box[0] and box[3] > box[1]:
-            found.setdefault(image, {}).setdefault(texts[kind], []).append(box)
-    return found
+            phrases.setdefault(image, {}).setdefault(texts[kind], []).append(box)
+    return phrases
 
 
 def _class_names(content: Mapping[str, Any], source: str) -> dict[int, str]:

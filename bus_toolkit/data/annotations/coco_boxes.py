@@ -88,13 +88,13 @@ def read_coco_instances(path: str, location: str) -> Instances:
                 crowds.add(item["id"])
             else:
                 grouped.setdefault(item["image_id"], []).append(item)
-        found = {}
+        arrays = {}
         for key, items in grouped.items():
             boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
             _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{location}: {path}")
             boxes[:, 2:] += boxes[:, :2]
-            found[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
-        return Instances(found, stated_sizes(content), frozenset(crowds))
+            arrays[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
+        return Instances(arrays, stated_sizes(content), frozenset(crowds))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{location}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
@@ -174,19 +174,19 @@ def _check_sides(boxes: np.ndarray, names: list[str], source: str) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} occurs there twice")
-    return found
+    return mapping
 
 
 def read_json(path: str, location: str, **options: Any) -> Any:
-    """Return what a JSON file holds; ``options`` are those of ``json.loads``."""
+    """Return the content of a JSON file; ``options`` are those of ``json.loads``."""
     try:
         return json.loads(Path(path).expanduser().read_text(encoding="utf-8"), **options)
     except OSError as error:
-        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Correct the path.") from error
     except ValueError as error:
         raise DataError(f"{location}: {path} is not JSON: {error}. Write or copy the file again.") from error

@@ -1,4 +1,4 @@
-"""What COCO's caption files must not do: give one id to two pictures, or to two captions."""
+"""Refuse COCO caption files that give one id to two pictures, or to two captions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def refuse_shared_ids(path: str | Path, location: str, *, captions: bool) -> Non
 
     It keeps the first file of an image id, so that the captions of the second would be trained on the wrong picture.
     Two captions of one id share the boxes that a regions file gives to that id. A file of another form passes: its
-    reader tells what is wrong.
+    reader reports the fault.
 
     Args:
         path: COCO captions JSON.

@@ -49,16 +49,16 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, location
     records = (
         _table(content, _DELIMITERS[kind], path, location) if kind in _DELIMITERS else _json(content, path, location)
     )
-    found: list[PairRecord] = []
+    pairs: list[PairRecord] = []
     for place, record in records:
         image = _value(record, image_key, IMAGE_KEYS, f"{location}: {path}, {place}", "image_key")
         texts = _value(record, text_key, TEXT_KEYS, f"{location}: {path}, {place}", "text_key")
         # A record with an empty list stays, as a pair without words: it is a bad sample, not nothing.
         listed = texts if isinstance(texts, list) and texts else [texts]
-        found.extend(PairRecord(image, text, place) for text in listed)
-    if not found:
+        pairs.extend(PairRecord(image, text, place) for text in listed)
+    if not pairs:
         raise DataError(f"{location}: {path} has no pair. Check that it is the right file.")
-    return found
+    return pairs
 
 
 def part_of(records: Sequence[PairRecord], split: str, val_share: float, name: str) -> list[PairRecord]:
@@ -93,7 +93,7 @@ def _read_text(path: Path, location: str) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Correct the path.") from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

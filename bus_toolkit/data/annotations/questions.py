@@ -46,19 +46,19 @@ def read_questions(question_file: str, annotation_file: str | None, name: str) -
         )
     try:
         if is_vqa:
-            found = list(vqa_v2(content["questions"], _read_annotations(annotation_file, name)))
+            questions = list(vqa_v2(content["questions"], _read_annotations(annotation_file, name)))
         elif isinstance(content, list):
-            found = list(visual_genome(content))
+            questions = list(visual_genome(content))
         else:
-            found = list(gqa(content))
+            questions = list(gqa(content))
     except Malformed as error:
         raise DataError(f"{source}: {error} {_FORMS}") from error
     except Mismatch as error:
         raise DataError(f"{source}: {error}") from error
-    if not found:
+    if not questions:
         raise DataError(f"{source}: holds no question. {_FORMS}")
-    _refuse_repeats(found, source)
-    return found
+    _refuse_repeats(questions, source)
+    return questions
 
 
 def _read_annotations(path: str | None, name: str) -> Annotations | None:
@@ -72,14 +72,14 @@ def _read_annotations(path: str | None, name: str) -> Annotations | None:
             f'{source}: does not hold VQA v2\'s annotations. It needs {{"annotations": [{{"question_id", "image_id", '
             '"answers": [{"answer"}, ...]}, ...]}.'
         )
-    found = Annotations(path)
+    annotations = Annotations(path)
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict) or "question_id" not in entry:
             raise DataError(f"{source}: annotations[{place}] has no question_id, got {str(entry)[:80]}. Add it.")
-        if entry["question_id"] in found:
+        if entry["question_id"] in annotations:
             raise DataError(f"{source}: question {entry['question_id']} has two annotations. Remove one of them.")
-        found[entry["question_id"]] = entry
-    return found
+        annotations[entry["question_id"]] = entry
+    return annotations
 
 
 def _refuse_repeats(questions: list[Question], source: str) -> None:

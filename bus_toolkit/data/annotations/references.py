@@ -64,7 +64,7 @@ def read_references(path: str, location: str, splits: Sequence[str] | None = Non
             for sentence in reference["sentences"]
         ]
     except OSError as error:
-        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Set it to where the file is.") from error
+        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Correct the path.") from error
     except ValueError as error:
         raise DataError(f"{location}: {path} is not JSON: {error}. {_FORM}") from error
     except (KeyError, TypeError) as error:
@@ -101,20 +101,20 @@ def read_images(path: str, location: str) -> dict[int, ImageEntry]:
         DataError: The file has another form, or an image id is there twice.
     """
     content: Mapping[str, Any] = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-    found: dict[int, ImageEntry] = {}
+    entries: dict[int, ImageEntry] = {}
     try:
         for image in content["images"]:
-            if image["id"] in found:
+            if image["id"] in entries:
                 raise DataError(
                     f"{location}: {path}: image id {image['id']} is there twice. Each image has an id of its own. "
                     "Renumber them."
                 )
             width, height = image.get("width"), image.get("height")
             size = None if width is None or height is None else (int(width), int(height))
-            found[image["id"]] = ImageEntry(str(image["file_name"]), size)
+            entries[image["id"]] = ImageEntry(str(image["file_name"]), size)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{location}: {path} does not list its images ({type(error).__name__}: {error}). COCO instances have "
             '"images": [{"id", "file_name", "width", "height"}, ...].'
         ) from error
-    return found
+    return entries

@@ -1,4 +1,4 @@
-"""What happens to a sample that cannot be read: skipped, counted and logged, up to a limit."""
+"""Samples that cannot be read are skipped, counted and logged, up to a limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-# What our loaders (OSError) and mmcv's raise for an image that is missing, unreadable or does not fit its boxes;
+# Our loaders raise OSError, mmcv's any of these, for an image that is missing, unreadable or does not fit its boxes;
 # AssertionError is mmcv's "failed to load image".
 READ_ERRORS = (OSError, AssertionError, cv2.error)
 
@@ -35,9 +35,9 @@ class BadSample(Exception):
 
 
 class LoadingError(DataError):
-    """What a data set or a batch says of a user's mistake while a data loader reads.
+    """A user's mistake that a data set or a batch reports while a data loader reads.
 
-    A data loader re-raises an error of its worker with the traceback in the message; only what the user needs stays.
+    A data loader re-raises an error of its worker with the traceback in the message; only the user's part stays.
     """
 
     def __init__(self, message: str) -> None:

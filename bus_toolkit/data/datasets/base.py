@@ -1,4 +1,4 @@
-"""What our data sets share: samples through a pipeline, and a bounded number of bad ones."""
+"""The base of our data sets: samples through a pipeline, and a bounded number of bad ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, BadSam
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 from bus_toolkit.registry import TRANSFORMS
 
-# What a transform may ask of a sample that an earlier transform, or another data set, puts there.
+# Keys that a transform may need, and the advice when no earlier transform or data set has set them.
 _PROVIDERS = {
     "img": "Put {type: LoadImage} first (LoadImageFromBytes for a ShardDataset)",
     "img_bytes": "This data set gives paths: use {type: LoadImage}",
 }
-# A large stride, prime to any likely size: the neighbours of a bad sample are often bad too.
+# A large prime stride reaches every row of a data set of any likely size, and leaves the neighbours of a bad sample,
+# which are often bad too.
 _STRIDE = 100_003
 
 
@@ -75,7 +76,7 @@ class SampleDataset(Dataset):
         raise self.bad.nothing_left()
 
     def read(self, index: int, *, region_only: bool = False) -> Any:
-        """Return a sample through the pipeline, without a stand-in and without counting.
+        """Return a sample through the pipeline, without replacing or counting a bad one.
 
         Args:
             index: Its row.

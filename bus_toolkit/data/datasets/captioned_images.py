@@ -1,4 +1,4 @@
-"""Images with all of their captions, to evaluate what a model writes about each."""
+"""Images with all of their captions, to evaluate the captions that a model writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CaptionedImages(Dataset):
             without a caption is no reference; it counts as a bad sample there.
 
     Raises:
-        DataError: More bad rows than ``max_bad_samples`` of the data set, or any where it has no such limit.
+        DataError: More bad rows than ``max_bad_samples`` of the data set, or any if it has no such limit.
     """
 
     def __init__(self, dataset: Mapping[str, Any]) -> None:
@@ -64,6 +64,6 @@ class CaptionedImages(Dataset):
         """Return an image's sample, with its references."""
         packed = self.dataset[self.rows[index]]
         sample = packed["data_samples"]
-        # By the sample's own id: another image may stand in for one that cannot be read.
+        # By the sample's own id: another image may replace one that cannot be read.
         sample.set_field(self.references[sample.image_id], "references", dtype=None)
         return packed

@@ -41,7 +41,7 @@ class MixedSources(Dataset):
     A training on several kinds of data at once: captions for the contrast and the language, images with boxes for
     patch-text matching. The data sample gets ``source``, the name, and ``objectives``, the names of the heads under
     ``model.heads`` that its row serves, or ``None`` for all; ``VLPModel`` computes each loss from the rows that serve
-    it alone. Every batch has to hold rows of every source, which is what ``MixedBatchSampler`` deals out. A sample
+    it alone. Every batch has to hold rows of every source, as ``MixedBatchSampler`` deals them out. A sample
     that cannot be read is replaced by one of its own source, under the source's ``max_bad_samples``.
 
     Image ids are made different between sources, since two data sets count from 0 alike and rows of one id are never
@@ -119,7 +119,7 @@ class MixedSources(Dataset):
         return f"{name}/{image_id}"
 
     def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
-        """Tell what is wrong before a batch of two sizes fails to be stacked."""
+        """Report images of two sizes before stacking their batch fails."""
         first, expected = self._first_shape = self._first_shape or (name, shape)
         if name != first and shape != expected:
             raise DataError(

@@ -40,7 +40,7 @@ class NLVRDataset(SampleDataset):
         pipeline: Transforms; the last one packs.
         with_boxes: Attach boxes.
         max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may
-            lack.
+            be missing.
 
     Raises:
         DataError: A missing or malformed file, no split, or a wrong number of images an example.

@@ -43,10 +43,10 @@ class QuestionAnswers(SampleDataset):
         instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
         regions_file: JSON, question id to the ids of the instances that it speaks of; others have no boxes.
         max_bad_samples: So many samples without a readable image, a question or proper answers are skipped before the
-            run stops; 0 for evaluation, where none may lack.
+            run stops; 0 for evaluation, where none may be missing.
 
     Raises:
-        DataError: A missing or malformed file, question ids that occur twice or lack their annotation, a template that
+        DataError: A missing or malformed file, question ids that occur twice or have no annotation, a template that
             does not fit the ids, one of the two files of boxes alone, an ``answers_file`` that leaves no question, or a
             transform that would tear pixels, boxes and words apart.
     """

@@ -15,7 +15,7 @@ from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
-# Annotators and roundings overshoot the border a little; what is further out belongs to another image or scale.
+# Annotators and roundings overshoot the border a little; a box further out belongs to another image or scale.
 _SLACK = 1.0
 
 
@@ -36,7 +36,7 @@ class ReferringExpressions(SampleDataset):
         splits: Read the references of these splits alone; ``None`` reads all.
         pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
         max_bad_samples: So many unreadable images are skipped before the run stops; 0 for evaluation, where none may
-            lack.
+            be missing.
 
     Raises:
         DataError: A missing or malformed file, no expression, a reference whose instance or image does not exist, a box
@@ -82,7 +82,7 @@ class ReferringExpressions(SampleDataset):
         return info
 
     def _check(self, reference: Reference, location: str, instances_file: str) -> None:
-        """Refuse what would train or count as something else than it is."""
+        """Refuse a reference whose instance or box does not fit: it would train or count wrongly."""
         image = self._images.get(reference.image_id)
         if image is None:
             raise DataError(

@@ -39,7 +39,7 @@ class RegionCaptionDataset(SampleDataset):
             ``box_seed``.
         box_seed: Seed of that choice.
         max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may
-            lack.
+            be missing.
 
     Raises:
         DataError: A missing or malformed file, one of the two files alone, a share outside [0, 1], an empty data set,
@@ -141,7 +141,7 @@ def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
     except OSError as error:
         raise DataError(
             f"{name}.dataset: cannot read {error.filename or error}: {error.strerror or 'missing'}. "
-            "Set data_root and ann_file to where the data is."
+            "Set data_root and ann_file to the paths of the data."
         ) from error
     except (ValueError, KeyError) as error:
         raise DataError(

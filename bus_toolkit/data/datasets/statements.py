@@ -37,7 +37,7 @@ class Statements(SampleDataset):
         img_suffix: What completes SNLI-VE's ``Flickr30K_ID``, ``.jpg`` for Flickr30k.
         pipeline: Transforms; the last one packs.
         max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may
-            lack.
+            be missing.
 
     Raises:
         DataError: A missing or malformed file, a label that does not exist, an identifier twice, or no statement.

@@ -1,4 +1,4 @@
-"""Is what was downloaded there? If not: which files lack, and where each comes from."""
+"""Check that the downloads are complete; name each missing file and its origin."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_images(source: Download, folder: str, names: Iterable[str]) -> None:
         names: Paths below the folder.
 
     Raises:
-        DataError: Some lack; the message names the first ones.
+        DataError: Some are missing; the message names the first ones.
     """
     if source.skip_images:
         return

@@ -33,7 +33,7 @@ def shrink_on_white(content: bytes, longest_side: int) -> np.ndarray:
             the small picture's pixels is unlike the first one.
     """
     with warnings.catch_warnings():
-        # Refused or not: that is said once, by what is raised.
+        # The warning would repeat what the error says.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image = decode_image(content, max_pixels=MOST_PIXELS)
     height, width = image.shape[:2]

@@ -42,7 +42,7 @@ def clean_pairs(texts: Mapping[str, ClipartText], pixels: Mapping[str, str], *, 
         titles_only: Leave out texts that come from file names.
     """
     left_out: Counter[str] = Counter()
-    found = []
+    pairs = []
     seen: set[str] = set()
     alike: Counter[str] = Counter()
     for path in sorted(texts, key=lambda p: (texts[p].source != "title", _order(p))):
@@ -58,8 +58,8 @@ def clean_pairs(texts: Mapping[str, ClipartText], pixels: Mapping[str, str], *, 
         else:
             seen.add(pixels[path])
             alike[text.text.casefold()] += 1
-            found.append(ClipartPair(path, text.text, text.source, pixels[path]))
-    return CleanPairs(sorted(found, key=lambda pair: pair.path), left_out)
+            pairs.append(ClipartPair(path, text.text, text.source, pixels[path]))
+    return CleanPairs(sorted(pairs, key=lambda pair: pair.path), left_out)
 
 
 def split_pairs(pairs: Iterable[ClipartPair], *, num_test: int, num_val: int) -> dict[str, list[ClipartPair]]:
@@ -85,7 +85,7 @@ def split_pairs(pairs: Iterable[ClipartPair], *, num_test: int, num_val: int) ->
 
 
 def count_sources(splits: Mapping[str, Iterable[ClipartPair]]) -> Iterator[tuple[str, int]]:
-    """Yield what a manifest says about splits: pairs, of which with titles, and different texts."""
+    """Yield the counts of each split for the manifest: pairs, pairs with titles, and different texts."""
     for split, pairs in splits.items():
         listed = list(pairs)
         yield f"{split}: pairs", len(listed)

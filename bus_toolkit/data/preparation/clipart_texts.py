@@ -37,22 +37,22 @@ def choose_texts(pictures: Mapping[str, SvgMetadata]) -> dict[str, ClipartText]:
     """Return the text of each picture that has one; the rules are ours.
 
     A title speaks of its picture if it is cleaned to something (see ``clean_title``) and either at most
-    ``MOST_SHARED`` pictures have it or the picture's file name says all of its words. Elsewhere the words of the file
-    name stand in, without digits and the names of its makers.
+    ``MOST_SHARED`` pictures have it or the picture's file name says all of its words. Otherwise the words of the file
+    name are used, without digits and the names of its makers.
 
     Args:
         pictures: Path of a picture, ``/`` between folders, to its metadata.
     """
     shared = Counter(data.title for data in pictures.values())
-    found = {}
+    texts = {}
     for path, data in pictures.items():
         name = name_words(path, data.creators)
         title = clean_title(data.title)
         if title and (shared[data.title] <= MOST_SHARED or set(_words(title)) <= set(name)):
-            found[path] = ClipartText(title, "title")
+            texts[path] = ClipartText(title, "title")
         elif any(len(word) >= _FEWEST_LETTERS for word in name):
-            found[path] = ClipartText(" ".join(name), "name")
-    return found
+            texts[path] = ClipartText(" ".join(name), "name")
+    return texts
 
 
 def clean_title(title: str) -> str:
@@ -69,7 +69,7 @@ def clean_title(title: str) -> str:
 
 
 def name_words(path: str, creators: list[str]) -> list[str]:
-    """Return the words of a file name in lower case; single letters and what begins a maker's name are left out."""
+    """Return the words of a file name in lower case; single letters and the start of a maker's name are left out."""
     makers = [word for creator in creators for word in _words(creator)]
     name = _CAMEL.sub(" ", path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
     # File names are cut off at a fixed length, so that a maker's name may end early.

@@ -1,4 +1,4 @@
-"""Published sizes of a data set, and what it means when files hold another number."""
+"""Published sizes of a data set, and the reaction when files hold another number."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Count:
 
 
 def check_counts(
-    dataset: str, expected: Sequence[Count], found: Mapping[str, int], *, strict: bool = True
+    dataset: str, expected: Sequence[Count], counted: Mapping[str, int], *, strict: bool = True
 ) -> list[str]:
     """Return a line for each count that differs; counts that were not made (a split that is absent) are passed over.
 
     Args:
         dataset: Name of the data set, for messages.
         expected: Published numbers.
-        found: What was counted.
+        counted: What was counted.
         strict: Sure counts that differ are an error.
 
     Raises:
@@ -39,7 +39,7 @@ def check_counts(
     """
     warnings, wrong = [], []
     for count in expected:
-        number = found.get(count.name)
+        number = counted.get(count.name)
         if number is None or number == count.expected:
             continue
         line = f"{dataset}: {count.name}: must be {count.expected:,}, got {number:,}"

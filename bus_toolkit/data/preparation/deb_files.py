@@ -92,7 +92,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, below: s
     if not _lies_below(name, below) or not (member.isreg() or member.issym()):
         return 0
     path = folder / name
-    # A link in the package may stand for a folder: what lies after it must lie below as well.
+    # A link in the package may replace a folder: the target of the link must lie below ``folder`` as well.
     parent = path.parent.resolve()
     if not parent.is_relative_to((folder / below).resolve()) or path.is_symlink():
         return 0

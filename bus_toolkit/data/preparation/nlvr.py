@@ -63,18 +63,18 @@ def _convert(source: Download, out: Path) -> dict[str, int]:
 def _link_images(source: Download, out: Path, split: str, identifiers: list[str]) -> dict[str, int]:
     if source.skip_images:
         return {}
-    found = {path.name: path for path in _images(source, split)}
-    lacking = [i for i in identifiers if f"{split}-{i}-0.png" not in found]
-    if lacking:
+    files = {path.name: path for path in _images(source, split)}
+    missing = [i for i in identifiers if f"{split}-{i}-0.png" not in files]
+    if missing:
         raise DataError(
-            f"nlvr: {len(lacking)} of {len(identifiers)} examples of {split} have no image, e.g. "
-            f"{split}-{lacking[0]}-0.png. Get the whole folder nlvr/ of {PAGE}, or pass --skip-images."
+            f"nlvr: {len(missing)} of {len(identifiers)} examples of {split} have no image, e.g. "
+            f"{split}-{missing[0]}-0.png. Get the whole folder nlvr/ of {PAGE}, or pass --skip-images."
         )
     folder = out / "images" / split
     folder.mkdir(parents=True)
-    for name, path in found.items():
+    for name, path in files.items():
         (folder / name).symlink_to(path.resolve())
-    return {f"{split}: images": len(found)}
+    return {f"{split}: images": len(files)}
 
 
 def _images(source: Download, split: str) -> Iterator[Path]:

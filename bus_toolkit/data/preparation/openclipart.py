@@ -57,7 +57,7 @@ def prepare_openclipart(
         source: Folder with the two ``.deb`` files, or with the folders ``svg`` and ``png`` of the packages.
         out: Folder to write.
         longest_side: Pixels of the longer side at most.
-        titles_only: Leave out pictures whose title names a collection; else the words of their file name stand in.
+        titles_only: Leave out pictures whose title names a collection; otherwise the words of their file name are used.
         num_test: Pairs held out for the test.
         num_val: Pairs held out for validation.
         force: Overwrite whatever is there.
@@ -88,7 +88,7 @@ def _write_all(
     data, unreadable = _read_metadata(root / "svg")
     texts = choose_texts(data)
     clean = clean_pairs(texts, _file_digests(root / "png", texts), titles_only=titles_only)
-    # Files that differ may show the same pixels, which only decoding tells.
+    # Files that differ may show the same pixels, which only decoding shows.
     kept = {pair.path: texts[pair.path] for pair in clean.pairs}
     small = clean_pairs(kept, _shrink_images(root / "png", kept, images, longest_side), titles_only=titles_only)
     try:
@@ -109,13 +109,13 @@ def _write_all(
 
 
 def _read_metadata(folder: Path) -> tuple[dict[str, SvgMetadata], int]:
-    found, unreadable = {}, 0
+    metadata, unreadable = {}, 0
     for path in sorted(folder.rglob("*.svg")):
         try:
-            found[path.relative_to(folder).with_suffix("").as_posix()] = read_svg_metadata(path.read_bytes())
+            metadata[path.relative_to(folder).with_suffix("").as_posix()] = read_svg_metadata(path.read_bytes())
         except (OSError, ValueError):
             unreadable += 1
-    return found, unreadable
+    return metadata, unreadable
 
 
 def _file_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -125,16 +125,16 @@ def _file_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 def _shrink_images(folder: Path, names: Iterable[str], out: Path, longest_side: int) -> dict[str, str]:
     """Write the small picture of each name that has one; return name to checksum of its pixels."""
-    found = {}
+    checksums = {}
     for name in names:
         try:
             image = shrink_on_white((folder / f"{name}.png").read_bytes(), longest_side)
         except OSError:
             continue
-        found[name] = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+        checksums[name] = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
         path = _image_path(out, name)
         path.write_bytes(cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes())
-    return found
+    return checksums
 
 
 def _image_path(images: Path, name: str) -> Path:
@@ -169,7 +169,7 @@ def _folder(source: Path) -> Path | None:
 
 
 def _describe_source(source: Path) -> list[str]:
-    """Return what tells one release from another.
+    """Return marks that distinguish one release from another.
 
     Raises:
         DataError: There are neither the packages nor their folders.

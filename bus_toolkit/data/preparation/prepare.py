@@ -31,7 +31,7 @@ def prepare_data_set(
         out: The folder to write.
         options: What was chosen, by the names that the recipe's plan takes.
         skip_images: Do not ask for the images.
-        any_count: Warn where a count is not the published one, instead of failing.
+        any_count: Warn instead of failing when a count differs from the published one.
         force: Overwrite what is there.
 
     Raises:
@@ -43,7 +43,7 @@ def prepare_data_set(
 
     def fill(scratch: Path) -> Mapping[str, Any]:
         counts = dict(plan.convert(source, scratch))
-        # Before the folder gets its name: what fails the check leaves nothing.
+        # Before the folder gets its name: a conversion that fails the check leaves nothing.
         warnings.extend(check_counts(recipe.name, plan.counts, counts, strict=not any_count))
         _link(plan, source, scratch)
         return counts
@@ -60,7 +60,7 @@ def prepare_data_set(
 
 
 def _link(plan: Conversion, source: Download, folder: Path) -> None:
-    """Let the result point to what is read as it is, so that one folder has all."""
+    """Link to the originals that are used unchanged, so that one folder has all files."""
     for name, target in plan.links.items():
         if source.has(target):
             (folder / name).symlink_to(source.path(target).resolve())

@@ -1,4 +1,4 @@
-"""A folder that a preparation writes: whole or not there, with a manifest of what it was made from and checksums."""
+"""A folder that a preparation writes: complete or absent, with a manifest of its sources and checksums."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def prepare_folder(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what ``prepare_folder`` wrote about a folder.
+    """Return the manifest that ``prepare_folder`` wrote.
 
     Raises:
         DataError: There is no readable manifest.

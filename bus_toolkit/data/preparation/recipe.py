@@ -1,4 +1,4 @@
-"""What a preparation knows about a public data set: files, where they come from, sizes, and how it becomes ours."""
+"""A recipe for a public data set: its files, their origin and sizes, and how they are converted to our form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Wanted:
     Attributes:
         path: Below the folder of the data set.
         origin: Which download has it.
-        optional: It may be absent; what needs it is left out.
+        optional: It may be absent; results that need it are left out.
     """
 
     path: str
@@ -38,7 +38,7 @@ class Download:
     Args:
         name: Of the data set, for messages.
         root: The folder.
-        skip_images: Whether images may lack.
+        skip_images: Whether images may be missing.
     """
 
     def __init__(self, name: str, root: Path, *, skip_images: bool = False) -> None:
@@ -79,13 +79,13 @@ class Download:
             lines = self.path(name).read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self.name}: {self.path(name)} cannot be read: {error}. Check the file.") from error
-        found = []
+        values = []
         for number, line in enumerate(lines, start=1):
             try:
-                found += [json.loads(line)] if line.strip() else []
+                values += [json.loads(line)] if line.strip() else []
             except ValueError as error:
                 raise self.malformed(f"{name}, line {number}", error) from error
-        return found
+        return values
 
     def malformed(self, name: str, error: object) -> DataError:
         """Return the error for a file that does not have the form of this data set."""
@@ -102,7 +102,7 @@ class Conversion:
     Attributes:
         files: What must be there.
         counts: Published sizes; those that ``convert`` does not return are passed over.
-        convert: Writes our files into the folder that it is given and returns what it counted.
+        convert: Writes our files into the given folder and returns its counts.
         links: Names in the result to folders or files of the source, so that images are not copied.
         usage: Settings of a YAML, with ``{out}`` for the folder of the result.
     """
@@ -122,7 +122,7 @@ class Recipe:
         name: Also the name of the default result, ``data/<name>``.
         title: For a person.
         page: Its official page.
-        plan: From what is chosen about it, by name, to the plan.
+        plan: Function from the chosen options, by name, to the plan.
         version: Raise it when the same files give another result: old folders are then replaced.
     """
 

@@ -1,4 +1,4 @@
-"""RefCOCO, RefCOCO+ and RefCOCOg: pickles of references become JSON, read without running what is in them."""
+"""RefCOCO, RefCOCO+ and RefCOCOg: pickles of references become JSON, read without running code in them."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def _check_instances(
             "Fetch both files from one archive."
         )
     used = {reference["image_id"] for references in splits.values() for reference in references}
-    lacking = used - files.keys()
-    if lacking:
-        raise source.malformed(name, f"image {min(lacking)} of the references is not among its images")
+    missing = used - files.keys()
+    if missing:
+        raise source.malformed(name, f"image {min(missing)} of the references is not among its images")
     check_images(source, _IMAGES, [files[image] for image in sorted(used)])
     write_json(out / "instances.json", {**content, "annotations": notes})
     return {"instances": len(notes), "images": len(used)}

@@ -1,4 +1,4 @@
-"""What a preparation tells at its end."""
+"""The summary that a preparation prints at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def print_counts(out: Path, counts: Mapping[str, Any], is_new: bool, warnings: Iterable[str]) -> None:
-    """Print what differs from published numbers, all counts, and where the data is."""
+    """Print the counts that differ from published numbers, all counts, and the folder of the data."""
     for line in warnings:
         print(f"warning: {line}")
     for name, count in counts.items():

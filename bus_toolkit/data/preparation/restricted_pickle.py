@@ -27,15 +27,15 @@ def read_plain_pickle(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
     try:
-        found = _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
-        _check_plain(found)
+        data = _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
+        _check_plain(data)
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: is not read: {error}. Fetch the file from its official page.") from error
     except Exception as error:  # damaged pickles raise nearly anything
         raise DataError(
             f"{path}: is damaged or no pickle ({type(error).__name__}: {error}). Fetch it again."
         ) from error
-    return found
+    return data
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -47,7 +47,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _check_plain(root: Any) -> None:
-    """Refuse what is built without a name and yet is no plain data; each container is looked at once."""
+    """Refuse objects that are built without a name and yet are no plain data; each container is checked once."""
     waiting, seen = [root], set()
     while waiting:
         value = waiting.pop()

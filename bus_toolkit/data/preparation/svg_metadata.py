@@ -1,11 +1,11 @@
-"""What people wrote into an SVG: title, description and keywords of its Dublin Core metadata."""
+"""Read the Dublin Core metadata of an SVG: title, description and keywords."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-# A picture has a few kilobytes of metadata in its head; what goes beyond is no metadata.
+# A picture has a few kilobytes of metadata in its head; more than that is not metadata.
 _MOST_TEXT = 100_000
 
 
@@ -45,7 +45,7 @@ def read_svg_metadata(content: bytes) -> SvgMetadata:
         pass
     except expat.ExpatError as error:
         raise ValueError(f"no XML: {error}") from error
-    return reader.found
+    return reader.metadata
 
 
 def _refuse_entity(name: str, *_: object) -> None:
@@ -56,7 +56,7 @@ class _Reader:
     """Handlers of expat that follow the path of open elements, by their names without namespace."""
 
     def __init__(self) -> None:
-        self.found = SvgMetadata()
+        self.metadata = SvgMetadata()
         self._path: list[str] = []
         self._text: list[str] = []
         self._length = 0
@@ -78,13 +78,13 @@ class _Reader:
         self._text.clear()
         match self._path:
             case [*_, "Work", "title"]:
-                self.found.title = text
+                self.metadata.title = text
             case [*_, "Work", "description"]:
-                self.found.description = text
+                self.metadata.description = text
             case [*_, "subject", _, "li"] if text:
-                self.found.tags.append(text)
+                self.metadata.tags.append(text)
             case [*_, "creator" | "rights", "Agent", "title"] if text:
-                self.found.creators.append(text)
+                self.metadata.creators.append(text)
             case [*_, "Work"]:
                 raise _Done
         self._path.pop()

@@ -64,16 +64,16 @@ def _convert(source: Download, out: Path) -> Mapping[str, int]:
 
 
 def _read_images(source: Download) -> dict[int, dict[str, Any]]:
-    found = {}
+    images = {}
     try:
         for entry in source.json(_IMAGES):
             place = "/".join(entry["url"].rsplit("/", 2)[-2:])
             key = entry["image_id"]
             size = {"width": entry["width"], "height": entry["height"]}
-            found[key] = {"id": key, "file_name": place, "coco_url": place, **size, "coco_id": entry.get("coco_id")}
+            images[key] = {"id": key, "file_name": place, "coco_url": place, **size, "coco_id": entry.get("coco_id")}
     except (KeyError, TypeError, AttributeError) as error:
         raise source.malformed(_IMAGES, error) from error
-    return found
+    return images
 
 
 def _held_out(source: Download) -> set[int]:

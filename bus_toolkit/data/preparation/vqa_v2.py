@@ -16,7 +16,7 @@ _YEARS = {"train": "train2014", "val": "val2014", "test": "test2015", "testdev":
 _FOLDERS = {"train": "train2014", "val": "val2014", "test": "test2015", "testdev": "test2015"}
 _QUESTIONS = {split: f"v2_OpenEnded_mscoco_{year}_questions.json" for split, year in _YEARS.items()}
 _ANSWERS = {split: f"v2_mscoco_{_YEARS[split]}_annotations.json" for split in ("train", "val")}
-# The page of the data set states the questions; 107,394 is what papers state of test-dev.
+# The page of the data set states the questions; 107,394 is the number that papers state for test-dev.
 _COUNTS = (
     Count("train: questions", 443_757),
     Count("val: questions", 214_354),
@@ -94,7 +94,7 @@ def _answers(source: Download, name: str, images: Mapping[int, int]) -> list[tup
         notes = {note["question_id"]: note for note in content["annotations"]}
         if {key: note["image_id"] for key, note in notes.items()} != images:
             raise ValueError("questions and annotations are not of the same questions and images")
-        found = [(note["answers"], str(note["multiple_choice_answer"])) for note in notes.values()]
+        answers = [(note["answers"], str(note["multiple_choice_answer"])) for note in notes.values()]
     except (KeyError, TypeError, ValueError) as error:
         raise source.malformed(name, error) from error
-    return found
+    return answers

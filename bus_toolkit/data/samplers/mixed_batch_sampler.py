@@ -35,7 +35,7 @@ def mixed_batch_sampler(
     Every batch on every rank holds the same number of rows of each source, so that all ranks run the same heads. The
     shares are fixed: ``batch_size`` is split by ``weights`` with the largest remainders rounded up, and a source whose
     share is less than a row gets one. Weights that add up to ``batch_size`` are therefore the rows themselves; the log
-    tells what was given. Shares between two roundings need a larger batch.
+    reports them. Shares between two roundings need a larger batch.
 
     A source is an endless stream of passes, each over all of its rows in a new order that follows from seed, name and
     number of the pass. Batch after batch takes the rows that come next, across the ends of passes and epochs: a short
@@ -48,8 +48,8 @@ def mixed_batch_sampler(
     Slot: ``train_dataloader.batch_sampler``.
 
     Args:
-        sampler: ``DefaultSampler``, or ``InfiniteSampler`` for epochs that follow each other without end inside; what
-            it has to say are data set, seed and ``shuffle`` (false: all sources in order).
+        sampler: ``DefaultSampler``, or ``InfiniteSampler`` for epochs that follow each other without end inside; its
+            data set, seed and ``shuffle`` are used (false: all sources in order).
         batch_size: Rows of a batch on this rank.
         weights: Share of every source, by name, above 0.
         epoch: What an epoch is, which schedules go by: a pass over the source of this name, rounded down to whole

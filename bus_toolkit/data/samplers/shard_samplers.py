@@ -83,7 +83,7 @@ class ShardShuffleSampler(Sampler[int]):
             yield from shuffle.permutation(np.concatenate(buffer)).tolist()
 
     def _pieces(self, order: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield what the run of this rank takes of each shard, as numbers of samples, shard by shard."""
+        """Yield the samples that this rank takes of each shard, as numbers, shard by shard."""
         position = 0
         for shard in itertools.cycle(order.tolist()):
             if position >= self._end:
@@ -107,7 +107,7 @@ class EndlessShardSampler(ShardShuffleSampler):
     _skipped = 0
 
     def __iter__(self) -> Iterator[int]:
-        """Iterate over epochs without end, from where ``skip`` went."""
+        """Iterate over epochs without end, from the place that ``skip`` reached."""
         epochs, rest = divmod(self._skipped, len(self))
         stream = itertools.chain.from_iterable(self._samples(epoch) for epoch in itertools.count(epochs))
         return itertools.islice(stream, rest, None)

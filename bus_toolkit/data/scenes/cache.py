@@ -64,12 +64,12 @@ def prepare_scenes(
 
 
 def scene_folder(data_root: str | Path, split: str, num_images: int) -> Path:
-    """Return where scenes are kept: ``<data_root>/<split>_<num_images>``, so that runs of other sizes keep theirs."""
+    """Return the folder of the scenes: ``<data_root>/<split>_<num_images>``, so runs of other sizes keep theirs."""
     return Path(data_root).expanduser() / f"{split}_{num_images}"
 
 
-# What each whole folder holds: training, validation and test ask again within one process. One entry a folder, so that
-# scenes of other settings that were written there since do not pass for those of before.
+# Folder to the settings of its complete scenes: training, validation and test ask several times in one process. One
+# entry a folder, so that scenes of other settings, written there later, are not taken for the earlier ones.
 _checked: dict[Path, str] = {}
 
 

@@ -1,4 +1,4 @@
-"""Captions of a scene: an ordered pair of objects and how they stand to each other."""
+"""Captions of a scene: an ordered pair of objects and the relation between them."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def scene_captions(scene: Scene) -> list[SceneCaption]:
     for item in scene.objects:
         counts[item.words] = counts.get(item.words, 0) + 1
     single = [i for i, item in enumerate(scene.objects) if counts[item.words] == 1]
-    found = []
+    captions = []
     for i in single:
         for j in single:
             if i != j and (word := relation(scene.objects[i], scene.objects[j])):
-                found.append(SceneCaption(caption_text(scene.objects[i], word, scene.objects[j]), i, j))
-    return found
+                captions.append(SceneCaption(caption_text(scene.objects[i], word, scene.objects[j]), i, j))
+    return captions
 
 
 def scene_descriptions(scene: Scene) -> dict[str, list[int]]:
@@ -60,22 +60,22 @@ def scene_descriptions(scene: Scene) -> dict[str, list[int]]:
 
     A description is a shape, alone or with the size or the colour or both before it.
     """
-    found: dict[str, list[int]] = {}
+    places_of: dict[str, list[int]] = {}
     for place, item in enumerate(scene.objects):
         for text in (item.shape, f"{item.size} {item.shape}", f"{item.colour} {item.shape}", " ".join(item.words)):
-            found.setdefault(text, []).append(place)
-    return found
+            places_of.setdefault(text, []).append(place)
+    return places_of
 
 
 def statements(scene: Scene) -> set[str]:
     """Return every caption a reader might grant to the scene: diagonals count for both axes, doubled objects too."""
-    found = set()
+    texts = set()
     for a in scene.objects:
         for b in scene.objects:
             if a is not b:
-                found.add(caption_text(a, RELATIONS[0] if a.x < b.x else RELATIONS[1], b))
-                found.add(caption_text(a, RELATIONS[2] if a.y < b.y else RELATIONS[3], b))
-    return found
+                texts.add(caption_text(a, RELATIONS[0] if a.x < b.x else RELATIONS[1], b))
+                texts.add(caption_text(a, RELATIONS[2] if a.y < b.y else RELATIONS[3], b))
+    return texts
 
 
 def choose_captions(scene: Scene, count: int, rng: np.random.Generator) -> list[SceneCaption]:

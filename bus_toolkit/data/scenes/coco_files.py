@@ -64,11 +64,11 @@ def write_annotations(
 
 
 def _instances(scene: Scene, identity: int, first: int, settings: SceneSettings) -> list[dict[str, Any]]:
-    found = []
+    instances = []
     for place, item in enumerate(scene.objects):
         x1, y1, x2, y2 = item.box(scene.image_size)
         box = [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)]
-        found.append(
+        instances.append(
             {
                 "id": first + place,
                 "image_id": identity,
@@ -79,13 +79,14 @@ def _instances(scene: Scene, identity: int, first: int, settings: SceneSettings)
                 "attributes": {"size": item.size, "colour": item.colour, "shape": item.shape},
             }
         )
-    return found
+    return instances
 
 
 def _descriptions(scene: Scene, identity: int, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = []
+    descriptions = []
     for text, places in scene_descriptions(scene).items():
         for place in places:
             x, y, width, height = instances[place]["bbox"]
-            found.append({"image_id": identity, "phrase": text, "x": x, "y": y, "width": width, "height": height})
-    return found
+            box = {"x": x, "y": y, "width": width, "height": height}
+            descriptions.append({"image_id": identity, "phrase": text, **box})
+    return descriptions

@@ -36,14 +36,14 @@ def attribute_expressions(scene: Scene) -> list[SceneExpression]:
 
 
 def relational_expressions(scene: Scene) -> list[SceneExpression]:
-    """Return ``the DESCRIPTION RELATION the DESCRIPTION`` where only the relation tells which object is meant.
+    """Return ``the DESCRIPTION RELATION the DESCRIPTION`` where only the relation identifies the target.
 
     The first description fits several objects, the second one exactly one. The relation of the target is clear, and
-    no other object that the first description fits could be said to stand in it.
+    no other object that the first description fits could be said to be in that relation.
     """
     descriptions = scene_descriptions(scene)
     anchors = [(text, places[0]) for text, places in descriptions.items() if len(places) == 1]
-    found = []
+    expressions = []
     for text, places in descriptions.items():
         for anchor_text, anchor in anchors if len(places) > 1 else ():
             other = scene.objects[anchor]
@@ -52,8 +52,8 @@ def relational_expressions(scene: Scene) -> list[SceneExpression]:
                 word = relation(scene.objects[target], other)
                 granted = [place for place in candidates if word in granted_relations(scene.objects[place], other)]
                 if granted == [target]:
-                    found.append(SceneExpression(f"the {text} {word} the {anchor_text}", target))
-    return found
+                    expressions.append(SceneExpression(f"the {text} {word} the {anchor_text}", target))
+    return expressions
 
 
 def granted_relations(a: SceneObject, b: SceneObject) -> tuple[str, str]:

@@ -54,16 +54,16 @@ def scene_questions(scene: Scene, rng: np.random.Generator, count: int = 6) -> l
     scene each is equally likely. A no is a near miss: attributes that occur here, though not in one object, or the
     opposite of a relation that is clear.
     """
-    found = []
+    questions = []
     for kind in rng.permutation(list(_KINDS)):
         question = _KINDS[str(kind)](scene.objects, rng)
         if question is not None:
-            found.append(question)
-    return found[:count]
+            questions.append(question)
+    return questions[:count]
 
 
 def _attribute(kind: str) -> Callable[[Sequence[SceneObject], np.random.Generator], SceneQuestion | None]:
-    """Return what asks for an attribute of a single object, described without it."""
+    """Return a function that asks for an attribute of a single object, described without it."""
 
     def ask(objects: Sequence[SceneObject], rng: np.random.Generator) -> SceneQuestion | None:
         options = []
@@ -93,7 +93,7 @@ def _how_many(form: Form, values: Values, places: tuple[int, ...]) -> SceneQuest
 
 
 def _existence(objects: Sequence[SceneObject], rng: np.random.Generator) -> SceneQuestion | None:
-    """Ask with a form of description that could be answered by yes and by no, so that the form tells nothing."""
+    """Ask with a form of description that allows yes and no, so that the form does not reveal the answer."""
     for index in rng.permutation(len(_ALL_FORMS)):
         form = _ALL_FORMS[int(index)]
         there = _groups(objects, form)
@@ -127,21 +127,21 @@ def _relation(objects: Sequence[SceneObject], rng: np.random.Generator) -> Scene
 
 def _single_descriptions(objects: Sequence[SceneObject]) -> dict[int, list[str]]:
     """Return for each object that can be described alone every such description."""
-    found: dict[int, list[str]] = {}
+    descriptions: dict[int, list[str]] = {}
     for form in _ALL_FORMS:
         for values, places in _groups(objects, form).items():
             if len(places) == 1:
-                found.setdefault(places[0], []).append(_phrase(form, values))
-    return found
+                descriptions.setdefault(places[0], []).append(_phrase(form, values))
+    return descriptions
 
 
 def _groups(objects: Sequence[SceneObject], form: Form) -> dict[Values, tuple[int, ...]]:
-    """Return each combination of values that occurs, and where."""
-    found: dict[Values, tuple[int, ...]] = {}
+    """Return each combination of values that occurs, and the places of its objects."""
+    groups: dict[Values, tuple[int, ...]] = {}
     for place, item in enumerate(objects):
         values = tuple(getattr(item, name) for name in form)
-        found[values] = (*found.get(values, ()), place)
-    return found
+        groups[values] = (*groups.get(values, ()), place)
+    return groups
 
 
 def _near_misses(objects: Sequence[SceneObject], form: Form, there: Iterable[Values]) -> list[Values]:

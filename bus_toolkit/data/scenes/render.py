@@ -52,13 +52,13 @@ def plan_scenes(settings: SceneSettings, split: str, count: int, workers: int = 
     if split == "train":
         return planned
     unique = choose_unique_captions([scene for _, scene, _ in planned])
-    found = [(i, s, [c]) for (i, s, _), c in zip(planned, unique, strict=True) if c is not None][:count]
-    if len(found) < count:
+    chosen = [(i, s, [c]) for (i, s, _), c in zip(planned, unique, strict=True) if c is not None][:count]
+    if len(chosen) < count:
         raise DataError(
-            f"scenes: only {len(found)} of {count} {split} scenes can have a caption that fits no other one. "
+            f"scenes: only {len(chosen)} of {count} {split} scenes can have a caption that fits no other one. "
             "Ask for fewer images, or for more shapes, colours or sizes."
         )
-    return found
+    return chosen
 
 
 def draw_to_files(

@@ -1,4 +1,4 @@
-"""The scene graph: which objects stand where."""
+"""The scene graph: objects and their positions."""
 
 from __future__ import annotations
 

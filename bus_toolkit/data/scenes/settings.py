@@ -1,4 +1,4 @@
-"""What a generated scene may contain, and the words for it."""
+"""The possible content of a generated scene, and the words for it."""
 
 from __future__ import annotations
 
@@ -74,24 +74,26 @@ class SceneSettings:
             raise ConfigError([f"scenes.{problem}" for problem in problems])
 
     def _problems(self) -> list[str]:
-        found = []
+        problems = []
         if not 32 <= self.image_size <= 1024:
-            found.append(f"image_size: must be between 32 and 1024 pixels, got {self.image_size}.")
+            problems.append(f"image_size: must be between 32 and 1024 pixels, got {self.image_size}.")
         if len(self.num_objects) != 2 or not 2 <= self.num_objects[0] <= self.num_objects[1] <= 8:
-            found.append(f"num_objects: must be [fewest, most] with 2 <= fewest <= most <= 8, got {self.num_objects}.")
+            problems.append(
+                f"num_objects: must be [fewest, most] with 2 <= fewest <= most <= 8, got {self.num_objects}."
+            )
         for name, known in (("shapes", SHAPES), ("colours", tuple(COLOURS))):
             chosen = getattr(self, name)
             if not chosen or set(chosen) - set(known) or len(set(chosen)) < len(chosen):
-                found.append(f"{name}: must be some of {', '.join(known)}, each once, got {list(chosen)}.")
+                problems.append(f"{name}: must be some of {', '.join(known)}, each once, got {list(chosen)}.")
         if not self.radii or not all(3.0 <= r <= 20.0 for r in self.radii.values()):
-            found.append(f"radii: each size word needs a radius of 3 to 20 pixels, got {dict(self.radii)}.")
+            problems.append(f"radii: each size word needs a radius of 3 to 20 pixels, got {dict(self.radii)}.")
         if self.captions_per_image < 1:
-            found.append(f"captions_per_image: must be at least 1, got {self.captions_per_image}.")
+            problems.append(f"captions_per_image: must be at least 1, got {self.captions_per_image}.")
         if not 0 <= self.noise <= 60 or not 0 <= self.clutter <= 50:
-            found.append(f"noise, clutter: must be 0 to 60 and 0 to 50, got {self.noise} and {self.clutter}.")
+            problems.append(f"noise, clutter: must be 0 to 60 and 0 to 50, got {self.noise} and {self.clutter}.")
         if self.image_format not in ("png", "jpg"):
-            found.append(f"image_format: must be png or jpg, got {self.image_format!r}.")
-        return found
+            problems.append(f"image_format: must be png or jpg, got {self.image_format!r}.")
+        return problems
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> SceneSettings:
@@ -112,7 +114,7 @@ class SceneSettings:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as they stand in the manifest (lists, numbers and strings only)."""
+        """Return the settings as the manifest holds them (lists, numbers and strings only)."""
         values = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 

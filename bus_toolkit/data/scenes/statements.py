@@ -39,9 +39,10 @@ def statement_files(split: str, planned: Sequence[PlannedScene], settings: Scene
         rng = stream(settings, split, number, "statements")
         other_number, other, _ = planned[int(rng.integers(len(planned)))]
         names = [f"{image_id(split, n):012d}.{settings.image_format}" for n in (number, other_number)]
-        for count, found in enumerate(pair_statements(scene, other, PER_SCENE, rng)):
+        for count, statement in enumerate(pair_statements(scene, other, PER_SCENE, rng)):
             identifier = f"{split}-{number}-{other_number}-{count}"
-            pairs.append({"identifier": identifier, "sentence": found.text, "label": str(found.truth), "images": names})
+            truth = str(statement.truth)
+            pairs.append({"identifier": identifier, "sentence": statement.text, "label": truth, "images": names})
         for count, (text, label) in enumerate(judgements(scene, rng)):
             stem = names[0].rsplit(".", 1)[0]
             row = {"pairID": f"{stem}#{count}", "Flickr30K_ID": stem, "sentence2": text, "gold_label": label}
@@ -56,24 +57,24 @@ def pair_statements(left: Scene, right: Scene, count: int, rng: np.random.Genera
     """Return ``count`` different statements, true or false by a coin.
 
     A kind of statement is used only where it could be both true and false of the two scenes, so that neither the words
-    nor their order tell the answer. A false one is a near miss: it names what the other image has, or what an image has
-    in another combination. Fewer are returned where two scenes do not give so many.
+    nor their order reveal the answer. A false one is a near miss: it names objects of the other image, or attributes of
+    an image in another combination. Fewer are returned if two scenes do not give so many.
     """
-    found: dict[str, PairStatement] = {}
+    chosen: dict[str, PairStatement] = {}
     for _ in range(count):
         truth = bool(rng.integers(2))
         for kind in rng.permutation(len(_KINDS)):
             options = dict(_KINDS[kind](left, right))
-            texts = [text for text, true in options.items() if true == truth and text not in found]
+            texts = [text for text, true in options.items() if true == truth and text not in chosen]
             if texts and len(set(options.values())) == 2:
                 text = texts[int(rng.integers(len(texts)))]
-                found[text] = PairStatement(text, truth)
+                chosen[text] = PairStatement(text, truth)
                 break
-    return list(found.values())
+    return list(chosen.values())
 
 
 def _holds(left: Scene, right: Scene) -> Iterator[tuple[str, bool]]:
-    """``the left image contains a red circle``: what is said was seen on either side."""
+    """``the left image contains a red circle``: the named object is in one of the images at least."""
     seen = [{(o.colour, o.shape) for o in scene.objects} for scene in (left, right)]
     for colour, shape in sorted(_near(seen[0] | seen[1])):
         for side, there in zip(_SIDES, seen, strict=True):
@@ -81,7 +82,7 @@ def _holds(left: Scene, right: Scene) -> Iterator[tuple[str, bool]]:
 
 
 def _each(left: Scene, right: Scene) -> Iterator[tuple[str, bool]]:
-    """``each image contains a star``: what is said is true of one image at least."""
+    """``each image contains a star``: the statement is true of one image at least."""
     for name in ("shape", "colour"):
         seen = [{getattr(o, name) for o in scene.objects} for scene in (left, right)]
         for word in sorted(seen[0] | seen[1]):
@@ -139,13 +140,13 @@ def _short(item: SceneObject) -> str:
 
 def _said_of(scene: Scene) -> set[str]:
     """Return every short statement that a reader might grant to the scene."""
-    found = set()
+    sentences = set()
     for a in scene.objects:
         for b in scene.objects:
             if a is not b:
-                found.add(f"a {_short(a)} is {RELATIONS[0] if a.x < b.x else RELATIONS[1]} a {_short(b)}")
-                found.add(f"a {_short(a)} is {RELATIONS[2] if a.y < b.y else RELATIONS[3]} a {_short(b)}")
-    return found
+                sentences.add(f"a {_short(a)} is {RELATIONS[0] if a.x < b.x else RELATIONS[1]} a {_short(b)}")
+                sentences.add(f"a {_short(a)} is {RELATIONS[2] if a.y < b.y else RELATIONS[3]} a {_short(b)}")
+    return sentences
 
 
 def _opposite(word: str) -> str:
@@ -160,7 +161,7 @@ def judgements(scene: Scene, rng: np.random.Generator) -> list[tuple[str, Judgem
     """Return up to one statement of each judgement, in random order.
 
     ``entailment``: a caption of the scene. ``contradiction``: a caption whose relation is turned around, or whose
-    colours are exchanged, so that it is true of no two objects. ``neutral``: two objects that stand on a diagonal, so
+    colours are exchanged, so that it is true of no two objects. ``neutral``: two objects that lie on a diagonal, so
     that neither axis decides (ours: a scene shows everything, so that nothing is unknown in SNLI-VE's sense; a person
     would grant half of these statements, which the offset along their axis supports, and deny the other half).
     """
@@ -171,8 +172,8 @@ def judgements(scene: Scene, rng: np.random.Generator) -> list[tuple[str, Judgem
         "neutral": _diagonals(scene),
         "contradiction": [text for c in captions for text in _turned(scene, c.first, c.second) if text not in granted],
     }
-    found = [(texts[int(rng.integers(len(texts)))], label) for label, texts in options.items() if texts]
-    return [found[int(place)] for place in rng.permutation(len(found))]
+    chosen = [(texts[int(rng.integers(len(texts)))], label) for label, texts in options.items() if texts]
+    return [chosen[int(place)] for place in rng.permutation(len(chosen))]
 
 
 def _turned(scene: Scene, first: int, second: int) -> Iterator[str]:

@@ -21,5 +21,5 @@ def image_id(split: str, number: int) -> int:
 
 
 def stream(settings: SceneSettings, split: str, number: int, purpose: Purpose) -> np.random.Generator:
-    """Return a random stream of its own for each picture and purpose: what one purpose draws changes no other."""
+    """Return a random stream of its own for each picture and purpose: draws for one purpose change no other."""
     return np.random.default_rng([settings.seed, SPLITS.index(split), number, get_args(Purpose).index(purpose)])

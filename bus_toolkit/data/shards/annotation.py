@@ -1,7 +1,7 @@
-"""What the JSON member of a sample says.
+"""The JSON member of a sample.
 
 ``{"caption": "a dog", "image_id": 12, "boxes": [[x, y, w, h], ...], "named": [true, ...]}``; each key may be missing,
-further keys are passed over. Our own form; ``caption`` is where img2dataset writes it too.
+further keys are passed over. Our own form; img2dataset writes ``caption`` too.
 
 - ``caption``: the text; a ``txt`` member of the sample goes before it.
 - ``image_id``: a whole number that all captions of one picture share, from 0 below 2^40.

@@ -58,7 +58,7 @@ def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[Ta
 
 
 def load_index(path: Path, index_dir: str | None = None) -> TarIndex:
-    """Return the index of a shard from its file; make it again where that is missing, damaged or of another shard.
+    """Return the index of a shard from its file; make it again if that is missing, damaged or of another shard.
 
     A folder that cannot be written leaves the index in memory, with a warning.
 
@@ -81,12 +81,12 @@ def load_index(path: Path, index_dir: str | None = None) -> TarIndex:
     try:
         _write(file, index)
     except OSError as error:
-        _tell_unwritable(file.parent, error.strerror)
+        _warn_unwritable(file.parent, error.strerror)
     return index
 
 
 @cache  # each folder is reported once, however many shards it has
-def _tell_unwritable(folder: Path, reason: str | None) -> None:
+def _warn_unwritable(folder: Path, reason: str | None) -> None:
     _log.warning(
         "%s cannot be written (%s): its shards will be indexed again next time. Set index_dir to a folder that you may "
         "write to.",
@@ -96,7 +96,7 @@ def _tell_unwritable(folder: Path, reason: str | None) -> None:
 
 
 def index_file(path: Path, index_dir: str | None = None) -> Path:
-    """Return where the index of a shard is kept; in a shared folder the name tells shards of equal names apart."""
+    """Return the path of a shard's index; in a shared folder its name distinguishes shards of equal names."""
     if index_dir is None:
         return path.with_name(path.name + INDEX_SUFFIX)
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
@@ -123,7 +123,7 @@ def _write(file: Path, index: TarIndex) -> None:
 
 
 def _read(file: Path) -> TarIndex:
-    """Read an index file; every kind of damage is a ``ValueError`` or what NumPy raises."""
+    """Read an index file; every kind of damage is a ``ValueError`` or an error of NumPy."""
     with np.load(file, allow_pickle=False) as content:
         meta = json.loads(content["meta"].tobytes())
         arrays = {name: content[name] for name in _ARRAYS}

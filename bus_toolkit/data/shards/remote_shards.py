@@ -27,19 +27,19 @@ _AT_A_TIME = 8
 
 
 def is_remote(name: str) -> bool:
-    """Tell whether a shard is named by an address instead of a path."""
+    """Return whether a shard is named by an address instead of a path."""
     return _ADDRESS.match(name) is not None
 
 
 def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, location: str) -> list[str]:
-    """Return local paths in place of addresses; what is not in ``cache_dir`` yet is copied there first.
+    """Return local paths in place of addresses; shards that are not in ``cache_dir`` yet are copied there first.
 
     A copy appears whole or not at all. The first process of each machine copies, eight shards at a time, and the others
     wait; all go on, or fail, together. They wait no longer than the process group allows: give large shards more time
     by ``env_cfg.dist_cfg.timeout`` (seconds), or copy them beforehand. Paths are returned as they are.
 
     Args:
-        shards: Paths and addresses; braces of addresses are written out (``https://host/{000..099}.tar``).
+        shards: Paths and addresses; braces of addresses are written out (``https://server/{000..099}.tar``).
         cache_dir: Folder of the copies; it needs room for all of them.
         location: The setting, for messages.
 
@@ -96,7 +96,7 @@ def _copy_all(missing: dict[str, Path], folder: Path) -> list[str]:
 
 
 def _copy(address: str, place: Path) -> str:
-    """Copy one shard; return what went wrong, or nothing."""
+    """Copy one shard; return the problem, or an empty text."""
     from webdataset.gopen import gopen
 
     try:
@@ -119,6 +119,6 @@ def _copy(address: str, place: Path) -> str:
 
 
 def _file_name(address: str) -> str:
-    """Return a file name that tells addresses with equal last parts apart."""
+    """Return a file name that distinguishes addresses with equal last parts."""
     last = re.sub(r"[^A-Za-z0-9._-]", "_", address.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1])
     return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{last}"

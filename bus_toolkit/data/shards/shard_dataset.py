@@ -29,13 +29,13 @@ class ShardDataset(SampleDataset):
 
     Args:
         shards: Paths, globs or brace patterns, e.g. ``data/train-{000000..000099}.tar``; or addresses of a server
-            (``https://host/{000..099}.tar``), which are copied into ``cache_dir`` first.
+            (``https://server/{000..099}.tar``), which are copied into ``cache_dir`` first.
         pipeline: Transforms; the first is ``LoadImageFromBytes``, the last one packs.
         with_boxes: Attach boxes; without them the pipeline may move pixels as it likes.
         index_dir: Folder for the index files; ``None`` for beside each shard.
         cache_dir: Folder for copies of remote shards, with room for all of them.
         max_bad_samples: So many unreadable samples are skipped before the run stops, and so many members may belong to
-            no sample (an image without text, a second image of one key); 0 for evaluation, where none may lack.
+            no sample (an image without text, a second image of one key); 0 for evaluation, where none may be missing.
 
     Raises:
         DataError: Shards that are missing, cut off or no tars, no sample, too many members left out, or a transform

@@ -31,7 +31,7 @@ class ShardFiles:
         self._open: OrderedDict[int, BinaryIO] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle keeps: everything but the open files."""
+        """Return the state for a pickle: everything but the open files."""
         return {**self.__dict__, "_open": OrderedDict()}
 
     def read(self, shard: int, offset: int, size: int) -> bytes:

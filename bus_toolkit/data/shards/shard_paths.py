@@ -27,29 +27,29 @@ def find_shards(shards: str | Sequence[str], location: str) -> list[Path]:
         DataError: Nothing is named, a file is missing, compressed or named twice, or a glob finds none.
     """
     patterns = [shards] if isinstance(shards, str) else list(shards)
-    found = [
+    files = [
         path for pattern in patterns for name in expand_braces(pattern, location) for path in _files(name, location)
     ]
-    if not found:
+    if not files:
         raise DataError(
             f"{location}: names no shard, got {shards!r}. Give paths of tar files, e.g. train-{{000..009}}.tar."
         )
-    missing = [path for path in found if not path.is_file()]
+    missing = [path for path in files if not path.is_file()]
     if missing:
         raise DataError(
-            f"{location}: {len(missing)} of {len(found)} shards are not there, the first is {missing[0]}. "
+            f"{location}: {len(missing)} of {len(files)} shards are not there, the first is {missing[0]}. "
             "Copy them, or correct the pattern."
         )
-    compressed = next((path for path in found if path.suffix in _COMPRESSED), None)
+    compressed = next((path for path in files if path.suffix in _COMPRESSED), None)
     if compressed is not None:
         raise DataError(
             f"{location}: {compressed} is compressed, and a compressed tar has no random access. Uncompress it; "
             "its images are compressed anyway."
         )
-    if len(set(found)) < len(found):
-        twice = next(path for path in found if found.count(path) > 1)
+    if len(set(files)) < len(files):
+        twice = next(path for path in files if files.count(path) > 1)
         raise DataError(f"{location}: {twice} is named twice. Name each shard once.")
-    return found
+    return files
 
 
 def expand_braces(pattern: str, location: str) -> list[str]:
@@ -80,7 +80,7 @@ def _files(name: str, location: str) -> list[Path]:
     path = Path(name).expanduser()
     if path.is_file() or not glob.has_magic(name):
         return [path]
-    found = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if not match.endswith(INDEX_SUFFIX))
-    if not found:
+    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if not match.endswith(INDEX_SUFFIX))
+    if not matches:
         raise DataError(f"{location}: no file matches {name!r}. Correct the pattern.")
-    return found
+    return matches

@@ -29,7 +29,7 @@ _NONE = (-1, 0)
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells a shard from an earlier one under the same name: size in bytes and time of its last change in ns."""
+    """Size in bytes and time of the last change in ns: they reveal that a shard was replaced under its name."""
 
     size: int
     mtime_ns: int
@@ -102,24 +102,24 @@ def read_index(path: Path) -> TarIndex:
 
 
 def _group(members: Iterable[Member]) -> tuple[list[dict[str, Member]], list[tuple[str, str]]]:
-    """Return the whole samples, part to member, and what is left out; of two members for one part the first stays."""
-    found: dict[str, dict[str, Member]] = {}
+    """Return the whole samples, part to member, and the members left out; of two for one part the first stays."""
+    by_key: dict[str, dict[str, Member]] = {}
     left_out: list[tuple[str, str]] = []
     for member in members:
         match = _NAME.fullmatch(member.name)
         part = _PARTS.get(match.group(2).lower()) if match else None
         if match is None or part is None:
             continue
-        parts = found.setdefault(match.group(1), {})
+        parts = by_key.setdefault(match.group(1), {})
         if part in parts:
             left_out.append((member.name, f"a second {part} of key {match.group(1)!r}"))
         parts.setdefault(part, member)
-    for key, parts in found.items():
+    for key, parts in by_key.items():
         if "image" not in parts:
             left_out.extend((member.name, f"no image of key {key!r}") for member in parts.values())
         elif len(parts) == 1:
             left_out.append((parts["image"].name, f"no txt or json of key {key!r}"))
-    whole = [parts for parts in found.values() if "image" in parts and len(parts) > 1]
+    whole = [parts for parts in by_key.values() if "image" in parts and len(parts) > 1]
     return sorted(whole, key=lambda parts: parts["image"].offset), left_out
 
 

@@ -1,4 +1,4 @@
-"""The members of a tar, read strictly: what Python's ``tarfile`` passes over in silence is an error here."""
+"""The members of a tar, read strictly: faults that Python's ``tarfile`` ignores are errors here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read every sample of shards and name what is wrong with them."""
+"""Read every sample of shards and name its faults."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ class RandomCropKeepNamed(BaseTransform):
     """Cut out a random window that holds every named object whole, and bring it back to the size of the image.
 
     Relations between the named objects stay true, since neither is cut and both axes keep their direction. An image
-    whose boxes are not known is left alone: what its caption names might be cut away. Slot: ``pipeline`` of a data set.
+    whose boxes are not known is left alone: an object that its caption names might be cut away.
+    Slot: ``pipeline`` of a data set.
 
     Args:
         scale: Smallest and largest share of each side that the window has, in (0, 1]. It grows where the named objects

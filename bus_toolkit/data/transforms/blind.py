@@ -17,7 +17,9 @@ _BLIND_TRANSFORMS = frozenset(
 def refuse_blind_transforms(
     pipeline: Sequence[Mapping[str, Any] | Callable[..., Any]], name: str, otherwise: str
 ) -> None:
-    """Refuse what would tear pixels, boxes and words apart; ``otherwise`` says how data set ``name`` leaves out boxes.
+    """Refuse transforms after which pixels, boxes and words no longer match.
+
+    ``otherwise`` says how data set ``name`` leaves out boxes.
 
     Raises:
         DataError: There is such a transform.

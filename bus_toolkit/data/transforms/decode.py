@@ -1,4 +1,4 @@
-"""Encoded bytes to pixels, one way for files and shards: what is damaged, too large or ambiguous is an error.
+"""Encoded bytes to pixels, one way for files and shards: a damaged, too large or ambiguous file is an error.
 
 OpenCV decodes what it decodes well, so that plain pictures have the pixels that mmcv's loader gives them. Pillow reads
 each header first, and decodes the rest.

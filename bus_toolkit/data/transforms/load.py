@@ -52,8 +52,8 @@ class LoadImage(_Decode):
 
     Adds ``img`` uint8 (H, W, 3), blue green red, ``img_shape`` and ``ori_shape``. Slot: first of a ``pipeline``.
 
-    Boxes (``gt_bboxes``) are those of the upright picture: where EXIF rotates it, boxes belong to it as it is shown,
-    which is what OpenCV's and the browsers' pixels are. An annotation file that states another width and height
+    Boxes (``gt_bboxes``) are those of the upright picture: if EXIF rotates it, boxes refer to the picture as OpenCV and
+    browsers show it. An annotation file that states another width and height
     (``stated_size``) than the upright picture has is refused, since its boxes would then lie elsewhere.
 
     Args:

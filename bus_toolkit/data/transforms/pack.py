@@ -35,7 +35,7 @@ class PackRegions(BaseTransform):
         """Return ``inputs`` uint8 (3, H, W), blue green red, and ``data_samples``."""
         if "gt_bboxes" in results:
             height, width = results["img"].shape[:2]
-            # A crop may have cut a box; what is left of it still shows the object.
+            # A crop may have cut a box; the rest of it still shows the object.
             limits = np.array([width, height, width, height], dtype=np.float32)
             boxes = np.clip(results["gt_bboxes"], 0, limits)
             if not np.isfinite(boxes).all():

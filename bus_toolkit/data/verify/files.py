@@ -81,7 +81,7 @@ def _images_without_caption(content: Mapping[str, Any]) -> int:
 def _check(path: str, faults: Any, report: Report) -> None:
     content = _content(path)
     if content is None:
-        return  # The reader tells.
+        return  # The reader reports it.
     try:
         for kind, reason in faults(content):
             report.add(Fault(kind, path, reason))

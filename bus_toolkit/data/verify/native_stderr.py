@@ -1,4 +1,4 @@
-"""What a compiled library writes on the standard error, which is all that libjpeg does about a damaged picture."""
+"""Catch the standard error of compiled libraries: libjpeg reports a damaged picture there and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class NativeStderr:
-    """Catch what this process writes to file descriptor 2 while it is entered; ``text`` holds it afterwards."""
+    """Catch all that this process writes to file descriptor 2 while it is entered; ``text`` holds it afterwards."""
 
     def __init__(self) -> None:
         self.text = ""

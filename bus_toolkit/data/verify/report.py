@@ -1,4 +1,4 @@
-"""What was found: a line for each fault, and counts."""
+"""The result of a check: a line for each fault, and counts."""
 
 from __future__ import annotations
 

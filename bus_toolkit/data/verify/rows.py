@@ -20,7 +20,7 @@ class RowChecker:
 
     Args:
         dataset: It has ``get_data_info``.
-        tokenizer: That of the model; ``None`` leaves out what it would do to captions.
+        tokenizer: That of the model; ``None`` leaves out the checks of tokenized captions.
         report: Takes the faults.
     """
 

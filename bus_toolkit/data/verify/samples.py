@@ -1,4 +1,4 @@
-"""The dear check: every sample through its pipeline, in worker processes."""
+"""The expensive check: every sample through its pipeline, in worker processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, Loadin
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.verify.native_stderr import NativeStderr
 
-# What libjpeg writes where it fills a gap; what libpng writes of colour profiles does no harm.
+# libjpeg writes this when it fills a gap; the warnings of libpng about colour profiles do no harm.
 _DAMAGE = "Corrupt JPEG data"
 
 
 class Outcome(NamedTuple):
-    """What became of a row: ``kind`` and ``reason`` of its fault, or twice ``None``."""
+    """The result of reading a row: ``kind`` and ``reason`` of its fault, or twice ``None``."""
 
     row: int
     kind: str | None
@@ -24,9 +24,9 @@ class Outcome(NamedTuple):
 
 
 def read_samples(dataset: Any, rows: Sequence[int], *, workers: int = 0) -> Iterator[Outcome]:
-    """Read rows of a data set through its pipeline, in their order, and yield what became of each.
+    """Read rows of a data set through its pipeline, in their order, and yield the result of each.
 
-    Rows with boxes are also read as a ``RegionBatchSampler`` has them read, where that is something else.
+    Rows with boxes are also read as for a ``RegionBatchSampler``, if that gives another sample.
 
     Args:
         dataset: A ``SampleDataset``, or any data set by index.

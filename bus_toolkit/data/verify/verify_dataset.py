@@ -31,7 +31,7 @@ def verify_dataset(
     sample: int | None = None,
     seed: int = 0,
     workers: int = 0,
-    watch: Watch = lambda items, total, what: items,
+    watch: Watch = lambda items, total, name: items,
 ) -> Report:
     """Read everything that a config's data set would give a training, and report each fault.
 
@@ -46,7 +46,7 @@ def verify_dataset(
             for all.
         seed: Seed of that draw.
         workers: Processes that read images.
-        watch: Wraps an iterable, its length and what it is, to show progress.
+        watch: Wraps an iterable to show progress; takes the iterable, its length and a name for the items.
 
     Raises:
         DataError: The config names no file that is there.
@@ -58,7 +58,7 @@ def verify_dataset(
         try:
             dataset = DATASETS.build(lenient)
         except DataError as error:
-            # The files' own check has named all of what this error names the first of.
+            # The check of the files has named all of these faults; this error names the first one alone.
             if not report.faults:
                 report.add(Fault("file", "", str(error)))
             report.count("data sets that cannot be built")

@@ -18,7 +18,7 @@ TINY = ROOT / "bus" / "bus_scenes_tiny.yaml"
 HEADS = {"itc": {"type": "ITCHead", "feature_dim": 16}}
 
 
-def test_a_config_stands_beside_its_host_without_reduction() -> None:
+def test_a_config_is_beside_its_baseline_without_reduction() -> None:
     (group,) = make_groups([TINY])
     assert (group.baseline.name, [m.name for m in group.members]) == ("bus_scenes_tiny unpruned", ["bus_scenes_tiny"])
     assert group.baseline.model["selectors"] == [] and group.baseline.model["decoder"] == {"type": "Identity"}
@@ -40,7 +40,7 @@ def test_another_width_is_another_host() -> None:
     assert first.members and not second.members
 
 
-def test_names_must_tell_configs_apart() -> None:
+def test_names_must_distinguish_configs() -> None:
     with pytest.raises(ConfigError, match="bus_scenes_tiny twice"):
         make_groups([TINY, TINY])
 

@@ -14,17 +14,17 @@ SETTINGS = {"candidates": 5, "text_length": 8, "batch_size": 2, "rounds": 2, "de
 
 def test_the_cache_saves_the_blocks_before_the_selector() -> None:
     model = tiny_model({"itm": {"type": "ITMHead"}})
-    found = measure_rerank(model, **SETTINGS)
-    assert found.difference < 1e-5
-    assert len(found.cached) == len(found.uncached) == 2 and found.speed_up > 0
+    speed = measure_rerank(model, **SETTINGS)
+    assert speed.difference < 1e-5
+    assert len(speed.cached) == len(speed.uncached) == 2 and speed.speed_up > 0
     # Of the five prefixes one is left.
     with torch.no_grad():
         from bus_toolkit.analysis.macs import count_macs
 
         image = torch.zeros(1, 3, *model.backbone.vit.img_size)
         prefix = count_macs(lambda: model.encoders.encode_shared(image))
-    assert found.macs_uncached - found.macs_cached == 4 * prefix
-    assert found.promised == found.macs_uncached / found.macs_cached > 1
+    assert speed.macs_uncached - speed.macs_cached == 4 * prefix
+    assert speed.promised == speed.macs_uncached / speed.macs_cached > 1
 
 
 def test_with_one_pair_at_a_time_the_cache_changes_no_bit() -> None:

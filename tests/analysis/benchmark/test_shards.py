@@ -11,12 +11,12 @@ from tests.data.shards.tiny_shards import write_shards_of
 
 def test_both_ways_read_all_samples(tmp_path):
     pytest.importorskip("webdataset")
-    found = measure_shards([str(path) for path in write_shards_of(tmp_path, [3, 2])], rounds=1)
-    assert found.samples == 5
+    speed = measure_shards([str(path) for path in write_shards_of(tmp_path, [3, 2])], rounds=1)
+    assert speed.samples == 5
     for what in ("bytes", "decoded"):
-        rates = found.rates[what]
+        rates = speed.rates[what]
         assert set(rates) == {"ours", "webdataset"} and min(rates.values()) > 0
-        assert found.ratio(what) == rates["ours"] / rates["webdataset"]
+        assert speed.ratio(what) == rates["ours"] / rates["webdataset"]
 
 
 def test_without_webdataset_there_is_nothing_to_compare_with(tmp_path, monkeypatch):

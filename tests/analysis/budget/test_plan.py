@@ -35,7 +35,7 @@ def test_a_share_of_whole_patches_keeps_just_these_rounded_down_or_up() -> None:
 
 
 def test_macs_grow_with_the_patches_by_the_closed_form() -> None:
-    """Behind the selector stand three blocks that read one global token and the patches kept."""
+    """After the selector come three blocks that read one global token and the patches kept."""
     for kept in (1, 7, 32):
         grown = 3 * (block_macs(2 + kept, WIDTH) - block_macs(1 + kept, WIDTH))
         assert macs(kept + 1) - macs(kept) == grown > 0

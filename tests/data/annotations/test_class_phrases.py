@@ -16,16 +16,16 @@ def describe(*annotations, categories=CATEGORIES, template=CLASS_TEMPLATE):
 
 
 def test_a_class_is_one_phrase_with_all_its_boxes():
-    found = describe(instance(), instance(bbox=(0.5, 0, 2, 2.5)), instance(kind=17), instance(image=6))
-    assert found == {
+    phrases = describe(instance(), instance(bbox=(0.5, 0, 2, 2.5)), instance(kind=17), instance(image=6))
+    assert phrases == {
         5: {"This is a dog.": [[1, 2, 4, 6], [0.5, 0, 2.5, 2.5]], "This is a airplane.": [[1, 2, 4, 6]]},
         6: {"This is a dog.": [[1, 2, 4, 6]]},
     }
 
 
 def test_categories_of_one_name_are_one_phrase():
-    found = describe(instance(), instance(kind=2), categories=[*CATEGORIES, {"id": 2, "name": " dog "}])
-    assert found == {5: {"This is a dog.": [[1, 2, 4, 6]] * 2}}
+    phrases = describe(instance(), instance(kind=2), categories=[*CATEGORIES, {"id": 2, "name": " dog "}])
+    assert phrases == {5: {"This is a dog.": [[1, 2, 4, 6]] * 2}}
 
 
 def test_the_template_may_be_another_and_hold_other_braces():

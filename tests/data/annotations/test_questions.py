@@ -37,8 +37,8 @@ def test_annotations_may_be_in_another_order_and_of_more_questions(tmp_path):
 
 
 def test_questions_of_vqa_alone_have_no_answers(tmp_path):
-    found = read(tmp_path, vqa()[0])
-    assert [(q.answers, q.answer_type, q.problem) for q in found] == [((), "", "")] * 2
+    questions = read(tmp_path, vqa()[0])
+    assert [(q.answers, q.answer_type, q.problem) for q in questions] == [((), "", "")] * 2
 
 
 def test_visual_genome_gives_one_answer_without_its_full_stop(tmp_path):
@@ -55,9 +55,9 @@ def test_gqa_gives_one_answer_and_its_structural_type(tmp_path):
     assert (second.question_type, second.answers) == ("which side", ("left",))
 
 
-def test_questions_of_gqa_may_lack_answers(tmp_path):
-    (found,) = read(tmp_path, {"1": {"imageId": "a", "question": "Is it?"}})
-    assert found.answers == () and found.problem == ""
+def test_questions_of_gqa_may_have_no_answers(tmp_path):
+    (question,) = read(tmp_path, {"1": {"imageId": "a", "question": "Is it?"}})
+    assert question.answers == () and question.problem == ""
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_questions_of_gqa_may_lack_answers(tmp_path):
     ],
 )
 def test_an_answer_that_cannot_be_used_is_noted(tmp_path, answers, problem):
-    found = read(tmp_path, *vqa(answers=answers))
-    assert found[0].problem == "" and found[1].answers == ()
-    assert found[1].problem.startswith(problem) and "annotations.json" in found[1].problem
+    questions = read(tmp_path, *vqa(answers=answers))
+    assert questions[0].problem == "" and questions[1].answers == ()
+    assert questions[1].problem.startswith(problem) and "annotations.json" in questions[1].problem
 
 
 @pytest.mark.parametrize("content", [{"1": {**GQA["201"], "answer": ""}}, [{"id": 1, "qas": [
     {"qa_id": 1, "image_id": 1, "question": "What?", "answer": None}]}]])  # fmt: skip
 def test_an_only_answer_that_is_empty_is_noted(tmp_path, content):
-    (found,) = read(tmp_path, content)
-    assert found.problem == "question 1 has no answer 1 of 1: it is empty" and found.answers == ()
+    (question,) = read(tmp_path, content)
+    assert question.problem == "question 1 has no answer 1 of 1: it is empty" and question.answers == ()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_defects_in_a_transform_are_not_taken_for_bad_data():
         data[0]
 
 
-def test_a_worker_tells_only_the_message():
+def test_a_worker_reports_only_the_message():
     loader = DataLoader(Words(["", ""], max_bad_samples=0), num_workers=1, collate_fn=list)
     with pytest.raises(TooManyBadSamples) as error:
         list(loader)

@@ -34,7 +34,7 @@ def test_each_image_comes_once_with_all_its_captions(config):
     assert [int(data[number]["inputs"][0, 0, 0]) for number in (0, 1)] == [101, 100]
 
 
-def test_an_image_that_stands_in_for_an_unreadable_one_has_its_own_captions(config, tmp_path):
+def test_an_image_that_replaces_an_unreadable_one_has_its_own_captions(config, tmp_path):
     (tmp_path / "images" / "1.png").write_bytes(b"")
     data = CaptionedImages(config)
     sample = data[0]["data_samples"]

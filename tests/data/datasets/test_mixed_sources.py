@@ -58,7 +58,7 @@ def test_a_bad_sample_is_replaced_within_its_source():
     assert data.sources["b"].dataset.bad.count == 2 and data.sources["a"].dataset.bad.count == 0
 
 
-def test_a_source_without_a_good_sample_is_reported_as_its_data_set_tells_it():
+def test_a_source_without_a_good_sample_is_reported_as_by_its_data_set():
     data = MixedSources({"a": plain("a", 3), "b": plain("b", 1, bad=[0])})
     with pytest.raises(TooManyBadSamples, match="PlainRows: every sample is bad"):
         data[3]

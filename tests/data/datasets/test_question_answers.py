@@ -140,7 +140,7 @@ def test_a_question_must_not_speak_of_what_its_image_does_not_have(tmp_path, fil
         data.get_data_info(0)
 
 
-def test_transforms_that_leave_the_boxes_behind_are_refused(boxed):
+def test_transforms_that_do_not_move_the_boxes_are_refused(boxed):
     with pytest.raises(DataError, match="QuestionAnswers.pipeline.0: RandomFlip moves pixels but not both boxes"):
         QuestionAnswers(**boxed, pipeline=[{"type": "mmpretrain.RandomFlip"}])
 

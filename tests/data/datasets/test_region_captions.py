@@ -156,7 +156,7 @@ def test_the_instances_of_generated_scenes_name_their_classes(tmp_path):
         objects = [item for item in content["annotations"] if item["image_id"] == images[sample.image_id]]
         fitting = [f"This is a {shapes[item['category_id']]}." == sample.text for item in objects]
         assert sample.named.sum() == sum(fitting) > 0
-        assert len(sample.named) == len(objects) + sum(fitting), "all objects of the image stand behind the named ones"
+        assert len(sample.named) == len(objects) + sum(fitting), "all objects of the image come after the named ones"
 
 
 def test_a_template_without_instances_to_name_is_refused(folder):

@@ -44,9 +44,9 @@ def test_a_title_of_many_pictures_counts_only_where_the_file_name_says_it():
     pictures |= {f"cards/{number}": SvgMetadata("card") for number in range(4)}
     pictures |= {f"dinos/dino_{number}": SvgMetadata("Dino") for number in range(4)}
     pictures |= {f"few/{number}": SvgMetadata("Shield") for number in range(3)}
-    found = choose_texts(pictures)
-    assert found["animals/contour_giraffe"] == ClipartText("contour giraffe", "title")
-    assert found["animals/contour_ox"] == ClipartText("contour ox", "name")
-    assert not any(path.startswith("cards/") for path in found), "neither title nor file name speaks of the picture"
-    assert found["dinos/dino_3"] == ClipartText("Dino", "title")
-    assert found["few/0"] == ClipartText("Shield", "title")
+    texts = choose_texts(pictures)
+    assert texts["animals/contour_giraffe"] == ClipartText("contour giraffe", "title")
+    assert texts["animals/contour_ox"] == ClipartText("contour ox", "name")
+    assert not any(path.startswith("cards/") for path in texts), "neither title nor file name speaks of the picture"
+    assert texts["dinos/dino_3"] == ClipartText("Dino", "title")
+    assert texts["few/0"] == ClipartText("Shield", "title")

@@ -11,7 +11,7 @@ from tests.data.preparation.tiny_deb import deb, link
 SIZES = {"num_test": 6, "num_val": 3, "longest_side": 16}
 
 
-def found():
+def all_drawings():
     """30 drawings with titles, 6 of a collection, and one of each kind that is left out."""
     pictures = drawings(30)
     for number, name in enumerate("knife spoon fork plate bowl cup".split()):
@@ -28,7 +28,7 @@ def found():
 def packages(tmp_path):
     (tmp_path / "debs").mkdir()
     for kind in ("svg", "png"):
-        members = package_members(found(), kind)
+        members = package_members(all_drawings(), kind)
         if kind == "png":  # The packages link equal pictures to one of them, each in its own way.
             members["./usr/share/openclipart/png/bad/again.png"] = link("../things/thing_jo_000.png")
         (tmp_path / "debs" / f"openclipart-{kind}_1.0_all.deb").write_bytes(deb(members))
@@ -65,7 +65,7 @@ def test_the_same_packages_give_the_same_bytes_and_are_not_read_twice(packages, 
 def test_installed_files_give_the_same_pairs_as_the_packages(packages, tmp_path):
     root = tmp_path / "usr" / "share" / "openclipart"
     for kind in ("svg", "png"):
-        for path, content in package_members(found(), kind).items():
+        for path, content in package_members(all_drawings(), kind).items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_bytes(content)
     first, _ = prepare_openclipart(packages, tmp_path / "a", **SIZES)

@@ -26,8 +26,8 @@ def test_it_is_written_once_and_again_only_when_something_is_other(tmp_path):
     assert prepare_folder(out, {"version": 2}, filling("forced", calls), force=True)[1]
     (out / "sub" / "a.txt").write_text("damaged")
     assert damaged_files(out, read_manifest(out)) == ["sub/a.txt"]
-    assert prepare_folder(out, {"version": 2}, filling("mended", calls))[1]
-    assert calls == ["abc", "other", "forced", "mended"] and (out / "sub" / "a.txt").read_text() == "mended"
+    assert prepare_folder(out, {"version": 2}, filling("fixed", calls))[1]
+    assert calls == ["abc", "other", "forced", "fixed"] and (out / "sub" / "a.txt").read_text() == "fixed"
 
 
 def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path):

@@ -5,10 +5,10 @@ from tests.data.preparation.tiny_clipart import svg
 
 
 def test_the_title_is_that_of_the_work_and_not_of_its_makers():
-    found = read_svg_metadata(
+    metadata = read_svg_metadata(
         svg("A  red\n ball", tags=["toy", "", "round"], creator="Jo Doe", description="It bounces.")
     )
-    assert found == SvgMetadata("A red ball", "It bounces.", ["toy", "round"], ["Jo Doe"])
+    assert metadata == SvgMetadata("A red ball", "It bounces.", ["toy", "round"], ["Jo Doe"])
 
 
 def test_what_is_not_there_is_empty():
@@ -16,7 +16,7 @@ def test_what_is_not_there_is_empty():
     assert read_svg_metadata(svg("")).title == ""
 
 
-def test_what_stands_behind_the_metadata_is_not_read():
+def test_content_after_the_metadata_is_not_read():
     assert read_svg_metadata(svg("ball").replace(b"</svg>", b"<broken")).title == "ball"
 
 

@@ -20,7 +20,7 @@ def svg(title, *, tags=(), creator="", description=""):
 
 
 def png(number, size=(20, 40), alpha=True):
-    """Return a picture whose colour tells its number; its upper half is transparent."""
+    """Return a picture whose colour encodes its number; its upper half is transparent."""
     image = np.full((*size, 4 if alpha else 3), 255, np.uint8)
     image[:, :, :3] = (number % 251, number // 251, 7)
     if alpha:
@@ -31,14 +31,14 @@ def png(number, size=(20, 40), alpha=True):
 def drawings(count, first=0):
     """Return path to (svg, png) of drawings with a title each."""
     words = "apple boat chair drum eagle flute goose house island jacket kettle lamp moon nest owl pear".split()
-    found = {}
+    pictures = {}
     for number in range(first, first + count):
         title = f"{words[number % 16]} and {words[number // 16 % 16]}"
-        found[f"things/thing_jo_{number:03d}"] = (svg(title, creator="Jo Doe", tags=["thing"]), png(number))
-    return found
+        pictures[f"things/thing_jo_{number:03d}"] = (svg(title, creator="Jo Doe", tags=["thing"]), png(number))
+    return pictures
 
 
-def package_members(found, kind):
+def package_members(pictures, kind):
     """Return the members of one of the two packages: ``svg`` or ``png``."""
     place = 0 if kind == "svg" else 1
-    return {f"./usr/share/openclipart/{kind}/{path}.{kind}": pair[place] for path, pair in found.items()}
+    return {f"./usr/share/openclipart/{kind}/{path}.{kind}": pair[place] for path, pair in pictures.items()}

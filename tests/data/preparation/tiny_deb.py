@@ -31,5 +31,5 @@ def deb(members, kind="xz"):
             else:
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
-    control = b"odd"  # An odd length: the next member starts behind a filling byte.
+    control = b"odd"  # An odd length: the next member starts after a filling byte.
     return ar([("debian-binary", b"2.0\n"), ("control.tar.xz", control), (f"data.tar.{kind}", file.getvalue())])

@@ -90,7 +90,7 @@ def test_all_ranks_hold_the_same_shares_and_together_the_batch_of_one(monkeypatc
             assert turns == one
 
 
-def test_the_log_tells_the_rows(caplog):
+def test_the_log_reports_the_rows(caplog):
     with caplog.at_level("INFO"):
         batches_of(mixed(a=35, b=5), 32, a=0.95, b=0.05)
     assert "rows a batch on each rank: a 30, b 2; 2 batches an epoch" in caplog.text

@@ -124,10 +124,10 @@ def test_a_skip_goes_into_the_epoch_and_later_epochs_count_on():
     for batches in (0, 2, 3, 4):
         rows = rows_of(data, a=3, b=1)
         rows.skip(4 * batches)
-        found = list(rows)
+        batches_read = list(rows)
         rows.set_epoch(1)
-        found += list(rows)
-        assert found == whole[4 * batches : 4 * batches + len(found)] and len(found) >= 16
+        batches_read += list(rows)
+        assert batches_read == whole[4 * batches : 4 * batches + len(batches_read)] and len(batches_read) >= 16
         endless = rows_of(data, InfiniteSampler, a=3, b=1)
         endless.skip(4 * batches)
         assert list(itertools.islice(endless, 40)) == whole[4 * batches : 4 * batches + 40]

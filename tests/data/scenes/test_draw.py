@@ -19,8 +19,8 @@ def test_every_shape_fills_its_box_and_nothing_else():
     for shape in SHAPES:
         item, rows, columns = drawn_pixels(shape)
         x1, y1, x2, y2 = item.box(64)
-        found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-        assert np.abs(found - np.array([x1, y1, x2, y2])).max() < 2.5, shape
+        box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        assert np.abs(box - np.array([x1, y1, x2, y2])).max() < 2.5, shape
 
 
 def test_a_ring_has_a_hole():

@@ -61,8 +61,8 @@ def test_every_expression_can_mean_its_object_alone(settings):
 
 def test_attributes_alone_name_what_is_there_once():
     scene = Scene(64, (thing(10, 30), thing(50, 30, colour="blue"), thing(30, 50, "star", "blue", "large")))
-    found = {expression.text: expression.target for expression in attribute_expressions(scene)}
-    assert found == {
+    targets = {expression.text: expression.target for expression in attribute_expressions(scene)}
+    assert targets == {
         "the red circle": 0,
         "the small red circle": 0,
         "the blue circle": 1,
@@ -74,12 +74,12 @@ def test_attributes_alone_name_what_is_there_once():
     }
 
 
-def test_a_relation_tells_equal_objects_apart():
+def test_a_relation_distinguishes_equal_objects():
     """Both circles are small and red; the star is between them, a little lower."""
     scene = Scene(64, (thing(10, 30), thing(50, 30), thing(30, 32, "star", "blue")))
-    found = {expression.text: expression.target for expression in relational_expressions(scene)}
-    assert found["the circle left-of the star"] == 0 and found["the small red circle right-of the blue star"] == 1
-    assert not any("above" in text or "below" in text for text in found)
+    targets = {expression.text: expression.target for expression in relational_expressions(scene)}
+    assert targets["the circle left-of the star"] == 0 and targets["the small red circle right-of the blue star"] == 1
+    assert not any("above" in text or "below" in text for text in targets)
 
 
 def test_a_relation_that_a_reader_might_grant_to_another_object_is_not_used():
@@ -88,7 +88,7 @@ def test_a_relation_that_a_reader_might_grant_to_another_object_is_not_used():
     scene = Scene(64, (thing(10, 30), thing(20, 10), star))
     assert relational_expressions(scene) == []
     apart = Scene(64, (thing(10, 30), thing(60, 10), star))
-    assert {e.target for e in relational_expressions(apart)} == {0}, "the second one stands on a diagonal itself"
+    assert {e.target for e in relational_expressions(apart)} == {0}, "the second one is on a diagonal itself"
 
 
 def test_chosen_expressions_are_of_both_kinds_and_of_different_objects():

@@ -48,12 +48,12 @@ def answers(scene, text):
         return {"yes" if fitting(scene, words[3:]) else "no"}
     middle = next(place for place, word in enumerate(words) if word in RELATIONS)
     firsts, seconds = fitting(scene, words[2:middle]), fitting(scene, words[middle + 2 :])
-    found = set()
+    possible = set()
     for a in (scene.objects[place] for place in firsts):
         for b in (scene.objects[place] for place in seconds):
             true = {"left-of": a.x < b.x, "right-of": a.x > b.x, "above": a.y < b.y, "below": a.y > b.y}
-            found.add("yes" if true[words[middle]] else "no")
-    return found
+            possible.add("yes" if true[words[middle]] else "no")
+    return possible
 
 
 @pytest.mark.parametrize("settings", [EASY, HARD])

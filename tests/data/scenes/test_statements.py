@@ -48,19 +48,19 @@ def test_labels_are_true_of_the_two_images(planned):
     scenes = [s for _, s, _ in planned]
     kinds = Counter()
     for left, right in zip(scenes, scenes[1:], strict=False):
-        for found in pair_statements(left, right, 3, rng):
-            assert is_true(found.text, left, right) == found.truth, found
-            kinds[found.text.split()[0], found.truth] += 1
+        for statement in pair_statements(left, right, 3, rng):
+            assert is_true(statement.text, left, right) == statement.truth, statement
+            kinds[statement.text.split()[0], statement.truth] += 1
     assert set(kinds) == {(word, truth) for word in ("the", "each", "there", "in") for truth in (True, False)}
     for word in ("the", "each", "there", "in"):
         share = kinds[word, True] / (kinds[word, True] + kinds[word, False])
-        assert 0.4 < share < 0.6, f"{word!r} alone would tell the answer: {kinds}"
+        assert 0.4 < share < 0.6, f"{word!r} alone would reveal the answer: {kinds}"
 
 
 def test_two_equal_images_give_no_comparison_of_counts():
     same = scene(("red", "circle", 16, 16), ("blue", "star", 48, 16))
-    found = [s.text for seed in range(20) for s in pair_statements(same, same, 3, np.random.default_rng(seed))]
-    assert found and not any("more" in text for text in found)
+    texts = [s.text for seed in range(20) for s in pair_statements(same, same, 3, np.random.default_rng(seed))]
+    assert texts and not any("more" in text for text in texts)
 
 
 def test_a_relation_is_turned_into_a_false_one_only_where_no_two_objects_fit_it():

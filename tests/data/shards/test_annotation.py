@@ -10,10 +10,10 @@ def parse(**record):
 
 
 def test_boxes_become_corners():
-    found = parse(caption="a", image_id=7, boxes=[[1, 2, 3, 4], [0.5, 0, 0, 1]], named=[False, True])
-    assert (found.caption, found.image_id) == ("a", 7)
-    assert found.boxes.tolist() == [[1, 2, 4, 6], [0.5, 0, 0.5, 1]] and found.boxes.dtype == "float32"
-    assert found.named.tolist() == [False, True]
+    annotation = parse(caption="a", image_id=7, boxes=[[1, 2, 3, 4], [0.5, 0, 0, 1]], named=[False, True])
+    assert (annotation.caption, annotation.image_id) == ("a", 7)
+    assert annotation.boxes.tolist() == [[1, 2, 4, 6], [0.5, 0, 0.5, 1]] and annotation.boxes.dtype == "float32"
+    assert annotation.named.tolist() == [False, True]
 
 
 def test_without_named_the_caption_speaks_of_all_boxes():
@@ -22,8 +22,9 @@ def test_without_named_the_caption_speaks_of_all_boxes():
 
 @pytest.mark.parametrize("record", [{}, {"boxes": None, "named": None}, {"boxes": [], "url": "http://x", "width": 3}])
 def test_all_keys_may_be_missing_and_others_are_passed_over(record):
-    found = parse(**record)
-    assert (found.caption, found.image_id, found.boxes.shape, found.named.shape) == (None, None, (0, 4), (0,))
+    annotation = parse(**record)
+    assert (annotation.caption, annotation.image_id) == (None, None)
+    assert (annotation.boxes.shape, annotation.named.shape) == ((0, 4), (0,))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_transfer_that_fails_leaves_nothing_behind(server: str, tmp_path: Path
 
 def test_a_folder_that_takes_no_file_is_reported_and_does_not_raise(tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
-    report = remote_shards._copy("https://host/0.tar", tmp_path / "gone" / "0.tar")
+    report = remote_shards._copy("https://server/0.tar", tmp_path / "gone" / "0.tar")
     assert (
         report == f"cache_dir {tmp_path / 'gone'} cannot be written: No such file or directory. Choose another folder."
     )
@@ -93,13 +93,13 @@ def test_no_address_runs_a_command(address: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_and_webdataset_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"https://host/0.tar lies on a server. Set cache_dir"):
-        fetch_shards("https://host/0.tar", None, "train")
+    with pytest.raises(DataError, match=r"https://server/0.tar lies on a server. Set cache_dir"):
+        fetch_shards("https://server/0.tar", None, "train")
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(DataError, match="remote shards need webdataset"):
-        fetch_shards("https://host/0.tar", "cache", "train")
+        fetch_shards("https://server/0.tar", "cache", "train")
 
 
 def test_equal_names_of_different_servers_are_kept_apart() -> None:
-    names = {remote_shards._file_name(f"https://{host}/a/0.tar?key=1") for host in ("x", "y")}
+    names = {remote_shards._file_name(f"https://{server}/a/0.tar?key=1") for server in ("x", "y")}
     assert len(names) == 2 and all(name.endswith("-0.tar") for name in names)

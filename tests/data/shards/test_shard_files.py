@@ -29,19 +29,19 @@ def test_reads_bytes_of_many_files_with_few_open(files):
     assert len(os.listdir("/proc/self/fd")) - opened == 2
 
 
-def read_much(files, found):
-    found.put(all(files.read(s, 1000 + k, 5) == bytes(range(k, k + 5)) for k in range(190) for s in range(5)))
+def read_much(files, outcomes):
+    outcomes.put(all(files.read(s, 1000 + k, 5) == bytes(range(k, k + 5)) for k in range(190) for s in range(5)))
 
 
 def test_processes_forked_with_open_files_do_not_disturb_each_other(files):
     files.read(0, 0, 1)
     context = multiprocessing.get_context("fork")
-    found = context.Queue()
-    processes = [context.Process(target=read_much, args=(files, found)) for _ in range(3)]
+    outcomes = context.Queue()
+    processes = [context.Process(target=read_much, args=(files, outcomes)) for _ in range(3)]
     for process in processes:
         process.start()
-    read_much(files, found)
-    assert [found.get(timeout=120) for _ in range(4)] == [True] * 4
+    read_much(files, outcomes)
+    assert [outcomes.get(timeout=120) for _ in range(4)] == [True] * 4
     for process in processes:
         process.join()
 

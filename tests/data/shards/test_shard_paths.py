@@ -25,8 +25,8 @@ def test_braces_that_mean_nothing_are_refused(pattern):
 def test_a_list_of_paths_globs_and_braces_keeps_its_order(tmp_path):
     for name in ("b-1.tar", "b-0.tar", "a.tar", "a.tar.index.npz", "c-0.tar", "c-1.tar"):
         (tmp_path / name).touch()
-    found = find_shards([f"{tmp_path}/b-*", f"{tmp_path}/a*", f"{tmp_path}/c-{{0..1}}.tar"], "x")
-    assert [path.name for path in found] == ["b-0.tar", "b-1.tar", "a.tar", "c-0.tar", "c-1.tar"]
+    paths = find_shards([f"{tmp_path}/b-*", f"{tmp_path}/a*", f"{tmp_path}/c-{{0..1}}.tar"], "x")
+    assert [path.name for path in paths] == ["b-0.tar", "b-1.tar", "a.tar", "c-0.tar", "c-1.tar"]
 
 
 @pytest.mark.parametrize(

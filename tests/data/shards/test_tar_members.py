@@ -19,9 +19,9 @@ def test_offsets_lead_to_the_content(tmp_path, format):
     names = ["a.txt", long, "ä.txt"] + ([] if format == tarfile.USTAR_FORMAT else ["x" * 300 + ".txt"])
     path = write_tar(tmp_path / "a.tar", [(name, name.encode()) for name in names], format)
     content = path.read_bytes()
-    found = members(path)
-    assert [member.name for member in found] == names
-    assert [content[m.offset : m.offset + m.size].decode() for m in found] == names
+    listed = members(path)
+    assert [member.name for member in listed] == names
+    assert [content[m.offset : m.offset + m.size].decode() for m in listed] == names
 
 
 def test_reads_what_the_writer_of_webdataset_writes(tmp_path):

@@ -32,9 +32,9 @@ def test_a_folder_becomes_shards_that_read_back(photos, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["train", *(p.name for p in written)]
     data = build(written)
     assert data.shard_sizes.tolist() == [3, 3, 1]
-    found = {int(row["inputs"][0, 0, 0]): row["data_samples"] for row in (data[i] for i in range(7))}
-    assert [found[n].text for n in range(7)] == [f"square {n}" if n != 3 else "j" for n in range(7)]
-    assert [n for n in range(7) if "gt_boxes" in found[n]] == [3, 4, 5, 6]
+    samples = {int(row["inputs"][0, 0, 0]): row["data_samples"] for row in (data[i] for i in range(7))}
+    assert [samples[n].text for n in range(7)] == [f"square {n}" if n != 3 else "j" for n in range(7)]
+    assert [n for n in range(7) if "gt_boxes" in samples[n]] == [3, 4, 5, 6]
     with tarfile.open(written[0]) as tar:
         names = tar.getnames()
     assert names[:2] == ["000000000.png", "000000000.txt"], "keys have no dots, whatever the files are called"

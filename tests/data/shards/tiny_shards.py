@@ -15,7 +15,7 @@ PIPELINE = [{"type": "bus_toolkit.LoadImageFromBytes"}, {"type": "bus_toolkit.Pa
 
 
 def picture(number, kind="png"):
-    """Return an encoded 16 x 16 image whose pixels tell its number."""
+    """Return an encoded 16 x 16 image whose pixels encode its number."""
     return cv2.imencode(f".{kind}", np.full((16, 16, 3), number, np.uint8))[1].tobytes()
 
 
