@@ -67,9 +67,10 @@ class PatchPicture:
             DataError: The number of patches differs from the grid.
         """
         rows, columns = (int(side) for side in sample["patch_grid"])
-        kept = _array(sample["kept"]).astype(bool).reshape(-1)
+        kept = _array(sample["kept"]).astype(bool).reshape(-1)  # (patches,)
         if kept.size != rows * columns:
             raise DataError(f"PatchPicture: kept must have {rows} x {columns} entries (patch_grid), got {kept.size}.")
+        # (3, H, W), blue green red, to (H, W, 3), red green blue.
         image = _array(inputs).clip(0, 255).astype(np.uint8)[::-1].transpose(1, 2, 0)
         scores = _patches(sample, "scores", kept.size)
         boxes, predicted = sample.get("gt_boxes"), sample.get("pred_box")
@@ -171,6 +172,7 @@ def _draw_row(axes: list[Axes], picture: PatchPicture) -> None:
 
 def _draw_scores(axes: Axes, picture: PatchPicture, scores: np.ndarray, limits: tuple[float, float]) -> None:
     height, width = picture.image.shape[:2]
+    # (patches,) to (rows, columns); pruned patches have no finite score and show the grey of the axes.
     shown = np.ma.masked_invalid(scores.reshape(picture.grid))
     axes.set_facecolor("#c8ccd4")
     axes.imshow(
@@ -189,6 +191,7 @@ def _dimmed(picture: PatchPicture) -> np.ndarray:
     height, width = picture.image.shape[:2]
     rows, columns = picture.grid
     kept = picture.kept.reshape(rows, columns)
+    # (rows, columns) to (H, W): each pixel takes the flag of its patch.
     kept = kept[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
     grey = picture.image.mean(axis=2, keepdims=True) * 0.22 + 22.0
     return np.where(kept[..., None], picture.image, np.repeat(grey, 3, axis=2)).astype(np.uint8)
@@ -200,6 +203,7 @@ def _outline_kept(axes: Axes, picture: PatchPicture) -> None:
 
     height, width = picture.image.shape[:2]
     rows, columns = picture.grid
+    # A frame of dropped patches, (rows + 2, columns + 2), closes the outline at the border of the image.
     kept = np.pad(picture.kept.reshape(rows, columns), 1)
     dy, dx = height / rows, width / columns
     segments = [

@@ -115,9 +115,11 @@ def _shade(axes: Axes, picture: SamplePicture) -> None:
     veil[..., 3] = np.where(picture.labels, 0.0, np.where(picture.covered, 0.28, 0.5))
     extent = (-0.5, columns * patch - 0.5, rows * patch - 0.5, -0.5)
     axes.imshow(veil, extent=extent, interpolation="nearest", aspect="auto")
+    # A frame of false labels, (rows + 2, columns + 2), closes the outline at the border of the image.
     inside = np.pad(picture.labels, 1)
     across = [((x, y), (x, y + 1)) for y, x in np.argwhere(inside[1:-1, 1:] != inside[1:-1, :-1])]
     along = [((x, y), (x + 1, y)) for y, x in np.argwhere(inside[1:, 1:-1] != inside[:-1, 1:-1])]
+    # (lines, 2 ends, x and y), from patches to pixels; the centre of pixel 0 is at 0, its edge at -0.5.
     lines = np.array(across + along, dtype=np.float32).reshape(-1, 2, 2) * patch - 0.5
     axes.add_collection(LineCollection(list(lines), colors=KEPT, linewidths=1.0, capstyle="projecting"))
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))

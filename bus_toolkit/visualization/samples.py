@@ -103,4 +103,5 @@ def _labels(
     except ValueError as error:
         raise DataError(f"SamplePicture.patch_size: {error} Give the side of a patch in pixels.") from error
     grid = (size[0] // patch_size, size[1] // patch_size)
+    # covered is bool (boxes, patches), row by row: any box gives (patches,), which becomes (rows, columns).
     return covered[named].any(dim=0).reshape(grid).numpy(), covered.any(dim=0).reshape(grid).numpy()

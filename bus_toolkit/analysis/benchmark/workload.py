@@ -48,6 +48,7 @@ class Workload:
         with torch.no_grad():
             text = model.encoders.encode_text(model.encoders.tokenize([sample.text for sample in self.samples]))
         num_images = self.images.shape[1] if self.images.dim() == 5 else 1
+        # (texts, images of a text, 3, H, W) to (texts * images of a text, 3, H, W): the backbone sees single images.
         self._seen = self.images.flatten(0, 1) if num_images > 1 else self.images
         self.text = TextTokens(text.embeds.detach(), text.pooled.detach(), text.attention_mask).repeat_each(num_images)
 

@@ -90,6 +90,7 @@ def read_coco_instances(path: str, location: str) -> Instances:
                 grouped.setdefault(item["image_id"], []).append(item)
         arrays = {}
         for key, items in grouped.items():
+            # (n, 4): left, top, width and height, which become corners below.
             boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
             _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{location}: {path}")
             boxes[:, 2:] += boxes[:, :2]

@@ -120,6 +120,7 @@ def _objects(
             x, y, size = left + item["x_loc"], item["y_loc"], item["size"]
             corners.append((x, y, x + size, y + size))
             words.append((str(item["color"]).lower(), str(item["type"]).lower()))
+    # The reshape keeps two dimensions, (0, 4), for an image without objects.
     return np.array(corners, dtype=np.float32).reshape(-1, 4), words
 
 

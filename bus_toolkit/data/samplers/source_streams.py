@@ -106,7 +106,7 @@ class _ShuffledStream:
         for place in itertools.count(first * self.world_size + self.rank, self.world_size):
             number, within = divmod(place, len(self.numbers))
             if number != current and self.seeds is not None:
-                # The pass is in the middle: a 0 at the end of a seed changes nothing.
+                # NumPy ignores a 0 at the end of a seed, so the pass, which may be 0, is not the last number.
                 order = np.random.default_rng([self.seeds[0], number, self.seeds[1]]).permutation(len(self.numbers))
                 current = number
             yield self.numbers[int(order[within])]

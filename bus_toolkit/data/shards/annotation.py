@@ -3,7 +3,7 @@
 ``{"caption": "a dog", "image_id": 12, "boxes": [[x, y, w, h], ...], "named": [true, ...]}``; each key may be missing,
 further keys are passed over. Our own form; img2dataset writes ``caption`` too.
 
-- ``caption``: the text; a ``txt`` member of the sample goes before it.
+- ``caption``: the text; a ``txt`` member of the sample takes precedence.
 - ``image_id``: a whole number that all captions of one picture share, from 0 below 2^40.
 - ``boxes``: left, top, width and height in pixels of the upright image: where EXIF rotates it, as it is shown.
 - ``width`` and ``height``: of the upright image, to check against the pixels where there are boxes.
@@ -59,6 +59,7 @@ def parse_annotation(content: bytes) -> Annotation:
     named = [True] * len(boxes) if named is None else named
     if not isinstance(named, list) or len(named) != len(boxes) or not all(type(flag) is bool for flag in named):
         raise ValueError(f"json named must have true or false for each of {len(boxes)} boxes, got {named!r}")
+    # (n, 4) for n = 0 too; float64, so that right and bottom are rounded to float32 once.
     corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
     width, height = data.get("width"), data.get("height")

@@ -134,5 +134,6 @@ def _has_boxes(file: BinaryIO, member: Member | None) -> bool:
 
 
 def _places(samples: list[dict[str, Member]], part: str) -> np.ndarray:
+    # Offset and size of each member, (samples, 2); [1:] leaves out its name.
     places = [sample[part][1:] if part in sample else _NONE for sample in samples]
     return np.array(places, dtype=np.int64).reshape(-1, 2)

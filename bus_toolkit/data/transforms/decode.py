@@ -39,7 +39,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     - Its size is read from the header and checked before anything is allocated.
     - A rotation in its EXIF is applied, once: height and width are those of the picture as it is shown.
-    - Transparent pixels show white, whatever colour is stored after them.
+    - Transparent pixels show white, whatever colour is stored beneath them.
     - 16-bit PNGs are scaled to 8 bits (the upper byte), CMYK is converted without colour profile, grey is repeated.
     - Of an animation it is the first frame.
     - A file that ends early is an error, also where the decoder would fill the missing part with grey.
