@@ -26,7 +26,7 @@ def convert_karpathy(source: Download, out: Path, name: str, folder: str | None)
         Images and captions of each split.
 
     Raises:
-        DataError: The file has another form, or images lack.
+        DataError: The file has another form, or images are missing.
     """
     content = source.json(name)
     files = {split: _empty() for split in SPLITS}
