@@ -101,7 +101,13 @@ def test_public_names_are_found():
         _ = bus_toolkit.load_confg
 
 
-def test_loading_a_config_and_building_its_model_prints_nothing():
-    code = "import bus_toolkit; bus_toolkit.build_model(bus_toolkit.load_config('bus/bus_scenes_tiny'))"
+def test_loading_a_config_and_building_its_model_prints_nothing_and_keeps_the_programs_own_warnings():
+    code = (
+        "import logging, warnings, bus_toolkit; before = list(logging.root.handlers), logging.root.level\n"
+        "bus_toolkit.build_model(bus_toolkit.load_config('bus/bus_scenes_tiny'))\n"
+        "print((logging.root.handlers, logging.root.level) == before); warnings.warn('of the program')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
-    assert (done.stdout, done.stderr) == ("", "")
+    assert done.stdout == "True\n"
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("UserWarning: of the program")

@@ -164,17 +164,6 @@ def test_every_registered_part_is_named() -> None:
                 assert f"`{name}`" in README, f"{registry.kind} {name}"
 
 
-UNCLEAR = (
-    r"told|lacks?|reckoned|mended|anew|in front of|stands? (?:in|at|where|for)|behind (?:block|the|them|it|every)"
-    r"|one of either"
-)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_pages_use_plain_words(page: Path) -> None:
-    assert re.findall(rf"\b(?:{UNCLEAR})\b", page.read_text()) == []
-
-
 def test_the_changelog_keeps_a_release_short() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in text

@@ -24,11 +24,11 @@ MOST_ROWS = 40
 
 
 class Explanation(dict[str, Any]):
-    """What a model read of one image: a plain dict, which prints as a summary.
+    """The patches that a model read of one image: a plain dict, which prints as a summary.
 
     Keys: ``image`` and ``text``. ``grid``: rows and columns of patches. ``kept``: bools in rows and columns, the patch
     is left as a token of its own. ``selectors``: in order, each with ``block``, ``tokens`` after it (with the global
-    token) and ``scores`` in rows and columns, the score of the token that the patch was in, ``None`` where it was
+    token) and ``scores`` in rows and columns, the score of the token that the patch was in, ``None`` if it was
     removed before. ``tokens``: the counts by stage, with the global token. ``picture``: the path of a PNG, or its
     pixels uint8 RGB (H, W, 3).
     """
@@ -44,7 +44,7 @@ class Explanation(dict[str, Any]):
 
 
 def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
-    """Return what was read of each image of a batch: the keys of ``Explanation`` that no name or picture is needed for.
+    """Return for each image of a batch the keys of ``Explanation`` that need no name or picture.
 
     Args:
         visual: The images under their texts, after the decoder.
@@ -160,5 +160,5 @@ def _rows(values: Tensor, grid: tuple[int, int]) -> list[list[list[Any]]]:
 
 
 def _numbers(rows: list[list[float]]) -> list[list[float | None]]:
-    """Put ``None``, which JSON knows, for what is no number."""
+    """Replace values that are no numbers by ``None``, which JSON knows."""
     return [[value if np.isfinite(value) else None for value in row] for row in rows]

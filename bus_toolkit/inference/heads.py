@@ -1,4 +1,4 @@
-"""Which head a question to a model needs, and what to say where it is not there."""
+"""Which head each method of ``Inferencer`` needs, and the error if the model does not have it."""
 
 from __future__ import annotations
 

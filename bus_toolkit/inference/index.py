@@ -28,9 +28,9 @@ class ImageIndex:
     """Encoded images that can be searched many times; made by ``Inferencer.index``.
 
     Attributes:
-        names: What each image is called in results: its path, or ``image <position>``.
+        names: The name of each image in results: its path, or ``image <position>``.
         feats: float32 (I, E) on the CPU, features that no text touched, of length 1.
-        prefixes: Tokens before the first selector by position, for re-ranking; empty where it is not wanted.
+        prefixes: Tokens before the first selector by position, for re-ranking; empty if it is not wanted.
     """
 
     names: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class ImageIndex:
     @classmethod
     @torch.no_grad()
     def of(cls, predictor: Predictor, images: list[ImageInput], *, keep_tokens: bool) -> ImageIndex:
-        """Encode images; ``keep_tokens`` keeps what re-ranking needs.
+        """Encode images; ``keep_tokens`` keeps the tokens for re-ranking.
 
         Raises:
             DataError: An image that cannot be used.
@@ -66,7 +66,7 @@ class ImageIndex:
             model: A model with an ITC head.
             batch: As a data loader gives it.
             names: Of its images.
-            keep_tokens: Keep what re-ranking needs.
+            keep_tokens: Keep the tokens for re-ranking.
         """
         cache = self.prefixes if keep_tokens else _new_cache()
         cache.add_batch(model, batch)

@@ -32,7 +32,7 @@ class Inferencer:
     through the decoder of ``LoadImage``, then everything through the transforms of the config's evaluation: a file
     gives what ``bus-toolkit test`` predicts for it. Inputs are validated before anything is computed or written: every
     method raises ``DataError`` for an image or a text that cannot be used and for unequal numbers, and ``ConfigError``
-    where the model has no head for it.
+    if the model has no head for it.
 
     Args:
         source: A run folder (``config.yaml`` and its newest checkpoint), or a YAML with ``checkpoint``.
@@ -92,7 +92,7 @@ class Inferencer:
 
         Returns:
             A list with one entry a query: a list of at most ``topk``, best first, of ``index``, ``text`` or ``image``,
-            ``score`` (cosine) and with ``rerank`` ``match`` (probability, or ``None`` where it was not scored). For
+            ``score`` (cosine) and with ``rerank`` ``match`` (probability, or ``None`` if it was not scored). For
             ``both`` directions a dict of two such lists, ``i2t`` and ``t2i``.
         """
         head_for(self.model, "retrieve")
@@ -116,7 +116,7 @@ class Inferencer:
         return [{"image": p.image, "caption": p.fields["pred_caption"]} for p in predictions]
 
     def ground(self, images: Any, expressions: Texts) -> list[dict[str, Any]]:
-        """Locate what expressions describe: one dict each with ``image``, ``expression``, ``box`` and ``score``.
+        """Locate the objects of expressions: one dict each with ``image``, ``expression``, ``box`` and ``score``.
 
         A box is left, top, right, bottom in pixels of the image as it came in (a photo turned upright, as its EXIF
         says), cut to it. A pipeline that crops raises ``ConfigError``.
@@ -136,10 +136,10 @@ class Inferencer:
         Args:
             images: One or several.
             texts: One or several; ``None`` shows the pass without text, by which captions and features are made.
-            out: Where pictures go: a ``.png`` for all, or a folder. ``None`` returns them.
+            out: The path for pictures: a ``.png`` for all, or a folder. ``None`` returns them.
         """
         shown, words = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
         return explain(self._predictor, shown, words, None if out is None else Path(out))
 
-    def _pairs(self, images: Any, texts: Texts, what: str) -> tuple[list[ImageInput], list[str]]:
-        return pair_up(as_images(images), as_texts(texts, what), what)
+    def _pairs(self, images: Any, texts: Texts, name: str) -> tuple[list[ImageInput], list[str]]:
+        return pair_up(as_images(images), as_texts(texts, name), name)

@@ -1,4 +1,4 @@
-"""What a user may give: images as files or in memory, texts, and how the two are paired."""
+"""The inputs of a user: images as files or in memory, texts, and how the two are paired."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class ImageInput:
     def __init__(self, source: Any, position: int) -> None:
         is_path = isinstance(source, str | Path)
         self.name = str(source) if is_path else f"image {position}"
-        self._where = f"image {position} ({source})" if is_path else self.name
+        self._location = f"image {position} ({source})" if is_path else self.name
         self._source = Path(source).expanduser() if is_path else source
         if is_path and not self._source.is_file():
-            what = "a folder" if self._source.is_dir() else "no such file"
-            raise DataError(f"{self._where}: {what}. Give the path of an image.")
+            reason = "a folder" if self._source.is_dir() else "no such file"
+            raise DataError(f"{self._location}: {reason}. Give the path of an image.")
         if not is_path and not _is_image(source):
             raise DataError(
-                f"{self._where}: must be {_KINDS}, got {_describe(source)}. Scale values to 0-255, and put several "
+                f"{self._location}: must be {_KINDS}, got {_describe(source)}. Scale values to 0-255, and put several "
                 "images in a list."
             )
 
@@ -53,7 +53,7 @@ class ImageInput:
         try:
             return NamedImage(self._pixels(max_pixels), self.name)
         except OSError as error:
-            raise DataError(f"{self._where}: {error}. Repair it or leave it out.") from error
+            raise DataError(f"{self._location}: {error}. Repair it or leave it out.") from error
 
     def _pixels(self, max_pixels: int) -> np.ndarray:
         if isinstance(self._source, Path):
@@ -79,7 +79,7 @@ def as_images(images: Any) -> list[ImageInput]:
     return [ImageInput(source, position) for position, source in enumerate(given)]
 
 
-def as_texts(texts: str | Sequence[str], what: str = "texts") -> list[str]:
+def as_texts(texts: str | Sequence[str], name: str = "texts") -> list[str]:
     """Return one or several texts as a list.
 
     Raises:
@@ -87,14 +87,14 @@ def as_texts(texts: str | Sequence[str], what: str = "texts") -> list[str]:
     """
     given = [texts] if isinstance(texts, str) else list(texts)
     if not given:
-        raise DataError(f"{what}: needs at least one, got none. Give a string, or a list of strings.")
+        raise DataError(f"{name}: needs at least one, got none. Give a string, or a list of strings.")
     for position, text in enumerate(given):
         if not isinstance(text, str) or not text.strip():
-            raise DataError(f"{what}[{position}]: must be a string with at least one word, got {text!r}.")
+            raise DataError(f"{name}[{position}]: must be a string with at least one word, got {text!r}.")
     return given
 
 
-def pair_up(images: list[_A], texts: list[_B], what: str = "texts") -> tuple[list[_A], list[_B]]:
+def pair_up(images: list[_A], texts: list[_B], name: str = "texts") -> tuple[list[_A], list[_B]]:
     """Return images and texts of equal number: a single item is broadcast to all of the other.
 
     Raises:
@@ -102,8 +102,8 @@ def pair_up(images: list[_A], texts: list[_B], what: str = "texts") -> tuple[lis
     """
     if len(images) != len(texts) and 1 not in (len(images), len(texts)):
         raise DataError(
-            f"images and {what}: must be equally many, or one of either, got {len(images)} and {len(texts)}. Repeat "
-            "what belongs to several."
+            f"images and {name}: must be equally many, or one image, or one text, got {len(images)} and "
+            f"{len(texts)}. Repeat those that belong to several."
         )
     count = max(len(images), len(texts))
     return (images * count if len(images) == 1 else images), (texts * count if len(texts) == 1 else texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from bus_toolkit.models.build import build_model
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.weights.files import load_checkpoint_file
 
+_log = logging.getLogger(__name__)
+
 
 def load_trained(
     source: str | Path, checkpoint: str | Path | None, cfg_options: Sequence[str], device: torch.device
@@ -26,7 +29,7 @@ def load_trained(
         source: A run folder, or a YAML.
         checkpoint: A ``.pth`` or ``.safetensors`` on this machine; ``None`` is the newest one of the run folder.
         cfg_options: ``key=value`` words as in ``--cfg-options``.
-        device: Where the model goes.
+        device: The device of the model.
 
     Raises:
         ConfigError: A source that is neither, a config that is wrong, or one whose model reads no images.
@@ -37,7 +40,7 @@ def load_trained(
     part = dict(cfg.get("model") or {})
     if not part:
         raise ConfigError(f"{path}: model: nothing is there to predict with. Give the config of a training.")
-    # As MMEngine's Runner does where the config has it outside of the model.
+    # As MMEngine's Runner does if the config has it outside of the model.
     if cfg.get("data_preprocessor") is not None:
         part.setdefault("data_preprocessor", cfg.data_preprocessor)
     if isinstance(part.get("tokenizer"), Mapping):
@@ -48,7 +51,7 @@ def load_trained(
             f"{path}: model.type: must read images (VLPModel), got {type(model).__name__}. Give the run of such a "
             "model."
         )
-    # A run folder from elsewhere may say that it is to be trusted: only the caller may say so.
+    # A run folder from elsewhere may claim to be trusted, so only an option of the caller counts.
     trusted = any(str(option).split("=")[0].strip() == "trusted_checkpoints" for option in cfg_options)
     _load_weights(model, weights, trusted=trusted and bool(cfg.get("trusted_checkpoints", False)))
     # Training alone follows the momentum copies; predictions never ask for them.
@@ -61,7 +64,7 @@ def _find(source: Path, checkpoint: str | Path | None) -> tuple[Path | str, Path
     if not source.is_dir():
         if checkpoint is None:
             raise CheckpointError(
-                f"Inferencer: {source} says nothing of its weights. Give checkpoint (--checkpoint): a .pth or "
+                f"Inferencer: {source} names no weights. Give checkpoint (--checkpoint): a .pth or "
                 ".safetensors; or name a run folder, whose newest one is taken."
             )
         return (source if source.is_file() else str(source)), Path(checkpoint).expanduser()
@@ -85,18 +88,34 @@ def _load_weights(model: VLPModel, path: Path, *, trusted: bool) -> None:
     held = load_checkpoint_file(path, trusted=trusted)
     weights = held.get("state_dict", held)
     state = {str(name).removeprefix("module."): value for name, value in weights.items() if torch.is_tensor(value)}
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    other_shapes = [name for name, value in state.items() if name in own and tuple(value.shape) != own[name]]
     try:
-        found = model.load_state_dict(state, strict=False)
+        keys = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
-        raise _other_model(path, f"{len(lines)} tensors have another shape, the first: {lines[0][:200]}") from error
-    if found.missing_keys or found.unexpected_keys:
-        reasons = [
-            f"{len(names)} {what}, the first: {names[0]}"
-            for what, names in (("are missing", found.missing_keys), ("have no place in it", found.unexpected_keys))
-            if names
-        ]
+        # Some of the other shapes may be positions, which the backbone interpolates: each is loaded alone to see.
+        wrong = [name for name in other_shapes if not _loads(model, name, state[name])]
+        if not wrong:
+            raise
+        first = f"{wrong[0]} with {tuple(state[wrong[0]].shape)} for {own[wrong[0]]}"
+        raise _other_model(path, f"{len(wrong)} have another shape, the first: {first}") from error
+    differences = {"are missing": keys.missing_keys, "have no place in it": keys.unexpected_keys}
+    reasons = [f"{len(names)} {how}, the first: {names[0]}" for how, names in differences.items() if names]
+    if reasons:
         raise _other_model(path, "; ".join(reasons))
+    # OpenMMLab's own message about it is hidden by ``quiet_hosts``.
+    if other_shapes:
+        resized = ", ".join(f"{name} {tuple(state[name].shape)} to {own[name]}" for name in other_shapes)
+        _log.info("%s: position embeddings are interpolated to the image size of this model: %s", path, resized)
+
+
+def _loads(model: VLPModel, name: str, tensor: torch.Tensor) -> bool:
+    """Return whether the model accepts this tensor, as it is or interpolated."""
+    try:
+        model.load_state_dict({name: tensor}, strict=False)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _other_model(path: Path, why: str) -> CheckpointError:

@@ -22,7 +22,7 @@ _KEEPS_THE_WHOLE = frozenset({"Resize", "ResizeEdge"})
 
 
 class NamedImage(NamedTuple):
-    """``pixels`` uint8 (H, W, 3), blue green red, and what to call the image in results and errors."""
+    """``pixels`` uint8 (H, W, 3), blue green red, and the name of the image in results and errors."""
 
     pixels: np.ndarray
     name: str
@@ -31,8 +31,8 @@ class NamedImage(NamedTuple):
 class ImagePipeline:
     """The transforms of ``test_dataloader`` (else ``val_dataloader``), but for the one that reads the file.
 
-    Images come decoded as ``LoadImage`` decodes them, its ``max_pixels`` included; what else the config's loader says
-    of pixels is refused.
+    Images come decoded as ``LoadImage`` decodes them, its ``max_pixels`` included; any other setting
+    of pixels in the config's loader is refused.
 
     Args:
         cfg: A loaded config.
@@ -45,15 +45,15 @@ class ImagePipeline:
     def __init__(self, cfg: Mapping[str, Any], image_size: tuple[int, int]) -> None:
         import bus_toolkit.data  # noqa: F401  # registers our transforms
 
-        self.where, nodes = _find_pipeline(cfg)
-        _check_reader(self.where, nodes)
+        self.location, nodes = _find_pipeline(cfg)
+        _check_reader(self.location, nodes)
         self.image_size = image_size
         self.max_pixels = int(nodes[0].get("max_pixels", MAX_PIXELS))
         self._nodes = nodes
         self._transforms = [TRANSFORMS.build(dict(node)) for node in nodes[1:]]
 
     def batch(self, images: Sequence[NamedImage], texts: Sequence[str], first: int = 0) -> dict[str, Any]:
-        """Return what a data loader would: ``inputs`` uint8 (B, 3, H, W), blue green red, and ``data_samples``.
+        """Return a batch as a data loader does: ``inputs`` uint8 (B, 3, H, W), blue green red, and ``data_samples``.
 
         Args:
             images: B images.
@@ -80,7 +80,7 @@ class ImagePipeline:
         other = [kind for kind in map(_kind, self._nodes[1:-1]) if kind not in _KEEPS_THE_WHOLE]
         if other:
             raise ConfigError(
-                f"{self.where}: boxes can be brought back to the image only through "
+                f"{self.location}: boxes can be brought back to the image only through "
                 f"{' and '.join(sorted(_KEEPS_THE_WHOLE))}, got {', '.join(other)}. Take these out for grounding."
             )
 
@@ -95,13 +95,13 @@ class ImagePipeline:
         sample: Any = {"img": image.pixels, "img_path": image.name, "img_shape": shape, "ori_shape": shape}
         sample |= {"text": text, "image_id": number, "text_id": number}
         for transform in self._transforms:
-            what = f"{image.name}: {type(transform).__name__} of {self.where} could not use it"
+            reason = f"{image.name}: {type(transform).__name__} of {self.location} could not use it"
             try:
                 sample = transform(sample)
             except READ_ERRORS as error:
-                raise DataError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}.") from error
+                raise DataError(f"{reason}: {' '.join(str(error).split()) or type(error).__name__}.") from error
             if sample is None:
-                raise DataError(f"{what}.")
+                raise DataError(f"{reason}.")
         _check_size(sample["inputs"], image.name, self)
         return sample
 
@@ -111,7 +111,7 @@ class ImagePipeline:
         nodes = [dict(node) for node in self._nodes]
         nodes.insert(1, {"type": "mmpretrain.Resize", "scale": [width, height], "interpolation": "bicubic"})
         text = ", ".join("{" + ", ".join(f"{key}: {value}" for key, value in node.items()) + "}" for node in nodes)
-        return f"{self.where}=[{text}]"
+        return f"{self.location}=[{text}]"
 
 
 def _check_size(inputs: Tensor, name: str, pipeline: ImagePipeline) -> None:
@@ -127,14 +127,14 @@ def _check_size(inputs: Tensor, name: str, pipeline: ImagePipeline) -> None:
 def _find_pipeline(cfg: Mapping[str, Any]) -> tuple[str, list[Mapping[str, Any]]]:
     """Return the pipeline of the evaluation and its path in the config."""
     for loader in _LOADERS:
-        found = list(_pipelines((cfg.get(loader) or {}).get("dataset"), f"{loader}.dataset"))
-        if any(nodes != found[0][1] for _, nodes in found):
+        pipelines = list(_pipelines((cfg.get(loader) or {}).get("dataset"), f"{loader}.dataset"))
+        if any(nodes != pipelines[0][1] for _, nodes in pipelines):
             raise ConfigError(
                 f"{loader}.dataset: one image needs one pipeline, got different ones at "
-                f"{', '.join(path for path, _ in found)}. Make them equal with cfg_options (--cfg-options)."
+                f"{', '.join(path for path, _ in pipelines)}. Make them equal with cfg_options (--cfg-options)."
             )
-        if found:
-            return found[0]
+        if pipelines:
+            return pipelines[0]
     raise ConfigError(
         f"{' and '.join(_LOADERS)}: one of them must have a dataset with a pipeline, by which images are resized, got "
         "none. Give the config of a run that evaluates."
@@ -154,16 +154,16 @@ def _pipelines(node: Any, path: str) -> Iterator[tuple[str, list[Mapping[str, An
             yield from _pipelines(child, f"{path}.{number}")
 
 
-def _check_reader(where: str, nodes: Sequence[Mapping[str, Any]]) -> None:
+def _check_reader(location: str, nodes: Sequence[Mapping[str, Any]]) -> None:
     if _kind(nodes[0]) not in _READS_ONE_IMAGE or len(nodes) < 2:
         raise ConfigError(
-            f"{where}: must start with one of {', '.join(sorted(_READS_ONE_IMAGE))} and end by packing, got "
+            f"{location}: must start with one of {', '.join(sorted(_READS_ONE_IMAGE))} and end by packing, got "
             f"{', '.join(map(_kind, nodes))}. Only models of one image a text can be asked."
         )
     extra = {key: value for key, value in nodes[0].items() if key not in _WITHOUT_EFFECT_ON_PIXELS}
     if extra and extra != {"imdecode_backend": "cv2"}:
         raise ConfigError(
-            f"{where}.0: images are decoded to 8 bits and three colours here, got {extra}. Leave these arguments out."
+            f"{location}.0: images are decoded to 8 bits and three colours here, got {extra}. Leave these out."
         )
 
 

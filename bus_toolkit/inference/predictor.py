@@ -19,7 +19,7 @@ _PLACEHOLDER = "a"
 
 
 class Prediction(NamedTuple):
-    """What a head predicts for one image: its ``fields`` as plain objects; ``size`` is the image's (height, width)."""
+    """A prediction for one image: its ``fields`` as plain objects; ``size`` is the image's (height, width)."""
 
     image: str
     text: str
@@ -60,7 +60,7 @@ class Predictor:
 
     @torch.no_grad()
     def predict(self, head: VLPHead, images: list[ImageInput], texts: list[str] | None = None) -> list[Prediction]:
-        """Return what a head predicts for each image (under its text).
+        """Return the predictions of a head for each image (under its text).
 
         Raises:
             DataError: An image that cannot be read or used.

@@ -33,7 +33,7 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """What a search asks for; see ``Inferencer.retrieve``.
+    """The settings of a search; see ``Inferencer.retrieve``.
 
     Raises:
         ConfigError: ``topk`` or ``rerank`` below 1, or an unknown direction.
@@ -64,7 +64,7 @@ def retrieve(
         model: A model with an ITC head; with an ITM head for re-ranking.
         index: The encoded images.
         texts: The texts.
-        search: How many partners, and of what.
+        search: How many partners, and in which direction.
         itc_weight: Factor of the cosine that is added to the match logit, as in ``VLPEvalLoop``.
         batch_size: Texts, and pairs, at a time.
 

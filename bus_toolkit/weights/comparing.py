@@ -21,15 +21,15 @@ _SHOWN = 3
 
 @dataclass
 class Comparison:
-    """What would be loaded, and what speaks against it.
+    """The tensors to load, and the reasons against loading them.
 
     Attributes:
         tensors: By the module's names, in its shapes.
         resized: Names with both shapes.
         missing: Parameters that stay as they are.
         unexpected: Tensors of the source without a place that do not matter.
-        problems: What forbids to load, a clause each.
-        advice: What the user can change.
+        problems: Reasons not to load, a clause each.
+        advice: Settings that the user can change.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def _sort_surplus(own: Mapping[str, Tensor], target: Target, renamed: Renamed, o
         else:
             needed.append(name)
     if needed:
-        out.problems.append(f"it has {_listed(needed)}, which the model has not")
+        out.problems.append(f"it has {_listed(needed)}, which the model does not have")
         out.advice += _settings(needed, target, "surplus")
 
 
@@ -122,7 +122,7 @@ def _add_fills(out: Comparison, own: Mapping[str, Tensor], renamed: Renamed) -> 
 def _add_angles(
     module: nn.Module, out: Comparison, own: Mapping[str, Tensor], target: Target, renamed: Renamed
 ) -> None:
-    """Set the angles of EVA-02 where the source computes them and the model has them among its tensors."""
+    """Set the angles of EVA-02 if the source computes them and the model has them among its tensors."""
     if renamed.layout is None or not renamed.layout.angles:
         return
     for name in own:

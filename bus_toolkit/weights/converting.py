@@ -54,11 +54,11 @@ def convert(
             raise ConfigError(f"{flag}: no layout named {name!r}.{hint} Known: {', '.join([*more, *known])}.")
     held = read_tensors(path, trusted)
     kinds = {one.target for name, one in known.items() if to == name or (to == MMPRETRAIN and name == one.target)}
-    found = find_tower(held, {n: one for n, one in known.items() if one.target in kinds}, source, prefix)
-    assert found.layout is not None, "find_tower goes by tables"
-    layout = known[found.layout.target if to == MMPRETRAIN else to]
-    back = from_target(found.tensors, layout.rules)
-    nameless = [*back.left, *found.unknown]
+    tower = find_tower(held, {n: one for n, one in known.items() if one.target in kinds}, source, prefix)
+    assert tower.layout is not None, "find_tower goes by tables"
+    layout = known[tower.layout.target if to == MMPRETRAIN else to]
+    back = from_target(tower.tensors, layout.rules)
+    nameless = [*back.left, *tower.unknown]
     if nameless:
         more_names = f" and {len(nameless) - _SHOWN} more" if len(nameless) > _SHOWN else ""
         raise CheckpointError(
@@ -67,7 +67,7 @@ def convert(
         )
     tensors = {layout.prefix + name: tensor.contiguous().clone() for name, tensor in back.tensors.items()}
     title = f"to {layout.name}"
-    return tensors, LoadReport(held.where, title, found.layout.name, list(tensors), unexpected=found.left)
+    return tensors, LoadReport(held.path, title, tower.layout.name, list(tensors), unexpected=tower.left)
 
 
 def write_whole(tensors: dict[str, Tensor], out: str | Path) -> None:

@@ -18,7 +18,7 @@ from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal,
 
 
 def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted: bool = False) -> dict[str, Any]:
-    """Return what a ``.pth`` or ``.safetensors`` file holds, without running any code in it.
+    """Return the contents of a ``.pth`` or ``.safetensors`` file, without running any code in it.
 
     Args:
         path: A file on this machine.

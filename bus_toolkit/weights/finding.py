@@ -34,7 +34,7 @@ class Renamed:
     origins: Mapping[str, tuple[str, ...]]
 
 
-def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, where: str) -> Renamed:
+def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, location: str) -> Renamed:
     """Rename the tensors of ``source`` to the names ``own`` of a module.
 
     Args:
@@ -42,22 +42,22 @@ def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, wher
         own: Names of the module's tensors.
         layout: Name of a layout, ``identity``, or ``auto`` to find it out.
         prefix: What comes before the names that are meant; empty finds it out.
-        where: For messages.
+        location: The YAML path of the setting, for messages.
 
     Raises:
         CheckpointError: Nothing is recognised, the layout is of another kind of module, or several towers are.
     """
-    tensors = _under_prefix(source, prefix, where)
+    tensors = _under_prefix(source, prefix, location)
     target = target_of(own)
-    chosen = None if layout == IDENTITY else _choose(tensors, target, layout, where, source.where)
+    chosen = None if layout == IDENTITY else _choose(tensors, target, layout, location, source.path)
     if chosen is not None:
-        return _in_full(_by_table(tensors, chosen, own, where, source.where), source, prefix)
+        return _in_full(_by_table(tensors, chosen, own, location, source.path), source, prefix)
     start = _common_start(tensors, own)
     same = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
     there = set(own)
     if 2 * len(there & set(same)) < len(there):
         raise CheckpointError(
-            f"{where}: nothing of {source.where} is recognised; its names begin with {_starts(tensors)}. "
+            f"{location}: nothing of {source.path} is recognised; its names begin with {_starts(tensors)}. "
             f"Known for this part are the layouts {', '.join(_names_for(target))}. Give such weights, or name the "
             "tower inside them with prefix."
         )
@@ -79,27 +79,27 @@ def find_tower(source: Source, known: Mapping[str, Layout], layout: str, prefix:
     Raises:
         CheckpointError: It has none of these layouts, or not the one that was named.
     """
-    tensors = _under_prefix(source, prefix, source.where)
+    tensors = _under_prefix(source, prefix, source.path)
     candidates = [one for name, one in known.items() if layout in (AUTO, name)]
-    found = [one for one in candidates if one.prefixes_in(tensors)]
-    if len(found) > 1:
+    matching = [one for one in candidates if one.prefixes_in(tensors)]
+    if len(matching) > 1:
         raise CheckpointError(
-            f"{source.where}: has the names of several layouts, {', '.join(one.name for one in found)}. Name the right "
-            "one with --from."
+            f"{source.path}: has the names of several layouts, {', '.join(one.name for one in matching)}. "
+            "Name the right one with --from."
         )
-    if not found:
+    if not matching:
         raise CheckpointError(
-            f"{source.where}: has none of the layouts {', '.join(one.name for one in candidates) or layout}; its names "
+            f"{source.path}: has none of the layouts {', '.join(one.name for one in candidates) or layout}; its names "
             f"begin with {_starts(tensors)}. Choose another layout, or name the tower with --prefix."
         )
-    return _in_full(_by_table(tensors, found[0], (), source.where, source.where), source, prefix)
+    return _in_full(_by_table(tensors, matching[0], (), source.path, source.path), source, prefix)
 
 
-def _under_prefix(source: Source, prefix: str, where: str) -> dict[str, Tensor]:
+def _under_prefix(source: Source, prefix: str, location: str) -> dict[str, Tensor]:
     tensors = {name.removeprefix(prefix): t for name, t in source.tensors.items() if name.startswith(prefix)}
     if not tensors:
         raise CheckpointError(
-            f"{where}: no tensor of {source.where} begins with {prefix!r}, its names begin with "
+            f"{location}: no tensor of {source.path} begins with {prefix!r}, its names begin with "
             f"{_starts(source.tensors)}. Correct the prefix, or leave it out."
         )
     return tensors
@@ -112,29 +112,31 @@ def _in_full(renamed: Renamed, source: Source, prefix: str) -> Renamed:
     return replace(renamed, left=outside + [prefix + name for name in renamed.left], origins=origins)
 
 
-def _choose(tensors: Mapping[str, Tensor], target: Target | None, layout: str, where: str, file: str) -> Layout | None:
+def _choose(
+    tensors: Mapping[str, Tensor], target: Target | None, layout: str, location: str, file: str
+) -> Layout | None:
     if layout == AUTO:
         known = [one for one in layouts().values() if target is not None and one.target == target.name]
         return next((one for one in known if one.prefixes_in(tensors)), None)
-    chosen = get_layout(layout, where)
+    chosen = get_layout(layout, location)
     if target is None or chosen.target != target.name:
         raise CheckpointError(
-            f"{where}: the layout {layout} is of a {chosen.target}, which this part is not. Known for it are "
+            f"{location}: the layout {layout} is of a {chosen.target}, which this part is not. Known for it are "
             f"{', '.join(_names_for(target))}. Use one of these."
         )
     if not chosen.prefixes_in(tensors):
         raise CheckpointError(
-            f"{where}: {file} has not the layout {layout}, which has names as {', '.join(chosen.signature)}; its names "
-            f"begin with {_starts(tensors)}. Leave layout out to find it out."
+            f"{location}: {file} does not have the layout {layout} (names as {', '.join(chosen.signature)}); its "
+            f"names begin with {_starts(tensors)}. Leave layout out, and it is detected."
         )
     return chosen
 
 
-def _by_table(tensors: Mapping[str, Tensor], layout: Layout, own: Sequence[str], where: str, file: str) -> Renamed:
+def _by_table(tensors: Mapping[str, Tensor], layout: Layout, own: Sequence[str], location: str, file: str) -> Renamed:
     starts = layout.prefixes_in(tensors)
     if len(starts) > 1 and len(starts[0]) == len(starts[1]):
         raise CheckpointError(
-            f"{where}: {file} holds several such parts, under {', '.join(starts)}. Name the one that is meant with "
+            f"{location}: {file} holds several such parts, under {', '.join(starts)}. Name the one that is meant with "
             "prefix."
         )
     start = starts[0]
@@ -142,7 +144,7 @@ def _by_table(tensors: Mapping[str, Tensor], layout: Layout, own: Sequence[str],
     for name in inside:
         for text, why in layout.refused.items():
             if matches(name, (text,)):
-                raise CheckpointError(f"{where}: {file} has {start}{name}: {why}.")
+                raise CheckpointError(f"{location}: {file} has {start}{name}: {why}.")
     mapped = to_target(inside, layout.rules, _numbers(layout, inside, own), set(own))
     dropped = [start + name for name in mapped.left if matches(name, layout.dropped)]
     outside = [name for name in tensors if not name.startswith(start)]
@@ -153,17 +155,17 @@ def _by_table(tensors: Mapping[str, Tensor], layout: Layout, own: Sequence[str],
 
 def _numbers(layout: Layout, inside: Iterable[str], own: Iterable[str]) -> dict[str, int]:
     """Return the shifts of layer numbers that the rules speak of."""
-    found = {}
+    numbers = {}
     for name, how in layout.numbers.items():
         if "first" in how:
-            found[name] = min(layer_numbers(inside, how["first"]), default=0)
+            numbers[name] = min(layer_numbers(inside, how["first"]), default=0)
         else:
-            found[name] = len(layer_numbers(inside, how["count"])) - len(layer_numbers(own, how["minus"]))
-    return found
+            numbers[name] = len(layer_numbers(inside, how["count"])) - len(layer_numbers(own, how["minus"]))
+    return numbers
 
 
 def layer_numbers(names: Iterable[str], text: str) -> set[int]:
-    """Return the numbers that stand for ``{i}`` in the names of the form ``text``."""
+    """Return the numbers in the place of ``{i}`` in the names of the form ``text``."""
     form = pattern(text)
     return {int(bound["i"]) for name in names if (bound := form.match(name, {})) is not None}
 

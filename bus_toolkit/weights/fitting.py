@@ -30,8 +30,8 @@ def fit(name: str, tensor: Tensor, own: Tensor, module: nn.Module, target: Targe
 
     Args:
         name: Name of the tensor in ``module``.
-        tensor: What the source has.
-        own: What the module has.
+        tensor: The tensor of the source.
+        own: The tensor of the module.
         module: For the patch grid.
         target: Which tensors are tables.
         layout: How many words the source's vocabulary has after ours.
@@ -65,7 +65,7 @@ def fit(name: str, tensor: Tensor, own: Tensor, module: nn.Module, target: Targe
 
 
 def patch_grid(module: nn.Module, name: str) -> tuple[int, int] | None:
-    """Return rows and columns of patches of the part of ``module`` that has the table ``name``, if it tells."""
+    """Return rows and columns of patches of the part of ``module`` with the table ``name``; ``None`` if not known."""
     part: Any = module
     for step in ["", *name.split(".")[:-1]]:
         part = getattr(part, step) if step else part

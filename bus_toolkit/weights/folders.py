@@ -12,7 +12,7 @@ from torch import Tensor
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.weights.files import load_checkpoint_file, tensors_in
 
-# In the order in which they are looked for: what cannot hold code comes first.
+# In the order of the search: formats that cannot hold code come first.
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 _INDEX = "{}.index.json"
 
@@ -45,7 +45,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def _transformer_of(folder: Path) -> Path:
-    """Return where the transformer lies: sentence-transformers may keep it in a folder of its own."""
+    """Return the folder of the transformer: sentence-transformers may keep it in a folder of its own."""
     inner = folder / "0_Transformer"
     return inner if inner.is_dir() and not (folder / "config.json").is_file() else folder
 

@@ -1,4 +1,4 @@
-"""What a table of names says: of a layout elsewhere, and of a kind of module of ours."""
+"""Tables of tensor names: the layout of another library, and the names of our own modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bus_toolkit.weights.patterns import matches, pattern
 
 @dataclass(frozen=True)
 class Setting:
-    """What to say where a kind of tensor is on one side only.
+    """Advice for a kind of tensor that only the source or only the model has.
 
     Attributes:
         surplus: The source has it, the  does not have it.
@@ -31,15 +31,15 @@ class Target:
         name: As layouts refer to it.
         signature: Names that such a module has.
         absent: Names that it never has.
-        sizes: Where a size can be read off: a label, and ``{of: name, dim: number}`` or ``{count: pattern}``.
+        sizes: How a size is read from the tensors: a label, and ``{of: name, dim: number}`` or ``{count: pattern}``.
         grids: Position tables of images, (1, P + N, D) or (P + N, D), that are interpolated.
         relative: Tables of relative positions, (offsets + 3, heads), that are interpolated.
         angles: Cosines and sines of EVA-02's rotary positions, (N, E).
         rows: Position tables of texts, (positions, D), of which the first rows are taken.
         words: Tables and biases with a row for each word.
         first_layers: The start of the names of stacks that may take the first layers of a deeper one.
-        optional: What a source may have and the model may leave out, such as a final norm.
-        derived: What the module makes of its other weights by itself.
+        optional: Tensors that a source may have and the model may leave out, such as a final norm.
+        derived: Tensors that the module computes from its other weights.
         parts: The start of the names of parts that a whole model may do without.
         settings: By pattern of names, what to change where one side does not have them.
     """
@@ -62,7 +62,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a library elsewhere names its tensors, and what they are here.
+    """How a library elsewhere names its tensors, and which tensors of ours they become.
 
     Attributes:
         name: As a config and the command line name it.
@@ -81,7 +81,7 @@ class Layout:
             ``{count: pattern, minus: pattern}`` of source and model.
         appended_words: Words after the vocabulary that ours does not have.
         angles: Such a source has no angles of rotary positions, and means EVA-02's.
-        activation: That of the best known weights of this layout, by transformers' name, where no config tells it.
+        activation: That of the best known weights of this layout, by transformers' name, used if there is no config.
         needs: The arguments that the model here needs, in words.
         notes: What the user should know once these weights are in.
     """
@@ -109,10 +109,10 @@ class Layout:
         """Return the prefixes under which ``names`` have this layout, the shortest first."""
         names = list(names)
         lead = pattern(f"*.{self.signature[0]}")
-        found = {bound["*"] + "." for name in names if (bound := lead.match(name, {})) is not None}
+        prefixes = {bound["*"] + "." for name in names if (bound := lead.match(name, {})) is not None}
         if any(matches(name, self.signature[:1]) for name in names):
-            found.add("")
-        return sorted((p for p in found if self._is_under(p, names)), key=lambda p: (len(p), p))
+            prefixes.add("")
+        return sorted((p for p in prefixes if self._is_under(p, names)), key=lambda p: (len(p), p))
 
     def _is_under(self, prefix: str, names: list[str]) -> bool:
         inside = [name[len(prefix) :] for name in names if name.startswith(prefix)]

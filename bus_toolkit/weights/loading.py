@@ -38,7 +38,7 @@ def load_pretrained(
 ) -> LoadReport:
     """Load the weights at ``path`` into ``module``.
 
-    Everything is compared first: where something does not fit, the module stays bit for bit as it was.
+    Everything is compared first: if something does not fit, the module stays bit for bit as it was.
 
     Args:
         module: What gets the weights.
@@ -54,45 +54,45 @@ def load_pretrained(
     """
     source = read_tensors(path, trusted)
     own = list(module.state_dict())
-    renamed = rename(source, own, layout=layout, prefix=prefix, where=part)
+    renamed = rename(source, own, layout=layout, prefix=prefix, location=part)
     target = target_of(own) or _ANY
-    found = compare(module, renamed, target)
+    comparison = compare(module, renamed, target)
     heads = head_problem(module, source.config) if renamed.layout or target is _ANY else None
     if heads:
-        found.problems.append(heads)
-    if found.problems:
-        raise CheckpointError(_misfit(part, source, renamed.layout, found))
-    _copy(module, found)
-    return _report(module, part, source, renamed, found)
+        comparison.problems.append(heads)
+    if comparison.problems:
+        raise CheckpointError(_misfit(part, source, renamed.layout, comparison))
+    _copy(module, comparison)
+    return _report(module, part, source, renamed, comparison)
 
 
-def _copy(module: nn.Module, found: Comparison) -> None:
+def _copy(module: nn.Module, comparison: Comparison) -> None:
     own = module.state_dict()
     with torch.no_grad():
-        for name, tensor in found.tensors.items():
+        for name, tensor in comparison.tensors.items():
             own[name].copy_(tensor)
 
 
-def _report(module: nn.Module, part: str, source: Source, renamed: Renamed, found: Comparison) -> LoadReport:
+def _report(module: nn.Module, part: str, source: Source, renamed: Renamed, comparison: Comparison) -> LoadReport:
     usual = renamed.layout.activation if renamed.layout else ""
     notes = [*(renamed.layout.notes if renamed.layout else ()), *tower_notes(module, source.config, usual)]
     return LoadReport(
-        source.where,
+        source.path,
         part,
         renamed.layout.name if renamed.layout else IDENTITY,
-        loaded=list(found.tensors),
-        resized=found.resized,
-        missing=found.missing,
-        unexpected=found.unexpected,
+        loaded=list(comparison.tensors),
+        resized=comparison.resized,
+        missing=comparison.missing,
+        unexpected=comparison.unexpected,
         notes=notes,
     )
 
 
-def _misfit(part: str, source: Source, layout: Layout | None, found: Comparison) -> str:
+def _misfit(part: str, source: Source, layout: Layout | None, comparison: Comparison) -> str:
     name = layout.name if layout else IDENTITY
     needs = f" A model for this layout: {layout.needs}." if layout and layout.needs else ""
-    advice = f" {_sentence('; '.join(found.advice))}." if found.advice else ""
-    return f"{part}: {source.where} (layout {name}) does not fit: {'; '.join(found.problems)}.{advice}{needs}"
+    advice = f" {_sentence('; '.join(comparison.advice))}." if comparison.advice else ""
+    return f"{part}: {source.path} (layout {name}) does not fit: {'; '.join(comparison.problems)}.{advice}{needs}"
 
 
 def _sentence(text: str) -> str:

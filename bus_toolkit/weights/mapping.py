@@ -21,10 +21,10 @@ class Rule:
             piece is dropped. (A bias of the keys is such a piece: it moves all logits of a query alike, which no
             softmax sees.)
         target: Name in the toolkit's layout.
-        op: What happens to the tensors, see ``OPERATIONS``.
+        op: The operation on the tensors, see ``OPERATIONS``.
         only: ``in`` for old names that are understood but never written.
-        also: The tensor goes here besides where a later rule puts it.
-        if_there: The rule holds only where the module has a tensor of this name.
+        also: The tensor goes here besides the place that a later rule gives it.
+        if_there: The rule holds only if the module has a tensor of this name.
     """
 
     sources: tuple[Pattern | None, ...]
@@ -96,17 +96,17 @@ def to_target(
     Args:
         tensors: By the foreign names.
         rules: The table.
-        numbers: What the rules shift layer numbers by.
+        numbers: The shifts of layer numbers in the rules.
         own: Names of the module, for rules that hold only where it has something.
     """
     made: dict[str, Tensor] = {}
     origins: dict[str, tuple[str, ...]] = {}
     for name in tensors:
         for rule in rules:
-            found = rule.match(name, numbers)
-            if found is None or (rule.if_there and rule.if_there.fill(found[1], numbers) not in own):
+            matched = rule.match(name, numbers)
+            if matched is None or (rule.if_there and rule.if_there.fill(matched[1], numbers) not in own):
                 continue
-            is_lead, bindings = found
+            is_lead, bindings = matched
             if not is_lead:  # its lead puts the pieces together
                 if rule.also:
                     continue
@@ -148,7 +148,7 @@ def _names(rule: Rule, bindings: Bindings, numbers: Mapping[str, int]) -> list[s
 
 
 def _joined(rule: Rule, pieces: Sequence[Tensor | None], names: Sequence[str | None]) -> Tensor | None:
-    """Return the one tensor made of the pieces, or ``None`` where a named one is missing or they do not go together."""
+    """Return the one tensor made of the pieces, or ``None`` if a named one is missing or they do not go together."""
     model = next((piece for piece in pieces if piece is not None), None)
     if model is None or any(name is not None and piece is None for name, piece in zip(names, pieces, strict=True)):
         return None

@@ -38,12 +38,12 @@ class Pattern:
 
     def match(self, name: str, numbers: Mapping[str, int]) -> Bindings | None:
         """Return what fills the holes if ``name`` has this form, else ``None``."""
-        found = self._regex.fullmatch(name)
-        if found is None:
+        matched = self._regex.fullmatch(name)
+        if matched is None:
             return None
         bindings: Bindings = {}
         for index, hole in enumerate(self._holes):
-            value = found[f"h{index}"]
+            value = matched[f"h{index}"]
             if hole["number"]:
                 less = int(value) - numbers[hole["number"]]
                 if less < 0:

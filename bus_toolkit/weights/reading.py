@@ -15,7 +15,7 @@ from bus_toolkit.weights.folders import read_folder
 
 # Under which key training scripts keep the weights: MMEngine, ALBEF/BLIP/mPLUG/MAE/DeiT, DeepSpeed, DINO, and averages.
 _WRAPPERS = ("state_dict", "model", "module", "model_state_dict", "teacher", "state_dict_ema", "model_ema", "ema")
-# What DistributedDataParallel and torch.compile put before every name.
+# Prefixes that DistributedDataParallel and torch.compile put before every name.
 _LAYERS_AROUND = ("module.", "_orig_mod.")
 _trusted = False
 
@@ -25,12 +25,12 @@ class Source:
     """Tensors from elsewhere.
 
     Attributes:
-        where: The file or folder, for messages.
+        path: The file or folder, for messages.
         tensors: The tensors by the names they were saved under.
-        config: What the folder's ``config.json`` says; empty without one.
+        config: The contents of the folder's ``config.json``; empty without one.
     """
 
-    where: str
+    path: str
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,12 +44,12 @@ def trust_checkpoints(trusted: bool) -> None:
 def read_tensors(path: str | Path, trusted: bool | None = None) -> Source:
     """Return the tensors of a checkpoint file or of a folder in Hugging Face's layout.
 
-    Wrappers are taken off: a dict around the weights (``state_dict``, ``model``, ``module``, ...) and ``module.`` in
-    front of every name. A folder may hold one file or shards with an index, safetensors or ``.bin``.
+    Wrappers are taken off: a dict around the weights (``state_dict``, ``model``, ``module``, ...) and ``module.``
+    before every name. A folder may hold one file or shards with an index, safetensors or ``.bin``.
 
     Args:
         path: A file or folder on this machine.
-        trusted: Unpickle everything; ``None`` is what :func:`trust_checkpoints` said last (at first: no).
+        trusted: Unpickle everything; ``None`` uses the setting of :func:`trust_checkpoints` (at first: no).
 
     Raises:
         CheckpointError: Nothing is there, it is torn, it holds more than data, or it holds no tensors.

@@ -1,4 +1,4 @@
-"""What became of the tensors of a source."""
+"""Report of a loading: which tensors were loaded, resized, missing or not used."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _SHOWN = 4
 
 @dataclass
 class LoadReport:
-    """What became of the tensors of a source, all names in full.
+    """Which tensors of a source were loaded, resized, missing or not used, with full names.
 
     Attributes:
-        where: The file or folder.
+        path: The file or folder.
         part: The part that they went into.
         layout: The layout that they had.
         loaded: Names of the part that were set.
         resized: Those among them that were brought into another shape, with both shapes.
         missing: Parameters of the part that stayed as they were.
         unexpected: Names of the source that have no place in the part.
-        notes: What the user should know.
+        notes: Hints for the user.
     """
 
-    where: str
+    path: str
     part: str
     layout: str
     loaded: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class LoadReport:
 
     def summary(self) -> str:
         """Return a few lines for the log."""
-        lines = [f"{self.part}: {len(self.loaded)} tensors from {self.where} (layout {self.layout})."]
+        lines = [f"{self.part}: {len(self.loaded)} tensors from {self.path} (layout {self.layout})."]
         if self.resized:
             lines.append(f"  brought into another shape: {'; '.join(self.resized[:_SHOWN])}{_more(self.resized)}")
         if self.missing:

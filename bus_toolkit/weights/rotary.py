@@ -34,7 +34,7 @@ def eva02_angles(grid: tuple[int, int], width: int, kind: str) -> Tensor:
 
 
 def fit_angles(angles: Tensor, grid: tuple[int, int], kind: str) -> Tensor | None:
-    """Return EVA-02's cosines or sines for another ``grid``, or ``None`` where ``angles`` (N, E) are not EVA-02's."""
+    """Return EVA-02's cosines or sines for another ``grid``, or ``None`` if ``angles`` (N, E) are not EVA-02's."""
     side = math.isqrt(angles.shape[0])
     if side**2 != angles.shape[0]:
         return None

@@ -1,4 +1,4 @@
-"""What a pickled checkpoint may hold, and how its refusal is put into words."""
+"""Which objects a pickled checkpoint may hold, and the message for one that holds others."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def safe_globals() -> list[Any]:
 
 def refusal(path: Path, error: Exception) -> str:
     """Return the message for a pickle that asks for more than data."""
-    found = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"WeightsUnpickler error: (.+)", str(error))
-    what = f"it asks for {found.group(1)}" if found else "it holds more than data, or is no checkpoint of torch"
+    match = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"WeightsUnpickler error: (.+)", str(error))
+    reason = f"it asks for {match.group(1)}" if match else "it holds more than data, or is no checkpoint of torch"
     return (
-        f"{path}: not loaded, because reading it could run code ({what}). Allowed are tensors, numbers, text and "
+        f"{path}: not loaded, because reading it could run code ({reason}). Allowed are tensors, numbers, text and "
         "containers of these. Ask for it as .safetensors, or set trusted_checkpoints: true (convert_weights.py: "
         "--trust-checkpoint) if you trust its maker."
     )
@@ -51,13 +51,13 @@ def first_sentence(error: Exception) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a library's message, or the kind of error where it says nothing."""
+    """Return the first line of a library's message, or the kind of error if the message is empty."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def _history_method(owner: object, name: str) -> Any:
-    """Stand in for ``getattr``, by which a history refers to its own statistics; give nothing else away."""
+    """Replace ``getattr``, by which a history refers to its own statistics; give nothing else away."""
     if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
         return getattr(owner, name)
     raise pickle.UnpicklingError(f"Unsupported global: GLOBAL builtins.getattr of {name!r}")

@@ -48,22 +48,22 @@ def take_pretrained(node: Mapping[str, Any], takes: Mapping[str, object]) -> tup
     """Return the YAML node of a part without the weights it names, and these.
 
     Args:
-        node: The node. ``init_cfg`` of ``type: Pretrained`` says the same in OpenMMLab's words.
+        node: The node. ``init_cfg`` of ``type: Pretrained`` is OpenMMLab's form of the same setting.
         takes: Arguments of the part's class; one that takes ``pretrained`` itself is left alone.
     """
-    rest, found = dict(node), None
+    rest, pretrained = dict(node), None
     inits = rest.get("init_cfg")
     listed = [inits] if isinstance(inits, Mapping) else list(inits or [])
     for init in [init for init in listed if init.get("type") == "Pretrained"]:
-        found = Pretrained(str(init.get("checkpoint")), prefix=str(init.get("prefix") or ""))
+        pretrained = Pretrained(str(init.get("checkpoint")), prefix=str(init.get("prefix") or ""))
         others = [one for one in listed if one is not init]
         rest.pop("init_cfg")
         if others:
             rest["init_cfg"] = others
     if KEY not in takes and KEY in rest:
         value = rest.pop(KEY)
-        found = Pretrained.parse(value) if value is not None else found
-    return rest, found
+        pretrained = Pretrained.parse(value) if value is not None else pretrained
+    return rest, pretrained
 
 
 def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained]) -> list[LoadReport]:
@@ -96,12 +96,12 @@ def check_files(model: Mapping[str, Any]) -> None:
     problems = []
     for name in _PLACES:
         node = model if name == WHOLE else model.get(name)
-        where = f"{WHOLE}.{KEY}" if name == WHOLE else f"{WHOLE}.{name}.{KEY}"
+        location = f"{WHOLE}.{KEY}" if name == WHOLE else f"{WHOLE}.{name}.{KEY}"
         value = take_pretrained(node, {})[1] if isinstance(node, Mapping) else None
         path = Path(value.checkpoint).expanduser() if value else None
         if path is not None and not (path.is_file() or (path.is_dir() and has_weights(path))):
-            what = "holds no weights" if path.is_dir() else "is not there"
-            problems.append(Problem(where, f"{path} {what}. Give a file, or a folder in Hugging Face's layout."))
+            reason = "holds no weights" if path.is_dir() else "is not there"
+            problems.append(Problem(location, f"{path} {reason}. Give a file, or a folder in Hugging Face's layout."))
     if problems:
         raise ConfigError(problems)
 

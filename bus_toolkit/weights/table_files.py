@@ -34,7 +34,7 @@ def targets() -> dict[str, Target]:
     return {name: _target(name, raw) for name in raw}
 
 
-def get_layout(name: str, where: str) -> Layout:
+def get_layout(name: str, location: str) -> Layout:
     """Return the layout of that name.
 
     Raises:
@@ -42,7 +42,7 @@ def get_layout(name: str, where: str) -> Layout:
     """
     if name not in layouts():
         raise CheckpointError(
-            f"{where}: no layout named {name!r}.{did_you_mean(name, layouts())} Known: {AUTO}, {IDENTITY}, "
+            f"{location}: no layout named {name!r}.{did_you_mean(name, layouts())} Known: {AUTO}, {IDENTITY}, "
             f"{', '.join(layouts())}."
         )
     return layouts()[name]

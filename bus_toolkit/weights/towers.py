@@ -1,4 +1,4 @@
-"""What a folder's ``config.json`` says that no tensor shows: heads, activation, the norms' epsilon."""
+"""Settings of a folder's ``config.json`` that no tensor shows: heads, activation, the norms' epsilon."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CLASSES = {
 
 
 def head_problem(module: nn.Module, config: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the number of attention heads, if the folder and the module tell it."""
+    """Return what is wrong with the number of attention heads, if the folder and the module give it."""
     said, own = _said(config, "num_attention_heads"), _heads(module)
     if said is None or own is None or said == own:
         return None
@@ -40,14 +40,14 @@ def head_problem(module: nn.Module, config: Mapping[str, Any]) -> str | None:
 
 
 def tower_notes(module: nn.Module, config: Mapping[str, Any], usual: str = "") -> list[str]:
-    """Return where the module computes otherwise than its weights were trained for, as far as it shows.
+    """Return where the module computes something else than its weights were trained for, as far as this can be seen.
 
     Its class may have an oddity; activation and epsilon may not be those of the folder's ``config.json``.
 
     Args:
         module: The tower.
-        config: What the ``config.json`` says; empty without one.
-        usual: The activation of the best known weights, where the config tells none.
+        config: The contents of the ``config.json``; empty without one.
+        usual: The activation of the best known weights, used if the config names none.
     """
     notes = [_CLASSES[kind.__name__] for kind in type(module).__mro__ if kind.__name__ in _CLASSES]
     act, own_acts = _said(config, "hidden_act") or usual, _activations(module)
@@ -63,7 +63,7 @@ def tower_notes(module: nn.Module, config: Mapping[str, Any], usual: str = "") -
 
 
 def _said(config: Mapping[str, Any], key: str) -> Any:
-    """Return what a config says of the tower itself, or of the vision half of a pair."""
+    """Return the part of a config about the tower itself, or of the vision half of a pair."""
     inner = config.get("vision_config")
     return config.get(key, inner.get(key) if isinstance(inner, Mapping) else None)
 
@@ -78,9 +78,9 @@ def _heads(module: nn.Module) -> int | None:
 
 def _activations(module: nn.Module) -> set[tuple[str, str]]:
     kinds = {kind.lower(): kind for kind, _ in _ACTIVATIONS.values()}
-    found = set()
+    activations = set()
     for part in module.modules():
         name = type(part).__name__.lower().removesuffix("activation")
         if name in kinds:
-            found.add((kinds[name], getattr(part, "approximate", "none") if name == "gelu" else ""))
-    return found
+            activations.add((kinds[name], getattr(part, "approximate", "none") if name == "gelu" else ""))
+    return activations

@@ -87,7 +87,9 @@ def test_one_image_stands_for_several_texts_and_one_text_for_several_images(infe
     across = inferencer.ground(pictures, TEXTS[0])
     assert [entry["image"] for entry in across] == pictures
     assert {entry["expression"] for entry in across} == {TEXTS[0]}
-    with pytest.raises(DataError, match="images and questions: must be equally many, or one of either, got 3 and 2"):
+    with pytest.raises(
+        DataError, match="images and questions: must be equally many, or one image, or one text, got 3 and 2"
+    ):
         inferencer.answer(pictures, TEXTS[:2])
 
 

@@ -153,5 +153,7 @@ def test_pairs():
     assert pair_up([1], ["a", "b"]) == ([1, 1], ["a", "b"])
     assert pair_up([1, 2], ["a"]) == ([1, 2], ["a", "a"])
     assert pair_up([1, 2], ["a", "b"]) == ([1, 2], ["a", "b"])
-    with pytest.raises(DataError, match="images and texts: must be equally many, or one of either, got 2 and 3"):
+    with pytest.raises(
+        DataError, match="images and texts: must be equally many, or one image, or one text, got 2 and 3"
+    ):
         pair_up([1, 2], ["a", "b", "c"])

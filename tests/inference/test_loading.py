@@ -1,7 +1,8 @@
-"""Where config and weights come from, and what is said where they do not."""
+"""Which config and weights are loaded, and the errors if there are none."""
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from bus_toolkit import Inferencer
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.inference.loading import load_trained
-from tests.inference.toy import TEXTS, run_config, write_run
+from tests.inference.toy import SIDE, TEXTS, run_config, write_run
 
 CPU = torch.device("cpu")
 
@@ -73,7 +74,7 @@ def test_what_a_source_has_no_is_reported(run, tmp_path):
     (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
     with pytest.raises(CheckpointError, match=r"no epoch_\*.pth or iter_\*.pth in .* or give checkpoint"):
         Inferencer(tmp_path)
-    with pytest.raises(CheckpointError, match="config.yaml says nothing of its weights. Give checkpoint"):
+    with pytest.raises(CheckpointError, match="config.yaml names no weights. Give checkpoint"):
         Inferencer(tmp_path / "config.yaml")
     with pytest.raises(CheckpointError, match="gone.pth: no such checkpoint"):
         Inferencer(tmp_path, checkpoint="gone.pth")
@@ -88,7 +89,7 @@ def test_weights_of_another_model_are_reported(copy, tmp_path):
             name: value for name, value in state.items() if name != "heads.itm.classifier.bias"
         },
         r"1 have no place in it, the first: heads.other.weight": {**state, "heads.other.weight": torch.zeros(1)},
-        r"1 tensors have another shape, the first: size mismatch for heads.itm.classifier.bias": {
+        r"1 have another shape, the first: heads.itm.classifier.bias with \(3,\) for \(2,\)": {
             **state,
             "heads.itm.classifier.bias": torch.zeros(3),
         },
@@ -97,6 +98,25 @@ def test_weights_of_another_model_are_reported(copy, tmp_path):
         torch.save({"state_dict": changed}, tmp_path / "other.pth")
         with pytest.raises(CheckpointError, match=f"other.pth: it does not fit this model: of its tensors {message}"):
             Inferencer(folder, checkpoint=tmp_path / "other.pth")
+
+
+def test_positions_of_another_image_size_are_interpolated_and_reported(copy, tmp_path, caplog):
+    folder, state = copy
+    larger = [f"model.backbone.img_size={SIDE + 8}"]
+    torch.save({"state_dict": state}, folder / "epoch_1.pth")
+    with caplog.at_level(logging.INFO, logger="bus_toolkit.inference"):
+        load_trained(folder, None, [], CPU)
+        assert "interpolated" not in caplog.text
+        load_trained(folder, None, larger, CPU)
+    (line,) = [record.getMessage() for record in caplog.records if "interpolated" in record.getMessage()]
+    # One patch has 8 x 8 pixels; one class token.
+    before, after = (SIDE // 8) ** 2 + 1, (SIDE // 8 + 1) ** 2 + 1
+    assert line.endswith(f"this model: backbone.vit.pos_embed (1, {before}, 32) to (1, {after}, 32)")
+
+    # Positions that can be interpolated are no mistake, so another tensor is named alone.
+    torch.save({"state_dict": {**state, "heads.itm.classifier.bias": torch.zeros(3)}}, folder / "epoch_1.pth")
+    with pytest.raises(CheckpointError, match=r"tensors 1 have another shape, the first: heads.itm.classifier.bias"):
+        load_trained(folder, None, larger, CPU)
 
 
 class Evil:

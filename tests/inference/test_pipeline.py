@@ -35,11 +35,11 @@ def test_the_pipeline_is_found_within_other_data_sets_and_the_test_goes_first():
             "dataset": {"type": "CaptionedImages", "dataset": config(LOAD, PACK)["test_dataloader"]["dataset"]}
         }
     }
-    assert ImagePipeline(nested, (8, 8)).where == "test_dataloader.dataset.dataset.pipeline"
+    assert ImagePipeline(nested, (8, 8)).location == "test_dataloader.dataset.dataset.pipeline"
     both = config(LOAD, PACK) | config(LOAD, RESIZE, PACK, loader="val_dataloader")
-    assert ImagePipeline(both, (8, 8)).where == "test_dataloader.dataset.pipeline"
+    assert ImagePipeline(both, (8, 8)).location == "test_dataloader.dataset.pipeline"
     only = config(LOAD, PACK, loader="val_dataloader") | {"test_dataloader": None}
-    assert ImagePipeline(only, (8, 8)).where == "val_dataloader.dataset.pipeline"
+    assert ImagePipeline(only, (8, 8)).location == "val_dataloader.dataset.pipeline"
 
 
 def test_several_pipelines_must_agree():
@@ -47,7 +47,8 @@ def test_several_pipelines_must_agree():
         return {"test_dataloader": {"dataset": {"sources": {str(i): {"pipeline": p} for i, p in enumerate(pipelines)}}}}
 
     assert (
-        ImagePipeline(parts([LOAD, PACK], [LOAD, PACK]), (8, 8)).where == "test_dataloader.dataset.sources.0.pipeline"
+        ImagePipeline(parts([LOAD, PACK], [LOAD, PACK]), (8, 8)).location
+        == "test_dataloader.dataset.sources.0.pipeline"
     )
     with pytest.raises(ConfigError, match=r"one image needs one pipeline.*sources.0.pipeline, .*sources.1.pipeline"):
         ImagePipeline(parts([LOAD, PACK], [LOAD, RESIZE, PACK]), (8, 8))

@@ -15,7 +15,7 @@ from bus_toolkit.weights.files import load_checkpoint_file
 
 
 class Attack:
-    """Leaves a file behind when unpickled."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = str(path)

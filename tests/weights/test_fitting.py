@@ -101,6 +101,6 @@ def test_angles_of_eva02_follow_the_grid_and_others_do_not() -> None:
 
 def test_angles_of_eva02_are_those_of_its_formula() -> None:
     angles = eva02_angles((2, 4), 8, "sin")
-    # Row 1 of 2 stands at 16 / 2 = 8, column 3 of 4 at 12; the frequencies are 1 and 10000 ** -0.5 = 0.01.
+    # Row 1 of 2 is at position 16 / 2 = 8, column 3 of 4 at 12; the frequencies are 1 and 10000 ** -0.5 = 0.01.
     expected = torch.tensor([8.0, 8.0, 0.08, 0.08, 12.0, 12.0, 0.12, 0.12]).sin()
     torch.testing.assert_close(angles[7], expected)

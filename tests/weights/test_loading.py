@@ -149,7 +149,7 @@ def test_an_image_of_another_shape_than_a_square_is_refused(tmp_path: Path) -> N
 
 def test_a_layout_that_it_has_not_is_refused(tmp_path: Path) -> None:
     folder = hf_vit(tmp_path)
-    refused(vit(), folder, "has not the layout timm-vit, which has names as patch_embed.proj.weight", layout="timm-vit")
+    refused(vit(), folder, "does not have the layout timm-vit .names as patch_embed.proj.weight", layout="timm-vit")
     refused(vit(), folder, "the layout hf-bert is of a bert-encoder, which this part is not", layout="hf-bert")
     refused(vit(), folder, "no layout named 'hf-vti'. Did you mean 'hf-vit'", layout="hf-vti")
     refused(vit(), folder, "no tensor of .* begins with 'tower.'", prefix="tower.")

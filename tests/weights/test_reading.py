@@ -19,7 +19,7 @@ W = torch.arange(3.0)
 
 
 class Attack:
-    """Leaves a file behind when unpickled."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
@@ -51,7 +51,7 @@ def test_wrappers_are_taken_off(tmp_path: Path, held: dict[str, Any]) -> None:
     torch.save(held, tmp_path / "a.pth")
     source = read_tensors(tmp_path / "a.pth")
     assert list(source.tensors) == ["w"] and torch.equal(source.tensors["w"], W)
-    assert (source.where, source.config) == (str(tmp_path / "a.pth"), {})
+    assert (source.path, source.config) == (str(tmp_path / "a.pth"), {})
 
 
 def test_module_in_front_of_some_names_only_stays(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_what_no_model_of_mmpretrain_has_is_refused_with_the_reason(tmp_path: Pa
 
 def test_a_name_that_no_rule_knows_is_not_passed_over(tmp_path: Path) -> None:
     source = random_state({**plain(), "blocks.0.attn.gate.weight": (WIDTH,)})
-    with pytest.raises(CheckpointError, match=r"it has blocks\.0\.attn\.gate\.weight, which the model has not"):
+    with pytest.raises(CheckpointError, match=r"it has blocks\.0\.attn\.gate\.weight, which the model does not have"):
         load_pretrained(vit(), saved(source, tmp_path / "a.pth"), part="model.backbone")
 
 

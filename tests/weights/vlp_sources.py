@@ -94,7 +94,7 @@ def run_layers(trunk: Any, states: Tensor, layers: range, image: Tensor | None =
 
 
 def fused(ours: VLPModel, text: Tensor, image: Tensor) -> Tensor:
-    """Return the text states behind the fusion of our model."""
+    """Return the text states after the fusion of our model."""
     mask = torch.ones(text.shape[:2], dtype=torch.bool)
     visual = VisualTokens(image, 1, (4, 4), [], torch.arange(PATCHES).expand(2, -1), None)
     return ours.encoders.fuse(TextTokens(text, text[:, 0], mask), visual).text

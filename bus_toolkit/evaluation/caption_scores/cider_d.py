@@ -1,4 +1,4 @@
-"""CIDEr-D: the agreement of a caption with its references in the words that tell images apart."""
+"""CIDEr-D: the agreement of a caption with its references in the words that distinguish images."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Metrics: what the predictions of a data set are worth."""
+"""Metrics: how good the predictions for a data set are."""

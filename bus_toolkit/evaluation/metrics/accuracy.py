@@ -11,7 +11,7 @@ from bus_toolkit.registry import METRICS
 
 @METRICS.register_module()
 class ITMAccuracy(SampleMetric):
-    """Measure how often the matching head tells an image's own caption from another caption of the batch.
+    """Measure how often the matching head distinguishes an image's own caption from another caption of the batch.
 
     Keys under ``itm/``: ``accuracy`` is balanced, the mean of ``accuracy_positive`` (own caption: logit above 0) and
     ``accuracy_negative`` (other caption: logit not above 0). A constant answer reaches 0.5. Goes into

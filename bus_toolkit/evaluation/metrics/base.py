@@ -22,7 +22,7 @@ class SampleMetric(BaseMetric):
     counts as an empty row.
 
     Args:
-        prefix: What the keys start with, before a slash; the class has a default.
+        prefix: The start of the keys, before a slash; the class has a default.
         collect_device: How ranks exchange rows: ``gpu`` through the process group (any backend, no files), ``cpu``
             through a folder that all of them share.
     """
@@ -38,7 +38,7 @@ class SampleMetric(BaseMetric):
         self.results.extend(self.row(sample) for sample in data_samples)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Return the metrics, or none and a note in the log where no sample had the fields."""
+        """Return the metrics, or none and a note in the log if no sample has the fields."""
         rows = [row for row in results if row]
         if not rows:
             _log.warning("%s: not reported. None of %d samples has %s.", type(self).__name__, len(results), self.needs)
@@ -55,7 +55,7 @@ class SampleMetric(BaseMetric):
 
 
 def has(sample: dict, *names: str) -> bool:
-    """Tell whether all fields are there and not ``None``."""
+    """Return whether all fields are there and not ``None``."""
     return all(sample.get(name) is not None for name in names)
 
 

@@ -32,7 +32,7 @@ class CaptionMetrics(SampleMetric):
 
     Args:
         java_scores: ``METEOR`` and ``SPICE``, which need Java and pycocoevalcap; they come without the constant.
-        prefix: What the keys start with.
+        prefix: The start of the keys.
         collect_device: As in ``SampleMetric``.
 
     Raises:

@@ -28,7 +28,7 @@ class GroundingAccuracy(SampleMetric):
 
     Args:
         threshold: Least intersection over union of a right box, in (0, 1].
-        prefix: What the keys start with.
+        prefix: The start of the keys.
 
     Raises:
         ConfigError: ``threshold`` outside (0, 1].

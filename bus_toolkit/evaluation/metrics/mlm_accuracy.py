@@ -23,7 +23,7 @@ class MLMAccuracy(SampleMetric):
 
     Args:
         word_kinds: For each kind its words, as the tokenizer writes tokens; each word in one kind at most.
-        prefix: What the keys start with.
+        prefix: The start of the keys.
 
     Raises:
         ConfigError: A kind without words, or a word in two kinds.

@@ -15,7 +15,7 @@ _NAMED, _BACKGROUND = 1, -1
 
 @METRICS.register_module()
 class PatchTextAUC(SampleMetric):
-    """Measure how well patch scores tell the patches that the caption names from the others, over all patches of all
+    """Measure how well scores separate the patches that the caption names from the others, over all patches of all
     images.
 
     Keys under ``patch_text/``: ``auc`` (named objects against everything else), ``auc_named`` (named objects against

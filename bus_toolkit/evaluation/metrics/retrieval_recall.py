@@ -31,7 +31,7 @@ class RetrievalRecall(SampleMetric):
 
     Args:
         topk: The k of R@k.
-        prefix: What the keys start with.
+        prefix: The start of the keys.
     """
 
     default_prefix = "retrieval"
@@ -76,7 +76,7 @@ def both_ways(
         image_ids: int64 (I,).
         text_ids: int64 (T,), equal to the image's where they belong together.
         topk: The k of R@k.
-        prefix: What the keys start with.
+        prefix: The start of the keys.
     """
     i2t = best_match_ranks(image_feats, text_feats, image_ids, text_ids)
     t2i = best_match_ranks(text_feats, image_feats, text_ids, image_ids)

@@ -1,4 +1,4 @@
-"""Features of a retrieval set, and where in its ranking each query finds its answer.
+"""Features of a retrieval set, and the rank of the right answer of each query.
 
 Dims: I images, T texts, E width of the features, Q queries, C candidates.
 """
@@ -90,7 +90,7 @@ def similarity_chunks(queries: Tensor, candidates: Tensor, chunk_size: int = 102
 def best_match_ranks(
     queries: Tensor, candidates: Tensor, query_ids: Tensor, candidate_ids: Tensor, chunk_size: int = 1024
 ) -> Tensor:
-    """Return for each query how many wrong candidates stand before its best right one.
+    """Return for each query how many wrong candidates are ranked before its best right one.
 
     Ties count against the model, and so does a similarity that is not a number: a collapsed or diverged model finds
     nothing.
@@ -103,7 +103,7 @@ def best_match_ranks(
         chunk_size: Queries at a time.
 
     Returns:
-        int64 (Q,), 0 = found first.
+        int64 (Q,), 0 = ranked first.
     """
     ranks = []
     for rows, similarity in similarity_chunks(queries, candidates, chunk_size):
@@ -112,7 +112,7 @@ def best_match_ranks(
 
 
 def ranks_in(scores: Tensor, right: Tensor) -> Tensor:
-    """Return how many wrong candidates stand before the best right one; scores and right (Q, C), result int64 (Q,)."""
+    """Return the number of wrong candidates before the best right one; scores and right (Q, C), result int64 (Q,)."""
     # Not "scores >= best": ties and NaN must both count against the model, and no comparison with NaN is true.
     best = scores.masked_fill(~right, float("-inf")).amax(dim=1, keepdim=True)
     return (~(scores < best) & ~right).sum(dim=1)

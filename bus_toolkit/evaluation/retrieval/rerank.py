@@ -1,4 +1,4 @@
-"""The second stage of retrieval: which pairs deserve a closer look, and what the look changes.
+"""The second stage of retrieval: which pairs are scored again, and how this changes the ranking.
 
 Dims: I images, T texts, K candidates of a query, P pairs.
 """
