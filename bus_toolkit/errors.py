@@ -79,3 +79,10 @@ class DataError(BusError):
 
 class CheckpointError(BusError):
     """A checkpoint cannot be read safely or does not fit the model."""
+
+
+def describe(value: object) -> str:
+    """Return what a value of the wrong kind is, for a message: its type, of an array also dtype and shape."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{type(value).__name__} {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    return type(value).__name__

@@ -135,12 +135,17 @@ def _decision_of(selector: PatchSelector, view: BlockView) -> Decision:
     """Ask a selector.
 
     Raises:
-        ComponentError: It returns anything but a ``Decision``.
+        ComponentError: It returns anything but a ``Decision`` with a score for each candidate.
     """
     decision = selector(view)
     if not isinstance(decision, Decision):
         raise ComponentError(
             f"model.selectors: {type(selector).__name__}.forward must return a Decision, got "
             f"{type(decision).__name__}. Return bus_toolkit.structures.Decision(plan, scores)."
+        )
+    if decision.scores.shape != view.patches.shape[:2]:
+        raise ComponentError(
+            f"model.selectors: {type(selector).__name__}.forward must return a score for each candidate, (B, N) = "
+            f"{tuple(view.patches.shape[:2])}, got {tuple(decision.scores.shape)}. Give Decision.scores that shape."
         )
     return decision

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"Wrote {folder}. Next:")
     print(f"  pip install -e {folder}")
     print(f"  bus-toolkit check-plugin {args.name}")
-    print(f"  python -m pytest {folder}")
+    print(f"  python -m pytest {folder}   (its own tests; needs pip install pytest)")
 
 
 COMMAND = Command("Write a new plugin that installs and passes check-plugin.", add_arguments, run)

@@ -68,7 +68,8 @@ class VLPHead(nn.Module):
       provides none gets that of the one head that does. Or a ``Feed``, for other heads.
     - ``uses``: feeds of other heads; those run earlier. A feed that no head provides is ``None``.
     - ``needs_fusion``, ``needs_text_decoder``, ``needs_momentum``: parts without which the config is refused.
-    - ``trains_scores``: its loss trains the scores of selectors that have trainable ones.
+    - ``needs_supervised_scores``: its losses are 0 unless a selector is ``supervised``; a config without one gets a
+      warning. A head that reads the scores of any selector (``step.selections()``) leaves it ``False``.
     - ``several_images``: it can work with more than one image a text.
     - ``nested_parts``: arguments that the model builder turns from a YAML node into a part.
 
@@ -90,7 +91,7 @@ class VLPHead(nn.Module):
     needs_fusion: ClassVar[bool] = False
     needs_text_decoder: ClassVar[bool] = False
     needs_momentum: ClassVar[bool] = False
-    trains_scores: ClassVar[bool] = False
+    needs_supervised_scores: ClassVar[bool] = False
     several_images: ClassVar[bool] = False
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
 

@@ -36,7 +36,7 @@ class PatchTextHead(VLPHead):
     """
 
     sees = Condition.CAPTION  # the boxes are the answer, and no text says them
-    trains_scores = True
+    needs_supervised_scores = True
 
     def __init__(
         self,

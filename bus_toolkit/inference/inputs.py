@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bus_toolkit.data.transforms.decode import decode_image
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import DataError, describe
 from bus_toolkit.inference.pipeline import NamedImage
 from bus_toolkit.inference.pixels import from_array, from_pillow
 
@@ -40,7 +40,7 @@ class ImageInput:
             raise DataError(f"{self._location}: {reason}. Give the path of an image.")
         if not is_path and not _is_image(source):
             raise DataError(
-                f"{self._location}: must be {_KINDS}, got {_describe(source)}. Scale values to 0-255, and put several "
+                f"{self._location}: must be {_KINDS}, got {describe(source)}. Scale values to 0-255, and put several "
                 "images in a list."
             )
 
@@ -118,9 +118,3 @@ def _is_image(source: Any) -> bool:
     if source.dtype not in (np.uint8, torch.uint8) or source.ndim not in (2, 3) or 0 in source.shape:
         return False
     return source.ndim == 2 or source.shape[0 if isinstance(source, torch.Tensor) else 2] in (1, 3, 4)
-
-
-def _describe(source: Any) -> str:
-    if isinstance(source, np.ndarray | torch.Tensor):
-        return f"{type(source).__name__} {str(source.dtype).removeprefix('torch.')} {tuple(source.shape)}"
-    return type(source).__name__

@@ -79,11 +79,11 @@ def _warn_of_untrained_scores(heads: Mapping[str, VLPHead], backbone: TokenReduc
     if any(selector.supervised for selector in backbone.selectors):
         return
     for name, head in heads.items():
-        if head.trains_scores:
+        if head.needs_supervised_scores:
             kinds = ", ".join(type(selector).__name__ for selector in backbone.selectors) or "no selector"
             _log.warning(
-                "model.heads.%s: %s trains the scores of selectors, but none here has trainable ones, got %s. Its loss "
-                "is always 0. Choose a selector such as TSPS, or leave the head out.",
+                "model.heads.%s: %s trains supervised scores, and no selector here has them, got %s. Its loss is "
+                "always 0. Choose a selector that is supervised, such as TSPS, or leave the head out.",
                 name,
                 type(head).__name__,
                 kinds,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from bus_toolkit.errors import ComponentError, DataError
+from bus_toolkit.errors import ComponentError, DataError, describe
 from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
 from bus_toolkit.models.head_plan import HeadPlan
 from bus_toolkit.models.source_groups import SourceGroup, mean_over_groups
@@ -47,7 +47,8 @@ def run_heads(
         epoch: How far training is; heads with a later start are left out.
 
     Raises:
-        ComponentError: Two heads log under one name, or a figure would be trained on.
+        ComponentError: A head returns no ``HeadOutput`` of scalars, two log under one name, or a figure would be
+            trained on.
         DataError: A head reads one image a text, and there are more.
     """
     check_images(heads, passes[0].batch.num_images)
@@ -61,13 +62,29 @@ def run_heads(
         outputs, counts = [], []
         for index in (index for index, group in enumerate(groups) if group.serves(name)):
             given = similarity[index] if Feed.SIMILARITY in head.uses else None
-            output = head.loss(Step(passes[index], plan.keys[name], open_to, given))
+            output = _checked(name, head, head.loss(Step(passes[index], plan.keys[name], open_to, given)))
             similarity[index] = output.similarity or similarity[index]
             outputs.append(output)
             counts.append(len(groups[index].samples))
         _add(result.values, name, head, mean_over_groups(outputs, counts), plan.suffixes[name])
         result.carried[name] = [output.carry for output in outputs if output.carry is not None]
     return result
+
+
+def _checked(name: str, head: VLPHead, output: Any) -> HeadOutput:
+    """Return what a head's ``loss`` returned, if it is what the contract says."""
+    if not isinstance(output, HeadOutput):
+        raise ComponentError(
+            f"model.heads.{name}: {type(head).__name__}.loss must return a HeadOutput, got {type(output).__name__}. "
+            'Return bus_toolkit.heads.HeadOutput({"<objective>": loss}).'
+        )
+    for key, value in {**output.losses, **output.logs}.items():
+        if not isinstance(value, Tensor) or value.dim():
+            raise ComponentError(
+                f"model.heads.{name}: {type(head).__name__}.loss must return scalar tensors, got {describe(value)} for "
+                f"{key!r}. Reduce it, for example with .mean()."
+            )
+    return output
 
 
 def _add(values: dict[str, Tensor], name: str, head: VLPHead, output: HeadOutput, suffix: str) -> None:

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from torch import nn
+
 from bus_toolkit.errors import BusError, ComponentError, Problem, ProblemKind
 from bus_toolkit.signatures import Signature, check_arguments, did_you_mean, signature_of
 
@@ -186,6 +188,14 @@ def _accept(values: Mapping[str, Any], path: str) -> list[Problem]:
 
 
 def _construct(entry: Registered, values: Mapping[str, Any], path: str) -> Any:
+    part = _call(entry, values, path)
+    if isinstance(part, nn.Module) and "_parameters" not in vars(part):
+        text = f"{entry.name}.__init__ does not call super().__init__(), so it is no working module. Call it first."
+        raise ComponentError(Problem(path, f"{text} ({entry.origin})"))
+    return part
+
+
+def _call(entry: Registered, values: Mapping[str, Any], path: str) -> Any:
     try:
         return entry.cls(**values)
     except ModuleNotFoundError as error:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from bus_toolkit.errors import ComponentError, describe
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.ops.token_plan import keep_plan, num_kept
 from bus_toolkit.selectors.view import BlockView
@@ -77,13 +78,18 @@ class PatchSelector(nn.Module):
 
         A pass without text cannot ask a text-aware selector: the CLS attention picks then, as it does in EViT
         (youweiliang/evit:evit.py). That it is used here is our choice.
+
+        Raises:
+            ComponentError: ``score`` or ``fuse_weights`` returns anything but one number for each candidate.
         """
         if self.needs_text and view.text is None:
             scores, supervised = view.inside.cls_attention(), False
             weights: Tensor | None = scores
         else:
-            scores, supervised = self.score(view), self.supervised
+            scores, supervised = self._one_each("score", self.score(view), view), self.supervised
             weights = self.fuse_weights(scores)
+            if weights is not None:
+                weights = self._one_each("fuse_weights", weights, view)
         plan = keep_plan(
             scores,
             self.num_kept(view),
@@ -92,6 +98,17 @@ class PatchSelector(nn.Module):
             normalize=self.fuse == "normalized",
         )
         return Decision(plan, scores, supervised)
+
+    def _one_each(self, method: str, numbers: Tensor, view: BlockView) -> Tensor:
+        """Return what a method of a subclass gave, if it is one number for each candidate."""
+        wanted = tuple(view.patches.shape[:2])
+        if not isinstance(numbers, Tensor) or numbers.shape != wanted:
+            got = tuple(numbers.shape) if isinstance(numbers, Tensor) else describe(numbers)
+            raise ComponentError(
+                f"model.selectors: {type(self).__name__}.{method} must return one number for each candidate, (B, N) = "
+                f"{wanted}, got {got}. A linear layer to one number leaves a last axis: .squeeze(-1)."
+            )
+        return numbers
 
     def extra_repr(self) -> str:
         """Show the settings in ``print(model)``."""

@@ -159,7 +159,7 @@ def run_checks(case: Buildable, checks: Iterable[Check]) -> None:
         raise ConformanceError(f"{case.name} cannot be built: its constructor {crash_of(error)}") from error
     broken = [problem for check in checks if (problem := _broken(case, check))]
     if broken:
-        raise ConformanceError(f"{case.name} breaks {len(broken)} promise(s) of its kind:\n" + _listed(broken))
+        raise ConformanceError("\n".join([f"{case.name} breaks promises of its kind:", *_lines(broken)]))
 
 
 def _broken(case: Buildable, check: Check) -> Broken | None:
@@ -177,7 +177,7 @@ def _broken(case: Buildable, check: Check) -> Broken | None:
     return None
 
 
-def _listed(broken: Sequence[Broken]) -> str:
+def _lines(broken: Sequence[Broken]) -> list[str]:
     """Return one line a cause: the checks that met it, and what the first of them promised."""
     causes: dict[str, list[Broken]] = {}
     for problem in broken:
@@ -186,7 +186,7 @@ def _listed(broken: Sequence[Broken]) -> str:
     for cause, met in causes.items():
         others = f" (and in {', '.join(p.check for p in met[1:])})" if len(met) > 1 else ""
         lines.append(f"- {met[0].check}: {cause}{others} Promised: {met[0].promise}")
-    return "\n".join(lines)
+    return lines
 
 
 def crash_of(error: BaseException) -> str:

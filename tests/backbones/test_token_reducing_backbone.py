@@ -262,6 +262,17 @@ def test_a_selector_that_returns_no_decision_is_named() -> None:
         tiny_backbone(_Tuple(blocks=[2]))(images())
 
 
+class _TooFew(IdentitySelector):
+    def forward(self, view: BlockView) -> Decision:
+        decision = super().forward(view)
+        return decision._replace(scores=decision.scores[:, 1:])
+
+
+def test_a_selector_that_leaves_out_scores_is_named() -> None:
+    with pytest.raises(ComponentError, match=r"_TooFew.forward must return a score for each candidate, .*16\), got "):
+        tiny_backbone(_TooFew(blocks=[2]))(images())
+
+
 def test_all_selectors_that_cannot_work_are_named_together_at_their_path() -> None:
     parts = [IdentitySelector(blocks=[7]), IdentitySelector(blocks=[2]), IdentitySelector(blocks=[2])]
     with pytest.raises(ConfigError) as caught:

@@ -91,7 +91,7 @@ def test_several_mistakes_are_one_error() -> None:
 def test_a_patch_text_head_that_no_selector_listens_to_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     selectors = [{"type": "Random", "blocks": [2]}]
     tiny_model({"ptm": {"type": "PatchTextHead"}}, selectors=selectors)
-    assert "model.heads.ptm: PatchTextHead trains the scores of selectors, but none here" in caplog.text
+    assert "model.heads.ptm: PatchTextHead trains supervised scores, and no selector here" in caplog.text
     caplog.clear()
     tiny_model({"ptm": {"type": "PatchTextHead"}})
     assert not caplog.text

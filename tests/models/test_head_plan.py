@@ -164,6 +164,23 @@ def test_two_heads_that_log_one_name_are_refused() -> None:
         tiny_model(heads=heads).loss(images(4), samples())
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ({"mine": torch.zeros(())}, "model.heads.odd: Odd.loss must return a HeadOutput, got dict"),
+        (HeadOutput({"mine": torch.zeros(2)}), r"scalar tensors, got Tensor float32 \(2,\) for 'mine'"),
+        (HeadOutput({}, {"figure": 1.0}), "scalar tensors, got float for 'figure'"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_a_head_returns_is_checked(returned: object, message: str) -> None:
+    class Odd(VLPHead):
+        def loss(self, step):
+            return returned
+
+    with pytest.raises(ComponentError, match=message):
+        tiny_model(heads={"odd": Odd()}).loss(images(4), samples())
+
+
 def test_a_plugin_can_add_a_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditioning, "_MODES", dict(conditioning._MODES))
     register_mode("honest_words", ConditioningMode({Condition.MASKED: Condition.MASKED}, Condition.FREE))

@@ -35,6 +35,8 @@ from bus_toolkit.testing import (
     tiny_batch,
     tiny_model,
 )
+from bus_toolkit.testing.learning import check_learns
+from bus_toolkit.testing.selector_case import SelectorCase
 
 PAGE = (Path(__file__).parents[2] / "plugins" / "README.md").read_text()
 KINDS = {title: text for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)}
@@ -82,6 +84,16 @@ def test_the_first_example_registers_a_selector() -> None:
 
 def test_the_selector_passes_the_kit() -> None:
     check_selector(example("A selector")["TextMatch"])
+
+
+def test_the_head_of_a_selector_trains_it() -> None:
+    class Unsupervised(example("A selector")["TextMatch"]):  # type: ignore[misc]
+        supervised = False
+
+    head = example("A selector", 1)["Decided"]
+    with known(REGISTRIES.heads, head):
+        check_head(head)
+        check_learns(SelectorCase(Unsupervised, {}, {"decided": {"type": "Decided"}}))
 
 
 def test_the_table_of_a_selector_names_every_class_attribute() -> None:

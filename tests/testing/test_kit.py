@@ -13,7 +13,7 @@ from bus_toolkit.heads import HeadOutput, Step, VLPHead
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
-from bus_toolkit.structures import Decision, FusedTokens, TextTokens, VisualTokens
+from bus_toolkit.structures import Condition, Decision, FusedTokens, TextTokens, VisualTokens
 from bus_toolkit.testing import (
     ConformanceError,
     check_backbone,
@@ -114,7 +114,7 @@ def test_a_sound_selector_passes() -> None:
 @pytest.mark.parametrize(
     ("part", "check", "what"),
     [
-        (WrongShape, "plan", r"scores have shape \(3, 15\), not \(3, 16\)"),
+        (WrongShape, "plan", r"WrongShape.forward must return a score for each candidate, .*, got \(3, 15\)"),
         (Unsorted, "plan", "keep_indices are not ascending and unique"),
         (ReadsItsBatch, "batch_independent", "sample 0 alone and within its batch"),
         (EditsItsInput, "patches_untouched", "the patches of the view were edited in place"),
@@ -186,6 +186,41 @@ class Guessing(VLPHead):
 
     def predict(self, step: Step) -> dict[str, object]:
         return {"guess": torch.rand(step.text.pooled.shape[0])}
+
+
+class PerSample(VLPHead):
+    sees = Condition.FREE
+
+    def loss(self, step: Step) -> HeadOutput:
+        return HeadOutput({"mine": step.text.pooled.sum(dim=1)})
+
+
+class NotCalled(VLPHead):
+    sees = Condition.FREE
+
+    def __init__(self, *, weight: float = 1.0) -> None:
+        self.factor = weight
+
+
+class LastAxisLeft(PatchSelector):
+    def score(self, view: BlockView) -> Tensor:
+        return view.patches.norm(dim=-1, keepdim=True)
+
+
+def test_a_fault_that_many_checks_meet_is_one_line() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_head(PerSample)
+    (line,) = str(caught.value).splitlines()[1:]
+    assert "PerSample.loss must return scalar tensors, got Tensor float32 (3,) for 'mine'. Reduce it" in line
+    with pytest.raises(ConformanceError) as caught:
+        check_selector(LastAxisLeft)
+    (line,) = str(caught.value).splitlines()[1:]
+    assert "(B, N) = (3, 16), got (3, 16, 1)" in line
+
+
+def test_a_module_that_was_never_initialised_is_refused_where_it_is_built() -> None:
+    with pytest.raises(ComponentError, match=r"heads.checked: NotCalled.__init__ does not call super\(\).__init__"):
+        check_head(NotCalled)
 
 
 def test_broken_heads_are_caught_by_name() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -60,12 +62,29 @@ def test_a_loss_reaches_the_scores(part: type[PatchSelector], settings: dict[str
     check_learns(SelectorCase(part, settings))
 
 
-def test_a_head_of_its_own_may_train_it() -> None:
+class BlindScoreHead(ScoreHead):
+    """Says that it sees no text, though it trains what reads one."""
+
+    sees = Condition.FREE
+
+
+@pytest.fixture
+def score_heads() -> Iterator[None]:
     REGISTRIES.heads.names()  # registers ours first
     REGISTRIES.heads.register(ScoreHead)
-    try:
-        check_learns(SelectorCase(TextCosine, {}, {"scores": {"type": "ScoreHead"}}))
-        with pytest.raises(AssertionError, match="it never learns"):
-            check_learns(SelectorCase(TextCosine, {}, {"itc": {"type": "ITCHead"}}))
-    finally:
-        del REGISTRIES.heads.entries["ScoreHead"]
+    REGISTRIES.heads.register(BlindScoreHead)
+    yield
+    del REGISTRIES.heads.entries["ScoreHead"], REGISTRIES.heads.entries["BlindScoreHead"]
+
+
+@pytest.mark.usefixtures("score_heads")
+def test_a_head_of_its_own_may_train_it() -> None:
+    check_learns(SelectorCase(TextCosine, {}, {"scores": {"type": "ScoreHead"}}))
+    with pytest.raises(AssertionError, match="it never learns"):
+        check_learns(SelectorCase(TextCosine, {}, {"itc": {"type": "ITCHead"}}))
+
+
+@pytest.mark.usefixtures("score_heads")
+def test_a_head_that_sees_no_text_cannot_train_what_reads_one() -> None:
+    with pytest.raises(AssertionError, match="the head scores trains it under conditioning mode shared, but not under"):
+        check_learns(SelectorCase(TextCosine, {}, {"scores": {"type": "BlindScoreHead"}}))

@@ -69,7 +69,8 @@ class LearningFaults:
             self._warned.add("parameters")
             _log.warning(
                 "%s: no gradient in %d steps, so it does not learn. A ranking has none: set supervised = True and add "
-                "a head that trains scores (PatchTextHead), or let the scores weigh tokens (fuse: normalized).",
+                "PatchTextHead and boxes, let the scores weigh tokens (fuse: normalized), or add a head whose loss "
+                "reads the scores and that sees a text (sees = Condition.CAPTION).",
                 ", ".join(names),
                 step,
             )
