@@ -58,7 +58,7 @@ def add_debug_flag(parser: argparse.ArgumentParser) -> None:
 
 def add_cfg_options(parser: argparse.ArgumentParser, about: str) -> None:
     """Add ``--cfg-options``."""
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help=about)
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=about)
 
 
 def add_device_flags(parser: argparse.ArgumentParser) -> None:

@@ -30,9 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("source", metavar="RUN_OR_CONFIG", help="a run folder, or a YAML with --checkpoint")
     parser.add_argument("--checkpoint", metavar="FILE", help="a .pth or .safetensors (default: the run's newest)")
-    parser.add_argument("--images", nargs="+", required=True, metavar="GLOB", help="paths, or globs in quotes")
+    parser.add_argument(
+        "--images", nargs="+", action="extend", required=True, metavar="GLOB", help="paths, or globs in quotes"
+    )
     words = parser.add_mutually_exclusive_group()
-    words.add_argument("--text", nargs="+", default=[], metavar="TEXT", help="captions, questions or expressions")
+    words.add_argument(
+        "--text", nargs="+", action="extend", default=[], metavar="TEXT", help="captions, questions or expressions"
+    )
     words.add_argument("--texts-file", type=Path, metavar="FILE", help="the same from a UTF-8 file, one a line")
     parser.add_argument("--topk", type=positive_int, metavar="K", help="retrieve: partners of each query (default: 5)")
     parser.add_argument("--rerank", type=positive_int, metavar="K", help="retrieve: order the best K by matching")

@@ -33,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="else work_dirs/plan_budget/<config>_<N>px.yaml")
     add_cfg_options(parser, "overrides of CONFIG")
     parser.add_argument(
-        "--match-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the reference"
+        "--match-options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrides of the reference",
     )
     add_debug_flag(parser)
 

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shuffle-seed", type=int, metavar="N", help="write in a random order (default: as they come)")
     parser.add_argument("--samples-per-shard", type=positive_int, default=10_000, metavar="N", help="default 10000")
     parser.add_argument("--max-mb", type=positive_int, default=1000, metavar="N", help="size of a shard, default 1000")
-    parser.add_argument("--verify", nargs="+", metavar="SHARD", help="check these shards instead (globs, braces)")
+    parser.add_argument(
+        "--verify", nargs="+", action="extend", metavar="SHARD", help="check these shards instead (globs, braces)"
+    )
     add_debug_flag(parser)
 
 

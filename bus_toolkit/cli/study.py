@@ -16,8 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", help="its YAML, such as registry_configs/_studies_/scenes_tiny.yaml")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: work_dirs/<name of the study>")
     parser.add_argument("--jobs", type=positive_int, default=2, metavar="N", help="trainings at a time (default: 2)")
-    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="some tasks only, with those they start from")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="other seeds than the study's")
+    parser.add_argument(
+        "--tasks", nargs="+", action="extend", metavar="TASK", help="some tasks only, with those they start from"
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", action="extend", type=int, metavar="SEED", help="other seeds than the study's"
+    )
     parser.add_argument("--table-only", action="store_true", help="train nothing, show the finished runs")
     add_debug_flag(parser)
 

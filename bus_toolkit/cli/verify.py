@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--loader",
         choices=LOADERS,
         nargs="+",
+        action="extend",
         metavar="LOADER",
         help=f"some of {', '.join(LOADERS)}; default: {LOADERS[0]}",
     )

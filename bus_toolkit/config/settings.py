@@ -1,6 +1,7 @@
 """The ``settings`` of a config: values that are written once and used at several places.
 
-``${settings.NAME}`` as the whole value of a key takes the value of ``settings.NAME``, after all bases and overrides:
+``${settings.NAME}`` as the whole value of a key takes the value of ``settings.NAME``, after all bases and overrides; a
+setting may refer to another one:
 
     settings: {images: photos}
     train_dataloader:
@@ -44,15 +45,16 @@ class _Filling:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
+        self.values: dict[str, Any] = {}
         self.used: set[str] = set()
         self.problems: list[Problem] = []
 
-    def fill(self, node: Any, path: str) -> Any:
-        """Return ``node`` with values in place of references."""
+    def fill(self, node: Any, path: str, chain: tuple[str, ...] = ()) -> Any:
+        """Return ``node`` with values in place of references; ``chain`` are the settings that led to it."""
         if isinstance(node, Mapping):
-            return {key: self.fill(value, at(path, key)) for key, value in node.items()}
+            return {key: self.fill(value, at(path, key), chain) for key, value in node.items()}
         if isinstance(node, list):
-            return [self.fill(value, at(path, index)) for index, value in enumerate(node)]
+            return [self.fill(value, at(path, index), chain) for index, value in enumerate(node)]
         match = _REFERENCE.search(node) if isinstance(node, str) else None
         if match is None:
             return node
@@ -66,9 +68,17 @@ class _Filling:
             hint = did_you_mean(name, self.settings)
             text = f"there is no {KEY}.{name}.{hint} Known settings: {known}. Add it to {KEY}, or write the value here."
             self.problems.append(Problem(path, text))
+        elif name in chain:
+            way = " -> ".join([*chain[chain.index(name) :], name])
+            self.problems.append(Problem(path, f"leads back to itself ({way}). Write a value at one of them."))
         else:
-            return plain(self.settings[name])
+            return plain(self._value(name, chain))
         return node
+
+    def _value(self, name: str, chain: tuple[str, ...]) -> Any:
+        if name not in self.values:
+            self.values[name] = self.fill(self.settings[name], at(KEY, name), (*chain, name))
+        return self.values[name]
 
     def misspelt(self) -> list[Problem]:
         """Return the settings that nothing uses and whose name is close to a used one.

@@ -28,7 +28,13 @@ _RESOLVERS = (
     ),
     ("merge", r"<<", ["<"]),
 )
-_VARIABLE = re.compile(r"\$(\$\{)|\$\{(\w+)(?::-([^}]*))?\}")
+_VARIABLE = re.compile(r"\$(\$\{)|\$\{(\w+)(?::-([^}]*))?\}|\$\{(?!settings\.)[^}]*\}?")
+# What to do about a character that YAML stumbles over.
+_ADVICE = {
+    "\t": "Indent with spaces, not with tabs",
+    "\\": "In double quotes write two backslashes for one, or use single quotes",
+    **dict.fromkeys(":@`%*!|>", "Put text with such characters in quotes"),
+}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -51,8 +57,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str, location: str) -> Any:  # any YAML value
-    """Return ``text`` read as YAML 1.2, e.g. a command-line override; errors start with ``location``."""
-    return _load(text, location)
+    """Return ``text`` read as YAML 1.2, e.g. a command-line override; errors start with ``location``.
+
+    Raises:
+        ConfigError: Not YAML, or with a comment: what comes after a ``#`` would be lost unseen.
+    """
+    value = _load(text, location)
+    ends = [token.end_mark.index for token in yaml.scan(text) if token.start_mark.index < token.end_mark.index]
+    comment = text[max(ends, default=0) :].strip()
+    if comment:
+        raise ConfigError(
+            f"{location}: YAML reads {comment!r} as a comment, got {text!r}. Put quotes inside those of the shell, "
+            """such as KEY='"run #3"', or leave the comment out."""
+        )
+    return value
 
 
 def dump_yaml(data: dict[str, Any]) -> str:
@@ -132,9 +150,23 @@ def _load(text: str, location: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f"{location}:{mark.line + 1}:{mark.column + 1}" if mark else location
-        raise ConfigError(f"{position}: {error.problem or error.context}.") from error
+        parts = (error.context, error.problem) if isinstance(error, yaml.composer.ComposerError) else (error.problem,)
+        problem = ", ".join(filter(None, parts)) or error.context
+        is_syntax = isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError)
+        raise ConfigError(f"{position}: {problem}.{_advice(mark) if is_syntax else ''}") from error
+    except yaml.reader.ReaderError as error:
+        text = f"a config holds no such character, got {chr(error.character)!a} at position {error.position}"
+        raise ConfigError(f"{location}: {text}. Remove it; use a UTF-8 locale, such as LC_ALL=C.UTF-8.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{location}: not a valid YAML value ({error}).") from error
+
+
+def _advice(mark: yaml.Mark | None) -> str:
+    """Return what to do about the character at ``mark`` or the one before it, if that is known."""
+    if mark is None or mark.buffer is None:
+        return ""
+    near = mark.buffer[max(mark.pointer - 1, 0) : mark.pointer + 1]
+    return next((f" {advice}." for character, advice in _ADVICE.items() if character in near), "")
 
 
 def _expand(text: str, node: yaml.Node) -> str:
@@ -142,6 +174,12 @@ def _expand(text: str, node: yaml.Node) -> str:
         escaped, name, default = match.groups()
         if escaped:
             return escaped
+        if name is None:
+            problem = (
+                f"'{match.group()}' refers to nothing. Write ${{VARIABLE}} or ${{VARIABLE:-default}} for the "
+                "environment, ${settings.NAME} for a setting, or $${ for the text ${"
+            )
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         variable = os.environ.get(name, default)
         if variable is None:
             problem = f"the environment has no variable {name}; set it or write ${{{name}:-default}}"

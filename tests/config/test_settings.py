@@ -56,3 +56,34 @@ def test_a_misspelt_setting_of_a_later_file_is_an_error_and_a_leftover_one_is_no
         load_config(path)
     path = write("_base_: template.yaml\nsettings: {colour: red}\n", "mine.yaml")
     assert load_config(path).train_dataloader.dataset.length == 5
+
+
+def test_a_setting_may_refer_to_another_one(write):
+    text = SETTINGS.replace("length: 5,", 'length: "${settings.size}", size: "${settings.base}", base: 6,')
+    assert load_config(write(text)).train_dataloader.dataset.length == 6
+    assert load_config(write(text), ["settings.base=8"]).train_dataloader.dataset.length == 8
+
+
+def test_settings_that_refer_to_each_other_in_a_circle_are_named_once(write):
+    text = SETTINGS.replace("length: 5,", 'length: "${settings.a}", a: "${settings.b}", b: "${settings.a}",')
+    with pytest.raises(
+        ConfigError, match=r"settings.b: leads back to itself \(a -> b -> a\)\. Write a value"
+    ) as caught:
+        load_config(write(text))
+    assert str(caught.value).count("leads back") == 1
+    text = SETTINGS.replace("length: 5,", 'length: "${settings.length}",')
+    with pytest.raises(ConfigError, match=r"settings.length: leads back to itself \(length -> length\)"):
+        load_config(write(text))
+
+
+def test_an_unknown_setting_that_a_setting_refers_to_is_named(write):
+    text = SETTINGS.replace("length: 5,", 'length: "${settings.lenght}",')
+    with pytest.raises(ConfigError, match=r"settings.length: there is no settings.lenght. Did you mean 'length'"):
+        load_config(write(text))
+
+
+@pytest.mark.parametrize("reference", ["${ settings.length }", "${setting.length}", "${train_cfg.type}", "${oc.env:A}"])
+def test_a_reference_of_another_form_is_refused(write, reference):
+    path = write(SETTINGS.replace("${settings.length}", reference))
+    with pytest.raises(ConfigError, match=r"run.yaml:5:21: '\$\{.*\}' refers to nothing. Write .*\$\{settings.NAME\}"):
+        load_config(path)

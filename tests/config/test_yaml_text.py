@@ -109,3 +109,36 @@ def test_a_file_must_be_a_readable_mapping(tmp_path):
         read_yaml(tmp_path / "bytes.yaml")
     (tmp_path / "empty.yaml").write_text("")
     assert read_yaml(tmp_path / "empty.yaml") == {}
+
+
+@pytest.mark.parametrize("text, comment", [("run #3", "#3"), ("#1", "#1"), ("[1, 2] # both", "# both")])
+def test_a_value_that_yaml_would_cut_at_a_comment_is_refused(text, comment):
+    with pytest.raises(ConfigError, match=f"here: YAML reads '{comment}' as a comment, got .* Put quotes inside"):
+        parse_value(text, "here")
+
+
+def test_a_hash_in_a_word_or_in_quotes_is_no_comment():
+    assert parse_value("a#3", "here") == "a#3"
+    assert parse_value("'run #3'", "here") == "run #3"
+
+
+@pytest.mark.parametrize(
+    "text, advice",
+    [
+        ("a:\n\tb: 1", "Indent with spaces, not with tabs"),
+        (r'"C:\data"', "In double quotes write two backslashes for one"),
+        ("@home", "Put text with such characters in quotes"),
+        ("*.png", "Put text with such characters in quotes"),
+        ("a: b: c", "Put text with such characters in quotes"),
+        ("a\n---\nb", "expected a single document in the stream, but found another document"),
+        ("p\udcc3", "Remove it; use a UTF-8 locale"),
+    ],
+)
+def test_a_mistake_of_syntax_comes_with_advice(text, advice):
+    with pytest.raises(ConfigError, match=advice):
+        parse_value(text, "here")
+
+
+def test_a_mistake_that_names_its_own_advice_gets_no_other():
+    with pytest.raises(ConfigError, match=r"config holds data, never code. Remove it\.$"):
+        parse_value("a: !!python/name:os", "here")
