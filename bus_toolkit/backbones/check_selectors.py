@@ -52,9 +52,9 @@ def _site_problems(selector: PatchSelector, adapter: TransformerAdapter, path: s
     if selector.reads_block and not adapter.has_blocks:
         yield Problem(
             path,
-            f"{name} reads attention inside a block, got {backbone}, which counts as one block that nobody looks into. "
-            "Use a selector that reads patches and text alone (TSPS), or a transformer whose blocks are known "
-            "(mmpretrain.VisionTransformer).",
+            f"{name} reads attention inside a block, got {backbone}, whose {type(adapter).__name__} shows none. Use a "
+            "selector that reads patches and text alone (TSPS), a transformer whose blocks are known "
+            "(mmpretrain.VisionTransformer), or name their parts in a TransformerAdapter of your own.",
         )
     elif not adapter.num_prefix and selector.needs_class_token:
         yield Problem(

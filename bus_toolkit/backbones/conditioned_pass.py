@@ -12,6 +12,7 @@ from torch import Tensor
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
 from bus_toolkit.backbones.block_passes import attention_half, run_half
+from bus_toolkit.backbones.check_tokens import checked_block
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_state import TokenState
 from bus_toolkit.errors import ComponentError
@@ -78,11 +79,14 @@ class ConditionedPass:
         if inside or state.key_weights is not None or not adapter.runs_whole(state.positions):
             bias = key_bias(adapter.num_prefix, state.key_weights)
             inputs = (adapter, layer, state.tokens, state.positions, bias)
-            state.tokens, state.used = run_half(layer, attention_half, *inputs)
+            mixed, state.used = run_half(layer, attention_half, *inputs)
+            state.tokens = checked_block(adapter, block, state.tokens, mixed)
             self._reduce(block, "inside_block")
-            state.tokens = run_half(layer, adapter.feed_forward_half, layer, state.tokens)
+            widened = run_half(layer, adapter.feed_forward_half, layer, state.tokens)
+            state.tokens = checked_block(adapter, block, state.tokens, widened)
         else:
-            state.tokens = adapter.run_block(layer, state.tokens, state.positions)
+            whole = adapter.run_block(layer, state.tokens, state.positions)
+            state.tokens = checked_block(adapter, block, state.tokens, whole)
         self._reduce(block, "after_block")
 
     def _reduce(self, block: int, site: Site) -> None:

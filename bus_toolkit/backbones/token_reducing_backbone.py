@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.check_selectors import check_selectors
+from bus_toolkit.backbones.check_tokens import check_sizes, checked_block, checked_embedding
 from bus_toolkit.backbones.conditioned_pass import AroundSelection, ConditionedPass, Select, selector_at
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.selectors.base import PatchSelector
@@ -42,7 +43,8 @@ class TokenReducingBackbone(nn.Module):
     The order is: patches and prefix tokens with position embeddings; blocks up to the first selector
     (``forward_shared``, which no text can change); the rest under a condition (``forward_conditioned``); final norm.
     With no selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit. State dicts of the bare
-    transformer load without renaming; position embeddings of another image size are interpolated.
+    transformer load without renaming; position embeddings of another image size are interpolated in transformers of
+    known libraries (in one of your own by ``TransformerAdapter.fit_positions``).
 
     Args:
         vit: A built transformer that an adapter knows (``backbones/adapters``).
@@ -54,7 +56,7 @@ class TokenReducingBackbone(nn.Module):
         num_prefix: Prefix tokens P inside the blocks; a global token that the library pools at the end is one more.
 
     Raises:
-        ComponentError: No adapter knows the transformer.
+        ComponentError: No adapter knows the transformer, or one does not say its sizes.
         ConfigError: A selector names a block that does not exist or that another selector has, or cannot work there.
     """
 
@@ -72,6 +74,7 @@ class TokenReducingBackbone(nn.Module):
         super().__init__()
         self.vit = vit
         self.adapter = adapter or adapter_of(vit)
+        check_sizes(self.adapter)
         self.selectors = nn.ModuleList(selectors)
         self.embed_dim = self.adapter.embed_dim
         self.num_blocks = len(self.adapter.layers)
@@ -117,16 +120,20 @@ class TokenReducingBackbone(nn.Module):
             selector.set_progress(epoch)
 
     def forward(self, images: Tensor, text: TextTokens | None = None) -> VisualTokens:
-        """Encode ``images`` (B, 3, H, W) under one text each (or none)."""
+        """Encode ``images`` (B, 3, H, W) under one text each (or none).
+
+        Raises:
+            ComponentError: The transformer, or a selector, returns what its contract does not allow.
+        """
         return self.forward_conditioned(self.forward_shared(images), text)
 
     def forward_shared(self, images: Tensor) -> SharedTokens:
         """Run everything before the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
-        tokens, grid = self.adapter.embed(images)
+        tokens, grid = checked_embedding(self.adapter, images, self.adapter.embed(images))
         block_input, positions = tokens, TokenPositions(grid)
-        for layer in self.adapter.layers[: self.num_shared_blocks]:
+        for block, layer in enumerate(self.adapter.layers[: self.num_shared_blocks], start=1):
             block_input = tokens
-            tokens = self.adapter.run_block(layer, tokens, positions)
+            tokens = checked_block(self.adapter, block, tokens, self.adapter.run_block(layer, tokens, positions))
         keep_input = selector_at(self.selectors, self.num_shared_blocks, "after_block") is not None
         return SharedTokens(tokens, grid, self.num_shared_blocks, block_input if keep_input else None)
 

@@ -121,7 +121,8 @@ class VLPModel(BaseModel):
 
     def init_weights(self) -> None:
         """Initialise the backbone as its class says; load weights of model, parts, heads, or raise CheckpointError."""
-        self.backbone.vit.init_weights()
+        if hasattr(self.backbone.vit, "init_weights"):  # OpenMMLab's; others initialise themselves in their constructor
+            self.backbone.vit.init_weights()
         load_parts(self, self.pretrained)
         for name, head in self.heads.items():
             head.load_weights(read_weights, f"model.heads.{name}")

@@ -172,9 +172,10 @@ class PartRegistry:
             raise ComponentError(problems)
         entry = self.get(cfg["type"], path)
         values = {key: plain(value) for key, value in cfg.items() if key != "type"}
-        for name in provided.keys() & entry.signature.arguments.keys() - values.keys():
-            values[name] = provided[name]
-        return _construct(entry, values, path)
+        filled_in = {
+            name: value for name, value in provided.items() if name in entry.signature.arguments and name not in values
+        }
+        return _construct(entry, values, filled_in, path)
 
     def _unknown(self, name: object) -> str:
         nearest = did_you_mean if self.foreign is None else self.foreign.nearest
@@ -187,27 +188,35 @@ def _accept(values: Mapping[str, Any], path: str) -> list[Problem]:
     return []
 
 
-def _construct(entry: Registered, values: Mapping[str, Any], path: str) -> Any:
-    part = _call(entry, values, path)
+def _construct(entry: Registered, values: Mapping[str, Any], filled_in: Mapping[str, Any], path: str) -> Any:
+    part = _call(entry, values, filled_in, path)
     if isinstance(part, nn.Module) and "_parameters" not in vars(part):
         text = f"{entry.name}.__init__ does not call super().__init__(), so it is no working module. Call it first."
         raise ComponentError(Problem(path, f"{text} ({entry.origin})"))
     return part
 
 
-def _call(entry: Registered, values: Mapping[str, Any], path: str) -> Any:
+def _call(entry: Registered, values: Mapping[str, Any], filled_in: Mapping[str, Any], path: str) -> Any:
     try:
-        return entry.cls(**values)
+        return entry.cls(**values, **filled_in)
     except ModuleNotFoundError as error:
         text = f"{entry.name} needs a package that is not installed: {error}. Install it."
         raise ComponentError(Problem(path, text)) from error
     except BusError:  # its message already names the path and the mistake
         raise
     except Exception as error:
-        if isinstance(error, entry.refusals) or _is_wrong_call(error) or _is_check_of_library(error, entry):
-            raise ComponentError(Problem(path, f"{entry.name} refuses its arguments: {error}")) from error
+        by_library = _is_check_of_library(error, entry)
+        if isinstance(error, entry.refusals) or _is_wrong_call(error) or by_library:
+            text = f"{entry.name} refuses its arguments: {error}{_shown(filled_in) if by_library else ''}"
+            raise ComponentError(Problem(path, text)) from error
         _note(error, f"{path}: this happened while {entry.name} was built ({entry.origin})")
         raise
+
+
+def _shown(filled_in: Mapping[str, Any]) -> str:
+    """Return which numbers were filled in: a library's assertion may be about one that the user never wrote."""
+    numbers = [f"{name}={value}" for name, value in sorted(filled_in.items()) if isinstance(value, int | float)]
+    return f" (filled in from other parts: {', '.join(numbers)})" if numbers else ""
 
 
 def _is_wrong_call(error: Exception) -> bool:

@@ -39,7 +39,8 @@ class PassCount:
 
     Attributes:
         rows: Images.
-        tokens: By stage, ``block <number>`` of a selector or ``decoder``, the tokens left, prefix tokens included.
+        tokens: By stage the tokens left, prefix tokens included: ``block <number>`` of each selector (``backbone``
+            where there is none), then ``decoder``.
     """
 
     rows: int
@@ -49,7 +50,7 @@ class PassCount:
     def of(cls, visual: VisualTokens) -> PassCount:
         """Return that of a whole pass."""
         backbone = visual if visual.undecoded is None else visual.undecoded
-        tokens = _by_block(backbone.selections, backbone.num_prefix)
+        tokens = _by_block(backbone.selections, backbone.num_prefix) or {"backbone": backbone.embeds.shape[1]}
         return cls(visual.embeds.shape[0], {**tokens, "decoder": visual.embeds.shape[1]})
 
     @classmethod

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters import adapter_of
+from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.check_tokens import check_sizes
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.random import RandomSelector
@@ -17,19 +19,29 @@ from bus_toolkit.structures import VisualTokens
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import Case, Inputs, PartFactory, differ, run_checks
 from bus_toolkit.testing.common import COMMON_CHECKS
+from bus_toolkit.testing.model import tiny_batch, tiny_model
 
 
 class BackboneCase(Case):
-    """A backbone on images of 32 x 32 pixels."""
+    """A backbone on images of the size that its adapter says, 32 x 32 pixels where it takes ``img_size``."""
 
     def __init__(self, part: str | Callable[..., nn.Module], settings: dict[str, Any]) -> None:
         sizes = {key: value for key, value in tiny.VISION_TRANSFORMER.items() if key != "type"}
         named = tiny.BACKBONES.get(part, {}) if isinstance(part, str) else {}
         super().__init__(PartFactory(REGISTRIES.backbones, part, settings, {**sizes, **named}, {}))
+        self._sizes: TransformerAdapter | None = None
+
+    @property
+    def sizes(self) -> TransformerAdapter:
+        """What it says about its sizes."""
+        if self._sizes is None:
+            self._sizes = adapter_of(self.build())
+            check_sizes(self._sizes)
+        return self._sizes
 
     @override
     def inputs(self) -> Inputs:
-        return {"images": tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE)}
+        return {"images": tiny.numbers(tiny.BATCH, 3, *self.sizes.image_size)}
 
     def visual(self, part: nn.Module, inputs: Inputs, *selectors: RandomSelector) -> VisualTokens:
         """Run it with the selectors between its blocks."""
@@ -52,22 +64,32 @@ def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> Non
         ConformanceError: Promises are broken; all are named.
         ComponentError: It cannot be built.
     """
-    checks = (check_tokens, check_parts_of_a_pass, check_tokens_drop, check_bare_weights, *COMMON_CHECKS)
+    checks = (
+        check_tokens,
+        check_parts_of_a_pass,
+        check_tokens_drop,
+        check_bare_weights,
+        check_trains,
+        *COMMON_CHECKS,
+    )
     run_checks(BackboneCase(part, settings), checks)
 
 
 def check_tokens(case: BackboneCase) -> None:
     """One token a patch comes out, prefix tokens first, as wide as the other parts are built for."""
-    part = case.build()
-    visual = case.visual(part, case.inputs())
+    visual, sizes = case.visual(case.build(), case.inputs()), case.sizes
     rows, columns = visual.grid
-    wanted = (tiny.BATCH, visual.num_prefix + rows * columns, adapter_of(part).embed_dim)
+    wanted = (tiny.BATCH, visual.num_prefix + rows * columns, sizes.embed_dim)
     assert visual.embeds.shape == wanted, f"tokens have shape {tuple(visual.embeds.shape)}, not {wanted}"
+    assert torch.isfinite(visual.embeds).all(), "tokens are not finite"
+    for pixels, patch in zip(sizes.image_size, sizes.patch_size, strict=True):
+        assert pixels % patch == 0, f"patches of {sizes.patch_size} pixels do not tile an image of {sizes.image_size}"
 
 
 def check_parts_of_a_pass(case: BackboneCase) -> None:
     """The blocks before the first selector and those after it make the whole, bit for bit."""
-    reduced = TokenReducingBackbone(case.build(), [RandomSelector(blocks=[2], keep_ratio=0.5)]).eval()
+    block = min(2, len(case.sizes.layers))
+    reduced = TokenReducingBackbone(case.build(), [RandomSelector(blocks=[block], keep_ratio=0.5)]).eval()
     images = case.inputs()["images"]
     in_parts = reduced.forward_conditioned(reduced.forward_shared(images)).embeds
     problem = differ([in_parts], [reduced(images).embeds], 0.0)
@@ -86,6 +108,23 @@ def check_tokens_drop(case: BackboneCase) -> None:
     everything = case.visual(part, inputs, RandomSelector(blocks=[1], keep_ratio=1.0))
     problem = differ([everything.embeds], [plain.embeds], 0.0)
     assert not problem, f"keep_ratio 1: {problem}"
+
+
+def check_trains(case: BackboneCase) -> None:
+    """In a model it is initialised and trained: the losses are finite, and a gradient reaches it."""
+    head = {"itc": {"type": "ITCHead", "feature_dim": 16}}
+    decoder = {"type": "Identity"}  # for any width
+    with case.factory.registered() as name:
+        node = {"type": name, **case.factory.settings}
+        model = tiny_model(head, backbone=node, selectors=[], decoder=decoder, fusion=None, text_decoder=None)
+    model.init_weights()
+    images, samples = tiny_batch()
+    images = torch.nn.functional.interpolate(images, size=model.backbone.image_size)
+    losses = [value for key, value in model.train().loss(images, samples).items() if key.startswith("loss")]
+    assert losses and all(torch.isfinite(loss) for loss in losses), "a loss is not finite"
+    torch.stack(losses).sum().backward()
+    missed = [n for n, p in model.backbone.vit.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missed, f"no gradient reaches {', '.join(missed)}"
 
 
 def check_bare_weights(case: BackboneCase) -> None:

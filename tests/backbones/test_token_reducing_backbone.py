@@ -248,7 +248,7 @@ def test_two_selectors_at_one_block_are_refused() -> None:
 
 
 def test_a_backbone_without_a_token_sequence_is_refused() -> None:
-    with pytest.raises(ComponentError, match="Selectors need a vision transformer"):
+    with pytest.raises(ComponentError, match="Linear is no transformer that is known here, and has no token_adapter"):
         TokenReducingBackbone(nn.Linear(2, 2))
 
 

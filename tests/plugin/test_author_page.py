@@ -111,8 +111,9 @@ def test_the_fusion_passes_the_kit() -> None:
     check_fusion(example("A fusion")["AddTheImage"])
 
 
-def test_the_transformer_passes_the_kit() -> None:
-    check_backbone(example("A backbone", 2)["PlainViT"])
+@pytest.mark.parametrize(("number", "name"), [(0, "TwoConvolutions"), (1, "PlainBlocks"), (2, "PlainViT")])
+def test_every_backbone_passes_the_kit(number: int, name: str) -> None:
+    check_backbone(example("A backbone", number)[name])
 
 
 @pytest.mark.parametrize("number, name, block", [(0, "TwoConvolutions", 1), (1, "PlainBlocks", 2)])

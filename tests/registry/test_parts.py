@@ -138,6 +138,15 @@ def test_what_a_library_asserts_of_the_values_is_a_refusal(buggy):
     assert text.startswith("p: Buggy refuses its arguments: embed_dim must be divisible by num_heads")
 
 
+def test_a_librarys_assertion_comes_with_the_numbers_that_were_filled_in(parts):
+    def narrow(*, embed_dim: int, text_dim: int = 4) -> object:
+        return nn.MultiheadAttention(embed_dim, 3)
+
+    parts.register(narrow)
+    text = _message(lambda: parts.build({"type": "narrow", "text_dim": 5}, path="p", embed_dim=8))
+    assert text.endswith("divisible by num_heads (filled in from other parts: embed_dim=8)")
+
+
 def test_a_package_that_is_not_installed_is_named(buggy):
     text = _message(lambda: buggy.build({"type": "Buggy", "how": "package"}, path="p"))
     assert text == "p: Buggy needs a package that is not installed: No module named 'no_such_package'. Install it."

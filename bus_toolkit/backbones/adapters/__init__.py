@@ -73,9 +73,9 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
         return FeatureMapAdapter(vit, size)
     if missing:
         raise ComponentError(
-            f"model.backbone: {type(vit).__name__} has no {', '.join(missing)}. Selectors need a vision transformer "
-            "whose tokens pass through every block as one sequence. Use mmpretrain.VisionTransformer, or give your "
-            "module a method token_adapter() that returns a bus_toolkit.backbones.BlocksAdapter (its docstring has an "
-            "example)."
+            f"model.backbone: {type(vit).__name__} is no transformer that is known here, and has no token_adapter(). "
+            "Give it one that returns a bus_toolkit.backbones.BlocksAdapter (its docstring has an example), or a "
+            "FeatureMapAdapter for a backbone taken as a whole. To pass as mmpretrain.VisionTransformer it would need "
+            f"{', '.join(missing)}."
         )
     return VisionTransformerAdapter(vit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from torch import Tensor, nn
@@ -21,10 +21,15 @@ def refuse_inside(self: TransformerAdapter, *_: Any, **__: Any) -> NoReturn:
         ComponentError: Always.
     """
     raise ComponentError(
-        f"model.selectors: a selector asks for the inside of a block, got {type(self.vit).__name__}, which counts "
-        "as one block that nobody looks into. Selectors there see patches and text. Use such a selector, and say "
+        f"model.selectors: a selector asks for the inside of a block, got {type(self.vit).__name__}, whose "
+        f"{type(self).__name__} shows none. Selectors there see patches and text. Use such a selector, and say "
         "reads_block = True in the class of this one."
     )
+
+
+def pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """Return a size as (down, across); one number is both."""
+    return tuple(size) if isinstance(size, Sequence) else (size, size)  # type: ignore[return-value]
 
 
 class BlocksAdapter(TransformerAdapter):
@@ -63,8 +68,8 @@ class BlocksAdapter(TransformerAdapter):
         embed: Images (B, 3, H, W) to tokens (B, P + N, D), prefix tokens first, and the patch grid (rows, columns).
         blocks: A list or ``nn.ModuleList`` of modules from tokens (B, n, D) to tokens (B, n, D), for any n.
         embed_dim: Width D.
-        image_size: Height and width in pixels that the module is built for.
-        patch_size: Distance of two patches in pixels, down and across.
+        image_size: Height and width in pixels that the module is built for, or one number for both.
+        patch_size: Distance of two patches in pixels, down and across, or one number for both.
         norm: Applied to the tokens after the last block; nothing when not given.
         num_prefix: Prefix tokens P. The first is the global token; without one, the mean of the patches is it.
     """
@@ -80,15 +85,15 @@ class BlocksAdapter(TransformerAdapter):
         embed: Callable[[Tensor], tuple[Tensor, tuple[int, int]]],
         blocks: Any,
         embed_dim: int,
-        image_size: tuple[int, int],
-        patch_size: tuple[int, int],
+        image_size: int | tuple[int, int],
+        patch_size: int | tuple[int, int],
         norm: Callable[[Tensor], Tensor] | None = None,
         num_prefix: int = 0,
     ) -> None:
         super().__init__(vit)
         self._embed, self._norm = embed, norm
         self.layers, self.embed_dim, self.num_prefix = blocks, embed_dim, num_prefix
-        self.image_size, self.patch_size = image_size, patch_size
+        self.image_size, self.patch_size = pair(image_size), pair(patch_size)
 
     @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:

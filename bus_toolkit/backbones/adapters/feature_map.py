@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
-from bus_toolkit.backbones.adapters.blocks import refuse_inside
+from bus_toolkit.backbones.adapters.blocks import pair, refuse_inside
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.selectors.base import Site
@@ -63,8 +63,7 @@ class FeatureMapAdapter(TransformerAdapter):
 
     def __init__(self, vit: Any, image_size: int | Sequence[int] = DEFAULT_SIZE) -> None:
         super().__init__(vit)
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.image_size = (height, width)
+        self.image_size = height, width = pair(image_size)
         names = [cls.__name__ for cls in type(getattr(vit, "_orig_mod", vit)).__mro__]
         refused = next((name for name in names if name in _REFUSED), None)
         if refused:
@@ -128,11 +127,11 @@ class FeatureMapAdapter(TransformerAdapter):
     def _dry_run(self) -> tuple[Tensor, tuple[int, int]]:
         """Run an empty image in eval mode, so that no statistics move; works on torch's meta device as well."""
         height, width = self.image_size
-        device = next((parameter.device for parameter in self.vit.parameters()), None)
+        weight = next((p for p in self.vit.parameters() if p.is_floating_point()), torch.zeros(()))
         modes = {module: module.training for module in self.vit.modules()}
         self.vit.eval()
         try:
-            tokens, grid = self.embed(torch.zeros(1, 3, height, width, device=device))
+            tokens, grid = self.embed(weight.new_zeros(1, 3, height, width))
         except ComponentError:
             raise
         except Exception as error:

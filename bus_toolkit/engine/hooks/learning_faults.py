@@ -12,6 +12,8 @@ from torch.utils.hooks import RemovableHandle
 from bus_toolkit.selectors.base import PatchSelector
 
 _log = logging.getLogger(__name__)
+_INSIDE = "Look for a division by zero, a root or a logarithm in its scores, or for weights that are NaN."
+_BEFORE = "The patches that it was given are NaN already: look at the images, and at the backbone before it."
 
 
 class LearningFaults:
@@ -29,6 +31,7 @@ class LearningFaults:
         self._model, self._optimizer = model, optimizer
         self._handles: list[RemovableHandle] = []
         self._is_nan: dict[str, Tensor] = {}
+        self._came_nan: dict[str, Tensor] = {}
         self._warned: set[str] = set()
         self._all_heads_ran = False
 
@@ -46,19 +49,22 @@ class LearningFaults:
         for name, is_nan in self._is_nan.items():
             if name not in self._warned and bool(is_nan):
                 self._warned.add(name)
+                advice = _BEFORE if bool(self._came_nan[name]) else _INSIDE
                 _log.warning(
                     "%s: scores are NaN at step %d, so which patches it keeps means nothing, even with finite losses. "
-                    "Look for a division by zero, a root or a logarithm in its scores, or for weights that are NaN.",
+                    "%s",
                     name,
                     step,
+                    advice,
                 )
-        self._is_nan = {}
+        self._is_nan, self._came_nan = {}, {}
         self._report_untrained(step)
 
     def _noter(self, name: str) -> Any:
         def note(module: nn.Module, args: Any, decision: Any) -> None:
-            is_nan = torch.isnan(decision[1].detach()).any()
-            self._is_nan[name] = self._is_nan[name] | is_nan if name in self._is_nan else is_nan
+            for seen, values in ((self._is_nan, decision[1]), (self._came_nan, args[0].patches)):
+                is_nan = torch.isnan(values.detach()).any()
+                seen[name] = seen[name] | is_nan if name in seen else is_nan
 
         return note
 

@@ -59,7 +59,21 @@ def test_scores_that_are_nan_are_warned_of_once(model_with, caplog):
         trained(model)
     (record,) = [r for r in caplog.records if "NaN" in r.getMessage()]
     assert record.getMessage().startswith("backbone.selectors.0 (Broken): scores are NaN at step 1, ")
+    assert "Look for a division by zero" in record.getMessage()
     assert not model.backbone.selectors[0]._forward_hooks
+
+
+def test_patches_that_come_nan_are_not_blamed_on_the_selector(model_with, caplog):
+    class Sound(PatchSelector):
+        def score(self, view):
+            return view.patches.norm(dim=-1)
+
+    model = model_with(Sound)
+    torch.nn.init.constant_(model.backbone.vit.layers[0].ln1.weight, float("nan"))
+    with caplog.at_level(logging.WARNING, "bus_toolkit"):
+        trained(model, steps=1)
+    (record,) = [r for r in caplog.records if "NaN" in r.getMessage()]
+    assert record.getMessage().endswith("given are NaN already: look at the images, and at the backbone before it.")
 
 
 def test_a_selector_that_no_loss_reaches_is_named_once(model_with, caplog):
