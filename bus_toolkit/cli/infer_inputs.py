@@ -37,7 +37,7 @@ def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
     if file is None:
         return list(texts)
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"--texts-file: cannot read {file}: {error}. Give a UTF-8 file, one text a line.") from error
     if not any(lines):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -11,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.tables import DELIMITERS, read_utf8, table_rows
 
 _TEXT_KEYS = ("caption", "text", "title", "sentence")
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def count_words(
@@ -41,9 +39,9 @@ def count_words(
 
 def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
     """Return the texts of a captions file in one of the known forms."""
-    content, kind = _read_text(path), path.suffix.lower()
-    if kind in _DELIMITERS:
-        return _column(path, content, _DELIMITERS[kind], keys)
+    content, kind = read_utf8(path), path.suffix.lower()
+    if kind in DELIMITERS:
+        return _column(path, content, keys)
     if kind not in (".json", ".jsonl", ".ndjson"):
         return content.splitlines()
     try:
@@ -61,20 +59,18 @@ def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
     return [str(text) for text in texts]
 
 
-def _column(path: Path, content: str, delimiter: str, keys: tuple[str, ...]) -> list[str]:
+def _column(path: Path, content: str, keys: tuple[str, ...]) -> list[str]:
     """Return the captions of a table; whether each of its rows is whole is the data set's to check."""
-    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter)
-    header = [name for name in reader.fieldnames or () if name]
+    rows = table_rows(content, path)
+    _, header = next(rows)
     key = next((key for key in keys if key in header), None)
     if key is None:
         raise DataError(
-            f"{path}: has none of {', '.join(keys)}, got {', '.join(header) or 'no columns'}. Set text_key to one of "
-            "these."
+            f"{path}: has none of {', '.join(keys)}, got {', '.join(filter(None, header)) or 'no columns'}. Set "
+            "text_key to one of these."
         )
-    try:
-        return [row[key] or "" for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}. Check the quotes of that line.") from error
+    position = header.index(key)
+    return [row[position] for _, row in rows if position < len(row)]
 
 
 def _texts(record: object, keys: tuple[str, ...]) -> list[Any]:
@@ -98,18 +94,9 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     Raises:
         DataError: The file is missing or has a word twice.
     """
-    words = _read_text(path).splitlines()
+    words = read_utf8(path).splitlines()
     vocabulary = {word: number for number, word in enumerate(words)}
     if len(vocabulary) < len(words):
         twice = next(word for word, n in Counter(words).items() if n > 1)
         raise DataError(f"{path}: the vocabulary has {twice!r} twice. Each line must be another word.")
     return vocabulary
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}. Set the path to an existing file.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text: {error}. Convert it.") from error

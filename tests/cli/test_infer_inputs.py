@@ -87,3 +87,8 @@ def test_each_command_is_a_method(name, out, search, expected):
 
 def test_explain_without_texts_shows_the_pass_without_text():
     assert ask(Recorder(), "explain", ["i"], [], Path("a")) == ["explain", (["i"], None), {"out": Path("a")}]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_text(tmp_path):
+    (tmp_path / "texts.txt").write_bytes(b"\xef\xbb\xbfa dog\r\na cat\r\n")
+    assert read_texts([], tmp_path / "texts.txt") == ["a dog", "a cat"]

@@ -48,5 +48,5 @@ def test_refuses_a_word_twice(tmp_path):
 
 def test_refuses_bytes_that_are_no_text(tmp_path):
     (tmp_path / "vocab.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="is not UTF-8 text"):
+    with pytest.raises(DataError, match="vocab.txt, line 1: is not UTF-8"):
         read_vocabulary(tmp_path / "vocab.txt")

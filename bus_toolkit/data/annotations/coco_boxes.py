@@ -186,7 +186,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_json(path: str, location: str, **options: Any) -> Any:
     """Return the content of a JSON file; ``options`` are those of ``json.loads``."""
     try:
-        return json.loads(Path(path).expanduser().read_text(encoding="utf-8"), **options)
+        return json.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"), **options)
     except OSError as error:
         raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Correct the path.") from error
     except ValueError as error:

@@ -26,7 +26,7 @@ def refuse_shared_ids(path: str | Path, location: str, *, captions: bool) -> Non
         DataError: Ids are shared; the message names the first ones.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         shared = list(shared_image_ids(content)) + (list(shared_caption_ids(content)) if captions else [])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.tables import DELIMITERS, read_utf8, table_rows
 
 IMAGE_KEYS = ("image", "file", "filename", "filepath", "img_path")
 TEXT_KEYS = ("caption", "text", "title")
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".json", ".jsonl", ".ndjson")
-# csv refuses longer fields by a limit of its own, 128 kB; no caption is longer than this.
-_LONGEST_FIELD = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,8 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, location
     """Return the pairs of a file in its order, one for each caption of a record.
 
     Args:
-        path: ``.csv`` or ``.tsv`` with a header, ``.json`` with a list of records, ``.jsonl`` or ``.ndjson``.
+        path: ``.csv`` or ``.tsv`` with a header (:func:`bus_toolkit.tables.table_rows`), ``.json`` with a list of
+            records, ``.jsonl`` or ``.ndjson``.
         image_key: Column or key of the image; ``None`` for the first of ``IMAGE_KEYS`` that is there.
         text_key: The same of the caption, of ``TEXT_KEYS``; in JSON it may hold a list of captions.
         location: Setting that names the file, for messages.
@@ -43,12 +41,10 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, location
         DataError: The file cannot be read, is no UTF-8, of another kind or damaged, or has no column.
     """
     kind = path.suffix.lower()
-    if kind not in (*_DELIMITERS, *_JSON):
-        raise DataError(f"{location}: must be a {', '.join((*_DELIMITERS, *_JSON))} file, got {path}. Convert it.")
-    content = _read_text(path, location)
-    records = (
-        _table(content, _DELIMITERS[kind], path, location) if kind in _DELIMITERS else _json(content, path, location)
-    )
+    if kind not in (*DELIMITERS, *_JSON):
+        raise DataError(f"{location}: must be a {', '.join((*DELIMITERS, *_JSON))} file, got {path}. Convert it.")
+    content = read_utf8(path, location)
+    records = _table(content, path, location) if kind in DELIMITERS else _json(content, path, location)
     pairs: list[PairRecord] = []
     for place, record in records:
         image = _value(record, image_key, IMAGE_KEYS, f"{location}: {path}, {place}", "image_key")
@@ -80,50 +76,29 @@ def part_of(records: Sequence[PairRecord], split: str, val_share: float, name: s
         raise DataError(f"{name}.split: must be train or val, got {split!r}.")
     if not 0 < val_share < 1:
         raise DataError(f"{name}.val_share: must be between 0 and 1, got {val_share}.")
-    images = {record.image for record in records if isinstance(record.image, str)}
+    images = {os.path.normpath(record.image) for record in records if isinstance(record.image, str)}
     if len(images) < 2:
         raise DataError(f"{name}.split: needs at least 2 images, got {len(images)}. Leave split out.")
     ordered = sorted(images, key=lambda image: (zlib.crc32(image.encode("utf-8", "surrogatepass")), image))
     count = min(max(1, round(val_share * len(images))), len(images) - 1)
     val = set(ordered[:count])
-    return [record for record in records if (record.image in val) == (split == "val")]
+    return [record for record in records if _is_one_of(val, record.image) == (split == "val")]
 
 
-def _read_text(path: Path, location: str) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Correct the path.") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{location}: {path}, line {line}: is not UTF-8 (byte {content[error.start]:#04x}). "
-            "Convert the file, e.g. iconv -f latin1 -t utf-8."
-        ) from error
+def _is_one_of(images: set[str], image: object) -> bool:
+    return isinstance(image, str) and os.path.normpath(image) in images
 
 
-def _table(content: str, delimiter: str, path: Path, location: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    limit = csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, [])
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DataError(
-                    f"{location}: {path}, line {reader.line_num}: {len(row)} fields, the header has {len(header)}: "
-                    f"{', '.join(header)}. Put quotes round captions that contain {delimiter!r}."
-                )
-            yield f"line {reader.line_num}", dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DataError(
-            f"{location}: {path}, line {reader.line_num}: {error}. Check the quotes of that line."
-        ) from error
-    finally:
-        csv.field_size_limit(limit)
+def _table(content: str, path: Path, location: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    rows = table_rows(content, path, location)
+    _, header = next(rows)
+    for number, row in rows:
+        if len(row) != len(header):
+            raise DataError(
+                f"{location}: {path}, line {number}: {len(row)} fields, the header has {len(header)}: "
+                f"{', '.join(header)}. Put quotes round captions that contain the separator of the columns."
+            )
+        yield f"line {number}", dict(zip(header, row, strict=True))
 
 
 def _json(content: str, path: Path, location: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

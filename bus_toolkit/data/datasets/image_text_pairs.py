@@ -23,9 +23,9 @@ class ImageTextPairs(SampleDataset):
     ``dataset`` of a data loader.
 
     Args:
-        ann_file: ``.csv`` or ``.tsv`` with a header, ``.json`` with a list of records, ``.jsonl``; in UTF-8. In JSON a
-            record may have a list of captions.
-        img_dir: Folder of the images; paths in the file are below it, or absolute.
+        ann_file: ``.csv`` or ``.tsv`` with a header (columns separated by commas, tabs or semicolons), ``.json`` with
+            a list of records, ``.jsonl``; in UTF-8. In JSON a record may have a list of captions.
+        img_dir: Folder of the images; paths in the file are below it, or absolute, or start with ``~``.
         image_key: Column of the image; ``None`` for ``image``, ``file``, ``filename``, ``filepath`` or ``img_path``.
         text_key: Column of the caption; ``None`` for ``caption``, ``text`` or ``title``.
         pipeline: Transforms; the last one packs.
@@ -88,7 +88,7 @@ class ImageTextPairs(SampleDataset):
         }
 
     def _path(self, record: PairRecord) -> Path:
-        return Path(os.path.normpath(self.img_dir / str(record.image)))
+        return Path(os.path.normpath(self.img_dir / os.path.expanduser(str(record.image))))
 
     def _number(self, row: int, record: PairRecord) -> int:
         """Return the number of a record's image, -1 where it has none, and note the first place of the pair."""

@@ -92,7 +92,7 @@ class NLVRDataset(SampleDataset):
     def _read(self, split: str) -> list[dict[str, Any]]:
         path = self.root / f"{split}.json"
         try:
-            examples = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            examples = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
             for example in examples:
                 _objects(example["structured_rep"], _ORDERS[0])
                 if example["label"] not in _LABELS or not isinstance(example["sentence"], str):

@@ -64,7 +64,7 @@ class Statements(SampleDataset):
     def _read(self, path: Path) -> list[dict[str, Any]]:
         try:
             # Not splitlines: a sentence may hold one of Unicode's other line ends.
-            lines = path.read_text(encoding="utf-8").split("\n")
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text ({error})"
             raise DataError(

@@ -69,7 +69,8 @@ class LoadImage(_Decode):
             return Path(results["img_path"]).read_bytes()
         except OSError as error:
             # The path is added once, where the bad sample is reported.
-            raise OSError(f"the image cannot be read: {error.strerror}") from error
+            hint = ", and its path has a backslash; write / between folders" if "\\" in results["img_path"] else ""
+            raise OSError(f"the image cannot be read: {error.strerror}{hint}") from error
 
 
 @TRANSFORMS.register_module()

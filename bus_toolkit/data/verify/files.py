@@ -91,7 +91,7 @@ def _check(path: str, faults: Any, report: Report) -> None:
 
 def _content(path: str) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return None
     return content if holds_instances(content) else None

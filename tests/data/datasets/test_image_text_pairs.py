@@ -8,6 +8,7 @@ import pytest
 from bus_toolkit.data import ImageTextPairs
 from bus_toolkit.data.datasets.bad_samples import TooManyBadSamples
 from bus_toolkit.errors import DataError
+from bus_toolkit.tokenizers.vocabularies import count_words
 
 PIPELINE = [{"type": "mmpretrain.LoadImageFromFile"}, {"type": "bus_toolkit.PackRegions"}]
 LONG = "word " * 10_000
@@ -128,7 +129,7 @@ def test_a_malformed_file_is_reported_with_file_and_line(photos, name, content, 
 
 
 def test_a_missing_file_and_a_missing_named_column_are_reported(photos):
-    with pytest.raises(DataError, match="none.csv cannot be read: No such file"):
+    with pytest.raises(DataError, match="none.csv: cannot be read: No such file"):
         ImageTextPairs("none.csv")
     with pytest.raises(DataError, match="has no 'alt', got image, caption. Set text_key"):
         write(photos, "a.csv", "image,caption\n0.png,a\n", text_key="alt")
@@ -165,3 +166,22 @@ def test_another_split_or_share_is_refused(photos, options, message):
 @pytest.mark.parametrize("column", ["image", "file", "filename", "filepath", "img_path"])
 def test_usual_names_of_the_image_column_need_no_setting(photos, column):
     assert seen(write(photos, "a.csv", f"{column},caption\n0.png,a\n")) == [("0.png", "a", 0, 0)]
+
+
+def test_paths_of_images_may_be_absolute_or_start_at_the_home(photos, monkeypatch):
+    monkeypatch.setenv("HOME", str(photos))
+    data = write(photos, "a.csv", f"image;caption\n0.png;a\n{photos}/photos/0.png;b\n~/photos/0.png;c\n")
+    assert seen(data) == [("0.png", "a", 0, 0), ("0.png", "b", 0, 1), ("0.png", "c", 0, 2)]
+
+
+def test_two_spellings_of_a_path_stay_in_one_part(photos):
+    lines = [f"{spelling}{number}.png,{spelling} caption" for number in range(20) for spelling in ("", "./", "x/../")]
+    content = "\n".join(["image,caption", *lines])
+    parts = [write(photos, "a.csv", content, split=split) for split in ("train", "val")]
+    train, val = ({name for name, *_ in seen(part)} for part in parts)
+    assert (len(train), len(val), train & val) == (16, 4, set())
+
+
+def test_a_caption_file_in_excels_form_also_gives_the_words(photos):
+    write(photos, "a.csv", b"\xef\xbb\xbfimage;caption\r\n0.png;a dog\r\n")
+    assert count_words(photos / "a.csv", str.split, 1) == ["a", "dog"]

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bus_toolkit.data.transforms.load import LoadImageFromBytes
+from bus_toolkit.data.transforms.load import LoadImage, LoadImageFromBytes
 from bus_toolkit.registry import TRANSFORMS
 from tests.data.shards.tiny_shards import picture
 
@@ -30,3 +30,10 @@ def test_a_cut_off_image_cannot_be_decoded(kind):
 def test_an_empty_image_is_reported():
     with pytest.raises(OSError, match="the image has 0 bytes"):
         LoadImageFromBytes()({"img_bytes": b""})
+
+
+def test_a_path_with_backslashes_comes_with_advice():
+    with pytest.raises(OSError, match=r"No such file or directory, and its path has a backslash; write / between"):
+        LoadImage()({"img_path": r"photos\a.png"})
+    with pytest.raises(OSError, match=r"No such file or directory$"):
+        LoadImage()({"img_path": "gone/a.png"})

@@ -1,0 +1,77 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from bus_toolkit.errors import DataError
+from bus_toolkit.tables import read_utf8, table_rows
+
+ROWS = [(1, ["image", "caption"]), (2, ["0.png", "a dog"]), (3, ["1.png", "a cat"])]
+
+
+def rows(content, name="a.csv"):
+    return list(table_rows(content, Path(name)))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "A.CSV"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", ", "])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_separator_is_that_of_the_header(name, mark, end):
+    assert rows(end.join(mark.join(row) for _, row in ROWS), name) == ROWS
+
+
+def test_the_separator_of_the_suffix_goes_first():
+    assert rows("image,a;b\n0.png,x;y\n") == [(1, ["image", "a;b"]), (2, ["0.png", "x;y"])]
+    assert rows("image\ta,b\n0.png\tx,y\n", "a.tsv") == [(1, ["image", "a,b"]), (2, ["0.png", "x,y"])]
+
+
+def test_a_caption_keeps_separators_quotes_and_ends_of_lines_inside_of_quotes():
+    content = 'image, caption\n0.png, "a dog, a\n""big"" one"\n1.png,b\n'
+    assert rows(content)[1:] == [(2, ["0.png", 'a dog, a\n"big" one']), (4, ["1.png", "b"])]
+
+
+def test_empty_rows_are_no_rows_and_lines_are_counted_with_them():
+    assert rows("image,caption\n\n0.png,a dog\n,\n  \n1.png,a cat\n,\n")[1:] == [
+        (3, ["0.png", "a dog"]),
+        (6, ["1.png", "a cat"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image,caption,caption\n", "here: a.csv: the header has the column 'caption' twice. Rename or remove"),
+        (
+            'image,caption\n0.png,a\n1.png,"b\n2.png,c\n',
+            "here: a.csv, line 3: unexpected end of data. Check the quotes",
+        ),
+        ('image,caption\n0.png,"a" b\n', "here: a.csv, line 2: ',' expected after '\"'. Check the quotes"),
+    ],
+)
+def test_a_damaged_table_is_reported_with_the_line_where_it_starts(content, message):
+    with pytest.raises(DataError, match=message):
+        list(table_rows(content, Path("a.csv"), "here"))
+
+
+def test_columns_without_a_name_are_no_column_twice():
+    assert rows("image,caption,,\n0.png,a,,\n")[1:] == [(2, ["0.png", "a", "", ""])]
+
+
+def test_long_fields_are_read_and_the_limit_of_other_readers_stays():
+    limit, text = csv.field_size_limit(), "word " * 50_000
+    assert rows(f"image,caption\n0.png,{text}\n")[1] == (2, ["0.png", text])
+    assert csv.field_size_limit() == limit < len(text)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "advice"), [("utf-16", "iconv -f utf-16 -t utf-8"), ("latin1", "iconv -f latin1")]
+)
+def test_a_file_of_another_encoding_comes_with_its_command(tmp_path, encoding, advice):
+    (tmp_path / "a.csv").write_bytes("image\n\u00e4.png\n".encode(encoding))
+    with pytest.raises(DataError, match=f"here: .*a.csv, line [12]: is not UTF-8 .*{advice}"):
+        read_utf8(tmp_path / "a.csv", "here")
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfimage")
+    assert read_utf8(tmp_path / "a.csv") == "image"
