@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.check_selectors import check_selectors
-from bus_toolkit.backbones.check_tokens import check_sizes, checked_block, checked_embedding
+from bus_toolkit.backbones.check_tokens import check_sizes
 from bus_toolkit.backbones.conditioned_pass import AroundSelection, ConditionedPass, Select, selector_at
-from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.backbones.shared_pass import run_shared
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import SharedTokens, TextTokens, VisualTokens
 
@@ -129,13 +129,8 @@ class TokenReducingBackbone(nn.Module):
 
     def forward_shared(self, images: Tensor) -> SharedTokens:
         """Run everything before the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
-        tokens, grid = checked_embedding(self.adapter, images, self.adapter.embed(images))
-        block_input, positions = tokens, TokenPositions(grid)
-        for block, layer in enumerate(self.adapter.layers[: self.num_shared_blocks], start=1):
-            block_input = tokens
-            tokens = checked_block(self.adapter, block, tokens, self.adapter.run_block(layer, tokens, positions))
         keep_input = selector_at(self.selectors, self.num_shared_blocks, "after_block") is not None
-        return SharedTokens(tokens, grid, self.num_shared_blocks, block_input if keep_input else None)
+        return run_shared(self.adapter, images, self.num_shared_blocks, keep_input=keep_input)
 
     def forward_conditioned(
         self,

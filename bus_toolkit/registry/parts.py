@@ -172,9 +172,8 @@ class PartRegistry:
             raise ComponentError(problems)
         entry = self.get(cfg["type"], path)
         values = {key: plain(value) for key, value in cfg.items() if key != "type"}
-        filled_in = {
-            name: value for name, value in provided.items() if name in entry.signature.arguments and name not in values
-        }
+        free = entry.signature.arguments.keys() - values.keys()
+        filled_in = {name: value for name, value in provided.items() if name in free}
         return _construct(entry, values, filled_in, path)
 
     def _unknown(self, name: object) -> str:
