@@ -11,6 +11,7 @@ from torch import nn
 
 from bus_toolkit.backbones.adapters import known_classes
 from bus_toolkit.errors import CheckpointError, ComponentError
+from bus_toolkit.home import expand_home
 from bus_toolkit.signatures import Signature, check_arguments, did_you_mean, signature_of
 
 _PATH = "model.backbone"
@@ -61,7 +62,7 @@ def huggingface_vision(
 
     cls = getattr(transformers, model)
     options = {"add_pooling_layer": False} if model == "ViTModel" else {}  # a classifier's; nothing would read it
-    vit = _random(cls, config, options) if folder is None else _from_folder(cls, Path(folder).expanduser(), options)
+    vit = _random(cls, config, options) if folder is None else _from_folder(cls, expand_home(folder), options)
     for name, parameter in vit.named_parameters():
         if name.endswith("mask_token"):  # of masked training; it stays in the state dict, and DDP does not wait for it
             parameter.requires_grad_(False)

@@ -12,6 +12,7 @@ from torch import nn
 
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.errors import CheckpointError, ComponentError, Problem
+from bus_toolkit.home import expand_home
 from bus_toolkit.signatures import did_you_mean
 
 _PATH = "model.backbone"
@@ -72,7 +73,7 @@ def timm_vision(
         raise ComponentError(Problem(f"{_PATH}.settings", text)) from error
     adapter_of(vit)  # says now what it cannot take apart
     if checkpoint is not None:
-        _load(vit, Path(checkpoint).expanduser())
+        _load(vit, expand_home(checkpoint))
     # MMEngine's Runner asks a model to initialise itself; timm would do it again, over what was just loaded.
     vit.init_weights = _keep_weights
     return vit

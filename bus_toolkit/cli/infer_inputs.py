@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.home import expand_home
 
 
 def expand_images(patterns: Sequence[str]) -> list[str]:
@@ -18,9 +19,7 @@ def expand_images(patterns: Sequence[str]) -> list[str]:
     """
     paths: list[str] = []
     for pattern in patterns:
-        files = (
-            [pattern] if Path(pattern).is_file() else sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
-        )
+        files = [pattern] if Path(pattern).is_file() else sorted(glob.glob(str(expand_home(pattern)), recursive=True))
         files = [file for file in files if Path(file).is_file()]
         if not files:
             raise ConfigError(f"--images: no file there, got {pattern!r}. Give paths or globs, such as 'photos/*.jpg'.")

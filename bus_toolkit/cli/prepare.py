@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
 from bus_toolkit.cli import prepare_openclipart
 from bus_toolkit.cli.command import Command, add_debug_flag
 from bus_toolkit.cli.loading import load_openmmlab
+from bus_toolkit.home import expand_home
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> None:
     recipe = getattr(import_module(f"bus_toolkit.data.preparation.{args.data_set}"), data_set.recipe)
     prepare_data_set(
         recipe,
-        Path(args.root).expanduser(),
-        Path(args.out).expanduser(),
+        expand_home(args.root),
+        expand_home(args.out),
         {option.name: getattr(args, option.name.replace("-", "_")) for option in data_set.options},
         skip_images=args.skip_images,
         any_count=args.any_count,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bus_toolkit.cli.command import add_debug_flag, positive_int
+from bus_toolkit.home import expand_home
 
 SUMMARY = "Openclipart: tar shards of drawings and their titles"
 
@@ -40,8 +41,8 @@ def run(args: argparse.Namespace) -> None:
     from bus_toolkit.data.preparation.report import print_counts
 
     manifest, is_new = prepare_openclipart(
-        args.source.expanduser(),
-        args.out.expanduser(),
+        expand_home(args.source),
+        expand_home(args.out),
         longest_side=args.longest_side,
         titles_only=args.titles_only,
         num_test=args.test,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -22,17 +23,12 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
     log_to_screen()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # captions hold letters that the encoding of a terminal may not have
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _call(main)
-    except BusError as error:
-        if DEBUG_FLAG in sys.argv:
-            raise
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        code = MISTAKE
     except BrokenPipeError:
-        # The interpreter writes the rest of its buffer when it ends: to nowhere, or it would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_unread_output()
         code = PIPE_CLOSED
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -42,5 +38,23 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
 def _call(main: Callable[[list[str] | None], int | None]) -> int:
     try:
         return main(None) or 0
+    except BusError as error:
+        if DEBUG_FLAG in sys.argv:
+            raise
+        if sys.stderr is not None:  # closed by the shell, `2>&-`; print would take stdout in its place
+            for line in str(error).splitlines():
+                print(f"error: {line}", file=sys.stderr)
+        return MISTAKE
     finally:  # a help that argparse prints ends in SystemExit
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _drop_unread_output() -> None:
+    """Lead a stream that nobody reads to nowhere: the interpreter writes its rest at the end, and would complain."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -9,13 +9,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bus_toolkit.console import ScreenConsole
+
 PIPED_WIDTH = 150
-console = Console(highlight=False)
+console = ScreenConsole(highlight=False)
 
 
 def wide_console() -> Console:
     """Return a console as wide as the terminal; output to a file or a pipe is not cut at 80 columns."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    return ScreenConsole(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

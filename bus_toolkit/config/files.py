@@ -9,6 +9,7 @@ from typing import Any
 
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.home import expand_home
 from bus_toolkit.shipped import find_shipped, nearest_names
 from bus_toolkit.signatures import did_you_mean
 
@@ -28,7 +29,7 @@ def find_config(path: str | Path, asked_by: Path | None = None) -> Path:
     """
     if IN_PLUGIN in str(path):
         return _find_in_plugin(str(path))
-    file = Path(path).expanduser()
+    file = expand_home(path)
     if asked_by is not None:
         file = Path(os.path.normpath(asked_by.parent / file))
     config_file = file if file.is_file() else find_shipped(str(path))

@@ -7,6 +7,7 @@ weights through MMEngine (``load_from``, ``resume``, ``init_cfg``).
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     work_dir = Path(work_dir)
     pointer = work_dir / "last_checkpoint"
     if pointer.is_file():
-        named = Path(pointer.read_text().strip() or "/")
+        named = Path(os.fsdecode(pointer.read_bytes().strip()) or "/")
         for candidate in (named, work_dir / named.name):
             if candidate.is_file():
                 return candidate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from bus_toolkit.engine.amp import evaluate_in_amp, fit_amp_to_device, use_amp
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.home import expand_home
 
 _log = logging.getLogger(__name__)
 LATEST = "latest"
@@ -55,7 +57,7 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
         ConfigError: A flag needs something that the config does not have.
         CheckpointError: The checkpoint to start or resume from does not exist.
     """
-    cfg.work_dir = options.work_dir or cfg.get("work_dir") or f"./work_dirs/{_name(cfg)}"
+    cfg.work_dir = os.path.expanduser(options.work_dir or cfg.get("work_dir") or f"./work_dirs/{_name(cfg)}")
     if options.load_from is not None:
         cfg.load_from = options.load_from
     if options.amp and cfg.get("optim_wrapper") is None:
@@ -129,7 +131,7 @@ def _check_complete(cfg: Config) -> None:
 
 def _check_start(cfg: Config, source: str) -> None:
     start = cfg.get("load_from")
-    if start and "://" not in str(start) and not Path(start).expanduser().is_file():
+    if start and "://" not in str(start) and not expand_home(start).is_file():
         raise CheckpointError(
             f"{source}: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import REGISTRIES
 
 VOCABULARY_FILE = "vocabulary.txt"
@@ -26,7 +27,7 @@ def with_kept_vocabulary(tokenizer: Mapping[str, Any], checkpoint: str | Path | 
     node = dict(tokenizer)
     if checkpoint is None or "://" in str(checkpoint) or not _is_counted(node):
         return node
-    file = Path(checkpoint).expanduser().parent / VOCABULARY_FILE
+    file = expand_home(checkpoint).parent / VOCABULARY_FILE
     return _reading(node, file) if file.is_file() else node
 
 

@@ -11,6 +11,7 @@ import torch
 
 from bus_toolkit.data.transforms.decode import decode_image
 from bus_toolkit.errors import DataError, describe
+from bus_toolkit.home import expand_home
 from bus_toolkit.inference.pipeline import NamedImage
 from bus_toolkit.inference.pixels import from_array, from_pillow
 
@@ -34,7 +35,7 @@ class ImageInput:
         is_path = isinstance(source, str | Path)
         self.name = str(source) if is_path else f"image {position}"
         self._location = f"image {position} ({source})" if is_path else self.name
-        self._source = Path(source).expanduser() if is_path else source
+        self._source = expand_home(source) if is_path else source
         if is_path and not self._source.is_file():
             reason = "a folder" if self._source.is_dir() else "no such file"
             raise DataError(f"{self._location}: {reason}. Give the path of an image.")

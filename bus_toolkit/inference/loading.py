@@ -13,6 +13,7 @@ from bus_toolkit.config import load_config
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.vocabulary import with_kept_vocabulary
 from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.home import expand_home
 from bus_toolkit.models.build import build_model
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.weights.files import load_checkpoint_file
@@ -35,7 +36,7 @@ def load_trained(
         ConfigError: A source that is neither, a config that is wrong, or one whose model reads no images.
         CheckpointError: No checkpoint, an unreadable one, or weights of another model.
     """
-    path, weights = _find(Path(source).expanduser(), checkpoint)
+    path, weights = _find(expand_home(source), checkpoint)
     cfg = load_config(path, cfg_options)
     part = dict(cfg.get("model") or {})
     if not part:
@@ -67,14 +68,14 @@ def _find(source: Path, checkpoint: str | Path | None) -> tuple[Path | str, Path
                 f"Inferencer: {source} names no weights. Give checkpoint (--checkpoint): a .pth or "
                 ".safetensors; or name a run folder, whose newest one is taken."
             )
-        return (source if source.is_file() else str(source)), Path(checkpoint).expanduser()
+        return (source if source.is_file() else str(source)), expand_home(checkpoint)
     config = source / "config.yaml"
     if not config.is_file():
         raise ConfigError(
             f"Inferencer: a run folder has a config.yaml, got {source} without one. Name the work dir of a training, "
             "or a YAML together with checkpoint (--checkpoint)."
         )
-    weights = Path(checkpoint).expanduser() if checkpoint is not None else latest_checkpoint(source)
+    weights = expand_home(checkpoint) if checkpoint is not None else latest_checkpoint(source)
     if weights is None:
         raise CheckpointError(
             f"Inferencer: no epoch_*.pth or iter_*.pth in {source}. Wait for the first one of the run, or give "

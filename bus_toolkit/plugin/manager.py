@@ -7,9 +7,10 @@ uses only these and ``BUS_PLUGINS=`` none.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import traceback
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -103,7 +104,7 @@ class PluginLoader:
                 self.call("adjust_config", name, config=changed)
                 _add_hooks(changed, self.call("runner_hooks", name, config=changed) or ())
             except Exception as error:
-                record.status, record.error = "failed", traceback.format_exc()
+                record.fail(error)
                 if name in required:
                     text = f"'{name}' fails on this config ({error!r}). {ASK}"
                     raise PluginError(Problem("plugins", text)) from error
@@ -136,7 +137,8 @@ class PluginLoader:
     def _load_one(self, entry: EntryPoint, record: PluginRecord) -> None:
         before = _components(self.registries)
         try:
-            with registering(f"plugin {entry.name}"):
+            # What a plugin prints is no part of a command's output, which a program may read.
+            with registering(f"plugin {entry.name}"), contextlib.redirect_stdout(sys.stderr):
                 module = entry.load()
                 self.manager.register(module, entry.name)
                 _check_hook_names(module)
@@ -144,8 +146,8 @@ class PluginLoader:
                 if not self.manager.get_hookcallers(module):
                     raise PluginError(f"{entry.value} implements no hook. Mark a function with @bus_toolkit.hookimpl.")
                 self.call("register_components", entry.name, registries=self.registries)
-        except (Exception, SystemExit):
-            record.status, record.error = "failed", traceback.format_exc()
+        except (Exception, SystemExit) as error:
+            record.fail(error)
             if self.manager.has_plugin(entry.name):
                 self.manager.unregister(name=entry.name)
             _undo(self.registries, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
@@ -25,6 +26,7 @@ class PluginRecord:
         status: ``loaded``, ``failed`` or ``off`` (switched off by the environment).
         components: The parts that it registered, as ``<kind> <name>``.
         error: The traceback of its failure.
+        reason: Kind and first line of the exception, as a sentence.
     """
 
     name: str
@@ -32,11 +34,13 @@ class PluginRecord:
     status: str = "off"
     components: list[str] = field(default_factory=list)
     error: str = ""
+    reason: str = ""
 
-    @property
-    def reason(self) -> str:
-        """The last line of the traceback, as a sentence."""
-        return self.error.strip().splitlines()[-1].rstrip(".") + "."
+    def fail(self, error: BaseException) -> None:
+        """Note that the plugin failed, and why."""
+        self.status, self.error = "failed", "".join(traceback.format_exception(error))
+        first_line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        self.reason = ": ".join(filter(None, (type(error).__name__, first_line.rstrip(".:")))) + "."
 
 
 def usability_problems(

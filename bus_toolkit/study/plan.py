@@ -10,6 +10,7 @@ from typing import Any
 
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.home import expand_home
 
 _TOP = {"title", "systems", "seeds", "tasks"}
 _TASK = {"config", "start", "overrides", "seeds", "figures", "note"}
@@ -93,7 +94,7 @@ def read_study(path: str | Path) -> Study:
         ConfigError: The file cannot be read, a key is missing or unknown, a config does not exist, or a task starts
             from one that is not listed before it.
     """
-    file = Path(path).expanduser()
+    file = expand_home(path)
     if not file.is_file():
         raise ConfigError(f"{path}: no such study. Give the path of its YAML file.")
     content = read_yaml(file)

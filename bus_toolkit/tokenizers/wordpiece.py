@@ -19,6 +19,7 @@ from tokenizers import (
 )
 
 from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.home import expand_home
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.tokenizers.vocabularies import count_words, read_vocabulary
 
@@ -160,7 +161,7 @@ class WordPieceTokenizer(TextTokenizer):
     """
 
     def __init__(self, *, vocab_file: str | None = None, max_length: int = 64, lowercase: bool = True) -> None:
-        path = BERT_VOCABULARY if vocab_file is None else Path(vocab_file).expanduser()
+        path = BERT_VOCABULARY if vocab_file is None else expand_home(vocab_file)
         vocabulary = read_vocabulary(path)
         try:
             backend = BertWordPieceTokenizer(vocabulary, lowercase=lowercase)._tokenizer
@@ -213,10 +214,10 @@ class CorpusTokenizer(TextTokenizer):
                 f"CorpusTokenizer.text_key: has no effect without corpus_file, got {text_key!r}. Leave it out."
             )
         if corpus_file is not None:
-            words = count_words(Path(corpus_file).expanduser(), split_words, min_frequency, text_key)
+            words = count_words(expand_home(corpus_file), split_words, min_frequency, text_key)
             vocabulary = {word: number for number, word in enumerate([*SPECIAL_TOKENS, *words])}
         else:
-            path = _SHIPPED / "scenes.txt" if vocab_file is None else Path(vocab_file).expanduser()
+            path = _SHIPPED / "scenes.txt" if vocab_file is None else expand_home(vocab_file)
             vocabulary = read_vocabulary(path)
         super().__init__(_word_backend(vocabulary), max_length=max_length)
 

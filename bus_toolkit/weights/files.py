@@ -14,6 +14,7 @@ from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.home import expand_home
 from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal, safe_globals
 
 
@@ -31,7 +32,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
     Raises:
         CheckpointError: The file is missing, torn, or holds objects that are not data.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .pth or .safetensors file.")
     if path.suffix == ".safetensors":

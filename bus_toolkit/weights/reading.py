@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.home import expand_home
 from bus_toolkit.weights.files import load_checkpoint_file, tensors_in
 from bus_toolkit.weights.folders import read_folder
 
@@ -56,7 +57,7 @@ def read_tensors(path: str | Path, trusted: bool | None = None) -> Source:
     """
     if "://" in str(path):
         raise CheckpointError(f"{path}: must be a path on this machine, got an address. Download the file yourself.")
-    path = Path(path).expanduser()
+    path = expand_home(path)
     trusted = _trusted if trusted is None else trusted
     if path.is_dir():
         tensors, config = read_folder(path, trusted=trusted)

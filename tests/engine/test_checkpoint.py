@@ -93,3 +93,12 @@ def test_the_newest_checkpoint_is_found_without_a_pointer(tmp_path, pointer):
 
 def test_an_empty_folder_has_no_latest_checkpoint(tmp_path):
     assert latest_checkpoint(tmp_path) is None
+
+
+def test_the_pointer_may_name_a_folder_of_any_letters(tmp_path):
+    folder = tmp_path / os.fsdecode(b"w dir \xc3\xa4 \xff")
+    folder.mkdir()
+    for name in ("epoch_1.pth", "epoch_2.pth"):
+        (folder / name).touch()
+    (folder / "last_checkpoint").write_bytes(os.fsencode(folder / "epoch_1.pth"))
+    assert latest_checkpoint(folder) == folder / "epoch_1.pth"

@@ -13,13 +13,15 @@ def applied(cfg, **options):
     return cfg
 
 
-def test_the_work_dir_comes_from_the_flag_then_the_config_then_the_name(tmp_path):
+def test_the_work_dir_comes_from_the_flag_then_the_config_then_the_name(tmp_path, monkeypatch):
     (tmp_path / "my_run.yaml").touch()
     cfg = Config(tiny_config("from_config").to_dict(), filename=str(tmp_path / "my_run.yaml"))
     assert applied(cfg, work_dir="from_flag").work_dir == "from_flag"
     assert applied(tiny_config("from_config")).work_dir == "from_config"
     cfg.work_dir = None
     assert applied(cfg).work_dir == "./work_dirs/my_run"
+    monkeypatch.setenv("HOME", "/home/me")
+    assert applied(tiny_config("~/runs/a")).work_dir == "/home/me/runs/a"
 
 
 def test_auto_scale_lr_is_switched_on():

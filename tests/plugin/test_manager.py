@@ -211,3 +211,32 @@ def test_every_hook_is_documented_with_its_arguments():
     assert specs and headings == {
         f"{n}({', '.join(f.__code__.co_varnames[: f.__code__.co_argcount])})" for n, f in specs.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("bad setup\n\n  details:\n    - x\n"), r"ValueError: bad setup\."),
+        (SystemExit("please log in first"), r"SystemExit: please log in first\."),
+        (AssertionError(), r"AssertionError\."),
+        (
+            SyntaxError("invalid syntax", ("part.py", 3, 1, "def f(:")),
+            r"SyntaxError: invalid syntax \(part.py, line 3\)\.",
+        ),
+    ],
+)
+def test_the_reason_of_a_failure_is_its_first_line(start, error, reason):
+    def register_components(registries):
+        raise error
+
+    loader = start(_module("broken", register_components=register_components))
+    with pytest.raises(PluginError, match=rf"failed to load: {reason} `bus-toolkit describe"):
+        loader.load(["broken"])
+
+
+def test_what_a_plugin_prints_is_no_output_of_the_command(start, capsys):
+    def register_components(registries):
+        print("hello")
+
+    start(_module("chatty", register_components=register_components))
+    assert capsys.readouterr() == ("", "hello\n")

@@ -14,6 +14,7 @@ from rich.table import Table
 from bus_toolkit.analysis.benchmark.results import short_tokens
 from bus_toolkit.config import dump_yaml, load_config
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import plain
 
 _MARK = "# Planned by "
@@ -75,9 +76,9 @@ def write_plan(path: Path, base: str, config: Mapping[str, Any], changed: Iterab
 
 
 def _base_of(path: Path, base: str) -> str:
-    if "::" in base or not Path(base).expanduser().is_file():  # of a plugin, or a name
+    if "::" in base or not expand_home(base).is_file():  # of a plugin, or a name
         return base
-    return Path(os.path.relpath(Path(base).expanduser().resolve(), path.resolve().parent)).as_posix()
+    return Path(os.path.relpath(expand_home(base).resolve(), path.resolve().parent)).as_posix()
 
 
 def check_target(path: Path) -> None:

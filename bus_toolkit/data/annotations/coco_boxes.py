@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from bus_toolkit.data.annotations.class_phrases import CLASS_TEMPLATE, describe_instances, holds_instances
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_json(path: str, location: str, **options: Any) -> Any:
     """Return the content of a JSON file; ``options`` are those of ``json.loads``."""
     try:
-        return json.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"), **options)
+        return json.loads(expand_home(path).read_text(encoding="utf-8-sig"), **options)
     except OSError as error:
         raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Correct the path.") from error
     except ValueError as error:

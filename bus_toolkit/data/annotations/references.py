@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 _PICKLES = frozenset((".p", ".pkl", ".pickle"))
 _FORM = (
@@ -56,7 +57,7 @@ def read_references(path: str, location: str, splits: Sequence[str] | None = Non
         # Each letter would count as a split, and "test" as one of testA.
         raise DataError(f"{location}: splits must be a list, got {splits!r}. Write [{splits}].")
     try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
+        content = json.loads(expand_home(path).read_text(encoding="utf-8-sig"))
         rows = [
             Reference(sentence["sent"], sentence["sent_id"], reference["image_id"], reference["ann_id"])
             for reference in content
@@ -100,7 +101,7 @@ def read_images(path: str, location: str) -> dict[int, ImageEntry]:
     Raises:
         DataError: The file has another form, or an image id is there twice.
     """
-    content: Mapping[str, Any] = json.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
+    content: Mapping[str, Any] = json.loads(expand_home(path).read_text(encoding="utf-8-sig"))
     entries: dict[int, ImageEntry] = {}
     try:
         for image in content["images"]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from bus_toolkit.data.annotations.pairs import PairRecord, part_of, read_pairs
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
 
@@ -52,8 +53,8 @@ class ImageTextPairs(SampleDataset):
         split: Literal["train", "val"] | None = None,
         val_share: float = 0.2,
     ) -> None:
-        self.ann_file = Path(ann_file).expanduser()
-        self.img_dir = Path(img_dir).expanduser()
+        self.ann_file = expand_home(ann_file)
+        self.img_dir = expand_home(img_dir)
         name = type(self).__name__
         self._records = read_pairs(self.ann_file, image_key, text_key, f"{name}.ann_file")
         if split is not None:

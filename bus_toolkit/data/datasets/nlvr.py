@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
 # Left edges in pixels of the three grey boxes of a 400 x 100 image; the order of the boxes in image k.
@@ -60,7 +60,7 @@ class NLVRDataset(SampleDataset):
             raise DataError("NLVRDataset.splits: needs at least one split, got none. Write e.g. [dev].")
         if images_per_example not in (1, 2):
             raise DataError(f"NLVRDataset.images_per_example: must be 1 or 2, got {images_per_example}.")
-        self.root = Path(data_root).expanduser()
+        self.root = expand_home(data_root)
         self.with_boxes = with_boxes
         self._rows = [
             (split, example, order)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
@@ -16,6 +15,7 @@ from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.answers import read_answers
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
 _log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class ImageTemplate:
             ) from error
         if path == self.template:
             raise DataError(f"{self.name}.image_template: needs {{image_id}} where the id goes, got {path!r}. Add it.")
-        return str(Path(path).expanduser())
+        return str(expand_home(path))
 
 
 def _read_allowed(path: str, name: str) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from bus_toolkit.data.annotations.references import ImageEntry, Reference, read_
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
 # Annotators and roundings overshoot the border a little; a box further out belongs to another image or scale.
@@ -55,7 +55,7 @@ class ReferringExpressions(SampleDataset):
     ) -> None:
         name = type(self).__name__
         refuse_blind_transforms(pipeline, name, "leave it out")
-        self.img_dir = Path(img_dir).expanduser()
+        self.img_dir = expand_home(img_dir)
         self.references = read_references(refs_file, f"{name}.refs_file", splits)
         self._boxes = read_instances(instances_file, f"{name}.instances_file")
         self._images = read_images(instances_file, f"{name}.instances_file")

@@ -9,6 +9,7 @@ from typing import Any
 
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
 _LABELS: dict[str, dict[str, int]] = {
@@ -52,9 +53,9 @@ class Statements(SampleDataset):
         img_suffix: str = ".jpg",
         max_bad_samples: int = 10,
     ) -> None:
-        self.img_dir = Path(img_dir).expanduser()
+        self.img_dir = expand_home(img_dir)
         self.img_suffix = img_suffix
-        self._rows = self._read(Path(ann_file).expanduser())
+        self._rows = self._read(expand_home(ann_file))
         super().__init__(pipeline, size=len(self._rows), max_bad_samples=max_bad_samples)
 
     def get_data_info(self, index: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bus_toolkit.data.scenes.streams import SPLITS
 from bus_toolkit.data.scenes.task_files import write_task_files
 from bus_toolkit.data.whole_folder import whole_folder
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def prepare_scenes(
 
 def scene_folder(data_root: str | Path, split: str, num_images: int) -> Path:
     """Return the folder of the scenes: ``<data_root>/<split>_<num_images>``, so runs of other sizes keep theirs."""
-    return Path(data_root).expanduser() / f"{split}_{num_images}"
+    return expand_home(data_root) / f"{split}_{num_images}"
 
 
 # Folder to the settings of its complete scenes: training, validation and test ask several times in one process. One

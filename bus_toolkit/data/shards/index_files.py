@@ -18,6 +18,7 @@ from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 from bus_toolkit.data.shards.shard_paths import INDEX_SUFFIX
 from bus_toolkit.data.shards.tar_index import Stamp, TarIndex, read_index
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def index_file(path: Path, index_dir: str | None = None) -> Path:
     if index_dir is None:
         return path.with_name(path.name + INDEX_SUFFIX)
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:12]
-    return Path(index_dir).expanduser() / f"{path.name}-{digest}{INDEX_SUFFIX}"
+    return expand_home(index_dir) / f"{path.name}-{digest}{INDEX_SUFFIX}"
 
 
 def _write(file: Path, index: TarIndex) -> None:

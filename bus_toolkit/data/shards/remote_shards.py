@@ -16,6 +16,7 @@ from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
 from bus_toolkit.data.shards.shard_paths import expand_braces
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, location: s
     if not addresses:
         return names
     _check(addresses, cache_dir, location)
-    folder = Path(str(cache_dir)).expanduser()
+    folder = expand_home(str(cache_dir))
     places = {address: folder / _file_name(address) for address in addresses}
     problems: list[str] = []
     rank, _ = get_dist_info()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 INDEX_SUFFIX = ".index.npz"
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
@@ -77,7 +78,7 @@ def expand_braces(pattern: str, location: str) -> list[str]:
 
 
 def _files(name: str, location: str) -> list[Path]:
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if path.is_file() or not glob.has_magic(name):
         return [path]
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if not match.endswith(INDEX_SUFFIX))

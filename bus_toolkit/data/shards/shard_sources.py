@@ -13,6 +13,7 @@ from bus_toolkit.data.datasets.base import check_caption
 from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
 from bus_toolkit.data.shards.tar_index import IMAGE_KINDS
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def pairs_of_folder(folder: str) -> list[SourceSample]:
     Raises:
         DataError: No image, or images without a text.
     """
-    root = Path(folder).expanduser()
+    root = expand_home(folder)
     images = sorted(path for path in root.rglob("*") if path.suffix.lower().lstrip(".") in IMAGE_KINDS)
     if not images:
         raise DataError(f"{root}: no image below this folder. Allowed are {', '.join(IMAGE_KINDS)}. Check the path.")

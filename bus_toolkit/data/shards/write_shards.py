@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bus_toolkit.data.shards.shard_sources import SourceSample, read_image
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 
 def write_shards(
@@ -31,7 +32,7 @@ def write_shards(
     Raises:
         DataError: The folder holds something or cannot be written, an image cannot be read, or there is no sample.
     """
-    folder = Path(folder).expanduser()
+    folder = expand_home(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder. Remove it, or write elsewhere.")
     try:

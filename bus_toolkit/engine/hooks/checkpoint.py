@@ -78,7 +78,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if not is_main_process():
             return
         pointer = os.path.join(runner.work_dir, "last_checkpoint")
-        AtomicLocalBackend().put(str(self.last_ckpt).encode(), pointer)
+        AtomicLocalBackend().put(os.fsencode(self.last_ckpt), pointer)
         for path in outdated:
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)

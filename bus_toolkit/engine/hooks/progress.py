@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
+from bus_toolkit.console import ScreenConsole
 from bus_toolkit.engine.hooks.learning_faults import LearningFaults
 from bus_toolkit.engine.hooks.live_line import clock, first_that_fits, shorter_lines
 from bus_toolkit.engine.hooks.model_state import unwrap
@@ -47,7 +48,7 @@ class RichProgressHook(Hook):
 
     def __init__(self, interval: int = 50, console: Console | None = None) -> None:
         self.interval = interval
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or ScreenConsole(highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
 
     def before_train(self, runner: Runner) -> None:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from torch import Tensor
 
+from bus_toolkit.console import ScreenConsole
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import render_report, write_results
 from bus_toolkit.registry import HOOKS
@@ -109,7 +110,7 @@ class ReportHook(Hook):
         if not is_main_process() or (self._metrics is None and not self._training):
             return
         folder = Path(runner.work_dir) / "report" / stage
-        console = self.console or Console(highlight=False)
+        console = self.console or ScreenConsole(highlight=False)
         paths = self._draw(runner, folder)
         if self._metrics is not None:
             console.print()
