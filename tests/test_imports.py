@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).parents[1] / "bus_toolkit"
 PARTS = {"selectors", "backbones", "decoders", "text_encoders", "fusion", "text_decoders", "heads", "tokenizers"}
 # A module imports from lower layers and its own folder only; the commands put everything together.
 LAYERS = [
-    {"errors", "signatures", "registry_loader", "shipped", "own_log", "quiet_import", "tables", "home", "console"},
+    {
+        "errors",
+        "signatures",
+        "registry_loader",
+        "shipped",
+        "own_log",
+        "quiet_import",
+        "tables",
+        "home",
+        "console",
+        "writing",
+    },
     {"structures", "ops", "losses", "layers"},
     {*PARTS, "step", "registry", "weights", "plugin"},
     {"models", "visualization"},

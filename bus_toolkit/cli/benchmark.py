@@ -9,6 +9,7 @@ from pathlib import Path
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, add_device_flags, positive_int
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.writing import writing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,8 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"{measured.name}: {measured.step_seconds:.3f} s a step", style="dim")
     console.print(benchmark_tables(rows, accuracy, settings.batch_size))
     console.print(settings.describe())
-    written = write_results(args.out / "benchmark.json", {"settings": settings.describe(), "models": rows})
+    with writing(args.out, "--out"):
+        written = write_results(args.out / "benchmark.json", {"settings": settings.describe(), "models": rows})
     picture = draw_benchmark(rows, accuracy, settings.batch_size, args.out / "benchmark.png")
     console.print(f"{written}\n{picture}", soft_wrap=True)
 

@@ -1,6 +1,6 @@
 """Print a script by which bash or zsh completes ``bus-toolkit``: commands, arguments, names of shipped configs.
 
-The script holds all words, so that completing a word starts no Python.
+The script holds all words, so that completing a word starts no Python. It works under ``set -u`` and any ``IFS``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from bus_toolkit.shipped import list_configs
 
 _SCRIPT = """\
 _bus_toolkit() {{
+    local IFS=$' \\t\\n'
     local configs={configs}
     local words=
     case "${{COMP_WORDS[*]:1:COMP_CWORD-1}}" in

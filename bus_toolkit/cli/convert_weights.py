@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bus_toolkit.cli.command import Command, add_debug_flag
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.writing import writing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,8 @@ def run(args: argparse.Namespace) -> None:
     )
     write_whole(tensors, args.out)
     if args.report is not None:
-        report.write(args.report)
+        with writing(args.report, "--report"):
+            report.write(args.report)
     print(report.summary())
     print(args.out)
 

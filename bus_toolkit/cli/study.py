@@ -9,6 +9,7 @@ from pathlib import Path
 from bus_toolkit.cli.command import Command, add_debug_flag, positive_int
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.writing import writing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +45,9 @@ def run(args: argparse.Namespace) -> int:
         results = run_study(study, out, jobs=args.jobs, worker=worker, report=_print)
     table = study_table(study, results)
     print(f"\n{table}")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "table.md").write_text(table, encoding="utf-8")
+    with writing(out, "--out"):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "table.md").write_text(table, encoding="utf-8")
     print(out / "table.md")
     return int(len(results) < sum(len(task.seeds) for task in study.tasks) * len(study.systems))
 

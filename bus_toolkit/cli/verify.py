@@ -11,6 +11,7 @@ from typing import Any
 from bus_toolkit.cli.command import LOADERS, Command, add_cfg_options, add_debug_flag, positive_int
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.writing import writing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +69,10 @@ def run(args: argparse.Namespace) -> int:
         if report.stopped:
             console.print(f"Stopped after {args.max_errors} faults; raise --max-errors to see more.")
     if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         content = {loader: report.to_json() for loader, report in reports.items()}
-        args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with writing(args.json, "--json"):
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return 1 if any(report.faults for report in reports.values()) else 0
 
 

@@ -22,6 +22,7 @@ from bus_toolkit.engine.runner import build_runner
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.own_log import log_to_screen
 from bus_toolkit.weights.settings import check_files
+from bus_toolkit.writing import writing
 
 _log = logging.getLogger(__name__)
 
@@ -118,8 +119,9 @@ def evaluate(
         with autocast() if options.amp else contextlib.nullcontext():
             metrics = build_runner(cfg, options).test()
         if out is not None and is_main_process():
-            Path(out).parent.mkdir(parents=True, exist_ok=True)
-            Path(out).write_text(json.dumps(metrics, indent=2, default=float) + "\n")
+            with writing(out, "--out"):
+                Path(out).parent.mkdir(parents=True, exist_ok=True)
+                Path(out).write_text(json.dumps(metrics, indent=2, default=float) + "\n")
     finally:
         shutdown_distributed()
     return metrics

@@ -28,6 +28,7 @@ from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
 from bus_toolkit.engine.vocabulary import keep_vocabulary, with_kept_vocabulary
 from bus_toolkit.errors import CheckpointError, ConfigError, DataError
+from bus_toolkit.writing import make_writable_folder
 
 _log = logging.getLogger(__name__)
 # Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
@@ -178,7 +179,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     _share_evaluation(cfg)
     apply_options(cfg, options)
     check_loggers(cfg)
-    _make_work_dir(cfg.work_dir)
+    make_writable_folder(cfg.work_dir, "work_dir")
     _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
@@ -202,15 +203,6 @@ def _settle_vocabulary(cfg: Config) -> None:
         return
     node = with_kept_vocabulary(cfg.model.tokenizer, cfg.get("load_from"))
     cfg.model.tokenizer = node if cfg.get("train_cfg") is None else keep_vocabulary(node, cfg.work_dir)
-
-
-def _make_work_dir(folder: str) -> None:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"work_dir: cannot make {folder}: {error.strerror}. Set --work-dir to a folder that you may write to."
-        ) from error
 
 
 def _with_default_hooks(hooks: dict[str, Any]) -> dict[str, Any]:

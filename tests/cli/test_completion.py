@@ -8,11 +8,11 @@ from bus_toolkit.cli.completion import COMMAND, script
 from bus_toolkit.shipped import list_configs
 
 
-def complete(*words):
-    """Return what bash would offer for the last word."""
+def complete(*words, options=""):
+    """Return what bash would offer for the last word, in a shell with ``options``."""
     typed = " ".join(f"'{word}'" for word in ("bus-toolkit", *words))
     probe = f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _bus_toolkit; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    done = subprocess.run(["bash", "-c", script() + probe], capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", "-c", f"{options}\n{script()}{probe}"], capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 
@@ -44,3 +44,13 @@ def test_zsh_reads_the_same_script(capsys):
     COMMAND.main(["zsh"])
     shown = capsys.readouterr().out
     assert shown.startswith("autoload ") and shown.endswith(script())
+
+
+@pytest.mark.parametrize("options", ["set -u", "set -f", r"IFS=$'\\n'", "IFS=,", "shopt -s nullglob failglob"])
+def test_options_of_the_shell_change_nothing(options):
+    assert complete("tr", options=options) == ["train"]
+    assert complete("describe", "p", options=options) == ["parts", "plugins"]
+    assert complete("train", "bus/bus_scenes_t", options=options) == [
+        "bus/bus_scenes_tiny",
+        "bus/bus_scenes_tiny_5pct_boxes",
+    ]

@@ -87,7 +87,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
 
 def test_a_work_dir_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"work_dir: cannot make .*file/w: Not a directory\. Set --work-dir"):
+    with pytest.raises(ConfigError, match=r"work_dir: cannot write .*file/w: Not a directory\. Set work_dir to"):
         build_runner(tiny_config(tmp_path / "file" / "w"))
 
 
