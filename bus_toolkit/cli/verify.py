@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     console = wide_console()
     config = load_config(args.config, args.cfg_options)
-    words = config.get("model", {}).get("tokenizer")
+    words = (config.get("model") or {}).get("tokenizer")
     tokenizer = REGISTRIES.tokenizers.build(plain(words), path="model.tokenizer") if words else None
     reports = {}
     for loader in args.loader or LOADERS[:1]:

@@ -29,6 +29,8 @@ _RESOLVERS = (
     ("merge", r"<<", ["<"]),
 )
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{(\w+)(?::-([^}]*))?\}|\$\{(?!settings\.)[^}]*\}?")
+# Aliases of aliases make a small file huge when it is copied; the largest config here has some thousand values.
+_MOST_VALUES = 1_000_000
 # What to do about a character that YAML stumbles over.
 _ADVICE = {
     "\t": "Indent with spaces, not with tabs",
@@ -146,7 +148,15 @@ def _represent_text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
 
 def _load(text: str, location: str) -> Any:
     try:
-        return yaml.load(text, Loader=_CoreLoader)
+        loader = _CoreLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count_values(node, {}) > _MOST_VALUES:
+            raise ConfigError(
+                f"{location}: its aliases (*NAME) make more than {_MOST_VALUES} values. Use fewer of them."
+            )
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f"{location}:{mark.line + 1}:{mark.column + 1}" if mark else location
@@ -159,6 +169,17 @@ def _load(text: str, location: str) -> Any:
         raise ConfigError(f"{location}: {text}. Remove it; use a UTF-8 locale, such as LC_ALL=C.UTF-8.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{location}: not a valid YAML value ({error}).") from error
+
+
+def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Return the values in ``node``, those of an alias at each of its places; one inside of itself counts for none."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in known:
+        known[node] = 0
+        inner = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+        known[node] = 1 + sum(_count_values(part, known) for part in inner)
+    return known[node]
 
 
 def _advice(mark: yaml.Mark | None) -> str:

@@ -63,7 +63,7 @@ def init_distributed(launcher: str, cfg: Config) -> None:
         "find_unused_parameters": find_unused,
     }
     if not dist.is_initialized():
-        seconds = cfg.get("env_cfg", {}).get("dist_cfg", {}).get("timeout", 1800)
+        seconds = (cfg.get("env_cfg", {}).get("dist_cfg") or {}).get("timeout", 1800)
         dist.init_process_group(backend="gloo", timeout=datetime.timedelta(seconds=seconds))
 
 

@@ -233,3 +233,8 @@ def test_what_a_library_writes_is_caught_and_the_descriptor_comes_back(capfd):
         assert caught.text == f"from C {number}\n"
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
+
+
+def test_data_of_a_config_without_a_model_are_read(files, capsys):
+    assert COMMAND.main([coco_config(files), "--cfg-options", "model=null"]) == 0
+    assert "unknown words" not in capsys.readouterr().out

@@ -142,3 +142,15 @@ def test_a_mistake_of_syntax_comes_with_advice(text, advice):
 def test_a_mistake_that_names_its_own_advice_gets_no_other():
     with pytest.raises(ConfigError, match=r"config holds data, never code. Remove it\.$"):
         parse_value("a: !!python/name:os", "here")
+
+
+def test_aliases_of_aliases_that_would_fill_the_memory_are_refused():
+    levels = "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9))
+    with pytest.raises(ConfigError, match=r"here: its aliases \(\*NAME\) make more than 1000000 values"):
+        parse_value(f"a0: &a0 [1]\n{levels}", "here")
+    assert parse_value("{a: &a [1, 2], b: [*a, *a]}", "here") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
+
+
+def test_a_value_inside_of_itself_is_refused():
+    with pytest.raises(ConfigError, match="here:1:1: found unconstructable recursive node"):
+        parse_value("&a [*a]", "here")
