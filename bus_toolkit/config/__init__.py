@@ -67,7 +67,8 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     _remove_nulls(config)
     config = adjust_with_plugins(config, config.get("plugins") or ())
     config.setdefault("default_scope", DEFAULT_SCOPE)
-    problems += check_config(config)
+    named = {problem.path for problem in problems}  # a reference to no setting is of the wrong kind too
+    problems += [problem for problem in check_config(config) if problem.path not in named]
     if any(problem.kind is ProblemKind.UNKNOWN_TYPE for problem in problems):
         problems += failed_plugins()
     if problems:

@@ -50,14 +50,7 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
     log_to_screen()
     quiet_hosts()
     cfg = load_config(config, overrides)
-    missing = [key for key in ("train_dataloader", "train_cfg", "optim_wrapper") if cfg.get(key) is None]
-    if missing:
-        raise ConfigError(
-            [
-                f"{key}: a training needs it, got none. Add it, or put a base file that has it into _base_."
-                for key in missing
-            ]
-        )
+    _require(cfg, "a training", "model", "train_dataloader", "train_cfg", "optim_wrapper")
     if not cfg.get("resume") and (options is None or options.resume is None):  # a resumed run needs none of them
         check_files(cfg.model)
     try:
@@ -110,6 +103,7 @@ def evaluate(
     log_to_screen()
     quiet_hosts()
     cfg = load_config(config, overrides)
+    _require(cfg, "an evaluation", "model")
     if cfg.get("test_dataloader") is None and cfg.get("val_dataloader") is None:
         raise ConfigError("test_dataloader: an evaluation needs it or val_dataloader, got neither. Add one of them.")
     # Sections that only a training needs are left out, so that an evaluation does not ask for the training data.
@@ -125,3 +119,10 @@ def evaluate(
     finally:
         shutdown_distributed()
     return metrics
+
+
+def _require(cfg: Config, purpose: str, *keys: str) -> None:
+    advice = "Add it, or put a base file that has it into _base_."
+    missing = [f"{key}: {purpose} needs it, got none. {advice}" for key in keys if cfg.get(key) is None]
+    if missing:
+        raise ConfigError(missing)

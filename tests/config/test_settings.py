@@ -87,3 +87,9 @@ def test_a_reference_of_another_form_is_refused(write, reference):
     path = write(SETTINGS.replace("${settings.length}", reference))
     with pytest.raises(ConfigError, match=r"run.yaml:5:21: '\$\{.*\}' refers to nothing. Write .*\$\{settings.NAME\}"):
         load_config(path)
+
+
+def test_a_place_with_a_reference_to_no_setting_is_named_once(write):
+    with pytest.raises(ConfigError, match=r"^train_dataloader.dataset.length: there is no settings.length") as caught:
+        load_config(write('_base_: base.yaml\ntrain_dataloader: {dataset: {length: "${settings.length}"}}\n'))
+    assert len(caught.value.problems) == 1

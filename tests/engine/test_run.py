@@ -53,3 +53,19 @@ def test_an_evaluation_without_data_is_refused(config):
 def test_metrics_are_written_as_json_only(config):
     with pytest.raises(ConfigError, match=r"--out: the metrics are written as JSON, got metrics\.pkl"):
         evaluate("tiny.yaml", out="metrics.pkl")
+
+
+def test_a_config_without_a_model_is_refused(config):
+    config.model = None
+    with pytest.raises(ConfigError, match=r"^model: a training needs it, got none\. Add it"):
+        train("tiny.yaml")
+    with pytest.raises(ConfigError, match=r"^model: an evaluation needs it, got none\. Add it"):
+        evaluate("tiny.yaml")
+
+
+def test_metrics_that_cannot_be_written_are_reported_with_the_flag(config, tmp_path):
+    train("tiny.yaml")
+    (tmp_path / "file").touch()
+    checkpoint = str(tmp_path / "work/epoch_2.pth")
+    with pytest.raises(ConfigError, match=r"--out: cannot write .*file/m.json: Not a directory\. Set --out to a place"):
+        evaluate("tiny.yaml", (), RunOptions(load_from=checkpoint), out=tmp_path / "file/m.json")
