@@ -43,8 +43,7 @@ class TokenReducingBackbone(nn.Module):
     The order is: patches and prefix tokens with position embeddings; blocks up to the first selector
     (``forward_shared``, which no text can change); the rest under a condition (``forward_conditioned``); final norm.
     With no selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit. State dicts of the bare
-    transformer load without renaming; position embeddings of another image size are interpolated in transformers of
-    known libraries (in one of your own by ``TransformerAdapter.fit_positions``).
+    transformer load without renaming; ``adapter.fit_positions`` interpolates positions of another image size.
 
     Args:
         vit: A built transformer that an adapter knows (``backbones/adapters``).
