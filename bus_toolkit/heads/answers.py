@@ -70,7 +70,7 @@ def read_answers(answers: str | Sequence[str]) -> list[str]:
 
 def _read_file(path: Path) -> Any:  # whatever a JSON file holds
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
         return (
             json.loads(content) if path.suffix == ".json" else [line for line in content.splitlines() if line.strip()]
         )

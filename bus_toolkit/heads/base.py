@@ -97,8 +97,9 @@ class VLPHead(nn.Module):
 
     def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0) -> None:
         super().__init__()
-        if weight < 0 or start_epoch < 0:
-            raise ValueError(f"weight and start_epoch: must be 0 or more, got {weight} and {start_epoch}.")
+        for argument, value in (("weight", weight), ("start_epoch", start_epoch)):
+            if value < 0:
+                raise ValueError(f"{argument}: must be 0 or more, got {value}.")
         self.weight = weight
         self.start_epoch = start_epoch
 
@@ -108,10 +109,14 @@ class VLPHead(nn.Module):
         Args:
             step: The batch as this head sees it; in a batch of several sources, the rows that serve this head.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no loss(step).")
 
     def predict(self, step: Step) -> dict[str, Any]:
-        """Return named predictions, each with one entry a sample; ``step.visual()`` is under the own text."""
+        """Return named predictions, each with one entry a sample, ``None`` where there is nothing.
+
+        ``step.visual()`` is under the sample's caption here, whatever ``sees`` says: that is how a question or a
+        caption is asked. A head whose target is in the caption asks for ``step.visual(Condition.FREE)``.
+        """
         return {}
 
     def hide(self, batch: Batch) -> Hidden:

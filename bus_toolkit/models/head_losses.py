@@ -1,4 +1,4 @@
-"""The losses of all heads on a batch, and their predictions."""
+"""The losses of all heads on a batch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def run_heads(
         outputs, counts = [], []
         for index in (index for index, group in enumerate(groups) if group.serves(name)):
             given = similarity[index] if Feed.SIMILARITY in head.uses else None
-            output = _checked(name, head, head.loss(Step(passes[index], plan.keys[name], open_to, given)))
+            step = Step(passes[index], plan.keys[name], open_to, given, f"model.heads.{name} ({type(head).__name__})")
+            output = _checked(name, head, head.loss(step))
             similarity[index] = output.similarity or similarity[index]
             outputs.append(output)
             counts.append(len(groups[index].samples))
@@ -118,28 +119,3 @@ def check_images(heads: Mapping[str, VLPHead], num_images: int) -> None:
                 f"model.heads.{name}: {type(head).__name__} reads one image a text, got {num_images}. Leave "
                 "the head out, or train on a data set with one image a text."
             )
-
-
-def write_predictions(heads: Mapping[str, VLPHead], passes: Passes) -> None:
-    """Write every head's predictions, and which patches the own caption kept, into the data samples.
-
-    Raises:
-        DataError: A head reads one image a text, and there are more.
-    """
-    check_images(heads, passes.batch.num_images)
-    step, batch = Step(passes), passes.batch
-    fields: dict[str, Any] = {}
-    for head in heads.values():
-        fields.update(head.predict(step))
-    visual = step.visual()
-    per_image = {"kept": visual.kept_patches()}
-    if visual.selections:
-        per_image["scores"] = visual.selections[0].decision.scores
-    for name, rows in per_image.items():
-        # (B * I, N) -> (B, I, N) for several images I a text
-        fields.setdefault(name, rows if batch.num_images == 1 else rows.unflatten(0, (-1, batch.num_images)))
-    for index, sample in enumerate(batch.samples):
-        sample.set_field(visual.grid, "patch_grid", dtype=None)
-        for name, values in fields.items():
-            if values[index] is not None:
-                sample.set_field(values[index], name, dtype=None)

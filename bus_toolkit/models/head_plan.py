@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.heads.base import Feed, VLPHead
@@ -46,10 +48,13 @@ def plan_heads(
         momentum: Whether there is a momentum branch, which follows a head's projections.
 
     Raises:
-        ConfigError: What a head needs is provided by none, or by several, or heads need each other; all such at once.
+        ConfigError: A head declares something unknown; or what it needs is provided by none or by several, or heads
+            need each other. All such at once.
     """
     heads = {name: part if isinstance(part, type) else type(part) for name, part in parts.items()}
-    problems: list[Problem] = []
+    problems = [problem for name, kind in heads.items() for problem in _declarations(name, kind)]
+    if problems:
+        raise ConfigError(problems)
     keys = {name: _key(name, heads, conditioning, problems) for name in heads}
     order = _order(heads, problems)
     projections = [name for name, kind in heads.items() if Feed.PROJECTIONS in kind.provides]
@@ -71,6 +76,21 @@ def plan_heads(
     repeated = Counter(heads.values())
     suffixes = {name: f"_{name}" if repeated[kind] > 1 else "" for name, kind in heads.items()}
     return HeadPlan(tuple(order), keys, providers, suffixes, projections[0] if projections else None)
+
+
+def _declarations(name: str, kind: type[VLPHead]) -> Iterator[Problem]:
+    """Yield the class attributes that are no declarations, such as a text in place of a ``Condition``."""
+    wanted: dict[str, tuple[Any, tuple[type[Enum], ...]]] = {
+        "sees": (() if kind.sees is None else (kind.sees,), (Condition,)),
+        "provides": (kind.provides, (Condition, Feed)),
+        "uses": (kind.uses, (Feed,)),
+    }
+    for attribute, (values, kinds) in wanted.items():
+        if not isinstance(values, tuple | list) or not all(isinstance(value, kinds) for value in values):
+            allowed = ", ".join(f"{enum.__name__}.{member.name}" for enum in kinds for member in enum)
+            one = "must be one of" if attribute == "sees" else "must be a tuple of"
+            text = f"{kind.__name__}.{attribute} {one} {allowed}, got {getattr(kind, attribute)!r}. Correct the class."
+            yield Problem(f"model.heads.{name}", text)
 
 
 def _key(name: str, heads: Mapping[str, type[VLPHead]], conditioning: Conditioning, problems: list[Problem]) -> PassKey:

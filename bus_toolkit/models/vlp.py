@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning
-from bus_toolkit.models.head_losses import run_heads, write_predictions
+from bus_toolkit.models.head_losses import run_heads
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.models.layer_depth import layer_depth
 from bus_toolkit.models.momentum import MomentumBranch
+from bus_toolkit.models.predictions import write_predictions
 from bus_toolkit.models.source_groups import split_by_objectives
 from bus_toolkit.ops.collective import mean_logs_over_ranks
 from bus_toolkit.step.batch import Batch

@@ -63,7 +63,7 @@ class PatchSelector(nn.Module):
 
     def score(self, view: BlockView) -> Tensor:
         """Return the ranking score (B, N) of each candidate; higher is kept."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no score(view), and no forward(view) of its own.")
 
     def fuse_weights(self, scores: Tensor) -> Tensor | None:
         """Return non-negative weights (B, N) for the fused token; ``None`` means equal ones."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.backbones.token_reducing_backbone import Select, TokenReducingBackbone
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import ComponentError, DataError
 from bus_toolkit.structures import FusedTokens, Selection, SharedTokens, TextTokens, TokenBatch, VisualTokens
 
 WithoutText = Literal["cls", "prompt", "none"]
@@ -113,17 +113,34 @@ class Encoders(Parts):
         return TextTokens(*(t.expand(batch, *t.shape[1:]) for t in (text.embeds, text.pooled, text.attention_mask)))
 
     def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
-        """Let text (B, L, D) and visual tokens (B, P + S, D_v) meet."""
-        assert self.fusion is not None, "heads that fuse without a fusion are refused when the model is built"
+        """Let text (B, L, D) and visual tokens (B, P + S, D_v) meet.
+
+        Raises:
+            ComponentError: The model has no fusion, and the head that asks did not say that it needs one.
+        """
+        if self.fusion is None:
+            raise ComponentError(_missing("fusion"))
         return self.fusion(text, visual)
 
     def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        """Return next-token logits (B, L, V) from ids (B, L) and states (B, M, D) with their mask (B, M)."""
-        assert self.text_decoder is not None, "heads that write without a text decoder are refused when it is built"
+        """Return next-token logits (B, L, V) from ids (B, L) and states (B, M, D) with their mask (B, M).
+
+        Raises:
+            ComponentError: As ``fuse``, for a text decoder.
+        """
+        if self.text_decoder is None:
+            raise ComponentError(_missing("text_decoder"))
         return self.text_decoder(tokens, memory, memory_mask)
 
     def _select(self, text: TextTokens | None) -> Select:
         return "text_free" if text is None and self.without_text == "none" else "all"
+
+
+def _missing(part: str) -> str:
+    return (
+        f"model.{part}: a head asks for it, and the config has none. Add model.{part}, and set needs_{part} = True in "
+        "the head's class: then such a config is refused when it is built."
+    )
 
 
 def _refuse_all_padding(tokens: TokenBatch) -> None:

@@ -33,12 +33,14 @@ class Step:
         key: The head's own pass.
         open: Conditions that the head may ask for beside its own.
         similarity: How alike images and texts are, from the head that provides it; ``None`` where none has.
+        head: Who asks, for messages.
     """
 
     passes: Passes
     key: PassKey = PassKey(Condition.CAPTION)
     open: frozenset[Condition] = frozenset({Condition.FREE, Condition.CAPTION, Condition.OTHER_CAPTION})
     similarity: Similarity | None = None
+    head: str = "step"
 
     @property
     def batch(self) -> Batch:
@@ -97,9 +99,10 @@ class Step:
         if condition is None or condition is self.key.condition:
             return self.key
         if condition not in self.open:
+            names = ", ".join(sorted(c.value for c in self.open))
             raise ComponentError(
-                f"step.visual: a head that sees {self.key.condition.value} in this mode cannot ask for "
-                f"{condition.value}. It may ask for {', '.join(sorted(c.value for c in self.open))}. Declare the "
-                "condition as the head's class attribute `sees`, or leave the argument out."
+                f"{self.head}: sees {self.key.condition.value} in this mode and cannot ask for {condition.value} "
+                f"(step.visual, step.selections). It may ask for {names}. Leave the argument out; or, if its target is "
+                "not in that text, declare the condition as the head's class attribute `sees`."
             )
         return PassKey(condition)

@@ -83,8 +83,10 @@ def check_losses(case: HeadCase) -> None:
 def check_gradient(case: HeadCase) -> None:
     """Every trainable parameter of the head gets a finite gradient, and so does the model below."""
     model = case.build().train()
-    losses = model.loss(*tiny_batch())
-    sum(value for name, value in losses.items() if "loss" in name).backward()
+    losses = {name: value for name, value in model.loss(*tiny_batch()).items() if "loss" in name}
+    detached = [name for name, value in losses.items() if not value.requires_grad]
+    assert not detached, f"{', '.join(detached)} has no gradient: it was detached, or depends on nothing trained"
+    sum(losses.values()).backward()
     for name, parameter in case.head(model).named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, f"parameter {name} gets no gradient"

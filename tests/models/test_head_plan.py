@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,7 +152,10 @@ def test_a_contrast_under_another_name_trains_with_momentum_and_feeds_the_matchi
 
 def test_a_head_cannot_ask_for_what_it_does_not_declare() -> None:
     model = tiny_model("strict", heads={"peek": Peeks()})
-    with pytest.raises(ComponentError, match="sees masked in this mode cannot ask for caption. It may ask for free"):
+    with pytest.raises(
+        ComponentError,
+        match=r"^model.heads.peek \(Peeks\): sees masked in this mode and cannot ask for caption",
+    ):
         model.loss(images(4), samples())
 
 
@@ -179,6 +183,58 @@ def test_what_a_head_returns_is_checked(returned: object, message: str) -> None:
 
     with pytest.raises(ComponentError, match=message):
         tiny_model(heads={"odd": Odd()}).loss(images(4), samples())
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"sees": "free"}, r"Odd.sees must be one of Condition.FREE, .*, got 'free'. Correct the class"),
+        ({"provides": Condition.MASKED}, "Odd.provides must be a tuple of Condition.FREE, .*Feed.SIMILARITY"),
+        ({"uses": ("similarity",)}, r"Odd.uses must be a tuple of Feed.SIMILARITY, .*, got \('similarity',\)"),
+    ],
+)
+def test_what_is_no_declaration_is_refused(declared: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"model.heads.odd: {message}"):
+        plan(odd=type("Odd", (VLPHead,), declared))
+
+
+@pytest.mark.parametrize(("part", "ask"), [("fusion", "fuse"), ("text_decoder", "decode")])
+def test_a_head_that_uses_a_part_without_saying_so_is_named(part: str, ask: str) -> None:
+    class Secret(VLPHead):
+        def loss(self, step):
+            return getattr(step.encoders, ask)(*[None] * (2 if ask == "fuse" else 3))
+
+    model = tiny_model(heads={"secret": Secret()})
+    model.encoders = replace(model.encoders, **{part: None})
+    with pytest.raises(ComponentError, match=f"^model.{part}: a head asks .* set needs_{part} = True"):
+        model.loss(images(4), samples())
+
+
+@pytest.mark.parametrize(
+    ("predicted", "message"),
+    [
+        ([1, 2, 3, 4], "Guess.predict must return a dict, got list"),
+        ({"guess": [1, 2, 3]}, "an entry for each of the 4 samples, got 3 for 'guess'"),
+        ({"guess": torch.zeros(5)}, "an entry for each of the 4 samples, got 5 for 'guess'"),
+        ({"guess": 1.0}, "an entry for each of the 4 samples, got float for 'guess'"),
+    ],
+)
+def test_what_a_head_predicts_is_checked(predicted: object, message: str) -> None:
+    class Guess(VLPHead):
+        def predict(self, step):
+            return predicted
+
+    with pytest.raises(ComponentError, match=f"^model.heads.guess: .*{message}"):
+        tiny_model(heads={"guess": Guess()}).predict(images(4), samples())
+
+
+def test_two_heads_of_a_class_that_predict_one_field_are_refused() -> None:
+    class Guess(VLPHead):
+        def predict(self, step):
+            return {"guess": [1, 2, 3, 4]}
+
+    with pytest.raises(ComponentError, match="model.heads.b: Guess.predict gives 'guess', as another head"):
+        tiny_model(heads={"a": Guess(), "b": Guess()}).predict(images(4), samples())
 
 
 def test_a_plugin_can_add_a_mode(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,7 +223,16 @@ def test_a_module_that_was_never_initialised_is_refused_where_it_is_built() -> N
         check_head(NotCalled)
 
 
+class Detached(VLPHead):
+    sees = Condition.FREE
+
+    def loss(self, step: Step) -> HeadOutput:
+        return HeadOutput({"mine": step.text.pooled.detach().sum()})
+
+
 def test_broken_heads_are_caught_by_name() -> None:
+    with pytest.raises(ConformanceError, match="gradient: loss_mine has no gradient: it was detached"):
+        check_head(Detached)
     with pytest.raises(
         ConformanceError,
         match="losses: .*only losses may have 'loss' in their name, got .*best_loss",

@@ -87,7 +87,7 @@ def test_one_cause_is_named_once(installed: Callable[[str], None]) -> None:
     first, *lines = verdicts(settings={"Staged": {"keep_ratios": [0.5]}})["patch selector NoScore"].problem.splitlines()
     assert first == "NoScore breaks promises of its kind:"
     (line,) = lines
-    assert line.startswith("- plan: it does not implement score (base.py:")
+    assert line.startswith("- plan: it crashed with NotImplementedError: NoScore has no score(view)")
     assert "(and in several_blocks, best_are_kept, " in line
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ from bus_toolkit.visualization.curves import draw_curves
 from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches
 
 _log = logging.getLogger(__name__)
+_UNIT = (
+    "fractions in [0, 1], or as a plugin's metric says; num_*: counts; caption/nll: nats a token; "
+    "caption/CIDEr_D: 0 to 10"
+)
 
 
 @HOOKS.register_module()
@@ -118,7 +124,7 @@ class ReportHook(Hook):
             payload = {
                 "stage": stage,
                 "iterations": self._iterations,
-                "unit": "fractions in [0, 1]; num_*: counts; caption/nll: nats a token; caption/CIDEr_D: 0 to 10",
+                "unit": _UNIT,
                 "note": self.note,
                 "metrics": _plain(self._metrics),
                 "pictures": [path.name for path in paths],
@@ -200,5 +206,10 @@ def _iterations(runner: Runner) -> int | None:
     return runner.iter if not isinstance(runner._train_loop, dict) and runner._train_loop is not None else None
 
 
-def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: float(value) if isinstance(value, int | float) else str(value) for key, value in metrics.items()}
+def _plain(metrics: Mapping[str, Any]) -> dict[str, float | str | None]:
+    """Return metrics as JSON knows them: it has no NaN and no infinity, which become ``null``."""
+    plain: dict[str, float | str | None] = {}
+    for key, value in metrics.items():
+        number = float(value) if isinstance(value, Real) else str(value)
+        plain[key] = None if isinstance(number, float) and not math.isfinite(number) else number
+    return plain

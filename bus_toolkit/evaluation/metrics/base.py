@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
+
+from bus_toolkit.errors import ComponentError, describe
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +37,39 @@ class SampleMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Append one row for each sample of the batch."""
-        self.results.extend(self.row(sample) for sample in data_samples)
+        """Append one row for each sample of the batch.
+
+        Raises:
+            ComponentError: ``row`` returns anything but a dict.
+        """
+        rows = [self.row(sample) for sample in data_samples]
+        wrong = next((row for row in rows if not isinstance(row, dict)), None)
+        if wrong is not None or None in rows:
+            raise ComponentError(
+                f"{type(self).__name__}.row must return a dict, got {describe(wrong)}. Return {{}} for a sample "
+                "without the fields."
+            )
+        self.results.extend(rows)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Return the metrics, or none and a note in the log if no sample has the fields."""
+        """Return the metrics, or none and a note in the log if no sample has the fields.
+
+        Raises:
+            ComponentError: ``summarise`` returns anything but numbers by name.
+        """
         rows = [row for row in results if row]
         if not rows:
             _log.warning("%s: not reported. None of %d samples has %s.", type(self).__name__, len(results), self.needs)
             return {}
-        return self.summarise(rows)
+        figures = self.summarise(rows)
+        numbers = figures.values() if isinstance(figures, dict) else [figures]
+        wrong = [value for value in numbers if not (isinstance(figures, dict) and isinstance(value, Real))]
+        if wrong:
+            raise ComponentError(
+                f"{type(self).__name__}.summarise must return numbers by name, got {describe(wrong[0])}. Return a dict "
+                "of floats."
+            )
+        return figures
 
     @abstractmethod
     def row(self, sample: dict) -> dict:

@@ -64,7 +64,7 @@ class VLPEvalLoop(ValLoop):
         if rerank_topk and not all(find_head(heads.values(), kind) for kind in (ITCHead, ITMHead)):
             raise ConfigError(
                 f"VLPEvalLoop.rerank_topk: re-ranking needs an ITCHead and an ITMHead, got {sorted(heads)}. "
-                "Add them under model.heads, or set rerank_topk: 0."
+                "Add them under model.heads, or set val_cfg.rerank_topk and test_cfg.rerank_topk to 0."
             )
         self.rerank_topk, self.rerank_batch_size = rerank_topk, rerank_batch_size
         self.recall_k, self.itc_weight = tuple(recall_k), itc_weight
