@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 
 
 class BatchAnswers(NamedTuple):
@@ -55,7 +56,7 @@ def read_answers(answers: str | Sequence[str]) -> list[str]:
     source, entries = "the list", answers
     if isinstance(answers, str):
         source = answers
-        entries = _read_file(Path(answers).expanduser())
+        entries = _read_file(expand_home(answers))
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise ValueError(f"{source} must hold a list of answers, got {str(entries)[:80]!r}. Write one answer a line.")
     for position, answer in enumerate(entries):
