@@ -48,7 +48,7 @@ def pipeline(*steps):
         ),
         (
             "train_dataloader.dataset.ann_file=none.csv",
-            r"train_dataloader: ImageTextPairs.ann_file: none.csv cannot be",
+            r"train_dataloader: ImageTextPairs.ann_file: none.csv: cannot be",
         ),
         ("train_dataloader.dataset.image_key=img", r"train_dataloader: ImageTextPairs.ann_file: .*has no 'img', got"),
         ("train_dataloader.dataset.img_dir=phots", r"ImageTextPairs: .* bad samples?, .*phots/.* cannot be read"),
