@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.runner import build_runner
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.evaluation.report import write_results
 from bus_toolkit.own_log import log_to_screen
 from bus_toolkit.weights.settings import check_files
 from bus_toolkit.writing import writing
@@ -114,8 +114,7 @@ def evaluate(
             metrics = build_runner(cfg, options).test()
         if out is not None and is_main_process():
             with writing(out, "--out"):
-                Path(out).parent.mkdir(parents=True, exist_ok=True)
-                Path(out).write_text(json.dumps(metrics, indent=2, default=float) + "\n")
+                write_results(Path(out), metrics)
     finally:
         shutdown_distributed()
     return metrics

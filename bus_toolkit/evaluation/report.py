@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,15 @@ def render_report(metrics: Metrics, *, title: str, note: str | None = None) -> G
 
 
 def write_results(path: Path, payload: Mapping[str, Any]) -> Path:
-    """Write ``payload`` as JSON in one step: a reader sees the old file or the new one, never a part."""
+    """Write ``payload`` as JSON in one step: a reader sees the old file or the new one, never a part.
+
+    JSON has no NaN and no infinity; they become ``null``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(payload, file, indent=2, ensure_ascii=False)
+            json.dump(_finite(payload), file, indent=2, ensure_ascii=False, default=float)
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
@@ -51,6 +56,14 @@ def write_results(path: Path, payload: Mapping[str, Any]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _finite(value: Any) -> Any:  # any JSON value
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, Real) and not math.isfinite(value) else value
 
 
 def _task(metrics: Metrics, task: str) -> dict[str, float]:

@@ -96,9 +96,8 @@ class PluginLoader:
         Raises:
             PluginError: A plugin in ``required`` fails.
         """
-        for name, record in self.records.items():
-            if record.status != "loaded":
-                continue
+        loaded = {name: record for name, record in self.records.items() if record.status == "loaded"}
+        for name, record in loaded.items():
             changed = plain(config)
             try:
                 self.call("adjust_config", name, config=changed)
@@ -109,8 +108,8 @@ class PluginLoader:
                     text = f"'{name}' fails on this config ({error!r}). {ASK}"
                     raise PluginError(Problem("plugins", text)) from error
                 _log.warning("Plugin '%s' fails on this config and is left out (%r). %s", name, error, ASK)
-                continue
-            config = changed
+            else:
+                config = changed
         return config
 
     def _load_all(self) -> None:
@@ -130,9 +129,9 @@ class PluginLoader:
             if entry.name in self.records:
                 _log.warning("Two plugins are named '%s'; the one in %s is left out.", entry.name, package)
                 continue
-            record = self.records[entry.name] = PluginRecord(entry.name, package)
+            self.records[entry.name] = PluginRecord(entry.name, package)
             if chosen is None or entry.name in chosen:
-                self._load_one(entry, record)
+                self._load_one(entry, self.records[entry.name])
 
     def _load_one(self, entry: EntryPoint, record: PluginRecord) -> None:
         before = _components(self.registries)

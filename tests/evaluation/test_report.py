@@ -109,6 +109,12 @@ def test_results_replace_the_old_file_in_one_step(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["results.json"]
 
 
+def test_what_json_does_not_know_becomes_null(tmp_path):
+    path = write_results(tmp_path / "results.json", {"metrics": {"a": float("nan"), "b": [float("inf"), 1]}, "n": 2})
+    assert path.read_text().count("null") == 2
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == {"metrics": {"a": None, "b": [None, 1]}, "n": 2}
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = write_results(tmp_path / "results.json", {"a": 1})
     with pytest.raises(TypeError):

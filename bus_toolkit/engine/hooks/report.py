@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -206,10 +205,5 @@ def _iterations(runner: Runner) -> int | None:
     return runner.iter if not isinstance(runner._train_loop, dict) and runner._train_loop is not None else None
 
 
-def _plain(metrics: Mapping[str, Any]) -> dict[str, float | str | None]:
-    """Return metrics as JSON knows them: it has no NaN and no infinity, which become ``null``."""
-    plain: dict[str, float | str | None] = {}
-    for key, value in metrics.items():
-        number = float(value) if isinstance(value, Real) else str(value)
-        plain[key] = None if isinstance(number, float) and not math.isfinite(number) else number
-    return plain
+def _plain(metrics: Mapping[str, Any]) -> dict[str, float | str]:
+    return {key: float(value) if isinstance(value, Real) else str(value) for key, value in metrics.items()}
