@@ -198,7 +198,11 @@ def main() -> int:
     print(f"{len(results)} cases, {len(found)} values")
     if args.against is None:
         return 0
-    wanted = {k: v for k, v in leaves(json.loads(args.against.read_text())) if args.only in k.split(" / ")[0]}
+    before = json.loads(args.against.read_text())
+    for name in results.keys() - before.keys():
+        print(f"new: {name}, compared with nothing")
+    wanted = {k: v for k, v in leaves(before) if args.only in k.split(" / ")[0]}
+    found = {k: v for k, v in found.items() if k.split(" / ")[0] in before}
     differ = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k) and "refused" not in k)
     for path in differ[:40]:
         print(f"differs: {path}: {wanted.get(path, 'absent')} -> {found.get(path, 'absent')}")
