@@ -1,4 +1,4 @@
-"""Whether what a backbone of any origin declares and returns is what the other parts are built for.
+"""Whether what a backbone of any origin returns is what its adapter declares.
 
 Comparisons of shapes and types alone: they cost no time on the device.
 """
@@ -14,28 +14,6 @@ from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.errors import ComponentError, describe
 
 _PATH = "model.backbone"
-
-
-def check_sizes(adapter: Any) -> None:
-    """Refuse an adapter that does not say what it must.
-
-    Raises:
-        ComponentError: It is no ``TransformerAdapter``, or a size is missing or of the wrong kind.
-    """
-    if not isinstance(adapter, TransformerAdapter):
-        raise ComponentError(
-            f"{_PATH}: token_adapter() must return an adapter, got {describe(adapter)}. Return a BlocksAdapter, a "
-            "FeatureMapAdapter or a TransformerAdapter of bus_toolkit.backbones."
-        )
-    name = type(adapter.vit).__name__
-    for key, count in (("image_size", 2), ("patch_size", 2), ("embed_dim", 1), ("num_prefix", 1)):
-        value = getattr(adapter, key, None)
-        numbers = value if isinstance(value, Sequence) else (value,)
-        if len(numbers) != count or not all(isinstance(n, int) and n >= int(key != "num_prefix") for n in numbers):
-            wanted = "(rows, columns) in pixels" if count == 2 else "a whole number"
-            raise ComponentError(
-                f"{_PATH}: the adapter of {name} must have {key} as {wanted}, got {value!r}. Set it in token_adapter()."
-            )
 
 
 def checked_embedding(adapter: TransformerAdapter, images: Tensor, embedded: Any) -> tuple[Tensor, tuple[int, int]]:

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.adapters.sizes import check_sizes
 from bus_toolkit.backbones.check_selectors import check_selectors
-from bus_toolkit.backbones.check_tokens import check_sizes
 from bus_toolkit.backbones.conditioned_pass import AroundSelection, ConditionedPass, Select, selector_at
 from bus_toolkit.backbones.shared_pass import run_shared
 from bus_toolkit.selectors.base import PatchSelector

@@ -11,7 +11,6 @@ from torch.overrides import TorchFunctionMode
 
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
-from bus_toolkit.backbones.check_tokens import check_sizes
 from bus_toolkit.registry import MMPRETRAIN, REGISTRIES
 
 SIZE_KEY = "img_size"
@@ -51,9 +50,7 @@ def build_backbone(node: Mapping[str, Any]) -> tuple[nn.Module, TransformerAdapt
     if torch.get_default_device().type == "meta":
         vit.to("meta")  # what came from NumPy is elsewhere
     default = None if size is None or size.required else size.default
-    adapter = adapter_of(vit, node.get(SIZE_KEY, default))
-    check_sizes(adapter)
-    return vit, adapter
+    return vit, adapter_of(vit, node.get(SIZE_KEY, default))
 
 
 class _NumbersOnMeta(TorchFunctionMode):

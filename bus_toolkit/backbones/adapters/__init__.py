@@ -12,6 +12,7 @@ from bus_toolkit.backbones.adapters.openmmlab_beit import BEiTAdapter
 from bus_toolkit.backbones.adapters.openmmlab_eva02 import EVA02Adapter
 from bus_toolkit.backbones.adapters.openmmlab_t2t import T2TAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import DeiT3Adapter, DistilledAdapter, VisionTransformerAdapter
+from bus_toolkit.backbones.adapters.sizes import check_sizes
 from bus_toolkit.errors import ComponentError
 
 # By package and name of a class or one of its bases, nearest first, so that no library is imported to look.
@@ -52,7 +53,9 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
         ComponentError: Nobody knows how to take it apart; the message says what is missing.
     """
     if hasattr(vit, "token_adapter"):
-        return vit.token_adapter()
+        adapter = vit.token_adapter()
+        check_sizes(adapter)
+        return adapter
     size = DEFAULT_SIZE if image_size is None else image_size
     kind = type(getattr(vit, "_orig_mod", vit))  # the module inside torch.compile's wrapper
     for cls in kind.__mro__:

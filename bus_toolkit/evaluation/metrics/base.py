@@ -43,12 +43,12 @@ class SampleMetric(BaseMetric):
             ComponentError: ``row`` returns anything but a dict.
         """
         rows = [self.row(sample) for sample in data_samples]
-        wrong = next((row for row in rows if not isinstance(row, dict)), None)
-        if wrong is not None or None in rows:
-            raise ComponentError(
-                f"{type(self).__name__}.row must return a dict, got {describe(wrong)}. Return {{}} for a sample "
-                "without the fields."
-            )
+        for row in rows:
+            if not isinstance(row, dict):
+                raise ComponentError(
+                    f"{type(self).__name__}.row must return a dict, got {describe(row)}. Return {{}} for a sample "
+                    "without the fields."
+                )
         self.results.extend(rows)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -62,12 +62,10 @@ class SampleMetric(BaseMetric):
             _log.warning("%s: not reported. None of %d samples has %s.", type(self).__name__, len(results), self.needs)
             return {}
         figures = self.summarise(rows)
-        numbers = figures.values() if isinstance(figures, dict) else [figures]
-        wrong = [value for value in numbers if not (isinstance(figures, dict) and isinstance(value, Real))]
-        if wrong:
+        if not isinstance(figures, dict) or not all(isinstance(value, Real) for value in figures.values()):
             raise ComponentError(
-                f"{type(self).__name__}.summarise must return numbers by name, got {describe(wrong[0])}. Return a dict "
-                "of floats."
+                f"{type(self).__name__}.summarise must return numbers by name, got {figures!r}. Return a dict of "
+                "floats."
             )
         return figures
 

@@ -37,7 +37,7 @@ def test_numbers_by_name_are_reported() -> None:
 
 @pytest.mark.parametrize(
     ("form", "message"),
-    [(lambda mean: {"it": "good"}, "got str. Return a dict of floats"), (float, "got float. Return a dict")],
+    [(lambda mean: {"it": "good"}, "got {'it': 'good'}. Return a dict of floats"), (float, "got 1.0. Return a dict")],
 )
 def test_anything_else_is_refused(form, message: str) -> None:
     with pytest.raises(ComponentError, match=f"Mean.summarise must return numbers by name, {message}"):
