@@ -1,0 +1,42 @@
+"""What the toolkit keeps in a checkpoint beside MMEngine's own entries: named sections under ``meta.bus_toolkit``.
+
+Each section has one writer, which calls :func:`write_section` from ``before_save_checkpoint``, and is read after
+loading by :func:`read_section`. A section holds plain data and tensors only, so that reading a checkpoint runs no code.
+Sections:
+
+- ``config``: the resolved config of the run, as YAML text;
+- ``vocabulary``: the words of the tokenizer with their digest;
+- ``batches``: what the schedules were planned for: batch size, processes, accumulation, steps of an epoch;
+- ``hooks``: the state of hooks, by their names;
+- ``progress``: how far the training is, for what is scheduled by it.
+
+A checkpoint without a section was written by an earlier version, or by another program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+KEY = "bus_toolkit"
+Section = Literal["config", "vocabulary", "batches", "hooks", "progress"]
+
+
+def write_section(checkpoint: dict[str, Any], name: Section, content: Any) -> None:
+    """Put a section into a checkpoint that is about to be saved.
+
+    Args:
+        checkpoint: The argument of ``before_save_checkpoint``.
+        name: The section; a second writer of the same one is a mistake in the code.
+        content: Dicts, lists, numbers, texts and tensors.
+    """
+    sections = checkpoint.setdefault("meta", {}).setdefault(KEY, {})
+    assert name not in sections, f"the section {name!r} of the checkpoint has two writers"
+    sections[name] = content
+
+
+def read_section(checkpoint: Mapping[str, Any], name: Section) -> Any:
+    """Return a section of a loaded checkpoint; ``None`` if it has none."""
+    meta = checkpoint.get("meta")
+    sections = meta.get(KEY) if isinstance(meta, Mapping) else None
+    return sections.get(name) if isinstance(sections, Mapping) else None
