@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,32 +14,6 @@ from bus_toolkit.errors import DataError
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # csv refuses longer fields by a limit of its own, 128 kB; no caption is longer than this.
 _LONGEST_FIELD = 1 << 24
-
-
-def read_utf8(path: Path, location: str = "") -> str:
-    """Return the text of a file in UTF-8, with or without a byte order mark.
-
-    Args:
-        path: The file.
-        location: Setting that names the file, for messages.
-
-    Raises:
-        DataError: It cannot be read, or is not UTF-8.
-    """
-    name = f"{location}: {path}" if location else str(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror}. Correct the path.") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        raise DataError(
-            f"{name}, line {line}: is not UTF-8 (byte {content[error.start]:#04x}). "
-            f"Convert the file, e.g. iconv -f {'utf-16' if is_utf16 else 'latin1'} -t utf-8."
-        ) from error
 
 
 def table_rows(content: str, path: Path, location: str = "") -> Iterator[tuple[int, list[str]]]:
@@ -58,7 +32,7 @@ def table_rows(content: str, path: Path, location: str = "") -> Iterator[tuple[i
         DataError: A column occurs twice, or quotes do not match.
     """
     name = f"{location}: {path}" if location else str(path)
-    first_line = next(iter(content.splitlines()), "")
+    first_line = re.split("[\r\n]", content, maxsplit=1)[0]
     usual = DELIMITERS[path.suffix.lower()]
     delimiter = next((mark for mark in (usual, ";", "\t", ",") if mark in first_line), usual)
     lines = io.StringIO(content, newline="")

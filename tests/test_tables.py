@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.tables import read_utf8, table_rows
+from bus_toolkit.tables import table_rows
 
 ROWS = [(1, ["image", "caption"]), (2, ["0.png", "a dog"]), (3, ["1.png", "a cat"])]
 
@@ -61,17 +61,3 @@ def test_long_fields_are_read_and_the_limit_of_other_readers_stays():
     limit, text = csv.field_size_limit(), "word " * 50_000
     assert rows(f"image,caption\n0.png,{text}\n")[1] == (2, ["0.png", text])
     assert csv.field_size_limit() == limit < len(text)
-
-
-@pytest.mark.parametrize(
-    ("encoding", "advice"), [("utf-16", "iconv -f utf-16 -t utf-8"), ("latin1", "iconv -f latin1")]
-)
-def test_a_file_of_another_encoding_comes_with_its_command(tmp_path, encoding, advice):
-    (tmp_path / "a.csv").write_bytes("image\n\u00e4.png\n".encode(encoding))
-    with pytest.raises(DataError, match=f"here: .*a.csv, line [12]: is not UTF-8 .*{advice}"):
-        read_utf8(tmp_path / "a.csv", "here")
-
-
-def test_a_byte_order_mark_is_no_text(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfimage")
-    assert read_utf8(tmp_path / "a.csv") == "image"

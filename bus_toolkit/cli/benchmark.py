@@ -90,7 +90,7 @@ def read_results(path: Path) -> dict[str, float]:
         ConfigError: No such file, or something else in it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"--results: cannot read {path}: {error}. Give a JSON file.") from error
     if not isinstance(content, dict) or not all(isinstance(value, int | float) for value in content.values()):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.text_files import read_utf8, split_lines
 
 
 def expand_images(patterns: Sequence[str]) -> list[str]:
@@ -35,10 +36,7 @@ def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
     """
     if file is None:
         return list(texts)
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--texts-file: cannot read {file}: {error}. Give a UTF-8 file, one text a line.") from error
+    lines = [line.strip() for line in split_lines(read_utf8(file, "--texts-file"))]
     if not any(lines):
         raise DataError(f"--texts-file: no text in {file}. Write one a line.")
     return [line for line in lines if line]

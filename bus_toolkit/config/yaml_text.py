@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: No such file, not YAML, a refused tag, a key given twice, or no mapping of names.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"{path}: cannot be read ({reason}). Give the path of a YAML file.") from error

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.text_files import read_utf8, split_lines
 
 
 class BatchAnswers(NamedTuple):
@@ -71,11 +72,11 @@ def read_answers(answers: str | Sequence[str]) -> list[str]:
 
 def _read_file(path: Path) -> Any:  # whatever a JSON file holds
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_utf8(path)
         return (
-            json.loads(content) if path.suffix == ".json" else [line for line in content.splitlines() if line.strip()]
+            json.loads(content) if path.suffix == ".json" else [line for line in split_lines(content) if line.strip()]
         )
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}. Set it to the path of the file.") from error
+    except DataError as error:
+        raise ValueError(str(error)) from error
     except ValueError as error:
         raise ValueError(f"{path} is no list of answers: {error}. Write one answer a line.") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.text_files import split_lines
 
 RESULT, ORDER = "result.json", "job.json"
 
@@ -113,6 +114,6 @@ def _last_checkpoint(folder: Path) -> Path:
 def _speed(folder: Path) -> float:
     """Return the median of the training's readings of samples a second, from the newest log that has some."""
     logs = [log for log in sorted(folder.glob("*/vis_data/scalars.json")) if "samples_per_second" in log.read_text()]
-    rows = [json.loads(line) for log in logs[-1:] for line in log.read_text().splitlines()]
+    rows = [json.loads(line) for log in logs[-1:] for line in split_lines(log.read_text(encoding="utf-8"))]
     readings = [row["samples_per_second"] for row in rows if "samples_per_second" in row]
     return statistics.median(readings) if readings else float("nan")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.tables import DELIMITERS, read_utf8, table_rows
+from bus_toolkit.tables import DELIMITERS, table_rows
+from bus_toolkit.text_files import read_utf8, split_lines
 
 _TEXT_KEYS = ("caption", "text", "title", "sentence")
 
@@ -43,11 +44,11 @@ def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
     if kind in DELIMITERS:
         return _column(path, content, keys)
     if kind not in (".json", ".jsonl", ".ndjson"):
-        return content.splitlines()
+        return split_lines(content)
     try:
         data: Any = json.loads(content)
     except ValueError:
-        data = [_json_line(path, line) for line in content.splitlines() if line.strip()]
+        data = [_json_line(path, line) for line in split_lines(content) if line.strip()]
     if isinstance(data, dict):
         data = data.get("annotations", [data])
     texts = [text for record in data for text in _texts(record, keys)] if isinstance(data, list) else []
@@ -94,7 +95,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     Raises:
         DataError: The file is missing or has a word twice.
     """
-    words = read_utf8(path).splitlines()
+    words = split_lines(read_utf8(path))
     vocabulary = {word: number for number, word in enumerate(words)}
     if len(vocabulary) < len(words):
         twice = next(word for word, n in Counter(words).items() if n > 1)

@@ -71,7 +71,7 @@ def _read_shards(index: Path, *, trusted: bool) -> dict[str, Tensor]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable JSON file ({error}). Copy the folder again.") from error
     if not isinstance(held, dict):

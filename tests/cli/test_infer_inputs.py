@@ -35,9 +35,10 @@ def test_texts_come_from_the_command_line_or_a_file(tmp_path):
     with pytest.raises(DataError, match="--texts-file: no text in .*texts.txt. Write one a line"):
         read_texts([], file)
     file.write_bytes(b"\xff\xfe\x00")
-    for bad in (file, tmp_path / "gone.txt"):
-        with pytest.raises(DataError, match="--texts-file: cannot read .*Give a UTF-8 file"):
-            read_texts([], bad)
+    with pytest.raises(DataError, match="--texts-file: .*texts.txt, line 1: is not UTF-8"):
+        read_texts([], file)
+    with pytest.raises(DataError, match="--texts-file: .*gone.txt: cannot be read: No such file"):
+        read_texts([], tmp_path / "gone.txt")
 
 
 def test_a_place_for_results_is_a_json_or_a_folder(tmp_path):

@@ -40,7 +40,7 @@ def test_a_list_may_be_a_file(name: str, tmp_path: Path) -> None:
         (["yes", ""], "the list: answer 2 must be words, got ''"),
         (["yes", False], "the list: answer 2 must be words, got False. Quote it"),
         (["a", "b", "a"], "the list has 'a' twice"),
-        ("nowhere.txt", "nowhere.txt cannot be read: No such file"),
+        ("nowhere.txt", "nowhere.txt: cannot be read: No such file"),
     ],
 )
 def test_says_what_is_wrong_with_a_list(answers: Any, message: str) -> None:

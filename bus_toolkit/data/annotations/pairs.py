@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.tables import DELIMITERS, read_utf8, table_rows
+from bus_toolkit.tables import DELIMITERS, table_rows
+from bus_toolkit.text_files import read_utf8, split_lines
 
 IMAGE_KEYS = ("image", "file", "filename", "filepath", "img_path")
 TEXT_KEYS = ("caption", "text", "title")
@@ -111,7 +112,7 @@ def _json(content: str, path: Path, location: str) -> Iterator[tuple[str, Mappin
             )
         entries = [(f"entry {number}", entry) for number, entry in enumerate(data)]
     else:
-        lines = enumerate(content.split("\n"), start=1)
+        lines = enumerate(split_lines(content), start=1)
         entries = [(f"line {n}", _parse(line, f"{location}: {path}, line {n}")) for n, line in lines if line.strip()]
     for place, entry in entries:
         if not isinstance(entry, dict):

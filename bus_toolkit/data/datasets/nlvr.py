@@ -13,6 +13,7 @@ from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
+from bus_toolkit.text_files import read_utf8, split_lines
 
 # Left edges in pixels of the three grey boxes of a 400 x 100 image; the order of the boxes in image k.
 _BOX_LEFT = (0, 150, 300)
@@ -21,6 +22,10 @@ _LABELS = {"true": 1, "false": 0}
 _COLOURS = {"yellow": "yellow", "black": "black", "blue": "#0099ff"}
 _SHAPES = {"circle": "circle", "square": "square", "triangle": "triangle", "block": "square"}
 _WORD = re.compile(r"[a-z]+")
+_ADVICE = (
+    "Get the corpus (https://github.com/lil-lab/nlvr, folder nlvr) and set data_root to the folder with test.json, "
+    "hidden.json, dev.json and images/."
+)
 
 
 @DATASETS.register_module()
@@ -91,18 +96,13 @@ class NLVRDataset(SampleDataset):
 
     def _read(self, split: str) -> list[dict[str, Any]]:
         path = self.root / f"{split}.json"
+        content = read_utf8(path, "NLVRDataset", advice=_ADVICE)
         try:
-            examples = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            examples = [json.loads(line) for line in split_lines(content) if line.strip()]
             for example in examples:
                 _objects(example["structured_rep"], _ORDERS[0])
                 if example["label"] not in _LABELS or not isinstance(example["sentence"], str):
                     raise ValueError(f"label {example['label']!r} of {example['identifier']}")
-        except OSError as error:
-            raise DataError(
-                f"NLVRDataset: {path} cannot be read: {error.strerror}. Get the corpus "
-                "(https://github.com/lil-lab/nlvr, folder nlvr) and set data_root to the folder with test.json, "
-                "hidden.json, dev.json and images/."
-            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"NLVRDataset: {path} is not in NLVR's format: {error}. Copy the file again.") from error
         if not examples:

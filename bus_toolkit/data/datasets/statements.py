@@ -11,6 +11,7 @@ from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
+from bus_toolkit.text_files import read_utf8, split_lines
 
 _LABELS: dict[str, dict[str, int]] = {
     "truth": {"False": 0, "True": 1},
@@ -18,6 +19,10 @@ _LABELS: dict[str, dict[str, int]] = {
 }
 # SNLI marks a pair without a majority of its annotators so; the sets of SNLI-VE have few or none of them.
 _UNDECIDED = "-"
+_ADVICE = (
+    "Point it to a file of NLVR2 or SNLI-VE (`bus-toolkit prepare nlvr2` and `bus-toolkit prepare snli_ve` name the "
+    "sources of the files)."
+)
 
 
 @DATASETS.register_module()
@@ -63,15 +68,7 @@ class Statements(SampleDataset):
         return dict(self._rows[int(index)])
 
     def _read(self, path: Path) -> list[dict[str, Any]]:
-        try:
-            # Not splitlines: a sentence may hold one of Unicode's other line ends.
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text ({error})"
-            raise DataError(
-                f"Statements.ann_file: {path} cannot be read: {reason}. Point it to a file of NLVR2 or SNLI-VE "
-                "(`bus-toolkit prepare nlvr2` and `bus-toolkit prepare snli_ve` name the sources of the files)."
-            ) from error
+        lines = split_lines(read_utf8(path, "Statements.ann_file", advice=_ADVICE))
         rows: dict[str, dict[str, Any]] = {}
         for number, line in enumerate(lines, start=1):
             if not line.strip():

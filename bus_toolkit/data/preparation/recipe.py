@@ -10,6 +10,7 @@ from typing import Any
 
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.errors import DataError
+from bus_toolkit.text_files import read_utf8, split_lines
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,9 @@ class Download:
         Raises:
             DataError: It cannot be read or is no JSON.
         """
+        content = read_utf8(self.path(name), self.name, advice="Check the file.")
         try:
-            return json.loads(self.path(name).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(
-                f"{self.name}: {self.path(name)} cannot be read: {error.strerror}. Check the file."
-            ) from error
+            return json.loads(content)
         except ValueError as error:
             raise self.malformed(name, error) from error
 
@@ -75,10 +73,7 @@ class Download:
         Raises:
             DataError: It cannot be read, or a line is no JSON.
         """
-        try:
-            lines = self.path(name).read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{self.name}: {self.path(name)} cannot be read: {error}. Check the file.") from error
+        lines = split_lines(read_utf8(self.path(name), self.name, advice="Check the file."))
         values = []
         for number, line in enumerate(lines, start=1):
             try:

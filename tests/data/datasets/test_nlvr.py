@@ -92,7 +92,7 @@ def test_boxes_can_be_left_out(root):
 @pytest.mark.parametrize(
     ("splits", "options", "message"),
     [
-        (["test"], {}, "test.json cannot be read: No such file.*set data_root to the folder"),
+        (["test"], {}, "test.json: cannot be read: No such file.*set data_root to the folder"),
         ([], {}, "needs at least one split"),
         (["dev"], {"images_per_example": 3}, "must be 1 or 2, got 3"),
     ],

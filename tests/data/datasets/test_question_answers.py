@@ -116,7 +116,7 @@ def test_only_listed_answers_are_trained_on(tmp_path, files, name):
         ({"image_template": "{id}.jpg"}, r"image_template: must be a path with \{image_id\}"),
         ({"image_template": "a.jpg"}, r"image_template: needs \{image_id\} where the id goes"),
         ({"instances_file": "a"}, "instances_file and regions_file belong together"),
-        ({"answers_file": "no.txt"}, "QuestionAnswers.answers_file: no.txt cannot be read"),
+        ({"answers_file": "no.txt"}, "QuestionAnswers.answers_file: no.txt: cannot be read"),
     ],
 )
 def test_says_what_is_wrong_with_a_setting(files, changes, message):

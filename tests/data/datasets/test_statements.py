@@ -81,7 +81,7 @@ def test_bad_rows_are_named(images, rows, report):
 
 
 def test_a_missing_file_says_where_to_get_it(tmp_path):
-    with pytest.raises(DataError, match=r"nothing.jsonl cannot be read.*bus-toolkit prepare nlvr2"):
+    with pytest.raises(DataError, match=r"nothing.jsonl: cannot be read.*bus-toolkit prepare nlvr2"):
         Statements(str(tmp_path / "nothing.jsonl"), str(tmp_path))
 
 
