@@ -12,6 +12,7 @@ PARTS = {"selectors", "backbones", "decoders", "text_encoders", "fusion", "text_
 # A module imports from lower layers and its own folder only; the commands put everything together.
 LAYERS = [
     {
+        "addresses",
         "errors",
         "signatures",
         "registry_loader",

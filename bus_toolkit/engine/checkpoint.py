@@ -12,12 +12,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.dist import barrier as dist_barrier
-from mmengine.dist import get_rank
 from mmengine.runner import CheckpointLoader
 
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.weights.downloading import local_copy
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.reading import trust_checkpoints
 
@@ -45,7 +43,7 @@ def install_safe_loader(*, trusted: bool = False) -> None:
         return load_checkpoint_file(filename, map_location, trusted=trusted)
 
     def load_from_address(filename: str, map_location: Any = "cpu", **_: object) -> dict[str, Any]:
-        return load_checkpoint_file(_download(filename), map_location, trusted=trusted)
+        return load_checkpoint_file(local_copy(filename), map_location, trusted=trusted)
 
     CheckpointLoader.register_scheme("", load_from_file, force=True)
     CheckpointLoader.register_scheme(("http://", "https://"), load_from_address, force=True)
@@ -74,19 +72,3 @@ def _refuse_address(filename: str, map_location: Any = None, **_: object) -> dic
         f"{filename}: this kind of address is not supported. Allowed: a path, http:// or https://. "
         "Download the file yourself."
     )
-
-
-def _download(address: str) -> Path:
-    """Return the local copy of ``address``; one process fetches it, the others wait."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    target = folder / address.split("?")[0].rsplit("/", 1)[-1]
-    if get_rank() == 0 and not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(address, str(target), progress=False)
-        except OSError as error:
-            raise CheckpointError(
-                f"{address}: cannot be downloaded ({error}). Give the path of a local file."
-            ) from error
-    dist_barrier()
-    return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ class CausalLMFolder(nn.Module):
         is_pretrained: Whether it brings weights that were trained.
 
     Raises:
-        ValueError: The folder cannot be used, or has another vocabulary.
+        ValueError: The folder cannot be used, has another vocabulary, or has no weights for a part of the model, such
+            as the head of a model that was saved without it.
     """
 
     reads_memory = False
@@ -46,9 +48,12 @@ class CausalLMFolder(nn.Module):
                     f"its vocabulary has {config.vocab_size} entries, the tokenizer {vocab_size}. Both must be the "
                     "same vocabulary. Use the tokenizer that belongs to these weights."
                 )
-            self.model = AutoModelForCausalLM.from_pretrained(folder, config=config, use_safetensors=True, **local)
+            self.model, loading = AutoModelForCausalLM.from_pretrained(
+                folder, config=config, use_safetensors=True, output_loading_info=True, **local
+            )
         except (OSError, ValueError, AttributeError) as error:
             raise ValueError(f"folder: {folder!r} cannot be used: {' '.join(str(error).split())[:400]}") from error
+        _refuse_missing(folder, type(self.model).__name__, loading["missing_keys"])
         self.max_text_length: int | None = getattr(config, "max_position_embeddings", None)
 
     def forward(self, tokens: TokenBatch, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Tensor:
@@ -57,3 +62,13 @@ class CausalLMFolder(nn.Module):
         return self.model(
             input_ids=tokens.input_ids, attention_mask=tokens.attention_mask.long(), use_cache=False
         ).logits
+
+
+def _refuse_missing(folder: str, model: str, missing: Collection[str]) -> None:
+    """Refuse a folder without some of the weights: transformers would leave them random, with a warning."""
+    if missing:
+        first = ", ".join(sorted(missing)[:3])
+        raise ValueError(
+            f"folder: {len(missing)} tensors of a {model} are not in {folder!r}, the first: {first}. All weights must "
+            "be there. Save the whole model with its language-model head, and all layers that config.json names."
+        )

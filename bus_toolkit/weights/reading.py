@@ -9,8 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from bus_toolkit.addresses import is_http
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
+from bus_toolkit.weights.downloading import local_copy
 from bus_toolkit.weights.files import load_checkpoint_file, tensors_in
 from bus_toolkit.weights.folders import read_folder
 
@@ -49,15 +51,13 @@ def read_tensors(path: str | Path, trusted: bool | None = None) -> Source:
     before every name. A folder may hold one file or shards with an index, safetensors or ``.bin``.
 
     Args:
-        path: A file or folder on this machine.
+        path: A file or folder on this machine, or an http(s) address of a file.
         trusted: Unpickle everything; ``None`` uses the setting of :func:`trust_checkpoints` (at first: no).
 
     Raises:
         CheckpointError: Nothing is there, it is torn, it holds more than data, or it holds no tensors.
     """
-    if "://" in str(path):
-        raise CheckpointError(f"{path}: must be a path on this machine, got an address. Download the file yourself.")
-    path = expand_home(path)
+    path = local_path(path)
     trusted = _trusted if trusted is None else trusted
     if path.is_dir():
         tensors, config = read_folder(path, trusted=trusted)
@@ -68,13 +68,29 @@ def read_tensors(path: str | Path, trusted: bool | None = None) -> Source:
     return Source(str(path), tensors, config)
 
 
+def local_path(path: str | Path) -> Path:
+    """Return the path of a checkpoint on this machine; what lies under an http(s) address is copied first.
+
+    Raises:
+        CheckpointError: Another kind of address, or a file that cannot be downloaded.
+    """
+    if is_http(path):
+        return local_copy(str(path))
+    if "://" in str(path):
+        raise CheckpointError(
+            f"{path}: this kind of address is not supported. Allowed: a path, http:// or https://. Download the file "
+            "yourself."
+        )
+    return expand_home(path)
+
+
 def read_weights(path: str) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, whether they lie under ``state_dict`` or at the top.
 
     Raises:
         CheckpointError: As :func:`load_checkpoint_file`.
     """
-    checkpoint = load_checkpoint_file(path, trusted=_trusted)
+    checkpoint = load_checkpoint_file(local_path(path), trusted=_trusted)
     return tensors_in(checkpoint.get("state_dict", checkpoint))
 
 

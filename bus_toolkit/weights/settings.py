@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from bus_toolkit.addresses import is_http
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.home import expand_home
 from bus_toolkit.signatures import did_you_mean
@@ -98,7 +99,7 @@ def check_files(model: Mapping[str, Any]) -> None:
         node = model if name == WHOLE else model.get(name)
         location = f"{WHOLE}.{KEY}" if name == WHOLE else f"{WHOLE}.{name}.{KEY}"
         value = take_pretrained(node, {})[1] if isinstance(node, Mapping) else None
-        path = expand_home(value.checkpoint) if value else None
+        path = expand_home(value.checkpoint) if value and not is_http(value.checkpoint) else None
         if path is not None and not (path.is_file() or (path.is_dir() and has_weights(path))):
             reason = "holds no weights" if path.is_dir() else "is not there"
             problems.append(Problem(location, f"{path} {reason}. Give a file, or a folder in Hugging Face's layout."))

@@ -36,6 +36,17 @@ def test_a_file_and_a_summary_are_written(folder: Path, tmp_path: Path, capsys: 
     assert "  layers.1.attn.qkv.weight\n" in report.read_text()
 
 
+def test_a_report_that_cannot_be_written_is_named_with_its_flag(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    report = tmp_path / "file" / "report.txt"
+    with pytest.raises(
+        ConfigError, match=rf"--report: cannot write {report}: Not a directory. Set --report to a place"
+    ):
+        COMMAND.main(
+            [str(folder), "--to", "mmpretrain", "--out", str(tmp_path / "o.safetensors"), "--report", str(report)]
+        )
+
+
 def test_the_layouts_are_listed_with_what_a_model_needs(capsys: pytest.CaptureFixture[str]) -> None:
     COMMAND.main(["--list"])
     text = capsys.readouterr().out

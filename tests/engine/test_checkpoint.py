@@ -8,6 +8,7 @@ from mmengine.runner import CheckpointLoader
 from bus_toolkit.engine.checkpoint import install_safe_loader, latest_checkpoint
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.weights.reading import read_tensors
+from tests.weights.server import serving
 
 
 class Attack:
@@ -50,15 +51,11 @@ def test_addresses_that_would_be_unpickled_are_refused(address):
 
 def test_an_http_address_is_fetched_and_read_safely(tmp_path, monkeypatch):
     install_safe_loader()
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-
-    def fetch(address, target, progress):
-        with open(target, "wb") as file:
-            pickle.dump(Attack(tmp_path / "hit"), file)
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
-    with pytest.raises(CheckpointError):
-        CheckpointLoader.load_checkpoint("https://example.org/a.pth")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "a.pth").write_bytes(pickle.dumps(Attack(tmp_path / "hit")))
+    with serving(tmp_path / "served") as server, pytest.raises(CheckpointError):
+        CheckpointLoader.load_checkpoint(f"{server}/a.pth")
     assert not (tmp_path / "hit").exists()
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
@@ -54,3 +55,35 @@ def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     gpt2(tmp_path / "pickled", safe_serialization=False)
     with pytest.raises(ValueError, match="cannot be used: .*safetensors"):
         CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path / "pickled"))
+
+
+def llama(folder: Path, *, tied: bool = False) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, tie_word_embeddings=tied, **sizes))
+    model.save_pretrained(folder)
+    return model
+
+
+def test_a_model_that_was_saved_without_its_head_is_refused(tmp_path: Path) -> None:
+    llama(tmp_path).model.save_pretrained(tmp_path)
+    message = (
+        r"folder: 1 tensors of a LlamaForCausalLM are not in .*, the first: lm_head.weight\. .* Save the whole model"
+    )
+    with pytest.raises(ValueError, match=message):
+        CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path))
+
+
+def test_a_folder_without_a_layer_is_refused(tmp_path: Path) -> None:
+    llama(tmp_path)
+    file = tmp_path / "model.safetensors"
+    kept = {name: tensor for name, tensor in load_file(file).items() if ".layers.1." not in name}
+    save_file(kept, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"folder: 9 tensors of a LlamaForCausalLM are not in .*model\.layers\.1\."):
+        CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path))
+
+
+def test_a_head_that_is_the_word_table_need_not_be_saved(tmp_path: Path) -> None:
+    original, tokens = llama(tmp_path, tied=True).eval(), token_batch()
+    part = CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path)).eval()
+    torch.testing.assert_close(part(tokens), original(input_ids=tokens.input_ids).logits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
+from bus_toolkit.addresses import copy_name
 from bus_toolkit.data.shards.shard_paths import expand_braces
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
@@ -35,9 +35,10 @@ def is_remote(name: str) -> bool:
 def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, location: str) -> list[str]:
     """Return local paths in place of addresses; shards that are not in ``cache_dir`` yet are copied there first.
 
-    A copy appears whole or not at all. The first process of each machine copies, eight shards at a time, and the others
-    wait; all go on, or fail, together. They wait no longer than the process group allows: give large shards more time
-    by ``env_cfg.dist_cfg.timeout`` (seconds), or copy them beforehand. Paths are returned as they are.
+    A copy appears whole or not at all, and is used again by later runs, which the log says: remove shards that have
+    changed on the server from ``cache_dir`` by hand. The first process of each machine copies, eight shards at a time,
+    and the others wait; all go on, or fail, together. They wait no longer than the process group allows: give large
+    shards more time by ``env_cfg.dist_cfg.timeout`` (seconds), or copy them beforehand. Paths are returned as they are.
 
     Args:
         shards: Paths and addresses; braces of addresses are written out (``https://server/{000..099}.tar``).
@@ -55,11 +56,16 @@ def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, location: s
         return names
     _check(addresses, cache_dir, location)
     folder = expand_home(str(cache_dir))
-    places = {address: folder / _file_name(address) for address in addresses}
+    places = {address: folder / copy_name(address) for address in addresses}
     problems: list[str] = []
     rank, _ = get_dist_info()
     if int(os.environ.get("LOCAL_RANK", rank)) == 0:
-        problems = _copy_all({a: p for a, p in places.items() if not p.is_file()}, folder)
+        missing = {a: p for a, p in places.items() if not p.is_file()}
+        if len(missing) < len(places):
+            _log.info(
+                "%d of %d shards are taken from their copies in %s", len(places) - len(missing), len(places), folder
+            )
+        problems = _copy_all(missing, folder)
     if is_distributed():
         problems = [problem for part in all_gather_object(problems) for problem in part]
     if problems:
@@ -117,9 +123,3 @@ def _copy(address: str, place: Path) -> str:
     finally:
         Path(scratch).unlink(missing_ok=True)
     return ""
-
-
-def _file_name(address: str) -> str:
-    """Return a file name that distinguishes addresses with equal last parts."""
-    last = re.sub(r"[^A-Za-z0-9._-]", "_", address.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1])
-    return f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{last}"

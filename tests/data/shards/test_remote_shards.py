@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bus_toolkit.addresses import copy_name
 from bus_toolkit.data.shards import remote_shards
 from bus_toolkit.data.shards.remote_shards import fetch_shards
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
@@ -101,5 +102,5 @@ def test_a_folder_and_webdataset_are_needed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_equal_names_of_different_servers_are_kept_apart() -> None:
-    names = {remote_shards._file_name(f"https://{server}/a/0.tar?key=1") for server in ("x", "y")}
+    names = {copy_name(f"https://{server}/a/0.tar?key=1") for server in ("x", "y")}
     assert len(names) == 2 and all(name.endswith("-0.tar") for name in names)
