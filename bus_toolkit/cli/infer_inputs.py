@@ -7,6 +7,7 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.text_files import read_utf8, split_lines
@@ -28,18 +29,19 @@ def expand_images(patterns: Sequence[str]) -> list[str]:
     return paths
 
 
-def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
+def read_texts(typed: Sequence[str], file: Path | None) -> list[str]:
     """Return the texts of the command line, or of a UTF-8 file, one a line; empty lines count for nothing.
 
     Raises:
         DataError: The file cannot be read, or holds no text.
     """
     if file is None:
-        return list(texts)
+        return list(typed)
     lines = [line.strip() for line in split_lines(read_utf8(file, "--texts-file"))]
-    if not any(lines):
+    texts = [line for line in lines if not is_blank(line)]
+    if not texts:
         raise DataError(f"--texts-file: no text in {file}. Write one a line.")
-    return [line for line in lines if line]
+    return texts
 
 
 def check_out(command: str, out: Path | None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.text_files import read_utf8, split_lines
@@ -61,7 +62,7 @@ def read_answers(answers: str | Sequence[str]) -> list[str]:
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise ValueError(f"{source} must hold a list of answers, got {str(entries)[:80]!r}. Write one answer a line.")
     for position, answer in enumerate(entries):
-        if not isinstance(answer, str) or not answer.strip():
+        if not isinstance(answer, str) or is_blank(answer):
             raise ValueError(f"{source}: answer {position + 1} must be words, got {answer!r}. Quote it, or remove it.")
     texts = [answer.strip() for answer in entries]
     twice = [answer for answer, count in Counter(texts).items() if count > 1]
@@ -73,9 +74,9 @@ def read_answers(answers: str | Sequence[str]) -> list[str]:
 def _read_file(path: Path) -> Any:  # whatever a JSON file holds
     try:
         content = read_utf8(path)
-        return (
-            json.loads(content) if path.suffix == ".json" else [line for line in split_lines(content) if line.strip()]
-        )
+        if path.suffix == ".json":
+            return json.loads(content)
+        return [line for line in split_lines(content) if not is_blank(line)]
     except DataError as error:
         raise ValueError(str(error)) from error
     except ValueError as error:

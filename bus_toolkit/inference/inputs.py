@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.transforms.decode import decode_image
 from bus_toolkit.errors import DataError, describe
 from bus_toolkit.home import expand_home
@@ -90,7 +91,7 @@ def as_texts(texts: str | Sequence[str], name: str = "texts") -> list[str]:
     if not given:
         raise DataError(f"{name}: needs at least one, got none. Give a string, or a list of strings.")
     for position, text in enumerate(given):
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or is_blank(text):
             raise DataError(f"{name}[{position}]: must be a string with at least one word, got {text!r}.")
     return given
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.transforms.load import LoadImage
 from bus_toolkit.registry import DATASETS, SCOPE, TRANSFORMS
 from bus_toolkit.testing import tiny
@@ -76,7 +77,7 @@ def check_sample(case: TransformCase) -> None:
             _assert_image(sample)
         if "text" in sample:
             text = sample["text"]
-            assert isinstance(text, str) and text.strip(), f"the caption is {text!r}"
+            assert isinstance(text, str) and not is_blank(text), f"the caption is {text!r}"
 
 
 def _assert_image(sample: dict[str, Any]) -> None:
@@ -139,7 +140,7 @@ def check_items(case: DatasetCase) -> None:
         sample = item["data_samples"]
         absent = [name for name in ("text", "image_id") if sample.get(name) is None]
         assert not absent, f"the data sample of item {index} has no {' and no '.join(absent)}"
-        assert str(sample.get("text")).strip(), f"the caption of item {index} is empty"
+        assert not is_blank(str(sample.get("text"))), f"the caption of item {index} is empty"
     assert isinstance(getattr(dataset, "metainfo", None), dict), "metainfo, facts for metrics, is no dict attribute"
 
 

@@ -18,6 +18,7 @@ from tokenizers import (
     processors,
 )
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.structures import TokenBatch
@@ -94,15 +95,25 @@ class TextTokenizer:
         """
         if not texts:
             raise DataError(f"{type(self).__name__}: needs at least one text, got none.")
-        encoded = self._backend.encode_batch(list(texts))
-        for text, encoding in zip(texts, encoded, strict=True):
-            if sum(encoding.attention_mask) <= 2:
-                raise DataError(f"{type(self).__name__}: a caption is empty, got {text!r}. Remove it from the data.")
+        for text in texts:
+            if is_blank(text):
+                raise DataError(f"{type(self).__name__}: a caption is empty, got {text!a}. Remove it from the data.")
+        encoded = self._encode(texts)
         self._count_truncated(sum(bool(encoding.overflowing) for encoding in encoded))
         self._count_unknown(texts, encoded)
         ids = torch.tensor([encoding.ids for encoding in encoded])
         mask = torch.tensor([encoding.attention_mask for encoding in encoded], dtype=torch.bool)
         return TokenBatch(ids, mask)
+
+    def _encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return the encoded texts; one of which the vocabulary's rules leave nothing is an unknown word."""
+        encoded = self._backend.encode_batch(list(texts))
+        gone = [sum(encoding.attention_mask) <= 2 for encoding in encoded]
+        if not any(gone):
+            return encoded
+        return self._backend.encode_batch(
+            ["[UNK]" if nothing else text for text, nothing in zip(texts, gone, strict=True)]
+        )
 
     def _count_truncated(self, count: int) -> None:
         if count and not self.num_truncated:
@@ -227,7 +238,9 @@ class CorpusTokenizer(TextTokenizer):
         Path(path).write_text("\n".join(words) + "\n", encoding="utf-8")
 
 
-_NORMALIZER = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+# Control and format characters, such as zero-width spaces and soft hyphens, are no words and part none; as in BERT.
+_UNSEEN = normalizers.Replace(Regex(r"[[\p{Cc}\p{Cf}]&&[^\s]]"), "")
+_NORMALIZER = normalizers.Sequence([_UNSEEN, normalizers.NFKC(), normalizers.Lowercase()])
 _SPLITTER = pre_tokenizers.Split(
     Regex(r"[\p{L}\p{N}]+(?:[-'’][\p{L}\p{N}]+)*|[^\s\p{L}\p{N}]"), behavior="removed", invert=True
 )

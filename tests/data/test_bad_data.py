@@ -201,6 +201,7 @@ def test_emoji_and_long_captions_reach_the_tokenizer(tmp_path, read, caption):
     ("caption", "reason"),
     [
         ("", "the caption is empty"),
+        ("\u200b \u2060", r"the caption is empty, got '\u200b \u2060'"),
         ("half \ud83d", "the caption is no valid text: surrogates not allowed at"),
         (7, "no"),
     ],

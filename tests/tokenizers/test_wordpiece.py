@@ -55,10 +55,24 @@ def test_cuts_counts_and_logs_once(tokenizer, caplog):
     assert caplog.text.count("longer than max_length=5") == 1
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n"])
+@pytest.mark.parametrize("text", ["", "   ", "\n", "\u200b", "\u0301"])
 def test_refuses_an_empty_caption(text):
     with pytest.raises(DataError, match="a caption is empty, got .*Remove it"):
         CorpusTokenizer()(["a star", text])
+
+
+@pytest.mark.parametrize("tokenizer", [WordPieceTokenizer(), CorpusTokenizer()])
+def test_a_text_of_which_the_vocabulary_leaves_nothing_is_an_unknown_word(tokenizer):
+    ids, mask = tokenizer(["\U0001f923", "\ufdd0", "a star"])
+    for row in range(2):
+        assert ids[row].tolist() == [tokenizer.cls_token_id, tokenizer.unk_token_id, tokenizer.sep_token_id, 0]
+    assert mask.sum(1).tolist() == [3, 3, 4]
+
+
+@pytest.mark.parametrize("tokenizer", [WordPieceTokenizer(), CorpusTokenizer()])
+def test_characters_that_nobody_sees_part_no_words_and_are_none(tokenizer):
+    plain = tokenizer(["a red circle"]).input_ids
+    assert tokenizer(["\ufeffa red\u200b cir\u00adcle\u2060"]).input_ids.tolist() == plain.tolist()
 
 
 def test_refuses_no_text_at_all():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import DataError
 
 CLASS_TEMPLATE = "This is a {name}."
@@ -63,7 +64,7 @@ def _class_names(content: Mapping[str, Any], source: str) -> dict[int, str]:
     names: dict[int, str] = {}
     for place, item in _entries(content, "categories", source):
         key, name = item.get("id"), item.get("name")
-        if not isinstance(key, int) or not isinstance(name, str) or not name.strip():
+        if not isinstance(key, int) or not isinstance(name, str) or is_blank(name):
             raise DataError(
                 f"{place}: needs a whole number as id and a word as name, got {key!r} and {name!r}. "
                 "Write both, as COCO does."

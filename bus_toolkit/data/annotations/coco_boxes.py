@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.annotations.class_phrases import CLASS_TEMPLATE, describe_instances, holds_instances
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.errors import DataError
@@ -146,7 +147,7 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
             for region in image["regions"]:
                 text, corner = region["phrase"].strip(), (region["x"], region["y"])
                 box = [*corner, corner[0] + region["width"], corner[1] + region["height"]]
-                if text:
+                if not is_blank(text):
                     if not all(map(math.isfinite, box)) or region["width"] < 0 or region["height"] < 0:
                         raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
                     grouped.setdefault(image["id"], {}).setdefault(text, []).append(box)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -120,7 +122,8 @@ def _with_one_answer(
     answers, problem = _checked([entry["answer"]])
     if problem:
         return Question(key, image_id, text, (), question_type, "", f"question {key} {problem}")
-    answer = answers[0].removesuffix(end) or answers[0]
+    bare = answers[0].removesuffix(end)
+    answer = answers[0] if is_blank(bare) else bare
     word = answer.lower()
     kind = "yes/no" if word in ("yes", "no") else "number" if word.isdigit() else "other"
     return Question(key, image_id, text, (sys.intern(answer),), question_type, kind)
@@ -132,7 +135,7 @@ def _checked(answers: list[Any]) -> tuple[tuple[str, ...], str]:
         return (), "has no answers"
     for place, answer in enumerate(answers):
         which = f"answer {place + 1} of {len(answers)}"
-        if answer is None or (isinstance(answer, str) and not answer.strip()):
+        if answer is None or (isinstance(answer, str) and is_blank(answer)):
             return (), f"has no {which}: it is empty"
         if not isinstance(answer, str):
             return (), f"has an {which} that is not text, got {answer!r}"

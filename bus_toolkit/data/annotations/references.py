@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 
@@ -82,7 +83,7 @@ def read_references(path: str, location: str, splits: Sequence[str] | None = Non
 def _check(rows: Sequence[Reference], path: str, location: str) -> None:
     seen: set[int] = set()
     for row in rows:
-        if not isinstance(row.text, str) or not row.text.strip():
+        if not isinstance(row.text, str) or is_blank(row.text):
             raise DataError(
                 f"{location}: {path}: sent_id {row.sent_id}: an expression needs words, got {row.text!r}. "
                 "Remove the sentence or write it again."

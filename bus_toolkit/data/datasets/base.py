@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, BadSampleCounter, LoadingError
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 from bus_toolkit.registry import TRANSFORMS
@@ -112,6 +113,11 @@ class SampleDataset(Dataset):
         return sample
 
 
+def blank_caption(text: str) -> str:
+    """Return what is wrong with a caption that shows nothing; characters that nobody sees are named."""
+    return f"the caption is empty, got {text!a}" if text.strip() else "the caption is empty"
+
+
 def check_caption(sample: Mapping[str, Any]) -> None:
     """Check the ``text`` of a sample.
 
@@ -121,8 +127,8 @@ def check_caption(sample: Mapping[str, Any]) -> None:
     path, text = sample["img_path"], sample["text"]
     if not isinstance(text, str):
         raise BadSample(path, f"the caption is not text, got {text!r}")
-    if not text.strip():
-        raise BadSample(path, "the caption is empty")
+    if is_blank(text):
+        raise BadSample(path, blank_caption(text))
     try:
         text.encode()
     except UnicodeEncodeError as error:

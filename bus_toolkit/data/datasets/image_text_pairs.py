@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.annotations.pairs import PairRecord, part_of, read_pairs
 from bus_toolkit.data.datasets.bad_samples import BadSample
-from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.datasets.base import SampleDataset, blank_caption
 from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
@@ -76,8 +77,8 @@ class ImageTextPairs(SampleDataset):
             raise BadSample(entry, f"the image must be a path, got {record.image!r}")
         if not isinstance(record.text, str):
             raise BadSample(entry, f"the caption is not text, got {record.text!r}")
-        if not record.text.strip():
-            raise BadSample(entry, "the caption is empty")
+        if is_blank(record.text):
+            raise BadSample(entry, blank_caption(record.text))
         first = self._first[image_id, record.text]
         if first != index:
             raise BadSample(entry, f"the same image and caption as {self._records[first].place}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN, SPLITS, convert_karpathy
@@ -71,7 +72,7 @@ def _convert_official(source: Download, out: Path) -> dict[str, int]:
         content = source.json(name)
         try:
             images = [{**i, "coco_url": f"{year}/{i['file_name']}"} for i in content["images"]]
-            notes = [note for note in content["annotations"] if note["caption"].strip()]
+            notes = [note for note in content["annotations"] if not is_blank(note["caption"])]
         except (KeyError, TypeError, AttributeError) as error:
             raise source.malformed(name, error) from error
         check_images(source, "", (image["coco_url"] for image in images))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted, write_json
@@ -49,7 +50,7 @@ def _convert(source: Download, out: Path) -> Mapping[str, int]:
                     kept[key]["answer"] = entry["answer"]
                 if "types" in entry:
                     kept[key]["types"] = {"structural": entry["types"]["structural"]}
-                if not entry["question"].strip() or not entry.get("answer", "-").strip():
+                if is_blank(entry["question"]) or is_blank(entry.get("answer", "-")):
                     raise ValueError(f"question {key} or its answer is empty")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise source.malformed(name, error) from error

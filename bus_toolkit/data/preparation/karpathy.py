@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.recipe import Download, write_json
 
@@ -63,5 +64,5 @@ def _image(entry: dict[str, Any], folder: str | None) -> dict[str, Any]:
 def _captions(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for sentence in entry["sentences"]:
         text = " ".join(sentence["raw"].split())
-        if text:
+        if not is_blank(text):
             yield {"id": sentence["sentid"], "image_id": entry.get("cocoid", entry["imgid"]), "caption": text}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
@@ -49,7 +50,7 @@ def _convert(source: Download, out: Path) -> Mapping[str, int]:
 
 def _statement(entry: Mapping[str, Any], split: str) -> dict[str, Any]:
     label = str(entry["label"])
-    if label not in ("True", "False") or not entry["sentence"].strip():
+    if label not in ("True", "False") or is_blank(entry["sentence"]):
         raise ValueError(f"{entry['identifier']}: label {label!r} or an empty sentence")
     # The images of the training split lie in numbered folders, which its entries name.
     place = f"{split}/{entry['directory']}" if "directory" in entry else split

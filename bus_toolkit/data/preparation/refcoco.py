@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted, write_json
@@ -72,7 +73,7 @@ def _convert(which: str, split_by: str, source: Download, out: Path) -> dict[str
     try:
         for reference in read_plain_pickle(source.path(name)):
             sentences = [{"sent_id": s["sent_id"], "sent": s["sent"].strip()} for s in reference["sentences"]]
-            spoken = [sentence for sentence in sentences if sentence["sent"]]
+            spoken = [sentence for sentence in sentences if not is_blank(sentence["sent"])]
             empty += len(sentences) - len(spoken)
             kept = {key: reference[key] for key in ("ref_id", "image_id", "ann_id", "split")}
             splits.setdefault(reference["split"], []).append({**kept, "sentences": spoken})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.flickr30k import IMAGES
@@ -37,7 +38,7 @@ def _convert(source: Download, out: Path) -> Mapping[str, int]:
             images = {f"{entry['Flickr30K_ID']}.jpg" for entry in entries}
             times = Counter(entry["pairID"] for entry in entries)
             unknown = {entry["gold_label"] for entry in entries} - _LABELS
-            if unknown or not all(entry["sentence2"].strip() for entry in entries):
+            if unknown or any(is_blank(entry["sentence2"]) for entry in entries):
                 raise ValueError(f"labels {sorted(unknown)}" if unknown else "a sentence is empty")
             if len(times) < len(entries):
                 raise ValueError(f"pair {times.most_common(1)[0][0]} occurs twice")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN
@@ -147,9 +148,9 @@ def _write_entries(
             if image is None:
                 continue
             phrase, box = " ".join(region["phrase"].split()), _inside(region, image)
-            empty += not phrase
+            empty += is_blank(phrase)
             outside += box is None
-            if phrase and box is not None:
+            if not is_blank(phrase) and box is not None:
                 grouped.setdefault(phrase, []).append(box)
         for phrase, boxes in grouped.items():
             first = instances.number + 1

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
@@ -78,7 +79,7 @@ def _images_of_questions(source: Download, name: str) -> dict[int, int]:
     content = source.json(name)
     try:
         images = {entry["question_id"]: entry["image_id"] for entry in content["questions"]}
-        if not all(entry["question"].strip() for entry in content["questions"]):
+        if any(is_blank(entry["question"]) for entry in content["questions"]):
             raise ValueError("a question is empty")
         if len(images) < len(content["questions"]):
             raise ValueError("a question id occurs twice")

@@ -62,7 +62,7 @@ class ShardReader:
             if index.json[row, 0] >= 0:
                 _add_annotation(sample, self._files.read(shard, *index.json[row].tolist()))
             if index.text[row, 0] >= 0:
-                sample["text"] = self._files.read(shard, *index.text[row].tolist()).decode("utf-8").strip()
+                sample["text"] = self._files.read(shard, *index.text[row].tolist()).decode("utf-8-sig").strip()
         except (OSError, ValueError) as error:
             raise BadSample(sample["img_path"], str(error)) from error
         return sample
