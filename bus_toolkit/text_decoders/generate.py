@@ -25,7 +25,7 @@ class SearchRules:
     Args:
         beam_size: Beginnings that are followed at a time; 1 is greedy search.
         max_length: Most tokens; a text that has not ended by then is cut.
-        min_length: Fewest tokens.
+        min_length: Fewest tokens; a row of which no text may go on (``no_repeat_ngram``) ends earlier.
         length_penalty: The log-probability is divided by this power of the number of written tokens before texts are
             compared: 0 compares the probabilities of whole texts, 1 the mean log-probability a token (as
             huggingface/transformers counts it); above 0 longer texts gain.
@@ -137,12 +137,14 @@ def generate(
         tokens = TokenBatch(beams.ids.flatten(0, 1), beams.attention_mask.flatten(0, 1))
         # Only the last position continues a text: (B * K, t, V) -> (B * K, V).
         log_probs = decode(tokens, memory, memory_mask)[:, -1].float().log_softmax(dim=-1)
+        end = log_probs[:, end_id].clone()
         log_probs = log_probs.index_fill(-1, banned, -torch.inf)
         if length < rules.min_length:
             log_probs[:, end_id] = -torch.inf
         if rules.no_repeat_ngram:
             log_probs = log_probs.masked_fill(repeats(tokens.input_ids, rules.no_repeat_ngram, log_probs), -torch.inf)
-        beams = beams.extend(log_probs.unflatten(0, beams.ids.shape[:2]), start, end_id, pad_id, rules.length_penalty)
+        next_BKV, end_BK = (part.unflatten(0, beams.ids.shape[:2]) for part in (log_probs, end))
+        beams = beams.extend(next_BKV, end_BK, start, end_id, pad_id, rules.length_penalty)
         if rules.early_exit and beams.ended.all():
             break
     return Generated(beams.ids, beams.attention_mask, beams.log_probs / beams.written(start) ** rules.length_penalty)
@@ -187,21 +189,38 @@ class _Beams(NamedTuple):
         """Return how many tokens were written after the first ``start``, (B, K)."""
         return self.attention_mask.sum(dim=-1) - start
 
-    def extend(self, next_BKV: Tensor, start: int, end_id: int, pad_id: int, length_penalty: float) -> _Beams:
-        """Return the best K continuations by one token; an ended text continues with padding, at no cost."""
+    def extend(
+        self, next_BKV: Tensor, end_BK: Tensor, start: int, end_id: int, pad_id: int, length_penalty: float
+    ) -> _Beams:
+        """Return the best K continuations by one token; an ended text continues with padding, at no cost.
+
+        Args:
+            next_BKV: Log-probabilities of the next token; minus infinity where the rules forbid it.
+            end_BK: That of the end, whatever the rules say.
+            start: Tokens of the prefix.
+            end_id: The end.
+            pad_id: Padding.
+            length_penalty: As in ``SearchRules``.
+        """
         padding = torch.full_like(next_BKV, -torch.inf)
         padding[..., pad_id] = 0.0  # log 1: an ended text keeps its score
         total = self.log_probs.unsqueeze(-1) + torch.where(self.ended.unsqueeze(-1), padding, next_BKV)
+        # Where no text of a row may go on, its texts end: every other token is one that the rules forbid.
+        stuck = total.isneginf().flatten(1).all(dim=1, keepdim=True)
+        total[..., end_id] = torch.where(stuck, self.log_probs + end_BK, total[..., end_id])
         lengths = self.written(start) + (~self.ended)
         ranked = total / lengths.unsqueeze(-1) ** length_penalty
         # One ranking over all continuations of all beams: (B, K, V) -> (B, K * V).
         best = ranked.flatten(1).topk(self.ids.shape[1], dim=1).indices
         parents, tokens = best // next_BKV.shape[-1], best % next_BKV.shape[-1]
         rows = parents.unsqueeze(-1).expand_as(self.ids)
-        ended = self.ended.gather(1, parents)
+        ended, log_probs = self.ended.gather(1, parents), total.flatten(1).gather(1, best)
+        # Where there are fewer continuations than beams, the rest of the ranking is arbitrary and may be ids that are
+        # never written: those texts, minus infinity, end here.
+        tokens = torch.where(log_probs.isneginf(), torch.where(ended, pad_id, end_id), tokens)
         return _Beams(
             torch.cat([self.ids.gather(1, rows), tokens.unsqueeze(-1)], dim=-1),
             torch.cat([self.attention_mask.gather(1, rows), ~ended.unsqueeze(-1)], dim=-1),
-            total.flatten(1).gather(1, best),
+            log_probs,
             ended | (tokens == end_id),
         )

@@ -102,6 +102,30 @@ def test_a_greater_length_penalty_gives_no_shorter_texts() -> None:
     assert (lengths[0] < lengths[-1]).any()
 
 
+@pytest.mark.parametrize("beam_size", [1, 2, 4, 40])
+@pytest.mark.parametrize("ngram", [1, 2])
+def test_a_text_that_may_not_go_on_ends_and_no_id_is_written_that_never_is(beam_size: int, ngram: int) -> None:
+    """Three words, none (or no pair) of them twice: 4 (or at most 11) tokens before the end, 30 are wanted."""
+    rules = SearchRules(beam_size=beam_size, max_length=30, min_length=30, no_repeat_ngram=ngram)
+    outcome = search(Toy(), rules)
+    for row in range(ROWS):
+        start, *words, end = text_of(outcome, row)
+        assert (start, end) == (START, END) and set(words) <= set(range(3, WORDS))
+        assert len(words) == 3 if ngram == 1 else 4 <= len(words) <= 10
+        assert outcome.scores[row, 0] > -torch.inf
+    written = outcome.ids[outcome.attention_mask]
+    assert set(written[written != START].tolist()) <= {END, *range(3, WORDS)}, "not even in texts of no probability"
+
+
+def test_a_text_stuck_before_the_fewest_tokens_never_displaces_one_that_is_long_enough() -> None:
+    logits = torch.full((40, WORDS, WORDS), -20.0)
+    logits[:, START, 3], logits[:, 3, 3], logits[:, START, 4], logits[:, 4, 5] = 9.0, 9.0, 8.0, 9.0
+    toy = Toy()
+    toy.logits = logits.expand(ROWS, -1, -1, -1)
+    outcome = search(toy, SearchRules(beam_size=2, max_length=4, min_length=4, no_repeat_ngram=1))
+    assert all(len(text_of(outcome, row)) == 4 for row in range(ROWS))
+
+
 def test_an_ended_text_is_followed_by_padding_and_keeps_its_score() -> None:
     toy = Toy()
     short, long = (search(toy, SearchRules(3, max_length=n, early_exit=False, length_penalty=0.0)) for n in (6, 12))
