@@ -20,6 +20,8 @@ LAYERS = [
         "own_log",
         "quiet_import",
         "tables",
+        "text_files",
+        "blank_texts",
         "home",
         "console",
         "writing",
