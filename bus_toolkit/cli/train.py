@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16 on the CPU)")
     parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the learning rate by the real over the base batch size"
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the rates by samples an optimizer step / base batch size",
     )
     parser.add_argument("--no-validate", action="store_true", help="do not evaluate while training")
     parser.add_argument("--seed", type=int, help="seed of Python, NumPy and torch (default: the config's)")

@@ -92,7 +92,9 @@ def _paramwise(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> S
     names = ["norm_decay_mult", "bias_decay_mult", "flat_decay_mult"]
     names += ["layer_decay_rate"] if _decays_by_layer(root) else _ONLY_DEFAULT
     kinds: dict[str, Any] = {name: float | None for name in names}
-    return Section("paramwise_cfg", _named({**kinds, "bypass_duplicate": bool, "custom_keys": dict}))
+    return Section(
+        "paramwise_cfg", _named({**kinds, "bypass_duplicate": bool, "custom_keys": dict, "no_decay": list[str]})
+    )
 
 
 def _custom_key(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Section:
@@ -128,7 +130,7 @@ def _trace_schedule(path: str, node: Mapping[str, Any], root: Mapping[str, Any])
 
 
 _HOOK = r"(default_hooks\.[^.]+|custom_hooks\.\d+)"
-_ONLY_DEFAULT = ["bias_lr_mult", "dwconv_decay_mult", "dcn_offset_lr_mult"]
+_ONLY_DEFAULT = ["bias_lr_mult", "dwconv_decay_mult"]
 _SECTIONS: tuple[tuple[str, Callable[[str, Mapping[str, Any], Mapping[str, Any]], Section]], ...] = (
     (r"compile", _compile),
     (r"optim_wrapper\.clip_grad", _clip_grad),

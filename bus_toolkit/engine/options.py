@@ -32,7 +32,7 @@ class RunOptions:
         resume: ``latest`` for the newest checkpoint of the work dir, or the path of one.
         load_from: Weights to start from.
         amp: Train in mixed precision; evaluate so if there is no optimizer.
-        auto_scale_lr: Scale the learning rate by the real batch size over the config's base batch size.
+        auto_scale_lr: Scale the learning rate by the samples of an optimizer step over the config's base batch size.
         no_validate: Train without validation.
         seed: Seed of Python, NumPy and torch.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
@@ -88,8 +88,8 @@ def _scale_lr(cfg: Config) -> None:
     base = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
     if not isinstance(base, int) or base < 1:
         raise ConfigError(
-            f"auto_scale_lr.base_batch_size: --auto-scale-lr needs it, got {base!r}. It is the batch size over all "
-            "processes that optim_wrapper.optimizer.lr was chosen for, a whole number from 1. Add it to the config."
+            f"auto_scale_lr.base_batch_size: --auto-scale-lr needs it, got {base!r}. It is how many samples an "
+            "optimizer step had when optim_wrapper.optimizer.lr was chosen, a whole number from 1. Add it."
         )
     if "batch_size" not in (cfg.get("train_dataloader") or {}):
         raise ConfigError("train_dataloader.batch_size: --auto-scale-lr needs it, got none. Add it to the config.")

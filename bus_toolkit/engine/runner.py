@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from bus_toolkit.config import dump_config
-from bus_toolkit.config.openmmlab_nodes import LAYER_DECAY
+from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.hooks.model_state import unwrap
@@ -24,6 +25,7 @@ from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_loader, check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
 from bus_toolkit.engine.options import RunOptions, apply_options
+from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
 from bus_toolkit.engine.vocabulary import keep_vocabulary, with_kept_vocabulary
@@ -94,16 +96,14 @@ class BusRunner(Runner):
         return loader
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """Build MMEngine's optimizer wrapper; layer-wise rates work for weights that two parts share, too.
+        """Build MMEngine's optimizer wrapper; the rules for rates and decay of parameters multiply.
 
         Raises:
             ConfigError: Such weights, and parameter-wise settings that list them twice.
         """
-        layer_wise = isinstance(optim_wrapper, Mapping) and str(optim_wrapper.get("constructor")).endswith(LAYER_DECAY)
-        if layer_wise:
-            from bus_toolkit.engine.layer_decay import NAME  # registers it; imports mmpretrain's optimizers
-
-            optim_wrapper = {**optim_wrapper, "constructor": NAME}
+        if isinstance(optim_wrapper, Mapping):
+            own = own_constructor(optim_wrapper.get("constructor"))
+            optim_wrapper = optim_wrapper if own is None else {**optim_wrapper, "constructor": own}
         try:
             return super().build_optim_wrapper(optim_wrapper)
         except ValueError as error:
@@ -114,6 +114,28 @@ class BusRunner(Runner):
                 "optim_wrapper.paramwise_cfg.bypass_duplicate: must be true for a model in which two parts share a "
                 "weight, got false. Set it to true."
             ) from error
+
+    def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict[str, Any] | None = None) -> None:
+        """Scale the rates by the samples of an optimizer step over the base batch size, if ``auto_scale_lr`` says so.
+
+        MMEngine counts the batch of one backward pass; with accumulation a step takes several.
+        """
+        settings = auto_scale_lr or {}
+        if not settings.get("enable"):
+            return
+        batches, base = Batches.of(self.train_dataloader, optim_wrapper), settings["base_batch_size"]
+        factor = batches.samples_per_update / base
+        for wrapper in wrappers_of(optim_wrapper):
+            for group in wrapper.param_groups:
+                group["lr"] *= factor
+        _log.info("--auto-scale-lr: rates times %.4g: %s, %d in the config.", factor, batches, base)
+
+    def load_or_resume(self) -> None:
+        """Load what the config says; before a training show what the optimizer moves at which rates."""
+        super().load_or_resume()
+        if isinstance(self.optim_wrapper, OptimWrapper):
+            for wrapper in wrappers_of(self.optim_wrapper):
+                _log.info("%s:\n%s", type(wrapper.optimizer).__name__, describe_groups(wrapper.param_groups))
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the parts of the model, or ``target`` of one that has no such parts."""
