@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.token_plan import TokenPlan
@@ -154,12 +155,20 @@ class TextTokens:
         )
 
     def followed_by(self, others: TextTokens) -> TextTokens:
-        """Return these texts and, after them, others of the same length L."""
+        """Return these texts and, after them, others; the shorter ones are padded to the length of the longer."""
+        length = max(self.embeds.shape[1], others.embeds.shape[1])
+        one, two = self._padded(length), others._padded(length)
         return TextTokens(
-            torch.cat([self.embeds, others.embeds]),
-            torch.cat([self.pooled, others.pooled]),
-            torch.cat([self.attention_mask, others.attention_mask]),
+            torch.cat([one.embeds, two.embeds]),
+            torch.cat([one.pooled, two.pooled]),
+            torch.cat([one.attention_mask, two.attention_mask]),
         )
+
+    def _padded(self, length: int) -> TextTokens:
+        missing = length - self.embeds.shape[1]
+        if not missing:
+            return self
+        return TextTokens(pad(self.embeds, (0, 0, 0, missing)), self.pooled, pad(self.attention_mask, (0, missing)))
 
 
 @dataclass(frozen=True)

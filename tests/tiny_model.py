@@ -79,8 +79,9 @@ def tiny_model(
     selectors: list[PatchSelector] | None = None,
     momentum: dict[str, Any] | None = None,
     heads: dict[str, VLPHead] | None = None,
+    **decoder: Any,
 ) -> VLPModel:
-    """Return a model with TSPS after block 2 and PAD, in training mode."""
+    """Return a model with TSPS after block 2 and PAD (with these settings), in training mode."""
     torch.manual_seed(0)
     default = TextSemanticPatchSelector(blocks=[2], embed_dim=WIDTH, text_dim=WIDTH)
     parts = Parts(
@@ -89,7 +90,7 @@ def tiny_model(
             vocab_size=VOCABULARY, pad_token_id=0, num_layers=1, hidden_size=WIDTH, num_heads=4, max_text_length=12
         ),
         backbone=TokenReducingBackbone(tiny_vit(), [default] if selectors is None else selectors),
-        decoder=PatchAbstractionDecoder(embed_dim=WIDTH, num_layers=1, num_heads=4),
+        decoder=PatchAbstractionDecoder(embed_dim=WIDTH, num_layers=1, num_heads=4, **decoder),
         fusion=CrossAttentionFusion(text_dim=WIDTH, embed_dim=WIDTH, num_layers=1, num_heads=4),
         text_decoder=BertTextDecoder(
             vocab_size=VOCABULARY, pad_token_id=0, text_dim=WIDTH, num_layers=1, num_heads=4, max_text_length=12

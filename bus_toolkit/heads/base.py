@@ -64,8 +64,9 @@ class VLPHead(nn.Module):
       is: ``strict`` keeps to it, ``free_itc`` follows ``FREE`` and shows all others the caption, ``shared`` and
       ``masked`` show all heads one and the same. ``strict`` refuses a head that declares nothing.
     - ``provides``: ``Condition.MASKED`` or ``Condition.PREFIX`` for a head that hides a part of the caption; it
-      implements ``hide``, and images are encoded under what ``hide`` leaves. A head that ``sees`` such a condition and
-      provides none gets that of the one head that does. Or a ``Feed``, for other heads.
+      implements ``hide`` (one without the other is refused), and images are encoded under what ``hide`` leaves. A head
+      that ``sees`` such a condition and provides none gets that of the one head that does. Or a ``Feed``, for other
+      heads.
     - ``uses``: feeds of other heads; those run earlier. A feed that no head provides is ``None``.
     - ``needs_fusion``, ``needs_text_decoder``, ``needs_momentum``: parts without which the config is refused.
     - ``needs_supervised_scores``: its losses are 0 unless a selector is ``supervised``; a config without one gets a

@@ -48,24 +48,18 @@ def check_combination(
         for problem in _head_problems(name, kinds[name], node, conditioning, **there)
     ]
     try:
-        plan_heads(kinds, conditioning, momentum=momentum is not None)
+        plan_heads(kinds, conditioning, momentum=momentum)
     except ConfigError as error:
         problems += error.problems
     if momentum is not None:
-        problems += _momentum_problems(momentum, conditioning)
+        problems += _momentum_problems(momentum)
     return problems
 
 
-def _momentum_problems(momentum: Mapping[str, Any], conditioning: Conditioning) -> Iterator[Problem]:
+def _momentum_problems(momentum: Mapping[str, Any]) -> Iterator[Problem]:
     decay = momentum.get("decay")
     if isinstance(decay, int | float) and not 0.0 <= decay < 1.0:
         yield Problem("model.momentum.decay", f"must be in [0, 1), got {decay}. Write e.g. 0.995.")
-    if momentum.get("selection") == "same" and conditioning.mode in ("free_itc", "strict"):
-        text = (
-            f"with 'same' the caption selects, which conditioning.mode {conditioning.mode} rules out for contrast. "
-            "Write selection: none."
-        )
-        yield Problem("model.momentum.selection", text)
 
 
 def _head_problems(

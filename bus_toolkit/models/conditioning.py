@@ -61,10 +61,10 @@ class Conditioning:
 
     Args:
         mode: ``shared``: one pass, the image's own caption for all losses (what the published code does; the answer can
-            leak through which patches survive). ``masked``: one pass, the masked caption. ``free_itc``: as ``shared``,
-            and the contrastive features without text. ``strict``: contrast without text, matching with the caption of
-            each pair, masked words with the masked caption, the language model with its prefix; every head sees what it
-            declares, and one that declares nothing is refused. Or a plugin's mode.
+            be read off which patches survive). ``masked``: one pass, the masked caption: hidden words cannot be read
+            off. ``free_itc``: as ``shared``, and the contrastive features without text. ``strict``: contrast without
+            text, matching with the caption of each pair, masked words with the masked caption, the language model with
+            its prefix; every head sees what it declares, and one that declares nothing is refused. Or a plugin's mode.
         without_text: What selects in a pass that has no text: ``cls`` attention, a fixed ``prompt``, or ``none``:
             text-aware selectors let everything through.
         prompt: The fixed prompt; empty is [CLS][SEP] alone.

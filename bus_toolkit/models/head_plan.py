@@ -11,6 +11,7 @@ from typing import Any
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.heads.base import Feed, VLPHead
 from bus_toolkit.models.conditioning import Conditioning
+from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.step.pass_key import PassKey
 from bus_toolkit.structures import Condition
 
@@ -38,18 +39,22 @@ class HeadPlan:
 
 
 def plan_heads(
-    parts: Mapping[str, VLPHead | type[VLPHead]], conditioning: Conditioning, *, momentum: bool = False
+    parts: Mapping[str, VLPHead | type[VLPHead]],
+    conditioning: Conditioning,
+    *,
+    momentum: Mapping[str, Any] | None = None,
 ) -> HeadPlan:
     """Resolve what the heads declare.
 
     Args:
         parts: Heads, or their classes, by name, in the order of the config.
         conditioning: Decides what each sees.
-        momentum: Whether there is a momentum branch, which follows a head's projections.
+        momentum: Settings of the momentum branch, which follows a head's projections; ``None`` without one.
 
     Raises:
-        ConfigError: A head declares something unknown; or what it needs is provided by none or by several, or heads
-            need each other. All such at once.
+        ConfigError: A head declares something unknown, or hides words without saying so; or what it needs is provided
+            by none or by several, or heads need each other; or the momentum branch sees more than the heads may. All
+            such at once.
     """
     heads = {name: part if isinstance(part, type) else type(part) for name, part in parts.items()}
     problems = [problem for name, kind in heads.items() for problem in _declarations(name, kind)]
@@ -58,12 +63,8 @@ def plan_heads(
     keys = {name: _key(name, heads, conditioning, problems) for name in heads}
     order = _order(heads, problems)
     projections = [name for name, kind in heads.items() if Feed.PROJECTIONS in kind.provides]
-    if momentum and len(projections) != 1:
-        text = (
-            f"it follows the projections of one contrastive head, got {', '.join(projections) or 'none'}. Have exactly "
-            "one, such as ITCHead, or remove model.momentum."
-        )
-        problems.append(Problem("model.momentum", text))
+    if momentum is not None:
+        problems += _momentum_problems(momentum, keys, projections, conditioning)
     problems += _ambiguous_feeds(heads)
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
@@ -91,6 +92,61 @@ def _declarations(name: str, kind: type[VLPHead]) -> Iterator[Problem]:
             one = "must be one of" if attribute == "sees" else "must be a tuple of"
             text = f"{kind.__name__}.{attribute} {one} {allowed}, got {getattr(kind, attribute)!r}. Correct the class."
             yield Problem(f"model.heads.{name}", text)
+            return
+    yield from _hiding_problems(name, kind)
+    for attribute in _misnamed(kind, wanted):
+        text = f"{kind.__name__}.{attribute} declares nothing under this name.{did_you_mean(attribute, wanted)}"
+        yield Problem(f"model.heads.{name}", text)
+
+
+def _hiding_problems(name: str, kind: type[VLPHead]) -> Iterator[Problem]:
+    """Yield where what a head says that it hides and what it implements differ: words meant to be hidden would show."""
+    provided = [item for item in kind.provides if isinstance(item, Condition)]
+    allowed = " and ".join(f"Condition.{condition.name}" for condition in _PROVIDED)
+    if any(condition not in _PROVIDED for condition in provided):
+        got = ", ".join(f"Condition.{condition.name}" for condition in provided)
+        text = f"{kind.__name__}.provides can hold {allowed} of the conditions, got {got}. No head gives other texts."
+        yield Problem(f"model.heads.{name}", text)
+    hides = kind.hide is not VLPHead.hide
+    if provided and not hides:
+        text = f"{kind.__name__} provides a text and has no method hide(batch), which makes it. Implement it."
+        yield Problem(f"model.heads.{name}", text)
+    if hides and not provided:
+        text = (
+            f"{kind.__name__} has a method hide(batch), and its `provides` holds neither of {allowed}: images would be "
+            "encoded under the words that it hides. Add what it hides to the class attribute."
+        )
+        yield Problem(f"model.heads.{name}", text)
+
+
+def _misnamed(kind: type[VLPHead], known: Mapping[str, Any]) -> Iterator[str]:
+    """Yield class attributes that hold conditions or feeds under a name close to one that is read."""
+    for cls in kind.__mro__[: kind.__mro__.index(VLPHead)]:
+        for attribute, value in vars(cls).items():
+            values = value if isinstance(value, tuple | list) else (value,)
+            declares = bool(values) and all(isinstance(item, Condition | Feed) for item in values)
+            if declares and attribute not in known and did_you_mean(attribute, known):
+                yield attribute
+
+
+def _momentum_problems(
+    momentum: Mapping[str, Any], keys: Mapping[str, PassKey], projections: list[str], conditioning: Conditioning
+) -> Iterator[Problem]:
+    if len(projections) != 1:
+        text = (
+            f"it follows the projections of one contrastive head, got {', '.join(projections) or 'none'}. Have exactly "
+            "one, such as ITCHead, or remove model.momentum."
+        )
+        yield Problem("model.momentum", text)
+    # Every head can read the images of the momentum branch, so they may show no more than any of the heads sees.
+    others = {name: key.condition.value for name, key in keys.items() if key.condition is not Condition.CAPTION}
+    if momentum.get("selection") == "same" and others:
+        shown = ", ".join(f"{name}: {condition}" for name, condition in others.items())
+        text = (
+            f"with 'same' the caption selects, which conditioning.mode {conditioning.mode} rules out for some heads, "
+            f"got {shown}. Write selection: none."
+        )
+        yield Problem("model.momentum.selection", text)
 
 
 def _key(name: str, heads: Mapping[str, type[VLPHead]], conditioning: Conditioning, problems: list[Problem]) -> PassKey:

@@ -22,7 +22,7 @@ class MomentumBranch(nn.Module):
         modules: The trained modules by their path in the model; the last name of the path (``backbone``, ``decoder``,
             ``text_encoder``, ``projections``) is that of the copy.
         decay: Share of the old value kept at each step, in [0, 1).
-        selection: ``none`` or ``same`` (selected by the own caption).
+        selection: ``none`` or ``same`` (selected by the own caption; only where every head sees that).
 
     Raises:
         ValueError: ``decay`` outside [0, 1) or an unknown ``selection``.

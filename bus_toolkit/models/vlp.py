@@ -68,7 +68,7 @@ class VLPModel(BaseModel):
         # Registered under their own names, which are those of the state dict.
         self.tokenizer, self.text_encoder, self.backbone = parts.tokenizer, parts.text_encoder, parts.backbone
         self.decoder, self.fusion, self.text_decoder = parts.decoder, parts.fusion, parts.text_decoder
-        self.plan = plan_heads(heads, self.conditioning, momentum=momentum is not None)
+        self.plan = plan_heads(heads, self.conditioning, momentum=momentum)
         self.heads: Any = nn.ModuleDict({name: heads[name] for name in self.plan.order})
         self.momentum: MomentumBranch | None = None
         if momentum is not None:

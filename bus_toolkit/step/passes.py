@@ -85,10 +85,12 @@ class Passes:
     def pairs(self, key: PassKey, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
         """Return images and texts paired by the row numbers (R,) of all ranks; the images under the conditioning mode.
 
-        Where the mode re-encodes pairs, the text of each pair selects; elsewhere an image is the same in all its pairs.
+        Where the mode re-encodes pairs, the text of each pair selects, for a head that sees captions; elsewhere an
+        image is the same in all its pairs.
         """
         text = self.texts.of_all_ranks().index(text_rows)
-        if self._pairs_are_reencoded and self.encoders.reads_text:
+        # The texts of the pairs are whole: to select by them would show a head what its own condition hides.
+        if self._pairs_are_reencoded and key.condition is Condition.CAPTION and self.encoders.reads_text:
             # Gathered over the ranks before indexing: hard negatives may be images of another rank.
             shared = _gather_shared(self.shared).index(image_rows)
             return self._counted_pairs(self.encoders.encode_visual(shared, text)), text

@@ -88,7 +88,11 @@ class Step:
         return self.passes.selections(self._key(condition))
 
     def pairs(self, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
-        """Return images and texts paired by the row numbers (R,) of all ranks, under the head's own condition."""
+        """Return images and whole captions paired by the row numbers (R,) of all ranks.
+
+        The images are under the head's own condition; for a head that sees captions, ``strict`` lets the caption of
+        each pair select.
+        """
         return self.passes.pairs(self.key, image_rows, text_rows)
 
     def images_under(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import torch
 
+from bus_toolkit.errors import ComponentError, describe
 from bus_toolkit.ops.collective import gather_padded_rows
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.pass_key import Hidden, PassKey
-from bus_toolkit.structures import Condition, TextTokens
+from bus_toolkit.structures import Condition, TextTokens, TokenBatch
 
 _T = TypeVar("_T")
 
@@ -42,7 +43,8 @@ class Texts:
     def text_of(self, hide: Callable[[Batch], Hidden]) -> TextTokens:
         """Return the encoded ``tokens`` of ``once(hide)``."""
         if hide not in self._hidden:
-            self._hidden[hide] = self.encoders.encode_text(self.once(hide).tokens)
+            tokens = _tokens_left(hide, self.once(hide), self.batch.num_captions)
+            self._hidden[hide] = self.encoders.encode_text(tokens)
         return self._hidden[hide]
 
     @cached_property
@@ -83,3 +85,24 @@ class Texts:
             return self.captions.index(other_rows(self.batch.image_ids).clamp(min=0))
         assert key.condition is Condition.CAPTION, "conditions whose text no head provides are refused beforehand"
         return self.captions
+
+
+def _tokens_left(hide: Callable[[Batch], Any], hidden: Any, num_captions: int) -> TokenBatch:
+    """Return the ``tokens`` of what a head's ``hide`` returned, if they are a text for each caption.
+
+    Raises:
+        ComponentError: They are anything else.
+    """
+    tokens = getattr(hidden, "tokens", None)
+    if isinstance(tokens, TokenBatch):
+        ids, mask = tokens
+        if ids.dim() == 2 and ids.shape == mask.shape and ids.shape[0] == num_captions and mask.dtype is torch.bool:
+            return tokens
+        got = f"{describe(ids)} and {describe(mask)}"
+    else:
+        got = describe(hidden) if tokens is None else describe(tokens)
+    raise ComponentError(
+        f"model.heads: {getattr(hide, '__qualname__', hide)} must return an object whose `tokens` are a TokenBatch of "
+        f"{num_captions} texts, input_ids int64 (B, L) and attention_mask bool (B, L), got {got}. Return "
+        "bus_toolkit.structures.Masked or Beginnings, or a class of your own with such tokens."
+    )

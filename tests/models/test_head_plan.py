@@ -13,8 +13,8 @@ from bus_toolkit.heads import Feed, HeadOutput, ITCHead, ITMHead, MLMHead, Prefi
 from bus_toolkit.models import conditioning
 from bus_toolkit.models.conditioning import Conditioning, ConditioningMode, register_mode
 from bus_toolkit.models.head_plan import HeadPlan, plan_heads
-from bus_toolkit.step import PassKey
-from bus_toolkit.structures import Condition
+from bus_toolkit.step import Batch, PassKey
+from bus_toolkit.structures import Condition, Masked
 from tests.tiny import WIDTH, images
 from tests.tiny_model import LETTERS, samples, tiny_heads, tiny_model
 
@@ -40,12 +40,16 @@ class Peeks(VLPHead):
     sees = Condition.MASKED
     provides = (Condition.MASKED,)
 
+    def hide(self, batch: Batch) -> Masked:
+        none = batch.tokens.input_ids[:, :0]
+        return Masked(batch.tokens, none, none, none.bool())
+
     def loss(self, step: Step) -> HeadOutput:
         return HeadOutput({"peek": step.visual(Condition.CAPTION).cls.sum()})
 
 
 def plan(mode: str = "shared", *, momentum: bool = False, **heads: type[VLPHead]) -> HeadPlan:
-    return plan_heads(heads, Conditioning(mode), momentum=momentum)
+    return plan_heads(heads, Conditioning(mode), momentum={} if momentum else None)
 
 
 def test_providers_of_feeds_come_first_and_the_rest_stays_in_order() -> None:
