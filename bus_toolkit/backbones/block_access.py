@@ -144,6 +144,11 @@ class ViTBlockAccess(BlockAccess):
         tokens = torch.cat([prefix, self._tokens[:, self._num_prefix :]], dim=1)
         # Of the last block only the class token's attention is needed, so it is not run.
         ahead = adapter.layers[self._block - 1 : self._block - 1 + num_blocks]
+        if len(ahead) < num_blocks:
+            raise ComponentError(
+                f"model.selectors: {num_blocks} blocks from block {self._block} on are asked for, got a backbone of "
+                f"{len(adapter.layers)}. Look ahead less far; last_block_read of a selector says how far at building."
+            )
         for layer in ahead[:-1]:
             tokens = adapter.feed_forward_half(layer, attention_half(adapter, layer, tokens, self._positions, bias)[0])
         queries, keys = queries_and_keys(adapter, ahead[-1], tokens, self._positions)

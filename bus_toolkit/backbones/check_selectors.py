@@ -37,6 +37,8 @@ def _block_problems(selectors: Sequence[PatchSelector], num_blocks: int, path: s
                 f"the backbone has {num_blocks} blocks, got {selector.blocks}. Blocks count from 1. Name blocks up to "
                 f"{num_blocks}.",
             )
+        else:
+            yield from _reach_problems(selector, num_blocks, f"{path}.{index}")
         for block in selector.blocks:
             if taken.setdefault(block, index) != index:
                 yield Problem(
@@ -44,6 +46,18 @@ def _block_problems(selectors: Sequence[PatchSelector], num_blocks: int, path: s
                     f"block {block} already has selector {taken[block]}. A block holds one selector. Give one of them "
                     "another block.",
                 )
+
+
+def _reach_problems(selector: PatchSelector, num_blocks: int, path: str) -> Iterator[Problem]:
+    """Yield blocks from which a selector would look beyond the end of the backbone."""
+    for block in selector.blocks:
+        last = selector.last_block_read(block)
+        if last > num_blocks:
+            yield Problem(
+                path,
+                f"{type(selector).__name__} at block {block} reads up to block {last}, the backbone has {num_blocks}. "
+                "Let it look ahead less far, or give it an earlier block.",
+            )
 
 
 def _site_problems(selector: PatchSelector, adapter: TransformerAdapter, path: str) -> Iterator[Problem]:

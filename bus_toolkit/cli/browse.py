@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bus_toolkit.cli.command import LOADERS, Command, add_cfg_options, add_debug_flag, positive_int
+from bus_toolkit.cli.command import LOADERS, Command, add_cfg_options, add_debug_flag, positive_int, seed
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num", type=positive_int, default=12, metavar="N", help="samples, default 12")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="else work_dirs/browse/<config>_<loader>")
-    parser.add_argument("--seed", type=int, default=0, help="of choice and transforms, default 0")
+    parser.add_argument("--seed", type=seed, default=0, help="of choice and transforms, default 0")
     parser.add_argument("--region-rows", action="store_true", help="rows as a RegionBatchSampler appends them")
     parser.add_argument(
         "--patch-size", type=positive_int, metavar="N", help="shade patch labels (default: as the patch-text head)"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
+
+from typing_extensions import override
 
 MAX_WIDTH = 100
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -17,6 +20,20 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(formatter_class=_help_formatter, **kwargs)
+        self._words: list[str] = []
+
+    @override
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        greedy = {flag for action in self._actions if action.nargs == "+" for flag in action.option_strings}
+        used = [word for word in self._words if word in greedy]
+        if used and message.startswith("the following arguments are required"):  # argparse's own words
+            message += f". {used[-1]} takes all words that follow it: write the others before it"
+        super().error(message)
 
 
 def _help_formatter(prog: str) -> argparse.HelpFormatter:
@@ -78,6 +95,14 @@ def add_launch_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help="show tracebacks and all that OpenMMLab logs")
+
+
+def seed(text: str) -> int:
+    """Return a seed that Python, NumPy and torch all take; the ``type`` of an argument."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be in 0 to 2^32 - 1, got {value}")
+    return value
 
 
 def positive_int(text: str) -> int:

@@ -12,21 +12,35 @@ from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.text_files import read_utf8, split_lines
 
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
 
 def expand_images(patterns: Sequence[str]) -> list[str]:
     """Return the files that paths and globs name, each glob's in order of name; ``**`` goes through folders.
+
+    A folder names the images in it, not those in folders below.
 
     Raises:
         ConfigError: One that names nothing.
     """
     paths: list[str] = []
     for pattern in patterns:
-        files = [pattern] if Path(pattern).is_file() else sorted(glob.glob(str(expand_home(pattern)), recursive=True))
-        files = [file for file in files if Path(file).is_file()]
+        files = _files_of(pattern)
         if not files:
-            raise ConfigError(f"--images: no file there, got {pattern!r}. Give paths or globs, such as 'photos/*.jpg'.")
+            raise ConfigError(
+                f"--images: no image there, got {pattern!r}. Give paths, folders or globs, such as 'photos/*.jpg'."
+            )
         paths += files
     return paths
+
+
+def _files_of(pattern: str) -> list[str]:
+    path = expand_home(pattern)
+    if Path(pattern).is_file():
+        return [pattern]
+    if path.is_dir():
+        return sorted(str(file) for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+    return [file for file in sorted(glob.glob(str(path), recursive=True)) if Path(file).is_file()]
 
 
 def read_texts(typed: Sequence[str], file: Path | None) -> list[str]:

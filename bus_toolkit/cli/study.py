@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bus_toolkit.cli.command import Command, add_debug_flag, positive_int
+from bus_toolkit.cli.command import Command, add_debug_flag, positive_int, seed
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.writing import writing
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tasks", nargs="+", action="extend", metavar="TASK", help="some tasks only, with those they start from"
     )
     parser.add_argument(
-        "--seeds", nargs="+", action="extend", type=int, metavar="SEED", help="other seeds than the study's"
+        "--seeds", nargs="+", action="extend", type=seed, metavar="SEED", help="other seeds than the study's"
     )
     parser.add_argument("--table-only", action="store_true", help="train nothing, show the finished runs")
     add_debug_flag(parser)

@@ -6,7 +6,7 @@ import argparse
 import logging
 import shlex
 
-from bus_toolkit.cli.command import Command, add_launch_flags
+from bus_toolkit.cli.command import Command, add_launch_flags, seed
 from bus_toolkit.cli.interrupt import program
 from bus_toolkit.cli.loading import say_loading
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale the rates by samples an optimizer step / base batch size",
     )
     parser.add_argument("--no-validate", action="store_true", help="do not evaluate while training")
-    parser.add_argument("--seed", type=int, help="seed of Python, NumPy and torch (default: the config's)")
+    parser.add_argument("--seed", type=seed, help="seed of Python, NumPy and torch (default: the config's)")
     add_launch_flags(parser)
 
 

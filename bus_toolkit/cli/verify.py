@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.cli.command import LOADERS, Command, add_cfg_options, add_debug_flag, positive_int
+from bus_toolkit.cli.command import LOADERS, Command, add_cfg_options, add_debug_flag, positive_int, seed
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.writing import writing
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-errors", type=positive_int, default=100, metavar="N", help="stop after N, default 100")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read images, default 0")
     parser.add_argument("--sample", type=positive_int, metavar="N", help="read N random images; default: all")
-    parser.add_argument("--seed", type=int, default=0, help="of --sample, default 0")
+    parser.add_argument("--seed", type=seed, default=0, help="of --sample, default 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write counts and faults there too")
     add_cfg_options(parser, "overrides of CONFIG")
     add_debug_flag(parser)

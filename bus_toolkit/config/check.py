@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bus_toolkit.config.nodes import SCOPE_KEY, Node, node_at
+from bus_toolkit.config.ranges import range_problems
 from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_model, slot_at
 from bus_toolkit.errors import BusError, ComponentError, Problem
 from bus_toolkit.signatures import at, check_arguments, did_you_mean
 
 _LIBRARIES = ("mmengine", "mmcv", "mmpretrain", "torch")
 DEFAULT_SCOPE = "mmengine"
-_COUNTS = {
-    r"(train|val|test)_dataloader": ("batch_size",),
-    "train_cfg": ("max_epochs", "max_iters", "val_interval"),
-    "optim_wrapper": ("accumulative_counts",),
-}
 _NO_CODE = "A config names registered classes only; it imports no code."
 
 
@@ -55,7 +50,8 @@ def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_library: bool) ->
         for index, value in enumerate(node):
             yield from _walk(value, at(path, index), root, in_library=in_library)
     elif node is not None and slot_at(path, root) is not None:
-        yield Problem(path, f"must be a mapping with a 'type', got {node!r}.")
+        advice = f" Write {{type: {node}}}." if isinstance(node, str) else ""
+        yield Problem(path, f"must be a mapping with a 'type', got {node!r}.{advice}")
 
 
 def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[Problem]:
@@ -70,17 +66,14 @@ def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[Prob
     if path.endswith("_dataloader") and "sampler" not in node:
         text = "MMEngine needs this key. Add e.g. {type: DefaultSampler, shuffle: true}."
         yield Problem(f"{path}.sampler", text)
-    yield from _check_counts(node, path)
+    yield from range_problems(node, path)
+    yield from _check_workers(node, path)
     if spec.check_values is not None:
         takes = {key: value for key, value in values.items() if key in spec.signature.arguments}
         yield from spec.check_values(takes, path)
 
 
-def _check_counts(node: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    for pattern, names in _COUNTS.items():
-        for name in names if re.fullmatch(pattern, path) else ():
-            if isinstance(node.get(name), int) and node[name] < 1:
-                yield Problem(at(path, name), f"must be at least 1, got {node[name]}.")
+def _check_workers(node: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if path.endswith("_dataloader") and node.get("persistent_workers") is True and node.get("num_workers", 0) == 0:
         text = "true needs num_workers of at least 1, got 0. Set it to false."
         yield Problem(f"{path}.persistent_workers", text)

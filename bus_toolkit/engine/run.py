@@ -22,7 +22,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import write_results
 from bus_toolkit.own_log import log_to_screen
 from bus_toolkit.weights.settings import check_files
-from bus_toolkit.writing import writing
+from bus_toolkit.writing import make_writable_folder, writing
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ def evaluate(
     """
     if out is not None and Path(out).suffix != ".json":
         raise ConfigError(f"--out: the metrics are written as JSON, got {out}. Give a name that ends in .json.")
+    if out is not None:
+        make_writable_folder(Path(out).parent, "--out")  # an evaluation may take hours
     options = options or RunOptions()
     log_to_screen()
     quiet_hosts()

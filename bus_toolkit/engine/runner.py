@@ -21,7 +21,6 @@ from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.hooks.model_state import unwrap
-from bus_toolkit.engine.hooks.required import check_required_hooks
 from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_loader, check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
@@ -29,18 +28,19 @@ from bus_toolkit.engine.options import RunOptions, apply_options
 from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
+from bus_toolkit.engine.refusals import refusals_at
 from bus_toolkit.engine.vocabulary import keep_vocabulary, with_kept_vocabulary
 from bus_toolkit.errors import CheckpointError, ConfigError, DataError
 from bus_toolkit.writing import make_writable_folder
 
 _log = logging.getLogger(__name__)
 # Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
-# name them gets them; `default_hooks.<name>: null` leaves one out, if the model does not depend on it.
+# name them gets them; `default_hooks.<name>: null` leaves one out.
 _DEFAULT_HOOKS = {
     "checkpoint": "bus_toolkit.AtomicCheckpointHook",
     "progress": "bus_toolkit.RichProgressHook",
     "model_state": "bus_toolkit.ModelStateHook",
-    "keep_ratio_schedule": "bus_toolkit.TrainingProgressHook",
+    "keep_ratio_schedule": "bus_toolkit.KeepRatioScheduleHook",
 }
 _MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
 
@@ -90,7 +90,8 @@ class BusRunner(Runner):
         keys = ("train_dataloader", "val_dataloader", "test_dataloader")
         path = next((key for key in keys if getattr(self, f"_{key}", None) is dataloader), "dataloader")
         try:
-            loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
+            with refusals_at(path):
+                loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         check_loader(loader, path, unwrap(self.model))
@@ -105,16 +106,35 @@ class BusRunner(Runner):
         if isinstance(optim_wrapper, Mapping):
             own = own_constructor(optim_wrapper.get("constructor"))
             optim_wrapper = optim_wrapper if own is None else {**optim_wrapper, "constructor": own}
-        try:
-            return super().build_optim_wrapper(optim_wrapper)
-        except ValueError as error:
-            settings = optim_wrapper.get("paramwise_cfg") if isinstance(optim_wrapper, Mapping) else None
-            if not settings or settings.get("bypass_duplicate") or not _shares_weights(self.model):
-                raise
-            raise ConfigError(
-                "optim_wrapper.paramwise_cfg.bypass_duplicate: must be true for a model in which two parts share a "
-                "weight, got false. Set it to true."
-            ) from error
+        with refusals_at("optim_wrapper"):
+            try:
+                return super().build_optim_wrapper(optim_wrapper)
+            except ValueError as error:
+                settings = optim_wrapper.get("paramwise_cfg") if isinstance(optim_wrapper, Mapping) else None
+                if not settings or settings.get("bypass_duplicate") or not _shares_weights(self.model):
+                    raise
+                raise ConfigError(
+                    "optim_wrapper.paramwise_cfg.bypass_duplicate: must be true for a model in which two parts share "
+                    "a weight, got false. Set it to true."
+                ) from error
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """Build MMEngine's schedules.
+
+        Raises:
+            ConfigError: One refuses its values.
+        """
+        with refusals_at("param_scheduler"):
+            return super().build_param_scheduler(scheduler)
+
+    def register_hook(self, hook: Any, priority: Any = None) -> None:
+        """Register a hook.
+
+        Raises:
+            ConfigError: It refuses its values.
+        """
+        with refusals_at(_hook_path(self.cfg, hook)):
+            super().register_hook(hook, priority)
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict[str, Any] | None = None) -> None:
         """Scale the rates by the samples of an optimizer step over the base batch size, if ``auto_scale_lr`` says so.
@@ -211,9 +231,14 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     runner = BusRunner.from_cfg(cfg)
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_pipeline_sizes(cfg, unwrap(runner.model))
-    if cfg.get("train_cfg") is not None:
-        check_required_hooks(runner)
     return runner
+
+
+def _hook_path(cfg: Config, hook: Any) -> str:
+    """Return the YAML path of a hook's node."""
+    nodes = [(f"default_hooks.{name}", node) for name, node in (cfg.get("default_hooks") or {}).items()]
+    nodes += [(f"custom_hooks.{index}", node) for index, node in enumerate(cfg.get("custom_hooks") or ())]
+    return next((path for path, node in nodes if node == hook), "default_hooks")
 
 
 def _shares_weights(model: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.errors import ComponentError, Problem
 from bus_toolkit.registry import MMPRETRAIN, REGISTRIES
 
 SIZE_KEY = "img_size"
@@ -49,8 +50,22 @@ def build_backbone(node: Mapping[str, Any]) -> tuple[nn.Module, TransformerAdapt
         vit = REGISTRIES.backbones.build(own, path="model.backbone")
     if torch.get_default_device().type == "meta":
         vit.to("meta")  # what came from NumPy is elsewhere
+    _check_drop_rates(vit)
     default = None if size is None or size.required else size.default
     return vit, adapter_of(vit, node.get(SIZE_KEY, default))
+
+
+def _check_drop_rates(vit: nn.Module) -> None:
+    """Refuse residual branches that are always dropped: what is left of them is divided by the share that stays.
+
+    Raises:
+        ComponentError: A rate outside [0, 1). OpenMMLab's and timm's classes take any number.
+    """
+    for name, module in vit.named_modules():
+        rate = getattr(module, "drop_prob", None)
+        if isinstance(rate, float | int) and not 0.0 <= rate < 1.0:
+            text = f"the rate of dropped paths must be in [0, 1), got {rate} in {name}. Lower drop_path_rate."
+            raise ComponentError(Problem("model.backbone", text))
 
 
 class _NumbersOnMeta(TorchFunctionMode):

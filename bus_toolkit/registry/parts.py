@@ -192,7 +192,19 @@ def _construct(entry: Registered, values: Mapping[str, Any], filled_in: Mapping[
     if isinstance(part, nn.Module) and "_parameters" not in vars(part):
         text = f"{entry.name}.__init__ does not call super().__init__(), so it is no working module. Call it first."
         raise ComponentError(Problem(path, f"{text} ({entry.origin})"))
+    empty = _empty_parameter(part) if isinstance(part, nn.Module) else None
+    if empty is not None:
+        text = f"{entry.name} has a parameter without a number, {empty}: a size is 0. Set it to 1 or more."
+        raise ComponentError(Problem(path, text))
     return part
+
+
+def _empty_parameter(part: nn.Module) -> str | None:
+    """Return name and shape of a parameter of no element: torch builds it with a warning, and it never learns."""
+    for name, parameter in part.named_parameters():
+        if not isinstance(parameter, nn.parameter.UninitializedParameter) and parameter.numel() == 0:
+            return f"{name} {tuple(parameter.shape)}"
+    return None
 
 
 def _call(entry: Registered, values: Mapping[str, Any], filled_in: Mapping[str, Any], path: str) -> Any:
@@ -225,13 +237,17 @@ def _is_wrong_call(error: Exception) -> bool:
 
 
 def _is_check_of_library(error: Exception, entry: Registered) -> bool:
-    """Return whether a library that the part uses asserts something of its values, as torch does of attention heads."""
+    """Return whether a library that the part uses refuses its values.
+
+    torch asserts that heads divide a width, and refuses negative sizes by a ``RuntimeError``.
+    """
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     raised_in = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", "")).split(".")[0]
     own = (str(entry.cls.__module__).split(".")[0], __name__.split(".")[0])
-    return isinstance(error, AssertionError) and raised_in not in own
+    refuses = isinstance(error, AssertionError) or (isinstance(error, RuntimeError) and raised_in == "torch")
+    return refuses and raised_in not in own
 
 
 def _note(error: Exception, text: str) -> None:

@@ -61,6 +61,10 @@ class PatchSelector(nn.Module):
         """Set the keep ratio that holds at ``epoch`` (fractions count); a fresh selector uses the final one."""
         self.keep_ratio = self.schedule.at(epoch)
 
+    def last_block_read(self, block: int) -> int:
+        """Return the last block whose weights it reads to decide at ``block``; here that block itself."""
+        return block
+
     def score(self, view: BlockView) -> Tensor:
         """Return the ranking score (B, N) of each candidate; higher is kept."""
         raise NotImplementedError(f"{type(self).__name__} has no score(view), and no forward(view) of its own.")

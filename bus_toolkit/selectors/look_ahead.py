@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.ops.token_plan import num_kept
@@ -71,6 +72,10 @@ class LookAheadSelector(PatchSelector):
                 f"{text_weight}."
             )
         self.text_weight = text_weight
+
+    @override
+    def last_block_read(self, block: int) -> int:
+        return block + self.look_ahead[block] - 1
 
     def score(self, view: BlockView) -> Tensor:
         """Return the attention (B, N) that the mixed CLS token pays ahead, without gradient."""

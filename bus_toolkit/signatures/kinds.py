@@ -33,9 +33,8 @@ def fits(annotation: Any, value: Any) -> bool:
     if issubclass(kind, Mapping):
         return isinstance(value, Mapping) and (len(args) < 2 or all(fits(args[1], item) for item in value.values()))
     if kind in _LISTS or issubclass(kind, (Sequence, set, frozenset)):
-        is_node = (
-            isinstance(value, Mapping) and "type" in value
-        )  # to be built; the class of the result is not known here
+        # A node is to be built, into a class that is not known here; but where each item is one, it forgot its list.
+        is_node = isinstance(value, Mapping) and "type" in value and not _holds_nodes(args)
         return is_node or (isinstance(value, (list, tuple)) and _items_fit(kind, args, value))
     return True
 
@@ -76,6 +75,11 @@ def _writable(options: tuple[Any, ...]) -> list[Any]:
     """Leave out tensors, which no YAML value is: torch's learning rate, ``float | Tensor``, takes a number here."""
     named = [(option, getattr(option, "__module__", ""), getattr(option, "__name__", "")) for option in options]
     return [option for option, module, name in named if (module, name) != ("torch", "Tensor")]
+
+
+def _holds_nodes(args: tuple[Any, ...]) -> bool:
+    kind = (typing.get_origin(args[0]) or args[0]) if args else None
+    return inspect.isclass(kind) and issubclass(kind, Mapping)
 
 
 def _items_fit(kind: type, args: tuple[Any, ...], value: Sequence[Any]) -> bool:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_SHORTEST = 4  # letters; shorter words are contained in many names by chance
+
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"``, or nothing if no candidate is near."""
+    """Return ``" Did you mean 'x'?"``, or nothing if no candidate is near.
+
+    A candidate that contains the name counts as near too: people write ``Recall`` for ``RetrievalRecall``.
+    """
     pool = list(candidates)
     near = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
     if not near:
         folded = {c.lower(): c for c in pool}
         near = [folded[key] for key in difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)]
+    if not near and len(name) >= _SHORTEST:
+        near = sorted((c for c in pool if name.lower() in c.lower()), key=len)[:1]
     return f" Did you mean '{near[0]}'?" if near else ""

@@ -49,7 +49,8 @@ def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
                         metrics[key].append((step, float(value)))
                     elif "loss" in key and "iter" in record:
                         losses[key].append((step, float(value)))
-    return dict(losses), dict(metrics)
+    # A run that was resumed after its last step repeats nothing, and leaves a term of its first part without points.
+    return {k: points for k, points in losses.items() if points}, {k: points for k, points in metrics.items() if points}
 
 
 def draw_curves(paths: Sequence[Path], out: Path) -> Path | None:

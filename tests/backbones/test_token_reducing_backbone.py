@@ -22,6 +22,7 @@ from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.ops.token_plan import keep_plan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.identity import IdentitySelector
+from bus_toolkit.selectors.look_ahead import LookAheadSelector
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.selectors.view import BlockView
@@ -240,6 +241,26 @@ def test_no_attention_map_is_built_to_score_patches(monkeypatch: pytest.MonkeyPa
 def test_a_block_that_does_not_exist_is_named() -> None:
     with pytest.raises(ConfigError, match=r"model.selectors.0.blocks: the backbone has 4 blocks, got \[7\]"):
         tiny_backbone(IdentitySelector(blocks=[7]))
+
+
+def test_a_selector_that_looks_beyond_the_last_block_is_refused() -> None:
+    ahead = {"embed_dim": 32, "text_dim": 32, "keep_ratio": 0.5}
+    tiny_backbone(LookAheadSelector(blocks=[3], look_ahead=2, **ahead))
+    with pytest.raises(
+        ConfigError, match=r"model.selectors.0: LookAheadSelector at block 3 reads up to block 5, the back"
+    ):
+        tiny_backbone(LookAheadSelector(blocks=[1, 3], look_ahead=3, **ahead))
+
+
+class _Unannounced(IdentitySelector):
+    def forward(self, view: BlockView) -> Decision:
+        view.inside.look_ahead(view.prefix, 9)
+        return super().forward(view)
+
+
+def test_looking_beyond_the_last_block_unannounced_is_refused_in_the_pass() -> None:
+    with pytest.raises(ComponentError, match="9 blocks from block 2 on are asked for, got a backbone of 4"):
+        tiny_backbone(_Unannounced(blocks=[2]))(images())
 
 
 def test_two_selectors_at_one_block_are_refused() -> None:

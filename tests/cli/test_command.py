@@ -24,6 +24,22 @@ def test_overrides_given_twice_add_up():
     assert parser.parse_args([]).cfg_options == []
 
 
+def test_a_flag_that_took_the_config_is_named(capsys):
+    for words in (["--cfg-options", "a=1", "bus/bus_scenes_tiny"], ["--seed", "3"]):
+        with pytest.raises(SystemExit, match="2"):
+            find_command("train").main(words, prog="bus-toolkit train")
+    first, second = (text for text in capsys.readouterr().err.splitlines() if "error:" in text)
+    assert first.endswith("config. --cfg-options takes all words that follow it: write the others before it")
+    assert second.endswith("required: config")
+
+
+@pytest.mark.parametrize("words", [["--seed", "-1"], ["--seed", str(2**32)]])
+def test_a_seed_that_numpy_does_not_take_is_refused(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        find_command("train").main(["c.yaml", *words])
+    assert "argument --seed: must be in 0 to 2^32 - 1, got" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_flag_of_several_values_drops_the_earlier_ones(name):
     several = [action for action in options(find_command(name).parser()) if action.nargs in ("+", "*")]

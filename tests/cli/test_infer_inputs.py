@@ -21,8 +21,11 @@ def test_globs_and_paths_are_expanded_in_order(tmp_path, monkeypatch):
     assert expand_images(["c.png", "[ab].jpg"]) == ["c.png", "a.jpg", "b.jpg"]
     assert expand_images(["odd[1].jpg"]) == ["odd[1].jpg"]
     assert expand_images(["**/*.jpg"]) == ["a.jpg", "b.jpg", "deep/d.jpg", "odd[1].jpg"]
-    for pattern in ("*.gif", "deep", "gone.jpg"):
-        with pytest.raises(ConfigError, match=f"--images: no file there, got '{pattern.replace('*', '.')}'"):
+    assert expand_images(["deep", "."]) == ["deep/d.jpg", "a.jpg", "b.jpg", "c.png", "odd[1].jpg"]
+    Path("empty").mkdir()
+    Path("notes.txt").touch()
+    for pattern in ("*.gif", "empty", "gone.jpg"):
+        with pytest.raises(ConfigError, match=f"--images: no image there, got '{pattern.replace('*', '.')}'"):
             expand_images(["a.jpg", pattern])
 
 

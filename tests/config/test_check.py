@@ -99,7 +99,7 @@ def test_mmpretrain_parts_are_checked_like_ours(write):
 
 def test_a_node_must_be_a_mapping(write):
     assert _problems(write, "custom_hooks: [LoggerHook]") == [
-        "custom_hooks.0: must be a mapping with a 'type', got 'LoggerHook'."
+        "custom_hooks.0: must be a mapping with a 'type', got 'LoggerHook'. Write {type: LoggerHook}."
     ]
 
 

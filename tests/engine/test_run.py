@@ -67,7 +67,5 @@ def test_metrics_that_cannot_be_written_are_reported_with_the_flag(config, tmp_p
     train("tiny.yaml")
     (tmp_path / "file").touch()
     checkpoint = str(tmp_path / "work/epoch_2.pth")
-    with pytest.raises(
-        ConfigError, match=r"--out: cannot write .*file/new/m.json: Not a directory\. Set --out to a place"
-    ):
+    with pytest.raises(ConfigError, match=r"--out: cannot write .*file/new: Not a directory\. Set --out to a place"):
         evaluate("tiny.yaml", (), RunOptions(load_from=checkpoint), out=tmp_path / "file/new/m.json")

@@ -58,11 +58,11 @@ def test_the_resolved_config_is_written(tmp_path):
 
 def test_a_config_can_leave_a_default_hook_out(tmp_path):
     cfg = tiny_config(tmp_path)
-    cfg.default_hooks = {"progress": None}
+    cfg.default_hooks = {"progress": None, "model_state": None}
     runner = build_runner(cfg)
     names = [type(hook).__name__ for hook in runner.hooks]
-    assert "RichProgressHook" not in names
-    assert "AtomicCheckpointHook" in names and "TrainingProgressHook" in names
+    assert "RichProgressHook" not in names and "ModelStateHook" not in names
+    assert "AtomicCheckpointHook" in names and "KeepRatioScheduleHook" in names
 
 
 def test_validation_data_serve_a_test(tmp_path):
@@ -116,3 +116,20 @@ def test_debug_shows_what_openmmlab_logs(tmp_path, capsys):
     build_runner(tiny_config(tmp_path), RunOptions(debug=True))
     assert "System environment" in capsys.readouterr().out
     logging.getLogger("bus_toolkit").setLevel(logging.INFO)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"custom_hooks": [{"type": "EarlyStoppingHook", "monitor": "x", "rule": "up"}]},
+            "custom_hooks.0: refuses its",
+        ),
+        ({"optim_wrapper": {"optimizer": {"type": "SGD", "lr": 0.1, "nesterov": True}}}, "optim_wrapper: refuses its"),
+    ],
+)
+def test_values_that_are_refused_late_are_named_by_their_path(tmp_path, change, message):
+    cfg = tiny_config(tmp_path)
+    cfg.merge_from_dict({**change})
+    with pytest.raises(ConfigError, match=message):
+        build_runner(cfg).train()

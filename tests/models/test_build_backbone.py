@@ -47,6 +47,12 @@ def resnet(*more: str) -> list[str]:
     return ["model.backbone.type=mmpretrain.ResNet", "model.backbone.depth=18", *more]
 
 
+def test_paths_that_are_always_dropped_are_refused() -> None:
+    node = {"type": "mmpretrain.VisionTransformer", "arch": VIT, "img_size": 32, "drop_path_rate": 1.0}
+    with pytest.raises(ComponentError, match=r"model.backbone: the rate of dropped paths must be in \[0, 1\), got 1.0"):
+        build_backbone(node)
+
+
 def test_img_size_may_be_given_to_a_backbone_that_takes_none() -> None:
     model = with_backbone(*resnet("model.backbone.img_size=96"))
     built = build_model(model)

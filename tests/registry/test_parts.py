@@ -147,6 +147,25 @@ def test_a_librarys_assertion_comes_with_the_numbers_that_were_filled_in(parts):
     assert text.endswith("divisible by num_heads (filled in from other parts: embed_dim=8)")
 
 
+class Projection(nn.Module):
+    def __init__(self, *, width: int = 4) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, width)
+
+
+def test_a_size_of_zero_or_less_is_refused(parts):
+    parts.register(Projection)
+    assert parts.build({"type": "Projection", "width": 1}, path="model.selectors.0").layer.weight.shape == (1, 2)
+    with pytest.warns(UserWarning, match="zero-element"):
+        message = _message(lambda: parts.build({"type": "Projection", "width": 0}, path="model.selectors.0"))
+    assert message == (
+        "model.selectors.0: Projection has a parameter without a number, layer.weight (0, 2): a size is 0. "
+        "Set it to 1 or more."
+    )
+    message = _message(lambda: parts.build({"type": "Projection", "width": -1}, path="model.selectors.0"))
+    assert message.startswith("model.selectors.0: Projection refuses its arguments: Trying to create tensor with neg")
+
+
 def test_a_package_that_is_not_installed_is_named(buggy):
     text = _message(lambda: buggy.build({"type": "Buggy", "how": "package"}, path="p"))
     assert text == "p: Buggy needs a package that is not installed: No module named 'no_such_package'. Install it."

@@ -29,6 +29,13 @@ def test_a_resumed_training_replaces_what_it_repeats(tmp_path):
     assert read_scalars([first, second])[0] == {"loss": [(1, 3.0), (2, 2.0)]}
 
 
+def test_a_term_that_the_resumed_part_replaces_entirely_has_no_curve(tmp_path):
+    first = _write(tmp_path / "a.json", [{"loss": 3.0, "loss_itc": 1.0, "iter": 2}])
+    second = _write(tmp_path / "b.json", [{"lr": 0.1, "iter": 1}])
+    assert read_scalars([first, second]) == ({}, {})
+    assert draw_curves([first, second], tmp_path / "curves.png") is None
+
+
 def test_nothing_logged_draws_nothing(tmp_path):
     assert draw_curves([tmp_path / "missing.json"], tmp_path / "curves.png") is None
     assert not (tmp_path / "curves.png").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -10,6 +11,8 @@ from torch.utils.data import Dataset
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, BadSampleCounter, LoadingError
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
+from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import TRANSFORMS
 
 # Keys that a transform may need, and the advice when no earlier transform or data set has set them.
@@ -20,6 +23,22 @@ _PROVIDERS = {
 # A large prime stride reaches every row of a data set of any likely size, and leaves the neighbours of a bad sample,
 # which are often bad too.
 _STRIDE = 100_003
+
+
+def image_folder(path: str, setting: str) -> Path:
+    """Return a folder of images, the home folder in place of ``~``; an empty text is the current one.
+
+    Args:
+        path: As a config gives it.
+        setting: Name of the setting, for the message.
+
+    Raises:
+        DataError: There is no such folder; one bad sample an image would say so less clearly.
+    """
+    folder = expand_home(path)
+    if not folder.is_dir():
+        raise DataError(f"{setting}: there is no folder {folder}. Correct the path.")
+    return folder
 
 
 class SampleDataset(Dataset):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.annotations.pairs import PairRecord, part_of, read_pairs
 from bus_toolkit.data.datasets.bad_samples import BadSample
-from bus_toolkit.data.datasets.base import SampleDataset, blank_caption
+from bus_toolkit.data.datasets.base import SampleDataset, blank_caption, image_folder
 from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
@@ -55,7 +55,7 @@ class ImageTextPairs(SampleDataset):
         val_share: float = 0.2,
     ) -> None:
         self.ann_file = expand_home(ann_file)
-        self.img_dir = expand_home(img_dir)
+        self.img_dir = image_folder(img_dir, f"{type(self).__name__}.img_dir")
         name = type(self).__name__
         self._records = read_pairs(self.ann_file, image_key, text_key, f"{name}.ann_file")
         if split is not None:

@@ -9,10 +9,9 @@ import numpy as np
 
 from bus_toolkit.data.annotations.coco_boxes import read_instances
 from bus_toolkit.data.annotations.references import ImageEntry, Reference, read_images, read_references
-from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.datasets.base import SampleDataset, image_folder
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
-from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
 # Annotators and roundings overshoot the border a little; a box further out belongs to another image or scale.
@@ -55,7 +54,7 @@ class ReferringExpressions(SampleDataset):
     ) -> None:
         name = type(self).__name__
         refuse_blind_transforms(pipeline, name, "leave it out")
-        self.img_dir = expand_home(img_dir)
+        self.img_dir = image_folder(img_dir, f"{type(self).__name__}.img_dir")
         self.references = read_references(refs_file, f"{name}.refs_file", splits)
         self._boxes = read_instances(instances_file, f"{name}.instances_file")
         self._images = read_images(instances_file, f"{name}.instances_file")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.datasets.base import SampleDataset, image_folder
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
@@ -58,7 +58,7 @@ class Statements(SampleDataset):
         img_suffix: str = ".jpg",
         max_bad_samples: int = 10,
     ) -> None:
-        self.img_dir = expand_home(img_dir)
+        self.img_dir = image_folder(img_dir, f"{type(self).__name__}.img_dir")
         self.img_suffix = img_suffix
         self._rows = self._read(expand_home(ann_file))
         super().__init__(pipeline, size=len(self._rows), max_bad_samples=max_bad_samples)

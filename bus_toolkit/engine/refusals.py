@@ -1,0 +1,26 @@
+"""Values that a class of the Runner refuses when it is built: one line with the YAML path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bus_toolkit.errors import BusError, ConfigError, Problem
+
+
+@contextmanager
+def refusals_at(path: str) -> Iterator[None]:
+    """Turn what is refused meanwhile into an error about the node at ``path``.
+
+    Hooks, optimizers, schedules and loaders refuse values by a ``ValueError``, OpenMMLab's also by an assertion.
+    Anything else is a mistake in their code and keeps its traceback.
+
+    Raises:
+        ConfigError: A value was refused.
+    """
+    try:
+        yield
+    except BusError:
+        raise
+    except (ValueError, AssertionError) as error:
+        raise ConfigError(Problem(path, f"refuses its values: {str(error) or repr(error)}. Correct them.")) from error
