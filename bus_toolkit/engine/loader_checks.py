@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dataset import InfiniteSampler, default_collate
+from mmengine.dataset import InfiniteSampler, default_collate, pseudo_collate
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -27,13 +27,27 @@ def check_loader(loader: DataLoader, path: str, model: nn.Module) -> None:
         model: Takes its batches.
 
     Raises:
-        DataError: The data set is empty, or smaller than a batch while ``drop_last`` is set.
+        DataError: The data set is empty, or smaller than a batch while ``drop_last`` is set; or the images of a batch
+            stay a list that the model would take for several images of one text.
     """
+    _check_stacked(loader, path, model)
     if isinstance(loader.dataset, Sequence) or hasattr(loader.dataset, "__len__"):
         _check_length(loader, path, len(loader.dataset))
     size = image_size_of(model)
     if size is not None:
         loader.collate_fn = CheckedCollate(loader.collate_fn, path, size)
+
+
+def _check_stacked(loader: DataLoader, path: str, model: nn.Module) -> None:
+    """Refuse lists of images for mmpretrain's preprocessor, which stacks them as images of one text: (C, B, H, W)."""
+    from mmpretrain.models.utils.data_preprocessor import MultiModalDataPreprocessor
+
+    collate = getattr(loader.collate_fn, "func", loader.collate_fn)
+    if collate is pseudo_collate and isinstance(getattr(model, "data_preprocessor", None), MultiModalDataPreprocessor):
+        raise DataError(
+            f"{path}.collate_fn: must stack the images, got pseudo_collate, MMEngine's default, which leaves a list. "
+            "Set it to {type: default_collate}."
+        )
 
 
 def check_pipeline_sizes(cfg: Config, model: nn.Module) -> None:

@@ -51,7 +51,11 @@ def pipeline(*steps):
             r"train_dataloader: ImageTextPairs.ann_file: none.csv: cannot be",
         ),
         ("train_dataloader.dataset.image_key=img", r"train_dataloader: ImageTextPairs.ann_file: .*has no 'img', got"),
-        ("train_dataloader.dataset.img_dir=phots", r"ImageTextPairs: .* bad samples?, .*phots/.* cannot be read"),
+        ("train_dataloader.dataset.img_dir=phots", r"train_dataloader: ImageTextPairs.img_dir: there is no folder"),
+        (
+            "train_dataloader.collate_fn.type=pseudo_collate",
+            r"train_dataloader.collate_fn: must stack the images, got ps",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(folder, change, message):
