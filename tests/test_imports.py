@@ -26,7 +26,7 @@ LAYERS = [
         "console",
         "writing",
     },
-    {"structures", "ops", "losses", "layers"},
+    {"structures", "ops", "losses", "layers", "labels"},
     {*PARTS, "step", "registry", "weights", "plugin"},
     {"models", "visualization"},
     {"data", "config"},

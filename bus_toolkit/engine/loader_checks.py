@@ -14,6 +14,8 @@ from bus_toolkit.config.image_size import Size, final_sizes, pixels
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
 from bus_toolkit.errors import ConfigError, DataError, Problem
+from bus_toolkit.heads.classification import ClassificationHead, label_problem
+from bus_toolkit.labels import as_label
 
 _ENDLESS = (InfiniteSampler, EndlessShardSampler)
 
@@ -33,9 +35,9 @@ def check_loader(loader: DataLoader, path: str, model: nn.Module) -> None:
     _check_stacked(loader, path, model)
     if isinstance(loader.dataset, Sequence) or hasattr(loader.dataset, "__len__"):
         _check_length(loader, path, len(loader.dataset))
-    size = image_size_of(model)
-    if size is not None:
-        loader.collate_fn = CheckedCollate(loader.collate_fn, path, size)
+    size, classes = image_size_of(model), class_counts(model)
+    if size is not None or classes:
+        loader.collate_fn = CheckedCollate(loader.collate_fn, path, size, classes)
 
 
 def _check_stacked(loader: DataLoader, path: str, model: nn.Module) -> None:
@@ -80,16 +82,19 @@ def image_size_of(model: nn.Module) -> Size | None:
 
 
 class CheckedCollate:
-    """Collate samples that were packed and have the size of the model.
+    """Collate samples that were packed, have the size of the model, and labels that its heads know.
 
     Args:
         collate: Makes a batch of the samples.
         path: YAML path of the data loader.
-        size: Height and width in pixels that the model takes.
+        size: Height and width in pixels that the model takes; ``None`` where it does not say.
+        classes: Number of classes by name of the head.
     """
 
-    def __init__(self, collate: Callable[..., Any], path: str, size: Size) -> None:
-        self.collate, self.path, self.size = collate, path, size
+    def __init__(
+        self, collate: Callable[..., Any], path: str, size: Size | None, classes: Mapping[str, int] | None = None
+    ) -> None:
+        self.collate, self.path, self.size, self.classes = collate, path, size, dict(classes or {})
         # MMEngine's pseudo_collate leaves images of several sizes to the data preprocessor, which may pad them.
         self.stacks = getattr(collate, "func", collate) is default_collate
 
@@ -97,19 +102,36 @@ class CheckedCollate:
         """Return the batch.
 
         Raises:
-            LoadingError: A sample was not packed, or an image has another size.
+            LoadingError: A sample was not packed, an image has another size, or a label is none of a head's classes.
         """
         for sample in samples:
             self._check_packed(sample)
-            for size in _sizes(sample["inputs"]):
-                self._check_size(size, sample)
+            if self.size is not None:
+                for size in _sizes(sample["inputs"]):
+                    self._check_size(size, sample, self.size)
+            if self.classes:
+                self._check_label(sample["data_samples"])
         return self.collate(samples)
 
-    def _check_size(self, size: Size, sample: Mapping[str, Any]) -> None:
-        if self.stacks and size != self.size:
-            side = self.size[0] if self.size[0] == self.size[1] else list(self.size[::-1])
+    def _check_label(self, sample: Any) -> None:
+        label, objectives = sample.get("gt_label"), sample.get("objectives")
+        if label is None:
+            return
+        for name, count in self.classes.items():
+            if objectives is not None and name not in objectives:
+                continue
+            try:
+                problem = label_problem(as_label(label), count, f"model.heads.{name}")
+            except ValueError as error:
+                problem = f"gt_label: {error}. Correct the data."
+            if problem:
+                raise LoadingError(f"{self.path}.dataset: {_named(sample)}: {problem}")
+
+    def _check_size(self, size: Size, sample: Mapping[str, Any], wanted: Size) -> None:
+        if self.stacks and size != wanted:
+            side = wanted[0] if wanted[0] == wanted[1] else list(wanted[::-1])
             raise LoadingError(
-                f"{self.path}.dataset.pipeline: images must have the {pixels(self.size)} px of model.backbone, got "
+                f"{self.path}.dataset.pipeline: images must have the {pixels(wanted)} px of model.backbone, got "
                 f"{pixels(size)} px{_file(sample)}. Add {{type: mmpretrain.Resize, scale: {side}}} after loading, "
                 "or change model.backbone.img_size."
             )
@@ -126,6 +148,17 @@ class CheckedCollate:
                 f"{self.path}.dataset.pipeline: must end by packing, got samples with {', '.join(map(str, keys))}. Add "
                 "{type: PackRegions} at its end."
             )
+
+
+def class_counts(model: nn.Module) -> dict[str, int]:
+    """Return the number of classes of each classification head by its name under ``model.heads``."""
+    heads = getattr(model, "heads", {})
+    return {name: head.num_classes for name, head in heads.items() if isinstance(head, ClassificationHead)}
+
+
+def _named(sample: Any) -> str:
+    """Return the id of a sample's text and its image, for messages."""
+    return f"text id {sample.get('text_id')}, {sample.get('img_path')}"
 
 
 def _sizes(inputs: Any) -> list[Size]:

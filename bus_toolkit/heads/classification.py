@@ -14,8 +14,19 @@ from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition
 
 
+def label_problem(label: int, num_classes: int, head: str) -> str:
+    """Return what is wrong with a label for a head of ``num_classes``, named by its YAML path; empty if nothing is."""
+    if 0 <= label < num_classes:
+        return ""
+    remedy = f"Set num_classes to {label + 1} or more, or correct the data" if label >= 0 else "Correct the data"
+    return (
+        f"{head}: with num_classes {num_classes}, labels (gt_label) are 0 to {num_classes - 1}, got the label {label}. "
+        f"{remedy}."
+    )
+
+
 class ClassificationHead(VLPHead):
-    """Classify the fused global token; the class is the data sample's ``gt_label``.
+    """Classify the fused global token; the class is the data sample's ``gt_label``, from 0 to ``num_classes`` - 1.
 
     A statement about several images is fused with each of them, and the global tokens are classified side by side, in
     the order of the images: the "Pair" setting of UNITER for NLVR2 (arXiv 1909.11740, section 4.1), which needs no
@@ -47,6 +58,7 @@ class ClassificationHead(VLPHead):
             raise ValueError(
                 f"num_classes and num_images: must be at least 2 and 1, got {num_classes} and {num_images}."
             )
+        self.num_classes = num_classes
         self.num_images = num_images
         self.classifier = nn.Sequential(
             nn.Linear(num_images * text_dim, text_dim), nn.GELU(), nn.Linear(text_dim, num_classes)
@@ -56,7 +68,7 @@ class ClassificationHead(VLPHead):
         """Return ``loss_cls`` and the training accuracy.
 
         Raises:
-            DataError: The batch has no labels.
+            DataError: The batch has no labels, or (known on the CPU only) one that is none of the classes.
             ConfigError: The data have another number of images a text.
         """
         labels = step.batch.labels
@@ -65,6 +77,10 @@ class ClassificationHead(VLPHead):
                 "ClassificationHead: the class is the data sample's gt_label, got a sample without one. Use a data set "
                 "with labels, or leave the head out."
             )
+        if labels.device.type == "cpu":  # on a GPU this would wait for the device; the data loader has looked already
+            for label in labels.tolist():
+                if problem := label_problem(label, self.num_classes, step.head):
+                    raise DataError(problem)
         logits = self._logits(step)
         accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
         return HeadOutput({"cls": F.cross_entropy(logits, labels)}, {"cls_accuracy": accuracy})

@@ -81,12 +81,20 @@ class Batch:
 
     @cached_property
     def labels(self) -> Tensor | None:
-        """Class labels int64 (B,) from ``gt_label``, or ``None`` where a row has none."""
+        """Class labels int64 (B,) from ``gt_label``, or ``None`` where a row has none.
+
+        Raises:
+            DataError: A label is a fraction, or several numbers.
+        """
         labels = self.field("gt_label")
         if any(label is None for label in labels):
             return None
+        labels = [torch.as_tensor(label) for label in labels]
+        wrong = next((label for label in labels if label.numel() != 1 or label.is_floating_point()), None)
+        if wrong is not None:
+            raise DataError(f"gt_label: must be one whole number, got {wrong.tolist()}. Correct the data.")
         # The data preprocessor may have moved them to the device: reading them one by one would stop it each time.
-        return torch.stack([torch.as_tensor(label).reshape(()) for label in labels]).to(self.images.device).long()
+        return torch.stack([label.reshape(()) for label in labels]).to(self.images.device).long()
 
     @property
     def boxes(self) -> Boxes:

@@ -3,12 +3,14 @@
 import pytest
 import torch
 from mmengine.dataset import default_collate
+from mmpretrain.structures import DataSample
 
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.engine import RunOptions, train
 from bus_toolkit.engine.loader_checks import CheckedCollate
 from bus_toolkit.errors import BusError, ConfigError, DataError
 from tests.engine.own_pairs import CONFIG, settings, write_pairs
+from tests.small_run import small
 
 LOAD = "{type: LoadImage}"
 RESIZE = "{type: mmpretrain.Resize, scale: 16}"
@@ -116,3 +118,36 @@ def test_each_of_several_images_of_a_text_must_have_the_size_of_the_backbone():
     assert collate([images((16, 16), (16, 16))]) == 1
     with pytest.raises(LoadingError, match="must have the 16 px of model.backbone, got 16x8 px"):
         collate([images((16, 16), (16, 8))])
+
+
+def labelled(label, **fields):
+    sample = DataSample(text_id=7, img_path="a.png", gt_label=torch.tensor([label]), **fields)
+    return {"inputs": torch.zeros(3, 16, 16), "data_samples": sample}
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (2, r"text id 7, a.png: model.heads.cls: with num_classes 2, labels .* 0 to 1, got the label 2. Set num_cl"),
+        (-1, r"text id 7, a.png: model.heads.cls: with num_classes 2.* got the label -1. Correct the data"),
+        (0.5, r"text id 7, a.png: gt_label: a class label must be one whole number, got \[0.5\]"),
+    ],
+)
+def test_a_label_that_a_head_does_not_know_is_named_with_its_sample(label, message):
+    collate = CheckedCollate(len, "train_dataloader", None, {"cls": 2})
+    assert collate([labelled(1)]) == 1
+    with pytest.raises(LoadingError, match=rf"^train_dataloader.dataset: {message}"):
+        collate([labelled(0), labelled(label)])
+
+
+def test_labels_of_a_source_for_other_heads_are_not_looked_at():
+    collate = CheckedCollate(len, "train_dataloader", None, {"cls": 2})
+    assert collate([labelled(5, objectives=("itc",))]) == 1
+
+
+def test_too_few_classes_for_the_data_are_named_in_a_training(tmp_path):
+    options = RunOptions(work_dir=str(tmp_path / "run"), no_validate=True)
+    message = r"^train_dataloader.dataset: .*model.heads.classification: with num_classes 2, .* got the label 2"
+    with pytest.raises(DataError, match=message):
+        overrides = small(tmp_path / "scenes", "load_from=null", "model.heads.classification.num_classes=2")
+        train("bus/bus_entailment_scenes_small", overrides, options)

@@ -32,6 +32,19 @@ def test_a_batch_without_labels_is_refused() -> None:
         model_with_head().loss(images(1), [sample("abc", 0)])
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (3, r"model.heads.cls .*: with num_classes 3, .* 0 to 2, got the label 3. Set num_classes to 4 or more, or"),
+        (-1, r"model.heads.cls .*: with num_classes 3, labels .* 0 to 2, got the label -1. Correct the data"),
+        (0.7, r"gt_label: must be one whole number, got 0.69"),
+    ],
+)
+def test_a_label_that_is_none_of_the_classes_is_named_with_their_number(label: float, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        model_with_head().loss(images(2), [sample("abc", 0, gt_label=1), sample("de", 1, gt_label=label)])
+
+
 def two_image_model():  # noqa: ANN201
     return tiny_model(heads={"cls": ClassificationHead(text_dim=WIDTH, num_images=2)})
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bus_toolkit.data.annotations.allowed_answers import AllowedAnswers
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.annotations.question_forms import Question
 from bus_toolkit.data.annotations.questions import read_questions
@@ -14,7 +15,6 @@ from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
-from bus_toolkit.heads.answers import read_answers
 from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
@@ -39,7 +39,9 @@ class QuestionAnswers(SampleDataset):
             for questions without answers: these can be answered, but neither trained on nor scored.
         pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
         answers_file: Text file, one answer a line, or JSON list: other answers are left out of ``gt_answer``, and so
-            are questions that keep none. For training a model that ranks these answers.
+            are questions that keep none; how many is logged. For training a model that ranks these answers. Answers
+            are compared as VQA's evaluation does ("On the table." is "on table"); ``gt_answer`` has the form of the
+            list.
         instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
         regions_file: JSON, question id to the ids of the instances that it speaks of; others have no boxes.
         max_bad_samples: So many samples without a readable image, a question or proper answers are skipped before the
@@ -68,7 +70,7 @@ class QuestionAnswers(SampleDataset):
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
         self._question_file = question_file
         self._path = ImageTemplate(image_template, name)
-        self._allowed = None if answers_file is None else _read_allowed(answers_file, name)
+        self._answers = AllowedAnswers(answers_file, name)
         self._questions = self._usable(read_questions(question_file, annotation_file, name), question_file)
         # A template that does not fit is a mistake of the config: the first question shows it before the training.
         self._path.of(self._questions[0].image_id)
@@ -95,7 +97,7 @@ class QuestionAnswers(SampleDataset):
             "question_type": question.question_type,
         }
         if question.answers:
-            counts = {answer: n for answer, n in Counter(question.answers).items() if self._allows(answer)}
+            counts = Counter(form for form in map(self._answers.form_of, question.answers) if form is not None)
             info["answer_type"] = question.answer_type
             info["gt_answer"] = list(counts)
             info["gt_answer_weight"] = [count / len(question.answers) for count in counts.values()]
@@ -105,31 +107,17 @@ class QuestionAnswers(SampleDataset):
         return info
 
     def _usable(self, questions: list[Question], file: str) -> list[Question]:
-        """Leave out questions without an allowed answer; say how many, and when there are no answers at all."""
-        if not any(question.answers or question.problem for question in questions):
-            if self._allowed is not None:
-                raise DataError(
-                    f"{type(self).__name__}.answers_file: {file} has no answers to choose from. Leave it out."
-                )
-            _log.warning(
-                "%s: %s has no answers: a model can answer its questions, but not be trained or scored on them. VQA "
-                "v2's answers are in annotation_file.",
-                type(self).__name__,
-                file,
-            )
-        if self._allowed is None:
-            return questions
-        kept = [q for q in questions if q.problem or any(self._allows(answer) for answer in q.answers)]
-        if not kept:
-            raise DataError(
-                f"{type(self).__name__}.answers_file: none of the {len(questions)} questions of {file} has one of its "
-                f"{len(self._allowed)} answers. Give the list that belongs to these questions."
-            )
-        _log.info("%s: %d of %d questions have a listed answer", type(self).__name__, len(kept), len(questions))
-        return kept
-
-    def _allows(self, answer: str) -> bool:
-        return self._allowed is None or answer in self._allowed
+        """Leave out questions without an allowed answer; say when there are no answers at all."""
+        if any(question.answers or question.problem for question in questions):
+            return self._answers.answered(questions, file)
+        self._answers.refuse_without_answers(file)
+        _log.warning(
+            "%s: %s has no answers: a model can answer its questions, but not be trained or scored on them. VQA v2's "
+            "answers are in annotation_file.",
+            type(self).__name__,
+            file,
+        )
+        return questions
 
 
 class ImageTemplate:
@@ -159,10 +147,3 @@ class ImageTemplate:
         if path == self.template:
             raise DataError(f"{self.name}.image_template: needs {{image_id}} where the id goes, got {path!r}. Add it.")
         return str(expand_home(path))
-
-
-def _read_allowed(path: str, name: str) -> set[str]:
-    try:
-        return set(read_answers(path))
-    except ValueError as error:
-        raise DataError(f"{name}.answers_file: {error}") from error

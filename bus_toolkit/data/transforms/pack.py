@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
+from bus_toolkit.labels import as_label
 from bus_toolkit.registry import TRANSFORMS
 
 _ANSWERS = ("question_type", "answer_type", "gt_answer", "gt_answer_weight", "answers")
@@ -47,6 +48,16 @@ class PackRegions(BaseTransform):
                 # Tensors in the data sample, under a name of their own: ``gt_bboxes`` stays mmpretrain's NumPy field.
                 results["gt_boxes"] = torch.from_numpy(boxes[seen].astype(np.float32))
                 results["named"] = torch.from_numpy(results["named"][seen])
+        if results.get("gt_label") is not None:
+            results["gt_label"] = _checked_label(results["gt_label"])
         if "gt_boxes" not in results:
             results.pop("named", None)
         return self._pack(results)
+
+
+def _checked_label(label: Any) -> int:
+    """Return a class label; ``PackInputs`` would cut fractions off."""
+    try:
+        return as_label(label)
+    except ValueError as error:
+        raise OSError(str(error)) from error

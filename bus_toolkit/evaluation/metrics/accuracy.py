@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from bus_toolkit.evaluation.metrics.base import SampleMetric, has, to_int
+from bus_toolkit.errors import DataError
+from bus_toolkit.evaluation.metrics.base import SampleMetric, has
+from bus_toolkit.labels import as_label
 from bus_toolkit.registry import METRICS
 
 
@@ -52,10 +54,17 @@ class ClassificationAccuracy(SampleMetric):
     needs = "gt_label and pred_label (a data set with labels and a model with a classification head)"
 
     def row(self, sample: dict) -> dict:
-        """Return the two labels."""
+        """Return the two labels.
+
+        Raises:
+            DataError: One is no whole number.
+        """
         if not has(sample, "gt_label", "pred_label"):
             return {}
-        return {"truth": to_int(sample["gt_label"]), "guess": to_int(sample["pred_label"])}
+        try:
+            return {"truth": as_label(sample["gt_label"]), "guess": as_label(sample["pred_label"])}
+        except ValueError as error:
+            raise DataError(f"ClassificationAccuracy: gt_label and pred_label: {error}. Correct the data.") from error
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return the accuracy and the majority baseline."""

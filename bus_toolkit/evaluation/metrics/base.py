@@ -87,8 +87,3 @@ def to_numpy(value: Any) -> np.ndarray:
     """Return a tensor or a sequence as an array; half precision becomes float32."""
     tensor = torch.as_tensor(value).detach().cpu()
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-
-
-def to_int(value: Any) -> int:
-    """Return a label, given as a number or a tensor of one element (mmpretrain's ``set_gt_label`` makes these)."""
-    return int(torch.as_tensor(value).reshape(-1)[0])

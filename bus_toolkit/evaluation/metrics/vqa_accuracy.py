@@ -6,8 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from bus_toolkit.data.annotations.answer_forms import normalise_answer
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
-from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares, normalise_answer
+from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares
 from bus_toolkit.registry import METRICS
 
 
@@ -16,7 +17,7 @@ class VQAAccuracy(SampleMetric):
     """Measure VQA's accuracy of the predicted answers, over all questions and by kind.
 
     The people's answers are the field ``answers`` (of ``QuestionAnswers``), or ``gt_answer`` with ``gt_answer_weight``;
-    ``bus_toolkit.evaluation.metrics.vqa_answers`` says how answers are compared.
+    ``bus_toolkit.data.annotations.answer_forms`` says how answers are compared; an empty prediction is never right.
 
     Keys under ``vqa/``: ``accuracy``; ``answer_<type>`` for each answer type of the data (``answer_yes_no``,
     ``answer_number``, ``answer_other``); ``question_<type>`` for each question type; ``by_question_type``, what a

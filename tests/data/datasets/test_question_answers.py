@@ -124,9 +124,35 @@ def test_says_what_is_wrong_with_a_setting(files, changes, message):
         QuestionAnswers(**{**files, **changes})
 
 
+def test_answers_are_compared_with_the_list_as_the_evaluation_compares_them(tmp_path, files, caplog):
+    qas = [("Yes.", "yes"), ("On the table.", "on table"), ("Two dogs.", "2 dogs"), ("A hat!", None), ("red", "red")]
+    entries = [
+        {"qa_id": n, "image_id": 7, "question": "what?", "answer": said} for n, (said, _) in enumerate(qas, start=1)
+    ]
+    files["question_file"] = write(tmp_path, genome=[{"id": 7, "qas": entries}])["genome"]
+    (tmp_path / "answers.txt").write_text("yes\non table\n2 dogs\nthe red\nred\n")
+    with caplog.at_level(logging.INFO, "bus_toolkit"):
+        data = QuestionAnswers(**{**files, "annotation_file": None}, answers_file=str(tmp_path / "answers.txt"))
+    assert [data.get_data_info(row)["gt_answer"] for row in range(len(data))] == [[form] for _, form in qas if form]
+    assert "20.0 % of the 5 answers of" in caplog.text and "such as 'A hat!'" in caplog.text
+    assert "1 of 5 questions (20.0 %) keep none and are left out" in caplog.text
+    assert caplog.records[-1].levelno == logging.INFO
+
+
+def test_a_list_that_leaves_few_questions_is_a_warning(tmp_path, files, caplog):
+    entries = [{"qa_id": n, "image_id": 7, "question": "what?", "answer": f"answer {n}"} for n in range(3)]
+    files["question_file"] = write(tmp_path, genome=[{"id": 7, "qas": entries}])["genome"]
+    (tmp_path / "answers.txt").write_text("answer 1\n")
+    with caplog.at_level(logging.WARNING, "bus_toolkit"):
+        QuestionAnswers(**{**files, "annotation_file": None}, answers_file=str(tmp_path / "answers.txt"))
+    assert "2 of 3 questions (66.7 %) keep none" in caplog.text
+
+
 def test_a_list_that_no_question_has_an_answer_of_is_refused(tmp_path, files):
     (tmp_path / "answers.txt").write_text("green\n")
-    with pytest.raises(DataError, match="none of the 2 questions of .* has one of its 1 answers"):
+    with pytest.raises(
+        DataError, match="none of the 2 questions of .* has one of the 1 answers of .*such as 'no', 'red'"
+    ):
         QuestionAnswers(**files, answers_file=str(tmp_path / "answers.txt"))
     with pytest.raises(DataError, match="has no answers to choose from"):
         QuestionAnswers(**{**files, "annotation_file": None}, answers_file=str(tmp_path / "answers.txt"))

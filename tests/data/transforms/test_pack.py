@@ -36,6 +36,12 @@ def test_keeps_a_class_label():
     assert PackRegions()(sample(gt_label=1))["data_samples"].gt_label.tolist() == [1]
 
 
+@pytest.mark.parametrize("label", [0.7, np.array([0.7]), [0, 1], "true"])
+def test_a_label_that_is_no_whole_number_makes_a_bad_sample(label):
+    with pytest.raises(OSError, match="a class label must be one whole number, got"):
+        PackRegions()(sample(gt_label=label))
+
+
 def test_keeps_what_a_data_set_says_of_answers():
     fields = {"question_type": "colour", "answer_type": "other", "gt_answer": ["red"], "gt_answer_weight": [1.0]}
     data = PackRegions()(sample(**fields, answers=["red"] * 10))["data_samples"]

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares, normalise_answer
+from bus_toolkit.data.annotations.answer_forms import normalise_answer
+from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares
 
 
 def official(answer, people):
@@ -46,25 +47,19 @@ def test_other_numbers_of_people_count_by_share_and_more_agreement_never_hurts(p
             )
 
 
-@pytest.mark.parametrize(
-    ("answer", "cleaned"),
-    [
-        ("The two Dogs!", "2 dogs"),
-        ("none", "0"),
-        ("A red, old car.", "red old car"),
-        ("dont know", "don't know"),
-        ("1,000", "1000"),
-        ("3.5", "3.5"),
-        ("left-of", "left of"),
-        ("  yes\n", "yes"),
-        ("an", ""),
-    ],
-)
-def test_the_clean_up_by_hand(answer, cleaned):
-    assert normalise_answer(answer) == cleaned
-
-
 def test_people_who_mean_the_same_are_counted_together():
     shares = answer_shares(["two", "2", "The 2", "three"])
     assert shares == pytest.approx({"2": 0.75, "3": 0.25})
     assert answer_shares(["a dog", "dog"], [0.2, 0.3]) == pytest.approx({"dog": 0.5})
+
+
+@pytest.mark.parametrize("answer", ["", " ", "\u200b"])
+@pytest.mark.parametrize("people", [["a"], ["the"], ["?"], [""]])
+def test_an_empty_prediction_is_never_right(answer, people):
+    assert answer_accuracy(normalise_answer(answer), answer_shares(people * 10)) == 0.0
+
+
+def test_answers_that_the_clean_up_would_empty_stay_different():
+    shares = answer_shares(["a"] * 10)
+    assert answer_accuracy(normalise_answer("A"), shares) == 1.0
+    assert answer_accuracy(normalise_answer("the"), shares) == 0.0
