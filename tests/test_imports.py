@@ -20,6 +20,7 @@ LAYERS = [
         "own_log",
         "quiet_import",
         "tables",
+        "draws",
         "text_files",
         "blank_texts",
         "home",

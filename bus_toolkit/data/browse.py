@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from bus_toolkit.data.datasets.seeded_samples import SeededSamples
+from bus_toolkit.data.samplers.numbered import Draw
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
+from bus_toolkit.draws import derived_seed
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.heads.patch_text import PatchTextHead
 from bus_toolkit.registry import DATASETS, plain
@@ -57,13 +60,8 @@ def browse(
         raise DataError("browse: no image of the data set has boxes to draw region rows from. Leave --region-rows out.")
     chosen = sorted(np.random.default_rng(seed).choice(rows, min(num, len(rows)), replace=False).tolist())
     heading = "description" if region_rows else _heading(dataset)
-    before = np.random.get_state()
-    # Transforms draw from NumPy's global generator.
-    np.random.seed(seed)
-    try:
-        packed = [dataset[RegionRow(row) if region_rows else row] for row in chosen]
-    finally:
-        np.random.set_state(before)
+    samples = SeededSamples(dataset)
+    packed = [samples[Draw(RegionRow(row) if region_rows else row, derived_seed(seed, row))] for row in chosen]
     pictures = [
         SamplePicture.from_packed(sample, heading=heading, patch_size=patch_size, overlap=overlap) for sample in packed
     ]

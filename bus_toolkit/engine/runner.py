@@ -21,6 +21,7 @@ from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_loader, check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
@@ -29,6 +30,7 @@ from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
 from bus_toolkit.engine.refusals import refusals_at
+from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.vocabulary import keep_vocabulary, with_kept_vocabulary
 from bus_toolkit.errors import CheckpointError, ConfigError, DataError
 from bus_toolkit.writing import make_writable_folder
@@ -81,8 +83,13 @@ class BusRunner(Runner):
         with own_checkpointing():
             return super().train()
 
+    def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
+        """Register the hooks of the config, and the one that no training goes without."""
+        super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(StepSeedHook())
+
     def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
-        """Build a data loader, and refuse one that would train on nothing.
+        """Build a data loader with random numbers of its own, and refuse one that would train on nothing.
 
         Raises:
             DataError: It has no batch, or its data cannot be read; the message starts with its YAML path.
@@ -95,7 +102,7 @@ class BusRunner(Runner):
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         check_loader(loader, path, unwrap(self.model))
-        return loader
+        return loader if loader is dataloader else seeded_loader(loader, lambda: int(self.seed))
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build MMEngine's optimizer wrapper; the rules for rates and decay of parameters multiply.

@@ -46,6 +46,7 @@ class VLPModel(BaseModel):
 
     Attributes:
         epoch: Set by ``set_progress`` alone, as ``iteration``; outside of a training all heads take part.
+        noise_seed: Of the noise that all ranks share; a training sets it, ``None`` is torch's seed.
         token_counts: What each kind of pass of the last training step cost (``step.PassCount``), by condition.
 
     Raises:
@@ -77,6 +78,7 @@ class VLPModel(BaseModel):
             self._register_load_state_dict_pre_hook(self.momentum.start_from_weights)
         self.pretrained = pretrained or {}
         self.epoch, self.iteration = float("inf"), 0
+        self.noise_seed: int | None = None
         self.token_counts: dict[str, PassCount] = {}
         self._carried: dict[str, list[Any]] = {}
 
@@ -86,7 +88,7 @@ class VLPModel(BaseModel):
 
     def passes(self, images: Tensor, data_samples: Sequence[Any]) -> Passes:
         """Return the encodings of a batch, of which nothing is computed yet."""
-        batch = Batch(images, data_samples, self.encoders.tokenize, self.iteration)
+        batch = Batch(images, data_samples, self.encoders.tokenize, self.iteration, seed=self.noise_seed)
         hide = {key: self.heads[name].hide for key, name in self.plan.providers.items()}
         mode = self.conditioning
         return Passes(batch, self.encoders, hide, pairs_are_reencoded=mode.pairs_are_reencoded, momentum=self.momentum)

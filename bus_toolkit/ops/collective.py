@@ -83,16 +83,20 @@ def own_rows(num_local: int, device: torch.device) -> Tensor:
     return torch.arange(num_local, device=device) * world_size() + rank()
 
 
-def shared_noise(name: str, iteration: int, shape: tuple[int, ...], device: torch.device) -> Tensor:
+def shared_noise(
+    name: str, iteration: int, shape: tuple[int, ...], device: torch.device, *, seed: int | None = None
+) -> Tensor:
     """Return uniform numbers in [0, 1) for this rank's rows, the same for a sample whatever the number of ranks.
 
     Args:
-        name: What they are for; different names (and different seeds of torch) give independent numbers.
+        name: What they are for; different names (and different seeds) give independent numbers.
         iteration: Optimizer step.
         shape: (B, ...) of this rank; the global batch is drawn on the CPU and this rank's rows are cut out.
         device: Where the result goes.
+        seed: The same on all ranks; ``None`` for torch's.
     """
-    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}:{iteration}:{torch.initial_seed()}".encode()))
+    seed = torch.initial_seed() if seed is None else seed
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name}:{iteration}:{seed}".encode()))
     noise = torch.rand(shape[0] * world_size(), *shape[1:], generator=generator)
     return noise[rank() :: world_size()].to(device, non_blocking=True)
 

@@ -27,6 +27,7 @@ class Batch:
         samples: Their data samples, each with a ``text``.
         tokenize: Texts to ids on the device.
         iteration: The optimizer step, for ``noise``.
+        seed: The run's seed, for ``noise``; ``None`` for torch's.
 
     Attributes:
         images: (B + R, 3, H, W), or (B * I, 3, H, W) with the images of a text next to each other.
@@ -40,12 +41,19 @@ class Batch:
     """
 
     def __init__(
-        self, images: Tensor, samples: Sequence[Any], tokenize: Callable[[list[str]], TokenBatch], iteration: int = 0
+        self,
+        images: Tensor,
+        samples: Sequence[Any],
+        tokenize: Callable[[list[str]], TokenBatch],
+        iteration: int = 0,
+        *,
+        seed: int | None = None,
     ) -> None:
         self.num_images = images.shape[1] if images.dim() == 5 else 1
         self.images = images.flatten(0, 1) if images.dim() == 5 else images  # (B, I, 3, H, W) -> (B * I, 3, H, W)
         self.samples = samples
         self.iteration = iteration
+        self.seed = seed
         self.num_captions = sum(not sample.get("region_only", False) for sample in samples)
         if self.num_images > 1 and self.num_captions < len(samples):
             raise DataError(
@@ -71,7 +79,7 @@ class Batch:
             name: What they are for; different names give independent numbers, the same name the same ones in a step.
             *shape: (B, ...).
         """
-        return shared_noise(name, self.iteration, shape, self.tokens.input_ids.device)
+        return shared_noise(name, self.iteration, shape, self.tokens.input_ids.device, seed=self.seed)
 
     @cached_property
     def image_ids(self) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import torch
 
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.transforms.load import LoadImage
+from bus_toolkit.draws import kept_generators, seed_cpu_generators
 from bus_toolkit.registry import DATASETS, SCOPE, TRANSFORMS
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import run_checks
@@ -182,16 +182,9 @@ def _sample(path: Path) -> dict[str, Any]:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed the three generators, and leave them afterwards as they were."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=[]):
-        np.random.seed(seed)
-        random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)
-            random.setstate(python_state)
+    with kept_generators():
+        seed_cpu_generators(seed)
+        yield
 
 
 def _plain(sample: Any) -> Any:

@@ -94,7 +94,7 @@ class RegionCaptionDataset(SampleDataset):
         if not self._has_descriptions(info):
             return info
         descriptions = self._descriptions[_image_key(info)]
-        # From NumPy's global generator, as in the transforms: MMEngine seeds it in each worker.
+        # From NumPy's global generator, as in the transforms: a training seeds it for each sample.
         text = list(descriptions)[np.random.randint(len(descriptions))]
         # Boxes of the image that this description does not name are its negatives.
         others = info.get("gt_bboxes", np.concatenate(list(descriptions.values())))

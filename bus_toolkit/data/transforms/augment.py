@@ -2,7 +2,7 @@
 
 A sample has ``img`` uint8 (H, W, 3), ``text``, and where known ``gt_bboxes`` float32 (n, 4) in pixels and ``named``
 bool (n,). mmpretrain's ``Resize`` moves ``gt_bboxes`` by itself. Random numbers come from NumPy's global generator,
-which MMEngine seeds in each data-loader worker.
+which a training seeds for each sample.
 """
 
 from __future__ import annotations

@@ -1,0 +1,65 @@
+"""A data set whose random numbers follow from the seed that comes with each index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import Dataset, get_worker_info
+
+from bus_toolkit.data.samplers.numbered import Draw
+from bus_toolkit.draws import kept_generators, seed_cpu_generators
+
+
+class SeededSamples(Dataset):
+    """Read any data set by index, with the global generators seeded for each sample.
+
+    Python's, NumPy's and torch's generators are seeded, whichever of them a transform uses. Where the process that
+    trains reads, they are afterwards as they were. A generator that a transform makes itself without a seed
+    (``numpy.random.default_rng()``) stays random.
+
+    Everything else is that of the data set: attributes are read from it and set in it.
+
+    Args:
+        dataset: The data set.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        object.__setattr__(self, "dataset", dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the data set has."""
+        if name == "dataset":  # not set yet, while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute of the data set: hooks that change its ``pipeline`` reach it."""
+        setattr(self.dataset, name, value)
+
+    def __getstate__(self) -> Any:
+        """Return what is pickled for a worker."""
+        return self.dataset
+
+    def __setstate__(self, state: Any) -> None:
+        """Take it up again."""
+        object.__setattr__(self, "dataset", state)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: Draw | int) -> Any:
+        """Return a sample; of a plain index as the data set gives it."""
+        return self.__getitems__([index])[0] if isinstance(index, Draw) else self.dataset[index]
+
+    def __getitems__(self, draws: Sequence[Draw]) -> list[Any]:
+        """Return the samples of a batch; torch calls it where it is there."""
+        if get_worker_info() is not None:  # a worker draws for nothing else
+            return [self._read(draw) for draw in draws]
+        with kept_generators():
+            return [self._read(draw) for draw in draws]
+
+    def _read(self, draw: Draw) -> Any:
+        seed_cpu_generators(draw.seed)
+        return self.dataset[draw.index]

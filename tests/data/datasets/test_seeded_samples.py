@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+import torch
+
+from bus_toolkit.data.datasets.seeded_samples import SeededSamples
+from bus_toolkit.data.samplers.numbered import Draw
+
+
+class Drawn:
+    def __init__(self):
+        self.pipeline = ["load"]
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return index, random.random(), np.random.random(), torch.rand(()).item()
+
+
+def states():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+def test_one_seed_gives_one_sample_from_all_three_generators():
+    samples = SeededSamples(Drawn())
+    one, other = samples[Draw(1, 5)], samples[Draw(1, 6)]
+    assert samples.__getitems__([Draw(1, 6), Draw(1, 5)]) == [other, one]
+    assert all(a != b for a, b in zip(one[1:], other[1:], strict=True))
+
+
+def test_the_generators_of_the_process_stay_as_they_were():
+    before = states()
+    SeededSamples(Drawn()).__getitems__([Draw(0, 1), Draw(2, 3)])
+    assert states() == before
+
+
+def test_attributes_are_those_of_the_data_set():
+    inner = Drawn()
+    samples = SeededSamples(inner)
+    samples.pipeline = ["load", "flip"]  # as mmpretrain's hook that changes recipes does
+    assert inner.pipeline == samples.pipeline == ["load", "flip"]
+    assert len(samples) == 3 and samples[2][0] == 2 and not hasattr(samples, "boxed_indices")
+
+
+def test_a_copy_for_a_worker_is_the_same_data_set():
+    samples = SeededSamples(Drawn())
+    assert pickle.loads(pickle.dumps(samples))[Draw(1, 5)] == samples[Draw(1, 5)]
