@@ -4,9 +4,10 @@ from bus_toolkit.engine.amp import CPUAmpOptimWrapper
 from bus_toolkit.engine.checkpoint import install_safe_loader, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.device import find_device
 from bus_toolkit.engine.hooks.checkpoint import AtomicCheckpointHook
-from bus_toolkit.engine.hooks.model_state import KeepRatioScheduleHook, ModelStateHook
+from bus_toolkit.engine.hooks.model_state import ModelStateHook
 from bus_toolkit.engine.hooks.progress import RichProgressHook
 from bus_toolkit.engine.hooks.report import ReportHook
+from bus_toolkit.engine.hooks.training_progress import KeepRatioScheduleHook, TrainingProgressHook
 from bus_toolkit.engine.launch import init_distributed, shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
@@ -23,6 +24,7 @@ __all__ = [
     "RichProgressHook",
     "RunOptions",
     "TrainingInterrupted",
+    "TrainingProgressHook",
     "build_runner",
     "evaluate",
     "find_device",

@@ -21,6 +21,7 @@ from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.hooks.required import check_required_hooks
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_loader, check_pipeline_sizes
@@ -37,12 +38,12 @@ from bus_toolkit.writing import make_writable_folder
 
 _log = logging.getLogger(__name__)
 # Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
-# name them gets them; `default_hooks.<name>: null` leaves one out.
+# name them gets them; `default_hooks.<name>: null` leaves one out, if the model does not depend on it.
 _DEFAULT_HOOKS = {
     "checkpoint": "bus_toolkit.AtomicCheckpointHook",
     "progress": "bus_toolkit.RichProgressHook",
     "model_state": "bus_toolkit.ModelStateHook",
-    "keep_ratio_schedule": "bus_toolkit.KeepRatioScheduleHook",
+    "keep_ratio_schedule": "bus_toolkit.TrainingProgressHook",
 }
 _MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
 
@@ -238,6 +239,8 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     runner = BusRunner.from_cfg(cfg)
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_pipeline_sizes(cfg, unwrap(runner.model))
+    if cfg.get("train_cfg") is not None:
+        check_required_hooks(runner)
     return runner
 
 

@@ -11,6 +11,7 @@ import torch
 
 from bus_toolkit.config import load_config
 from bus_toolkit.engine.checkpoint import latest_checkpoint
+from bus_toolkit.engine.hooks.training_progress import loaded_progress
 from bus_toolkit.engine.vocabulary import with_kept_vocabulary
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.home import expand_home
@@ -87,6 +88,9 @@ def _find(source: Path, checkpoint: str | Path | None) -> tuple[Path | str, Path
 def _load_weights(model: VLPModel, path: Path, *, trusted: bool) -> None:
     """Load weights that fit exactly, but for position embeddings of another image size, which are interpolated."""
     held = load_checkpoint_file(path, trusted=trusted)
+    progress = loaded_progress(held)
+    if progress is not None:  # the keep ratios with which these weights were validated
+        model.set_progress(*progress)
     weights = held.get("state_dict", held)
     state = {str(name).removeprefix("module."): value for name, value in weights.items() if torch.is_tensor(value)}
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-import bus_toolkit.engine.hooks.model_state  # noqa: F401 (registers the hooks)
+import bus_toolkit.engine.hooks.model_state
+import bus_toolkit.engine.hooks.training_progress  # noqa: F401 (both register hooks)
 from bus_toolkit.plugin.manager import load_plugins
 
 load_plugins()

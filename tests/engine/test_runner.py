@@ -58,11 +58,11 @@ def test_the_resolved_config_is_written(tmp_path):
 
 def test_a_config_can_leave_a_default_hook_out(tmp_path):
     cfg = tiny_config(tmp_path)
-    cfg.default_hooks = {"progress": None, "model_state": None}
+    cfg.default_hooks = {"progress": None}
     runner = build_runner(cfg)
     names = [type(hook).__name__ for hook in runner.hooks]
-    assert "RichProgressHook" not in names and "ModelStateHook" not in names
-    assert "AtomicCheckpointHook" in names and "KeepRatioScheduleHook" in names
+    assert "RichProgressHook" not in names
+    assert "AtomicCheckpointHook" in names and "TrainingProgressHook" in names
 
 
 def test_validation_data_serve_a_test(tmp_path):

@@ -1,8 +1,7 @@
-"""Hooks that inform the model about the training: its progress before each step, and a call after each step."""
+"""Call the model after each training iteration, so that it updates what no gradient trains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -10,7 +9,6 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.registry import HOOKS
 
 
@@ -54,34 +52,3 @@ class ModelStateHook(Hook):
         after_step = getattr(unwrap(runner.model), "after_step", None)
         if after_step is not None:
             after_step(stepped=stepped)
-
-
-@HOOKS.register_module()
-class KeepRatioScheduleHook(Hook):
-    """Report the training progress to the model, so that scheduled keep ratios change; goes into ``default_hooks``.
-
-    ``model.set_progress(epoch, iteration)`` gets the epoch as a float: iterations done / iterations per epoch. In an
-    iteration-based loop an epoch is still one pass through the data set. If the model has no such method, as in
-    mmpretrain, ``set_progress`` of each ``bus_toolkit.TokenReducedViT`` is called (there the hook goes into
-    ``custom_hooks``).
-    """
-
-    priority = "ABOVE_NORMAL"
-
-    def before_train(self, runner: Runner) -> None:
-        """Set the progress once before the first batch, also after a resume."""
-        self._set_progress(runner)
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Sequence[Any] | None = None) -> None:
-        """Set the progress before every step."""
-        self._set_progress(runner)
-
-    def _set_progress(self, runner: Runner) -> None:
-        model, epoch = unwrap(runner.model), runner.iter / len(runner.train_dataloader)
-        set_progress = getattr(model, "set_progress", None)
-        if set_progress is not None:
-            set_progress(epoch, runner.iter)
-            return
-        for part in model.modules():
-            if isinstance(part, TokenReducingBackbone):
-                part.set_progress(epoch)

@@ -1,21 +1,19 @@
 from types import SimpleNamespace
 
-import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 
-from bus_toolkit.engine import KeepRatioScheduleHook, ModelStateHook, build_runner
+from bus_toolkit.engine import ModelStateHook, build_runner
 from bus_toolkit.engine.hooks.model_state import unwrap
 from tests.engine.tiny_run import tiny_config
 from tests.tiny_model import tiny_model
 
 
-def test_the_model_is_called_after_every_step_and_gets_the_epoch_before(tmp_path):
+def test_the_model_is_called_after_every_step(tmp_path):
     runner = build_runner(tiny_config(tmp_path))
     runner.train()
     assert int(runner.model.steps) == 4
-    assert runner.model.progress == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.5])  # two batches an epoch
 
 
 def stepped_after_each_iteration(config, monkeypatch):
@@ -54,10 +52,9 @@ def test_a_momentum_copy_rests_while_the_optimizer_does():
     assert moved and all(name.startswith("text_encoder.") for name in moved)
 
 
-def test_a_model_without_these_methods_is_left_alone():
-    runner = SimpleNamespace(model=nn.Linear(1, 1), iter=0, train_dataloader=[1])
+def test_a_model_without_this_method_is_left_alone():
+    runner = SimpleNamespace(model=nn.Linear(1, 1))
     ModelStateHook().after_train_iter(runner, 0)
-    KeepRatioScheduleHook().before_train_iter(runner, 0)
 
 
 def test_the_model_inside_a_wrapper_is_found():
