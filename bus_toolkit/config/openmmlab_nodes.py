@@ -42,7 +42,7 @@ def corrected_signature(cls: Callable[..., Any], signature: Signature, node: Map
     if cls is AmpOptimWrapper:
         kinds = {"dtype": Literal["bfloat16", "float16"], "loss_scale": Literal["dynamic"] | float | dict}
         return _with(signature, kinds)
-    if cls is EMAHook:
+    if isinstance(cls, type) and issubclass(cls, EMAHook):
         averages = _averaged_models()
         chosen = averages.get(str(node.get("ema_type", "ExponentialMovingAverage")))
         own = _with(signature, {"ema_type": Literal[tuple(averages)]})

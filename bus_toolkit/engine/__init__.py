@@ -3,7 +3,9 @@
 from bus_toolkit.engine.amp import CPUAmpOptimWrapper
 from bus_toolkit.engine.checkpoint import install_safe_loader, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.device import find_device
+from bus_toolkit.engine.hooks.average import EMAHook
 from bus_toolkit.engine.hooks.checkpoint import AtomicCheckpointHook
+from bus_toolkit.engine.hooks.early_stopping import EarlyStoppingHook
 from bus_toolkit.engine.hooks.model_state import ModelStateHook
 from bus_toolkit.engine.hooks.progress import RichProgressHook
 from bus_toolkit.engine.hooks.report import ReportHook
@@ -18,6 +20,8 @@ __all__ = [
     "AtomicCheckpointHook",
     "BusRunner",
     "CPUAmpOptimWrapper",
+    "EMAHook",
+    "EarlyStoppingHook",
     "KeepRatioScheduleHook",
     "ModelStateHook",
     "ReportHook",

@@ -38,6 +38,7 @@ _LOG_MESSAGES = (
     "is duplicate. It is skipped since bypass_duplicate=True",
     "is skipped since its requires_grad=False",
     "after calling `init_weights`",
+    "Resumed iteration number is not divisible by",  # WholeStepsHook says it where it is so
 )
 
 

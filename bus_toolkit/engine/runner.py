@@ -20,7 +20,9 @@ from bus_toolkit.config import dump_config
 from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.checkpoint import install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
+from bus_toolkit.engine.hooks.missed_validation import MissedValidationHook
 from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.hooks.optimizer_steps import WholeStepsHook
 from bus_toolkit.engine.hooks.required import check_required_hooks
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.launch import init_distributed
@@ -241,6 +243,8 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     check_pipeline_sizes(cfg, unwrap(runner.model))
     if cfg.get("train_cfg") is not None:
         check_required_hooks(runner)
+        runner.register_hook(WholeStepsHook())
+        runner.register_hook(MissedValidationHook())
     return runner
 
 

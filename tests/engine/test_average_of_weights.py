@@ -16,7 +16,7 @@ MOMENTUM = 0.5
 
 def averaged(work_dir: Path, max_epochs: int = 2):  # noqa: ANN201 - MMEngine's Config
     config = tiny_config(work_dir, max_epochs=max_epochs)
-    config.custom_hooks = [{"type": "EMAHook", "momentum": MOMENTUM}]
+    config.custom_hooks = [{"type": "bus_toolkit.EMAHook", "momentum": MOMENTUM}]
     return config
 
 

@@ -62,7 +62,7 @@ def test_vision_and_text_have_rates_of_their_own(scenes: Path, tmp_path: Path) -
 
 
 def test_a_training_ends_early_where_nothing_gets_better(scenes: Path, tmp_path: Path) -> None:
-    stop = "{type: EarlyStoppingHook, monitor: retrieval/i2t_R@1, rule: greater, min_delta: 200, patience: 1}"
+    stop = "{type: EarlyStoppingHook, monitor: retrieval/i2t_R@1, min_delta: 200, patience: 1}"
     config = vlp_config(scenes, f"custom_hooks=[{stop}]", "train_cfg.val_interval=1", steps=6)
     assert train_vlp(config, tmp_path).iter == 2
 

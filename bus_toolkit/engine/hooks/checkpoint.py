@@ -11,6 +11,16 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from bus_toolkit.engine.hooks.monitored import (
+    GREATER_KEYS,
+    LESS_KEYS,
+    MissingScores,
+    check_names,
+    has_known_rule,
+    is_score,
+)
+from bus_toolkit.engine.hooks.optimizer_steps import step_is_pending
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.signatures import forwards_to_super
 
@@ -48,7 +58,10 @@ class AtomicCheckpointHook(CheckpointHook):
     """Save checkpoints as MMEngine's ``CheckpointHook`` does, atomically; goes into ``default_hooks.checkpoint``.
 
     MMEngine writes in place and removes outdated checkpoints before it has saved the new one; here the file is renamed
-    when it is complete, and removal comes last.
+    when it is complete, and removal comes last. By iterations, a checkpoint that is due inside a step of accumulated
+    gradients is written at its end. A training that is stopped early ends with a checkpoint, too.
+
+    A ``save_best`` that a validation does not measure, or measures as NaN, is warned of, and the training goes on.
 
     Args:
         interval: Epochs (or iterations) between two checkpoints; -1 keeps the last one only.
@@ -56,12 +69,71 @@ class AtomicCheckpointHook(CheckpointHook):
         **kwargs: Further arguments of MMEngine's ``CheckpointHook``.
     """
 
+    _default_greater_keys = GREATER_KEYS
+    _default_less_keys = LESS_KEYS
+
     @forwards_to_super()
     def __init__(self, interval: int = -1, backend_args: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(interval=interval, backend_args=backend_args or {"backend": BACKEND}, **kwargs)
+        if kwargs.pop("file_client_args", None) is not None:
+            raise ConfigError(
+                "AtomicCheckpointHook.file_client_args: MMEngine has given it up for backend_args, got it. Write "
+                "backend_args, or leave both out to write on this machine."
+            )
+        try:
+            super().__init__(interval=interval, backend_args=backend_args or {"backend": BACKEND}, **kwargs)
+        except (ValueError, KeyError) as error:
+            raise ConfigError(
+                f"AtomicCheckpointHook.rule: must be greater or less for {kwargs.get('save_best')!r}, got "
+                f"{kwargs.get('rule')!r}. Say which is better. ({error})"
+            ) from error
+        self._missing = MissingScores("AtomicCheckpointHook.save_best")
+        self._is_due = False
+        self._saved_at = -1
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the folder; refuse figures that no metric gives."""
+        super().before_train(runner)
+        check_names(runner, "AtomicCheckpointHook.save_best", [name for name in self.save_best or () if name != "auto"])
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        """Save by iterations, at the end of a step."""
+        if self.by_epoch:
+            return
+        self._is_due |= self.every_n_train_iters(runner, self.interval, self.save_begin)
+        self._is_due |= self.save_last and self.is_last_train_iter(runner)
+        if self._is_due and not step_is_pending(runner.optim_wrapper):
+            self._is_due = False
+            runner.logger.info(f"Saving checkpoint at {runner.iter + 1} iterations")
+            self._save_checkpoint(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Save the end of a training that was stopped early."""
+        stopped = getattr(runner.train_loop, "stop_training", False)
+        if stopped and self.save_last and self._saved_at != runner.iter:
+            step = runner.epoch if self.by_epoch else runner.iter
+            self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
+        super().after_train(runner)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        names = [] if self.save_best is None else self.key_indicators
+        first = next(iter(metrics))
+        if "auto" in names and self.rules[0] is None and not has_known_rule(first):
+            self._missing.warn_of("auto", f"auto takes the first figure, {first!r}. Set rule to greater or less.")
+            return
+        absent = [name for name in names if name != "auto" and not is_score(metrics, name)]
+        for name in absent:
+            self._missing.warn(name, metrics, "No checkpoint is kept as the best by it.")
+        super()._save_best_checkpoint(runner, {**metrics, **dict.fromkeys(absent)})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         outdated = self._update_kept(runner, step)
+        self._saved_at = meta["iter"]
         filename = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)

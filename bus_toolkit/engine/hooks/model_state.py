@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from bus_toolkit.engine.hooks.optimizer_steps import StepListener
 from bus_toolkit.registry import HOOKS
 
 
@@ -31,14 +32,11 @@ class ModelStateHook(Hook):
     priority = "ABOVE_NORMAL"
 
     def __init__(self) -> None:
-        self._stepped = False
+        self._steps = StepListener()
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the optimizer."""
-        runner.optim_wrapper.optimizer.register_step_post_hook(self._note_step)
-
-    def _note_step(self, *_: object) -> None:
-        self._stepped = True
+        self._steps.listen(runner.optim_wrapper)
 
     def after_train_iter(
         self,
@@ -48,7 +46,7 @@ class ModelStateHook(Hook):
         outputs: dict[str, Any] | None = None,
     ) -> None:
         """Let the model update what is not trained by gradients."""
-        stepped, self._stepped = self._stepped, False
+        stepped = self._steps.take()
         after_step = getattr(unwrap(runner.model), "after_step", None)
         if after_step is not None:
             after_step(stepped=stepped)

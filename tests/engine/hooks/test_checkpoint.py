@@ -3,8 +3,9 @@ import os
 import pytest
 import torch
 
-from bus_toolkit.engine import build_runner, latest_checkpoint, load_checkpoint_file
+from bus_toolkit.engine import AtomicCheckpointHook, build_runner, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.hooks.checkpoint import AtomicLocalBackend
+from bus_toolkit.errors import ConfigError
 from tests.engine.tiny_run import tiny_config
 
 
@@ -59,6 +60,31 @@ def test_all_checkpoints_are_kept_when_nothing_else_is_said(tmp_path):
 def test_only_the_last_checkpoint_is_written_without_an_interval(tmp_path):
     build_runner(config(tmp_path, interval=-1)).train()
     assert [name for name in names(tmp_path) if name.endswith(".pth")] == ["epoch_3.pth"]
+
+
+def test_the_old_name_of_backend_args_is_refused_with_the_new_one():
+    with pytest.raises(
+        ConfigError, match=r"AtomicCheckpointHook\.file_client_args: .*Write backend_args, or leave both"
+    ):
+        AtomicCheckpointHook(file_client_args={"backend": "disk"})
+    assert AtomicCheckpointHook(file_client_args=None).interval == -1
+
+
+@pytest.mark.parametrize(("setting", "message"), [("tiny/x", "got None"), ("tiny/acc", "got 'more'")])
+def test_a_direction_that_is_not_known_is_asked_for(setting, message):
+    rule = {"rule": "more"} if setting == "tiny/acc" else {}
+    with pytest.raises(
+        ConfigError, match=rf"AtomicCheckpointHook.rule: must be greater or less for '{setting}', {message}"
+    ):
+        AtomicCheckpointHook(save_best=setting, **rule)
+
+
+def test_auto_without_a_known_direction_is_warned_of(tmp_path, caplog):
+    cfg = config(tmp_path, save_best="auto")
+    cfg.train_cfg.val_interval = 1
+    with caplog.at_level("WARNING", "bus_toolkit"):
+        build_runner(cfg).train()
+    assert caplog.text.count("auto takes the first figure, 'tiny/mean'. Set rule to greater or less.") == 1
 
 
 def test_the_best_checkpoint_is_written_too(tmp_path):
