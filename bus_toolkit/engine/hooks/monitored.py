@@ -71,8 +71,9 @@ def check_names(runner: Runner, path: str, names: Sequence[str]) -> None:
     if names and runner.val_loop is None:
         _log.warning("%s: %s is never measured: this training has no validation.", path, ", ".join(names))
         return
-    prefixes = [metric.prefix for metric in runner.val_loop.evaluator.metrics] if names else [None]
-    if None in prefixes:
+    metrics = runner.val_loop.evaluator.metrics if names else []
+    prefixes = [str(metric.prefix) for metric in metrics]
+    if not all(metric.prefix for metric in metrics):  # one without a prefix may give any name
         return
     unknown = [name for name in names if name.split("/")[0] not in prefixes and "loss" not in name]
     problems = [

@@ -143,7 +143,7 @@ def iterations_per_epoch(loader: DataLoader) -> float:
         batches = len(loader)
         if batches:
             return batches
-        size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
+        size: int = getattr(loader.batch_sampler, "batch_size", None) or loader.batch_size or 1
         return len(loader.dataset) / size  # type: ignore[arg-type]
     except TypeError as error:
         raise DataError(
