@@ -42,15 +42,17 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
 def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> list[Problem]:
     """Write the values into ``config``; return every path that leads nowhere, with the nearest name.
 
-    Types go first, outer before inner: the order of the words does not matter.
+    Outer ones go first, and among those of one depth the types: the order of the words does not matter, and a list or
+    mapping that is given whole does not undo what another word says of its entries.
     """
-    problems = []
-    for path, value in sorted(pairs, key=lambda pair: pair[0].count(".") if pair[0].endswith(".type") else 1000):
+    problems: dict[int, list[Problem]] = {}
+    order = sorted(range(len(pairs)), key=lambda i: (pairs[i][0].count("."), not pairs[i][0].endswith(".type")))
+    for index in order:
         try:
-            _set(config, path, value)
+            _set(config, *pairs[index])
         except ConfigError as error:
-            problems += error.problems
-    return problems
+            problems[index] = error.problems
+    return [problem for index in sorted(problems) for problem in problems[index]]
 
 
 def _set(config: dict[str, Any], path: str, value: Any) -> None:

@@ -39,6 +39,15 @@ def test_the_order_of_the_words_does_not_matter(write):
     assert _load(write, *words).optim_wrapper == _load(write, *words[::-1]).optim_wrapper
 
 
+def test_a_list_given_whole_does_not_undo_what_another_word_says_of_its_entries(write):
+    words = ["model.selectors=[{type: TSPS, blocks: [2]}]", "model.selectors.0.type=Random"]
+    for order in (words, words[::-1]):
+        assert _load(write, *order).model.selectors == [{"type": "Random", "blocks": [2]}]
+    words = ["optim_wrapper={type: OptimWrapper, optimizer: {type: SGD, lr: 0.1}}", "optim_wrapper.optimizer.lr=0.2"]
+    for order in (words, words[::-1]):
+        assert _load(write, *order).optim_wrapper.optimizer.lr == 0.2
+
+
 def test_an_argument_that_the_yaml_does_not_write_is_accepted(write):
     cfg = _load(write, "model.selectors.0.fuse=raw", "model.conditioning.mode=strict", "env_cfg.cudnn_benchmark=true")
     assert cfg.model.selectors[0].fuse == "raw"
@@ -62,9 +71,9 @@ def test_every_mistyped_path_is_reported_with_the_nearest_name(write):
         "train_dataloader.batchsize=1",
     )
     assert len(problems) == 6
-    assert "Did you mean 'keep_ratio'?" in problems[1]
-    assert "model.selectors is a list of 1, got the index '1'" in problems[2]
-    assert problems[0].startswith("modle.decoder.type: the config has no 'modle'. Did you mean 'model'?")
+    assert "Did you mean 'keep_ratio'?" in problems[0]
+    assert "model.selectors is a list of 1, got the index '1'" in problems[1]
+    assert problems[2].startswith("modle.decoder.type: the config has no 'modle'. Did you mean 'model'?")
     assert "Did you mean 'lr'?" in problems[3]
     assert "model.decoder.num_layers is the value 1, which has no 'x'" in problems[4]
     assert "Did you mean 'batch_size'?" in problems[5]

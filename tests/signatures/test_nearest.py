@@ -11,7 +11,7 @@ from bus_toolkit.signatures import did_you_mean
         ("dropot", ["dropout", "depth"], "dropout"),
         ("VQAACCURACY", ["VQAAccuracy", "ITMAccuracy"], "VQAAccuracy"),
         ("Recall", ["RetrievalRecall", "Loss"], "RetrievalRecall"),
-        ("Cosine", ["CosineAnnealingLR", "CosineAnnealingMomentum"], "CosineAnnealingLR"),
+        ("Cosine", ["CosineAnnealingLR", "CosineRestartLR"], "CosineRestartLR"),
     ],
 )
 def test_the_nearest_name_is_suggested(written, known, meant):
