@@ -24,8 +24,8 @@ class TokenPositions:
 
     Attributes:
         grid: Patch grid of the image (rows, columns).
-        patches: int64 (B, S), the original patch whose position each token has, or ``NOWHERE`` (-1); ``None`` as
-            long as all patches are there, in order.
+        patches: int64 (B, S), the original patch whose position each token has, or ``NOWHERE`` (-1), in the order of
+            the tokens, whatever that is; ``None`` as long as all patches are there, in the order of the image.
         cache: What an adapter has computed for these places; shared by all blocks up to the next reduction.
     """
 

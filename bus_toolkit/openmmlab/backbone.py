@@ -31,7 +31,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
 
     What follows where patches are gone is our choice: ``avg_featmap`` is the mean of the tokens left, each weighted by
     the number of patches in it; ``featmap`` gives each patch the token it ended in and zeros where it was dropped;
-    ``raw`` has the tokens that are left.
+    ``raw`` has the tokens that are left, in the order that the selectors' plans give.
 
     Losses of ``VLPModel``'s heads do not exist here: nothing holds DynamicViT's predictor to its ratio in training.
 
@@ -120,7 +120,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         tokens = visual.embeds[:, visual.num_prefix - self.num_prefix :]
         prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
         # Not by their number: one dropped and one fused token make as many as before.
-        is_reduced = any(s.decision.plan.keep_indices.shape[1] < s.decision.plan.num_inputs for s in visual.selections)
+        is_reduced = not all(s.decision.plan.is_identity for s in visual.selections)
         if is_reduced and self.vit.out_type in ("avg_featmap", "featmap"):
             assert visual.origin is not None
             if self.vit.out_type == "featmap":

@@ -1,6 +1,6 @@
 """Pure tensor functions: token plans, keep-ratio schedules, boxes to patch labels, rows of all ranks."""
 
-from bus_toolkit.ops.bipartite import bipartite_merge_plan, similarity_of_halves
+from bus_toolkit.ops.bipartite import bipartite_halves, bipartite_merge_plan, similarity_of_halves
 from bus_toolkit.ops.collective import (
     gather_padded_rows,
     gather_rows,
@@ -32,6 +32,7 @@ __all__ = [
     "KeepRatioSchedule",
     "TokenPlan",
     "apply_plan",
+    "bipartite_halves",
     "bipartite_merge_plan",
     "boxes_to_patch_labels",
     "carry_weights",

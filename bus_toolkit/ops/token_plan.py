@@ -23,11 +23,13 @@ class TokenPlan:
     """Where each of N tokens goes.
 
     Attributes:
-        keep_indices: int64 (B, K), ascending; output slot k is founded by input token ``keep_indices[:, k]``.
+        keep_indices: int64 (B, K), each index once; output slot k is founded by input token ``keep_indices[:, k]``, so
+            this is the order of the output: ascending (positional), unless the plan merges, which may reorder.
         slots: int64 (B, N), the output slot of each input token, ``DROPPED`` (-1) for none.
         weights: float (B, N), the weight of each input token in its slot; 1 for a token that is kept alone.
         fused: Whether slot K is one extra token, the weighted sum of tokens that were not kept.
-        merging: Whether the kept slots take up other tokens too (then they are sums, not copies).
+        merging: Whether the kept slots take up other tokens too (then they are sums, not copies), or are in another
+            order than they came.
         key_weights: float (B, S), how much each output token counts as a key in the attention of later blocks: its size
             (ToMe's proportional attention), or a soft mask. ``None`` leaves what earlier plans said.
     """
@@ -52,7 +54,7 @@ class TokenPlan:
     @property
     def is_identity(self) -> bool:
         """Whether every token is kept as it is, so that nothing needs to be computed."""
-        return not self.merging and self.keep_indices.shape[1] == self.num_inputs
+        return not (self.merging or self.fused) and self.keep_indices.shape[1] == self.num_inputs
 
 
 def num_kept(num_patches: int, keep_ratio: float) -> int:
@@ -71,6 +73,12 @@ def top_indices(scores_BN: Tensor, count: int) -> Tensor:
     """Return the positions of the highest scores, ascending, int64 (B, count); ties go to the lower index."""
     order_BN = torch.sort(scores_BN, dim=1, descending=True, stable=True).indices
     return order_BN[:, :count].sort(dim=1).values
+
+
+def identity_plan(like_BN: Tensor) -> TokenPlan:
+    """Return the plan that keeps all tokens as they are; ``like_BN`` says how many, on which device and the dtype."""
+    places_BN = torch.arange(like_BN.shape[1], device=like_BN.device).expand(like_BN.shape)
+    return TokenPlan(places_BN, places_BN, torch.ones_like(like_BN))
 
 
 def keep_plan(
@@ -99,10 +107,9 @@ def keep_plan(
     batch, num_tokens = scores_BN.shape
     if not 1 <= count <= num_tokens:
         raise ValueError(f"keep_plan: count must be between 1 and {num_tokens} (tokens present), got {count}.")
-    ones_BN = torch.ones_like(scores_BN)
     if count == num_tokens:
-        positions_BN = torch.arange(num_tokens, device=scores_BN.device).expand(batch, num_tokens)
-        return TokenPlan(positions_BN, positions_BN, ones_BN)
+        return identity_plan(scores_BN)
+    ones_BN = torch.ones_like(scores_BN)
     keep_BK = top_indices(scores_BN.detach(), count)
     slots_BN = torch.full_like(scores_BN, DROPPED, dtype=torch.int64)
     slots_BN.scatter_(1, keep_BK, torch.arange(count, device=scores_BN.device).expand(batch, count))
@@ -125,16 +132,18 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
     """Merge every token into one of the founding tokens by a size-weighted mean.
 
     Args:
-        keep_BK: int64 (B, K), ascending positions of the tokens that start the output slots.
+        keep_BK: int64 (B, K), the tokens that start the output slots, each once, in the order of the output. All N of
+            them give the identity: nothing is merged, and all stay in the order of the input.
         target_BN: int64 (B, N), for every token the slot 0 to K-1 that takes it up; a founding token names its own
             slot.
         sizes_BN: How many patches each token already contains; 1 each when not given.
     """
     sizes_BN = torch.ones(target_BN.shape, device=target_BN.device) if sizes_BN is None else sizes_BN
+    if keep_BK.shape[1] == target_BN.shape[1]:
+        return identity_plan(sizes_BN)
     totals_BK = torch.zeros(keep_BK.shape, device=sizes_BN.device, dtype=sizes_BN.dtype)
     totals_BK = totals_BK.scatter_add(1, target_BN, sizes_BN)
-    merging = keep_BK.shape[1] < target_BN.shape[1]  # if every token starts its own slot, nothing is merged
-    return TokenPlan(keep_BK, target_BN, sizes_BN / totals_BK.gather(1, target_BN), merging=merging)
+    return TokenPlan(keep_BK, target_BN, sizes_BN / totals_BK.gather(1, target_BN), merging=True)
 
 
 def apply_plan(tokens_BND: Tensor, plan: TokenPlan, *, num_prefix: int = 0) -> Tensor:

@@ -1,46 +1,95 @@
-"""Bipartite merging against a slow loop."""
+"""Bipartite merging against a slow loop, and against figures of ToMe's published code over three merges in a row."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
-from bus_toolkit.ops.bipartite import bipartite_merge_plan, similarity_of_halves
+from bus_toolkit.ops.bipartite import bipartite_halves, bipartite_merge_plan, similarity_of_halves
 from bus_toolkit.ops.token_plan import apply_plan
+from tests.slow_tome import slow_merge
+
+PREFIXES = (0, 1, 2, 5)
 
 
-def slow_merge(tokens: torch.Tensor, metric: torch.Tensor, sizes: list[float], count: int) -> torch.Tensor:
-    """Merge one sample's tokens (N, D) by the words of the paper, in loops."""
-    unit = metric / metric.norm(dim=1, keepdim=True)
-    first, second = range(1, len(tokens), 2), range(0, len(tokens), 2)
-    best = {a: max(second, key=lambda b, a=a: float(unit[a] @ unit[b])) for a in first}
-    gone = sorted(first, key=lambda a: -float(unit[a] @ unit[best[a]]))[:count]
-    out = []
-    for place in range(len(tokens)):
-        if place not in gone:
-            members = [place, *(a for a in gone if best[a] == place)]
-            total = sum(sizes[m] for m in members)
-            out.append(sum(sizes[m] / total * tokens[m] for m in members))
-    return torch.stack(out)
+def fill(shape: tuple[int, ...], a: float, b: float) -> Tensor:
+    """Return ``sin(a k + b)`` over the flattened index k, in float64."""
+    return torch.sin(a * torch.arange(torch.Size(shape).numel(), dtype=torch.float64) + b).reshape(shape)
 
 
-@pytest.mark.parametrize(("num_tokens", "count"), [(8, 3), (9, 4), (9, 0), (2, 1)])
-def test_equals_the_slow_loop_and_keeps_the_order(num_tokens: int, count: int) -> None:
-    generator = torch.Generator().manual_seed(num_tokens + count)
-    tokens, metric = (torch.randn(3, num_tokens, d, generator=generator).double() for d in (5, 4))
-    sizes = torch.randint(1, 4, (3, num_tokens), generator=generator).double()
-    plan = bipartite_merge_plan(similarity_of_halves(metric), count, sizes)
-    expected = torch.stack([slow_merge(tokens[i], metric[i], sizes[i].tolist(), count) for i in range(3)])
-    torch.testing.assert_close(apply_plan(tokens, plan), expected)
-    assert (plan.keep_indices.diff(dim=1) > 0).all()
+def merged(tokens: Tensor, sizes: Tensor, metric: Tensor, count: int, num_prefix: int) -> tuple[Tensor, Tensor]:
+    """Merge by the op; tokens (B, P + N, D), sizes and metric with the prefix too."""
+    edges = similarity_of_halves(metric[:, num_prefix:], num_prefix=num_prefix)
+    plan = bipartite_merge_plan(edges, count, sizes[:, num_prefix:], num_prefix=num_prefix)
+    totals = torch.zeros_like(sizes[:, : plan.num_slots]).scatter_add(1, plan.slots, sizes[:, num_prefix:])
+    return apply_plan(tokens, plan, num_prefix=num_prefix), torch.cat([sizes[:, :num_prefix], totals], dim=1)
+
+
+@pytest.mark.parametrize("num_prefix", PREFIXES)
+@pytest.mark.parametrize("counts", [(3, 3, 2), (1, 0, 4), (8,)])
+def test_every_merge_in_a_row_equals_the_slow_one_in_its_order(num_prefix: int, counts: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(num_prefix)
+    tokens = torch.randn(3, num_prefix + 17, 6, generator=generator).double()
+    sizes = torch.ones(tokens.shape[:2]).double()
+    wanted = [(tokens[row], sizes[row]) for row in range(3)]
+    for count in counts:
+        tokens, sizes = merged(tokens, sizes, tokens[..., :4], count, num_prefix)
+        wanted = [slow_merge(x, size, x[:, :4], count, num_prefix) for x, size in wanted]
+        torch.testing.assert_close(tokens, torch.stack([x for x, _ in wanted]), atol=1e-8, rtol=0.0)
+        torch.testing.assert_close(sizes, torch.stack([size for _, size in wanted]), atol=0.0, rtol=0.0)
+
+
+def test_three_merges_in_a_row_reproduce_the_published_code() -> None:
+    """facebookresearch/ToMe at af95e4b1: r = 4, 3, 2, keys = the first 4 channels of the current tokens."""
+    figures = [
+        (4, 13, 1.754636778, 129.998630537, 131.524933055, ([3, 2, 2] + 10 * [1], [3, 2, 2] + 10 * [1])),
+        (3, 10, 0.828052033, 99.618553884, 129.553845464, ([3, 3, 2, 2, 2] + 5 * [1], [3, 3, 2, 2, 2] + 5 * [1])),
+        (2, 8, 1.887684205, 79.083937091, 125.635214823, ([3, 3, 3, 3, 2, 1, 1, 1], [3, 3, 3, 2, 2, 2, 1, 1])),
+    ]
+    tokens, sizes = fill((2, 17, 8), 0.73, 0.2), torch.ones(2, 17).double()
+    for count, left, total, absolute, weighted, sorted_sizes in figures:
+        tokens, sizes = merged(tokens, sizes, tokens[..., :4], count, 1)
+        assert tokens.shape == (2, left, 8)
+        assert tokens.sum().item() == pytest.approx(total, abs=1e-8)
+        assert tokens.abs().sum().item() == pytest.approx(absolute, abs=1e-8)
+        assert (sizes * tokens.square().sum(dim=2)).sum().item() == pytest.approx(weighted, abs=1e-8)
+        assert sizes.sort(dim=1, descending=True).values.tolist() == [list(map(float, row)) for row in sorted_sizes]
+
+
+def test_the_sets_follow_the_places_in_the_whole_sequence() -> None:
+    for num_prefix in range(7):
+        first, second = bipartite_halves(num_prefix)
+        patches = torch.arange(num_prefix, num_prefix + 9)
+        assert (patches[first] % 2 == 0).all() and (patches[second] % 2 == 1).all()
+
+
+@pytest.mark.parametrize("num_prefix", PREFIXES)
+def test_nothing_to_merge_leaves_the_order(num_prefix: int) -> None:
+    for number in (1, 2, 5):
+        metric = torch.randn(2, number, 4)
+        edges = similarity_of_halves(metric, num_prefix=num_prefix)
+        assert bipartite_merge_plan(edges, 0, torch.ones(2, number), num_prefix=num_prefix).is_identity
+
+
+def test_ties_go_to_the_lower_index_and_no_row_depends_on_another() -> None:
+    plan = bipartite_merge_plan(torch.ones(1, 3, 3), 1, torch.ones(1, 6), num_prefix=1)
+    assert plan.keep_indices.tolist() == [[3, 5, 0, 2, 4]] and plan.slots.tolist() == [[2, 2, 3, 0, 4, 1]]
+    edges = torch.randn(3, 4, 4)
+    together = bipartite_merge_plan(edges, 2, torch.ones(3, 8), num_prefix=0)
+    for row in range(3):
+        alone = bipartite_merge_plan(edges[row : row + 1], 2, torch.ones(1, 8), num_prefix=0)
+        assert torch.equal(alone.keep_indices[0], together.keep_indices[row])
 
 
 def test_no_gradient_flows_through_the_choice() -> None:
     metric = torch.randn(1, 6, 4, requires_grad=True)
-    plan = bipartite_merge_plan(similarity_of_halves(metric), 2, torch.ones(1, 6))
+    plan = bipartite_merge_plan(similarity_of_halves(metric, num_prefix=1), 2, torch.ones(1, 6), num_prefix=1)
     assert not plan.weights.requires_grad
 
 
 def test_more_than_the_first_set_cannot_be_merged() -> None:
     with pytest.raises(ValueError, match="count must be between 0 and 3, got 4"):
-        bipartite_merge_plan(torch.zeros(1, 3, 3), 4, torch.ones(1, 6))
+        bipartite_merge_plan(torch.zeros(1, 3, 3), 4, torch.ones(1, 6), num_prefix=1)
+    with pytest.raises(ValueError, match="count must be between 0 and 0, got 1"):
+        bipartite_merge_plan(torch.zeros(1, 1, 0), 1, torch.ones(1, 1), num_prefix=0)

@@ -44,6 +44,23 @@ class Unsorted(Norm):
         return decision._replace(plan=replace(decision.plan, keep_indices=decision.plan.keep_indices.flip(1)))
 
 
+class OwnOrder(Unsorted):
+    """Says the order of its output, as plans that merge may."""
+
+    def forward(self, view: BlockView) -> Decision:
+        plan, scores, *_ = super().forward(view)
+        if plan.is_identity:
+            return Decision(plan, scores)
+        slots = torch.zeros_like(plan.slots).scatter(1, plan.keep_indices, torch.arange(8).expand(len(scores), -1))
+        return Decision(replace(plan, slots=slots, weights=torch.ones_like(scores) / 9, merging=True), scores)
+
+
+class Twice(OwnOrder):
+    def forward(self, view: BlockView) -> Decision:
+        plan, scores, *_ = super().forward(view)
+        return Decision(replace(plan, keep_indices=plan.keep_indices.clamp(min=2)), scores)
+
+
 class ReadsItsBatch(Norm):
     def score(self, view: BlockView) -> Tensor:
         return (view.patches - view.patches.mean(dim=0, keepdim=True)).norm(dim=-1)
@@ -107,8 +124,9 @@ class Forgetful(Norm):
         return view.patches @ self.direction.to(view.patches.dtype)
 
 
-def test_a_sound_selector_passes() -> None:
-    check_selector(Norm)
+@pytest.mark.parametrize("part", [Norm, OwnOrder])
+def test_a_sound_selector_passes(part: type[PatchSelector]) -> None:
+    check_selector(part)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,7 @@ def test_a_sound_selector_passes() -> None:
     [
         (WrongShape, "plan", r"WrongShape.forward must return a score for each candidate, .*, got \(3, 15\)"),
         (Unsorted, "plan", "keep_indices are not ascending and unique"),
+        (Twice, "plan", "keep_indices are not unique"),
         (ReadsItsBatch, "batch_independent", "sample 0 alone and within its batch"),
         (EditsItsInput, "patches_untouched", "the patches of the view were edited in place"),
         (NoGradient, "gradient", "parameter scale gets no gradient"),

@@ -1,7 +1,8 @@
 """Complete-graph soft matching: any token may be merged into any other, the unimportant ones first.
 
 arXiv 2305.17455 (CrossGET); written from the behaviour of sdc17/CrossGET:CLIP/clip/reducer.py and checked against
-figures of its output. Unlike ToMe's two halves it looks at all N^2 pairs, so it builds an N x N map.
+figures of its output for one merge. As there, what is left stays in the order it had. Unlike ToMe's two halves it looks
+at all N^2 pairs, so it builds an N x N map.
 
 Shape suffixes: B batch, N tokens, E width of the metric, K tokens left, R tokens merged away.
 """

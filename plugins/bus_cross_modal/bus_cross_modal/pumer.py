@@ -34,17 +34,22 @@ class PuMerFusion(CoAttentionFusion):
 
     arXiv 2305.17530; csarron/PuMer:src/pumer/model/meter/modules_meter.py. In a reducing layer the text reads the whole
     image first. Then, before the text's feed-forward part and of all that the image does in that layer: image
-    tokens are kept by the attention that they got there, the mean of all heads and of all text tokens, in positional
-    order; the kept ones are merged as in ToMe, compared by their keys in that attention; text tokens likewise, by their
-    keys in self-attention. In the other layers, and at ratios of 0, this is ``CoAttentionFusion``, weights included.
+    tokens are kept by the attention that they got there, the mean of all heads and of the text tokens; the kept ones
+    are merged as in ToMe, compared by their keys in that attention; text tokens likewise, by their keys in
+    self-attention. In the other layers, and at ratios of 0, this is ``CoAttentionFusion``, weights included.
 
-    The text comes out at its original length, each token being the one that it ended in, so that all heads work; words
-    that were merged share one. Padded text is neither merged nor counted, whatever the length of the batch.
+    Ours:
 
-    Ours: image prefix tokens and the text's [CLS] are kept apart, since the heads read them (there an image [CLS] may
-    be pruned, and merging spares whatever scored highest); the image reads the text as it was before the layer, as in
-    the layers around; counts are rounded down; merged tokens remember their sizes from layer to layer. The distillation
-    from an unpruned model is not here.
+    - The kept image tokens stay in the order they have (that of the image, after a merge ToMe's), which merging splits
+      in two; there they are in the order of their scores.
+    - Padded text is neither merged nor counted, whatever the length of the batch; there it asks the image, merges like
+      words, and the mask is averaged with it.
+    - The text comes out at its original length, each token being the one that it ended in, so that all heads work;
+      words that were merged share one. There it stays short, in ToMe's order.
+    - Image prefix tokens and the text's [CLS] are kept apart, since the heads read them; there an image [CLS] may be
+      pruned, and merging spares whatever scored highest.
+    - The image reads the text as it was before the layer, as in the layers around; counts are rounded down; merged
+      tokens remember their sizes from layer to layer. The distillation from an unpruned model is not here.
 
     Args:
         reduce_layers: Layers that reduce, counted from 1; by default the first two thirds, which is what METER has
@@ -121,7 +126,15 @@ class PuMerFusion(CoAttentionFusion):
         # Mean over the heads, prefix left out: (B, H, P + N, E) -> (B, N, E).
         keys = read.other_keys.mean(dim=1)[:, num_prefix:]
         prefix, image, sizes = before.image[:, :num_prefix], before.image[:, num_prefix:], before.image_sizes
-        for plan in image_plans(scores, keys, sizes, self.prune_ratio, self.merge_ratio):
+        plans = image_plans(
+            scores,
+            keys,
+            sizes,
+            prune_ratio=self.prune_ratio,
+            merge_ratio=self.merge_ratio,
+            num_prefix=num_prefix,
+        )
+        for plan in plans:
             image, sizes = apply_plan(image, plan), sizes_after(sizes, plan)
         words, mask, text_sizes, origin = read.states[:, 1:], before.mask[:, 1:], before.text_sizes, before.text_origin
         for plan in text_plans(read.own_keys.mean(dim=1)[:, 1:], mask, text_sizes, self.text_merge_ratio):

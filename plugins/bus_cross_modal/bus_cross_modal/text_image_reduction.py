@@ -1,7 +1,7 @@
 """What PuMer takes out of a pair of streams: image tokens that no word looks at, and tokens alike in either stream.
 
 Shape suffixes: B batch, H heads, L text tokens, N candidates (a stream without its protected first tokens), E width of
-the metric, A and C candidates at odd and even places, K candidates left. All choices are without gradient.
+the metric, A and C candidates of ToMe's first and second set, K candidates left. All choices are without gradient.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bus_toolkit.ops import (
     TokenPlan,
+    bipartite_halves,
     bipartite_merge_plan,
     carry_weights,
     gather_tokens,
@@ -33,11 +34,18 @@ def attention_of_text(queries_BHLE: Tensor, keys_BHNE: Tensor, mask_BL: Tensor) 
 
 @torch.no_grad()
 def image_plans(
-    scores_BN: Tensor, metric_BNE: Tensor, sizes_BN: Tensor, prune_ratio: float, merge_ratio: float
+    scores_BN: Tensor,
+    metric_BNE: Tensor,
+    sizes_BN: Tensor,
+    *,
+    prune_ratio: float,
+    merge_ratio: float,
+    num_prefix: int,
 ) -> list[TokenPlan]:
-    """Return plans, one after the other: keep the best-scored tokens in positional order, merge those most alike.
+    """Return plans, one after the other: keep the best-scored tokens in the order they have, merge those most alike.
 
     Both ratios are of the N candidates, and counts are rounded down; at most half of what is kept is merged away.
+    Merging leaves ToMe's order.
 
     Args:
         scores_BN: What tokens are kept by.
@@ -45,6 +53,7 @@ def image_plans(
         sizes_BN: How many tokens each one contains.
         prune_ratio: Share removed, in [0, 1).
         merge_ratio: Share merged away, in [0, 0.5].
+        num_prefix: Protected tokens before the candidates, which decide ToMe's two sets.
     """
     present, plans = scores_BN.shape[1], []
     if pruned := _count(present, prune_ratio):
@@ -52,7 +61,8 @@ def image_plans(
         metric_BNE = gather_tokens(metric_BNE, plans[0].keep_indices)
         sizes_BN = sizes_after(sizes_BN, plans[0])
     if merged := min(_count(present, merge_ratio), (present - pruned) // 2):
-        plans.append(bipartite_merge_plan(similarity_of_halves(metric_BNE), merged, sizes_BN))
+        edges_BAC = similarity_of_halves(metric_BNE, num_prefix=num_prefix)
+        plans.append(bipartite_merge_plan(edges_BAC, merged, sizes_BN, num_prefix=num_prefix))
     return plans
 
 
@@ -60,10 +70,11 @@ def image_plans(
 def text_plans(metric_BNE: Tensor, mask_BN: Tensor, sizes_BN: Tensor, merge_ratio: float) -> list[TokenPlan]:
     """Return the plan, if any, that merges the share ``merge_ratio`` of each text's own tokens into those most alike.
 
-    Padding never takes part. It is ToMe's matching with a number of merges that depends on the length of each text, not
-    on that of the batch. All texts get as short as a full one does: in shorter ones padding goes as well, of which
-    there is always enough, since a text shorter by one token has at most one merge less. Padding that is gone is said
-    to be in some token, at weight 0. It is expected after the text.
+    Padding never takes part. It is ToMe's matching, with [CLS] before the candidates and a number of merges that
+    depends on the length of each text, not on that of the batch. The output is in ToMe's order, then padding; a text in
+    which nothing merges stays as it is, as it does alone. All texts get as short as a full one does: in shorter ones
+    padding goes as well, of which there is always enough, since a text shorter by one token has at most one merge less.
+    Padding that is gone is said to be in some token, at weight 0. It is expected after the text.
 
     Args:
         metric_BNE: What tokens are compared by.
@@ -71,28 +82,31 @@ def text_plans(metric_BNE: Tensor, mask_BN: Tensor, sizes_BN: Tensor, merge_rati
         sizes_BN: How many tokens each one contains; 0 for padding.
         merge_ratio: Share merged away, in [0, 0.5].
     """
-    batch, length = mask_BN.shape
+    length = mask_BN.shape[1]
     left = length - _count(length, merge_ratio)
     if left == length:
         return []
-    edges_BAC = similarity_of_halves(metric_BNE).masked_fill(~mask_BN[:, None, ::2], -math.inf)
+    first, second = bipartite_halves(1)
+    edges_BAC = similarity_of_halves(metric_BNE, num_prefix=1).masked_fill(~mask_BN[:, None, second], -math.inf)
     best_BA, partner_BA = edges_BAC.max(dim=2)
-    best_BA = best_BA.masked_fill(~mask_BN[:, 1::2], -math.inf)
+    best_BA = best_BA.masked_fill(~mask_BN[:, first], -math.inf)
     rank_BA = best_BA.sort(dim=1, descending=True, stable=True).indices.argsort(dim=1)
     # In float64, as Python's own numbers, or 0.29 of 100 would not be 29 in both places.
     counts_B1 = (mask_BN.sum(dim=1, keepdim=True).double() * merge_ratio + 1e-9).floor()
     merged_BA = rank_BA < counts_B1
 
-    target_BN = torch.arange(length, device=mask_BN.device).repeat(batch, 1)
-    target_BN[:, 1::2] = torch.where(merged_BA, 2 * partner_BA, target_BN[:, 1::2])
-    gone_BN = torch.zeros_like(mask_BN)
-    gone_BN[:, 1::2] = merged_BA
-    # Text that stays, then padding, then what is merged away: the first ones of this order start the new tokens.
-    order_BN = (2 * gone_BN + (~mask_BN).long()).sort(dim=1, stable=True).indices
-    keep_BK = order_BN[:, :left].sort(dim=1).values
-    founding_BN = torch.zeros_like(mask_BN).scatter_(1, keep_BK, True)
-    slots_BN = (founding_BN.cumsum(dim=1) - 1).clamp(min=0).gather(1, target_BN)
-    return [merge_plan(keep_BK, slots_BN, sizes_BN.masked_fill(founding_BN & ~mask_BN, 1.0))]
+    # The groups of the new order: unmerged tokens of the first set, the second set, padding, what is merged away.
+    groups_BN = torch.zeros_like(mask_BN, dtype=torch.int64)
+    groups_BN[:, second] = (counts_B1 > 0).long()
+    groups_BN = groups_BN.masked_fill(~mask_BN, 2)
+    groups_BN[:, first] = groups_BN[:, first].masked_fill(merged_BA, 3)
+    order_BN = groups_BN.sort(dim=1, stable=True).indices
+    places_BN = order_BN.argsort(dim=1)
+    target_BN = places_BN.clone()
+    target_BN[:, first] = torch.where(merged_BA, places_BN[:, second].gather(1, partner_BA), places_BN[:, first])
+    founding_BN = places_BN < left
+    sizes_BN = sizes_BN.masked_fill(founding_BN & ~mask_BN, 1.0)
+    return [merge_plan(order_BN[:, :left], target_BN.clamp(max=left - 1), sizes_BN)]
 
 
 def sizes_after(sizes_BN: Tensor, plan: TokenPlan) -> Tensor:

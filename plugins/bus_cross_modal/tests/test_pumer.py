@@ -57,16 +57,19 @@ def test_the_halves_make_a_whole_layer(norm_first: bool) -> None:
     torch.testing.assert_close(feed_forward_half(layer, read.states)[valid], wanted[valid])
 
 
-def in_halves(tokens: Tensor, metric: Tensor, count: int) -> tuple[Tensor, list[int]]:
-    """Merge ``count`` of the odd tokens into even ones, pair by pair, and return the slot of each token."""
+def in_halves(tokens: Tensor, sizes: Tensor, metric: Tensor, count: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Merge ``count`` of the odd tokens into even ones; return tokens and sizes in ToMe's order, and all slots."""
+    if count == 0:
+        return tokens, sizes, list(range(len(tokens)))
     unit = (metric / metric.norm(dim=1, keepdim=True)).detach()
     best = {i: max(range(0, len(unit), 2), key=lambda j: float(unit[i] @ unit[j])) for i in range(1, len(unit), 2)}
     merged = sorted(best, key=lambda i: -float(unit[i] @ unit[best[i]]))[:count]
-    groups = {i: [i] for i in range(len(unit)) if i not in merged}
-    for i in merged:
-        groups[best[i]].append(i)
-    slots = [next(k for k, members in enumerate(groups.values()) if i in members) for i in range(len(unit))]
-    return torch.stack([tokens[members].mean(dim=0) for members in groups.values()]), slots
+    order = [i for i in best if i not in merged] + list(range(0, len(unit), 2))
+    groups = [[i, *(j for j in merged if best[j] == i)] for i in order]
+    slots = [next(k for k, members in enumerate(groups) if i in members) for i in range(len(unit))]
+    shares = [sizes[members].unsqueeze(1) / sizes[members].sum() for members in groups]
+    left = [(tokens[members] * share).sum(dim=0) for members, share in zip(groups, shares, strict=True)]
+    return torch.stack(left), torch.stack([sizes[members].sum() for members in groups]), slots
 
 
 def keys_of(attention: torch.nn.MultiheadAttention, tokens: Tensor) -> Tensor:
@@ -74,27 +77,38 @@ def keys_of(attention: torch.nn.MultiheadAttention, tokens: Tensor) -> Tensor:
     return F.linear(tokens, weight, bias).unflatten(-1, (4, -1)).mean(dim=-2)
 
 
-def test_a_reducing_layer_is_the_obvious_one() -> None:
-    """One layer in METER's order, each text alone and without padding."""
-    part = fusion(num_layers=1, embed_dim=tiny.WIDTH, prune_ratio=0.2, merge_ratio=0.3, text_merge_ratio=0.25)
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_reducing_layers_are_the_obvious_ones(num_layers: int) -> None:
+    """Layers in METER's order, all reducing, each text alone and without padding."""
+    ratios = {"prune_ratio": 0.2, "merge_ratio": 0.3, "text_merge_ratio": 0.25}
+    part = fusion(num_layers=num_layers, embed_dim=tiny.WIDTH, reduce_layers=[*range(1, num_layers + 1)], **ratios)
+    part.double()
     words, image = text(), visual(width=tiny.WIDTH)
-    fused = part(words, image)
-    read_image, read_text = part.text_layers[0], part.image_layers[0]
+    words = TextTokens(words.embeds.double(), words.pooled.double(), words.attention_mask)
+    fused = part(words, VisualTokens(image.embeds.double(), 1, (4, 5)))
     for row, length in enumerate((12, 7, 4)):
-        states, tokens = words.embeds[row : row + 1, :length], image.embeds[row : row + 1]
-        own_keys = keys_of(read_image.self_attn, states)[0, 1:]
-        after = read_image.norm1(states + read_image.self_attn(states, states, states)[0])
-        out, attention = read_image.multihead_attn(after, tokens, tokens)
-        after = read_image.norm2(after + out)
-        kept = attention[0].mean(dim=0)[1:].topk(16).indices.sort().values
-        patches, keys = tokens[0, 1:][kept], keys_of(read_image.multihead_attn, tokens)[0, 1:][kept]
-        left = torch.cat([tokens[:, :1], in_halves(patches, keys, 6)[0].unsqueeze(0)], dim=1)
-        torch.testing.assert_close(fused.visual[row : row + 1], read_text(left, states))
-        merged, slots = in_halves(after[0, 1:], own_keys, (length - 1) // 4)
-        short = torch.cat([after[:, :1], merged.unsqueeze(0)], dim=1)
-        short = read_image.norm3(short + read_image.linear2(F.gelu(read_image.linear1(short))))
-        torch.testing.assert_close(fused.text[row, :length], short[0][[0, *(1 + place for place in slots)]])
-    assert fused.text.shape == (3, 12, tiny.WIDTH) and fused.visual.shape == (3, 1 + 10, tiny.WIDTH)
+        states, tokens = words.embeds[row : row + 1, :length], image.embeds[row : row + 1].double()
+        text_sizes, sizes = torch.ones(length - 1).double(), torch.ones(20).double()
+        origin = list(range(length - 1))
+        for read_image, read_text in zip(part.text_layers, part.image_layers, strict=True):
+            own_keys = keys_of(read_image.self_attn, states)[0, 1:]
+            after = read_image.norm1(states + read_image.self_attn(states, states, states)[0])
+            out, attention = read_image.multihead_attn(after, tokens, tokens)
+            after = read_image.norm2(after + out)
+            present = len(sizes)
+            kept = attention[0].mean(dim=0)[1:].topk(present - int(0.2 * present)).indices.sort().values
+            patches, keys = tokens[0, 1:][kept], keys_of(read_image.multihead_attn, tokens)[0, 1:][kept]
+            patches, sizes, _ = in_halves(patches, sizes[kept], keys, int(0.3 * present + 1e-9))
+            tokens = read_text(torch.cat([tokens[:, :1], patches.unsqueeze(0)], dim=1), states)
+            merged, text_sizes, slots = in_halves(after[0, 1:], text_sizes, own_keys, len(text_sizes) // 4)
+            origin = [slots[place] for place in origin]
+            short = torch.cat([after[:, :1], merged.unsqueeze(0)], dim=1)
+            states = read_image.norm3(short + read_image.linear2(F.gelu(read_image.linear1(short))))
+        torch.testing.assert_close(fused.visual[row : row + 1], tokens, atol=1e-8, rtol=1e-8)
+        wanted = states[0][[0, *(1 + place for place in origin)]]
+        torch.testing.assert_close(fused.text[row, :length], wanted, atol=1e-8, rtol=1e-8)
+    assert fused.text.shape == (3, 12, tiny.WIDTH)
+    assert fused.visual.shape == (3, 1 + {1: 10, 3: 3}[num_layers], tiny.WIDTH)
     assert torch.equal(fused.attention_mask, words.attention_mask)
 
 
@@ -143,9 +157,12 @@ def test_texts_get_short_together_and_lose_no_word(ratio: float) -> None:
 
 def test_images_lose_the_tokens_that_no_word_attends_to() -> None:
     scores = torch.tensor([[0.5, 0.1, 0.4, 0.3, 0.2]])
-    (prune,) = image_plans(scores, torch.ones(1, 5, 2), torch.ones(1, 5), 0.4, 0.0)
+    (prune,) = image_plans(
+        scores, torch.ones(1, 5, 2), torch.ones(1, 5), prune_ratio=0.4, merge_ratio=0.0, num_prefix=1
+    )
     assert prune.keep_indices.tolist() == [[0, 2, 3]]
-    assert image_plans(scores, torch.ones(1, 5, 2), torch.ones(1, 5), 0.1, 0.1) == []
+    few = {"prune_ratio": 0.1, "merge_ratio": 0.1, "num_prefix": 1}
+    assert image_plans(scores, torch.ones(1, 5, 2), torch.ones(1, 5), **few) == []
 
 
 def test_a_lone_global_token_stays() -> None:

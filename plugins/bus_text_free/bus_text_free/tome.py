@@ -12,16 +12,20 @@ from bus_toolkit.structures import Decision
 class ToMeSelector(MergingSelector):
     """Merge the most similar pairs of patches by bipartite matching of their keys (``ToMe``).
 
-    arXiv 2210.09461, section 3; written from the description, since the published code may not be reused. Keys are
-    averaged over the heads; merged tokens are means weighted by the number of patches in them, and with
-    ``proportional`` count as many keys in later attention. No parameters; works on a trained transformer as it is. Goes
-    into ``model.selectors``, usually at every block. Takes the arguments of ``MergingSelector``.
+    arXiv 2210.09461, section 3; written from the description and from what facebookresearch/ToMe:tome/merge.py does,
+    since that code may not be reused. Keys are averaged over the heads; merged tokens are means weighted by the number
+    of patches in them, and with ``proportional`` count as many keys in later attention. What comes out is in the order
+    of the published code, which the next block splits in two (``bipartite_merge_plan``). Equal to it over three merges
+    in a row, and to a slow version over three blocks of whole backbones. Ours: registers never merge, ties go to the
+    lower index. No parameters; works on a trained transformer as it is. Goes into ``model.selectors``, usually at every
+    block. Takes the arguments of ``MergingSelector``.
     """
 
     def forward(self, view: BlockView) -> Decision:
         """Plan the merging; the scores are the sizes before it, and rank nothing."""
+        num_prefix = view.prefix.shape[1]
         # Section 3 compares the keys averaged over the heads: (B, N, H, E) -> (B, N, E).
-        return merge_pairs(self, view, similarity_of_halves(view.inside.keys().mean(dim=2)))
+        return merge_pairs(self, view, similarity_of_halves(view.inside.keys().mean(dim=2), num_prefix=num_prefix))
 
 
 def merge_pairs(selector: MergingSelector, view: BlockView, edges_BAC: Tensor) -> Decision:
@@ -34,4 +38,5 @@ def merge_pairs(selector: MergingSelector, view: BlockView, edges_BAC: Tensor) -
     """
     sizes = view.sizes()
     count = view.patches.shape[1] - selector.num_kept(view)
-    return Decision(selector.weigh(bipartite_merge_plan(edges_BAC, count, sizes), sizes), sizes)
+    plan = bipartite_merge_plan(edges_BAC, count, sizes, num_prefix=view.prefix.shape[1])
+    return Decision(selector.weigh(plan, sizes), sizes)

@@ -56,19 +56,14 @@ KEYS = fill((2, 17, 4), 1.37, 0.5)[:, 1:]
 
 
 def merged(plan: TokenPlan) -> tuple[Tensor, list[list[int]]]:
-    """Return all tokens and their sizes in the order of ToMe: CLS, the unmerged others of its set, then the rest."""
+    """Return all tokens, CLS first, and their sizes."""
     out = torch.cat([X[:, :1], apply_plan(X[:, 1:], plan)], dim=1)
     sizes = torch.zeros(2, plan.num_slots).scatter_add(1, plan.slots, torch.ones(2, 16))
-    rows = []
-    for row in range(2):
-        first = [int(sizes[row, k]) for k in range(plan.num_slots) if plan.keep_indices[row, k] % 2 == 1]
-        second = [int(sizes[row, k]) for k in range(plan.num_slots) if plan.keep_indices[row, k] % 2 == 0]
-        rows.append([1, *first, *second])
-    return out, rows
+    return out, [[1, *row] for row in sizes.int().tolist()]
 
 
 def test_tome_reproduces_its_published_code() -> None:
-    """facebookresearch/ToMe at af95e4b1, four tokens merged."""
+    """facebookresearch/ToMe at af95e4b1, four tokens merged once; several merges: tests/ops, tests/backbones."""
     plan = ToMeSelector(blocks=[1], num_merged=4)(view(X, GivenBlock(KEYS))).plan
     out, sizes = merged(plan)
     assert out.shape == (2, 13, 8)
@@ -80,7 +75,7 @@ def test_tome_reproduces_its_published_code() -> None:
 
 
 def test_turbo_reproduces_its_published_code_and_is_tome_without_attention() -> None:
-    """anakin-skywalker-Joseph/Turbo at 1e7e1081: alpha 5, beta 1, gamma 0."""
+    """anakin-skywalker-Joseph/Turbo at 1e7e1081: alpha 5, beta 1, gamma 0; one merge."""
     attention = fill((2, 17), 2.1, 0.3).exp()
     block = GivenBlock(KEYS, (attention / attention.sum(dim=1, keepdim=True))[:, 1:])
     plan = TurboSelector(blocks=[1], num_merged=4, alpha=5.0)(view(X, block)).plan
