@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from bus_toolkit.decoders.dense_grid import average_cells, dense_tokens, square_side
+from bus_toolkit.decoders.dense_grid import average_cells, check_cells, dense_tokens, square_side
 from bus_toolkit.structures import TextTokens, VisualTokens
 
 
@@ -23,12 +23,17 @@ class AveragePool(nn.Module):
 
     Raises:
         ValueError: ``num_queries`` is not a square number.
-        ComponentError: In ``forward``, more cells than patches along an axis, or tokens without an origin.
+        ComponentError: In ``check_tokens`` and ``forward``, more cells than patches along an axis; in
+            ``forward``, tokens without an origin.
     """
 
     def __init__(self, *, num_queries: int = 64) -> None:
         super().__init__()
         self.side = square_side(num_queries)
+
+    def check_tokens(self, num_tokens: int, grid: tuple[int, int]) -> None:
+        """Refuse more cells than patches along an axis of ``grid``; how many tokens are left does not matter."""
+        check_cells(self.side, grid)
 
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Pool ``visual`` (B, P + S, D) into (B, 1 + Q, D)."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bus_toolkit.decoders.dense_grid import average_cells, dense_tokens, square_side
+from bus_toolkit.decoders.dense_grid import average_cells, check_cells, dense_tokens, square_side
 from bus_toolkit.structures import TextTokens, VisualTokens
 
 
@@ -29,7 +29,8 @@ class CAbstractor(nn.Module):
 
     Raises:
         ValueError: ``num_layers`` below 1, or ``num_queries`` is not a square number.
-        ComponentError: In ``forward``, more cells than patches along an axis, or tokens without an origin.
+        ComponentError: In ``check_tokens`` and ``forward``, more cells than patches along an axis; in
+            ``forward``, tokens without an origin.
     """
 
     def __init__(self, *, embed_dim: int, num_layers: int = 3, num_queries: int = 144) -> None:
@@ -42,6 +43,10 @@ class CAbstractor(nn.Module):
         self.readout = nn.Sequential(
             nn.Linear(embed_dim, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim)
         )
+
+    def check_tokens(self, num_tokens: int, grid: tuple[int, int]) -> None:
+        """Refuse more cells than patches along an axis of ``grid``; how many tokens are left does not matter."""
+        check_cells(self.side, grid)
 
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Condense ``visual`` (B, P + S, D) into (B, 1 + Q, D)."""

@@ -64,6 +64,19 @@ def square_side(num_queries: int) -> int:
     return side
 
 
+def check_cells(side: int, grid: tuple[int, int]) -> None:
+    """Refuse ``side`` x ``side`` cells on a grid with fewer patches along an axis.
+
+    Raises:
+        ComponentError: There are fewer.
+    """
+    if side > min(grid):
+        raise ComponentError(
+            f"model.decoder.num_queries: must be at most {min(grid) ** 2} (the largest square within {grid[0]} x "
+            f"{grid[1]} patches), got {side * side}. Lower it."
+        )
+
+
 def average_cells(dense_BND: Tensor, present_BN: Tensor, grid: tuple[int, int], side: int) -> Tensor:
     """Average the patches of each of ``side`` x ``side`` cells, (B, Q, D), row by row.
 
@@ -80,11 +93,7 @@ def average_cells(dense_BND: Tensor, present_BN: Tensor, grid: tuple[int, int], 
     Raises:
         ComponentError: More cells than patches along an axis.
     """
-    if side > min(grid):
-        raise ComponentError(
-            f"model.decoder.num_queries: must be at most {min(grid) ** 2} (the largest square within {grid[0]} x "
-            f"{grid[1]} patches), got {side * side}. Lower it."
-        )
+    check_cells(side, grid)
     rows, columns = (_members(length, side, dense_BND.device) for length in grid)
     # A patch is in a cell if both its row and its column are: (side, 1, rows, 1) & (1, side, 1, columns) -> (Q, N).
     cells_QN = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(side * side, -1).to(dense_BND.dtype)

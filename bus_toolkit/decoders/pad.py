@@ -39,7 +39,7 @@ class PatchAbstractionDecoder(nn.Module):
 
     Raises:
         ValueError: ``num_queries`` missing for learned queries, or an unknown ``query_init``.
-        ComponentError: In ``forward``, more queries from patches than patches are left.
+        ComponentError: In ``check_tokens`` and ``forward``, more queries from patches than patches are left.
     """
 
     def __init__(
@@ -86,18 +86,31 @@ class PatchAbstractionDecoder(nn.Module):
             tokens = layer(tokens, memory, memory_key_padding_mask=padding)
         return replace(visual, embeds=self.norm(tokens), num_prefix=1, origin=None, scores=None)
 
+    def check_tokens(self, num_tokens: int, grid: tuple[int, int]) -> None:
+        """Refuse more queries from patches than there are.
+
+        Args:
+            num_tokens: The fewest visual tokens, without prefix, that reach it.
+            grid: Rows and columns of the patches; they do not matter here.
+
+        Raises:
+            ComponentError: There are fewer.
+        """
+        if self.queries is None and self.num_queries is not None and self.num_queries > num_tokens:
+            raise ComponentError(
+                f"model.decoder.num_queries: must be between 1 and {num_tokens} (the fewest visual tokens that reach "
+                f"it, with a scheduled keep_ratio at its lowest), got {self.num_queries}. Lower it or raise the "
+                "selectors' keep_ratio."
+            )
+
     def _queries(self, visual: VisualTokens) -> Tensor:
         """Return the initial queries (B, Q, D)."""
         if self.queries is not None:
             return self.queries.expand(visual.embeds.shape[0], -1, -1)
         patches = visual.embeds[:, visual.num_prefix :]
         available = patches.shape[1]
+        self.check_tokens(available, visual.grid)
         count = max(1, available // 2) if self.num_queries is None else self.num_queries
-        if count > available:
-            raise ComponentError(
-                f"model.decoder.num_queries: must be between 1 and {available} (visual tokens that reach it), "
-                f"got {count}. Lower it or raise the selectors' keep_ratio."
-            )
         scores = visual.scores
         if scores is None:
             # No selector scored anything: likeness to the global token decides (our choice; the source is silent).

@@ -32,7 +32,8 @@ class TokenPacker(nn.Module):
 
     Raises:
         ValueError: ``region_size`` below 1, or ``num_heads`` does not divide D.
-        ComponentError: In ``forward``, regions that do not tile the grid, or tokens without an origin.
+        ComponentError: In ``check_tokens`` and ``forward``, regions that do not tile the grid; in
+            ``forward``, tokens without an origin.
     """
 
     def __init__(self, *, embed_dim: int, region_size: int = 2, num_heads: int = 12) -> None:
@@ -55,8 +56,8 @@ class TokenPacker(nn.Module):
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Pack ``visual`` (B, P + S, D) into (B, 1 + N / s^2, D)."""
         origin = origin_of(visual, "TokenPacker")
-        self._check_grid(visual.grid)
         tokens = visual.embeds[:, visual.num_prefix :]
+        self.check_tokens(tokens.shape[1], visual.grid)
         present = self._regions((origin >= 0).unsqueeze(-1), visual.grid).squeeze(-1)
         # Keys and values are made from the tokens that are left, not from the patches of the whole grid.
         coarse, keys, values = (
@@ -68,7 +69,8 @@ class TokenPacker(nn.Module):
         embeds = torch.cat([visual.embeds[:, :1], packed], dim=1)
         return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None)
 
-    def _check_grid(self, grid: tuple[int, int]) -> None:
+    def check_tokens(self, num_tokens: int, grid: tuple[int, int]) -> None:
+        """Refuse regions that do not tile ``grid``; how many tokens are left does not matter."""
         if any(length % self.region_size for length in grid):
             fitting = [s for s in range(1, min(grid) + 1) if not any(length % s for length in grid)]
             raise ComponentError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from bus_toolkit.backbones.token_counts import fewest_tokens
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.heads.base import VLPHead
@@ -64,7 +65,7 @@ def build_vlp_model(
         words,
         texts,
         images,
-        decoder=_build_decoder(decoder, known),
+        decoder=_build_decoder(decoder, known, images),
         fusion=REGISTRIES.fusions.build(fusion, path="model.fusion", **known) if fusion else None,
         text_decoder=_build_text_decoder(text_decoder, words, known) if text_decoder else None,
     )
@@ -158,7 +159,9 @@ def _build_backbone(
     return TokenReducingBackbone(vit, parts, adapter=adapter)
 
 
-def _build_decoder(node: Mapping[str, Any] | None, known: Mapping[str, Any]) -> nn.Module:
+def _build_decoder(
+    node: Mapping[str, Any] | None, known: Mapping[str, Any], backbone: TokenReducingBackbone
+) -> nn.Module:
     decoder = REGISTRIES.decoders.build(node or {"type": "Identity"}, path="model.decoder", **known)
     if getattr(decoder, "reads_text", False) and known["embed_dim"] != known["text_dim"]:
         text = (
@@ -167,6 +170,9 @@ def _build_decoder(node: Mapping[str, Any] | None, known: Mapping[str, Any]) -> 
             "text_encoder.hidden_size the backbone's width."
         )
         raise ConfigError(Problem("model.decoder", text))
+    check_tokens = getattr(decoder, "check_tokens", None)
+    if check_tokens is not None:
+        check_tokens(fewest_tokens(backbone.selectors, backbone.grid), backbone.grid)
     return decoder
 
 

@@ -77,6 +77,15 @@ class PatchSelector(nn.Module):
         """Return how many candidates stay; here a share of those present."""
         return num_kept(view.patches.shape[1], self.keep_ratio)
 
+    def num_left(self, view: BlockView) -> int:
+        """Return how many tokens come out: those that stay and, where the others are fused, one more.
+
+        In training a selector may leave more. What reads the tokens is checked against this when a model is built, with
+        a view that has shapes and no numbers.
+        """
+        kept = self.num_kept(view)
+        return kept + int(self.fuse != "none" and kept < view.patches.shape[1])
+
     def forward(self, view: BlockView) -> Decision:
         """Plan the reduction.
 

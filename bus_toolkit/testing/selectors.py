@@ -11,6 +11,7 @@ from torch import nn
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import Decision
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import Check, differ, run_checks
@@ -49,6 +50,20 @@ def check_plan(case: SelectorCase) -> None:
         kept = decision.plan.keep_indices.shape[1]
         allowed = (math.floor(number * ratio + 1e-9), math.ceil(number * ratio - 1e-9))
         assert kept in allowed, f"{kept} of {number} patches are kept at keep_ratio {ratio}"
+
+
+def check_num_left(case: SelectorCase) -> None:
+    """``num_left`` says how many tokens come out; decoders are checked against it when a model is built."""
+    for settings in ({"keep_ratio": 0.5}, {"keep_ratio": 1.0}) if "keep_ratio" in case.factory.takes else ({},):
+        part, counts = case.build(**settings), []
+        if not isinstance(part, PatchSelector):
+            return
+        part.register_forward_hook(
+            lambda part, args, answer, counts=counts: counts.append((part.num_left(args[0]), answer[0].num_slots))
+        )
+        case.visual(part, case.inputs())
+        for said, real in counts:
+            assert said == real, f"num_left says {said}, and {real} tokens come out"
 
 
 def check_several_blocks(case: SelectorCase) -> None:
@@ -158,6 +173,7 @@ def check_bad_arguments(case: SelectorCase) -> None:
 
 SELECTOR_CHECKS: tuple[Check, ...] = (
     check_plan,
+    check_num_left,
     check_several_blocks,
     check_best_are_kept,
     check_provenance,

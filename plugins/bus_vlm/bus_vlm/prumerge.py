@@ -63,6 +63,11 @@ class PruMergeSelector(PatchSelector):
         query, keys = view.inside.cls_query().flatten(1), view.inside.keys().flatten(2)
         return attention_to_candidates(query[:, None, None], keys.unsqueeze(2), view.key_weights)[:, 0]
 
+    def num_left(self, view: BlockView) -> int:
+        """Return how many tokens come out, the extra one included."""
+        kept = self.num_kept(view)
+        return kept + int(kept < view.patches.shape[1])
+
     def forward(self, view: BlockView) -> Decision:
         """Plan the reduction."""
         scores, count = self.score(view), self.num_kept(view)
