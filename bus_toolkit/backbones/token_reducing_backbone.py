@@ -20,7 +20,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -33,6 +33,8 @@ from bus_toolkit.backbones.adapters.sizes import check_sizes
 from bus_toolkit.backbones.check_selectors import check_selectors
 from bus_toolkit.backbones.conditioned_pass import AroundSelection, ConditionedPass, Select, selector_at
 from bus_toolkit.backbones.shared_pass import run_shared
+from bus_toolkit.errors import CheckpointError
+from bus_toolkit.ops.position_table import GRID_KEY, PositionMisfit, fit_tables
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import SharedTokens, TextTokens, VisualTokens
 
@@ -43,7 +45,8 @@ class TokenReducingBackbone(nn.Module):
     The order is: patches and prefix tokens with position embeddings; blocks up to the first selector
     (``forward_shared``, which no text can change); the rest under a condition (``forward_conditioned``); final norm.
     With no selector, or with keep_ratio 1, the result is the plain transformer's, bit for bit. State dicts of the bare
-    transformer load without renaming; ``adapter.fit_positions`` interpolates positions of another image size.
+    transformer load without renaming, and positions of another image size are interpolated (``position_tables`` of the
+    adapter); a state dict keeps their grid in its metadata.
 
     Args:
         vit: A built transformer that an adapter knows (``backbones/adapters``).
@@ -80,6 +83,7 @@ class TokenReducingBackbone(nn.Module):
         self.num_prefix = self.adapter.num_prefix
         check_selectors(selectors, self.adapter, f"{path}.selectors")
         self._register_load_state_dict_pre_hook(self._read_bare_weights)
+        self.register_state_dict_post_hook(_note_grid)
 
     @property
     def needs_text(self) -> bool:
@@ -154,9 +158,27 @@ class TokenReducingBackbone(nn.Module):
         )
         return conditioned.run(self.num_blocks if num_blocks is None else num_blocks)
 
-    def _read_bare_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+    def _read_bare_weights(
+        self, state_dict: dict[str, Tensor], prefix: str, local_metadata: Mapping[str, Any], *_: object
+    ) -> None:
         _accept_bare_keys(state_dict, prefix)
-        self.adapter.fit_positions(state_dict, f"{prefix}vit.")
+        grid = local_metadata.get(GRID_KEY)
+        try:
+            fit_tables(
+                state_dict,
+                f"{prefix}vit.",
+                self.adapter.position_tables(),
+                self.vit.state_dict(),
+                None if grid is None else (grid[0], grid[1]),
+            )
+        except PositionMisfit as error:
+            raise CheckpointError(f"model.backbone: {error}. Use the img_size of the checkpoint.") from error
+
+
+def _note_grid(module: nn.Module, state_dict: Mapping[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
+    """Keep the grid of the positions with the weights; their shapes do not say it."""
+    assert isinstance(module, TokenReducingBackbone)
+    local_metadata[GRID_KEY] = module.adapter.position_grid
 
 
 def _accept_bare_keys(state_dict: dict[str, Tensor], prefix: str) -> None:

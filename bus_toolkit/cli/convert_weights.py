@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     tensors, report = convert(
         args.source, args.to, source=args.layout, prefix=args.prefix, trusted=args.trust_checkpoint
     )
-    write_whole(tensors, args.out)
+    write_whole(tensors, args.out, report.grid)
     if args.report is not None:
         with writing(args.report, "--report"):
             report.write(args.report)

@@ -79,8 +79,16 @@ class MomentumBranch(nn.Module):
             return
         for name, path in self.paths.items():
             start = f"{prefix}{path}."
+            self._copy_metadata(state_dict, f"{prefix}{path}", f"{prefix}momentum.copies.{name}")
             for key in [key for key in state_dict if key.startswith(start)]:
                 state_dict[f"{prefix}momentum.copies.{name}.{key[len(start) :]}"] = state_dict[key]
+
+    @staticmethod
+    def _copy_metadata(state_dict: dict[str, Tensor], path: str, copied: str) -> None:
+        """Let the metadata of a part, such as the grid of its positions, hold for its copy too."""
+        metadata = getattr(state_dict, "_metadata", None) or {}
+        for own in [own for own in metadata if own == path or own.startswith(f"{path}.")]:
+            metadata[copied + own[len(path) :]] = metadata[own]
 
     @torch.no_grad()
     def forward(self, images: Tensor, tokens: TokenBatch) -> tuple[VisualTokens, TextTokens, nn.Module]:

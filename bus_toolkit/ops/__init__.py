@@ -13,6 +13,7 @@ from bus_toolkit.ops.collective import (
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable, RelativePositions
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.ops.token_plan import (
     TokenPlan,
@@ -29,7 +30,10 @@ from bus_toolkit.ops.token_plan import (
 )
 
 __all__ = [
+    "AbsolutePositions",
     "KeepRatioSchedule",
+    "PositionTable",
+    "RelativePositions",
     "TokenPlan",
     "apply_plan",
     "bipartite_halves",

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.ops.position_table import PositionTable, change
+from bus_toolkit.ops.rotary import eva02_angles
 from bus_toolkit.weights.finding import Renamed, layer_numbers
-from bus_toolkit.weights.fitting import Misfit, fit, patch_grid
+from bus_toolkit.weights.fitting import Fitting, Misfit, patch_grid
 from bus_toolkit.weights.layouts import Target
 from bus_toolkit.weights.patterns import matches
-from bus_toolkit.weights.rotary import eva02_angles
+from bus_toolkit.weights.reading import Source
 
 _SHOWN = 3
 
@@ -30,6 +32,7 @@ class Comparison:
         unexpected: Tensors of the source without a place that do not matter.
         problems: Reasons not to load, a clause each.
         advice: Settings that the user can change.
+        notes: What the user should know once the tensors are in.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -38,11 +41,22 @@ class Comparison:
     unexpected: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def compare(module: nn.Module, renamed: Renamed, target: Target) -> Comparison:
-    """Compare the tensors of a source with those of ``module``, which stays as it is."""
-    own = module.state_dict()
+def compare(
+    module: nn.Module, source: Source, renamed: Renamed, target: Target, tables: Mapping[str, PositionTable]
+) -> Comparison:
+    """Compare the tensors of a source with those of ``module``, which stays as it is.
+
+    Args:
+        module: Gets them.
+        source: For the grids of its positions.
+        renamed: Its tensors by the module's names.
+        target: How such a module names its tensors.
+        tables: Tables of positions by the module's names.
+    """
+    own, fitting = module.state_dict(), Fitting(module, target, renamed.layout, tables)
     out = Comparison(unexpected=list(renamed.left))
     out.problems += _sizes(renamed.tensors, own, target)
     if out.problems:
@@ -55,18 +69,20 @@ def compare(module: nn.Module, renamed: Renamed, target: Target) -> Comparison:
         if tensor.shape != own[name].shape and not own[name].is_floating_point():
             continue  # an index of positions, which the module makes for its own grid
         try:
-            fitted = fit(name, tensor, own[name], module, target, renamed.layout)
+            fitted = fitting.fit(name, tensor, own[name], source.grid_of(renamed.origin(name)))
         except Misfit as error:
             out.problems.append(str(error))
             continue
-        if fitted.shape != tensor.shape:
-            out.resized.append(f"{name} {tuple(tensor.shape)} to {tuple(fitted.shape)}")
+        if fitted is not tensor:
+            out.resized.append(change(name, tensor, fitted))
+            out.notes += fitting.notes(name, tensor, own[name])
         out.tensors[name] = fitted
     _add_fills(out, own, renamed)
     _add_angles(module, out, own, target, renamed)
     _check_ties(module, out)
     _check_missing(module, renamed, target, out)
-    out.problems, out.advice = list(dict.fromkeys(out.problems)), list(dict.fromkeys(out.advice))
+    for texts in (out.problems, out.advice, out.notes):
+        texts[:] = dict.fromkeys(texts)
     return out
 
 

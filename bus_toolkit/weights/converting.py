@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.ops.position_table import Grid
 from bus_toolkit.signatures import did_you_mean
+from bus_toolkit.weights.files import grid_to_header
 from bus_toolkit.weights.finding import find_tower
 from bus_toolkit.weights.layouts import Layout
 from bus_toolkit.weights.mapping import from_target
@@ -67,11 +69,17 @@ def convert(
         )
     tensors = {layout.prefix + name: tensor.contiguous().clone() for name, tensor in back.tensors.items()}
     title = f"to {layout.name}"
-    return tensors, LoadReport(held.path, title, tower.layout.name, list(tensors), unexpected=tower.left)
+    grid = next((held.grid_of(tower.origin(name)) for name in tower.tensors), None)
+    return tensors, LoadReport(held.path, title, tower.layout.name, list(tensors), unexpected=tower.left, grid=grid)
 
 
-def write_whole(tensors: dict[str, Tensor], out: str | Path) -> None:
+def write_whole(tensors: dict[str, Tensor], out: str | Path, grid: Grid | None = None) -> None:
     """Write a safetensors file: under another name first, so that there is never half of one.
+
+    Args:
+        tensors: By name.
+        out: The file.
+        grid: Rows and columns of patches that its positions are of, which its header keeps.
 
     Raises:
         ConfigError: The place cannot be written to.
@@ -81,7 +89,7 @@ def write_whole(tensors: dict[str, Tensor], out: str | Path) -> None:
         handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
         os.close(handle)
         try:
-            save_file(tensors, name, metadata={"format": "pt"})
+            save_file(tensors, name, metadata={"format": "pt", **grid_to_header(grid)})
             os.replace(name, out)
         finally:
             Path(name).unlink(missing_ok=True)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
+from bus_toolkit.ops.position_table import GRID_KEY, Grid
 from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal, safe_globals
 
 
@@ -91,8 +94,19 @@ def _read_torchscript(path: Path, map_location: Any, *, trusted: bool) -> dict[s
         raise CheckpointError(f"{path}: not a readable TorchScript archive ({first_sentence(error)}).") from error
 
 
+def grid_to_header(grid: Grid | None) -> dict[str, str]:
+    """Return the entry of a safetensors header that says of which grid of patches the positions in the file are."""
+    return {} if grid is None else {GRID_KEY: f"{grid[0]}x{grid[1]}"}
+
+
 def _read_safetensors(path: Path, map_location: Any) -> dict[str, Tensor]:
     try:
-        return load_safetensors(path, device=str(map_location or "cpu"))
+        tensors = OrderedDict(load_safetensors(path, device=str(map_location or "cpu")))
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({first_line(error)}). Use another.") from error
+    noted = re.fullmatch(r"(\d{1,4})x(\d{1,4})", header.get(GRID_KEY, ""))
+    if noted is not None:  # where torch's own files keep it
+        tensors._metadata = {"": {GRID_KEY: (int(noted[1]), int(noted[2]))}}  # type: ignore[attr-defined]
+    return tensors

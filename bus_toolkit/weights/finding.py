@@ -33,6 +33,10 @@ class Renamed:
     unknown: list[str]
     origins: Mapping[str, tuple[str, ...]]
 
+    def origin(self, name: str) -> str:
+        """Return the first name in the source of what became the tensor ``name``."""
+        return self.origins.get(name, (name,))[0]
+
 
 def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, location: str) -> Renamed:
     """Rename the tensors of ``source`` to the names ``own`` of a module.
@@ -64,7 +68,8 @@ def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, loca
     known = {name: tensor for name, tensor in same.items() if name in there}
     outside = [name for name in tensors if not name.startswith(start)]
     unknown = [name for name in same if name not in there]
-    return _in_full(Renamed(known, None, outside, unknown, {}), source, prefix)
+    origins = {name: (start + name,) for name in known}
+    return _in_full(Renamed(known, None, outside, unknown, origins), source, prefix)
 
 
 def find_tower(source: Source, known: Mapping[str, Layout], layout: str, prefix: str) -> Renamed:

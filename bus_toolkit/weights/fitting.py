@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from bus_toolkit.ops.position_table import interpolate_positions
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
+from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionMisfit, PositionTable, RelativePositions
+from bus_toolkit.ops.rotary import RotaryAngles
 from bus_toolkit.weights.layouts import Layout, Target
 from bus_toolkit.weights.patterns import matches
-from bus_toolkit.weights.rotary import fit_angles
 
 _PREFIX_COUNTS = (0, 1, 2)  # no token before the patches, a class token, and a distillation token beside it
 _OTHER_ENTRIES = 3  # of a table of relative positions: from and to the class token, and to itself
@@ -22,49 +23,91 @@ class Misfit(Exception):
     """A tensor has another shape and cannot be brought into the right one; the message says why."""
 
 
-def fit(name: str, tensor: Tensor, own: Tensor, module: nn.Module, target: Target, layout: Layout | None) -> Tensor:
-    """Return ``tensor`` in the shape of ``own``.
+@dataclass(frozen=True)
+class Fitting:
+    """What decides how tensors of a source are brought into the shapes of a module.
 
-    Position tables of images and tables of relative positions are interpolated (bicubic), the entries of prefix tokens
-    kept; of the positions of a text the first rows are taken, which changes no result.
-
-    Args:
-        name: Name of the tensor in ``module``.
-        tensor: The tensor of the source.
-        own: The tensor of the module.
-        module: For the patch grid.
-        target: Which tensors are tables.
+    Attributes:
+        module: Gets them.
+        target: Which of its tensors are tables, for those that ``tables`` does not have.
         layout: How many words the source's vocabulary has after ours.
-
-    Raises:
-        Misfit: It cannot be fitted.
+        tables: Tables of positions by name, as the adapters of its backbones describe them.
     """
-    if tensor.shape == own.shape:
-        return tensor
-    description = f"{name} has the shape {tuple(tensor.shape)}, the model {tuple(own.shape)}"
-    if matches(name, target.grids) and tensor.shape[-1] == own.shape[-1] and tensor.dim() == own.dim():
-        return _fit_grid(tensor, own, patch_grid(module, name), description)
-    if matches(name, target.relative) and tensor.dim() == 2 and tensor.shape[1] == own.shape[1]:
-        return _fit_relative(tensor, own, patch_grid(module, name), description)
-    if matches(name, target.angles) and tensor.shape[1:] == own.shape[1:]:
-        grid = patch_grid(module, name)
-        fitted = fit_angles(tensor, grid, name[-3:]) if grid is not None else None
-        return own if fitted is None else fitted
-    if tensor.shape[1:] != own.shape[1:] or tensor.dim() != own.dim():
-        raise Misfit(description)
-    more = tensor.shape[0] - own.shape[0]
-    if matches(name, target.rows):
-        if more < 0:
-            raise Misfit(f"{description}: it knows fewer positions; lower max_text_length")
-        return tensor[: own.shape[0]]
-    if matches(name, target.words):
-        if layout is not None and more == layout.appended_words:
+
+    module: nn.Module
+    target: Target
+    layout: Layout | None = None
+    tables: Mapping[str, PositionTable] = field(default_factory=dict)
+
+    def fit(self, name: str, tensor: Tensor, own: Tensor, grid: Grid | None = None) -> Tensor:
+        """Return ``tensor`` in the shape of ``own``.
+
+        Tables of positions of images are interpolated as ``ops/position_table.py`` says; of the positions of a text the
+        first rows are taken, which changes no result.
+
+        Args:
+            name: Name of the tensor in the module.
+            tensor: The tensor of the source.
+            own: The tensor of the module.
+            grid: Rows and columns of patches of the source; ``None`` where not known.
+
+        Raises:
+            Misfit: It cannot be fitted.
+        """
+        table = self._table(name, tensor, own)
+        if table is not None:
+            return _fit_table(table, tensor, own, grid)
+        if tensor.shape == own.shape:
+            return tensor
+        description = f"{name} has the shape {tuple(tensor.shape)}, the model {tuple(own.shape)}"
+        if tensor.shape[1:] != own.shape[1:] or tensor.dim() != own.dim():
+            raise Misfit(description)
+        more = tensor.shape[0] - own.shape[0]
+        if matches(name, self.target.rows):
+            if more < 0:
+                raise Misfit(f"{description}: it knows fewer positions; lower max_text_length")
             return tensor[: own.shape[0]]
-        raise Misfit(f"{description}: another vocabulary; use the tokenizer that belongs to these weights")
-    raise Misfit(description)
+        if matches(name, self.target.words):
+            if self.layout is not None and more == self.layout.appended_words:
+                return tensor[: own.shape[0]]
+            raise Misfit(f"{description}: another vocabulary; use the tokenizer that belongs to these weights")
+        raise Misfit(description)
+
+    def notes(self, name: str, tensor: Tensor, own: Tensor) -> list[str]:
+        """Return what the user should know of a tensor that was interpolated."""
+        table = self._table(name, tensor, own)
+        return [table.note] if table is not None and table.note else []
+
+    def _table(self, name: str, tensor: Tensor, own: Tensor) -> PositionTable | None:
+        """Return how a tensor of positions is laid out; ``None`` if it is none, or if nobody knows its grid."""
+        if name in self.tables:
+            return self.tables[name]
+        if tensor.dim() != own.dim() or tensor.dim() < 2:
+            return None
+        grid = patch_grid(self.module, name)
+        if matches(name, self.target.grids):
+            others = _prefix_of(own.shape[-2], grid)
+            side = math.isqrt(own.shape[-2] - (others or 0))
+            return None if others is None else AbsolutePositions(name, grid or (side, side), others)
+        if matches(name, self.target.relative):
+            side = (math.isqrt(own.shape[0] - _OTHER_ENTRIES) + 1) // 2
+            return RelativePositions(name, grid or (side, side), _OTHER_ENTRIES)
+        if matches(name, self.target.angles) and grid is not None:
+            return RotaryAngles(name, grid)
+        return None
 
 
-def patch_grid(module: nn.Module, name: str) -> tuple[int, int] | None:
+def tables_of(module: nn.Module) -> dict[str, PositionTable]:
+    """Return the tables of positions of all token-reducing backbones in ``module``, by their names there."""
+    tables = {}
+    for path, part in module.named_modules():
+        if isinstance(part, TokenReducingBackbone):
+            start = f"{path}.vit." if path else "vit."
+            tables.update({start + table.name: table for table in part.adapter.position_tables()})
+    return tables
+
+
+def patch_grid(module: nn.Module, name: str) -> Grid | None:
     """Return rows and columns of patches of the part of ``module`` with the table ``name``; ``None`` if not known."""
     part: Any = module
     for step in ["", *name.split(".")[:-1]]:
@@ -75,38 +118,26 @@ def patch_grid(module: nn.Module, name: str) -> tuple[int, int] | None:
     return None
 
 
-def _fit_grid(table: Tensor, own: Tensor, grid: tuple[int, int] | None, description: str) -> Tensor:
-    flat = table.dim() == 2
-    table, shaped = (table.unsqueeze(0), own.unsqueeze(0)) if flat else (table, own)
-    source_prefix, own_prefix = _prefix_of(table.shape[1]), _prefix_of(shaped.shape[1], grid)
-    if source_prefix is None or own_prefix is None:
-        raise Misfit(f"{description}: positions are interpolated from a square grid only")
-    if source_prefix == 0 and own_prefix == 1:  # a class token without a position is one whose position is zero
-        table, source_prefix = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1), 1
-    if source_prefix != own_prefix:
-        raise Misfit(f"{description}: {source_prefix} tokens before the patches have a position, here {own_prefix}")
-    side = math.isqrt(shaped.shape[1] - own_prefix)
-    fitted = interpolate_positions(table, own_prefix, shaped, grid or (side, side), antialias=False)
-    return fitted.squeeze(0) if flat else fitted
+def _fit_table(table: PositionTable, tensor: Tensor, own: Tensor, grid: Grid | None) -> Tensor:
+    """Fit a table of positions, unless the grid of the source can only be guessed.
+
+    Raises:
+        Misfit: It cannot be fitted, or is of one of two grids.
+    """
+    rows, columns = table.grid
+    if grid is None and tensor.dim() == own.dim() and table.is_ambiguous(tensor):
+        raise Misfit(
+            f"{table.name} has as many positions as {rows} x {columns} patches, and as a square image; the file does "
+            f"not say which; write grid: [{rows}, {columns}] or the square one beside checkpoint"
+        )
+    try:
+        return table.fit(tensor, own, grid)
+    except PositionMisfit as error:
+        raise Misfit(str(error)) from error
 
 
-def _prefix_of(rows: int, grid: tuple[int, int] | None = None) -> int | None:
+def _prefix_of(rows: int, grid: Grid | None) -> int | None:
     """Return how many rows of a table are before those of the patches; the grid is square where none is given."""
     if grid is not None:
         return rows - grid[0] * grid[1] if rows - grid[0] * grid[1] in _PREFIX_COUNTS else None
     return next((n for n in _PREFIX_COUNTS if rows > n and math.isqrt(rows - n) ** 2 == rows - n), None)
-
-
-def _fit_relative(table: Tensor, own: Tensor, grid: tuple[int, int] | None, description: str) -> Tensor:
-    """Return a table of relative positions (offsets + 3, heads) for another window.
-
-    Bicubic over the plane of offsets, as in timm; BEiT's own interpolation on a geometric grid is left out.
-    """
-    side = math.isqrt(table.shape[0] - _OTHER_ENTRIES)
-    own_side = math.isqrt(own.shape[0] - _OTHER_ENTRIES)
-    size = (own_side, own_side) if grid is None else (2 * grid[0] - 1, 2 * grid[1] - 1)
-    if side**2 != table.shape[0] - _OTHER_ENTRIES or size[0] * size[1] != own.shape[0] - _OTHER_ENTRIES:
-        raise Misfit(f"{description}: relative positions are interpolated from a square window only")
-    plane = table[:-_OTHER_ENTRIES].float().t().unflatten(1, (side, side)).unsqueeze(0)
-    fitted = F.interpolate(plane, size=size, mode="bicubic", align_corners=False)
-    return torch.cat([fitted.squeeze(0).flatten(1).t().to(table.dtype), table[-_OTHER_ENTRIES:]])

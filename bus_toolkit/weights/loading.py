@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.ops.position_table import PositionTable
 from bus_toolkit.weights.comparing import Comparison, compare
 from bus_toolkit.weights.finding import Renamed, rename
+from bus_toolkit.weights.fitting import tables_of
 from bus_toolkit.weights.layouts import Layout, Target
 from bus_toolkit.weights.reading import Source, read_tensors
 from bus_toolkit.weights.report import LoadReport
@@ -34,7 +38,9 @@ def load_pretrained(
     part: str,
     layout: str = AUTO,
     prefix: str = "",
+    grid: Sequence[int] | None = None,
     trusted: bool | None = None,
+    tables: Mapping[str, PositionTable] | None = None,
 ) -> LoadReport:
     """Load the weights at ``path`` into ``module``.
 
@@ -46,17 +52,21 @@ def load_pretrained(
         part: The module's place, for messages, such as ``model.backbone``.
         layout: Name of a layout in ``weights/tables``, ``identity`` for the module's own names, or ``auto``.
         prefix: What comes before the names that are meant, where a file holds several towers.
+        grid: Rows and columns of patches that its positions are of, where the file does not say.
         trusted: As in :func:`bus_toolkit.weights.reading.read_tensors`.
+        tables: Its tables of positions by name, where it is a part of a backbone that knows them.
 
     Raises:
         CheckpointError: The file cannot be read safely, nothing in it is recognised, or it does not fit; the message
             says what differs and what to do.
     """
     source = read_tensors(path, trusted)
+    if grid is not None:
+        source = replace(source, grids={"": (grid[0], grid[1])})
     own = list(module.state_dict())
     renamed = rename(source, own, layout=layout, prefix=prefix, location=part)
     target = target_of(own) or _ANY
-    comparison = compare(module, renamed, target)
+    comparison = compare(module, source, renamed, target, tables_of(module) if tables is None else tables)
     heads = head_problem(module, source.config) if renamed.layout or target is _ANY else None
     if heads:
         comparison.problems.append(heads)
@@ -75,7 +85,8 @@ def _copy(module: nn.Module, comparison: Comparison) -> None:
 
 def _report(module: nn.Module, part: str, source: Source, renamed: Renamed, comparison: Comparison) -> LoadReport:
     usual = renamed.layout.activation if renamed.layout else ""
-    notes = [*(renamed.layout.notes if renamed.layout else ()), *tower_notes(module, source.config, usual)]
+    notes = list(comparison.notes)
+    notes += [*(renamed.layout.notes if renamed.layout else ()), *tower_notes(module, source.config, usual)]
     return LoadReport(
         source.path,
         part,

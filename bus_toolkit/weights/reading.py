@@ -12,6 +12,7 @@ from torch import Tensor
 from bus_toolkit.addresses import is_http
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
+from bus_toolkit.ops.position_table import GRID_KEY, Grid
 from bus_toolkit.weights.downloading import local_copy
 from bus_toolkit.weights.files import load_checkpoint_file, tensors_in
 from bus_toolkit.weights.folders import read_folder
@@ -31,11 +32,18 @@ class Source:
         path: The file or folder, for messages.
         tensors: The tensors by the names they were saved under.
         config: The contents of the folder's ``config.json``; empty without one.
+        grids: Rows and columns of patches that positions are of, by the path of the module that has them.
     """
 
     path: str
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any] = field(default_factory=dict)
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+
+    def grid_of(self, name: str) -> Grid | None:
+        """Return rows and columns of patches that the tensor ``name`` is of; ``None`` where the source does not say."""
+        paths = [path for path in self.grids if not path or name.startswith(f"{path}.")]
+        return self.grids[max(paths, key=len)] if paths else None
 
 
 def trust_checkpoints(trusted: bool) -> None:
@@ -61,11 +69,55 @@ def read_tensors(path: str | Path, trusted: bool | None = None) -> Source:
     trusted = _trusted if trusted is None else trusted
     if path.is_dir():
         tensors, config = read_folder(path, trusted=trusted)
+        source = Source(str(path), tensors, config, _grids_of_config(config))
     else:
-        tensors, config = _unwrapped(load_checkpoint_file(path, trusted=trusted)), {}
-    if not tensors:
+        source = source_of(load_checkpoint_file(path, trusted=trusted), str(path))
+    if not source.tensors:
         raise CheckpointError(f"{path}: holds no tensors by name. Give a file or folder of weights.")
-    return Source(str(path), tensors, config)
+    return source
+
+
+def source_of(checkpoint: Mapping[str, Any], path: str) -> Source:
+    """Return the tensors of a checkpoint in memory, out of the dicts that training scripts put around them.
+
+    Args:
+        checkpoint: What a file held.
+        path: The file, for messages.
+    """
+    held: Mapping[str, Any] = checkpoint
+    while inner := next((held[k] for k in _WRAPPERS if isinstance(held.get(k), Mapping) and held[k]), None):
+        held = inner
+    tensors, grids = tensors_in(held), _grids_of_metadata(held)
+    for around in _LAYERS_AROUND:
+        if tensors and all(name.startswith(around) for name in tensors):
+            tensors = {name.removeprefix(around): value for name, value in tensors.items()}
+            grids = {f"{name}.".removeprefix(around).rstrip("."): grid for name, grid in grids.items()}
+    return Source(path, tensors, grids=grids)
+
+
+def _grids_of_metadata(state_dict: Mapping[str, Any]) -> dict[str, Grid]:
+    """Return the grids that our backbones note in the metadata of their state dicts."""
+    metadata = getattr(state_dict, "_metadata", None)
+    if not isinstance(metadata, Mapping):
+        return {}
+    grids = {path: as_grid(noted.get(GRID_KEY)) for path, noted in metadata.items() if isinstance(noted, Mapping)}
+    return {path: grid for path, grid in grids.items() if grid is not None}
+
+
+def _grids_of_config(config: Mapping[str, Any]) -> dict[str, Grid]:
+    """Return the grid of a folder in Hugging Face's layout, if its configuration gives the sizes."""
+    tower = config.get("vision_config", config)
+    sizes = [tower.get(key) for key in ("image_size", "patch_size")] if isinstance(tower, Mapping) else []
+    image, patch = (as_grid([size, size] if isinstance(size, int) else size) for size in sizes or (None, None))
+    if image is None or patch is None:
+        return {}
+    return {"": (image[0] // patch[0], image[1] // patch[1])}
+
+
+def as_grid(value: Any) -> Grid | None:
+    """Return two whole numbers from 1 as a grid, anything else as ``None``."""
+    pair = list(value) if isinstance(value, list | tuple) else []
+    return (pair[0], pair[1]) if len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair) else None
 
 
 def local_path(path: str | Path) -> Path:
@@ -92,15 +144,3 @@ def read_weights(path: str) -> dict[str, Tensor]:
     """
     checkpoint = load_checkpoint_file(local_path(path), trusted=_trusted)
     return tensors_in(checkpoint.get("state_dict", checkpoint))
-
-
-def _unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors inside the dicts that training scripts put around them."""
-    held: Mapping[str, Any] = checkpoint
-    while inner := next((held[k] for k in _WRAPPERS if isinstance(held.get(k), Mapping) and held[k]), None):
-        held = inner
-    tensors = tensors_in(held)
-    for around in _LAYERS_AROUND:
-        if tensors and all(name.startswith(around) for name in tensors):
-            tensors = {name.removeprefix(around): value for name, value in tensors.items()}
-    return tensors

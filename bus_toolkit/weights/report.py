@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bus_toolkit.ops.position_table import Grid
+
 _SHOWN = 4
 
 
@@ -24,6 +26,7 @@ class LoadReport:
         missing: Parameters of the part that stayed as they were.
         unexpected: Names of the source that have no place in the part.
         notes: Hints for the user.
+        grid: Rows and columns of patches that the positions of the source are of, where it says so.
     """
 
     path: str
@@ -34,6 +37,7 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    grid: Grid | None = None
 
     def summary(self) -> str:
         """Return a few lines for the log."""

@@ -13,8 +13,10 @@ from bus_toolkit.addresses import is_http
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.home import expand_home
 from bus_toolkit.signatures import did_you_mean
+from bus_toolkit.weights.fitting import tables_of
 from bus_toolkit.weights.folders import has_weights
 from bus_toolkit.weights.loading import load_pretrained
+from bus_toolkit.weights.reading import as_grid
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import AUTO, IDENTITY, layouts
 
@@ -33,11 +35,14 @@ class Pretrained:
         checkpoint: A file, or a folder in Hugging Face's layout.
         layout: How its names are to be read: a table's name, ``identity``, or ``auto`` to find it out.
         prefix: What comes before the names that are meant, where the file holds several towers.
+        grid: Rows and columns of patches that its positions are of, where the file does not say and they are not of a
+            square image.
     """
 
     checkpoint: str
     layout: str = AUTO
     prefix: str = ""
+    grid: Sequence[int] | None = None
 
     @classmethod
     def parse(cls, value: str | Mapping[str, Any]) -> Pretrained:
@@ -78,9 +83,17 @@ def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained]) -> list[LoadR
         if name not in wanted:
             continue
         one = wanted[name]
+        start = f"{place}." if place else ""
+        tables = {n[len(start) :]: table for n, table in tables_of(model).items() if n.startswith(start)}
         part = f"{WHOLE}.{KEY}" if name == WHOLE else f"{WHOLE}.{name}.{KEY}"
         report = load_pretrained(
-            model.get_submodule(place), one.checkpoint, part=part, layout=one.layout, prefix=one.prefix
+            model.get_submodule(place),
+            one.checkpoint,
+            part=part,
+            layout=one.layout,
+            prefix=one.prefix,
+            grid=one.grid,
+            tables=tables,
         )
         _log.info(report.summary())
         _log.debug(report.full())
@@ -109,9 +122,13 @@ def check_files(model: Mapping[str, Any]) -> None:
 
 def setting_problems(node: Mapping[str, Any], path: str) -> Sequence[Problem]:
     """Return what is wrong with the values of a ``pretrained`` mapping at ``path`` of a config."""
+    problems = []
     layout = node.get("layout", AUTO)
     known = [AUTO, IDENTITY, *layouts()]
-    if layout in known:
-        return []
-    hint = did_you_mean(str(layout), known)
-    return [Problem(f"{path}.layout", f"no layout named {layout!r}.{hint} Known: {', '.join(known)}.")]
+    if layout not in known:
+        hint = did_you_mean(str(layout), known)
+        problems.append(Problem(f"{path}.layout", f"no layout named {layout!r}.{hint} Known: {', '.join(known)}."))
+    grid = node.get("grid")
+    if grid is not None and as_grid(grid) is None:
+        problems.append(Problem(f"{path}.grid", f"must be rows and columns of patches, got {grid!r}. Write [4, 16]."))
+    return problems

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from bus_toolkit.backbones.adapters import adapter_of
+from bus_toolkit.backbones.huggingface_vision import huggingface_vision
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError, ComponentError
 from bus_toolkit.registry import REGISTRIES
@@ -138,3 +140,12 @@ class Trap:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize(("model", "img_size"), [("ViTModel", 64), ("Dinov2Model", None)])
+def test_positions_that_transformers_would_read_as_a_squares_are_refused(model: str, img_size: int | None) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
+    vit = huggingface_vision(model=model, config={**sizes, "image_size": (32, 128)}, img_size=img_size)
+    message = rf"of a {model} as those of a square image, got config.image_size \(32, 128\)\. Give it a square"
+    with pytest.raises(ComponentError, match=message):
+        adapter_of(vit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmpretrain.models.utils import resize_pos_embed
@@ -11,8 +13,10 @@ from bus_toolkit.backbones.adapters.openmmlab_vit import vision_transformer
 from bus_toolkit.backbones.conv_stem import conv_stem_vit
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.models.build_backbone import build_backbone
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import tiny_model
+from tests.weights.sources import beit, eva02
 
 ARCH = {"embed_dims": 32, "num_layers": 2, "num_heads": 4, "feedforward_channels": 64}
 HEADS = {"itc": {"type": "ITCHead", "feature_dim": 16}}
@@ -70,8 +74,66 @@ def test_momentum_copies_are_interpolated_too(keys: str) -> None:
     assert torch.equal(target.momentum.copies["backbone"].vit.pos_embed, interpolated(copy.vit.pos_embed, 4, 8))
 
 
-def test_positions_of_an_oblong_image_are_refused_where_they_do_not_fit() -> None:
-    oblong = backbone((32, 64))
-    backbone((32, 64)).load_state_dict(oblong.state_dict())
-    with pytest.raises(CheckpointError, match=r"of 32 patches, got a model of 64\..*square image.*Use the img_size"):
-        backbone(64).load_state_dict(oblong.state_dict())
+def test_weights_keep_the_grid_of_their_positions(tmp_path: Path) -> None:
+    source, target = backbone((32, 128)), backbone(64)
+    torch.save(source.state_dict(), tmp_path / "a.pth")
+    target.load_state_dict(torch.load(tmp_path / "a.pth", weights_only=True))
+    expected = resize_pos_embed(source.vit.pos_embed, (4, 16), (8, 8), "bicubic", 1)
+    assert target.vit.pos_embed.shape == source.vit.pos_embed.shape
+    assert torch.equal(target.vit.pos_embed, expected) and not torch.equal(target.vit.pos_embed, source.vit.pos_embed)
+
+
+def test_a_grid_that_looks_square_is_taken_as_what_it_was() -> None:
+    source, target = backbone((32, 72)), backbone((48, 72))  # 36 patches, as 6 x 6 has
+    target.load_state_dict(source.state_dict())
+    expected = resize_pos_embed(source.vit.pos_embed, (4, 9), (6, 9), "bicubic", 1)
+    assert torch.equal(target.vit.pos_embed, expected)
+
+
+def test_momentum_copies_start_from_the_right_grid() -> None:
+    oblong, square = ({**tiny.VISION_TRANSFORMER, "img_size": size} for size in ((32, 128), 64))
+    source = tiny_model(HEADS, backbone=oblong)
+    target = tiny_model(HEADS, momentum={"decay": 0.9}, backbone=square, seed=1)
+    torch.nn.init.normal_(source.backbone.vit.pos_embed)
+    target.load_state_dict(source.state_dict())
+    expected = resize_pos_embed(source.backbone.vit.pos_embed, (4, 16), (8, 8), "bicubic", 1)
+    assert torch.equal(target.backbone.vit.pos_embed, expected)
+    assert torch.equal(target.momentum.copies["backbone"].vit.pos_embed, expected)
+
+
+def test_positions_of_an_unknown_grid_that_is_not_square_are_refused() -> None:
+    bare = dict(backbone((32, 64)).vit.state_dict())
+    backbone((32, 64)).load_state_dict(bare)
+    message = r"a grid that is not known and not square, 32 rows, the model of 8 x 8 patches\. Use the img_size"
+    with pytest.raises(CheckpointError, match=message):
+        backbone(64).load_state_dict(bare)
+
+
+@pytest.mark.parametrize("kind", ["BEiTViT", "ViTEVA02"])
+def test_relative_and_rotary_positions_follow_the_grid(kind: str) -> None:
+    build = {"BEiTViT": beit, "ViTEVA02": eva02}[kind]
+    source, target = TokenReducingBackbone(build(img_size=(32, 128))), TokenReducingBackbone(build(img_size=64))
+    for parameter in source.vit.parameters():
+        nn.init.normal_(parameter)
+    target.load_state_dict(source.state_dict())
+    changed = {
+        name
+        for name, value in target.state_dict().items()
+        if value.shape != source.state_dict()[name].shape or not torch.equal(value, source.state_dict()[name])
+    }
+    tables = {f"vit.{table.name}" for table in target.adapter.position_tables()}
+    assert changed == tables | {name for name in target.state_dict() if name.endswith("relative_position_index")}
+    again = TokenReducingBackbone(build(img_size=64))
+    again.load_state_dict(target.state_dict())
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in again.state_dict().items())
+
+
+def test_the_table_of_a_window_does_not_follow_the_grid_of_the_image() -> None:
+    def swin(size: int | tuple[int, int]) -> TokenReducingBackbone:
+        settings = {"arch": "tiny", "img_size": size, "type": "mmpretrain.SwinTransformer"}
+        vit, adapter = build_backbone({**settings, "window_size": 2, "drop_path_rate": 0.0})
+        return TokenReducingBackbone(vit, adapter=adapter)
+
+    source, target = swin((64, 128)), swin(64)
+    target.load_state_dict(source.state_dict())
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())

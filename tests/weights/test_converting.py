@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import transformers as hf
+from mmpretrain.models.utils import resize_pos_embed
 from safetensors.torch import load_file, save_file
 
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.weights.converting import convert, tower_layouts, write_whole
+from bus_toolkit.weights.loading import load_pretrained
 from tests.weights.sources import BERT, HF, images, randomised, saved, vit
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -110,3 +113,15 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 def test_a_place_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--out: cannot write"):
         write_whole({"w": torch.ones(1)}, tmp_path / "gone" / "a.safetensors")
+
+
+def test_the_grid_of_the_positions_goes_with_them(tmp_path: Path) -> None:
+    source = TokenReducingBackbone(vit(img_size=(32, 128)))
+    torch.save(source.state_dict(), tmp_path / "run.pth")
+    tensors, report = convert(tmp_path / "run.pth", "timm-vit")
+    assert report.grid == (4, 16)
+    write_whole(tensors, tmp_path / "out.safetensors", report.grid)
+    module = vit(img_size=64)
+    load_pretrained(module, tmp_path / "out.safetensors", part="model.backbone")
+    expected = resize_pos_embed(source.vit.pos_embed, (4, 16), (8, 8), "bicubic", 1)
+    assert torch.equal(module.pos_embed, expected)

@@ -7,16 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bus_toolkit.weights.fitting import Misfit, fit
+from bus_toolkit.ops.rotary import RotaryAngles, eva02_angles
+from bus_toolkit.weights.fitting import Fitting, Misfit
 from bus_toolkit.weights.layouts import Target
-from bus_toolkit.weights.rotary import eva02_angles, fit_angles
-from tests.weights.sources import beit, eva02, vit
+from tests.weights.sources import beit, vit
 
 TARGET = Target("any", grids=("pos",), relative=("rel",), rows=("rows",), words=("words",))
 
 
 def fitted(name: str, tensor: torch.Tensor, *shape: int, module: nn.Module | None = None) -> torch.Tensor:
-    return fit(name, tensor, torch.zeros(shape), module or nn.Module(), TARGET, None)
+    return Fitting(module or nn.Module(), TARGET).fit(name, tensor, torch.zeros(shape))
 
 
 def test_a_tensor_of_the_same_shape_is_returned_as_it_is() -> None:
@@ -54,10 +54,15 @@ def test_a_class_token_without_a_position_has_the_position_zero() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "own", "said"),
     [
-        ("pos", (1, 10, 4), (1, 9, 4), "1 tokens before the patches have a position, here 0"),
-        ("pos", (1, 13, 4), (1, 17, 4), "from a square grid only"),
+        ("pos", (1, 10, 4), (1, 9, 4), "1 tokens before the patches have a position in it, 0 in the model"),
+        (
+            "pos",
+            (1, 13, 4),
+            (1, 17, 4),
+            "a grid that is not known and not square, 12 rows, the model of 4 x 4",
+        ),
         ("pos", (1, 10, 3), (1, 17, 4), r"pos has the shape \(1, 10, 3\), the model \(1, 17, 4\)"),
-        ("rel", (11, 2), (28, 2), "from a square window only"),
+        ("rel", (11, 2), (28, 2), "positions of a grid that is not known and not square, 8 rows, the model of 3 x 3"),
         ("rows", (4, 2), (5, 2), "it knows fewer positions; lower max_text_length"),
         ("rows", (5, 3), (5, 2), "rows has the shape"),
         ("words", (5, 2), (4, 2), "another vocabulary"),
@@ -92,11 +97,12 @@ def test_the_tables_of_a_window_that_is_not_square_have_its_size() -> None:
     assert out.shape == own.shape
 
 
-def test_angles_of_eva02_follow_the_grid_and_others_do_not() -> None:
-    angles = eva02_angles((3, 3), 8, "cos")
-    assert torch.equal(fit_angles(angles, (2, 4), "cos"), eva02_angles((2, 4), 8, "cos"))  # type: ignore[arg-type]
-    assert fit_angles(eva02().rope.freqs_cos, (2, 4), "cos") is None
-    assert fit_angles(angles[:5], (2, 4), "cos") is None
+def test_angles_of_eva02_follow_the_grid_and_others_are_the_models_own() -> None:
+    angles, own = eva02_angles((3, 3), 8, "cos"), torch.zeros(8, 8)
+    table = RotaryAngles("freqs_cos", (2, 4))
+    assert torch.equal(table.fit(angles, own, None), eva02_angles((2, 4), 8, "cos"))
+    assert torch.equal(table.fit(eva02_angles((4, 2), 8, "cos"), own, (4, 2)), eva02_angles((2, 4), 8, "cos"))
+    assert torch.equal(table.fit(torch.ones(9, 8), own, None), own)
 
 
 def test_angles_of_eva02_are_those_of_its_formula() -> None:

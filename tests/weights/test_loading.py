@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
+from mmpretrain.models.utils import resize_pos_embed
 from safetensors.torch import save_file
+from torch import nn
 
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.text_encoders.bert import BertTextEncoder
 from bus_toolkit.weights.loading import load_pretrained
@@ -143,8 +146,44 @@ def test_the_usual_activation_is_reported_where_no_config_tells_one(tmp_path: Pa
     assert "best known weights of this layout were trained with the activation quick_gelu" in report.summary()
 
 
-def test_an_image_of_another_shape_than_a_square_is_refused(tmp_path: Path) -> None:
-    refused(vit(), saved(vit(img_size=(32, 64)).state_dict(), tmp_path / "a.pth"), "from a square grid only")
+def test_an_unknown_grid_that_is_not_square_is_refused_unless_it_is_given(tmp_path: Path) -> None:
+    source = vit(img_size=(32, 64))
+    path = saved(source.state_dict(), tmp_path / "a.pth")
+    refused(vit(), path, "a grid that is not known and not square, 32 rows, the model of 4 x 4 patches")
+    module = vit()
+    load_pretrained(module, path, part="model.backbone", grid=[4, 8])
+    assert torch.equal(module.pos_embed, resize_pos_embed(source.pos_embed, (4, 8), (4, 4), "bicubic", 1))
+
+
+def test_a_grid_that_may_be_one_of_two_is_refused_unless_it_is_given(tmp_path: Path) -> None:
+    source, module = vit(img_size=64), vit(img_size=(32, 128))
+    path = saved(source.state_dict(), tmp_path / "a.pth")
+    refused(
+        module, path, r"as many positions as 4 x 16 patches, and as a square image; .* write grid: \[4, 16\] or the"
+    )
+    load_pretrained(module, path, part="model.backbone", grid=[8, 8])
+    assert torch.equal(module.pos_embed, resize_pos_embed(source.pos_embed, (8, 8), (4, 16), "bicubic", 1))
+    load_pretrained(module, path, part="model.backbone", grid=[4, 16])
+    assert torch.equal(module.pos_embed, source.pos_embed)
+
+
+def test_a_tower_of_our_own_checkpoint_and_of_a_folder_bring_their_grid(tmp_path: Path) -> None:
+    source = TokenReducingBackbone(vit(img_size=(32, 128)))
+    expected = resize_pos_embed(source.vit.pos_embed, (4, 16), (8, 8), "bicubic", 1)
+    model = nn.ModuleDict({"backbone": source})
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "run.pth")
+    module = vit(img_size=64)
+    report = load_pretrained(module, tmp_path / "run.pth", part="model.backbone")
+    assert torch.equal(module.pos_embed, expected) and report.resized == [
+        "pos_embed (1, 65, 16) to as many of another grid"
+    ]
+
+    oblong = hf.ViTModel(hf.ViTConfig(**{**HF, "image_size": (32, 128)}))
+    nn.init.normal_(oblong.embeddings.position_embeddings)
+    oblong.save_pretrained(tmp_path / "hf")
+    load_pretrained(module, tmp_path / "hf", part="model.backbone")
+    table = oblong.embeddings.position_embeddings
+    assert torch.equal(module.pos_embed, resize_pos_embed(table, (4, 16), (8, 8), "bicubic", 1))
 
 
 def test_a_layout_that_it_has_not_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 import transformers as hf
 from mmpretrain.models import DeiT3, DistilledVisionTransformer
 
+from bus_toolkit.ops.rotary import eva02_angles
 from bus_toolkit.weights.loading import load_pretrained
-from bus_toolkit.weights.rotary import eva02_angles
 from tests.weights.sources import DEPTH, HEADS, HF, WIDTH, beit, eva02, images, randomised, vit
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}

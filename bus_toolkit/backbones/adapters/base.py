@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.ops.position_table import Grid, PositionTable
 from bus_toolkit.selectors.base import Site
 
 States = tuple[Tensor, Tensor, Tensor]
@@ -129,13 +130,18 @@ class TransformerAdapter(ABC):
         """
         return _weighted_mean(tokens[:, self.num_prefix :], sizes)
 
-    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        """Fit position tables of a state dict to this grid where the library does not, and refuse those that cannot be.
+    @property
+    def position_grid(self) -> Grid:
+        """Rows and columns of patches that the module's tables of positions are of; checkpoints keep them."""
+        (height, width), (down, across) = self.image_size, self.patch_size
+        return height // down, width // across
 
-        Raises:
-            CheckpointError: There is one.
+    def position_tables(self) -> Sequence[PositionTable]:
+        """Return the tensors of the module with rows by position, so that weights of another grid can be loaded.
+
+        Without them such weights are refused as a mismatch of shapes.
         """
-        return
+        return ()
 
 
 def _weighted_mean(tokens_BSD: Tensor, sizes_BS: Tensor | None) -> Tensor:

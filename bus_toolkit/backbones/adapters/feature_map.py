@@ -15,8 +15,10 @@ from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.blocks import pair, refuse_inside
+from bus_toolkit.backbones.adapters.openmmlab_beit import relative_tables
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable
 from bus_toolkit.selectors.base import Site
 
 DEFAULT_SIZE = 224
@@ -35,6 +37,8 @@ _READ_AT = {
     "MlpMixer": "norm1",
     "TNT": "norm",
 }
+# As mmpretrain's classes name their tables of positions.
+_ABSOLUTE = ("pos_embed", "absolute_pos_embed")
 
 
 class FeatureMapAdapter(TransformerAdapter):
@@ -96,6 +100,17 @@ class FeatureMapAdapter(TransformerAdapter):
     @override
     def final_norm(self, tokens: Tensor) -> Tensor:
         return tokens
+
+    @override
+    def position_tables(self) -> Sequence[PositionTable]:
+        tables: list[PositionTable] = [*relative_tables(self.vit, None, others=0)]
+        size: Any = getattr(getattr(self.vit, "patch_embed", None), "init_out_size", None)
+        for name in _ABSOLUTE if size is not None else ():
+            table = getattr(self.vit, name, None)
+            prefix = table.shape[1] - size[0] * size[1] if isinstance(table, Tensor) and table.dim() == 3 else -1
+            if prefix in (0, 1):
+                tables.append(AbsolutePositions(name, (int(size[0]), int(size[1])), prefix))
+        return tables
 
     def _output(self, images: Tensor) -> Tensor:
         """Return the last map or sequence."""

@@ -7,6 +7,7 @@ Their attention must be built as ``sdpa``. Tokens leave as the library's ``last_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +16,8 @@ from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.ops.position_table import interpolate_positions
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
 
 
 class HuggingFaceAdapter(TransformerAdapter):
@@ -27,10 +29,12 @@ class HuggingFaceAdapter(TransformerAdapter):
     Attributes:
         table_name: Name of the position table in the state dict.
         antialias: Whether the library interpolates with antialiasing.
+        always_interpolates: Whether it does so for images of its own size, too, if they are not square.
     """
 
     table_name: ClassVar[str] = "embeddings.position_embeddings"
     antialias: ClassVar[bool] = False
+    always_interpolates: ClassVar[bool] = False
 
     def __init__(self, vit: Any, convolution: Any, layers: Any, num_prefix: int) -> None:
         super().__init__(vit)
@@ -39,6 +43,13 @@ class HuggingFaceAdapter(TransformerAdapter):
         self.embed_dim, self.num_prefix, self.layers = vit.config.hidden_size, num_prefix, layers
         self.image_size = getattr(vit, "input_size", self._own_size)  # set by HuggingFaceVision
         self.patch_size = (convolution.stride[0], convolution.stride[1])
+        rows, columns = self.position_grid
+        if rows != columns and (self.always_interpolates or tuple(self.image_size) != self._own_size):
+            raise ComponentError(
+                f"model.backbone: transformers interpolates the positions of a {type(vit).__name__} as those of a "
+                f"square image, got config.image_size {self._own_size}. Give it a square image_size, and img_size for "
+                "the images."
+            )
 
     def grid_of(self, images: Tensor) -> tuple[int, int]:
         """Return the patch grid of images (B, 3, H, W)."""
@@ -49,18 +60,14 @@ class HuggingFaceAdapter(TransformerAdapter):
         return (images.shape[2], images.shape[3]) != self._own_size
 
     @override
-    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        table = state_dict.get(f"{prefix}{self.table_name}")
-        if table is None:
-            return
-        own = self.vit.get_parameter(self.table_name)
-        as_batch = own.dim() == 2  # an embedding layer
-        num_prefix = min(self.num_prefix, 1)  # registers have no position
-        grid = (self._own_size[0] // self.patch_size[0], self._own_size[1] // self.patch_size[1])
-        if as_batch:
-            own, table = own.unsqueeze(0), table.unsqueeze(0)
-        fitted = interpolate_positions(table, num_prefix, own, grid, antialias=self.antialias)
-        state_dict[f"{prefix}{self.table_name}"] = fitted[0] if as_batch else fitted
+    @property
+    def position_grid(self) -> Grid:
+        return self._own_size[0] // self.patch_size[0], self._own_size[1] // self.patch_size[1]
+
+    @override
+    def position_tables(self) -> Sequence[PositionTable]:
+        prefix = min(self.num_prefix, 1)  # registers have no position
+        return (AbsolutePositions(self.table_name, self.position_grid, prefix, antialias=self.antialias),)
 
 
 class ViTAdapter(HuggingFaceAdapter):
@@ -125,6 +132,8 @@ class ViTAdapter(HuggingFaceAdapter):
 
 class Dinov2Adapter(ViTAdapter):
     """``transformers.Dinov2Model``: layer scale, drop path, SwiGLU; always fits its positions."""
+
+    always_interpolates = True
 
     @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:

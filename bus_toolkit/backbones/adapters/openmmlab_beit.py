@@ -5,16 +5,18 @@ Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/beit.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.ops.position_table import Grid, PositionTable, RelativePositions
 
 
 class BEiTAdapter(VisionTransformerAdapter):
@@ -96,6 +98,28 @@ class BEiTAdapter(VisionTransformerAdapter):
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
         out = layer.ffn(layer.ln2(tokens))
         return tokens + layer.drop_path(out if layer.gamma_2 is None else layer.gamma_2 * out)
+
+    @override
+    def position_tables(self) -> Sequence[PositionTable]:
+        return *super().position_tables(), *relative_tables(self.vit, self.position_grid, others=3)
+
+
+def relative_tables(vit: nn.Module, grid: Grid | None, others: int) -> list[RelativePositions]:
+    """Return the tables of relative positions of mmpretrain's modules.
+
+    Args:
+        vit: The module.
+        grid: That of the image; ``None`` where attention looks at windows, whose size each module knows.
+        others: Rows of other tokens than patches.
+    """
+    tables = []
+    for path, part in vit.named_modules():
+        if isinstance(getattr(part, "relative_position_bias_table", None), nn.Parameter):
+            start = f"{path}." if path else ""
+            window = grid or (part.window_size[0], part.window_size[1])
+            name, index = f"{start}relative_position_bias_table", f"{start}relative_position_index"
+            tables.append(RelativePositions(name, window, others, index=index, is_of_image=grid is not None))
+    return tables
 
 
 def _qkv_bias(attn: Any) -> Tensor | None:

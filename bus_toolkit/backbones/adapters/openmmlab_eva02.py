@@ -5,6 +5,7 @@ Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/vit_eva02.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from typing_extensions import override
 from bus_toolkit.backbones.adapters.base import States
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
+from bus_toolkit.ops.position_table import PositionTable
+from bus_toolkit.ops.rotary import RotaryAngles
 
 _BLOCK_PARTS = ("norm1", "attn", "norm2", "mlp")
 
@@ -71,6 +74,12 @@ class EVA02Adapter(VisionTransformerAdapter):
     @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
         return tokens + layer.drop_path(layer.mlp(layer.norm2(tokens)))
+
+    @override
+    def position_tables(self) -> Sequence[PositionTable]:
+        # One buffer under several names: each block has it too.
+        names = [name for name in self.vit.state_dict() if name.endswith(("rope.freqs_cos", "rope.freqs_sin"))]
+        return *super().position_tables(), *(RotaryAngles(name, self.position_grid) for name in names)
 
 
 def _turns(rope: Any, positions: TokenPositions, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ Written against onedl-mmpretrain 1.3.6, ``mmpretrain/models/backbones/{vision_tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.ops.position_table import refuse_other_grids
+from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
 
 _PARTS = ("patch_embed", "pos_embed", "cls_token", "layers", "drop_after_pos", "embed_dims", "patch_resolution")
 _BLOCK_PARTS = ("ln1", "attn", "ln2", "ffn")
@@ -110,12 +111,18 @@ class VisionTransformerAdapter(TransformerAdapter):
         return self.vit.ln1(tokens) if self.vit.final_norm else tokens
 
     @override
-    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        table = state_dict.get(f"{prefix}pos_embed")
-        if table is not None and self.vit.pos_embed is not None:
-            rows = self.vit.patch_resolution[0] * self.vit.patch_resolution[1]
-            with_prefix = self.vit.pos_embed.shape[1] - rows
-            refuse_other_grids(table.shape[1] - with_prefix, rows)
+    def position_tables(self) -> Sequence[PositionTable]:
+        vit, grid = self.vit, self.position_grid
+        if vit.pos_embed is None:
+            return ()
+        prefix = vit.pos_embed.shape[1] - grid[0] * grid[1]
+        return (AbsolutePositions("pos_embed", grid, prefix, mode=vit.interpolate_mode),)
+
+    @override
+    @property
+    def position_grid(self) -> Grid:
+        rows, columns = self.vit.patch_resolution
+        return int(rows), int(columns)
 
 
 class DistilledAdapter(VisionTransformerAdapter):

@@ -7,6 +7,7 @@ what heads read as the global token.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from typing_extensions import override
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.ops.position_table import interpolate_positions
+from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
 
 _BLOCKS = ("Block", "EvaBlock")
 _ATTENTIONS = ("Attention", "EvaAttention", "AttentionRope")
@@ -133,16 +134,18 @@ class TimmAdapter(TransformerAdapter):
         return self.vit.fc_norm(self.vit.attn_pool(read, attn_mask=weights))
 
     @override
-    def fit_positions(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        # timm's own loading interpolates with antialiasing.
-        table = state_dict.get(f"{prefix}pos_embed")
-        if table is None or self.vit.pos_embed is None:
-            return
+    @property
+    def position_grid(self) -> Grid:
+        rows, columns = self.vit.patch_embed.grid_size
+        return int(rows), int(columns)
+
+    @override
+    def position_tables(self) -> Sequence[PositionTable]:
+        if self.vit.pos_embed is None:
+            return ()
         placed = 0 if self.vit.no_embed_class else self.num_prefix
-        grid = self.vit.patch_embed.grid_size
-        state_dict[f"{prefix}pos_embed"] = interpolate_positions(
-            table, placed, self.vit.pos_embed, grid, antialias=True
-        )
+        # timm's own loading interpolates with antialiasing.
+        return (AbsolutePositions("pos_embed", self.position_grid, placed, antialias=True),)
 
 
 class EvaAdapter(TimmAdapter):

@@ -45,7 +45,7 @@ def test_positions_of_no_square_are_refused(cls: str) -> None:
     name = backbone.adapter.table_name
     rows = 12 + min(backbone.num_prefix, 1)
     weights[name] = weights[name][..., :rows, :]
-    with pytest.raises(CheckpointError, match=r"of 12 patches, got a model of 16\."):
+    with pytest.raises(CheckpointError, match=r"not known and not square, 12 rows, the model of 4 x 4"):
         backbone.load_state_dict(weights)
 
 

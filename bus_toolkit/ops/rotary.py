@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from bus_toolkit.ops.position_table import Grid, PositionTable
 
 _POSITIONS = 16  # an image spans so many, whatever its size: those of the pre-training at 224 px
 _THETA = 10000.0
@@ -33,10 +36,22 @@ def eva02_angles(grid: tuple[int, int], width: int, kind: str) -> Tensor:
     return angles.cos() if kind == "cos" else angles.sin()
 
 
-def fit_angles(angles: Tensor, grid: tuple[int, int], kind: str) -> Tensor | None:
-    """Return EVA-02's cosines or sines for another ``grid``, or ``None`` if ``angles`` (N, E) are not EVA-02's."""
-    side = math.isqrt(angles.shape[0])
-    if side**2 != angles.shape[0]:
-        return None
-    original = eva02_angles((side, side), angles.shape[1], kind)
-    return eva02_angles(grid, angles.shape[1], kind) if torch.allclose(original, angles.float(), atol=1e-3) else None
+@dataclass(frozen=True)
+class RotaryAngles(PositionTable):
+    """Cosines or sines (N, E) of EVA-02's rotary positions, which are computed again for another grid.
+
+    Angles by another rule than EVA-02's (those that mmpretrain's class starts from) are replaced with the model's own.
+    """
+
+    def rows_of(self, grid: Grid) -> int:
+        """Return the number of patches."""
+        return grid[0] * grid[1]
+
+    def _side(self, rows: int) -> int | None:
+        return math.isqrt(rows) if rows > 0 and math.isqrt(rows) ** 2 == rows else None
+
+    def _resized(self, tensor: Tensor, source: Grid, own: Tensor) -> Tensor:
+        kind = self.name[-3:]
+        usual = eva02_angles(source, tensor.shape[1], kind)
+        is_usual = torch.allclose(usual, tensor.float().cpu(), atol=1e-3)
+        return eva02_angles(self.grid, tensor.shape[1], kind).to(tensor) if is_usual else own.clone()
