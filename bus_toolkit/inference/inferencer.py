@@ -11,6 +11,7 @@ import torch
 from bus_toolkit.engine.device import find_device
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB
 from bus_toolkit.inference.explanation import Explanation, explain
 from bus_toolkit.inference.heads import head_for
 from bus_toolkit.inference.index import ImageIndex
@@ -73,13 +74,14 @@ class Inferencer:
         device = next(self.model.parameters()).device
         return f"Inferencer({self.source!r}, heads: {', '.join(self.model.heads)}; {height} x {width} px, {device})"
 
-    def index(self, images: Any, *, rerank: bool = False) -> ImageIndex:
+    def index(self, images: Any, *, rerank: bool = False, device_memory: float = DEFAULT_GIB) -> ImageIndex:
         """Encode images once, to search among them many times.
 
-        With ``rerank`` the tokens before the first selector are kept too, on the CPU, so that ``retrieve`` can re-rank.
+        With ``rerank`` the tokens before the first selector are kept too, so that ``retrieve`` can re-rank: on the
+        device up to ``device_memory`` GiB, on the CPU beyond (0: all of them).
         """
         head_for(self.model, "index")
-        return ImageIndex.of(self._predictor, as_images(images), keep_tokens=rerank)
+        return ImageIndex.of(self._predictor, as_images(images), keep_tokens=rerank, device_memory=device_memory)
 
     def retrieve(
         self, images: Any, texts: Texts, topk: int = 5, rerank: int | None = None, direction: Direction = "both"

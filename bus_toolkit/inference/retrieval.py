@@ -1,6 +1,6 @@
-"""Search among images and texts: features first, then the best pairs by matching.
+"""Search among images and texts as evaluation does it; results as plain objects.
 
-Dims: I images, T texts, E width of the features.
+Dims: I images, T texts, E width of the features, Q queries, K candidates of a query.
 """
 
 from __future__ import annotations
@@ -13,22 +13,14 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.evaluation.retrieval.pair_scoring import TextCache, score_pairs
-from bus_toolkit.evaluation.retrieval.ranking import similarity_chunks
+from bus_toolkit.evaluation.retrieval.pair_scoring import EncodedTexts, score_pairs
+from bus_toolkit.evaluation.retrieval.pairs import Nearest, Pairs, keys_of_images, keys_of_texts, nearest
 from bus_toolkit.heads.base import need_head
 from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.inference.index import ImageIndex
 
 Direction = Literal["both", "i2t", "t2i"]
 DIRECTIONS = ("both", "i2t", "t2i")
-
-
-class Hit(NamedTuple):
-    """A candidate of a query: its ``index``, its ``cosine``, and after re-ranking its ``match`` probability."""
-
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on a hit
-    cosine: float
-    match: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,79 +63,87 @@ def retrieve(
     Raises:
         ConfigError: Re-ranking with an index that holds no tokens.
     """
-    if search.rerank and not index.prefixes.ids():
+    if search.rerank and not len(index.tokens):
         raise ConfigError(
             "Inferencer.retrieve.rerank: the index holds features only. Make it with index(images, rerank=True)."
         )
-    cache = TextCache(model, texts, batch_size, next(model.parameters()).device)
-    feats = _text_features(model, cache, len(texts), batch_size)
-    near = search.rerank or 0
-    hits: dict[str, list[list[Hit]]] = {}
+    cache = EncodedTexts(model, texts, batch_size)
+    feats = _text_features(model, cache, batch_size)
+    near, most = search.rerank or 0, max(search.topk, search.rerank or 0)
+    found: dict[str, Nearest] = {}
     if search.direction != "t2i":
-        hits["i2t"] = _search(index.feats, feats, max(search.topk, near))
+        found["i2t"] = nearest(index.feats, feats, most)
     if search.direction != "i2t":
-        hits["t2i"] = _search(feats, index.feats, max(search.topk, near))
-    logits = _match_logits(model, index, cache, hits, near, batch_size)
-    out: dict[str, list[list[dict[str, Any]]]] = {}
-    for way, rows in hits.items():
-        key, names = ("text", texts) if way == "i2t" else ("image", index.names)
-        out[way] = []
-        for query, row in enumerate(rows):
-            ranked = _rerank(row[:near], [logits[_pair(way, query, hit.index)] for hit in row[:near]], itc_weight)
-            best = [*ranked, *row[near:]][: search.topk]
-            out[way].append([_entry(hit, key, names[hit.index], with_match=near > 0) for hit in best])
-    return out
+        found["t2i"] = nearest(feats, index.feats, most)
+    matches = _match(model, index, cache, feats, _keys(found, near, len(texts)), itc_weight, batch_size)
+    partners = {"i2t": ("text", list(texts)), "t2i": ("image", index.names)}
+    return {way: _hits(hits, matches.get(way), search.topk, *partners[way]) for way, hits in found.items()}
 
 
-def _entry(hit: Hit, key: str, name: str, *, with_match: bool) -> dict[str, Any]:
-    """Return a hit as users get it."""
-    entry = {"index": hit.index, key: name, "score": hit.cosine}
-    return entry | {"match": hit.match} if with_match else entry
+class Matches(NamedTuple):
+    """The re-ranked candidates of each query: match ``logits`` (Q, K), and what ``order`` follows (Q, K)."""
+
+    logits: Tensor
+    order: Tensor
 
 
-def _match_logits(
-    model: Any, index: ImageIndex, texts: TextCache, hits: dict[str, list[list[Hit]]], near: int, batch_size: int
-) -> dict[tuple[int, int], float]:
-    """Return the match logit of each query with its ``near`` best candidates, by (image, text), each pair once."""
-    pairs = {
-        _pair(way, query, hit.index)
-        for way, rows in hits.items()
-        for query, row in enumerate(rows)
-        for hit in row[:near]
+def _keys(found: dict[str, Nearest], near: int, num_texts: int) -> dict[str, Tensor]:
+    """Return the keys of the pairs of each query with its ``near`` best candidates, (Q, K); empty without any."""
+    if not near:
+        return {}
+    best = {way: hits.indices[:, :near] for way, hits in found.items()}
+    return {
+        way: keys_of_images(indices, num_texts) if way == "i2t" else keys_of_texts(indices)
+        for way, indices in best.items()
     }
-    # Sorted, so that the pairs of one image are neighbours and share its transfer to the device.
-    ordered = sorted(pairs)
-    return dict(zip(ordered, score_pairs(model, index.prefixes, texts, ordered, batch_size).tolist(), strict=True))
 
 
-def _pair(way: str, query: int, candidate: int) -> tuple[int, int]:
-    """Return a query and a candidate as (image, text)."""
-    return (query, candidate) if way == "i2t" else (candidate, query)
+def _match(
+    model: Any,
+    index: ImageIndex,
+    texts: EncodedTexts,
+    feats: Tensor,
+    keys: dict[str, Tensor],
+    itc_weight: float,
+    batch_size: int,
+) -> dict[str, Matches]:
+    """Return the match logit of each pair, which is scored once, whichever directions ask for it."""
+    if not keys:
+        return {}
+    pairs = Pairs.of(len(texts), *keys.values())
+    wanted = list(zip(pairs.images.tolist(), pairs.texts.tolist(), strict=True))
+    logits = score_pairs(model, index.tokens, texts, wanted, batch_size)
+    weighted = pairs.weighted(logits, index.feats, feats, itc_weight)
+    return {way: Matches(pairs.look_up(logits, own), pairs.look_up(weighted, own)) for way, own in keys.items()}
 
 
-def _text_features(model: Any, texts: TextCache, count: int, batch_size: int) -> Tensor:
-    """Return the features float32 (T, E) of the first ``count`` texts, on the CPU."""
+def _text_features(model: Any, texts: EncodedTexts, batch_size: int) -> Tensor:
+    """Return the features float32 (T, E) of all texts, on the CPU."""
     head = need_head(model.heads, ITCHead, "retrieval")
-    starts = range(0, count, batch_size)
-    return torch.cat([head.text_feats(texts.take(range(s, min(s + batch_size, count)))).cpu() for s in starts])
+    starts = range(0, len(texts), batch_size)
+    return torch.cat([head.text_feats(texts.take(range(s, min(s + batch_size, len(texts))))).cpu() for s in starts])
 
 
-def _search(queries: Tensor, candidates: Tensor, count: int) -> list[list[Hit]]:
-    """Return the ``count`` most similar candidates of each query, best first, with their cosine."""
-    hits: list[list[Hit]] = []
-    for _, similarity in similarity_chunks(queries, candidates):
-        best = similarity.topk(min(count, similarity.shape[1]), dim=1)
-        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        hits += [list(map(Hit, indices, cosines)) for indices, cosines in rows]
+def _hits(
+    found: Nearest, matches: Matches | None, topk: int, key: str, names: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    """Return the best ``topk`` candidates of each query as users get them; re-ranked ones come first."""
+    near = 0 if matches is None else matches.logits.shape[1]
+    places = torch.arange(found.indices.shape[1]).expand_as(found.indices)
+    probabilities = torch.zeros_like(found.cosines, dtype=torch.float64)
+    if matches is not None:
+        # Stable: equal candidates stay in the order of their cosines. What is not a number comes last.
+        order = matches.order.masked_fill(matches.order.isnan(), float("-inf"))
+        places = torch.cat([order.argsort(dim=1, descending=True, stable=True), places[:, near:]], dim=1)
+        # The sigmoid is the softmax of the two classes of an ITM head.
+        probabilities[:, :near] = matches.logits.double().sigmoid()
+    columns = [values.gather(1, places)[:, :topk].tolist() for values in (*found, probabilities)]
+    hits: list[list[dict[str, Any]]] = []
+    for query in zip(*columns, strict=True):
+        hits.append([])
+        for place, (row, cosine, match) in enumerate(zip(*query, strict=True)):
+            entry = {"index": row, key: names[row], "score": cosine}
+            if matches is not None:
+                entry["match"] = match if place < near else None
+            hits[-1].append(entry)
     return hits
-
-
-def _rerank(hits: list[Hit], logits: list[float], itc_weight: float) -> list[Hit]:
-    """Return hits with their match probability, in the order of match logit plus weighted cosine."""
-    scored = sorted(zip(hits, logits, strict=True), key=lambda pair: -(pair[1] + itc_weight * pair[0].cosine))
-    return [hit._replace(match=_probability(logit)) for hit, logit in scored]
-
-
-def _probability(logit: float) -> float:
-    """Return the sigmoid: the softmax of the two classes of an ITM head."""
-    return torch.sigmoid(torch.tensor(logit, dtype=torch.float64)).item()

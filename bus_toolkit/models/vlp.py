@@ -22,7 +22,7 @@ from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.encoders import Encoders, Parts
 from bus_toolkit.step.pass_key import PassCount, total_counts
 from bus_toolkit.step.passes import Passes
-from bus_toolkit.structures import VisualTokens
+from bus_toolkit.structures import SharedTokens, VisualTokens
 from bus_toolkit.weights.reading import read_weights
 from bus_toolkit.weights.settings import Pretrained, load_parts
 
@@ -86,12 +86,18 @@ class VLPModel(BaseModel):
         """Return the visual tokens of normalised images (B, 3, H, W) under a text each, or without one."""
         return self.encoders.encode(images, texts)
 
-    def passes(self, images: Tensor, data_samples: Sequence[Any]) -> Passes:
-        """Return the encodings of a batch, of which nothing is computed yet."""
+    def passes(self, images: Tensor, data_samples: Sequence[Any], shared: SharedTokens | None = None) -> Passes:
+        """Return the encodings of a batch, of which nothing is computed yet but ``shared``, where that is given."""
         batch = Batch(images, data_samples, self.encoders.tokenize, self.iteration, seed=self.noise_seed)
         hide = {key: self.heads[name].hide for key, name in self.plan.providers.items()}
-        mode = self.conditioning
-        return Passes(batch, self.encoders, hide, pairs_are_reencoded=mode.pairs_are_reencoded, momentum=self.momentum)
+        return Passes(
+            batch,
+            self.encoders,
+            hide,
+            pairs_are_reencoded=self.conditioning.pairs_are_reencoded,
+            momentum=self.momentum,
+            shared=shared,
+        )
 
     def forward(
         self, images: Tensor, data_samples: Sequence[Any] | None = None, mode: str = "tensor"
@@ -112,9 +118,15 @@ class VLPModel(BaseModel):
         self.token_counts = total_counts(part.counts for part in passes)
         return values
 
-    def predict(self, images: Tensor, data_samples: Sequence[Any]) -> list[Any]:
-        """Write every head's predictions, and which patches the own caption kept, into the data samples."""
-        write_predictions(self.heads, self.passes(images, data_samples))
+    def predict(self, images: Tensor, data_samples: Sequence[Any], shared: SharedTokens | None = None) -> list[Any]:
+        """Write every head's predictions, and which patches the own caption kept, into the data samples.
+
+        Args:
+            images: Normalised, (B, 3, H, W), or I a text (B, I, 3, H, W).
+            data_samples: Each with a ``text``.
+            shared: The images before the first selector, if they have been encoded already.
+        """
+        write_predictions(self.heads, self.passes(images, data_samples, shared))
         return list(data_samples)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

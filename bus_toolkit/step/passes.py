@@ -31,6 +31,7 @@ class Passes:
         hide: For each pass whose text a head provides, the head's ``hide``.
         pairs_are_reencoded: Whether the text of a wrong pair selects the patches, which needs a pass of its own.
         momentum: The momentum branch.
+        shared: The tokens of all images before the first selector, where they are known already.
 
     Attributes:
         texts: The encoded texts.
@@ -45,18 +46,19 @@ class Passes:
         *,
         pairs_are_reencoded: bool = False,
         momentum: nn.Module | None = None,
+        shared: SharedTokens | None = None,
     ) -> None:
         self.batch, self.encoders = batch, encoders
         self.counts: dict[str, PassCount] = {}
         self.texts = Texts(batch, encoders, hide)
         self._pairs_are_reencoded = pairs_are_reencoded
-        self._momentum = momentum
+        self._momentum, self._given = momentum, shared
         self._visual: dict[PassKey, VisualTokens] = {}
 
     @cached_property
     def all_shared(self) -> SharedTokens:
         """The tokens of all images before the first selector, region rows included."""
-        return self.encoders.encode_shared(self.batch.images)
+        return self.encoders.encode_shared(self.batch.images) if self._given is None else self._given
 
     @cached_property
     def shared(self) -> SharedTokens:

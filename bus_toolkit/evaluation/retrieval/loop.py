@@ -10,7 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, ValLoop, autocast
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.evaluation.retrieval.reranking import Reranking
+from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB, DeviceMemory
+from bus_toolkit.evaluation.retrieval.reranking import Reranking, RerankSettings
 from bus_toolkit.heads.base import find_head
 from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.heads.itm import ITMHead
@@ -24,8 +25,9 @@ class VLPEvalLoop(ValLoop):
     First every metric of the evaluator, on what the model predicts. Then, if asked, the best ``rerank_topk`` partners
     of each image and each text are scored by image-text matching, the patches selected under the caption of the pair
     (the second stage of salesforce/ALBEF:Retrieval.py; ``itc_weight: 1`` adds the similarity as
-    salesforce/BLIP:train_retrieval.py does). The blocks before the first selector run once an image; they and all
-    features stay on the CPU. Ranks share the work by image.
+    salesforce/BLIP:train_retrieval.py does). The blocks before the first selector run once an image, for both stages;
+    their tokens stay on the device up to ``rerank_device_memory``, then on the CPU, as all features do. Ranks share the
+    work by image.
 
     Args:
         runner: Given by MMEngine.
@@ -33,12 +35,15 @@ class VLPEvalLoop(ValLoop):
         evaluator: Given by MMEngine.
         rerank_topk: Candidates of each query that are re-ranked; 0 leaves the second stage out.
         rerank_batch_size: Pairs scored at a time.
+        rerank_device_memory: GiB of image and text tokens that stay on the device between the stages; those beyond wait
+            on the CPU. 0 leaves the device to the model.
         recall_k: The k of R@k.
         itc_weight: Factor of the first-stage similarity that is added to the match logit.
         fp16: Evaluate under automatic mixed precision.
 
     Raises:
-        ConfigError: A negative ``rerank_topk``, a batch size below one, or re-ranking with a model that cannot.
+        ConfigError: A negative ``rerank_topk`` or memory, a batch size below one, or re-ranking with a model that
+            cannot.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class VLPEvalLoop(ValLoop):
         *,
         rerank_topk: int = 0,
         rerank_batch_size: int = 64,
+        rerank_device_memory: float = DEFAULT_GIB,
         recall_k: Sequence[int] = (1, 5, 10),
         itc_weight: float = 0.0,
         fp16: bool = False,
@@ -66,8 +72,10 @@ class VLPEvalLoop(ValLoop):
                 f"VLPEvalLoop.rerank_topk: re-ranking needs an ITCHead and an ITMHead, got {sorted(heads)}. "
                 "Add them under model.heads, or set val_cfg.rerank_topk and test_cfg.rerank_topk to 0."
             )
-        self.rerank_topk, self.rerank_batch_size = rerank_topk, rerank_batch_size
-        self.recall_k, self.itc_weight = tuple(recall_k), itc_weight
+        DeviceMemory(rerank_device_memory, owner="VLPEvalLoop.rerank_device_memory")  # says now what it cannot be
+        self.rerank = RerankSettings(
+            rerank_topk, rerank_batch_size, tuple(recall_k), itc_weight, rerank_device_memory, fp16
+        )
 
     @property
     def bare_model(self) -> Any:
@@ -86,11 +94,9 @@ class VLPEvalLoop(ValLoop):
         self.runner.call_hook(f"before_{stage}")
         self.runner.call_hook(f"before_{stage}_epoch")
         self.runner.model.eval()
-        reranking = self._reranking() if self.rerank_topk else None
+        reranking = Reranking(self.bare_model, self.rerank) if self.rerank.topk else None
         for idx, data_batch in enumerate(self.dataloader):
-            outputs = self.run_iter(idx, data_batch)
-            if reranking is not None:
-                reranking.add_batch(data_batch, outputs)
+            self.run_iter(idx, data_batch, reranking)
         metrics: dict[str, float] = self.evaluator.evaluate(len(self.dataloader.dataset))
         if reranking is not None:
             metrics.update(reranking.metrics())
@@ -99,22 +105,15 @@ class VLPEvalLoop(ValLoop):
         return metrics
 
     @torch.no_grad()
-    def run_iter(self, idx: int, data_batch: Any) -> Sequence[Any]:
+    def run_iter(self, idx: int, data_batch: Any, reranking: Reranking | None = None) -> Sequence[Any]:
         """Predict one batch, give it to the metrics and the hooks, and return the predicted samples."""
         stage = self.stage
         self.runner.call_hook(f"before_{stage}_iter", batch_idx=idx, data_batch=data_batch)
         with autocast(enabled=self.fp16):
-            outputs = getattr(self.runner.model, f"{stage}_step")(data_batch)
+            if reranking is None:
+                outputs = getattr(self.runner.model, f"{stage}_step")(data_batch)
+            else:
+                outputs = reranking.predict(data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         self.runner.call_hook(f"after_{stage}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         return outputs
-
-    def _reranking(self) -> Reranking:
-        return Reranking(
-            self.bare_model,
-            topk=self.rerank_topk,
-            batch_size=self.rerank_batch_size,
-            recall_k=self.recall_k,
-            itc_weight=self.itc_weight,
-            fp16=self.fp16,
-        )

@@ -5,7 +5,7 @@ Dims: I images, T texts, E width of the features, Q queries, C candidates.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.evaluation.metrics.base import has, to_numpy
+from bus_toolkit.evaluation.retrieval.pairs import similarity_chunks
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,6 @@ def build_retrieval_set(rows: Sequence[dict]) -> RetrievalSet:
         image_ids=list(images),
         texts=[row["text"] for row in texts.values()],
     )
-
-
-def similarity_chunks(queries: Tensor, candidates: Tensor, chunk_size: int = 1024) -> Iterator[tuple[slice, Tensor]]:
-    """Yield slices of the queries with their similarities (chunk, C) to all candidates, never all of (Q, C)."""
-    for start in range(0, queries.shape[0], chunk_size):
-        rows = slice(start, start + chunk_size)
-        yield rows, queries[rows] @ candidates.T
 
 
 def best_match_ranks(

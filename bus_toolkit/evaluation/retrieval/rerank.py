@@ -11,13 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bus_toolkit.evaluation.retrieval.ranking import (
-    RetrievalSet,
-    best_match_ranks,
-    ranks_in,
-    recall_at,
-    similarity_chunks,
-)
+from bus_toolkit.evaluation.retrieval.pairs import Pairs, keys_of_images, keys_of_texts, nearest, similarity_chunks
+from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, best_match_ranks, ranks_in, recall_at
 
 
 @dataclass(frozen=True)
@@ -38,24 +33,24 @@ class Candidates:
 
     def i2t_keys(self) -> Tensor:
         """Return the key of each image's candidates, int64 (I, K)."""
-        return torch.arange(self.texts_of_image.shape[0]).unsqueeze(1) * self.num_texts + self.texts_of_image
+        return keys_of_images(self.texts_of_image, self.num_texts)
 
     def t2i_keys(self) -> Tensor:
         """Return the key of each text's candidates, int64 (T, K)."""
-        return self.images_of_text * self.num_texts + torch.arange(self.num_texts).unsqueeze(1)
+        return keys_of_texts(self.images_of_text)
 
     def own_keys(self, data: RetrievalSet) -> Tensor:
         """Return the key of each image with its first caption, int64 (I,)."""
-        return torch.arange(data.first_text.shape[0]) * self.num_texts + data.first_text
+        return keys_of_images(data.first_text.unsqueeze(1), self.num_texts).squeeze(1)
 
     def hard_keys(self) -> Tensor:
         """Return the key of each image with its hardest wrong caption, int64 (I,); meaningless where there is none."""
-        return torch.arange(self.hard_text.shape[0]) * self.num_texts + self.hard_text
+        return keys_of_images(self.hard_text.unsqueeze(1), self.num_texts).squeeze(1)
 
-    def pair_keys(self, data: RetrievalSet) -> Tensor:
-        """Return every pair to score once: int64 (P,), ascending, image * T + text."""
+    def pairs(self, data: RetrievalSet) -> Pairs:
+        """Return every pair to score, once."""
         hard = self.hard_keys()[self.hard_text >= 0]
-        return torch.cat([self.i2t_keys().flatten(), self.t2i_keys().flatten(), self.own_keys(data), hard]).unique()
+        return Pairs.of(self.num_texts, self.i2t_keys(), self.t2i_keys(), self.own_keys(data), hard)
 
 
 def choose_candidates(data: RetrievalSet, topk: int) -> Candidates:
@@ -67,13 +62,8 @@ def choose_candidates(data: RetrievalSet, topk: int) -> Candidates:
         own = data.image_of_text.unsqueeze(0) == torch.arange(rows.start, rows.start + similarity.shape[0]).unsqueeze(1)
         hardest = similarity.masked_fill(own, float("-inf")).argmax(dim=1)
         hard_text.append(hardest.masked_fill(own.all(dim=1), -1))
-    images_of_text = [
-        similarity.topk(min(topk, similarity.shape[1]), dim=1).indices
-        for _, similarity in similarity_chunks(data.text_feats, data.image_feats)
-    ]
-    return Candidates(
-        torch.cat(texts_of_image), torch.cat(images_of_text), torch.cat(hard_text), data.text_feats.shape[0]
-    )
+    images_of_text = nearest(data.text_feats, data.image_feats, topk).indices
+    return Candidates(torch.cat(texts_of_image), images_of_text, torch.cat(hard_text), data.text_feats.shape[0])
 
 
 def rerank_metrics(
@@ -87,7 +77,7 @@ def rerank_metrics(
     Args:
         data: The features.
         candidates: What the first stage proposed.
-        scores: Match logits (P,), in the order of ``candidates.pair_keys(data)``.
+        scores: Match logits (P,), in the order of ``candidates.pairs(data)``.
         recall_k: The k of R@k.
         itc_weight: Factor of the first-stage similarity that is added to the match logit.
 
@@ -95,28 +85,20 @@ def rerank_metrics(
         ``retrieval/rerank_i2t_R@<k>``, ``retrieval/rerank_t2i_R@<k>``; ``itm/hard_accuracy``, the share of images whose
         own caption scores above the hardest wrong one (chance: 0.5), absent without wrong captions.
     """
-    keys = candidates.pair_keys(data)
+    pairs = candidates.pairs(data)
     images = torch.arange(len(data.image_ids))
     first_i2t = best_match_ranks(data.image_feats, data.text_feats, images, data.image_of_text)
     first_t2i = best_match_ranks(data.text_feats, data.image_feats, data.image_of_text, images)
-    # A pair's key is image * T + text, so that all pairs are one sorted vector, which can be searched.
-    image, text = keys // candidates.num_texts, keys % candidates.num_texts
-    combined = (
-        scores + itc_weight * (data.image_feats[image] * data.text_feats[text]).sum(dim=1) if itc_weight else scores
-    )
+    combined = pairs.weighted(scores, data.image_feats, data.text_feats, itc_weight)
     metrics: dict[str, float] = {}
     for way, wanted, first in (("i2t", candidates.i2t_keys(), first_i2t), ("t2i", candidates.t2i_keys(), first_t2i)):
         # (Q, K): whether each candidate is a right answer of its query.
         right = data.image_of_text[wanted % candidates.num_texts] == wanted // candidates.num_texts
-        second = ranks_in(_look_up(keys, combined, wanted), right)
+        second = ranks_in(pairs.look_up(combined, wanted), right)
         metrics |= recall_at(torch.where(right.any(dim=1), second, first), recall_k, f"retrieval/rerank_{way}_")
     contested = candidates.hard_text >= 0
     if contested.any():
-        own = _look_up(keys, scores, candidates.own_keys(data)[contested])
-        hard = _look_up(keys, scores, candidates.hard_keys()[contested])
+        own = pairs.look_up(scores, candidates.own_keys(data)[contested])
+        hard = pairs.look_up(scores, candidates.hard_keys()[contested])
         metrics["itm/hard_accuracy"] = (own > hard).double().mean().item()
     return metrics
-
-
-def _look_up(keys: Tensor, scores: Tensor, wanted: Tensor) -> Tensor:
-    return scores[torch.searchsorted(keys, wanted.contiguous())]

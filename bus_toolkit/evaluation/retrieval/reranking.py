@@ -1,4 +1,4 @@
-"""The second stage of an evaluation: what it keeps of each batch, and how the ranks share the pairs to score.
+"""An evaluation with a second stage: what it keeps of each batch, and how the ranks share the pairs to score.
 
 Dims: I images, T texts, P pairs.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -16,39 +17,71 @@ from mmengine.dist import all_gather_object, broadcast_object_list, get_rank
 from mmengine.runner import autocast
 from torch import Tensor
 
-from bus_toolkit.evaluation.retrieval.pair_scoring import PrefixCache, TextCache, score_pairs
-from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, build_retrieval_set, retrieval_row
+from bus_toolkit.errors import DataError
+from bus_toolkit.evaluation.retrieval.device_memory import DeviceMemory
+from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
+from bus_toolkit.evaluation.retrieval.pair_scoring import EncodedTexts, score_pairs
+from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, as_key, build_retrieval_set, retrieval_row
 from bus_toolkit.evaluation.retrieval.rerank import Candidates, choose_candidates, rerank_metrics
 
 _log = logging.getLogger(__name__)
 
 
-class Reranking:
-    """One re-ranking of the pairs of a data set.
+@dataclass(frozen=True)
+class RerankSettings:
+    """What is re-ranked, and how.
 
-    Args:
-        model: The bare model, with an ITC and an ITM head.
+    Attributes:
         topk: Candidates of each query.
         batch_size: Pairs scored at a time.
         recall_k: The k of R@k.
         itc_weight: Factor of the first-stage similarity that is added to the match logit.
+        device_memory: GiB of image and text tokens that may stay on the device.
         fp16: Score under automatic mixed precision.
     """
 
-    def __init__(
-        self, model: Any, *, topk: int, batch_size: int, recall_k: Sequence[int], itc_weight: float, fp16: bool
-    ) -> None:
-        self.model, self.topk, self.batch_size = model, topk, batch_size
-        self.recall_k, self.itc_weight, self.fp16 = recall_k, itc_weight, fp16
+    topk: int
+    batch_size: int
+    recall_k: Sequence[int]
+    itc_weight: float
+    device_memory: float
+    fp16: bool
+
+
+class Reranking:
+    """One evaluation whose best pairs are re-ranked.
+
+    Args:
+        model: The bare model, with an ITC and an ITM head.
+        settings: What is re-ranked, and how.
+    """
+
+    def __init__(self, model: Any, settings: RerankSettings) -> None:
+        self.model, self.settings = model, settings
         self._rows: list[dict] = []
-        self._prefixes = PrefixCache("VLPEvalLoop.rerank_topk")
+        memory = DeviceMemory(settings.device_memory, owner="VLPEvalLoop.rerank_device_memory")
+        self._images = ImageTokens("VLPEvalLoop.rerank_topk", memory)
 
     @torch.no_grad()
-    def add_batch(self, data_batch: Mapping[str, Any], outputs: Sequence[Any]) -> None:
-        """Keep the features of a predicted batch, and its images before the first selector."""
-        with autocast(enabled=self.fp16):
-            self._prefixes.add_batch(self.model, dict(data_batch))
+    def predict(self, data_batch: Mapping[str, Any]) -> list[Any]:
+        """Return the model's predictions for a batch as a loader gives it; keep its images and features.
+
+        The blocks before the first selector run once an image: their tokens serve the predictions and all later pairs.
+
+        Raises:
+            DataError: A sample without ``image_id``.
+        """
+        batch = self.model.data_preprocessor(dict(data_batch), False)
+        samples = batch["data_samples"]
+        if any(sample.get("image_id") is None for sample in samples):
+            raise DataError(
+                "VLPEvalLoop.rerank_topk: images are re-ranked by their image_id, got a sample without one. Let the "
+                "data set give each image an image_id, or set rerank_topk: 0."
+            )
+        shared = self._images.encode(self.model, batch["images"], [as_key(sample.image_id) for sample in samples])
+        outputs = self.model.predict(batch["images"], samples, shared)
         self._rows.extend(row for row in (retrieval_row(sample.to_dict()) for sample in outputs) if row)
+        return outputs
 
     @torch.no_grad()
     def metrics(self) -> dict[str, float]:
@@ -62,29 +95,33 @@ class Reranking:
             return {}
         data = build_retrieval_set(rows)
         # One rank decides, since a tie may fall differently on another machine.
-        decided: list[Candidates | None] = [choose_candidates(data, self.topk) if get_rank() == 0 else None]
+        decided: list[Candidates | None] = [choose_candidates(data, self.settings.topk) if get_rank() == 0 else None]
         broadcast_object_list(decided)
         candidates = decided[0]
         assert candidates is not None
         scores = self._score(data, candidates)
-        metrics = rerank_metrics(data, candidates, scores, recall_k=self.recall_k, itc_weight=self.itc_weight)
+        metrics = rerank_metrics(
+            data, candidates, scores, recall_k=self.settings.recall_k, itc_weight=self.settings.itc_weight
+        )
         _log.info("Re-ranked %d image-text pairs in %.1f s.", scores.shape[0], time.perf_counter() - start)
         return metrics
 
     def _score(self, data: RetrievalSet, candidates: Candidates) -> Tensor:
         """Return the match logits (P,) of all pairs; each rank scores those of the images that it holds."""
         owner: dict[Hashable, int] = {}
-        for rank, held in enumerate(all_gather_object(self._prefixes.ids())):
+        for rank, held in enumerate(all_gather_object(self._images.ids())):
             owner |= {image_id: rank for image_id in held if image_id not in owner}
-        keys = candidates.pair_keys(data)
-        image_rows, text_rows = (keys // candidates.num_texts).tolist(), (keys % candidates.num_texts).tolist()
-        mine = [position for position, row in enumerate(image_rows) if owner[data.image_ids[row]] == get_rank()]
-        pairs = [(data.image_ids[image_rows[position]], text_rows[position]) for position in mine]
-        self._prefixes.keep_only({image for image, _ in pairs})
-        texts = TextCache(self.model, data.texts, self.batch_size, next(self.model.parameters()).device)
-        with autocast(enabled=self.fp16):
-            logits = score_pairs(self.model, self._prefixes, texts, pairs, self.batch_size)
-        scores = torch.full((keys.shape[0],), float("nan"))
+        pairs = candidates.pairs(data)
+        images = [data.image_ids[row] for row in pairs.images.tolist()]
+        wanted = list(zip(images, pairs.texts.tolist(), strict=True))
+        mine = [position for position, (image, _) in enumerate(wanted) if owner[image] == get_rank()]
+        own = [wanted[position] for position in mine]
+        self._images.keep_only({image for image, _ in own})
+        batch_size = self.settings.batch_size
+        texts = EncodedTexts(self.model, data.texts, batch_size, self._images.memory)
+        with autocast(enabled=self.settings.fp16):
+            logits = score_pairs(self.model, self._images, texts, own, batch_size)
+        scores = torch.full((len(wanted),), float("nan"))
         for positions, part in all_gather_object((mine, logits)):
             scores[positions] = part
         return scores

@@ -32,7 +32,7 @@ def test_a_query_whose_answer_was_not_proposed_keeps_its_first_stage_rank():
     eye = torch.eye(3)
     data = _set(torch.stack([0.1 * eye[0] + 0.9 * eye[2] + 0.2 * eye[1], eye[1], eye[2]]), eye, [0, 1, 2])
     candidates = choose_candidates(data, 2)
-    scores = torch.ones(candidates.pair_keys(data).shape[0])
+    scores = torch.ones(candidates.pairs(data).keys.shape[0])
     metrics = rerank_metrics(data, candidates, scores, recall_k=(1, 2, 3), itc_weight=1.0)
     assert abs(metrics["retrieval/rerank_i2t_R@2"] - 2 / 3) < 1e-12
     assert metrics["retrieval/rerank_i2t_R@3"] == 1.0
@@ -41,7 +41,7 @@ def test_a_query_whose_answer_was_not_proposed_keeps_its_first_stage_rank():
 def test_equal_match_logits_find_nothing():
     data = _set(torch.eye(3), torch.eye(3), [0, 1, 2])
     candidates = choose_candidates(data, 3)
-    scores = torch.zeros(candidates.pair_keys(data).shape[0])
+    scores = torch.zeros(candidates.pairs(data).keys.shape[0])
     metrics = rerank_metrics(data, candidates, scores, recall_k=(1,), itc_weight=0.0)
     assert metrics["retrieval/rerank_t2i_R@1"] == 0.0
     assert metrics["itm/hard_accuracy"] == 0.0
@@ -52,6 +52,6 @@ def test_a_single_image_has_no_hard_caption():
     candidates = choose_candidates(data, 5)
     assert candidates.hard_text.tolist() == [-1]
     metrics = rerank_metrics(
-        data, candidates, torch.zeros(candidates.pair_keys(data).shape[0]), recall_k=(1,), itc_weight=0.0
+        data, candidates, torch.zeros(candidates.pairs(data).keys.shape[0]), recall_k=(1,), itc_weight=0.0
     )
     assert metrics == {"retrieval/rerank_i2t_R@1": 1.0, "retrieval/rerank_t2i_R@1": 1.0}
