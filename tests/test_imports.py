@@ -23,6 +23,7 @@ LAYERS = [
         "draws",
         "text_files",
         "blank_texts",
+        "accents",
         "home",
         "console",
         "writing",

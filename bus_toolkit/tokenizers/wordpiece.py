@@ -17,11 +17,13 @@ from tokenizers import (
     pre_tokenizers,
     processors,
 )
+from typing_extensions import override
 
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.structures import TokenBatch
+from bus_toolkit.tokenizers.spacing import join_words
 from bus_toolkit.tokenizers.vocabularies import count_words, read_vocabulary
 
 _log = logging.getLogger(__name__)
@@ -154,8 +156,17 @@ class TextTokenizer:
         return [self._backend.id_to_token(int(number)) for number in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of ids without special tokens."""
-        return self._backend.decode([int(number) for number in ids])
+        """Return the text of ids without special tokens, spaced as English is (``bus_toolkit.tokenizers.spacing``).
+
+        Words come back as they were encoded, in the letters that the vocabulary has (such as lower case without
+        accents): "10:30", "men's" and "$5" in one piece.
+        """
+        special = set(self.special_ids)
+        return join_words(self._whole_words([int(number) for number in ids if int(number) not in special]))
+
+    def _whole_words(self, ids: list[int]) -> list[str]:
+        """Return the words and marks that ids stand for; a tokenizer that splits words puts them together again."""
+        return self.convert_ids_to_tokens(ids)
 
 
 class WordPieceTokenizer(TextTokenizer):
@@ -181,6 +192,16 @@ class WordPieceTokenizer(TextTokenizer):
                 f"WordPieceTokenizer: {path}: {error}. Use a vocabulary of BERT, one entry a line."
             ) from error
         super().__init__(backend, max_length=max_length)
+
+    @override
+    def _whole_words(self, ids: list[int]) -> list[str]:
+        words: list[str] = []
+        for token in self.convert_ids_to_tokens(ids):
+            if token.startswith("##") and words:
+                words[-1] += token.removeprefix("##")
+            else:
+                words.append(token.removeprefix("##"))
+        return words
 
 
 class CorpusTokenizer(TextTokenizer):

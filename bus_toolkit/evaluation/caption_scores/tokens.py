@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from bus_toolkit.accents import without_accents
+
 Tokens = Sequence[str]
 
-# What the Penn Treebank cuts off the end of a word: it's -> it 's, don't -> do n't.
+# What the Penn Treebank cuts apart: it's -> it 's, don't -> do n't, rock'n'roll -> rock 'n' roll, cannot -> can not.
 _CLITIC = re.compile(r"(?<=\w)(n't|'(?:s|m|d|re|ve|ll))(?!\w)")
-# Clitics, numbers with inner marks (3.5, 1,000, 7:30), words with inner hyphens or apostrophes, signs that are read.
-_TOKEN = re.compile(r"n't|'(?:s|m|d|re|ve|ll)(?!\w)|\d+(?:[.,:]\d+)+|[^\W_]+(?:[-'][^\W_]+)*|[$%&#@+=*]")
+_AND = re.compile(r"(?<=\w)'n'(?=\w)")
+_TWO_WORDS = re.compile(r"\b(?:(can)(not)|(gon|wan)(na)|(got)(ta)|(gim|lem)(me))\b")
+# How it writes brackets, money and fractions; COCO's list of punctuation leaves out the brackets in capitals alone.
+_WRITTEN = {
+    "\u2019": "'",
+    "\u20ac": "$",
+    "\u00a3": "#",
+    "\u2044": "/",
+    "(": " -lrb- ",
+    ")": " -rrb- ",
+    "[": " -lsb- ",
+    "]": " -rsb- ",
+    "{": " -lcb- ",
+    "}": " -rcb- ",
+    **{part: unicodedata.normalize("NFKC", part).replace("\u2044", "/") for part in "\u00bc\u00bd\u00be\u2153\u2154"},
+}
+_SPELLING = str.maketrans(_WRITTEN)
+_WORD = r"[^\W_]\w*"
+_PART = rf"{_WORD}(?:-[^\W\d_]+){{0,2}}"
+_TOKEN = re.compile(
+    "|".join(
+        (
+            r"-[lr][rsc]b-",
+            r"(?:(?:https?|ftp)://|www\.)[^\s\"']*[^\s\"'.,;:!?]",  # addresses
+            r"[\w.+-]*\w@\w[\w-]*(?:\.\w[\w-]*)+",
+            rf"{_WORD}(?:[.-]{_WORD})*\.(?:com|org|net|edu|gov|uk|de|fr)(?!\w)",
+            r"n't|'(?:s|m|d|re|ve|ll)(?!\w)",  # clitics
+            r"(?<!\w)'(?:\d\ds?|n')(?!\w)",  # '90s, 'n'
+            r"(?<!\w)(?:[^\W\d_]\.){2,}",  # u.s., a.m.
+            r"(?<!\w)(?:(?:mr|mrs|ms|dr|st|jr|sr|vs|prof|etc|inc)\.|no\.(?=\s?\d))",
+            rf"{_PART}(?:/{_PART}){{1,2}}",  # black/white, 1/2, 5/6/2010
+            r"\d+(?:[.,:]\d+)+",  # 3.5, 1,000, 7:30
+            r"[^\W\d_]+&[^\W\d_]+",  # at&t
+            r"@\w+",
+            rf"{_WORD}(?:(?:-|'(?!\d)){_WORD})*",  # words with inner hyphens and apostrophes
+            r"[$%&#@+=*/\\~\u00b0\u00a5]",
+        )
+    )
+)
 
 
 def caption_tokens(text: str) -> list[str]:
@@ -19,10 +59,17 @@ def caption_tokens(text: str) -> list[str]:
 
     COCO's evaluation (tylin/coco-caption:pycocoevalcap/tokenizer/ptbtokenizer.py) runs Stanford's Penn Treebank
     tokenizer, which needs Java, and drops punctuation. This follows its rules where captions meet them: clitics are cut
-    off (``it 's``, ``do n't``), hyphenated words and numbers with inner marks stay whole. It leaves out the rare ones,
-    such as ``cannot`` -> ``can not``, and abbreviations fall apart at their full stops.
+    off (``it 's``, ``do n't``); hyphenated words, numbers with inner marks, words with slashes, addresses,
+    abbreviations with points and ``'90s`` stay whole; brackets are ``-lrb-`` and ``-rrb-``. Rare ones are left out,
+    such as ``'tis`` -> ``'t is``. Accents are left out too (ours), on both sides of a comparison, since many
+    vocabularies cannot write them.
     """
-    return _TOKEN.findall(_CLITIC.sub(r" \1", text.lower().replace("\u2019", "'")))
+    plain = without_accents(text.lower().translate(_SPELLING))
+    return _TOKEN.findall(_TWO_WORDS.sub(_apart, _AND.sub(" 'n' ", _CLITIC.sub(r" \1", plain))))
+
+
+def _apart(match: re.Match[str]) -> str:
+    return " ".join(part for part in match.groups() if part)
 
 
 def ngram_counts(tokens: Tokens, order: int) -> Counter[tuple[str, ...]]:

@@ -18,6 +18,7 @@ from bus_toolkit.data.annotations.answer_forms import normalise_answer
         ("  yes\n", "yes"),
         ("An", "an"),
         ("the", "the"),
+        ("Café", "cafe"),
         (" ? ", "?"),
         (" \n", ""),
     ],
