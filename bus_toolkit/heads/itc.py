@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
 from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
 from bus_toolkit.ops.collective import gather_rows
+from bus_toolkit.step.image_ids import EMPTY, UNKNOWN
 from bus_toolkit.step.passes import MomentumTokens
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity, TextTokens, VisualTokens
 
 COLDEST, WARMEST = 0.001, 0.5
-EMPTY = -1
 
 
 class QueueRows(NamedTuple):
@@ -45,7 +45,7 @@ class ITCHead(VLPHead):
     The form is ALBEF's (salesforce/ALBEF:models/model_pretrain.py): normalised projections of the two global tokens, a
     learned temperature, momentum features as candidates and soft targets ``alpha softmax(s_m) + (1 - alpha) y``. Ours:
     captions of one image share the target instead of being negatives of each other, and empty places in the queue count
-    as nothing.
+    as nothing. Images are compared by ``image_id``; one without it matches its own caption alone.
 
     Args:
         embed_dim: Width of the visual tokens; filled in from the backbone.
@@ -149,7 +149,8 @@ class ITCHead(VLPHead):
         places = (self.queue_next + torch.arange(images.shape[0], device=images.device)) % self.queue_size
         self.image_queue[places] = images
         self.text_queue[places] = texts
-        self.queue_ids[places] = ids
+        # The stand-in of an image without id means another image in the next batch.
+        self.queue_ids[places] = ids.clamp(min=UNKNOWN)
         self.queue_next.add_(images.shape[0]).remainder_(self.queue_size)
 
     def predict(self, step: Step) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def positive_targets(ids_B: Tensor, ids_G: Tensor) -> Tensor:
 
     Args:
         ids_B: Image ids of the rows.
-        ids_G: Image ids of the candidates; negative ones are empty places in a queue.
+        ids_G: Image ids of the candidates, numbered as ``step.image_ids`` says.
     """
     # (B, 1) == (1, G) -> (B, G)
     same_BG = (ids_B.unsqueeze(1) == ids_G.unsqueeze(0)).float()

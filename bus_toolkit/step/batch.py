@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.ops.collective import rank, shared_noise, world_size
+from bus_toolkit.step.image_ids import id_number
 from bus_toolkit.structures import Boxes, TokenBatch
 
 
@@ -83,8 +83,8 @@ class Batch:
 
     @cached_property
     def image_ids(self) -> Tensor:
-        """Image ids int64 (B,); rows without one count as images of their own."""
-        ids = [_number(row * world_size() + rank(), image_id) for row, image_id in enumerate(self.field("image_id"))]
+        """Image ids int64 (B,), as ``step.image_ids`` numbers them; rows without one are images of their own."""
+        ids = [id_number(image_id, row * world_size() + rank()) for row, image_id in enumerate(self.field("image_id"))]
         return torch.tensor(ids).to(self.images.device, non_blocking=True)
 
     @cached_property
@@ -124,10 +124,3 @@ class Batch:
         # (boxes,) < (B, 1) -> (B, boxes): the first lengths[b] places of each row hold boxes.
         valid = torch.arange(count) < torch.tensor(lengths).unsqueeze(1)
         return Boxes(padded, valid.to(device, non_blocking=True), padded_named, size)
-
-
-def _number(row: int, image_id: object) -> int:
-    """Return an image id as a number: words by their hash, a missing one by the row's number among all ranks."""
-    if image_id is None:
-        return -2 - row  # -1 marks an empty place in the queue of the contrast
-    return image_id if isinstance(image_id, int) else zlib.crc32(str(image_id).encode())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bus_toolkit.heads.itc import ITCHead
+from bus_toolkit.heads.itc import ITCHead, QueueRows
+from bus_toolkit.losses.contrastive import positive_targets
+from bus_toolkit.step.image_ids import EMPTY, UNKNOWN, id_number
 
 
 def head(**kwargs: object) -> ITCHead:
@@ -32,3 +34,14 @@ def test_a_temperature_that_left_its_range_is_put_back_and_can_learn_again(start
 def test_values_outside_their_range_are_refused(kwargs: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"alpha must be in \[0, 1\], queue_size 0 or more and temperature in"):
         head(**kwargs)
+
+
+def test_images_without_ids_match_nothing_that_the_queue_keeps() -> None:
+    itc = head(queue_size=4)
+    rows = torch.zeros(3, itc.image_queue.shape[1])
+    itc.after_step([QueueRows(rows, rows, torch.tensor([id_number(None, 0), id_number(None, 1), 5]))])
+    assert itc.queue_ids.tolist() == [UNKNOWN, UNKNOWN, 5, EMPTY]
+    next_batch = torch.tensor([id_number(None, 0), id_number(None, 1), 5])
+    targets = positive_targets(next_batch, torch.cat([next_batch, itc.queue_ids]))
+    assert targets[:2].tolist() == [[1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0]]
+    assert targets[2].tolist() == [0, 0, 0.5, 0, 0, 0.5, 0]

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from numbers import Integral
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -113,10 +114,12 @@ class MixedSources(Dataset):
         return packed
 
     def _own_id(self, name: str, image_id: Any) -> Any:
-        if isinstance(image_id, int):
+        number = self._names.index(name)
+        if isinstance(image_id, Integral):
             # Numbers stay numbers, which the losses compare: source k gets those with remainder k.
-            return image_id * len(self._names) + self._names.index(name)
-        return f"{name}/{image_id}"
+            return int(image_id) * len(self._names) + number
+        # The number comes first, since names and ids may hold slashes.
+        return f"{number}/{name}/{image_id}"
 
     def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Report images of two sizes before stacking their batch fails."""

@@ -29,8 +29,9 @@ _ADVICE = (
 class Statements(SampleDataset):
     """Read JSON lines of NLVR2 (Suhr et al., ACL 2019) or SNLI-VE (Xie et al., arXiv 1901.06706).
 
-    Before the pipeline a sample has ``img_path`` (a path, or a list of two), ``text``, ``image_id``, ``text_id`` (the
-    identifier of the file) and ``gt_label``: 1 = true for NLVR2; 0 contradiction, 1 neutral, 2 entailment for SNLI-VE.
+    Before the pipeline a sample has ``img_path`` (a path, or a list of two), ``text``, ``image_id`` (one for all
+    statements of the same images), ``text_id`` (the identifier of the file) and ``gt_label``: 1 = true for NLVR2; 0
+    contradiction, 1 neutral, 2 entailment for SNLI-VE.
     Two images are loaded by ``mmpretrain.ApplyToList`` around the transforms of one, and reach the model as (B, 2, 3,
     H, W). Neither flips nor crops follow the words "left image", so leave them out for two. Slot: ``dataset`` of a data
     loader.
@@ -70,6 +71,7 @@ class Statements(SampleDataset):
     def _read(self, path: Path) -> list[dict[str, Any]]:
         lines = split_lines(read_utf8(path, "Statements.ann_file", advice=_ADVICE))
         rows: dict[str, dict[str, Any]] = {}
+        images: dict[str, int] = {}
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -79,7 +81,9 @@ class Statements(SampleDataset):
                 continue
             if row["text_id"] in rows:
                 raise DataError(f"{location}: {row['text_id']!r} occurs twice. Remove one of the two lines.")
-            rows[row["text_id"]] = {**row, "image_id": len(rows)}
+            # SNLI-VE has several statements of a picture, NLVR2 of a pair of them: those are not of other images.
+            number = images.setdefault(str(row["img_path"]), len(images))
+            rows[row["text_id"]] = {**row, "image_id": number}
         if not rows:
             raise DataError(f"Statements.ann_file: {path} has no statements. Copy the file again.")
         return list(rows.values())

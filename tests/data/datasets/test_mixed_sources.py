@@ -44,7 +44,12 @@ def test_images_of_two_sources_are_never_one():
     ids = [sample_of(data, index).image_id for index in range(27)]
     assert len(set(ids)) == 27 and all(isinstance(number, int) for number in ids)
     words = MixedSources({name: plain(name, 2, word_ids=True) for name in ("a", "b")})
-    assert [sample_of(words, i).image_id for i in range(4)] == ["a/image 0", "a/image 1", "b/image 0", "b/image 1"]
+    assert [sample_of(words, i).image_id for i in range(4)] == [
+        "0/a/image 0",
+        "0/a/image 1",
+        "1/b/image 0",
+        "1/b/image 1",
+    ]
 
 
 def test_a_single_source_keeps_its_image_ids():

@@ -102,3 +102,9 @@ def test_scenes_are_written_and_read_by_the_reader(tmp_path):
     assert len(data) == 20 and data.boxed_indices == []
     assert [image.shape for image in data[3]["inputs"]] == [(3, 64, 64)] * 2
     assert data.get_data_info(3)["img_path"][0].startswith(str(tmp_path / "val_5" / "images"))
+
+
+def test_statements_of_the_same_images_have_one_image_id(images):
+    pairs = [{**NLVR2, "identifier": f"dev-{pair}-1-{count}"} for pair, count in ((7, 0), (8, 0), (7, 1))]
+    data = Statements(write(images, *pairs), str(images), pipeline=TWO)
+    assert [data.get_data_info(row)["image_id"] for row in range(3)] == [0, 1, 0]
