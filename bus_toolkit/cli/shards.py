@@ -59,14 +59,16 @@ def run(args: argparse.Namespace) -> int:
 def _verify(patterns: Sequence[str]) -> int:
     load_openmmlab()
     from bus_toolkit.data.shards.shard_paths import find_shards
+    from bus_toolkit.data.shards.tar_index import kinds_text
     from bus_toolkit.data.shards.verify_shards import verify_shards
 
     total = 0
-    for path, good, faults in verify_shards(find_shards(patterns, "--verify")):
-        for fault in faults:
+    for shard in verify_shards(find_shards(patterns, "--verify")):
+        for fault in shard.faults:
             print(fault)
-        print(f"{path}: {good} good samples, {len(faults)} faults")
-        total += len(faults)
+        others = f"; passed over: {kinds_text(shard.passed_over)}" if shard.passed_over else ""
+        print(f"{shard.path}: {shard.num_good} good samples, {len(shard.faults)} faults{others}")
+        total += len(shard.faults)
     return 1 if total else 0
 
 

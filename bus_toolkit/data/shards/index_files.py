@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from bus_toolkit.home import expand_home
 _log = logging.getLogger(__name__)
 
 # Part of the file: raise it when the same shard gives another index, and old files are made again.
-_VERSION = 2
+_VERSION = 3
 _ARRAYS = ("names", "name_ends", "image", "text", "json", "boxed")
 _MAX_REPORTED = 10
 
@@ -107,9 +109,9 @@ def index_file(path: Path, index_dir: str | None = None) -> Path:
 def _write(file: Path, index: TarIndex) -> None:
     meta = {
         "version": _VERSION,
-        "size": index.stamp.size,
-        "mtime_ns": index.stamp.mtime_ns,
+        "stamp": asdict(index.stamp),
         "left_out": list(index.left_out),
+        "passed_over": dict(index.passed_over),
     }
     arrays: dict[str, Any] = {name: getattr(index, name) for name in _ARRAYS}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
@@ -133,7 +135,7 @@ def _read(file: Path) -> TarIndex:
     count = len(arrays["name_ends"])
     ends = [(arrays[name].sum(axis=1)).max(initial=0) for name in ("image", "text", "json")]
     shapes = {"name_ends": (count,), "image": (count, 2), "text": (count, 2), "json": (count, 2), "boxed": (count,)}
-    if any(arrays[name].shape != shape for name, shape in shapes.items()) or max(ends) > meta["size"]:
+    if any(arrays[name].shape != shape for name, shape in shapes.items()) or max(ends) > meta["stamp"]["size"]:
         raise ValueError("its parts do not fit together")
     left_out = tuple((member, reason) for member, reason in meta["left_out"])
-    return TarIndex(Stamp(meta["size"], meta["mtime_ns"]), **arrays, left_out=left_out)
+    return TarIndex(Stamp(**meta["stamp"]), **arrays, left_out=left_out, passed_over=Counter(meta["passed_over"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from bus_toolkit.data.shards.index_files import load_indices
 from bus_toolkit.data.shards.remote_shards import fetch_shards
 from bus_toolkit.data.shards.shard_paths import find_shards
 from bus_toolkit.data.shards.shard_reader import ShardReader
+from bus_toolkit.data.shards.tar_index import kinds_text
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
@@ -35,7 +37,8 @@ class ShardDataset(SampleDataset):
         index_dir: Folder for the index files; ``None`` for beside each shard.
         cache_dir: Folder for copies of remote shards, with room for all of them.
         max_bad_samples: So many unreadable samples are skipped before the run stops, and so many members may belong to
-            no sample (an image without text, a second image of one key); 0 for evaluation, where none may be missing.
+            no sample (an image without text, a second image of one key, a name with a dot before its suffix); 0 for
+            evaluation, where none may be missing.
 
     Raises:
         DataError: Shards that are missing, cut off or no tars, no sample, too many members left out, or a transform
@@ -60,22 +63,26 @@ class ShardDataset(SampleDataset):
         paths = find_shards(fetch_shards(shards, cache_dir, f"{name}.shards"), f"{name}.shards")
         indices = load_indices(paths, index_dir)
         self.reader = ShardReader(paths, indices)
+        left_out = [
+            f"{path}::{member}: {reason}"
+            for path, index in zip(paths, indices, strict=True)
+            for member, reason in index.left_out
+        ]
         if not len(self.reader):
+            first = f" The first of {len(left_out)} members that are no sample: {left_out[0]}." if left_out else ""
             raise DataError(
-                f"{name}.shards: {len(paths)} shards without a sample, e.g. {paths[0]}. A sample is an image (.jpg, "
-                ".jpeg, .png, .webp) and a .txt or .json of the same name. Write the shards with `bus-toolkit shards`."
+                f"{name}.shards: {len(paths)} shards without a sample, e.g. {paths[0]}.{first} A sample is an image "
+                "(.jpg, .jpeg, .png, .webp) and a .txt or .json of the same name. Write the shards with `bus-toolkit "
+                "shards`."
             )
         self.with_boxes = with_boxes
         boxed = self.reader.boxed.nonzero()[0].tolist() if with_boxes else []
         if boxed:
             refuse_blind_transforms(pipeline, name, "set with_boxes to false")
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
-        left_out = [
-            f"{path}::{member}: {reason}"
-            for path, index in zip(paths, indices, strict=True)
-            for member, reason in index.left_out
-        ]
         self._report_left_out(left_out, max_bad_samples)
+        if passed_over := sum((Counter(index.passed_over) for index in indices), Counter()):
+            _log.info("%s: members of other kinds are passed over: %s.", name, kinds_text(passed_over))
         self.boxed_indices = boxed
         self.shard_sizes = self.reader.shard_sizes
 

@@ -53,7 +53,7 @@ class ShardFiles:
 
     def _open_shard(self, shard: int) -> BinaryIO:
         file = open(self.paths[shard], "rb", buffering=0)
-        if Stamp.of(file) != self.stamps[shard]:
+        if not self.stamps[shard].has_same_content(Stamp.of(file)):
             file.close()
             raise DataError(f"{self.paths[shard]}: the shard has changed since it was indexed. Start the run again.")
         return file

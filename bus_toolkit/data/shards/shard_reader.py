@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.shards.annotation import ID_LIMIT, parse_annotation
 from bus_toolkit.data.shards.shard_files import ShardFiles
 from bus_toolkit.data.shards.tar_index import TarIndex
+from bus_toolkit.data.shards.tar_members import is_header_of
+from bus_toolkit.errors import DataError
 
 
 class ShardReader:
@@ -51,6 +54,7 @@ class ShardReader:
         shard = int(np.searchsorted(self._ends, number, side="right"))
         row = number - int(self._ends[shard] - self.shard_sizes[shard])
         index = self._indices[shard]
+        key = index.key(row)
         sample: dict[str, Any] = {
             "img_path": f"{self._files.paths[shard]}::{index.name(row)}",
             "text": None,
@@ -58,14 +62,24 @@ class ShardReader:
             "text_id": number,
         }
         try:
-            sample["img_bytes"] = self._files.read(shard, *index.image[row].tolist())
+            sample["img_bytes"] = self._member(shard, key, *index.image[row].tolist())
             if index.json[row, 0] >= 0:
-                _add_annotation(sample, self._files.read(shard, *index.json[row].tolist()))
+                _add_annotation(sample, self._member(shard, key, *index.json[row].tolist()))
             if index.text[row, 0] >= 0:
-                sample["text"] = self._files.read(shard, *index.text[row].tolist()).decode("utf-8-sig").strip()
+                sample["text"] = self._member(shard, key, *index.text[row].tolist()).decode("utf-8-sig").strip()
         except (OSError, ValueError) as error:
             raise BadSample(sample["img_path"], str(error)) from error
         return sample
+
+    def _member(self, shard: int, key: str, offset: int, size: int) -> bytes:
+        """Return the content of a member, whose header shows that the index still means this file."""
+        data = self._files.read(shard, offset - BLOCKSIZE, BLOCKSIZE + size)
+        if not is_header_of(data[:BLOCKSIZE], key, size):
+            raise DataError(
+                f"{self._files.paths[shard]}: at byte {offset} must be a member of {key!r} with {size} bytes, and none "
+                "is: the index is of another shard. Remove it (.index.npz) and start again."
+            )
+        return data[BLOCKSIZE:]
 
 
 def _add_annotation(sample: dict[str, Any], content: bytes) -> None:

@@ -15,15 +15,16 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zst
 
 
 class Member(NamedTuple):
-    """A file in a tar: its name, and offset and size of its content in bytes."""
+    """A file in a tar: its name, and offset and size of its content in bytes; a link to another one has none."""
 
     name: str
     offset: int
     size: int
+    is_link: bool = False
 
 
 def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
-    """Yield the regular files of an uncompressed tar in their order; only headers are read.
+    """Yield the regular files and the links of an uncompressed tar in their order; only headers are read.
 
     Headers are those of ``tarfile``: ustar, GNU long names, pax. It stops without a word at a broken header, at an end
     in the middle of one, and at the first end mark of two tars in one file; here each is reported.
@@ -50,8 +51,8 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
                 if end > size:
                     raise _cut_off(path, f"in the middle of {member.name}", size, end, count)
                 last, count = member.name, count + 1
-                if member.isreg():
-                    yield Member(member.name, member.offset_data, member.size)
+                if member.isreg() or member.islnk() or member.issym():
+                    yield Member(member.name, member.offset_data, member.size, is_link=not member.isreg())
             _check_end(file, tar.offset, size, path, last, count)
     except tarfile.TarError as error:
         raise _refusal(
@@ -59,6 +60,19 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
             f"the tar cannot be read after {count} members ({last or 'none'} is the last whole one): {error}. "
             "Copy or write the shard again.",
         ) from error
+
+
+def is_header_of(block: bytes, key: str, size: int) -> bool:
+    """Return whether a block of 512 bytes is the header of a member of sample ``key`` with so many bytes.
+
+    Names that a header has no room for, or that are not ASCII, are written elsewhere and are not compared.
+    """
+    try:
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    is_whole = key.isascii() and len(header.name) < tarfile.LENGTH_NAME
+    return header.size == size and (not is_whole or header.name.startswith(f"{key}."))
 
 
 def _check_end(file: BinaryIO, offset: int, size: int, path: Path, last: str, count: int) -> None:

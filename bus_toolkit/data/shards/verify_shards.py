@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample
 from bus_toolkit.data.datasets.base import check_caption
@@ -13,19 +14,28 @@ from bus_toolkit.data.transforms.load import LoadImageFromBytes
 from bus_toolkit.errors import DataError, Problem
 
 
-def verify_shards(paths: Sequence[Path]) -> Iterator[tuple[Path, int, list[Problem]]]:
-    """Yield each shard, the number of its good samples, and its faults.
+class ShardCheck(NamedTuple):
+    """What became of the members of a shard: good samples, faults, and members of kinds that are not read, by kind."""
+
+    path: Path
+    num_good: int
+    faults: list[Problem]
+    passed_over: Mapping[str, int]
+
+
+def verify_shards(paths: Sequence[Path]) -> Iterator[ShardCheck]:
+    """Yield the result for each shard.
 
     Index files are neither used nor written. A shard that is cut off or no tar has one fault and no good sample.
     """
     for path in paths:
         index, faults = structure_of(path)
         if index is None:
-            yield path, 0, faults
+            yield ShardCheck(path, 0, faults, {})
             continue
         reader = ShardReader([path], [index])
         bad = [fault for number in range(len(reader)) if (fault := _fault(reader, number))]
-        yield path, len(reader) - len(bad), faults + bad
+        yield ShardCheck(path, len(reader) - len(bad), faults + bad, index.passed_over)
 
 
 def structure_of(path: Path) -> tuple[TarIndex | None, list[Problem]]:

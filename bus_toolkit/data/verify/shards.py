@@ -30,6 +30,8 @@ def without_broken_shards(node: Any, report: Report) -> Any:
             index, faults = structure_of(path)
             for fault in faults:
                 report.add(Fault("file", fault.path, fault.text))
+            for kind, number in (index.passed_over if index is not None else {}).items():
+                report.count(f"members passed over: {kind}", number)
             if index is not None:
                 copy["shards"].append(str(path))
     return copy

@@ -1,4 +1,6 @@
+import os
 import pickle
+import tarfile
 
 import pytest
 from mmengine.dataset import DefaultSampler
@@ -121,3 +123,30 @@ def test_workers_read_the_same_after_the_parent_did(tmp_path, workers):
     rows = [row for batch in loader for row in batch]
     assert [row["data_samples"].text for row in rows] == [f"square {n}" for n in range(18)]
     assert [int(row["inputs"][0, 0, 0]) for row in rows] == list(range(18))
+
+
+def test_an_index_of_another_shard_is_not_trusted(tmp_path):
+    shard = write_tar(tmp_path / "a.tar", pairs([1, 2]))
+    data, before = build(shard), os.stat(shard)
+    write_tar(shard, [("0001.txt", b"a caption that is longer, by far"), ("0001.png", picture(1)), *pairs([2])])
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DataError, match=r"a.tar: at byte 512 must be a member of '0001' with \d+ bytes, and none is"):
+        data[0]
+
+
+def test_names_of_any_alphabet_and_length_are_read(tmp_path):
+    names = ["strand", "stränd", "浜辺", f"{'deep/' * 30}beach"]
+    for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        members = [
+            (f"{name}.{kind}", picture(7) if kind == "png" else b"a beach") for name in names for kind in ("png", "txt")
+        ]
+        data = build(write_tar(tmp_path / f"{format}.tar", members, format=format))
+        assert [data[row]["data_samples"].text for row in range(4)] == ["a beach"] * 4
+
+
+def test_shards_of_dotted_names_alone_say_why_they_have_no_sample(tmp_path):
+    shard = write_tar(tmp_path / "a.tar", [("22.05.jpg", b"x"), ("22.05.txt", b"x")])
+    with pytest.raises(
+        DataError, match="without a sample.* first of 2 members .*22.05.jpg: its key ends at the first dot"
+    ):
+        build(shard)

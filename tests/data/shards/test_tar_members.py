@@ -44,13 +44,16 @@ def test_reads_what_the_writer_of_webdataset_writes(tmp_path):
     assert content.count(b"PaxHeader") == 6
 
 
-def test_only_regular_files_count(tmp_path):
+def test_links_are_named_as_such(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("a")
     (tmp_path / "in" / "b.txt").symlink_to("a.txt")
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         tar.add(tmp_path / "in", "in")
-    assert [member.name for member in members(tmp_path / "a.tar")] == ["in/a.txt"]
+    assert [(member.name, member.is_link) for member in members(tmp_path / "a.tar")] == [
+        ("in/a.txt", False),
+        ("in/b.txt", True),
+    ]
 
 
 def test_a_tar_without_members_is_whole(tmp_path):
