@@ -49,7 +49,7 @@ class GroundingHead(VLPHead):
     coordinates as words; this head is ours. Only rows with exactly one named box in view count: those of other data and
     those whose object was cropped away give no term.
 
-    Predictions are ``pred_box`` (4,), corners in pixels of the model's input image, and ``pred_score``, the share
+    Predictions are ``pred_box`` (4,), corners in pixels of the model's input image, and ``pred_box_score``, the share
     of the softmax that agrees on it, in (0, 1].
 
     Args:
@@ -116,7 +116,10 @@ class GroundingHead(VLPHead):
         """Return the box of each row in pixels, and how sure the patches are of it."""
         proposals = self.propose(step, step.visual())
         boxes, support = vote(proposals.boxes, proposals.log_weights.exp())
-        return {"pred_box": boxes.clamp(0.0, 1.0) * _sides_of_image(step.batch.boxes), "pred_score": support.tolist()}
+        return {
+            "pred_box": boxes.clamp(0.0, 1.0) * _sides_of_image(step.batch.boxes),
+            "pred_box_score": support.tolist(),
+        }
 
     def propose(self, step: Step, visual: VisualTokens) -> Proposals:
         """Return what each patch says about the expressions of ``step``, float32."""

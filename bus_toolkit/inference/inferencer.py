@@ -128,7 +128,7 @@ class Inferencer:
         predictions = self._predictor.predict(head, *self._pairs(images, expressions, "expressions"))
         boxes = [pipeline.original_box(p.fields["pred_box"], p.size) for p in predictions]
         return [
-            {"image": p.image, "expression": p.text, "box": box, "score": p.fields["pred_score"]}
+            {"image": p.image, "expression": p.text, "box": box, "score": p.fields["pred_box_score"]}
             for p, box in zip(predictions, boxes, strict=True)
         ]
 

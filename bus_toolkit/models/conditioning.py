@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from bus_toolkit.errors import ComponentError, ConfigError, Problem
+from bus_toolkit.registry import CONDITIONING_MODES
 from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.structures import Condition
 
@@ -28,12 +30,14 @@ class ConditioningMode:
     pairs_are_reencoded: bool = False
 
 
-_MODES: dict[str, ConditioningMode] = {
+_BUILT_IN: dict[str, ConditioningMode] = {
     "shared": ConditioningMode(otherwise=Condition.CAPTION),
     "masked": ConditioningMode(otherwise=Condition.MASKED),
     "free_itc": ConditioningMode({Condition.FREE: Condition.FREE}, otherwise=Condition.CAPTION),
     "strict": ConditioningMode({condition: condition for condition in Condition}, pairs_are_reencoded=True),
 }
+# The first map takes what is added, so that a plugin which fails to load can be undone.
+_MODES: ChainMap[str, ConditioningMode] = ChainMap(CONDITIONING_MODES, _BUILT_IN)
 
 
 def register_mode(name: str, mode: ConditioningMode) -> None:

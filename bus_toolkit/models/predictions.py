@@ -16,24 +16,23 @@ def write_predictions(heads: Mapping[str, VLPHead], passes: Passes) -> None:
     """Write every head's predictions, and which patches the own caption kept, into the data samples.
 
     Raises:
-        ComponentError: A head predicts anything but an entry for each sample, or what another head of its class does.
+        ComponentError: A head predicts anything but an entry for each sample, or what another head does.
         DataError: A head reads one image a text, and there are more.
     """
     check_images(heads, passes.batch.num_images)
     step, batch = Step(passes), passes.batch
     fields: dict[str, Any] = {}
-    owners: dict[str, type[VLPHead]] = {}
+    owners: dict[str, str] = {}
     for name, head in heads.items():
         predicted = _checked(name, head, head.predict(step), len(batch.samples))
-        # Classes may share a field that a metric reads, such as pred_score; of one class, no metric knows whose it is.
-        twice = [key for key in predicted if owners.get(key) is type(head)]
-        if twice:
+        twice = next((key for key in predicted if key in owners), None)
+        if twice is not None:
             raise ComponentError(
-                f"model.heads.{name}: {type(head).__name__}.predict gives {twice[0]!r}, as another head of its class "
+                f"model.heads.{name}: {type(head).__name__}.predict gives {twice!r}, as model.heads.{owners[twice]} "
                 "does: no metric could know whose it is. Leave one of them out of the evaluated model."
             )
         fields.update(predicted)
-        owners.update(dict.fromkeys(predicted, type(head)))
+        owners.update(dict.fromkeys(predicted, name))
     visual = step.visual()
     per_image = {"kept": visual.kept_patches()}
     if visual.selections:

@@ -32,7 +32,7 @@ from bus_toolkit.plugin.records import (
 )
 from bus_toolkit.plugin.spec import GROUP
 from bus_toolkit.quiet_import import import_mmpretrain_quietly
-from bus_toolkit.registry import REGISTRIES, RUNNER_REGISTRIES, Registries, plain, registering
+from bus_toolkit.registry import CONDITIONING_MODES, REGISTRIES, RUNNER_REGISTRIES, Registries, plain, registering
 from bus_toolkit.signatures import did_you_mean
 
 BUILTINS = "bus_toolkit"
@@ -223,6 +223,7 @@ def _components(registries: Registries) -> dict[str, tuple[dict[str, Any], str]]
     """Return, for all that is registered, the table that holds it and its key there."""
     tables: list[tuple[str, dict[str, Any]]] = [(r.kind, r.entries) for r in registries.all()]
     tables += [(r.name, r.module_dict) for r in RUNNER_REGISTRIES]
+    tables += [("conditioning mode", CONDITIONING_MODES)]
     return {f"{kind} {name}": (table, name) for kind, table in tables for name in table}
 
 

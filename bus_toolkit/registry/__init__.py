@@ -3,7 +3,7 @@
 A plugin imports from here, e.g. ``from bus_toolkit.registry import METRICS, Registries``.
 """
 
-from bus_toolkit.registry.kinds import REGISTRIES, Registries, new_registries
+from bus_toolkit.registry.kinds import CONDITIONING_MODES, REGISTRIES, Registries, new_registries
 from bus_toolkit.registry.openmmlab import MMPRETRAIN
 from bus_toolkit.registry.parts import PartRegistry, Registered, plain, registering
 from bus_toolkit.registry.provided import ARGUMENTS, provided_to
@@ -25,6 +25,7 @@ from bus_toolkit.registry.runner import (
 
 __all__ = [
     "ARGUMENTS",
+    "CONDITIONING_MODES",
     "DATASETS",
     "DATA_SAMPLERS",
     "HOOKS",

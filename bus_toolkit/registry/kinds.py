@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 from bus_toolkit.ops.schedule import keep_ratio_problems
 from bus_toolkit.registry.openmmlab import mmpretrain_models, nearest_backbone
 from bus_toolkit.registry.parts import Foreign, PartRegistry
 from bus_toolkit.registry.provided import provided_to
 from bus_toolkit.registry_loader import load_registries
+
+CONDITIONING_MODES: dict[str, Any] = {}
+"""Modes of ``model.conditioning`` that plugins add by ``bus_toolkit.models.register_mode``."""
 
 
 @dataclass(frozen=True)

@@ -154,9 +154,9 @@ def test_a_prediction_is_in_pixels_within_the_image_and_reads_no_box() -> None:
         one = model.predict(pictures, samples())
         other = model.predict(pictures, samples(boxed=False))
     for a, b in zip(one, other, strict=True):
-        assert torch.equal(a.pred_box, b.pred_box) and a.pred_score == b.pred_score
+        assert torch.equal(a.pred_box, b.pred_box) and a.pred_box_score == b.pred_box_score
         x1, y1, x2, y2 = a.pred_box.tolist()
-        assert 0 <= x1 < x2 <= 32 and 0 <= y1 < y2 <= 32 and 0 < a.pred_score <= 1
+        assert 0 <= x1 < x2 <= 32 and 0 <= y1 < y2 <= 32 and 0 < a.pred_box_score <= 1
 
 
 def test_sides_of_an_oblong_image_are_not_mixed_up() -> None:
@@ -177,7 +177,7 @@ def test_sides_of_an_oblong_image_are_not_mixed_up() -> None:
     with torch.no_grad():
         out = model.eval().predict(pixels, rows)
     np.testing.assert_allclose(out[0].pred_box.numpy(), [24, 0, 48, 16], atol=4)
-    assert out[0].pred_score > 0.6
+    assert out[0].pred_box_score > 0.6
 
 
 def fit(model: VLPModel, pixels: torch.Tensor, rows: list[Any], steps: int) -> None:
@@ -199,7 +199,7 @@ def test_the_words_decide_which_box_is_predicted() -> None:
         out = model.eval().predict(pixels, rows)
     for row, box in zip(out, boxes, strict=True):
         np.testing.assert_allclose(row.pred_box.numpy(), box, atol=2)
-        assert row.pred_score > 0.6
+        assert row.pred_box_score > 0.6
 
 
 @pytest.mark.parametrize("decoder", REGISTRIES.decoders.names())

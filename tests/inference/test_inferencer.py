@@ -47,7 +47,7 @@ def test_boxes_are_those_of_an_evaluation_in_pixels_of_the_file(inferencer, pred
     for entry, sample in zip(inferencer.ground(*asked), predicted, strict=True):
         # The scenes have 64 px, the model reads 32.
         np.testing.assert_allclose(entry["box"], 2.0 * sample["pred_box"].numpy(), rtol=1e-4, atol=1e-3)
-        assert entry["score"] == pytest.approx(float(sample["pred_score"]), rel=1e-4)
+        assert entry["score"] == pytest.approx(float(sample["pred_box_score"]), rel=1e-4)
         left, top, right, bottom = entry["box"]
         assert 0.0 <= left < right <= 64.0 and 0.0 <= top < bottom <= 64.0
 
@@ -120,7 +120,7 @@ def test_a_box_comes_back_in_pixels_of_the_image_and_is_cut_to_it(inferencer, pi
     wide = Image.open(pictures[0]).resize((200, 100))
     # 32 px are 200 across and 100 down: factors 6.25 and 3.125.
     box = torch.tensor([8.0, -1.0, 16.0, 40.0])
-    with predicting(inferencer.model.heads["grounding"], pred_box=box, pred_score=torch.tensor(0.5)):
+    with predicting(inferencer.model.heads["grounding"], pred_box=box, pred_box_score=torch.tensor(0.5)):
         found = inferencer.ground(wide, TEXTS[1])
     assert found == [{"image": "image 0", "expression": TEXTS[1], "box": [50.0, 0.0, 100.0, 100.0], "score": 0.5}]
 

@@ -232,12 +232,12 @@ def test_what_a_head_predicts_is_checked(predicted: object, message: str) -> Non
         tiny_model(heads={"guess": Guess()}).predict(images(4), samples())
 
 
-def test_two_heads_of_a_class_that_predict_one_field_are_refused() -> None:
+def test_two_heads_that_predict_one_field_are_refused() -> None:
     class Guess(VLPHead):
         def predict(self, step):
             return {"guess": [1, 2, 3, 4]}
 
-    with pytest.raises(ComponentError, match="model.heads.b: Guess.predict gives 'guess', as another head"):
+    with pytest.raises(ComponentError, match="model.heads.b: Guess.predict gives 'guess', as model.heads.a does"):
         tiny_model(heads={"a": Guess(), "b": Guess()}).predict(images(4), samples())
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from bus_toolkit import hookimpl
 from bus_toolkit.errors import PluginError
+from bus_toolkit.models import ConditioningMode, register_mode
+from bus_toolkit.models.conditioning import mode_problems
 from bus_toolkit.plugin import conflicts, manager, spec
 from bus_toolkit.plugin.conflicts import conflicting_builds
 from bus_toolkit.plugin.manager import BUILTINS, PluginLoader
@@ -77,6 +79,7 @@ def test_a_failure_is_undone_reported_and_stops_only_runs_that_name_it(start):
     def register_components(registries):
         registries.selectors.register(Second)
         HOOKS.register_module(name="HookOfBroken", module=Second)
+        register_mode("mode_of_broken", ConditioningMode())
         raise RuntimeError("no luck")
 
     loader = start(
@@ -86,6 +89,8 @@ def test_a_failure_is_undone_reported_and_stops_only_runs_that_name_it(start):
     assert record.status == "failed" and "RuntimeError: no luck" in record.error and "Traceback" in record.error
     assert loader.registries.selectors.names() == ["First"]
     assert "HookOfBroken" not in HOOKS.module_dict
+    assert mode_problems({"mode": "mode_of_broken"}, "model.conditioning")
+    assert not mode_problems({"mode": "strict"}, "model.conditioning")
     assert loader.records["fine"].status == "loaded"
     with pytest.raises(PluginError, match=r"plugins: 'broken' .* failed to load: RuntimeError: no luck\. .*describe"):
         loader.load(["broken"])
