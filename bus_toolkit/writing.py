@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,18 @@ def writing(path: str | Path, flag: str) -> Iterator[None]:
         raise ConfigError(
             f"{flag}: cannot write {path}: {error.strerror}. Set {flag} to a place that you may write to."
         ) from error
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a UTF-8 file that appears whole or not at all, into a folder that is made if it is missing."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def make_writable_folder(folder: str | Path, flag: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
+from pathlib import Path
 
 from bus_toolkit.cli.command import Command, add_launch_flags, seed
 from bus_toolkit.cli.interrupt import program
@@ -56,16 +57,14 @@ def run(args: argparse.Namespace) -> None:
     try:
         train(args.config, args.cfg_options, options)
     except TrainingInterrupted as interrupt:
-        _log.warning(how_to_go_on(args, interrupt.work_dir))
+        _log.warning(how_to_go_on(args, interrupt.work_dir, interrupt.checkpoint))
         raise
 
 
-def how_to_go_on(args: argparse.Namespace, work_dir: str) -> str:
+def how_to_go_on(args: argparse.Namespace, work_dir: str, checkpoint: Path | None) -> str:
     """Return a line with the newest checkpoint of an interrupted training, and the command that resumes from it."""
-    from bus_toolkit.engine import latest_checkpoint
-
-    checkpoint = latest_checkpoint(work_dir)
-    resume = ["--resume"] if checkpoint is not None else []
+    is_named = args.resume not in (None, "latest")
+    resume = ["--resume"] if checkpoint is not None else ["--resume", args.resume] if is_named else []
     words = [*program("train"), args.config, "--work-dir", work_dir, *resume]
     words += [f"--{name.replace('_', '-')}" for name in _SWITCHES if getattr(args, name)]
     words += ["--seed", str(args.seed)] if args.seed is not None else []

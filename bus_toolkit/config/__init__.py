@@ -7,7 +7,6 @@ plugins' adjustments -> check (all mistakes at once) -> scopes -> ``mmengine.con
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,18 +22,21 @@ from bus_toolkit.config.nodes import REMOVED_BY_NULL
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
 from bus_toolkit.config.settings import fill_in_settings
 from bus_toolkit.config.slots import scoped, slot_at
-from bus_toolkit.config.yaml_text import dump_yaml
+from bus_toolkit.config.yaml_text import dump_yaml, parse_mapping
 from bus_toolkit.errors import ConfigError, ProblemKind
 from bus_toolkit.plugin.manager import adjust_with_plugins, failed_plugins, load_plugins
 from bus_toolkit.registry import plain
 from bus_toolkit.shipped import list_configs
 from bus_toolkit.signatures import at
+from bus_toolkit.writing import write_whole
 
 __all__ = [
+    "config_text",
     "dump_config",
     "dump_yaml",
     "list_configs",
     "load_config",
+    "load_config_text",
 ]
 _log = logging.getLogger(__name__)
 
@@ -55,10 +57,31 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
         ConfigError: Anything wrong with it; all mistakes of one stage at once, each with its YAML path.
         PluginError: A plugin that it names cannot be used.
     """
-    pairs = parse_overrides(overrides)
     if IN_PLUGIN in str(path):
         load_plugins([str(path).split(IN_PLUGIN)[0]])
-    chain = list(read_chain(path))
+    config = _resolve(list(read_chain(path)), path, overrides)
+    file = None if IN_PLUGIN in str(path) else str(find_config(path))
+    return _as_openmmlab(config, file)
+
+
+def load_config_text(text: str, location: str, overrides: Overrides = ()) -> Config:
+    """Do the same with the text of a config that has no ``_base_``, as :func:`dump_config` writes it.
+
+    Args:
+        text: YAML.
+        location: Where it comes from, for messages.
+        overrides: As of :func:`load_config`.
+
+    Raises:
+        ConfigError: As :func:`load_config`.
+        PluginError: As :func:`load_config`.
+    """
+    return _as_openmmlab(_resolve([parse_mapping(text, location)], location, overrides), None)
+
+
+def _resolve(chain: list[dict[str, Any]], path: str | Path, overrides: Overrides) -> dict[str, Any]:
+    """Return the checked config that the mappings of ``chain`` and the overrides make."""
+    pairs = parse_overrides(overrides)
     chosen = [{"plugins": value} for key, value in pairs if key == "plugins"]
     load_plugins(plugins_of([*chain, *chosen], path))
     config = merge_chain(chain)
@@ -74,7 +97,10 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     if problems:
         raise ConfigError(problems)
     _add_scopes(config)
-    file = None if IN_PLUGIN in str(path) else str(find_config(path))
+    return config
+
+
+def _as_openmmlab(config: dict[str, Any], file: str | None) -> Config:
     # Each checkpoint and log writes the config as Python; yapf would take a second to align it, each time.
     return Config(config, filename=file, format_python_code=False)
 
@@ -83,14 +109,12 @@ def dump_config(cfg: Config, path: str | Path) -> None:
     """Write ``cfg`` as YAML that :func:`load_config` reads back to an equal config; the file appears whole or not at
     all.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(dump_yaml(plain(cfg.to_dict())), encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, config_text(cfg))
+
+
+def config_text(cfg: Config) -> str:
+    """Return ``cfg`` as YAML that :func:`load_config_text` reads back to an equal config."""
+    return dump_yaml(plain(cfg.to_dict()))
 
 
 def _remove_nulls(config: dict[str, Any]) -> None:

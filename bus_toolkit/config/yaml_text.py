@@ -50,11 +50,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"{path}: cannot be read ({reason}). Give the path of a YAML file.") from error
-    data = _load(text, str(path))
+    return parse_mapping(text, str(path))
+
+
+def parse_mapping(text: str, location: str) -> dict[str, Any]:
+    """Return the mapping that ``text`` is in YAML; errors start with ``location``.
+
+    Raises:
+        ConfigError: As :func:`read_yaml`.
+    """
+    data = _load(text, location)
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: must hold a mapping, got {type(data).__name__}. Write `key: value` lines.")
+        raise ConfigError(f"{location}: must hold a mapping, got {type(data).__name__}. Write `key: value` lines.")
     return data
 
 

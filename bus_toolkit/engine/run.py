@@ -13,6 +13,7 @@ from mmengine.dist import is_main_process
 
 from bus_toolkit.config import load_config
 from bus_toolkit.engine.amp import autocast
+from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.launch import shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
@@ -28,11 +29,15 @@ _log = logging.getLogger(__name__)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C in a training; its files are in the folder ``work_dir``."""
+    """Ctrl-C in a training; its files are in the folder ``work_dir``.
 
-    def __init__(self, work_dir: str) -> None:
+    ``checkpoint`` is its newest one, or that which it was resumed from; ``None`` if it has none. An earlier run's does
+    not count.
+    """
+
+    def __init__(self, work_dir: str, checkpoint: Path | None = None) -> None:
         super().__init__()
-        self.work_dir = work_dir
+        self.work_dir, self.checkpoint = work_dir, checkpoint
 
 
 def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions | None = None) -> None:
@@ -65,7 +70,9 @@ def _train(cfg: Config, options: RunOptions | None) -> None:
     try:
         runner.train()
     except KeyboardInterrupt as interrupt:
-        raise TrainingInterrupted(str(cfg.work_dir)) from interrupt
+        has_own = "last_ckpt" in runner.message_hub.runtime_info or runner._resume
+        checkpoint = latest_checkpoint(cfg.work_dir) if has_own else None
+        raise TrainingInterrupted(str(cfg.work_dir), checkpoint) from interrupt
     tokenizer: Any = getattr(unwrap(runner.model), "tokenizer", None)
     if getattr(tokenizer, "num_unknown", None):
         _log.warning(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from mmengine.config import Config
 from mmengine.dist import master_only
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -18,12 +19,13 @@ from torch.utils.data import DataLoader
 
 from bus_toolkit.config import dump_config
 from bus_toolkit.engine.batches import Batches, wrappers_of
-from bus_toolkit.engine.checkpoint import install_safe_loader
+from bus_toolkit.engine.checkpoint import bring_home, has_checkpoint, install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.hooks.missed_validation import MissedValidationHook
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.optimizer_steps import WholeStepsHook
 from bus_toolkit.engine.hooks.required import check_required_hooks
+from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_loader, check_pipeline_sizes
@@ -34,11 +36,20 @@ from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
 from bus_toolkit.engine.refusals import refusals_at
 from bus_toolkit.engine.seeded_loader import seeded_loader
-from bus_toolkit.engine.vocabulary import keep_vocabulary, with_kept_vocabulary
+from bus_toolkit.engine.vocabulary import (
+    VOCABULARY_FILE,
+    is_counted,
+    reading,
+    words_of,
+    words_of_checkpoint,
+    write_words,
+)
 from bus_toolkit.errors import CheckpointError, ConfigError, DataError
+from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.writing import make_writable_folder
 
 _log = logging.getLogger(__name__)
+CONFIG_FILE = "config.yaml"
 # Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
 # name them gets them; `default_hooks.<name>: null` leaves one out, if the model does not depend on it.
 _DEFAULT_HOOKS = {
@@ -75,11 +86,30 @@ class BusRunner(Runner):
         split_screen_and_file(logger, everything=log_level in ("DEBUG", logging.DEBUG))
         return logger
 
-    @master_only
     def dump_config(self) -> None:
-        """Write the resolved config: of a training into the work dir, of an evaluation beside its log."""
-        folder = self.log_dir if self._train_loop is None else self.work_dir
-        dump_config(self.cfg, Path(folder) / "config.yaml")
+        """Write nothing while MMEngine builds: :func:`build_runner` calls ``write_config`` when the config is final."""
+
+    @master_only
+    def write_config(self) -> None:
+        """Write the resolved config beside the log; of a training into the work dir too, unless a run is there.
+
+        What lies in a work dir belongs to its ``last_checkpoint``, so an earlier run's stays until ``save_checkpoint``.
+        """
+        dump_config(self.cfg, Path(self.log_dir) / CONFIG_FILE)
+        if self._train_loop is not None and not has_checkpoint(self.work_dir):
+            dump_config(self.cfg, Path(self.work_dir) / CONFIG_FILE)
+
+    @master_only
+    def save_checkpoint(
+        self, out_dir: str, filename: str, *args: Any, meta: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Save a checkpoint, and beside it the config and the words that it was trained with."""
+        # A copy, since MMEngine's hook saves the best checkpoint and the last one with one and the same dict.
+        super().save_checkpoint(out_dir, filename, *args, meta=dict(meta or {}), **kwargs)
+        dump_config(self.cfg, Path(self.work_dir) / CONFIG_FILE)
+        words = words_of(getattr(unwrap(self.model), "tokenizer", None))
+        if words is not None and is_counted((self.cfg.get("model") or {}).get("tokenizer")):
+            write_words(words, Path(self.work_dir) / VOCABULARY_FILE)
 
     def train(self) -> nn.Module:
         """Train, with ``activation_checkpointing`` and ``compile`` as the config sets them."""
@@ -87,9 +117,10 @@ class BusRunner(Runner):
             return super().train()
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
-        """Register the hooks of the config, and the one that no training goes without."""
+        """Register the hooks of the config, and those that no run goes without."""
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(StepSeedHook())
+        self.register_hook(SavedRunHook())
 
     def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
         """Build a data loader with random numbers of its own, and refuse one that would train on nothing.
@@ -160,6 +191,12 @@ class BusRunner(Runner):
             for group in wrapper.param_groups:
                 group["lr"] *= factor
         _log.info("--auto-scale-lr: rates times %.4g: %s, %d in the config.", factor, batches, base)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Resume from a checkpoint, which may lie in another folder than it was written into."""
+        super().resume(filename, *args, **kwargs)
+        if all(getattr(hook, "out_dir", None) is None for hook in self.hooks if isinstance(hook, CheckpointHook)):
+            bring_home(self.message_hub, self.work_dir)
 
     def load_or_resume(self) -> None:
         """Load what the config says; before a training show what the optimizer moves at which rates."""
@@ -236,9 +273,9 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
-    _settle_vocabulary(cfg)
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
-    runner = BusRunner.from_cfg(cfg)
+    runner = _with_words(cfg)
+    runner.write_config()
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_pipeline_sizes(cfg, unwrap(runner.model))
     if cfg.get("train_cfg") is not None:
@@ -261,12 +298,21 @@ def _shares_weights(model: nn.Module) -> bool:
     return listed > len(list(model.parameters()))
 
 
-def _settle_vocabulary(cfg: Config) -> None:
-    """Let the tokenizer read the words that the weights were trained with; a training keeps them in its work dir."""
-    if not isinstance(cfg.get("model"), Mapping) or not isinstance(cfg.model.get("tokenizer"), Mapping):
-        return
-    node = with_kept_vocabulary(cfg.model.tokenizer, cfg.get("load_from"))
-    cfg.model.tokenizer = node if cfg.get("train_cfg") is None else keep_vocabulary(node, cfg.work_dir)
+def _with_words(cfg: Config) -> BusRunner:
+    """Build the Runner; a tokenizer that counts its words has those of the checkpoint that the run starts from."""
+    node = (cfg.get("model") or {}).get("tokenizer")
+    if not is_counted(node):
+        return BusRunner.from_cfg(cfg)
+    start = cfg.get("load_from")
+    is_local = start is not None and "://" not in str(start)
+    trusted = bool(cfg.get("trusted_checkpoints", False))
+    checkpoint = load_checkpoint_file(start, "meta", trusted=trusted) if is_local else None
+    with words_of_checkpoint(node, start, checkpoint) as readable:
+        cfg.model.tokenizer = readable
+        runner = BusRunner.from_cfg(cfg)
+    is_training = cfg.get("train_cfg") is not None
+    runner.cfg.model.tokenizer = reading(node, Path(cfg.work_dir) / VOCABULARY_FILE) if is_training else node
+    return runner
 
 
 def _with_default_hooks(hooks: dict[str, Any]) -> dict[str, Any]:

@@ -1,64 +1,88 @@
-"""The words of a training, kept beside its checkpoints: ids in a checkpoint mean the words that it was trained with."""
+"""The words of a training lie in its checkpoints: ids in a checkpoint mean the words that it was trained with."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.engine.run_state import read_section
+from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
-from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.tokenizers import TextTokenizer
+from bus_toolkit.writing import write_whole
 
 VOCABULARY_FILE = "vocabulary.txt"
 # Arguments of a tokenizer that count words, and mean nothing beside a vocab_file.
-_COUNTING = ("corpus_file", "text_key", "min_frequency")
+COUNTING = ("corpus_file", "text_key", "min_frequency")
 
 
-def with_kept_vocabulary(tokenizer: Mapping[str, Any], checkpoint: str | Path | None) -> dict[str, Any]:
-    """Return the node of a tokenizer that reads the words kept beside ``checkpoint``, if there are any.
+def is_counted(tokenizer: Any) -> bool:
+    """Return whether a node ``model.tokenizer`` takes its words from captions, or from a file of words so counted."""
+    if not isinstance(tokenizer, Mapping):
+        return False
+    return bool(tokenizer.get("corpus_file")) or Path(str(tokenizer.get("vocab_file"))).name == VOCABULARY_FILE
+
+
+def reading(tokenizer: Mapping[str, Any], file: str | Path) -> dict[str, Any]:
+    """Return the node of the same tokenizer that reads its words from ``file``."""
+    return {**{key: value for key, value in tokenizer.items() if key not in COUNTING}, "vocab_file": str(file)}
+
+
+@contextmanager
+def words_of_checkpoint(
+    tokenizer: Mapping[str, Any], path: str | Path | None, checkpoint: Mapping[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the node of a counted tokenizer that has the words of a checkpoint, to build from within the block.
 
     Args:
-        tokenizer: The node ``model.tokenizer``. One that neither counted its words in captions nor reads such a file
-            stays as it is.
-        checkpoint: A file on this machine, or an address, beside which nothing is kept.
+        tokenizer: The node ``model.tokenizer``. One that counts no words stays as it is.
+        path: The checkpoint's file. Beside one of an earlier version its words may lie in ``vocabulary.txt``.
+        checkpoint: Its contents; ``None`` for no checkpoint.
     """
     node = dict(tokenizer)
-    if checkpoint is None or "://" in str(checkpoint) or not _is_counted(node):
-        return node
-    file = expand_home(checkpoint).parent / VOCABULARY_FILE
-    return _reading(node, file) if file.is_file() else node
+    if not is_counted(node) or path is None or "://" in str(path):
+        yield node
+        return
+    words = read_section(checkpoint or {}, "vocabulary")
+    beside = expand_home(path).parent / VOCABULARY_FILE
+    if words is None:
+        yield reading(node, beside) if beside.is_file() else node
+        return
+    with tempfile.TemporaryDirectory(prefix="bus_toolkit_words_") as folder:
+        file = Path(folder) / VOCABULARY_FILE
+        write_words(words, file)
+        yield reading(node, file)
 
 
-def keep_vocabulary(tokenizer: Mapping[str, Any], work_dir: str | Path) -> dict[str, Any]:
-    """Write the words of a tokenizer into the work dir, and return the node that reads them there.
+def words_of(tokenizer: Any) -> list[str] | None:
+    """Return the words of a tokenizer in the order of their ids; ``None`` if it is not one of ours."""
+    if not isinstance(tokenizer, TextTokenizer):
+        return None
+    return tokenizer.convert_ids_to_tokens(range(tokenizer.vocab_size))
 
-    A tokenizer that did not count its words in captions stays as it is. Every process writes the same file, whole or
-    not at all.
+
+def write_words(words: Sequence[str], file: str | Path) -> None:
+    """Write a vocabulary, one word a line, to be read as ``vocab_file``."""
+    write_whole(file, "\n".join(words) + "\n")
+
+
+def check_words(tokenizer: Any, checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse a tokenizer with other words than those a checkpoint was trained with.
 
     Raises:
-        DataError: The captions, or the words kept beside another checkpoint, cannot be read.
+        CheckpointError: With the first words that differ.
     """
-    node = dict(tokenizer)
-    if not _is_counted(node):
-        return node
-    target = Path(work_dir) / VOCABULARY_FILE
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        if node.get("corpus_file"):
-            REGISTRIES.tokenizers.build(node, path="model.tokenizer").save_vocabulary(temporary)
-        else:
-            shutil.copyfile(node["vocab_file"], temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return _reading(node, target)
-
-
-def _is_counted(node: Mapping[str, Any]) -> bool:
-    return bool(node.get("corpus_file")) or Path(str(node.get("vocab_file"))).name == VOCABULARY_FILE
-
-
-def _reading(node: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    return {**{key: value for key, value in node.items() if key not in _COUNTING}, "vocab_file": str(file)}
+    own, theirs = words_of(tokenizer), read_section(checkpoint, "vocabulary")
+    if own is None or theirs is None or own == list(theirs):
+        return
+    pairs = enumerate(zip_longest(own, theirs))
+    shown = [f"{number}: {here!r} here, {there!r} there" for number, (here, there) in pairs if here != there]
+    raise CheckpointError(
+        f"{path}: model.tokenizer has other words than this checkpoint was trained with, so that its ids mean other "
+        f"words: {len(own)} here, {len(theirs)} there; {len(shown)} ids differ, the first are {'; '.join(shown[:3])}. "
+        "Use the words of that run (its config.yaml, and the vocab_file as it was)."
+    )

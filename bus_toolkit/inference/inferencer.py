@@ -36,7 +36,7 @@ class Inferencer:
     if the model has no head for it.
 
     Args:
-        source: A run folder (``config.yaml`` and its newest checkpoint), or a YAML with ``checkpoint``.
+        source: A run folder (its newest checkpoint, with the config in it), or a YAML with ``checkpoint``.
         checkpoint: A ``.pth`` or ``.safetensors`` on this machine; read without running code in it, unless
             ``cfg_options`` say ``trusted_checkpoints=true``.
         device: Such as ``cuda:1``; ``None`` is a GPU, if there is one.

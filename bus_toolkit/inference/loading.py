@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
-from bus_toolkit.config import load_config
+from bus_toolkit.config import load_config, load_config_text
+from bus_toolkit.config.overrides import parse_overrides
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.training_progress import loaded_progress
-from bus_toolkit.engine.vocabulary import with_kept_vocabulary
+from bus_toolkit.engine.saved_config import model_differences, saved_config_text
+from bus_toolkit.engine.vocabulary import check_words, words_of_checkpoint
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.home import expand_home
 from bus_toolkit.models.build import build_model
@@ -37,57 +39,88 @@ def load_trained(
         ConfigError: A source that is neither, a config that is wrong, or one whose model reads no images.
         CheckpointError: No checkpoint, an unreadable one, or weights of another model.
     """
-    path, weights = _find(expand_home(source), checkpoint)
-    cfg = load_config(path, cfg_options)
+    folder = expand_home(source) if expand_home(source).is_dir() else None
+    weights = _find(folder, source, checkpoint)
+    # A run folder from elsewhere may claim to be trusted, so only an option of the caller counts.
+    trusted = dict(parse_overrides(cfg_options)).get("trusted_checkpoints") is True
+    held = load_checkpoint_file(weights, trusted=trusted)
+    cfg = _config(folder, source, weights, held, cfg_options)
     part = dict(cfg.get("model") or {})
     if not part:
-        raise ConfigError(f"{path}: model: nothing is there to predict with. Give the config of a training.")
+        raise ConfigError(f"{source}: model: nothing is there to predict with. Give the config of a training.")
     # As MMEngine's Runner does if the config has it outside of the model.
     if cfg.get("data_preprocessor") is not None:
         part.setdefault("data_preprocessor", cfg.data_preprocessor)
-    if isinstance(part.get("tokenizer"), Mapping):
-        part["tokenizer"] = with_kept_vocabulary(part["tokenizer"], weights)
-    model = build_model(part)
+    with words_of_checkpoint(part.get("tokenizer") or {}, weights, held) as tokenizer:
+        model = build_model({**part, "tokenizer": tokenizer} if tokenizer else part)
     if not isinstance(model, VLPModel):
         raise ConfigError(
-            f"{path}: model.type: must read images (VLPModel), got {type(model).__name__}. Give the run of such a "
+            f"{source}: model.type: must read images (VLPModel), got {type(model).__name__}. Give the run of such a "
             "model."
         )
-    # A run folder from elsewhere may claim to be trusted, so only an option of the caller counts.
-    trusted = any(str(option).split("=")[0].strip() == "trusted_checkpoints" for option in cfg_options)
-    _load_weights(model, weights, trusted=trusted and bool(cfg.get("trusted_checkpoints", False)))
+    check_words(model.tokenizer, held, weights)
+    _load_weights(model, held, weights)
     # Training alone follows the momentum copies; predictions never ask for them.
     model.momentum = None
     return cfg, model.to(device).eval().requires_grad_(False)
 
 
-def _find(source: Path, checkpoint: str | Path | None) -> tuple[Path | str, Path]:
-    """Return the config and the checkpoint."""
-    if not source.is_dir():
-        if checkpoint is None:
-            raise CheckpointError(
-                f"Inferencer: {source} names no weights. Give checkpoint (--checkpoint): a .pth or "
-                ".safetensors; or name a run folder, whose newest one is taken."
-            )
-        return (source if source.is_file() else str(source)), expand_home(checkpoint)
-    config = source / "config.yaml"
-    if not config.is_file():
-        raise ConfigError(
-            f"Inferencer: a run folder has a config.yaml, got {source} without one. Name the work dir of a training, "
-            "or a YAML together with checkpoint (--checkpoint)."
+def _find(folder: Path | None, source: str | Path, checkpoint: str | Path | None) -> Path:
+    """Return the checkpoint; ``folder`` is the run folder, if ``source`` is one."""
+    if checkpoint is not None:
+        return expand_home(checkpoint)
+    if folder is None:
+        raise CheckpointError(
+            f"Inferencer: {source} names no weights. Give checkpoint (--checkpoint): a .pth or "
+            ".safetensors; or name a run folder, whose newest one is taken."
         )
-    weights = expand_home(checkpoint) if checkpoint is not None else latest_checkpoint(source)
+    weights = latest_checkpoint(folder)
+    if weights is None and not (folder / "config.yaml").is_file():
+        raise _no_config(folder)
     if weights is None:
         raise CheckpointError(
-            f"Inferencer: no epoch_*.pth or iter_*.pth in {source}. Wait for the first one of the run, or give "
+            f"Inferencer: no epoch_*.pth or iter_*.pth in {folder}. Wait for the first one of the run, or give "
             "checkpoint (--checkpoint)."
         )
-    return config, weights
+    return weights
 
 
-def _load_weights(model: VLPModel, path: Path, *, trusted: bool) -> None:
+def _config(
+    folder: Path | None, source: str | Path, weights: Path, held: Mapping[str, Any], cfg_options: Sequence[str]
+) -> Any:
+    """Return the config of a YAML; of a run folder that in its checkpoint, which no later run replaces."""
+    saved = saved_config_text(held)
+    if folder is None:
+        cfg = load_config(expand_home(source) if expand_home(source).is_file() else source, cfg_options)
+        _compare(saved, cfg, weights, "The values here are used.")
+        return cfg
+    file = folder / "config.yaml"
+    if saved is not None and weights.resolve().parent == folder.resolve():
+        if file.is_file():
+            _compare(saved, load_config(file), weights, f"Here is {file}, which is not used.")
+        return load_config_text(saved, f"{weights}: its config", cfg_options)
+    if not file.is_file():
+        raise _no_config(folder)
+    cfg = load_config(file, cfg_options)
+    _compare(saved, cfg, weights, f"The values here, of {file}, are used.")
+    return cfg
+
+
+def _compare(saved: str | None, cfg: Any, weights: Path, which: str) -> None:
+    differences = model_differences(saved, cfg, weights) if saved is not None else ""
+    if differences:
+        _log.warning("%s: was trained with another model section: %s. %s", weights, differences, which)
+
+
+def _no_config(folder: Path) -> ConfigError:
+    return ConfigError(
+        f"Inferencer: a run folder has a config.yaml, got {folder} without one. Name the work dir of a training, or a "
+        "YAML together with checkpoint (--checkpoint)."
+    )
+
+
+def _load_weights(model: VLPModel, held: Mapping[str, Any], path: Path) -> None:
     """Load weights that fit exactly, but for position embeddings of another image size, which are interpolated."""
-    held = load_checkpoint_file(path, trusted=trusted)
     progress = loaded_progress(held)
     if progress is not None:  # the keep ratios with which these weights were validated
         model.set_progress(*progress)

@@ -214,8 +214,8 @@ class CorpusTokenizer(TextTokenizer):
         vocab_file: One word a line, special tokens included; ``None`` for the vocabulary that ships with the toolkit:
             all words of the generated scenes and some 280 plain words about shapes, numbers and places.
         corpus_file: Instead of ``vocab_file``: captions to count words in. A CSV or TSV with a header, COCO captions
-            JSON, a JSON list of records, JSON lines, or plain text. A training keeps the words in its work dir as
-            ``vocabulary.txt``; whatever starts from its checkpoints reads them there.
+            JSON, a JSON list of records, JSON lines, or plain text. A training keeps the words in its checkpoints (and
+            in its work dir as ``vocabulary.txt``); whatever starts from a checkpoint has them.
         text_key: Column or key of the caption in ``corpus_file``; ``None`` for ``caption``, ``text``, ``title`` or
             ``sentence``.
         max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included.

@@ -66,7 +66,8 @@ def interrupted(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["bus-toolkit", "train"])
 
     def train(*_):
-        raise TrainingInterrupted(str(tmp_path))
+        newest = tmp_path / "epoch_3.pth"
+        raise TrainingInterrupted(str(tmp_path), newest if newest.exists() else None)
 
     monkeypatch.setattr("bus_toolkit.engine.train", train)
 

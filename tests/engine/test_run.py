@@ -28,7 +28,7 @@ def test_an_evaluation_leaves_the_config_of_the_training_alone(config, tmp_path)
     written = (tmp_path / "work/config.yaml").read_text()
     evaluate("tiny.yaml", (), RunOptions(load_from=str(tmp_path / "work/epoch_2.pth")))
     assert (tmp_path / "work/config.yaml").read_text() == written
-    assert len(list((tmp_path / "work").glob("2*/config.yaml"))) == 1
+    assert len(list((tmp_path / "work").glob("2*/config.yaml"))) == 2  # of the training and of the evaluation
 
 
 def test_an_evaluation_does_not_ask_for_training_data(config, tmp_path):

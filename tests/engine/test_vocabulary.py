@@ -3,9 +3,11 @@ import shutil
 import pytest
 
 from bus_toolkit import Inferencer
-from bus_toolkit.engine import RunOptions, evaluate, train
-from bus_toolkit.engine.vocabulary import keep_vocabulary, with_kept_vocabulary
-from bus_toolkit.tokenizers import CorpusTokenizer
+from bus_toolkit.engine import RunOptions, evaluate, load_checkpoint_file, train
+from bus_toolkit.engine.run_state import read_section
+from bus_toolkit.engine.vocabulary import check_words, words_of, words_of_checkpoint, write_words
+from bus_toolkit.errors import CheckpointError
+from bus_toolkit.tokenizers import CorpusTokenizer, WordPieceTokenizer
 from tests.engine.own_pairs import CONFIG, settings, write_pairs
 
 NODE = {"type": "CorpusTokenizer", "corpus_file": "pairs.csv", "text_key": "caption", "max_length": 8}
@@ -18,27 +20,56 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_counted_words_are_kept_beside_the_checkpoints(folder):
-    node = keep_vocabulary(NODE, folder)
-    assert node == {"type": "CorpusTokenizer", "max_length": 8, "vocab_file": str(folder / "vocabulary.txt")}
-    kept, counted = CorpusTokenizer(vocab_file=node["vocab_file"]), CorpusTokenizer(corpus_file="pairs.csv")
-    ids = range(counted.vocab_size)
-    assert kept.convert_ids_to_tokens(ids) == counted.convert_ids_to_tokens(ids)
-    assert not list(folder.glob(".*.tmp"))
+def holding(words):
+    return {"meta": {"bus_toolkit": {"vocabulary": words}}}
 
 
-def test_a_checkpoint_is_read_with_its_own_words(folder):
-    (folder / "run").mkdir()
-    keep_vocabulary(NODE, folder / "run")
+def test_a_counted_tokenizer_is_built_with_the_words_of_the_checkpoint(folder):
+    words = [*words_of(CorpusTokenizer(corpus_file="pairs.csv")), "zebra"]
+    with words_of_checkpoint(NODE, folder / "epoch_1.pth", holding(words)) as node:
+        assert "corpus_file" not in node and "text_key" not in node and node["max_length"] == 8
+        assert words_of(CorpusTokenizer(vocab_file=node["vocab_file"])) == words
+
+
+def test_words_beside_a_checkpoint_of_an_earlier_version_are_read(folder):
+    write_words(words_of(CorpusTokenizer(corpus_file="pairs.csv")), folder / "run/vocabulary.txt")
     wanted = {"type": "CorpusTokenizer", "max_length": 8, "vocab_file": str(folder / "run/vocabulary.txt")}
-    assert with_kept_vocabulary(NODE, folder / "run" / "epoch_1.pth") == wanted
     moved = {**wanted, "vocab_file": "elsewhere/vocabulary.txt"}
-    assert with_kept_vocabulary(moved, folder / "run" / "epoch_1.pth") == wanted
-    assert with_kept_vocabulary(NODE, folder / "epoch_1.pth") == NODE, "nothing is kept there"
-    assert with_kept_vocabulary(NODE, "https://a/epoch_1.pth") == NODE
-    fixed = {"type": "WordPieceTokenizer"}
-    assert with_kept_vocabulary(fixed, folder / "run" / "epoch_1.pth") == fixed
-    assert keep_vocabulary(fixed, folder) == fixed
+    for node in (NODE, moved):
+        with words_of_checkpoint(node, folder / "run/epoch_1.pth", {}) as readable:
+            assert readable == wanted
+
+
+@pytest.mark.parametrize("path", [None, "https://a/epoch_1.pth", "nothing/epoch_1.pth"])
+def test_without_such_words_the_config_counts(folder, path):
+    with words_of_checkpoint(NODE, path, None) as node:
+        assert node == NODE
+
+
+def test_a_tokenizer_with_words_of_its_own_stays_as_it_is(folder):
+    with words_of_checkpoint({"type": "WordPieceTokenizer"}, folder / "epoch_1.pth", holding(["a"])) as node:
+        assert node == {"type": "WordPieceTokenizer"}
+
+
+def test_other_words_are_refused_with_the_first_ones(folder):
+    tokenizer = CorpusTokenizer(corpus_file="pairs.csv")
+    words = words_of(tokenizer)
+    check_words(tokenizer, holding(words), "a.pth")
+    check_words(tokenizer, {}, "a.pth")
+    check_words(object(), holding(words), "a.pth")
+    swapped = [*words[:-2], words[-1], words[-2]]
+    message = (
+        rf"a.pth: model.tokenizer has other words .* 12 here, 12 there; 2 ids differ, the first are 10: '{words[-2]}'"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        check_words(tokenizer, holding(swapped), "a.pth")
+    with pytest.raises(CheckpointError, match="12 here, 13 there; 1 ids differ, the first are 12: None here, 'zebra'"):
+        check_words(tokenizer, holding([*words, "zebra"]), "a.pth")
+
+
+def test_bert_has_all_its_words():
+    words = words_of(WordPieceTokenizer())
+    assert len(words) == 30522 and words[101] == "[CLS]"
 
 
 def test_resuming_evaluating_and_asking_use_the_words_of_the_training(folder, capsys):
@@ -46,6 +77,7 @@ def test_resuming_evaluating_and_asking_use_the_words_of_the_training(folder, ca
     train(CONFIG, options, RunOptions(work_dir="run", no_validate=True))
     words = (folder / "run/vocabulary.txt").read_text()
     assert "crimson" in words
+    assert read_section(load_checkpoint_file("run/epoch_1.pth"), "vocabulary") == words.splitlines()
     table = folder / "pairs.csv"
     table.write_text(table.read_text() + "0.png,aardvark aardvark aardvark\n")
 
@@ -57,5 +89,26 @@ def test_resuming_evaluating_and_asking_use_the_words_of_the_training(folder, ca
     evaluate(CONFIG, options, RunOptions(work_dir="test", load_from="run/epoch_2.pth"))
 
     shutil.move("run", "moved")
+    (folder / "moved/vocabulary.txt").unlink()
     model = Inferencer("moved", device="cpu").model
-    assert model.tokenizer.ids_of_words(["crimson"]) and "aardvark" not in words
+    assert model.tokenizer.ids_of_words(["crimson"]) and "aardvark" not in words_of(model.tokenizer)
+
+
+def test_an_edited_file_of_words_is_refused_everywhere(folder):
+    words = words_of(CorpusTokenizer(corpus_file="pairs.csv"))
+    write_words(words, folder / "words.txt")
+    options = settings(
+        folder, "model.tokenizer={_delete_: true, type: CorpusTokenizer, vocab_file: words.txt, max_length: 16}"
+    )
+    train(CONFIG, options, RunOptions(work_dir="run", no_validate=True))
+    write_words([*words[:-2], words[-1], words[-2]], folder / "words.txt")
+    more = [*options, "train_cfg.max_epochs=2"]
+    uses = [
+        lambda: evaluate(CONFIG, options, RunOptions(work_dir="test", load_from="run/epoch_1.pth")),
+        lambda: train(CONFIG, more, RunOptions(work_dir="run", no_validate=True, resume="latest")),
+        lambda: train(CONFIG, options, RunOptions(work_dir="new", no_validate=True, load_from="run/epoch_1.pth")),
+        lambda: Inferencer("run", device="cpu"),
+    ]
+    for use in uses:
+        with pytest.raises(CheckpointError, match="epoch_1.pth: model.tokenizer has other words"):
+            use()

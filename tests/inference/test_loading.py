@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from bus_toolkit import Inferencer
+from bus_toolkit.engine.run_state import write_section
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.inference.loading import load_trained
 from tests.inference.toy import SIDE, TEXTS, run_config, write_run
@@ -66,6 +67,31 @@ def test_a_momentum_branch_is_not_kept(tmp_path):
     config["model"]["momentum"] = {"decay": 0.9}
     model = load_trained(write_run(tmp_path / "run", config), None, [], CPU)[1]
     assert model.momentum is None
+
+
+def test_the_config_in_a_checkpoint_goes_before_that_of_its_folder(copy, caplog, tmp_path):
+    folder, state = copy
+    text = (folder / "config.yaml").read_text()
+    assert "keep_ratio: 0.5" in text
+    checkpoint = {"state_dict": state, "meta": {}}
+    write_section(checkpoint, "config", text)
+    torch.save(checkpoint, folder / "epoch_1.pth")
+    with caplog.at_level(logging.WARNING, logger="bus_toolkit.inference"):
+        assert load_trained(folder, None, [], CPU)[0].model.selectors[0].keep_ratio == 0.5
+        assert not caplog.records
+        (folder / "config.yaml").write_text(text.replace("keep_ratio: 0.5", "keep_ratio: 0.25"))  # another run's
+        assert load_trained(folder, None, [], CPU)[0].model.selectors[0].keep_ratio == 0.5
+        model = load_trained(folder, None, ["model.selectors.0.keep_ratio=0.75"], CPU)[1]
+        assert model.backbone.selectors[0].keep_ratio == 0.75
+        (shown, _) = [record.getMessage() for record in caplog.records]
+        difference = "another model section: model.selectors.0.keep_ratio 0.25 here, 0.5 there"
+        assert difference in shown and shown.endswith(f"Here is {folder}/config.yaml, which is not used.")
+        caplog.clear()
+        cfg = load_trained(folder / "config.yaml", folder / "epoch_1.pth", [], CPU)[0]
+        assert cfg.model.selectors[0].keep_ratio == 0.25
+        assert difference in caplog.text and "The values here are used." in caplog.text
+    (folder / "config.yaml").unlink()
+    assert load_trained(folder, None, [], CPU)[0].model.selectors[0].keep_ratio == 0.5
 
 
 def test_what_a_source_has_no_is_reported(run, tmp_path):
