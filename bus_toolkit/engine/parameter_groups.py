@@ -33,7 +33,7 @@ class ComposedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     ``lr_mult`` and ``decay_mult`` of the custom keys multiply with the rules for norms, biases, depth-wise convolutions
     and flat parameters (one number or a list of them), so what one rule sets to 0 stays 0. Of several keys that match a
     parameter, the longest one that gives a setting counts for it, as in MMEngine. A key names whole parts of a
-    parameter's name (``queries``, ``backbone.vit``); a ``*`` stands for any characters of a part. ``no_decay`` lists
+    parameter's name (``queries``, ``backbone.vit``); a ``*`` is any characters of a part. ``no_decay`` lists
     such keys whose parameters do not decay, wherever a model has them. A weight that two parts share goes by its first
     name.
 
@@ -102,7 +102,7 @@ class ComposedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             Problem(
                 f"{_KEYS}.{key}",
                 f"names no parameter of this model.{did_you_mean(key.rpartition('.')[2], parts)} A key names whole "
-                "parts of a parameter's name; a * stands for any characters of a part. Correct it, or take it out "
+                "parts of a parameter's name; a * is any characters of a part. Correct it, or take it out "
                 "(null).",
             )
             for key in self._custom_keys()
