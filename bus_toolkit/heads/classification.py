@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition
 
@@ -91,7 +92,7 @@ class ClassificationHead(VLPHead):
         return {"pred_label": best[1].tolist(), "pred_score": best[0].tolist()}
 
     def _logits(self, step: Step) -> Tensor:
-        """Return the logits of the classes, float32 (B, C)."""
+        """Return the logits of the classes (B, C), float32 or float64."""
         if step.batch.num_images != self.num_images:
             raise ConfigError(
                 f"ClassificationHead.num_images: must be the images a text of the data, {step.batch.num_images}, got "
@@ -100,4 +101,4 @@ class ClassificationHead(VLPHead):
         # Every image I of a text meets the same text: (B, L, D) -> (B * I, L, D).
         fused = step.encoders.fuse(step.text.repeat_each(self.num_images), step.visual())
         pairs = fused.cls.unflatten(0, (-1, self.num_images)).flatten(1)  # (B * I, D) -> (B, I * D)
-        return self.classifier(pairs).float()
+        return at_least_float32(self.classifier(pairs))

@@ -14,6 +14,7 @@ from bus_toolkit.heads.box_votes import vote
 from bus_toolkit.losses.boxes import box_l1, giou_loss, iou
 from bus_toolkit.ops.collective import mean_over_ranks
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
+from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
 from bus_toolkit.ops.token_plan import scatter_back
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Boxes, Condition, VisualTokens
@@ -122,16 +123,16 @@ class GroundingHead(VLPHead):
         }
 
     def propose(self, step: Step, visual: VisualTokens) -> Proposals:
-        """Return what each patch says about the expressions of ``step``, float32."""
+        """Return what each patch says about the expressions of ``step``, float32 or float64."""
         grid = self.patches(self.patch_norm(self.dense_grid(visual)))
-        centres = patch_centres(visual.grid, grid.device)
+        centres = patch_centres(visual.grid, grid.device, at_least_float32_dtype(grid))
         keys = grid + self.places(place_features(centres).to(grid.dtype))
         # (B, 2 D) -> (B, 1, 2 D) -> two of (B, 1, D), the same for all patches of a row.
         scale, shift = self.query(step.encoders.fuse(step.text, visual).cls).unsqueeze(1).chunk(2, dim=-1)
         features = self.trunk(keys * (1.0 + scale) + shift)
-        distances = self.sides(features).float().sigmoid()
+        distances = at_least_float32(self.sides(features)).sigmoid()
         boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
-        return Proposals(self.score(features).squeeze(-1).float().log_softmax(dim=1), boxes)
+        return Proposals(at_least_float32(self.score(features).squeeze(-1)).log_softmax(dim=1), boxes)
 
     def dense_grid(self, visual: VisualTokens) -> Tensor:
         """Return the token of every patch (B, N, D), from the tokens before the decoder.
@@ -155,13 +156,13 @@ def one_named_box(boxes: Boxes) -> tuple[Tensor, Tensor]:
     only = named.sum(dim=1) == 1
     # A product, not an index: no value has to reach the CPU.
     # All but the one named box are multiplied by 0, so the sum over boxes selects it: (B, boxes, 4) -> (B, 4).
-    chosen = (boxes.xyxy.float() * (named & only.unsqueeze(1)).unsqueeze(-1)).sum(dim=1)
+    chosen = (at_least_float32(boxes.xyxy) * (named & only.unsqueeze(1)).unsqueeze(-1)).sum(dim=1)
     return chosen / _sides_of_image(boxes), only
 
 
 def place_features(centres: Tensor) -> Tensor:
-    """Return features that distinguish patches by their centres (N, 2) alone, float32 (N, 18)."""
-    steps = torch.tensor(_WAVES).to(centres.device, non_blocking=True) * math.pi
+    """Return features that distinguish patches by their centres (N, 2) alone, (N, 18), in their dtype."""
+    steps = torch.tensor(_WAVES, dtype=centres.dtype).to(centres.device, non_blocking=True) * math.pi
     # (N, 2, 1) * (waves,) -> (N, 2, waves) -> (N, 2 * waves)
     phases = (centres.unsqueeze(-1) * steps).flatten(1)
     return torch.cat([2.0 * centres - 1.0, phases.sin(), phases.cos()], dim=1)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
 from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
 from bus_toolkit.ops.collective import gather_rows
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.step.image_ids import EMPTY, UNKNOWN
 from bus_toolkit.step.passes import MomentumTokens
 from bus_toolkit.step.step import Step
@@ -100,16 +101,16 @@ class ITCHead(VLPHead):
     def image_feats(self, visual: VisualTokens, projections: nn.Module | None = None) -> Tensor:
         """Return normalised image features (B, E)."""
         projections = self.projections if projections is None else projections
-        return F.normalize(projections["image"](visual.cls).float(), dim=1)  # type: ignore[index]
+        return F.normalize(at_least_float32(projections["image"](visual.cls)), dim=1)  # type: ignore[index]
 
     def text_feats(self, text: TextTokens, projections: nn.Module | None = None) -> Tensor:
         """Return normalised text features (B, E)."""
         projections = self.projections if projections is None else projections
-        return F.normalize(projections["text"](text.pooled).float(), dim=1)  # type: ignore[index]
+        return F.normalize(at_least_float32(projections["text"](text.pooled)), dim=1)  # type: ignore[index]
 
     def scale(self) -> Tensor:
         """Return 1 / temperature."""
-        return self.logit_scale.exp()
+        return at_least_float32(self.logit_scale).exp()
 
     def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_itc``, the temperature, the similarities in the batch and the features for the queue."""
@@ -126,7 +127,7 @@ class ITCHead(VLPHead):
         similarity = Similarity((scale * image @ all_texts.T).detach(), (scale * text @ all_images.T).detach())
         if momentum is None:
             rows = None
-            targets = positive_targets(own_ids, ids)
+            targets = positive_targets(own_ids, ids, image.dtype)
             against = _Candidates(all_images, all_texts, targets, targets, None)
         else:
             visual_m, text_m, projections = momentum
@@ -147,8 +148,8 @@ class ITCHead(VLPHead):
             return
         images, texts, ids = (torch.cat(rows)[-self.queue_size :] for rows in zip(*carried, strict=True))
         places = (self.queue_next + torch.arange(images.shape[0], device=images.device)) % self.queue_size
-        self.image_queue[places] = images
-        self.text_queue[places] = texts
+        self.image_queue[places] = images.to(self.image_queue.dtype)
+        self.text_queue[places] = texts.to(self.text_queue.dtype)
         # The stand-in of an image without id means another image in the next batch.
         self.queue_ids[places] = ids.clamp(min=UNKNOWN)
         self.queue_next.add_(images.shape[0]).remainder_(self.queue_size)
@@ -176,7 +177,7 @@ def _with_queue(
     """
     images, texts, ids = (torch.cat(pair) for pair in zip(rows, queue, strict=True))  # (G + queue, ...)
     present = torch.cat([torch.ones_like(rows.ids, dtype=torch.bool), queue.ids != EMPTY])
-    targets = positive_targets(own_ids, ids)
+    targets = positive_targets(own_ids, ids, images.dtype)
     i2t = soften(targets, own_m[0] @ texts.T, present, alpha)
     t2i = soften(targets, own_m[1] @ images.T, present, alpha)
     return _Candidates(images, texts, i2t, t2i, present)

@@ -12,6 +12,7 @@ from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
 from bus_toolkit.losses.contrastive import sample_hard_negatives
 from bus_toolkit.ops.collective import gather_rows, own_rows
 from bus_toolkit.ops.other_rows import other_rows
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, FusedTokens
 
@@ -39,7 +40,7 @@ class ITMHead(VLPHead):
 
     def match_logits(self, fused: FusedTokens) -> Tensor:
         """Return the logit of "match" minus that of "no match", (B,)."""
-        logits = self.classifier(fused.cls).float()
+        logits = at_least_float32(self.classifier(fused.cls))
         return logits[:, 1] - logits[:, 0]
 
     def loss(self, step: Step) -> HeadOutput:
@@ -54,7 +55,7 @@ class ITMHead(VLPHead):
         image_rows = torch.cat([own, own, wrong_image])  # (3 B,)
         text_rows = torch.cat([own, wrong_text, own])
         visual, text = step.pairs(image_rows, text_rows)
-        logits = self.classifier(step.encoders.fuse(text, visual).cls).float()
+        logits = at_least_float32(self.classifier(step.encoders.fuse(text, visual).cls))
         # In a batch that shows one image only, a drawn "negative" is a positive: its label follows the ids.
         targets = (all_ids[image_rows] == all_ids[text_rows]).long()
         accuracy = (logits.detach().argmax(dim=1) == targets).float().mean()

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.ops.token_plan import gather_tokens
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.step import Step
@@ -96,7 +97,7 @@ class MLMHead(VLPHead):
 
     def logits(self, fused: FusedTokens, positions: Tensor) -> Tensor:
         """Return vocabulary logits (B, K, V) at ``positions`` (B, K)."""
-        return self.vocabulary(self.transform(gather_tokens(fused.text, positions))).float()
+        return at_least_float32(self.vocabulary(self.transform(gather_tokens(fused.text, positions))))
 
     def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_mlm``: the mean cross-entropy over all hidden words."""

@@ -67,7 +67,7 @@ class PrefixLMHead(VLPHead):
         return HeadOutput({"prefix_lm": next_token_loss(logits, tokens.input_ids, weights, self.label_smoothing)})
 
     def token_weights(self, tokens: TokenBatch) -> Tensor:
-        """Return how much each token after the first counts, (B, L - 1) float32 of 0 or more; here all the same.
+        """Return how much each token after the first counts, (B, L - 1) of 0 or more; here all the same.
 
         Only their ratios matter: the loss is divided by the sum of the weights of the wanted tokens of all ranks.
         """

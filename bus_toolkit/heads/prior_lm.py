@@ -78,7 +78,7 @@ class PriorLMHead(PrefixLMHead):
 
     @torch.no_grad()
     def token_weights(self, tokens: TokenBatch) -> Tensor:
-        """Return ``(1 - p) ** gamma`` of each token after the first, (B, L - 1) float32."""
+        """Return ``(1 - p) ** gamma`` of each token after the first, (B, L - 1)."""
         return difficulty_weights(next_token_log_probs(self.reference(tokens), tokens.input_ids), self.gamma)
 
     def load_weights(self, read: ReadWeights, path: str) -> None:

@@ -12,6 +12,7 @@ from bus_toolkit.heads.answers import flatten_answers, read_answers
 from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.heads.writing import write_texts
 from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Vocabulary
 from bus_toolkit.text_decoders.generate import SearchRules, search_rules
@@ -89,7 +90,8 @@ class VQAHead(VLPHead):
             # All ranks take part in the sums over ranks: a rank without answers decodes something, with no weight.
             rows, texts, shares = [0], [step.batch.field("text")[0]], [0.0]
         answers = step.encoders.tokenize(texts)  # (A, L)
-        owners, weights = (torch.tensor(part).to(memory.device, non_blocking=True) for part in (rows, shares))
+        owners = torch.tensor(rows).to(memory.device, non_blocking=True)
+        weights = torch.tensor(shares, dtype=at_least_float32_dtype(memory)).to(memory.device, non_blocking=True)
         logits = step.encoders.decode(answers, memory[owners], memory_mask[owners])  # (A, L, V)
         # (A, L - 1): each token's loss counts by its answer's share; the first token is given, never predicted.
         wanted = answers.attention_mask[:, 1:] * weights.unsqueeze(1)

@@ -16,6 +16,7 @@ from torch import Tensor
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.inference.inputs import ImageInput
 from bus_toolkit.inference.predictor import Predictor
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import Condition, Selection, VisualTokens
 from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches, render_kept_patches
 
@@ -151,7 +152,7 @@ def _picture(entry: dict[str, Any], image: Tensor) -> PatchPicture:
 def _patch_scores(selection: Selection) -> Tensor:
     """Return the scores (B, n) of a selector as scores of original patches (B, N); NaN for those that were gone."""
     before = selection.slots_before  # (B, N): the token that held each patch when the selector looked
-    scores = selection.decision.scores.float().gather(1, before.clamp(min=0))
+    scores = at_least_float32(selection.decision.scores).gather(1, before.clamp(min=0))
     return scores.masked_fill(before < 0, float("nan"))
 
 

@@ -30,7 +30,7 @@ class ImageIndex:
 
     Attributes:
         names: The name of each image in results: its path, or ``image <position>``.
-        feats: float32 (I, E) on the CPU, features that no text touched, of length 1.
+        feats: float32 or float64 (I, E) on the CPU, features that no text touched, of length 1.
         tokens: Tokens before the first selector by position, for re-ranking; empty if it is not wanted.
     """
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32
+
 
 def box_l1(boxes_4: Tensor, targets_4: Tensor) -> Tensor:
     """Return the sum of the distances of the four corner numbers, (...)."""
-    return (boxes_4.float() - targets_4.float()).abs().sum(dim=-1)
+    return (at_least_float32(boxes_4) - at_least_float32(targets_4)).abs().sum(dim=-1)
 
 
 def iou(boxes_4: Tensor, others_4: Tensor) -> Tensor:
     """Return intersection over union, (...) in [0, 1]; two boxes without area give 0."""
-    shared, union = _shared_and_union(boxes_4.float(), others_4.float())
+    shared, union = _shared_and_union(at_least_float32(boxes_4), at_least_float32(others_4))
     return shared / union
 
 
@@ -26,7 +28,7 @@ def giou_loss(boxes_4: Tensor, targets_4: Tensor) -> Tensor:
     GIoU is the IoU less the share of the smallest enclosing box that neither box covers, so that boxes that do not meet
     pull each other too.
     """
-    boxes_4, targets_4 = boxes_4.float(), targets_4.float()
+    boxes_4, targets_4 = at_least_float32(boxes_4), at_least_float32(targets_4)
     shared, union = _shared_and_union(boxes_4, targets_4)
     low = torch.minimum(boxes_4[..., :2], targets_4[..., :2])
     high = torch.maximum(boxes_4[..., 2:], targets_4[..., 2:])

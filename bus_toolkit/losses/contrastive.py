@@ -6,28 +6,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bus_toolkit.ops.precision import at_least_float32
 
-def positive_targets(ids_B: Tensor, ids_G: Tensor) -> Tensor:
+
+def positive_targets(ids_B: Tensor, ids_G: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return target distributions (B, G): equal shares for all candidates that show the same image.
 
     Args:
         ids_B: Image ids of the rows.
         ids_G: Image ids of the candidates, numbered as ``step.image_ids`` says.
+        dtype: Of the shares: that of the logits which they are compared with.
     """
     # (B, 1) == (1, G) -> (B, G)
-    same_BG = (ids_B.unsqueeze(1) == ids_G.unsqueeze(0)).float()
+    same_BG = (ids_B.unsqueeze(1) == ids_G.unsqueeze(0)).to(dtype)
     return same_BG / same_BG.sum(dim=1, keepdim=True).clamp(min=1.0)
 
 
 def soft_cross_entropy(logits_BG: Tensor, targets_BG: Tensor, present_G: Tensor | None = None) -> Tensor:
-    """Return the cross-entropy of each row, (B,), against a target distribution, in float32.
+    """Return the cross-entropy of each row, (B,), against a target distribution, in float32 or float64.
 
     Args:
         logits_BG: Similarities divided by the temperature.
         targets_BG: Rows that sum to 1.
         present_G: bool, False for empty candidates, which count neither as positives nor as negatives.
     """
-    logits_BG = logits_BG.float()
+    logits_BG = at_least_float32(logits_BG)
     if present_G is not None:
         # The smallest number, not minus infinity: times a target of 0 that would be NaN.
         logits_BG = logits_BG.masked_fill(~present_G, torch.finfo(logits_BG.dtype).min)
@@ -51,5 +54,5 @@ def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tenso
     # Neither end: log(0) is infinite, and so is the noise of a 1.
     noise_BG = noise_BG.clamp(1e-9, 1.0 - 1e-7)
     gumbel_BG = -torch.log(-torch.log(noise_BG))
-    scores_BG = F.log_softmax(logits_BG.float(), dim=1) + gumbel_BG
+    scores_BG = F.log_softmax(at_least_float32(logits_BG), dim=1) + gumbel_BG
     return scores_BG.masked_fill(~allowed_BG, torch.finfo(scores_BG.dtype).min).argmax(dim=1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.ops.precision import at_least_float32
 
 
 def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -20,8 +21,8 @@ def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, labe
         weights_BT: How much each token counts, 0 or more; only the ratios matter.
         label_smoothing: Share of the target spread over the vocabulary.
     """
-    # The last position predicts nothing, and the first token is predicted by nothing; float32 for the softmax.
-    logits_BTV = logits_BLV[:, :-1].float()
+    # The last position predicts nothing, and nothing predicts the first token; no half precision for the softmax.
+    logits_BTV = at_least_float32(logits_BLV[:, :-1])
     losses = F.cross_entropy(
         logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), reduction="none", label_smoothing=label_smoothing
     )

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.ops.precision import at_least_float32
 
 
 def labels_of_candidates(labels_RN: Tensor, slots_RN: Tensor, num_candidates: int) -> Tensor:
@@ -36,5 +37,6 @@ def patch_text_loss(logits_RN: Tensor, labels_RN: Tensor, has_boxes_R: Tensor) -
         labels_RN: bool, True where the patch belongs to what the text names.
         has_boxes_R: bool, False for rows to leave out.
     """
-    losses = F.binary_cross_entropy_with_logits(logits_RN.float(), labels_RN.float(), reduction="none")
+    logits_RN = at_least_float32(logits_RN)
+    losses = F.binary_cross_entropy_with_logits(logits_RN, labels_RN.to(logits_RN.dtype), reduction="none")
     return mean_over_ranks(losses, has_boxes_R.unsqueeze(1).expand_as(losses).to(losses.dtype))

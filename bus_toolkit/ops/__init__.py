@@ -14,6 +14,7 @@ from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
 from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable, RelativePositions
+from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.ops.token_plan import (
     TokenPlan,
@@ -36,6 +37,8 @@ __all__ = [
     "RelativePositions",
     "TokenPlan",
     "apply_plan",
+    "at_least_float32",
+    "at_least_float32_dtype",
     "bipartite_halves",
     "bipartite_merge_plan",
     "boxes_to_patch_labels",

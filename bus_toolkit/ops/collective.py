@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32
+
 
 def world_size() -> int:
     """Return the number of ranks, 1 without torch.distributed."""
@@ -105,7 +107,7 @@ def mean_logs_over_ranks(log_vars: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return what is logged, averaged over the ranks; every rank must bring the same keys."""
     if world_size() == 1:
         return log_vars
-    stacked = torch.stack([value.detach().float() for value in log_vars.values()])
+    stacked = torch.stack([at_least_float32(value.detach()) for value in log_vars.values()])
     dist.all_reduce(stacked)
     return type(log_vars)(zip(log_vars, stacked / world_size(), strict=True))
 
@@ -116,12 +118,13 @@ def mean_over_ranks(values: Tensor, weights: Tensor) -> Tensor:
     DDP averages gradients; a plain mean over each rank's own valid rows would weigh rows of a sparse rank more.
 
     Args:
-        values: Any shape.
+        values: Any shape; half precision is averaged in float32.
         weights: Same shape, non-negative; all zero gives a zero that still carries gradient (of zero).
     """
+    values, weights = at_least_float32(values), at_least_float32(weights)
     total = weights.sum()
     if world_size() > 1:
         total = total.detach().clone()
         dist.all_reduce(total)
         total = total / world_size()
-    return (values * weights).sum() / total.clamp(min=torch.finfo(values.dtype).tiny)
+    return (values * weights).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32
+
 
 def boxes_to_patch_labels(
     boxes: Tensor,
@@ -44,7 +46,7 @@ def boxes_to_patch_labels(
         raise ValueError(
             f"boxes_to_patch_labels: patch_size must be at most the image size {tuple(image_size)}, got {patch_size}."
         )
-    boxes = boxes.float()
+    boxes = at_least_float32(boxes)
     overlap_x = _overlap(boxes[..., 0], boxes[..., 2], columns, patch_size)
     overlap_y = _overlap(boxes[..., 1], boxes[..., 3], rows, patch_size)
     area = overlap_y.unsqueeze(-1) * overlap_x.unsqueeze(-2)

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bus_toolkit.ops.precision import at_least_float32
+
 Grid = tuple[int, int]
 
 # In the metadata of a module's state dict: rows and columns of patches that its tables are of.
@@ -184,7 +186,7 @@ class RelativePositions(PositionTable):
 
 def _interpolated(plane: Tensor, size: Grid, *, mode: str, antialias: bool) -> Tensor:
     """Return a plane (C, rows, columns) in another size, at least in float32."""
-    plane = plane.to(torch.promote_types(plane.dtype, torch.float32)).unsqueeze(0)
+    plane = at_least_float32(plane).unsqueeze(0)
     return F.interpolate(plane, size=size, mode=mode, align_corners=False, antialias=antialias).squeeze(0)
 
 

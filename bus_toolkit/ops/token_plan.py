@@ -138,7 +138,8 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
             slot.
         sizes_BN: How many patches each token already contains; 1 each when not given.
     """
-    sizes_BN = torch.ones(target_BN.shape, device=target_BN.device) if sizes_BN is None else sizes_BN
+    if sizes_BN is None:
+        sizes_BN = torch.ones(target_BN.shape, dtype=torch.float64, device=target_BN.device)
     if keep_BK.shape[1] == target_BN.shape[1]:
         return identity_plan(sizes_BN)
     totals_BK = torch.zeros(keep_BK.shape, device=sizes_BN.device, dtype=sizes_BN.dtype)

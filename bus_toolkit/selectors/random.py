@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
 
@@ -18,6 +19,9 @@ class RandomSelector(PatchSelector):
 
     def score(self, view: BlockView) -> Tensor:
         """Return uniform noise (B, N)."""
+        return self._noise(view).to(at_least_float32_dtype(view.patches))
+
+    def _noise(self, view: BlockView) -> Tensor:
         batch, num_tokens = view.patches.shape[:2]
         if self.training:
             return torch.rand(batch, num_tokens, device=view.patches.device)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 
@@ -77,7 +78,7 @@ class TextGuidedAttentionSelector(PatchSelector):
         num_heads = view.inside.cls_query().shape[1] if self.per_head else 1
         # In half precision many patches would tie, and ties go to the upper left.
         with torch.autocast(query.device.type, enabled=False):
-            query, targets = query.float(), targets.float()
+            query, targets = at_least_float32(query), at_least_float32(targets)
             attention = _attention(query.unflatten(1, (num_heads, -1)), targets.unflatten(2, (num_heads, -1)))
         if self.cls_share:
             own = view.inside.cls_attention()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.selectors.base import Fuse, PatchSelector
 from bus_toolkit.selectors.view import BlockView
 
@@ -78,8 +79,8 @@ class TextSemanticPatchSelector(PatchSelector):
         hidden = F.gelu(self.hidden(F.gelu(hidden)))
         # In half precision many patches would tie, and ties go to the upper left.
         with torch.autocast(hidden.device.type, enabled=False):
-            weight, bias = self.out.weight.float(), self.out.bias.float()
-            return F.linear(hidden.float(), weight, bias).squeeze(-1)  # (B, N, 1) -> (B, N)
+            weight, bias = at_least_float32(self.out.weight), at_least_float32(self.out.bias)
+            return F.linear(at_least_float32(hidden), weight, bias).squeeze(-1)  # (B, N, 1) -> (B, N)
 
     def fuse_weights(self, scores: Tensor) -> Tensor:
         """Weigh each patch of the fused token by its probability ``a``."""

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.testing.check import Case, Check, differ, rows
+from bus_toolkit.testing.rounding import assert_float64, refuse_rounding
 
 
 def check_deterministic(case: Case) -> None:
@@ -54,15 +56,21 @@ def check_gradient(case: Case) -> None:
 
 def squares(results: Sequence[Tensor]) -> Tensor:
     """Return a scalar whose gradient reaches all that the results depend on."""
-    return torch.stack([result.float().square().mean() for result in results]).sum()
+    return torch.stack([at_least_float32(result).square().mean() for result in results]).sum()
 
 
 def check_half_precision(case: Case) -> None:
-    """Under bfloat16 autocast, and in float64, results are finite."""
-    part, inputs = case.build(), case.inputs()
+    """Under bfloat16 autocast results are finite."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _assert_finite(case.run(part, inputs), "bfloat16 autocast")
-    _assert_finite(case.run(part.double(), _floating(inputs, torch.float64)), "float64")
+        _assert_finite(case.run(case.build(), case.inputs()), "bfloat16 autocast")
+
+
+def check_float64(case: Case) -> None:
+    """A part in float64 gives float64, and rounds nothing to a lower precision on the way."""
+    part, inputs = case.build().double(), _floating(case.inputs(), torch.float64)
+    with refuse_rounding(part):
+        results = case.run(part, inputs)
+    assert_float64(results)
 
 
 def check_bfloat16_weights(case: Case) -> None:
@@ -111,6 +119,7 @@ COMMON_CHECKS: tuple[Check, ...] = (
     check_input_untouched,
     check_gradient,
     check_half_precision,
+    check_float64,
     check_bfloat16_weights,
     check_state_dict,
     check_pickle,

@@ -17,6 +17,7 @@ from bus_toolkit.structures import Condition
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import PartFactory, run_checks
 from bus_toolkit.testing.model import tiny_batch, tiny_model
+from bus_toolkit.testing.rounding import assert_float64, refuse_rounding
 
 # Which of our heads hides words, for one that reads what is left.
 _PROVIDERS = {Condition.MASKED: "MLMHead", Condition.PREFIX: "PrefixLMHead"}
@@ -101,6 +102,20 @@ def check_autocast(case: HeadCase) -> None:
         assert torch.isfinite(value), f"{name} is not finite in bfloat16"
 
 
+def check_float64(case: HeadCase) -> None:
+    """In a model in float64 losses are float64, and nothing is rounded on the way."""
+    model, (images, samples) = case.build().double().train(), tiny_batch()
+    with refuse_rounding(case.head(model)):
+        try:
+            losses = model.loss(images.double(), samples)
+        except ComponentError:
+            return  # what is wrong in any precision is in the check of the losses
+        model.after_step()
+    trained = {name: value for name, value in losses.items() if name.startswith("loss_")}
+    assert_float64(list(trained.values()), list(trained))
+    sum(trained.values()).backward()
+
+
 def check_predictions(case: HeadCase) -> None:
     """Each prediction has one entry a sample; the batch stays as it was, and repeats give the same."""
     model, (images, samples) = case.build().eval(), tiny_batch()
@@ -153,6 +168,7 @@ _CHECKS = (
     check_losses,
     check_gradient,
     check_autocast,
+    check_float64,
     check_predictions,
     check_strict,
     check_state_dict_and_pickle,

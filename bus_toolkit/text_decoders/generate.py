@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TokenBatch
 
 Decode = Callable[[TokenBatch, Tensor, Tensor], Tensor]
@@ -79,7 +80,7 @@ def search_rules(search: Mapping[str, Any] | None, longest: int) -> SearchRules:
 
 
 class Generated(NamedTuple):
-    """Texts, best first: ``ids`` int64 (B, K, L), ``attention_mask`` bool (B, K, L), ``scores`` float32 (B, K).
+    """Texts, best first: ``ids`` int64 (B, K, L), ``attention_mask`` bool (B, K, L), ``scores`` (B, K).
 
     A score is the log-probability over the power of the length; minus infinity where there are fewer texts than beams.
     """
@@ -136,7 +137,7 @@ def generate(
         # (B, K, t) -> (B * K, t): to the decoder each beam is a row.
         tokens = TokenBatch(beams.ids.flatten(0, 1), beams.attention_mask.flatten(0, 1))
         # Only the last position continues a text: (B * K, t, V) -> (B * K, V).
-        log_probs = decode(tokens, memory, memory_mask)[:, -1].float().log_softmax(dim=-1)
+        log_probs = at_least_float32(decode(tokens, memory, memory_mask)[:, -1]).log_softmax(dim=-1)
         end = log_probs[:, end_id].clone()
         log_probs = log_probs.index_fill(-1, banned, -torch.inf)
         if length < rules.min_length:

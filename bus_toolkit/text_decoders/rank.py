@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.losses.token_weights import next_token_log_probs
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.text_decoders.generate import Decode
 
 
 class Ranked(NamedTuple):
-    """The most probable candidate of each row: ``best`` int64 (B,) and its ``log_prob`` float32 (B,)."""
+    """The most probable candidate of each row: ``best`` int64 (B,) and its ``log_prob`` (B,), float32 or float64."""
 
     best: Tensor
     log_prob: Tensor
@@ -54,7 +55,7 @@ def rank(
     else:
         start = ids[:1, :1].expand(rows, 1)  # all candidates start alike, so one pass a row scores their second token
         first = decode(TokenBatch(start, torch.ones_like(start, dtype=torch.bool)), memory, memory_mask)[:, -1]
-        chosen = first.float().log_softmax(dim=-1)[:, ids[:, 1]].topk(topk, dim=1).indices
+        chosen = at_least_float32(first).log_softmax(dim=-1)[:, ids[:, 1]].topk(topk, dim=1).indices
     # (B, k) -> (B * k,) rows and candidates, so that any number of pairs fits the memory chunk by chunk.
     pairs = torch.arange(rows, device=ids.device).unsqueeze(1).expand_as(chosen).flatten(), chosen.flatten()
     scores = torch.cat(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.visualization.canvas import (
     DISTRACTOR,
     INK,
@@ -257,5 +258,5 @@ def _patches(sample: Mapping[str, Any], name: str, count: int) -> np.ndarray | N
 def _array(value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
+        value = (at_least_float32(value) if value.is_floating_point() else value).numpy()
     return np.asarray(value)

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.weights.patterns import Bindings, Pattern
 
 
@@ -69,7 +70,7 @@ OPERATIONS: dict[str, Operation] = {
     "token": _whole(lambda t: t.reshape(1, 1, -1), lambda t: t.flatten()),
     "table": _whole(lambda t: t.unsqueeze(0), lambda t: t.squeeze(0)),
     # A temperature to the logarithm of its inverse.
-    "log_inverse": _whole(lambda t: -t.float().log(), lambda t: (-t.float()).exp()),
+    "log_inverse": _whole(lambda t: -at_least_float32(t).log(), lambda t: (-at_least_float32(t)).exp()),
 }
 
 

@@ -94,6 +94,18 @@ class OnlyFloat32(Norm):
         return torch.linalg.svdvals(view.patches.reshape(-1, 4, 8).detach()).sum(-1).reshape(view.patches.shape[:2])
 
 
+class RoundsToFloat32(Norm):
+    def score(self, view: BlockView) -> Tensor:
+        return view.patches.float().norm(dim=-1).to(view.patches.dtype)
+
+
+class MakesFloat32(Norm):
+    def score(self, view: BlockView) -> Tensor:
+        scores = torch.zeros(view.patches.shape[:2])
+        scores[:, ::2] = 1.0
+        return scores
+
+
 class WrongCount(Norm):
     def num_kept(self, view: BlockView) -> int:
         return super().num_kept(view) - 3
@@ -140,6 +152,8 @@ def test_a_sound_selector_passes(part: type[PatchSelector]) -> None:
         (NoGradient, "gradient", "parameter scale gets no gradient"),
         (Restless, "deterministic", "two runs on one input"),
         (OnlyFloat32, "bfloat16_weights", "it crashed with"),
+        (RoundsToFloat32, "float64", r"a float64 tensor becomes float32 \(test_kit.py:\d+, in score\): half precision"),
+        (MakesFloat32, "float64", "result 1 is float32 in a part in float64: .* bus_toolkit.ops.at_least_float32"),
         (WrongCount, "plan", "5 of 16 patches are kept at keep_ratio 0.5"),
         (KeepsTheWorst, "best_are_kept", "others than the best-scored patches are kept"),
         (TakesAnything, "bad_arguments", "'blocks': .* is accepted"),
@@ -249,7 +263,16 @@ class Detached(VLPHead):
         return HeadOutput({"mine": step.text.pooled.detach().sum()})
 
 
+class Rounding(VLPHead):
+    sees = Condition.FREE
+
+    def loss(self, step: Step) -> HeadOutput:
+        return HeadOutput({"mine": step.text.pooled.float().square().mean()})
+
+
 def test_broken_heads_are_caught_by_name() -> None:
+    with pytest.raises(ConformanceError, match=r"float64: a float64 tensor becomes float32 \(test_kit.py:\d+, in loss"):
+        check_head(Rounding)
     with pytest.raises(ConformanceError, match="gradient: loss_mine has no gradient: it was detached"):
         check_head(Detached)
     with pytest.raises(

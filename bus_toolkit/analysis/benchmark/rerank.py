@@ -15,6 +15,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.base import need_head
 from bus_toolkit.heads.itm import ITMHead
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import SharedTokens, TextTokens
 
 
@@ -116,7 +117,7 @@ def measure_rerank(
     runs = {"cached": reranker.cached, "uncached": reranker.uncached}
     with torch.no_grad():
         # The passes that are compared warm up those that are timed.
-        cached_logits, uncached_logits = (run().float() for run in runs.values())
+        cached_logits, uncached_logits = (at_least_float32(run()) for run in runs.values())
         times = take_turns(runs, rounds, device, warm_up=0)
         two = _Reranker(model, 2, text_length, 2)
         cached, uncached = count_macs(two.cached), count_macs(two.uncached)

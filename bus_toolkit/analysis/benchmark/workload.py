@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.analysis.macs import Method
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import Selection, TextTokens, VisualTokens
 
 Scope = Literal["vision", "model"]
@@ -102,7 +103,7 @@ class Workload:
     def _outputs(self) -> Tensor:
         if self.scope == "vision":
             visual: VisualTokens = self.model.decoder(self.model.backbone(self._seen, self.text), self.text)
-            return visual.embeds.float().sum()
+            return at_least_float32(visual.embeds).sum()
         losses = self.model(self.images, self.samples, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
@@ -39,6 +39,8 @@ _READ_AT = {
 }
 # As mmpretrain's classes name their tables of positions.
 _ABSOLUTE = ("pos_embed", "absolute_pos_embed")
+# The convolution that reads Fourier positions, which mmpretrain computes in float32 whatever the weights are.
+_FOURIER = {"PositionEncodingFourier": "proj", "PositionalEncodingFourier": "token_projection.conv"}
 
 
 class FeatureMapAdapter(TransformerAdapter):
@@ -74,6 +76,7 @@ class FeatureMapAdapter(TransformerAdapter):
             raise ComponentError(f"model.backbone: {refused} cannot be used, it {_REFUSED[refused]}.")
         self._read_at = next((_READ_AT[name] for name in names if name in _READ_AT), "")
         self.layers = (vit,)
+        _cast_fourier_positions(vit)
         tokens, (rows, columns) = self._dry_run()
         self.embed_dim = tokens.shape[2]
         self.num_prefix = tokens.shape[1] - rows * columns
@@ -165,6 +168,18 @@ class FeatureMapAdapter(TransformerAdapter):
                 "most backbones a multiple of 32."
             )
         return tokens, grid
+
+
+def _cast_fourier_positions(vit: nn.Module) -> None:
+    """Let EdgeNeXt and XCiT run with weights in float64 and in half precision."""
+    for module in vit.modules():
+        name = _FOURIER.get(type(module).__name__)
+        if name:
+            module.get_submodule(name).register_forward_pre_hook(_to_own_dtype)
+
+
+def _to_own_dtype(module: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.to(module.weight.dtype) for tensor in given)
 
 
 def _last(output: Any) -> Any:

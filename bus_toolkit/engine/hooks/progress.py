@@ -21,6 +21,7 @@ from bus_toolkit.engine.hooks.learning_faults import LearningFaults
 from bus_toolkit.engine.hooks.live_line import clock, first_that_fits, shorter_lines
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.speed import Speedometer, num_samples
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.step.pass_key import PassCount
 
@@ -151,7 +152,7 @@ class LossMeans:
         """Add the loss terms of one step; other entries are left out."""
         for key, value in outputs.items():
             if "loss" in key:
-                value = torch.as_tensor(value).detach().float()
+                value = at_least_float32(torch.as_tensor(value).detach())
                 self._sums[key] = self._sums[key] + value if key in self._sums else value
                 self._counts[key] += 1
 

@@ -13,6 +13,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 
 from bus_toolkit.errors import ComponentError, describe
+from bus_toolkit.ops.precision import at_least_float32
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,6 @@ def has(sample: dict, *names: str) -> bool:
 
 
 def to_numpy(value: Any) -> np.ndarray:
-    """Return a tensor or a sequence as an array; half precision becomes float32."""
+    """Return a tensor or a sequence as an array; half precision becomes float32, and float64 stays."""
     tensor = torch.as_tensor(value).detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    return (at_least_float32(tensor) if tensor.is_floating_point() else tensor).numpy()

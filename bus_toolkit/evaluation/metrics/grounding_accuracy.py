@@ -8,6 +8,7 @@ from torch import Tensor
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
 from bus_toolkit.losses.boxes import iou
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.registry import METRICS
 
 _MOST_CONSTANTS = 256
@@ -52,12 +53,12 @@ class GroundingAccuracy(SampleMetric):
             return {}
         truth = boxes[named][0]
         right = (iou(boxes, truth) >= self.threshold).float().mean()
-        return {"guess": _cpu(sample["pred_box"]).tolist(), "truth": truth.tolist(), "random": float(right)}
+        return {"guess": _cpu(sample["pred_box"]), "truth": truth, "random": float(right)}
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return accuracy, mean IoU and the baselines."""
-        guesses = torch.tensor([row["guess"] for row in rows])
-        truths = torch.tensor([row["truth"] for row in rows])
+        guesses = torch.stack([row["guess"] for row in rows])
+        truths = torch.stack([row["truth"] for row in rows])
         overlaps = iou(guesses, truths)
         return {
             "accuracy": float((overlaps >= self.threshold).float().mean()),
@@ -76,4 +77,4 @@ class GroundingAccuracy(SampleMetric):
 
 def _cpu(value: Tensor) -> Tensor:
     tensor = torch.as_tensor(value).detach().cpu()
-    return tensor.float() if tensor.is_floating_point() else tensor
+    return at_least_float32(tensor) if tensor.is_floating_point() else tensor

@@ -31,10 +31,9 @@ class PatchTextAUC(SampleMetric):
         """Return the scores (N,) under the own and another caption, and the kind of each patch (N,)."""
         if not has(sample, "patch_scores", "patch_scores_shuffled", "object_labels"):
             return {}
-        own, other = to_numpy(sample["patch_scores"]), to_numpy(sample["patch_scores_shuffled"])
         return {
-            "own": own.astype(np.float32),
-            "other": other.astype(np.float32),
+            "own": to_numpy(sample["patch_scores"]),
+            "other": to_numpy(sample["patch_scores_shuffled"]),
             "kind": to_numpy(sample["object_labels"]),
         }
 

@@ -14,6 +14,7 @@ from bus_toolkit.evaluation.retrieval.device_memory import DeviceMemory, join
 from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
 from bus_toolkit.heads.base import need_head
 from bus_toolkit.heads.itm import ITMHead
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TextTokens
 
 
@@ -76,7 +77,7 @@ def score_pairs(
         batch_size: Pairs at a time.
 
     Returns:
-        float32 (P,) on the CPU.
+        float32 or float64 (P,) on the CPU.
     """
     if not pairs:
         return torch.zeros(0)
@@ -91,5 +92,5 @@ def score_pairs(
         rows = torch.tensor([row_of[image] for image, _ in chunk], device=device)
         text = texts.take([row for _, row in chunk])
         visual = model.encoders.encode_visual(images.take(ids, device).index(rows), text)
-        logits.append(head.match_logits(model.encoders.fuse(text, visual)).float())
+        logits.append(at_least_float32(head.match_logits(model.encoders.fuse(text, visual))))
     return torch.cat(logits).cpu()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bus_toolkit.evaluation.metrics.base import has, to_numpy
 from bus_toolkit.evaluation.retrieval.pairs import similarity_chunks
+from bus_toolkit.ops.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class RetrievalSet:
     """Each image and each text of a data set once, in order of appearance.
 
     Attributes:
-        image_feats: float32 (I, E), features that no caption touched.
-        text_feats: float32 (T, E).
-        paired_feats: float32 (I, E), features under the image's own first caption, or ``None``.
+        image_feats: (I, E) float32, or float64 of a model in float64; features that no caption touched.
+        text_feats: (T, E).
+        paired_feats: (I, E), features under the image's own first caption, or ``None``.
         image_of_text: int64 (T,), the image that each text belongs to.
         first_text: int64 (I,), the first text of each image.
         image_ids: I ids.
@@ -118,7 +119,7 @@ def recall_at(ranks: Tensor, topk: Sequence[int], prefix: str) -> dict[str, floa
 
 
 def _stack(rows: list[dict], name: str) -> Tensor:
-    return torch.from_numpy(np.stack([row[name].reshape(-1) for row in rows])).float()
+    return at_least_float32(torch.from_numpy(np.stack([row[name].reshape(-1) for row in rows])))
 
 
 def as_key(value: Any) -> Hashable:

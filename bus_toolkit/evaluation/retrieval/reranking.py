@@ -121,7 +121,8 @@ class Reranking:
         texts = EncodedTexts(self.model, data.texts, batch_size, self._images.memory)
         with autocast(enabled=self.settings.fp16):
             logits = score_pairs(self.model, self._images, texts, own, batch_size)
-        scores = torch.full((len(wanted),), float("nan"))
-        for positions, part in all_gather_object((mine, logits)):
-            scores[positions] = part
+        positions, parts = zip(*all_gather_object((mine, logits)), strict=True)
+        scored = torch.cat(parts)
+        scores = scored.new_full((len(wanted),), float("nan"))
+        scores[list(chain.from_iterable(positions))] = scored
         return scores

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_toolkit.heads import HeadOutput, Step, VLPHead
-from bus_toolkit.ops import mean_over_ranks
+from bus_toolkit.ops import at_least_float32, mean_over_ranks
 from bus_toolkit.structures import Condition, Guide, TextTokens
 
 Loss = Literal["kl", "cosine"]
@@ -59,13 +59,14 @@ class GuidanceHead(VLPHead):
         # (M, D) @ (B, D, L) -> (B, M, L)
         logits = tokens.to(states.dtype) @ states.transpose(1, 2) / states.shape[-1] ** 0.5
         # The lowest number and not -inf: a text of padding alone gives no NaN, and its row does not count.
-        logits = logits.float().masked_fill(~text.attention_mask.unsqueeze(1), torch.finfo(torch.float32).min)
+        logits = at_least_float32(logits)
+        logits = logits.masked_fill(~text.attention_mask.unsqueeze(1), torch.finfo(logits.dtype).min)
         # (B, M, L) @ (B, L, D) -> (B, M, D)
         return logits.softmax(dim=-1).to(states.dtype) @ states
 
     def distance(self, guide: Guide, text: TextTokens) -> Tensor:
         """Return how far each image is from its text, (B,), mean of the tokens."""
-        image, answers = guide.answers.float(), self.text_answers(guide.tokens, text).float()
+        image, answers = at_least_float32(guide.answers), at_least_float32(self.text_answers(guide.tokens, text))
         if self.kind == "cosine":
             return (1.0 - F.cosine_similarity(image, answers, dim=-1)).mean(dim=1)
         # Both distributions over the channels, as logarithms: (2, B, M, D).

@@ -128,3 +128,14 @@ def test_the_loss_falls_and_trains_tokens_text_and_backbone(selector: str, kind:
 def test_an_unknown_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="loss: must be one of kl, cosine, got 'l2'"):
         GuidanceHead(embed_dim=4, text_dim=6, loss="l2")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("loss", ["kl", "cosine"])
+def test_the_gradient_is_that_of_finite_differences(loss: str) -> None:
+    part, words = head(loss).double(), text(TEXT.double(), length=4)
+
+    def distance(tokens: Tensor, answers: Tensor) -> Tensor:
+        return part.distance(Guide(tokens, answers), words)
+
+    tokens = guide().tokens.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(distance, (tokens, ANSWERS.double().requires_grad_()))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads import HeadOutput, Step, VLPHead
-from bus_toolkit.ops import compose, gather_rows, mean_over_ranks, scatter_back
+from bus_toolkit.ops import at_least_float32, compose, gather_rows, mean_over_ranks, scatter_back
 from bus_toolkit.structures import Condition, VisualTokens
 
 
@@ -116,7 +116,7 @@ def token_distance(student: VisualTokens, teacher: VisualTokens) -> Tensor:
     Raises:
         ConfigError: Another number of queries than the teacher's.
     """
-    tokens, tokens_m = (v.embeds[:, v.num_prefix :].float() for v in (student, teacher))
+    tokens, tokens_m = (at_least_float32(v.embeds[:, v.num_prefix :]) for v in (student, teacher))
     if student.origin is not None:
         tokens = scatter_back(tokens, student.origin)
         kept = patches_let_through(student)
@@ -149,4 +149,4 @@ def patches_let_through(visual: VisualTokens) -> Tensor:
 
 def _feats(projections: nn.Module, kind: str, token: Tensor) -> Tensor:
     """Return normalised features (B, E) in the teacher's common space of a global token (B, D)."""
-    return F.normalize(projections[kind](token).float(), dim=1)  # type: ignore[index]
+    return F.normalize(at_least_float32(projections[kind](token)), dim=1)  # type: ignore[index]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads import HeadOutput, Step, VLPHead
-from bus_toolkit.ops import keep_plan
+from bus_toolkit.ops import at_least_float32, keep_plan
 from bus_toolkit.selectors import BlockView, PatchSelector
 from bus_toolkit.structures import Condition, Decision
 
@@ -59,7 +59,7 @@ class DynamicViTSelector(PatchSelector):
             weights = weights.unsqueeze(-1).to(other.dtype)
             mean = (other * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
         logits = self.decide(torch.cat([local, mean.expand_as(local)], dim=-1))
-        return logits.float().log_softmax(dim=-1)
+        return at_least_float32(logits).log_softmax(dim=-1)
 
     def score(self, view: BlockView) -> Tensor:
         """Return the log-probability (B, N) of keeping."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models import VLPModel
-from bus_toolkit.ops import TokenPlan, keep_plan, merge_plan
+from bus_toolkit.ops import TokenPlan, compose, keep_plan, merge_plan
 from bus_toolkit.structures import Decision, Selection, VisualTokens
 from bus_toolkit.testing import check_head, tiny_batch, tiny_model
 
@@ -195,3 +195,18 @@ def test_refuses_what_makes_no_sense(wrong: dict[str, float], message: str) -> N
 @pytest.mark.parametrize("settings", [{}, {"token_weight": 0.0}, {"prediction_weight": 0.0}])
 def test_keeps_the_promises_of_its_kind(settings: dict[str, float]) -> None:
     check_head("TeacherDistillHead", **settings)
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    student, teacher, captions = (torch.randn(*shape, dtype=torch.float64) for shape in ((3, 4), (3, 4), (5, 4)))
+    assert torch.autograd.gradcheck(
+        lambda s, t: prediction_divergence(s, t, captions, 0.07), (student.requires_grad_(), teacher.requires_grad_())
+    )
+    plan = keep_plan(torch.tensor([[1.0, 4.0, 3.0, 2.0]], dtype=torch.float64), 2)
+    kept, every = (torch.randn(1, count, 3, dtype=torch.float64, requires_grad=True) for count in (3, 5))
+
+    def distance(tokens: Tensor, tokens_m: Tensor) -> Tensor:
+        origin = compose(torch.arange(4).expand(1, 4), plan)
+        return token_distance(replace(visual_of(tokens, plan), origin=origin), visual_of(tokens_m))
+
+    assert torch.autograd.gradcheck(distance, (kept, every))

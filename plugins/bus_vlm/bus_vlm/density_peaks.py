@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops import at_least_float32
+
 
 @torch.no_grad()
 def density_peaks(points_BMD: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -21,7 +23,7 @@ def density_peaks(points_BMD: Tensor, count: int) -> tuple[Tensor, Tensor]:
     as there are centres, the point itself among them, make a density.
 
     Args:
-        points_BMD: Points; distances are taken in float32.
+        points_BMD: Points; distances are taken in float32, or float64 for points in float64.
         count: Number C of centres, 1 to M.
 
     Returns:
@@ -29,7 +31,8 @@ def density_peaks(points_BMD: Tensor, count: int) -> tuple[Tensor, Tensor]:
         centre, 0 to C - 1.
     """
     # The way over a matrix product loses the small distances that densities are made of.
-    distances_BMM = torch.cdist(points_BMD.float(), points_BMD.float(), compute_mode="donot_use_mm_for_euclid_dist")
+    points_BMD = at_least_float32(points_BMD)
+    distances_BMM = torch.cdist(points_BMD, points_BMD, compute_mode="donot_use_mm_for_euclid_dist")
     distances_BMM = distances_BMM / points_BMD.shape[-1] ** 0.5
     nearest_BMC = distances_BMM.topk(count, dim=2, largest=False).values
     density_BM = (-nearest_BMC.square().mean(dim=2)).exp()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.ops import TokenPlan, gather_tokens, keep_plan, top_indices
+from bus_toolkit.ops import TokenPlan, at_least_float32, gather_tokens, keep_plan, top_indices
 from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision
 from bus_vlm.attention import attention_to_candidates
@@ -93,7 +93,7 @@ def _evenly_spaced(count: int, num_tokens: int, device: torch.device) -> Tensor:
 def _absorber(keys: Tensor, absorbing: Tensor, num_neighbors: int) -> Tensor:
     """Return which of the absorbing tokens (B, A) is nearest among those that reach each token, int64 (B, N), or -1."""
     with torch.autocast(keys.device.type, enabled=False):
-        keys = F.normalize(keys.float(), dim=-1)
+        keys = F.normalize(at_least_float32(keys), dim=-1)
         cosine = gather_tokens(keys, absorbing) @ keys.transpose(1, 2)
     cosine = cosine.scatter(2, absorbing.unsqueeze(2), -torch.inf)  # itself is no neighbour
     neighbors = torch.sort(cosine, dim=2, descending=True, stable=True).indices[..., :num_neighbors]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bus_toolkit.ops import TokenPlan, gather_tokens, keep_plan
+from bus_toolkit.ops import TokenPlan, at_least_float32, at_least_float32_dtype, gather_tokens, keep_plan
 from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision, TextTokens
 from bus_vlm.attention import attention_of_text, check_widths
@@ -104,7 +104,8 @@ def _raters(patches: Tensor, text: TextTokens) -> Tensor:
     valid = text.attention_mask | (first & ~text.attention_mask.any(dim=1, keepdim=True))
     # In half precision the comparison with the mean below would depend on rounding.
     with torch.autocast(patches.device.type, enabled=False):
-        similarity = patches.detach().float() @ text.embeds.detach().float().transpose(1, 2)  # (B, N, L)
+        patches, embeds = at_least_float32(patches.detach()), at_least_float32(text.embeds.detach())
+        similarity = patches @ embeds.transpose(1, 2)  # (B, N, L)
     # Softmax over the text, mean over the patches: (B, N, L) -> (B, L).
     relevance = similarity.masked_fill(~valid.unsqueeze(1), -torch.inf).softmax(dim=2).mean(dim=1)
     # The shares of a text sum to 1. A hair above the mean is rounding: tokens that are all alike have no raters.
@@ -121,5 +122,5 @@ def _plan(patches: Tensor, kept: Tensor, recycled: Tensor, num_centers: int) -> 
     own = own_slots(keep, num_tokens)
     # Each recycled token goes to the slot of its cluster's centre; tokens in no cluster keep -1 and are dropped.
     slots = own.scatter(1, recycled, own.gather(1, centers).gather(1, cluster))
-    weights = equal_shares(slots.clamp(min=0), slots >= 0, keep.shape[1])
+    weights = equal_shares(slots.clamp(min=0), slots >= 0, keep.shape[1], at_least_float32_dtype(patches))
     return TokenPlan(keep, slots, weights, merging=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.ops import TokenPlan, gather_tokens, keep_plan, num_kept, top_indices
+from bus_toolkit.ops import TokenPlan, at_least_float32, gather_tokens, keep_plan, num_kept, top_indices
 from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision
 from bus_vlm.slots import equal_shares, own_slots
@@ -68,7 +68,7 @@ class VisionZipSelector(PatchSelector):
         if count == scores.shape[1] or contextual == 0:
             return Decision(keep_plan(scores, count), scores)
         dominant = top_indices(scores.detach(), count - contextual)
-        return Decision(_plan(dominant, contextual, view.inside.keys().detach().float().mean(dim=2)), scores)
+        return Decision(_plan(dominant, contextual, at_least_float32(view.inside.keys().detach()).mean(dim=2)), scores)
 
 
 def _plan(dominant: Tensor, num_contextual: int, metric: Tensor) -> TokenPlan:
@@ -83,12 +83,12 @@ def _plan(dominant: Tensor, num_contextual: int, metric: Tensor) -> TokenPlan:
     targets = rest[:, : step * num_contextual : step]
     keep = torch.cat([dominant, targets], dim=1).sort(dim=1).values
     own = own_slots(keep, num_tokens)
-    # In float32: in half precision, rounded cosines would change which target is the nearest.
+    # No autocast: in half precision, rounded cosines would change which target is the nearest.
     with torch.autocast(metric.device.type, enabled=False):
         metric = F.normalize(metric, dim=-1)
         # (B, N, E) @ (B, E, C) -> (B, N, C), then the best target of each candidate, (B, N).
         nearest = (metric @ gather_tokens(metric, targets).transpose(1, 2)).max(dim=2).indices
     slots = torch.where(own >= 0, own, own.gather(1, targets).gather(1, nearest))
     # The target has weight 1, its members share another 1: the slot is the target plus their mean, not one mean.
-    weights = torch.where(own >= 0, 1.0, equal_shares(slots, own < 0, keep.shape[1]))
+    weights = torch.where(own >= 0, 1.0, equal_shares(slots, own < 0, keep.shape[1], metric.dtype))
     return TokenPlan(keep, slots, weights, merging=True)

@@ -10,11 +10,13 @@ import torch
 from mmpretrain import models
 from torch import Tensor, nn
 
+from bus_toolkit.analysis.backbone_settings import NEEDED, SMALL
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.feature_map import FeatureMapAdapter
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError, ConfigError
-from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.models.build_backbone import build_backbone
+from bus_toolkit.registry import MMPRETRAIN, REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.selectors.view import BlockView
@@ -224,3 +226,13 @@ def test_a_sequence_that_is_no_grid_is_refused() -> None:
 
     with pytest.raises(ComponentError, match="gives out 15 tokens, got images of 64 x 64 pixels. They must be square"):
         FeatureMapAdapter(Odd(), SIDE)
+
+
+@pytest.mark.parametrize("dtype", (torch.float64, torch.bfloat16))
+@pytest.mark.parametrize("name", ("EdgeNeXt", "XCiT", "ResNet", "SwinTransformer"))
+def test_weights_may_have_any_precision(name: str, dtype: torch.dtype) -> None:
+    # The positions of EdgeNeXt and XCiT are float32 whatever the weights are.
+    node = {"type": f"{MMPRETRAIN}{name}", "img_size": SIDE, **NEEDED.get(name, {}), **SMALL.get(name, {})}
+    vit, adapter = build_backbone(node)
+    visual = TokenReducingBackbone(vit, [], adapter=adapter).eval().to(dtype)(pictures(side=SIDE).to(dtype))
+    assert visual.embeds.dtype == dtype and torch.isfinite(visual.embeds).all()

@@ -155,3 +155,12 @@ def test_a_place_is_followed_through_two_reductions() -> None:
     twice = once.after(keep_plan(torch.tensor([[0.0, 1.0, 2.0, 3.0]]), 2))
     assert twice.patches.tolist() == [[5, -1]]
     assert TokenPositions((2, 3)).after(keep_plan(scores, 6)).complete
+
+
+@every_kind
+def test_in_float64_it_is_the_same_to_the_precision_of_float32(kind: VitLike) -> None:
+    keep = selector(_ByAttention, "inside_block", keep_ratio=0.5)
+    exact, coarse = (TokenReducingBackbone(kind.fresh().to(dtype), [keep]) for dtype in (torch.float64, torch.float32))
+    visual = exact(pictures().double())
+    assert visual.embeds.dtype == visual.selections[0].decision.scores.dtype == torch.float64
+    torch.testing.assert_close(visual.embeds.float(), coarse(pictures()).embeds, atol=1e-3, rtol=1e-3)

@@ -77,3 +77,11 @@ def test_without_predictions_it_says_what_is_missing(caplog):
 def test_a_threshold_outside_its_range_is_refused(threshold):
     with pytest.raises(ConfigError, match=rf"GroundingAccuracy.threshold: must be in \(0, 1\], got {threshold}"):
         GroundingAccuracy(threshold)
+
+
+def test_boxes_in_float64_are_compared_in_float64():
+    # A hair less than 8 of 16: in float32 the overlap would be exactly one half.
+    guess = torch.tensor([0.0, 0.0, 4.0, 2.0 - 1e-12], dtype=torch.float64)
+    given = {"pred_box": guess, "gt_boxes": BOXES.double(), "named": torch.tensor([True, False])}
+    assert evaluate([given])["accuracy"] == 0.0
+    assert evaluate([{**given, "pred_box": guess.float(), "gt_boxes": BOXES}])["accuracy"] == 1.0

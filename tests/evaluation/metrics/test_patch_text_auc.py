@@ -91,3 +91,11 @@ def test_without_distractors_only_the_area_over_all_patches_is_reported(caplog):
         metrics = _evaluate([_sample([3.0, 1.0], [1.0, 3.0], [1, -1])])
     assert set(metrics) == {"patch_text/auc", "patch_text/auc_shuffled"}
     assert "auc_named is not reported, it is undefined for 1 positive and 0 negative patches" in caplog.text
+
+
+def test_scores_in_float64_are_ranked_in_float64():
+    scores = torch.tensor([1.0, 1.0 + 1e-12], dtype=torch.float64)  # equal in float32, which would be an area of 0.5
+    row = {"patch_scores": scores, "patch_scores_shuffled": scores, "object_labels": torch.tensor([-1, 1])}
+    metric = PatchTextAUC()
+    metric.process(None, [row])
+    assert metric.evaluate(1)["patch_text/auc"] == 1.0

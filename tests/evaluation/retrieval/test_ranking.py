@@ -58,3 +58,9 @@ def test_images_and_captions_that_come_again_count_once():
 
 def test_a_sample_without_features_adds_nothing():
     assert retrieval_row({"image_id": 1, "text": "a"}) == {}
+
+
+def test_features_in_float64_stay_so():
+    row = {"image_feats": torch.tensor([1.0, 1e-12], dtype=torch.float64), "text_feats": torch.ones(2), "image_id": 0}
+    data = build_retrieval_set([retrieval_row(row)])
+    assert (data.image_feats.dtype, data.text_feats.dtype) == (torch.float64, torch.float32)
