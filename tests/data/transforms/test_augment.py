@@ -93,9 +93,16 @@ def test_a_crop_keeps_every_named_object_whole():
         assert named.min() >= -1e-4 and named.max() <= 64 + 1e-4
 
 
-def test_a_crop_leaves_images_without_boxes_alone():
+def test_images_without_named_boxes_are_cropped_too_unless_they_are_to_stay():
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert np.array_equal(RandomCropKeepNamed((0.3, 0.5))({"img": image, "text": "a"})["img"], image)
+    nothing_named = {"gt_bboxes": np.array([[0, 0, 4, 4]], np.float32), "named": np.array([False])}
+    for more in ({}, nothing_named):
+        np.random.seed(0)
+        out = RandomCropKeepNamed((0.3, 0.5))({"img": image, "text": "a", **more})
+        assert out["img"].shape == (4, 4, 3) and not np.array_equal(out["img"], image)
+        stays = RandomCropKeepNamed((0.3, 0.5), named_only=True)({"img": image, "text": "a", **more})
+        assert np.array_equal(stays["img"], image)
+    assert out["gt_bboxes"][0, 2:].tolist() > [4, 4]  # the box of a whole image is larger than a window of it
 
 
 def test_jitter_moves_all_channels_alike_at_mid_grey():
