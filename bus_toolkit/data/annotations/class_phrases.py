@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bus_toolkit.blank_texts import is_blank
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.errors import DataError
 
 CLASS_TEMPLATE = "This is a {name}."
@@ -46,7 +47,7 @@ def describe_instances(
     for place, item in _entries(content, "annotations", source):
         if item.get("iscrowd"):
             continue
-        image, kind = item.get("image_id"), item.get("category_id")
+        image, kind = one_form(item.get("image_id")), one_form(item.get("category_id"))
         if not isinstance(image, int):
             raise DataError(f"{place}.image_id: must be a whole number, got {image!r}. Write the id of its image.")
         if not isinstance(kind, int) or kind not in texts:
@@ -63,7 +64,7 @@ def describe_instances(
 def _class_names(content: Mapping[str, Any], source: str) -> dict[int, str]:
     names: dict[int, str] = {}
     for place, item in _entries(content, "categories", source):
-        key, name = item.get("id"), item.get("name")
+        key, name = one_form(item.get("id")), item.get("name")
         if not isinstance(key, int) or not isinstance(name, str) or is_blank(name):
             raise DataError(
                 f"{place}: needs a whole number as id and a word as name, got {key!r} and {name!r}. "

@@ -16,6 +16,7 @@ import numpy as np
 
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.annotations.class_phrases import CLASS_TEMPLATE, describe_instances, holds_instances
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
@@ -23,7 +24,7 @@ from bus_toolkit.home import expand_home
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects of a file of COCO instances.
+    """The objects of a file of COCO instances; ids are in one form (``joins.one_form``).
 
     Attributes:
         boxes: Image id to boxes float32 (n, 4), corners in pixels, and instance ids int64 (n,); without crowds.
@@ -31,18 +32,18 @@ class Instances:
         crowds: Ids of the instances that are crowds, whose box is not that of one object.
     """
 
-    boxes: dict[int, tuple[np.ndarray, np.ndarray]]
-    sizes: dict[int, tuple[int, int]]
+    boxes: dict[Any, tuple[np.ndarray, np.ndarray]]
+    sizes: dict[Any, tuple[int, int]]
     crowds: frozenset[int]
 
-    def attach(self, sample: dict[str, Any], image: int, wanted: Sequence[int]) -> None:
+    def attach(self, sample: dict[str, Any], image: Any, wanted: Sequence[int]) -> None:
         """Give a sample the boxes of its image, which of them its text names, and the size that the file states.
 
         A text that names crowds alone gets no boxes: where these are is not known.
 
         Args:
             sample: Gets ``gt_bboxes``, ``named`` and ``stated_size``.
-            image: Id of its image, which has boxes.
+            image: Id of its image in one form, which has boxes.
             wanted: Ids of the instances that the text names.
 
         Raises:
@@ -63,7 +64,7 @@ class Instances:
             sample["stated_size"] = self.sizes[image]
 
 
-def read_instances(path: str, location: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def read_instances(path: str, location: str) -> dict[Any, tuple[np.ndarray, np.ndarray]]:
     """Return image id to boxes float32 (n, 4) as corners, and instance ids int64 (n,)."""
     return read_coco_instances(path, location).boxes
 
@@ -75,20 +76,21 @@ def read_coco_instances(path: str, location: str) -> Instances:
         DataError: Also for a box that is not finite or has a negative side, and for an instance id that is used twice.
     """
     content = read_json(path, location)
-    grouped: dict[int, list[dict[str, Any]]] = {}
+    grouped: dict[Any, list[dict[str, Any]]] = {}
     crowds, ids = set(), set()
     try:
         for item in content["annotations"]:
-            if item["id"] in ids:
+            identity = instance_id(item["id"])
+            if identity in ids:
                 raise DataError(
-                    f"{location}: {path}: instance id {item['id']} is used twice, so a caption that names it names two "
+                    f"{location}: {path}: instance id {identity} is used twice, so a caption that names it names two "
                     "objects. Give each its own id."
                 )
-            ids.add(item["id"])
+            ids.add(identity)
             if item.get("iscrowd"):
-                crowds.add(item["id"])
+                crowds.add(identity)
             else:
-                grouped.setdefault(item["image_id"], []).append(item)
+                grouped.setdefault(one_form(item["image_id"]), []).append({**item, "id": identity})
         arrays = {}
         for key, items in grouped.items():
             # (n, 4): left, top, width and height, which become corners below.
@@ -104,22 +106,34 @@ def read_coco_instances(path: str, location: str) -> Instances:
         ) from error
 
 
-def stated_sizes(content: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
-    """Return image id to the width and height in pixels that COCO's ``images`` state."""
+def stated_sizes(content: Mapping[str, Any]) -> dict[Any, tuple[int, int]]:
+    """Return image id in one form to the width and height in pixels that COCO's ``images`` state."""
     images = content.get("images", ())
-    stated = {image["id"]: (image.get("width"), image.get("height")) for image in images}
+    stated = {one_form(image["id"]): (image.get("width"), image.get("height")) for image in images}
     return {key: size for key, size in stated.items() if all(isinstance(side, int) for side in size)}
 
 
-def read_regions(path: str, location: str) -> dict[int, list[int]]:
-    """Return caption id to the ids of the instances that it names.
+def instance_id(identity: Any) -> int:
+    """Return the id of an instance as a whole number that fits int64.
+
+    Raises:
+        ValueError: It is none.
+    """
+    number = one_form(identity)
+    if type(number) is not int or not -(1 << 63) <= number < 1 << 63:
+        raise ValueError(f"the id of an instance must be a whole number from -2^63 below 2^63, got {identity!r}")
+    return number
+
+
+def read_regions(path: str, location: str) -> dict[Any, list[int]]:
+    """Return caption id, in one form, to the ids of the instances that it names.
 
     Raises:
         DataError: Also for a caption id that occurs twice in the file, of which JSON would keep the second.
     """
     content = read_json(path, location, object_pairs_hook=_once)
     try:
-        return {int(caption): [int(instance) for instance in named] for caption, named in content.items()}
+        return {one_form(caption): [instance_id(one) for one in named] for caption, named in content.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(
             f"{location}: {path} does not hold regions ({type(error).__name__}: {error}). "
@@ -127,8 +141,8 @@ def read_regions(path: str, location: str) -> dict[int, list[int]]:
         ) from error
 
 
-def read_descriptions(path: str, location: str, class_template: str | None = None) -> dict[int, dict[str, np.ndarray]]:
-    """Return image id to its descriptions, each with the boxes it fits, float32 (n, 4), corners in pixels.
+def read_descriptions(path: str, location: str, class_template: str | None = None) -> dict[Any, dict[str, np.ndarray]]:
+    """Return image id in one form to its descriptions, each with the boxes it fits, float32 (n, 4), corners in pixels.
 
     A file of COCO instances describes by the names of classes, in ``class_template``.
     """
@@ -141,7 +155,7 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
             f"{location}: class_template names the classes of COCO instances, and {path} holds none. "
             "Leave class_template out, or give COCO instances."
         )
-    grouped: dict[int, dict[str, list[list[float]]]] = {}
+    grouped: dict[Any, dict[str, list[list[float]]]] = {}
     try:
         for image in content:
             for region in image["regions"]:
@@ -150,7 +164,7 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
                 if not is_blank(text):
                     if not all(map(math.isfinite, box)) or region["width"] < 0 or region["height"] < 0:
                         raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
-                    grouped.setdefault(image["id"], {}).setdefault(text, []).append(box)
+                    grouped.setdefault(one_form(image["id"]), {}).setdefault(text, []).append(box)
         return _arrays(grouped)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -160,7 +174,7 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
         ) from error
 
 
-def _arrays(grouped: dict[int, dict[str, list[list[float]]]]) -> dict[int, dict[str, np.ndarray]]:
+def _arrays(grouped: dict[Any, dict[str, list[list[float]]]]) -> dict[Any, dict[str, np.ndarray]]:
     return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bus_toolkit.data.annotations.coco_boxes import Instances, read_coco_instances, read_regions
+from bus_toolkit.data.annotations.joins import check_join, one_form
 from bus_toolkit.errors import DataError
 
 
 @dataclass(frozen=True)
 class NamedBoxes:
-    """Boxes for the texts of a data set.
+    """Boxes for the texts of a data set; ids are compared in one form (``joins.one_form``).
 
     Attributes:
         instances: The objects of each image.
@@ -20,19 +21,30 @@ class NamedBoxes:
     """
 
     instances: Instances
-    regions: Mapping[int, Sequence[int]]
+    regions: Mapping[Any, Sequence[int]]
 
     @classmethod
-    def read(cls, instances_file: str | None, regions_file: str | None, name: str) -> NamedBoxes:
+    def read(
+        cls,
+        instances_file: str | None,
+        regions_file: str | None,
+        name: str,
+        *,
+        images: Collection[Hashable] = (),
+        texts: Collection[Hashable] = (),
+    ) -> NamedBoxes:
         """Read both files, or none.
 
         Args:
             instances_file: COCO instances.
             regions_file: JSON, text id to the ids of the instances that it names.
             name: The data set, for messages.
+            images: Ids of the data set's images in one form, which those of the instances are compared with.
+            texts: The same of its texts and the regions.
 
         Raises:
-            DataError: Only one of the two files is given, or one is missing or malformed.
+            DataError: Only one of the two files is given, one is missing or malformed, or its ids are none of the data
+                set's.
         """
         if (instances_file is None) != (regions_file is None):
             raise DataError(
@@ -40,20 +52,20 @@ class NamedBoxes:
             )
         if instances_file is None or regions_file is None:
             return cls(Instances({}, {}, frozenset()), {})
-        return cls(
-            read_coco_instances(instances_file, f"{name}.instances_file"),
-            read_regions(regions_file, f"{name}.regions_file"),
-        )
+        instances = read_coco_instances(instances_file, f"{name}.instances_file")
+        regions = read_regions(regions_file, f"{name}.regions_file")
+        check_join(instances.boxes, images, location=f"{name}.instances_file: {instances_file}", kind="images")
+        check_join(regions, texts, location=f"{name}.regions_file: {regions_file}", kind="texts")
+        return cls(instances, regions)
 
-    def of_images(self, images: Container[int]) -> NamedBoxes:
+    def of_images(self, images: Container[Any]) -> NamedBoxes:
         """Return the boxes of these images alone."""
         boxes = {image: value for image, value in self.instances.boxes.items() if image in images}
         return replace(self, instances=replace(self.instances, boxes=boxes))
 
     def has(self, image_id: Any, text_id: Any) -> bool:
         """Return whether a text has boxes of its image."""
-        # Ids of other formats may be words: only where the image has boxes is a text's id a number for sure.
-        return image_id in self.instances.boxes and int(text_id) in self.regions
+        return one_form(image_id) in self.instances.boxes and one_form(text_id) in self.regions
 
     def attach(self, sample: dict[str, Any], image_id: Any, text_id: Any) -> None:
         """Give a sample its boxes, which of them its text names, and the stated size of its image.
@@ -61,4 +73,4 @@ class NamedBoxes:
         Raises:
             BadSample: The text names an instance that the image does not have.
         """
-        self.instances.attach(sample, image_id, self.regions[int(text_id)])
+        self.instances.attach(sample, one_form(image_id), self.regions[one_form(text_id)])

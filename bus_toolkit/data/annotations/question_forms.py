@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bus_toolkit.blank_texts import is_blank
+from bus_toolkit.data.annotations.joins import one_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Mismatch(Exception):
 
 
 class Annotations(dict[Any, dict[str, Any]]):
-    """Question id to VQA v2's annotation, and the file that they are from."""
+    """Question id, in one form, to VQA v2's annotation, and the file that they are from."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -62,13 +63,13 @@ def vqa_v2(entries: list[Any], annotations: Annotations | None) -> Iterator[Ques
         if annotations is None:
             yield Question(key, image, text)
             continue
-        note = annotations.get(key)
+        note = annotations.get(one_form(key))
         if note is None:
             raise Mismatch(
                 f"question {key} has no annotation in {annotations.path} ({len(annotations)} annotations). Give the "
                 "annotation file of the same split."
             )
-        if note.get("image_id", image) != image:
+        if one_form(note.get("image_id", image)) != one_form(image):
             raise Mismatch(
                 f"question {key} is about image {image}, its annotation in {annotations.path} about image "
                 f"{note['image_id']}. Give the annotation file of the same split."

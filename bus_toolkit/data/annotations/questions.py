@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bus_toolkit.data.annotations.coco_boxes import read_json
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.annotations.question_forms import (
     Annotations,
     Malformed,
@@ -76,18 +77,19 @@ def _read_annotations(path: str | None, name: str) -> Annotations | None:
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict) or "question_id" not in entry:
             raise DataError(f"{source}: annotations[{place}] has no question_id, got {str(entry)[:80]}. Add it.")
-        if entry["question_id"] in annotations:
+        key = one_form(entry["question_id"])
+        if key in annotations:
             raise DataError(f"{source}: question {entry['question_id']} has two annotations. Remove one of them.")
-        annotations[entry["question_id"]] = entry
+        annotations[key] = entry
     return annotations
 
 
 def _refuse_repeats(questions: list[Question], source: str) -> None:
     seen: set[int | str] = set()
     for question in questions:
-        if question.question_id in seen:
+        if one_form(question.question_id) in seen:
             raise DataError(
                 f"{source}: question id {question.question_id} occurs twice. Each question needs an id of its own: "
                 "remove one, or renumber them."
             )
-        seen.add(question.question_id)
+        seen.add(one_form(question.question_id))

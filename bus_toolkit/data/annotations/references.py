@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.blank_texts import is_blank
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 
@@ -96,24 +97,25 @@ def _check(rows: Sequence[Reference], path: str, location: str) -> None:
         seen.add(row.sent_id)
 
 
-def read_images(path: str, location: str) -> dict[int, ImageEntry]:
-    """Return image id to file name and size, from COCO instances.
+def read_images(path: str, location: str) -> dict[Any, ImageEntry]:
+    """Return image id, in one form, to file name and size, from COCO instances.
 
     Raises:
         DataError: The file has another form, or an image id is there twice.
     """
     content: Mapping[str, Any] = json.loads(expand_home(path).read_text(encoding="utf-8-sig"))
-    entries: dict[int, ImageEntry] = {}
+    entries: dict[Any, ImageEntry] = {}
     try:
         for image in content["images"]:
-            if image["id"] in entries:
+            key = one_form(image["id"])
+            if key in entries:
                 raise DataError(
                     f"{location}: {path}: image id {image['id']} is there twice. Each image has an id of its own. "
                     "Renumber them."
                 )
             width, height = image.get("width"), image.get("height")
             size = None if width is None or height is None else (int(width), int(height))
-            entries[image["id"]] = ImageEntry(str(image["file_name"]), size)
+            entries[key] = ImageEntry(str(image["file_name"]), size)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{location}: {path} does not list its images ({type(error).__name__}: {error}). COCO instances have "

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bus_toolkit.data.annotations.allowed_answers import AllowedAnswers
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.annotations.question_forms import Question
 from bus_toolkit.data.annotations.questions import read_questions
@@ -75,7 +76,9 @@ class QuestionAnswers(SampleDataset):
         # A template that does not fit is a mistake of the config: the first question shows it before the training.
         self._path.of(self._questions[0].image_id)
         super().__init__(pipeline, size=len(self._questions), max_bad_samples=max_bad_samples)
-        self._boxes = NamedBoxes.read(instances_file, regions_file, name)
+        images = {one_form(question.image_id) for question in self._questions}
+        texts = {one_form(question.question_id) for question in self._questions}
+        self._boxes = NamedBoxes.read(instances_file, regions_file, name, images=images, texts=texts)
         self.boxed_indices = [
             i for i, question in enumerate(self._questions) if self._boxes.has(question.image_id, question.question_id)
         ]

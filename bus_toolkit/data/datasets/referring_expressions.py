@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bus_toolkit.data.annotations.coco_boxes import read_instances
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.annotations.references import ImageEntry, Reference, read_images, read_references
 from bus_toolkit.data.datasets.base import SampleDataset, image_folder
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
@@ -66,15 +67,16 @@ class ReferringExpressions(SampleDataset):
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline."""
         reference = self.references[int(index)]
-        boxes, identities = self._boxes[reference.image_id]
-        image = self._images[reference.image_id]
+        key = one_form(reference.image_id)
+        boxes, identities = self._boxes[key]
+        image = self._images[key]
         info = {
             "img_path": str(self.img_dir / image.file_name),
             "text": reference.text,
             "image_id": reference.image_id,
             "text_id": reference.sent_id,
             "gt_bboxes": boxes.copy(),
-            "named": identities == reference.ann_id,
+            "named": identities == one_form(reference.ann_id),
         }
         if image.size is not None:
             info["stated_size"] = image.size
@@ -82,14 +84,15 @@ class ReferringExpressions(SampleDataset):
 
     def _check(self, reference: Reference, location: str, instances_file: str) -> None:
         """Refuse a reference whose instance or box does not fit: it would train or count wrongly."""
-        image = self._images.get(reference.image_id)
+        key = one_form(reference.image_id)
+        image = self._images.get(key)
         if image is None:
             raise DataError(
                 f"{location}: image_id {reference.image_id} is not among the images of {instances_file}. "
                 "Give the instances that belong to the references."
             )
-        boxes, identities = self._boxes.get(reference.image_id, (np.zeros((0, 4), np.float32), np.zeros(0, np.int64)))
-        target = boxes[identities == reference.ann_id]
+        boxes, identities = self._boxes.get(key, (np.zeros((0, 4), np.float32), np.zeros(0, np.int64)))
+        target = boxes[identities == one_form(reference.ann_id)]
         if not len(target):
             raise DataError(
                 f"{location}: ann_id {reference.ann_id} must be an instance (no crowd) of image {reference.image_id} "

@@ -10,6 +10,7 @@ import numpy as np
 
 from bus_toolkit.data.annotations.coco_boxes import read_descriptions
 from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids
+from bus_toolkit.data.annotations.joins import check_join, one_form
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
@@ -68,14 +69,23 @@ class RegionCaptionDataset(SampleDataset):
             refuse_shared_ids(self.reader.ann_file, f"{name}.dataset.ann_file", captions=regions_file is not None)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
         share = _BoxShare(box_fraction, box_seed)
-        self._boxes = NamedBoxes.read(instances_file, regions_file, name).of_images(share)
-        self._descriptions: dict[int, dict[str, np.ndarray]] = {}
+        # Only the ids: the reader unpacks each of its samples anew, and there may be millions.
+        keys = [_keys(self.reader.get_data_info(row)) for row in range(len(self.reader))]
+        images, texts = {image for image, _ in keys}, {text for _, text in keys}
+        boxes = NamedBoxes.read(instances_file, regions_file, name, images=images, texts=texts)
+        self._boxes = boxes.of_images(share)
+        self._descriptions: dict[Any, dict[str, np.ndarray]] = {}
         if descriptions_file is not None:
-            described = read_descriptions(descriptions_file, f"{name}.descriptions_file", class_template)
+            setting = f"{name}.descriptions_file"
+            described = read_descriptions(descriptions_file, setting, class_template)
+            check_join(described, images, location=f"{setting}: {descriptions_file}", kind="images")
             self._descriptions = {image: texts for image, texts in described.items() if image in share}
         # Rows for patch-text supervision show a description, if there are any: the caption's own boxes are not needed.
-        is_boxed = self._has_descriptions if descriptions_file is not None else self._has_boxes
-        self.boxed_indices = [i for i in range(len(self.reader)) if is_boxed(self.reader.get_data_info(i))]
+        self.boxed_indices = [
+            row
+            for row, (image, text) in enumerate(keys)
+            if (image in self._descriptions if descriptions_file is not None else self._boxes.has(image, text))
+        ]
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline.
@@ -84,16 +94,16 @@ class RegionCaptionDataset(SampleDataset):
             BadSample: The caption names an instance that its image does not have.
         """
         info = dict(self.reader.get_data_info(int(index)))
-        if self._has_boxes(info):
-            self._boxes.attach(info, _image_key(info), _caption_key(info))
+        if self._boxes.has(*_keys(info)):
+            self._boxes.attach(info, *_keys(info))
         return info
 
     def get_region_info(self, index: int) -> dict[str, Any]:
         """Return the sample of a row that serves patch-text supervision alone: with a description, if there are any."""
         info = self.get_data_info(index)
-        if not self._has_descriptions(info):
+        descriptions = self._descriptions.get(_keys(info)[0])
+        if descriptions is None:
             return info
-        descriptions = self._descriptions[_image_key(info)]
         # From NumPy's global generator, as in the transforms: a training seeds it for each sample.
         text = list(descriptions)[np.random.randint(len(descriptions))]
         # Boxes of the image that this description does not name are its negatives.
@@ -102,12 +112,6 @@ class RegionCaptionDataset(SampleDataset):
         info["gt_bboxes"] = np.concatenate([descriptions[text], others])
         info["named"] = np.arange(len(info["gt_bboxes"])) < len(descriptions[text])
         return info
-
-    def _has_boxes(self, info: Mapping[str, Any]) -> bool:
-        return self._boxes.has(_image_key(info), _caption_key(info))
-
-    def _has_descriptions(self, info: Mapping[str, Any]) -> bool:
-        return _image_key(info) in self._descriptions
 
 
 def _check_arguments(name: str, box_fraction: float, descriptions_file: str | None, class_template: str | None) -> None:
@@ -150,10 +154,9 @@ def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
         ) from error
 
 
-def _image_key(info: Mapping[str, Any]) -> int:
-    # COCORetrieval renumbers images and captions and keeps the ids of the file under these names.
-    return info.get("image_ori_id", info["image_id"])
+def _keys(info: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the ids of image and caption in one form.
 
-
-def _caption_key(info: Mapping[str, Any]) -> int:
-    return info.get("ori_id", info["text_id"])
+    ``COCORetrieval`` renumbers images and captions and keeps the ids of the file under other names.
+    """
+    return one_form(info.get("image_ori_id", info["image_id"])), one_form(info.get("ori_id", info["text_id"]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bus_toolkit.blank_texts import is_blank
+from bus_toolkit.data.annotations.joins import check_join, one_form
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN
@@ -50,7 +51,9 @@ def _convert(source: Download, out: Path) -> Mapping[str, int]:
     """
     images = _read_images(source)
     held_out = _held_out(source)
-    used = {key: image for key, image in images.items() if image.pop("coco_id") not in held_out}
+    of_coco = {key: one_form(image.pop("coco_id")) for key, image in images.items()}
+    check_join(held_out, set(of_coco.values()), location=_KARPATHY, kind="COCO's test", source="the coco_id", least=0.0)
+    used = {key: image for key, image in images.items() if of_coco[key] not in held_out}
     check_images(source, "", (image["coco_url"] for image in used.values()))
     counts = {"images in all": len(images), "images left out for COCO's test": len(images) - len(used)}
     counts |= _write_regions(source, out, used)
@@ -81,7 +84,7 @@ def _held_out(source: Download) -> set[int]:
     if not source.has(_KARPATHY):
         return set()
     try:
-        return {e["cocoid"] for e in source.json(_KARPATHY)["images"] if e["split"] in ("val", "test")}
+        return {one_form(e["cocoid"]) for e in source.json(_KARPATHY)["images"] if e["split"] in ("val", "test")}
     except (KeyError, TypeError) as error:
         raise source.malformed(_KARPATHY, error) from error
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.datasets.base import check_caption
 from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
+from bus_toolkit.data.shards.annotation import ID_LIMIT
 from bus_toolkit.data.shards.tar_index import IMAGE_KINDS
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class SourceSample:
 
 def pairs_of_folder(folder: str) -> list[SourceSample]:
     """Return the images below ``folder`` in the order of their paths, each with ``.txt`` or ``.json`` of its name.
+
+    Texts without an image are left out; a warning says how many.
 
     Raises:
         DataError: No image, or images without a text.
@@ -40,6 +47,13 @@ def pairs_of_folder(folder: str) -> list[SourceSample]:
         raise DataError(
             f"{root}: {len(bare)} of {len(images)} images have no .txt or .json of the same name, the first is "
             f"{bare[0]}. Add the texts, or move these images away."
+        )
+    used = {file for files in texts for file in files.values()}
+    unused = sorted(path for path in root.rglob("*") if path.suffix in (".txt", ".json") and path not in used)
+    if unused:
+        _log.warning(
+            "%s: %d .txt or .json files have no image (%s) of the same name and are left out, the first is %s.",
+            *(root, len(unused), ", ".join(IMAGE_KINDS), unused[0]),
         )
     return [
         SourceSample(image, {kind: file.read_bytes() for kind, file in files.items() if file.is_file()})
@@ -69,7 +83,13 @@ def pairs_of_coco(
             check_caption(info)
         except BadSample as error:
             raise DataError(f"{captions}: {error}. Correct it, or drop the caption.") from error
-        record: dict[str, Any] = {"caption": info["text"], "image_id": info.get("image_ori_id", info["image_id"])}
+        image_id = one_form(info.get("image_ori_id", info["image_id"]))
+        if type(image_id) is not int or not 0 <= image_id < ID_LIMIT:
+            raise DataError(
+                f"{captions}: image ids of a shard are whole numbers from 0 below 2^40, got {image_id!r}. Renumber the "
+                "images."
+            )
+        record: dict[str, Any] = {"caption": info["text"], "image_id": image_id}
         if "gt_bboxes" in info:
             boxes = info["gt_bboxes"].astype(float)
             boxes[:, 2:] -= boxes[:, :2]

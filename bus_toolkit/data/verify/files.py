@@ -12,6 +12,7 @@ from typing import Any
 from bus_toolkit.data.annotations.class_phrases import holds_instances
 from bus_toolkit.data.annotations.coco_boxes import stated_sizes
 from bus_toolkit.data.annotations.coco_captions import shared_caption_ids, shared_image_ids
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.verify.report import Fault, Report
 
 
@@ -37,6 +38,7 @@ def captions_faults(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield kind and reason for each fault of COCO captions: shared ids, and captions of images that are not there."""
     yield from (("id", problem) for problem in shared_image_ids(content))
     yield from (("id", problem) for problem in shared_caption_ids(content))
+    # In the form of the file, as COCORetrieval compares them.
     known = {image["id"] for image in content["images"]}
     for place, caption in enumerate(content["annotations"]):
         if caption["image_id"] not in known:
@@ -45,15 +47,15 @@ def captions_faults(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def instance_faults(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield kind and reason for each fault of COCO instances: shared ids, boxes that are none or outside."""
-    sizes, known = stated_sizes(content), {image["id"] for image in content.get("images", ())}
+    sizes, known = stated_sizes(content), {one_form(image["id"]) for image in content.get("images", ())}
     first: dict[Any, int] = {}
     for place, item in enumerate(content["annotations"]):
         here = f"annotations[{place}]: instance {item['id']} of image {item['image_id']}"
-        if first.setdefault(item["id"], place) != place:
-            yield "id", f"{here}: this id is that of annotations[{first[item['id']]}]"
-        if known and item["image_id"] not in known:
+        if first.setdefault(one_form(item["id"]), place) != place:
+            yield "id", f"{here}: this id is that of annotations[{first[one_form(item['id'])]}]"
+        if known and one_form(item["image_id"]) not in known:
             yield "id", f"{here}: that is none of the {len(known)} images"
-        reason = None if item.get("iscrowd") else box_fault(item.get("bbox"), sizes.get(item["image_id"]))
+        reason = None if item.get("iscrowd") else box_fault(item.get("bbox"), sizes.get(one_form(item["image_id"])))
         if reason is not None:
             yield "box", f"{here}: {reason}"
 

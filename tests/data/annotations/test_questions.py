@@ -117,3 +117,10 @@ def test_says_when_a_file_is_missing(tmp_path):
         read_questions("none.json", None, "Reader")
     with pytest.raises(DataError, match="Reader.annotation_file: none.json cannot be read: No such file"):
         read_questions(files["questions"], "none.json", "Reader")
+
+
+def test_questions_and_annotations_are_joined_by_ids_in_one_form(tmp_path):
+    questions, notes = vqa()
+    for note in notes["annotations"]:
+        note.update(question_id=str(note["question_id"]), image_id=float(note["image_id"]))
+    assert [question.answers for question in read(tmp_path, questions, notes)] == [tuple(PEOPLE), ("no",) * 10]

@@ -192,3 +192,9 @@ def test_scenes_are_read_as_any_vqa_data(tmp_path):
             assert sample.gt_answer in (["no"], ["0"])
         if sample.question_type == "count":
             assert int(sample.gt_answer[0]) == int(np.sum(np.asarray(sample.get("named", [])), dtype=int))
+
+
+def test_boxes_of_another_split_are_refused(tmp_path, boxed):
+    boxed["regions_file"] = write(tmp_path, regions={"1": [1]})["regions"]
+    with pytest.raises(DataError, match=r"regions_file: .*none of its ids of texts \(1\) is one of the data \(2\)"):
+        QuestionAnswers(**boxed, pipeline=PIPELINE)

@@ -244,3 +244,12 @@ def test_scenes_are_read_as_a_users_files_are(tmp_path):
             if item["image_id"] == sample.image_id and np.allclose(item["bbox"], [x1, y1, x2 - x1, y2 - y1], atol=0.02)
         ]
         assert instance["attributes"]["shape"] in sample.text
+
+
+def test_ids_of_the_two_files_are_compared_in_one_form(folder):
+    def as_text(content):
+        for reference in content:
+            reference.update(image_id=str(reference["image_id"]), ann_id=str(reference["ann_id"]))
+
+    change(folder, "refs.json", as_text)
+    assert build(folder)[2]["data_samples"].named.tolist() == [False, True]

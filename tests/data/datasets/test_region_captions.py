@@ -198,7 +198,17 @@ def test_says_what_is_wrong_with_its_arguments(folder, options, message):
         ("instances.json", "{}", "instances_file: .*does not hold COCO instances"),
         ("regions.json", "[", "regions_file: .*regions.json is not JSON"),
         ("regions.json", "[]", "regions_file: .*regions.json does not hold regions"),
-        ("regions.json", '{"a": [1]}', "regions.json does not hold regions"),
+        (
+            "regions.json",
+            '{"a": [1]}',
+            r"none of its ids of texts \(1\) is one of the data \(8\), e.g. 'a' here, 1\d\d there",
+        ),
+        (
+            "regions.json",
+            '{"100": ["a"]}',
+            "does not hold regions .*must be a whole number from -2.63 below 2.63, got 'a'",
+        ),
+        ("regions.json", '{"100": [9223372036854775808]}', "does not hold regions .*got 9223372036854775808"),
         ("descriptions.json", '{"10": []}', "descriptions_file: .*does not hold region descriptions.*As Visual Genome"),
         ("descriptions.json", '[{"id": 10, "regions": [{"phrase": "a"}]}]', r"descriptions \(KeyError: 'x'\)"),
         ("descriptions.json", '{"annotations": []}', "descriptions.json: categories must be a list, got none"),
@@ -210,3 +220,23 @@ def test_says_what_is_wrong_with_its_files(folder, name, content, message):
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(DataError, match=message):
         build(folder, descriptions_file=str(folder / "descriptions.json"))
+
+
+@pytest.mark.parametrize("as_text", [str, float])
+def test_ids_of_files_are_compared_in_one_form(folder, as_text):
+    annotations = json.loads((folder / "instances.json").read_text())["annotations"]
+    rewritten = [{**one, "id": as_text(one["id"]), "image_id": as_text(one["image_id"])} for one in annotations]
+    write(folder / "instances.json", {"annotations": rewritten})
+    data = build(folder)
+    assert data.boxed_indices == [0, 1, 2, 3, 4, 5] and data[3]["data_samples"].named.tolist() == [False, True]
+
+
+def test_boxes_of_another_split_are_refused(folder):
+    other = [{"id": 1, "image_id": 77, "bbox": [0, 0, 4, 4]}]
+    write(folder / "instances.json", {"annotations": other})
+    message = r"instances_file: .*none of its ids of images \(1\) is one of the data \(4\), e.g. 77 here, \d\d there"
+    with pytest.raises(DataError, match=message):
+        build(folder)
+    settings = describe(folder, (77, [("a dog", (0, 0, 4, 4))]))
+    with pytest.raises(DataError, match="descriptions_file: .*none of its ids of images"):
+        build(folder, instances_file=None, regions_file=None, **settings)

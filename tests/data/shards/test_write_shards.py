@@ -115,3 +115,9 @@ def test_images_without_a_text_are_named(photos):
         pairs_of_folder(str(photos))
     with pytest.raises(DataError, match="no image below this folder"):
         pairs_of_folder(str(photos / "none"))
+
+
+def test_texts_without_an_image_are_counted(photos, caplog):
+    (photos / "part0" / "lost.txt").write_text("a photo that is a gif")
+    pairs_of_folder(str(photos))
+    assert "1 .txt or .json files have no image (jpg, jpeg, png, webp) of the same name and are left out" in caplog.text
