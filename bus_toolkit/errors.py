@@ -77,6 +77,10 @@ class DataError(BusError):
     """A data file is missing or malformed, or too many samples are bad."""
 
 
+class TrainingError(BusError):
+    """A training cannot go on: its losses or weights are not finite any more."""
+
+
 class CheckpointError(BusError):
     """A checkpoint cannot be read safely or does not fit the model."""
 

@@ -6,6 +6,7 @@ from bus_toolkit.engine.device import find_device
 from bus_toolkit.engine.hooks.average import EMAHook
 from bus_toolkit.engine.hooks.checkpoint import AtomicCheckpointHook
 from bus_toolkit.engine.hooks.early_stopping import EarlyStoppingHook
+from bus_toolkit.engine.hooks.learning_faults import LearningFaultsHook
 from bus_toolkit.engine.hooks.model_state import ModelStateHook
 from bus_toolkit.engine.hooks.progress import RichProgressHook
 from bus_toolkit.engine.hooks.report import ReportHook
@@ -23,6 +24,7 @@ __all__ = [
     "EMAHook",
     "EarlyStoppingHook",
     "KeepRatioScheduleHook",
+    "LearningFaultsHook",
     "ModelStateHook",
     "ReportHook",
     "RichProgressHook",

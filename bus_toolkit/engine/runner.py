@@ -57,6 +57,7 @@ _DEFAULT_HOOKS = {
     "progress": "bus_toolkit.RichProgressHook",
     "model_state": "bus_toolkit.ModelStateHook",
     "keep_ratio_schedule": "bus_toolkit.TrainingProgressHook",
+    "learning_faults": "bus_toolkit.LearningFaultsHook",
 }
 _MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
 

@@ -61,6 +61,8 @@ class AtomicCheckpointHook(CheckpointHook):
     when it is complete, and removal comes last. By iterations, a checkpoint that is due inside a step of accumulated
     gradients is written at its end. A training that is stopped early ends with a checkpoint, too.
 
+    Before each, on every rank, ``before_checkpoint(runner)`` of those hooks is called that have it.
+
     A ``save_best`` that a validation does not measure, or measures as NaN, is warned of, and the training goes on.
 
     Args:
@@ -122,6 +124,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         names = [] if self.save_best is None else self.key_indicators
+        if names:
+            runner.call_hook("before_checkpoint")
         first = next(iter(metrics))
         if "auto" in names and self.rules[0] is None and not has_known_rule(first):
             self._missing.warn_of("auto", f"auto takes the first figure, {first!r}. Set rule to greater or less.")
@@ -132,6 +136,7 @@ class AtomicCheckpointHook(CheckpointHook):
         super()._save_best_checkpoint(runner, {**metrics, **dict.fromkeys(absent)})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        runner.call_hook("before_checkpoint")
         outdated = self._update_kept(runner, step)
         self._saved_at = meta["iter"]
         filename = self.filename_tmpl.format(step)

@@ -1,100 +1,139 @@
-"""Silent faults of selectors in a training: scores that are NaN, or that no loss trains."""
+"""Look whether a training learns: stop one that has diverged, warn of parts that never learn."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
-from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.engine.checkpoint import latest_checkpoint
+from bus_toolkit.engine.hooks.loss_faults import LossFaults, nonfinite_parameters
+from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.hooks.selector_faults import SelectorFaults
+from bus_toolkit.errors import ConfigError, TrainingError
+from bus_toolkit.registry import HOOKS
 
 _log = logging.getLogger(__name__)
-_INSIDE = "Look for a division by zero, a root or a logarithm in its scores, or for weights that are NaN."
-_BEFORE = "The patches that it was given are NaN already: look at the images, and at the backbone before it."
+_FEW = 10  # steps in which a loss may be 0 by chance, as that of patches without a box in the batch
 
 
-class LearningFaults:
-    """Look for such faults at the steps at which the losses are read, since an answer waits for the device.
+@HOOKS.register_module()
+class LearningFaultsHook(Hook):
+    """Look for what keeps a training from learning; goes into ``default_hooks``.
 
-    Each fault is one warning, given once. Parameters of selectors are looked at when every head has taken part from one
-    reading to the next; one has had no gradient if the optimizer keeps no state for it, but does for others.
+    It stops the training with an error when the losses are not finite in ``max_nonfinite_steps`` steps in a row (or to
+    its end), and at once when a parameter is not: nothing brings that one back. Single losses that are not finite are
+    warned of; float16 has them, and leaves those steps out. A checkpoint of such parameters is not written.
+
+    It warns once of selectors whose scores are NaN or that have no gradient, and of a loss that is always 0.
 
     Args:
-        model: The bare model.
-        optimizer: Torch's optimizer.
+        interval: Iterations between two readings, each of which waits for the device; the first and the last iteration
+            are read, too.
+        max_nonfinite_steps: How many steps in a row the losses may not be finite; ``None`` never stops a training.
+
+    Raises:
+        ConfigError: Either is below 1.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Any) -> None:
-        self._model, self._optimizer = model, optimizer
-        self._handles: list[RemovableHandle] = []
-        self._is_nan: dict[str, Tensor] = {}
-        self._came_nan: dict[str, Tensor] = {}
+    priority = "NORMAL"
+
+    def __init__(self, interval: int = 50, max_nonfinite_steps: int | None = 50) -> None:
+        for name, value in (("interval", interval), ("max_nonfinite_steps", max_nonfinite_steps)):
+            if value is not None and value < 1:
+                raise ConfigError(f"LearningFaultsHook.{name}: must be at least 1, got {value}.")
+        self.interval, self.max_nonfinite_steps = interval, max_nonfinite_steps
+        self._losses = LossFaults()
+        self._steps = 0
         self._warned: set[str] = set()
-        self._all_heads_ran = False
 
-    def watch(self) -> None:
-        """Note from now on whether scores are NaN."""
-        for name, module in self._model.named_modules():
-            if isinstance(module, PatchSelector):
-                self._handles.append(module.register_forward_hook(self._noter(f"{name} ({type(module).__name__})")))
+    def before_train(self, runner: Runner) -> None:
+        """Start counting."""
+        self._losses, self._steps, self._warned = LossFaults(), 0, set()
+        self._selectors = SelectorFaults(unwrap(runner.model))
 
-    def report(self, step: int) -> None:
-        """Warn of the faults seen since ``watch``, and stop watching."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-        for name, is_nan in self._is_nan.items():
-            if name not in self._warned and bool(is_nan):
-                self._warned.add(name)
-                advice = _BEFORE if bool(self._came_nan[name]) else _INSIDE
-                _log.warning(
-                    "%s: scores are NaN at step %d, so which patches it keeps means nothing, even with finite losses. "
-                    "%s",
-                    name,
-                    step,
-                    advice,
-                )
-        self._is_nan, self._came_nan = {}, {}
-        self._report_untrained(step)
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Watch the scores of a step after which is read."""
+        if self._is_reading(runner):
+            self._selectors.watch()
 
-    def _noter(self, name: str) -> Any:
-        def note(module: nn.Module, args: Any, decision: Any) -> None:
-            for seen, values in ((self._is_nan, decision[1]), (self._came_nan, args[0].patches)):
-                is_nan = torch.isnan(values.detach()).any()
-                seen[name] = seen[name] | is_nan if name in seen else is_nan
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict[str, Any] | None = None,
+    ) -> None:
+        """Count; from time to time, read.
 
-        return note
+        Raises:
+            TrainingError: The training has diverged.
+        """
+        self._losses.add(outputs or {})
+        is_reading = self._is_reading(runner)
+        self._steps += 1
+        if is_reading:
+            self._selectors.report(runner.iter + 1)
+            self._check_finite(runner)
+            self._warn_of_zeros()
 
-    def _report_untrained(self, step: int) -> None:
-        before, self._all_heads_ran = self._all_heads_ran, self._all_heads_run()
-        names = untrained_selectors(self._model, self._optimizer) if before and self._all_heads_ran else []
-        if names and "parameters" not in self._warned:
-            self._warned.add("parameters")
+    def before_checkpoint(self, runner: Runner) -> None:
+        """Refuse to write parameters that are not finite over good ones.
+
+        Raises:
+            TrainingError: Some are not.
+        """
+        broken = nonfinite_parameters(unwrap(runner.model))
+        if broken and self.max_nonfinite_steps is not None:
+            raise TrainingError(self._diverged(runner, runner.iter, broken))
+
+    def _is_reading(self, runner: Runner) -> bool:
+        done = runner.iter + 1
+        return done % self.interval == 0 or done == runner.max_iters or self._steps == 0
+
+    def _check_finite(self, runner: Runner) -> None:
+        streak, done = self._losses.read_streak(), runner.iter + 1
+        if not streak:
+            return
+        broken = nonfinite_parameters(unwrap(runner.model))
+        to_the_end = done == runner.max_iters and streak > 1
+        if self.max_nonfinite_steps is not None and (broken or to_the_end or streak >= self.max_nonfinite_steps):
+            raise TrainingError(self._diverged(runner, done, broken))
+        if "finite" not in self._warned:
+            self._warned.add("finite")
             _log.warning(
-                "%s: no gradient in %d steps, so it does not learn. A ranking has none: set supervised = True and add "
-                "PatchTextHead and boxes, let the scores weigh tokens (fuse: normalized), or add a head whose loss "
-                "reads the scores and that sees a text (sees = Condition.CAPTION).",
-                ", ".join(names),
-                step,
+                "The losses are not finite at step %d (%s), in %d steps in a row. Look at the data and at the learning "
+                "rate.",
+                done,
+                self._bad_losses(),
+                streak,
             )
 
-    def _all_heads_run(self) -> bool:
-        heads, epoch = getattr(self._model, "heads", None), getattr(self._model, "epoch", float("inf"))
-        return heads is None or all(getattr(head, "start_epoch", 0.0) <= epoch for head in heads.values())
+    def _diverged(self, runner: Runner, step: int, broken: list[str]) -> str:
+        """Return the message about a training that cannot go on."""
+        latest = latest_checkpoint(runner.work_dir)
+        parameters = f" and {len(broken)} parameters, the first {broken[0]}," if broken else ""
+        saved = f"The newest good checkpoint is {latest}." if latest else "No checkpoint was written yet."
+        return (
+            f"training: the losses ({self._bad_losses()}){parameters} are not finite at step {step}. {saved} Lower "
+            "optim_wrapper.optimizer.lr, clip gradients (optim_wrapper.clip_grad: {max_norm: 1.0}), train in bfloat16 "
+            "in place of float16, or look at the data of this step; default_hooks.learning_faults says when a training "
+            "stops for this."
+        )
 
+    def _bad_losses(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self._losses.read_bad().items()) or "finite so far"
 
-def untrained_selectors(model: nn.Module, optimizer: Any) -> list[str]:
-    """Return the names of trainable parameters of selectors that the optimizer has never moved.
-
-    Nothing if it keeps no state for any parameter, as plain SGD: then this cannot be seen.
-    """
-    state = getattr(optimizer, "state", None)
-    if not state:
-        return []
-    trained = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
-    missed = trained - {id(parameter) for parameter in state}
-    selectors = [(name, part) for name, part in model.named_modules() if isinstance(part, PatchSelector)]
-    return [f"{name}.{key}" for name, part in selectors for key, p in part.named_parameters() if id(p) in missed]
+    def _warn_of_zeros(self) -> None:
+        for name, steps in self._losses.read_zeros(_FEW).items():
+            if name not in self._warned:
+                self._warned.add(name)
+                _log.warning(
+                    "%s: exactly 0 in all %d steps so far, so nothing learns from it. Either its head has weight 0, or "
+                    "the data have nothing for it (such as boxes), or a part gives it nothing to train. Remove the "
+                    "head, or give it what it needs.",
+                    name,
+                    steps,
+                )

@@ -17,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
 from bus_toolkit.console import ScreenConsole
-from bus_toolkit.engine.hooks.learning_faults import LearningFaults
 from bus_toolkit.engine.hooks.live_line import clock, first_that_fits, shorter_lines
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.speed import Speedometer, num_samples
@@ -36,8 +35,7 @@ class RichProgressHook(Hook):
     The same figures enter the run's log: ``train/samples_per_second``, and for each kind of pass of a step (``free``,
     ``caption``, ``masked``, ``prefix``, ``pairs``) the images in ``train/tokens_<pass>_rows`` and the tokens of each
     after every stage in ``train/tokens_<pass>_<stage>``. The total time and mean speed are logged at the end.
-    Validation and checkpoints do not count in the speed. Selectors whose scores are NaN, or that no loss trains,
-    are warned of.
+    Validation and checkpoints do not count in the speed.
 
     Args:
         interval: Iterations between two plain lines, and between two readings of the losses (a reading waits for the
@@ -56,7 +54,6 @@ class RichProgressHook(Hook):
         """Open the live line."""
         self.speed = Speedometer(get_world_size())
         self.losses = LossMeans()
-        self.faults = LearningFaults(unwrap(runner.model), getattr(runner.optim_wrapper, "optimizer", None))
         self.speed.resume()
         if is_main_process() and self.console.is_terminal:
             columns = (
@@ -73,11 +70,6 @@ class RichProgressHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Restart the clock after a validation."""
         self.speed.resume()
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Watch the scores of a step after which the losses are read."""
-        if self._is_reading(runner, self.speed.iterations + 1):
-            self.faults.watch()
 
     def _is_reading(self, runner: Runner, iterations: int) -> bool:
         done = runner.iter + 1
@@ -101,7 +93,6 @@ class RichProgressHook(Hook):
             if self.progress is not None:
                 self.progress.update(self.task, completed=done)
             return
-        self.faults.report(done)
         samples_per_second = self.speed.read()
         runner.message_hub.update_scalar("train/samples_per_second", samples_per_second)
         remaining = self.speed.remaining(runner.max_iters - done)

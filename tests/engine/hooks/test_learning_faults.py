@@ -1,102 +1,139 @@
-"""NaN scores and selectors without a gradient are one warning each."""
+"""A training that diverges stops with a message; what never learns is warned of."""
 
 import logging
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
-from bus_toolkit.engine.hooks.learning_faults import LearningFaults, untrained_selectors
-from bus_toolkit.heads import ITMHead
-from bus_toolkit.registry import REGISTRIES
-from bus_toolkit.selectors import PatchSelector
-from bus_toolkit.testing import tiny_batch, tiny_model
-
-
-class Broken(PatchSelector):
-    def score(self, view):
-        return view.patches.norm(dim=-1) * float("nan")
+from bus_toolkit.engine import AtomicCheckpointHook, LearningFaultsHook, build_runner
+from bus_toolkit.errors import ConfigError, TrainingError
+from tests.engine.tiny_run import TinyModel, tiny_config
 
 
-class Unlearning(PatchSelector):
-    def __init__(self, *, embed_dim, **settings):
-        super().__init__(**settings)
-        self.direction = torch.nn.Parameter(torch.ones(embed_dim))
+class Break(Hook):
+    """Put a value into the weights before one iteration."""
 
-    def score(self, view):
-        return view.patches @ self.direction
+    def __init__(self, at, value):
+        self.at, self.value = at, value
 
-
-@pytest.fixture
-def model_with(request):
-    """Return a function that builds a tiny model with a selector that is registered meanwhile."""
-
-    def build(selector, **settings):
-        REGISTRIES.selectors.names()
-        REGISTRIES.selectors.register(selector)
-        request.addfinalizer(lambda: REGISTRIES.selectors.entries.pop(selector.__name__, None))
-        node = {"type": selector.__name__, "blocks": [2], **settings}
-        return tiny_model({"itc": {"type": "ITCHead", "feature_dim": 16}}, selectors=[node]).train()
-
-    return build
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.at:
+            runner.model.linear.weight.data.fill_(self.value)
 
 
-def trained(model, steps=3, optimizer=torch.optim.AdamW):
-    optimizer = optimizer([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    faults = LearningFaults(model, optimizer)
-    for step in range(1, steps + 1):
-        faults.watch()
-        losses = model.loss(*tiny_batch())
-        sum(value for name, value in losses.items() if "loss" in name).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        faults.report(step)
-    return optimizer
+def run(tmp_path, *hooks, max_epochs=3, checkpoint=None, **faults):
+    cfg = tiny_config(tmp_path, max_epochs=max_epochs)
+    cfg.default_hooks = {
+        "learning_faults": {"type": "bus_toolkit.LearningFaultsHook", **faults},
+        "checkpoint": {"type": "bus_toolkit.AtomicCheckpointHook", **(checkpoint or {"interval": -1})},
+    }
+    runner = build_runner(cfg)
+    for hook in hooks:
+        runner.register_hook(hook)
+    return runner
 
 
-def test_scores_that_are_nan_are_warned_of_once(model_with, caplog):
-    model = model_with(Broken)
-    with caplog.at_level(logging.WARNING, "bus_toolkit"):
-        trained(model)
-    (record,) = [r for r in caplog.records if "NaN" in r.getMessage()]
-    assert record.getMessage().startswith("backbone.selectors.0 (Broken): scores are NaN at step 1, ")
-    assert "Look for a division by zero" in record.getMessage()
-    assert not model.backbone.selectors[0]._forward_hooks
-
-
-def test_patches_that_come_nan_are_not_blamed_on_the_selector(model_with, caplog):
-    class Sound(PatchSelector):
-        def score(self, view):
-            return view.patches.norm(dim=-1)
-
-    model = model_with(Sound)
-    torch.nn.init.constant_(model.backbone.vit.layers[0].ln1.weight, float("nan"))
-    with caplog.at_level(logging.WARNING, "bus_toolkit"):
-        trained(model, steps=1)
-    (record,) = [r for r in caplog.records if "NaN" in r.getMessage()]
-    assert record.getMessage().endswith("given are NaN already: look at the images, and at the backbone before it.")
-
-
-def test_a_selector_that_no_loss_reaches_is_named_once(model_with, caplog):
-    model = model_with(Unlearning)
-    with caplog.at_level(logging.WARNING, "bus_toolkit"):
-        trained(model)
-    (record,) = [r for r in caplog.records if "no gradient" in r.getMessage()]
-    assert record.getMessage().startswith(
-        "backbone.selectors.0.direction: no gradient in 2 steps, so it does not learn."
+def test_weights_that_are_not_finite_end_a_training_at_the_next_reading(tmp_path):
+    runner = run(tmp_path, Break(1, float("nan")), interval=3)
+    with pytest.raises(TrainingError) as caught:
+        runner.train()
+    assert runner.iter == 2  # in the third iteration
+    message = str(caught.value)
+    assert message.startswith(
+        "training: the losses (loss_fit nan, loss_size nan) and 2 parameters, the first linear.weight"
     )
+    assert "are not finite at step 3. No checkpoint was written yet. Lower optim_wrapper.optimizer.lr" in message
 
 
-def test_an_optimizer_without_state_says_nothing(model_with, caplog):
-    model = model_with(Unlearning)
-    optimizer = trained(model, optimizer=torch.optim.SGD)
-    assert untrained_selectors(model, optimizer) == []
+def test_a_training_that_diverges_at_its_very_end_does_not_end_well(tmp_path):
+    with pytest.raises(TrainingError, match="not finite at step 6"):
+        run(tmp_path, Break(5, float("inf"))).train()
 
 
-def test_heads_that_have_not_joined_in_are_waited_for(model_with, caplog):
-    model = model_with(Unlearning)
-    model.heads["itc"].start_epoch = 0.5
-    model.set_progress(0.5, 0)
-    model.heads["late"] = ITMHead(text_dim=32, start_epoch=5.0)
+def test_a_checkpoint_of_broken_weights_does_not_replace_a_good_one(tmp_path):
+    keep = {"interval": 1, "max_keep_ckpts": 1}
+    with pytest.raises(TrainingError, match=r"newest good checkpoint is .*epoch_1\.pth\."):
+        run(tmp_path, Break(3, float("nan")), interval=1000, checkpoint=keep).train()
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["epoch_1.pth"]
+
+
+class Infinite(TinyModel):
+    """A loss that is not finite in some iterations, and moves no weight then, as under loss scaling."""
+
+    bad: tuple[int, ...] = ()
+    calls = 0
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        losses = super().forward(inputs, data_samples, mode)
+        if mode == "loss":
+            self.calls += 1
+            if self.calls in self.bad:
+                losses["loss_fit"] = losses["loss_fit"].detach() * float("inf")
+        return losses
+
+
+def with_bad_steps(runner, *bad):
+    model = Infinite()
+    model.bad = bad
+    runner.model = model
+    return runner
+
+
+def test_a_single_loss_that_is_not_finite_is_a_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
-        trained(model)
-    assert "no gradient" not in caplog.text
+        with_bad_steps(run(tmp_path, interval=1), 2, 4).train()
+    (record,) = [r for r in caplog.records if "not finite" in r.getMessage()]
+    assert "at step 2 (loss_fit inf), in 1 steps in a row" in record.getMessage()
+
+
+def test_steps_in_a_row_are_counted_between_readings_too(tmp_path):
+    runner = with_bad_steps(run(tmp_path, interval=5, max_nonfinite_steps=4), 2, 3, 4, 5)
+    with pytest.raises(TrainingError, match=r"the losses \(loss_fit inf\) are not finite at step 5"):
+        runner.train()
+
+
+def test_losses_that_are_never_finite_again_end_a_short_training(tmp_path):
+    with pytest.raises(TrainingError, match="at step 6"):
+        with_bad_steps(run(tmp_path), 3, 4, 5, 6).train()
+
+
+def test_a_config_may_let_it_go_on(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "bus_toolkit"):
+        run(tmp_path, Break(1, float("nan")), interval=1, max_nonfinite_steps=None).train()
+    assert "not finite" in caplog.text
+
+
+def test_a_loss_that_is_always_0_is_warned_of_once(tmp_path, caplog, monkeypatch):
+    forward = TinyModel.forward
+
+    def with_zero(self, inputs, data_samples=None, mode="tensor"):
+        out = forward(self, inputs, data_samples, mode)
+        return {**out, "loss_ptm": out["loss_fit"] * 0.0} if mode == "loss" else out
+
+    monkeypatch.setattr(TinyModel, "forward", with_zero)
+    with caplog.at_level(logging.WARNING, "bus_toolkit"):
+        run(tmp_path, max_epochs=8, interval=4).train()
+    (record,) = [r for r in caplog.records if "exactly 0" in r.getMessage()]
+    assert record.getMessage().startswith("loss_ptm: exactly 0 in all 12 steps so far, so nothing learns from it.")
+
+
+@pytest.mark.parametrize("setting", ["interval", "max_nonfinite_steps"])
+def test_settings_below_1_are_refused(setting):
+    with pytest.raises(ConfigError, match=rf"LearningFaultsHook\.{setting}: must be at least 1, got 0"):
+        LearningFaultsHook(**{setting: 0})
+
+
+def test_other_hooks_hear_of_a_checkpoint_before_it_is_written(tmp_path):
+    class Listen(Hook):
+        heard = 0
+
+        def before_checkpoint(self, runner):
+            assert not list(tmp_path.glob("*.pth"))
+            self.heard += 1
+
+    listener = Listen()
+    runner = run(tmp_path, listener, max_epochs=1)
+    assert any(isinstance(hook, AtomicCheckpointHook) for hook in runner.hooks)
+    runner.train()
+    assert listener.heard == 1 and torch.is_tensor(runner.model.steps)

@@ -1,0 +1,61 @@
+"""Losses that are not finite or always 0, counted on the device; parameters that are not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TOTAL = "loss"
+
+
+class LossFaults:
+    """Count the steps of a training whose losses are faulty; adding a step does not wait for the device."""
+
+    def __init__(self) -> None:
+        self._streak = torch.zeros((), dtype=torch.int64)
+        self._last: dict[str, Tensor] = {}
+        self._largest: dict[str, Tensor] = {}
+        self._steps: dict[str, int] = {}
+        self._trained: set[str] = set()
+
+    def add(self, outputs: Mapping[str, Any]) -> None:
+        """Add the losses of a step, the mean of all ranks: ``loss`` and its terms; other figures are left out."""
+        self._last = {name: torch.as_tensor(v).detach() for name, v in outputs.items() if "loss" in name}
+        for name, value in self._last.items():
+            if name == TOTAL:
+                self._streak = torch.where(torch.isfinite(value), 0, self._streak.to(value.device) + 1)
+            elif name not in self._trained:
+                largest = value.abs()
+                self._largest[name] = largest.maximum(self._largest[name]) if name in self._largest else largest
+                self._steps[name] = self._steps.get(name, 0) + 1
+
+    def read_streak(self) -> int:
+        """Return in how many steps in a row, up to the last one, the total was not finite; waits for the device."""
+        return int(self._streak)
+
+    def read_bad(self) -> dict[str, float]:
+        """Return the losses of the last step that are not finite, by name."""
+        values = {name: float(value) for name, value in self._last.items()}
+        bad = {name: value for name, value in values.items() if not torch.isfinite(torch.tensor(value))}
+        terms = {name: value for name, value in bad.items() if name != TOTAL}
+        return terms or bad
+
+    def read_zeros(self, steps: int) -> dict[str, int]:
+        """Return the losses that were exactly 0 in all of at least ``steps`` steps so far, with how many these are."""
+        for name in [name for name, value in self._largest.items() if float(value)]:
+            self._trained.add(name)
+            del self._largest[name]
+        return {name: self._steps[name] for name in self._largest if self._steps[name] >= steps}
+
+
+def nonfinite_parameters(model: nn.Module) -> list[str]:
+    """Return the names of parameters that hold a NaN or an infinity; waits for the device once."""
+    named = [(name, p) for name, p in model.named_parameters() if p.is_floating_point() and p.numel()]
+    if not named:
+        return []
+    devices = named[0][1].device
+    finite = torch.stack([torch.isfinite(parameter.detach()).all().to(devices) for _, parameter in named]).tolist()
+    return [name for (name, _), good in zip(named, finite, strict=True) if not good]
