@@ -69,8 +69,9 @@ class VLPHead(nn.Module):
       heads.
     - ``uses``: feeds of other heads; those run earlier. A feed that no head provides is ``None``.
     - ``needs_fusion``, ``needs_text_decoder``, ``needs_momentum``: parts without which the config is refused.
-    - ``needs_supervised_scores``: its losses are 0 unless a selector is ``supervised``; a config without one gets a
-      warning. A head that reads the scores of any selector (``step.selections()``) leaves it ``False``.
+    - ``needs_supervised_scores``: its losses are 0 unless a selector is ``supervised``; without one it takes no part in
+      a training, and a warning says so. A head that reads the scores of any selector (``step.selections()``) leaves it
+      ``False``.
     - ``several_images``: it can work with more than one image a text.
     - ``nested_parts``: arguments that the model builder turns from a YAML node into a part.
 

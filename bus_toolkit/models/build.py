@@ -70,25 +70,24 @@ def build_vlp_model(
         text_decoder=_build_text_decoder(text_decoder, words, known) if text_decoder else None,
     )
     built = {name: _build_head(name, node, words, known) for name, node in heads.items()}
-    _warn_of_untrained_scores(built, images)
     settings = {"momentum": momentum, "pretrained": weights, "data_preprocessor": data_preprocessor}
-    return VLPModel(parts, built, conditioning=rule, **settings)
+    model = VLPModel(parts, built, conditioning=rule, **settings)
+    _warn_of_idle_heads(model)
+    return model
 
 
-def _warn_of_untrained_scores(heads: Mapping[str, VLPHead], backbone: TokenReducingBackbone) -> None:
-    """Say once that a loss will be 0 for ever: the swap of a selector alone need not fail for that."""
-    if any(selector.supervised for selector in backbone.selectors):
-        return
-    for name, head in heads.items():
-        if head.needs_supervised_scores:
-            kinds = ", ".join(type(selector).__name__ for selector in backbone.selectors) or "no selector"
-            _log.warning(
-                "model.heads.%s: %s trains supervised scores, and no selector here has them, got %s. Its loss is "
-                "always 0. Choose a selector that is supervised, such as TSPS, or leave the head out.",
-                name,
-                type(head).__name__,
-                kinds,
-            )
+def _warn_of_idle_heads(model: VLPModel) -> None:
+    """Say once that a head trains nothing here: the swap of a selector alone need not fail for that."""
+    kinds = ", ".join(type(selector).__name__ for selector in model.backbone.selectors) or "no selector"
+    for name in sorted(model.idle_heads):
+        _log.warning(
+            "model.heads.%s: %s trains supervised scores, and no selector here has them, got %s. It takes no part in a "
+            "training. Choose a selector that is supervised, such as TSPS, or remove the head: model.heads.%s=null.",
+            name,
+            type(model.heads[name]).__name__,
+            kinds,
+            name,
+        )
 
 
 def build_caption_lm(*, tokenizer: Mapping[str, Any], text_decoder: Mapping[str, Any]) -> CaptionLanguageModel:

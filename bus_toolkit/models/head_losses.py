@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from bus_toolkit.errors import ComponentError, DataError, describe
+from bus_toolkit.errors import ComponentError, ConfigError, DataError, Problem, describe
 from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
 from bus_toolkit.models.head_plan import HeadPlan
 from bus_toolkit.models.source_groups import SourceGroup, mean_over_groups
+from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.step.passes import Passes
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity
@@ -28,6 +29,21 @@ class StepResult(NamedTuple):
 
     values: dict[str, Tensor]
     carried: dict[str, list[Any]]
+
+
+def idle_heads(heads: Mapping[str, VLPHead], selectors: Iterable[PatchSelector]) -> frozenset[str]:
+    """Return the heads that train supervised scores where no selector has any: their loss would be 0 for ever.
+
+    Raises:
+        ConfigError: No other head is left, so that nothing would be trained.
+    """
+    if any(selector.supervised for selector in selectors):
+        return frozenset()
+    idle = frozenset(name for name, head in heads.items() if head.needs_supervised_scores)
+    if idle and len(idle) == len(heads):
+        text = f"{', '.join(sorted(idle))} trains supervised scores, and no selector has any. Add a head, or a TSPS."
+        raise ConfigError(Problem("model.heads", text))
+    return idle
 
 
 def run_heads(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning
-from bus_toolkit.models.head_losses import run_heads
+from bus_toolkit.models.head_losses import idle_heads, run_heads
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.models.layer_depth import layer_depth
 from bus_toolkit.models.momentum import MomentumBranch
@@ -47,6 +47,7 @@ class VLPModel(BaseModel):
     Attributes:
         epoch: Set by ``set_progress`` alone, as ``iteration``; outside of a training all heads take part.
         noise_seed: Of the noise that all ranks share; a training sets it, ``None`` is torch's seed.
+        idle_heads: Heads that take no part in the loss, since no selector has the supervised scores that they train.
         token_counts: What each kind of pass of the last training step cost (``step.PassCount``), by condition.
 
     Raises:
@@ -76,6 +77,7 @@ class VLPModel(BaseModel):
             followed = ("text_encoder", "backbone", "decoder", f"heads.{self.plan.projections}.projections")
             self.momentum = MomentumBranch({path: self.get_submodule(path) for path in followed}, **momentum)
             self._register_load_state_dict_pre_hook(self.momentum.start_from_weights)
+        self.idle_heads = idle_heads(self.heads, parts.backbone.selectors)
         self.pretrained = pretrained or {}
         self.epoch, self.iteration = float("inf"), 0
         self.noise_seed: int | None = None
@@ -114,7 +116,8 @@ class VLPModel(BaseModel):
         """Return every active head's losses, weighted, and figures to log; a head runs on the rows that serve it."""
         groups = split_by_objectives(images, data_samples, self.heads)
         passes = [self.passes(group.images, group.samples) for group in groups]
-        values, self._carried = run_heads(self.heads, self.plan, groups, passes, self.epoch)
+        heads = {name: head for name, head in self.heads.items() if name not in self.idle_heads}
+        values, self._carried = run_heads(heads, self.plan, groups, passes, self.epoch)
         self.token_counts = total_counts(part.counts for part in passes)
         return values
 

@@ -9,7 +9,7 @@ import pytest
 
 from bus_toolkit import build_model
 from bus_toolkit.errors import BusError, ConfigError
-from bus_toolkit.testing import tiny_model
+from bus_toolkit.testing import tiny_batch, tiny_model
 
 CONFIG: dict[str, Any] = {
     "type": "VLPModel",
@@ -88,10 +88,20 @@ def test_several_mistakes_are_one_error() -> None:
     assert len(caught.value.problems) == 2
 
 
-def test_a_patch_text_head_that_no_selector_listens_to_is_announced(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_patch_text_head_that_no_selector_listens_to_takes_no_part_and_is_announced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     selectors = [{"type": "Random", "blocks": [2]}]
-    tiny_model({"ptm": {"type": "PatchTextHead"}}, selectors=selectors)
-    assert "model.heads.ptm: PatchTextHead trains supervised scores, and no selector here" in caplog.text
+    model = tiny_model({"itc": {"type": "ITCHead"}, "ptm": {"type": "PatchTextHead"}}, selectors=selectors).train()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "model.heads.ptm: PatchTextHead trains supervised scores, and no selector here has them, got RandomSelector. "
+        "It takes no part in a training. Choose a selector that is supervised, such as TSPS, or remove the head: "
+        "model.heads.ptm=null."
+    )
+    assert "loss_itc" in model.loss(*tiny_batch()) and "loss_ptm" not in model.loss(*tiny_batch())
+    with pytest.raises(ConfigError, match=r"model.heads: ptm trains supervised scores, and no selector has any\. Add"):
+        tiny_model({"ptm": {"type": "PatchTextHead"}}, selectors=selectors)
     caplog.clear()
     tiny_model({"ptm": {"type": "PatchTextHead"}})
     assert not caplog.text

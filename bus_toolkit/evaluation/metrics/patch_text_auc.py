@@ -28,21 +28,27 @@ class PatchTextAUC(SampleMetric):
     needs = "boxes and patch scores (annotated images, and a selector that a patch-text head trains)"
 
     def row(self, sample: dict) -> dict:
-        """Return the scores (N,) under the own and another caption, and the kind of each patch (N,)."""
-        if not has(sample, "patch_scores", "patch_scores_shuffled", "object_labels"):
+        """Return the scores (N,) under the own and another caption, and the kind of each patch (N,).
+
+        An image that is alone in its batch has no other caption: its own scores count all the same.
+        """
+        if not has(sample, "patch_scores", "object_labels"):
             return {}
-        return {
-            "own": to_numpy(sample["patch_scores"]),
-            "other": to_numpy(sample["patch_scores_shuffled"]),
-            "kind": to_numpy(sample["object_labels"]),
-        }
+        row = {"own": to_numpy(sample["patch_scores"]), "kind": to_numpy(sample["object_labels"])}
+        if has(sample, "patch_scores_shuffled"):
+            row["other"] = to_numpy(sample["patch_scores_shuffled"])
+        return row
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return those of the four areas that are defined, and a note for the others."""
-        kind = np.concatenate([row["kind"].reshape(-1) for row in rows])
         metrics: dict[str, float] = {}
         for suffix, source in (("", "own"), ("_shuffled", "other")):
-            scores = np.concatenate([row[source].reshape(-1) for row in rows])
+            scored = [row for row in rows if source in row]
+            if not scored:
+                _log.warning("PatchTextAUC: auc_shuffled is not reported. No image shares its batch with another.")
+                continue
+            kind = np.concatenate([row["kind"].reshape(-1) for row in scored])
+            scores = np.concatenate([row[source].reshape(-1) for row in scored])
             on_object = kind != _BACKGROUND
             metrics |= _defined(f"auc{suffix}", scores, kind == _NAMED)
             metrics |= _defined(f"auc_named{suffix}", scores[on_object], kind[on_object] == _NAMED)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, ValLoop, autocast
+from mmengine.runner.loops import _parse_losses, _update_losses
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB, DeviceMemory
@@ -95,9 +96,12 @@ class VLPEvalLoop(ValLoop):
         self.runner.call_hook(f"before_{stage}_epoch")
         self.runner.model.eval()
         reranking = Reranking(self.bare_model, self.rerank) if self.rerank.topk else None
+        self.val_loss.clear()
         for idx, data_batch in enumerate(self.dataloader):
             self.run_iter(idx, data_batch, reranking)
         metrics: dict[str, float] = self.evaluator.evaluate(len(self.dataloader.dataset))
+        if self.val_loss:
+            metrics.update(_parse_losses(self.val_loss, stage))
         if reranking is not None:
             metrics.update(reranking.metrics())
         self.runner.call_hook(f"after_{stage}_epoch", metrics=metrics)
@@ -114,6 +118,8 @@ class VLPEvalLoop(ValLoop):
                 outputs = getattr(self.runner.model, f"{stage}_step")(data_batch)
             else:
                 outputs = reranking.predict(data_batch)
+        # A model may end its samples by an element that holds losses.
+        outputs, self.val_loss = _update_losses(outputs, self.val_loss)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         self.runner.call_hook(f"after_{stage}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         return outputs

@@ -74,6 +74,20 @@ def test_named_patches_are_compared_with_all_and_with_other_objects():
     }
 
 
+def test_an_image_alone_in_its_batch_counts_by_its_own_scores(caplog):
+    pair = [_sample([3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [1, 0, -1, -1])]
+    alone = _sample([0.0, 2.0, 1.0, 3.0], [0.0] * 4, [1, 0, -1, -1]) | {"patch_scores_shuffled": None}
+    both = _sample([0.0, 2.0, 1.0, 3.0], [0.0] * 4, [1, 0, -1, -1])
+    metrics, whole = _evaluate([*pair, alone]), _evaluate([*pair, both])
+    assert [metrics[f"patch_text/{name}"] for name in ("auc", "auc_named")] == [
+        whole[f"patch_text/{name}"] for name in ("auc", "auc_named")
+    ]
+    assert metrics["patch_text/auc_shuffled"] == _evaluate(pair)["patch_text/auc_shuffled"]
+    with caplog.at_level(logging.WARNING, "bus_toolkit"):
+        assert _evaluate([alone]).keys() == {"patch_text/auc", "patch_text/auc_named"}
+    assert "auc_shuffled is not reported. No image shares its batch with another." in caplog.text
+
+
 def test_images_without_boxes_are_left_out():
     boxed = _sample([3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [1, 0, -1, -1])
     absent = {"patch_scores": None, "patch_scores_shuffled": None, "object_labels": None}

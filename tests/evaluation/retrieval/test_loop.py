@@ -1,4 +1,6 @@
 import pytest
+import torch
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from bus_toolkit.errors import ConfigError
@@ -51,6 +53,21 @@ def test_the_similarity_can_be_added_to_the_match_logit(tmp_path):
     metrics = build_runner(tmp_path, itc_weight=6.0).val()
     assert metrics["retrieval/rerank_i2t_R@1"] < 1.0
     assert metrics["itm/hard_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_losses_that_a_model_ends_its_samples_by_are_means_and_no_samples(tmp_path, monkeypatch, stage):
+    model, plain = ToyModel(), getattr(build_runner(tmp_path, rerank_topk=0), stage)()
+    losses = iter([1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 13.0, 15.0])
+    predict = getattr(model, f"{stage}_step")
+    monkeypatch.setattr(
+        model,
+        f"{stage}_step",
+        lambda batch: [*predict(batch), BaseDataElement(loss={"loss_fit": torch.tensor(next(losses))})],
+    )
+    metrics = getattr(build_runner(tmp_path, rerank_topk=0, model=model), stage)()
+    batches = 0.5 * next(losses) - 0.5
+    assert metrics == plain | {"loss_fit": pytest.approx(batches), f"{stage}_loss": pytest.approx(batches)}
 
 
 def test_it_runs_as_a_test_loop_with_the_hooks_of_a_test(tmp_path):
