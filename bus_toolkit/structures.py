@@ -252,6 +252,7 @@ class VisualTokens:
         scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None``
             without one.
         undecoded: The tokens that the decoder read, straight from the backbone; ``None`` where no decoder did.
+        unread: bool (B, P + S), tokens that hold nothing and must not be read; ``None`` where all may be.
     """
 
     embeds: Tensor
@@ -261,6 +262,7 @@ class VisualTokens:
     origin: Tensor | None = None
     scores: Tensor | None = None
     undecoded: VisualTokens | None = None
+    unread: Tensor | None = None
 
     @property
     def cls(self) -> Tensor:
@@ -288,12 +290,14 @@ class FusedTokens:
         visual: (B, V, D).
         attention_mask: bool (B, L), the text's.
         pooled: (B, D), the global token of the pair where the fusion makes one; else the text's [CLS] is it.
+        unread: bool (B, V), visual tokens that must not be read; ``None`` where all may be.
     """
 
     text: Tensor
     visual: Tensor
     attention_mask: Tensor
     pooled: Tensor | None = None
+    unread: Tensor | None = None
 
     @property
     def cls(self) -> Tensor:
@@ -302,5 +306,5 @@ class FusedTokens:
 
     def memory(self) -> tuple[Tensor, Tensor]:
         """Return both sides as states for a text decoder, (B, V + L, D), and which may be read, bool (B, V + L)."""
-        seen = self.attention_mask.new_ones(self.visual.shape[:2])
+        seen = self.attention_mask.new_ones(self.visual.shape[:2]) if self.unread is None else ~self.unread
         return torch.cat([self.visual, self.text], dim=1), torch.cat([seen, self.attention_mask], dim=1)

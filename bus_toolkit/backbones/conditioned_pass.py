@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
@@ -65,7 +67,12 @@ class ConditionedPass:
         tokens = state.tokens
         if last_block == len(self._adapter.layers):
             tokens, num_prefix = self._finish()
-        return VisualTokens(tokens, num_prefix, self._shared.grid, state.selections, state.origin, state.scores)
+        visual = VisualTokens(tokens, num_prefix, self._shared.grid, state.selections, state.origin, state.scores)
+        if not any(selection.decision.plan.may_be_empty for selection in state.selections):
+            return visual
+        # Prefix tokens hold no patches and are read all the same.
+        empty_BS = patches_in_tokens(state.origin, tokens.shape[1] - num_prefix) == 0
+        return replace(visual, unread=F.pad(empty_BS, (num_prefix, 0)))
 
     def _run_block(self, block: int) -> None:
         """Run one block with the selectors before, inside and after it."""

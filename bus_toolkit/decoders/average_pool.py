@@ -41,4 +41,4 @@ class AveragePool(nn.Module):
         pooled = average_cells(dense, present, visual.grid, self.side)
         # The global token has no place on the grid: (B, 1, D) and (B, Q, D) -> (B, 1 + Q, D).
         embeds = torch.cat([visual.embeds[:, :1], pooled], dim=1)
-        return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None)
+        return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None, unread=None)

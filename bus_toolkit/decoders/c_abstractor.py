@@ -58,7 +58,7 @@ class CAbstractor(nn.Module):
         # (B, Q, D) -> (B, D, side, side) -> (B, Q, D)
         coarse = self.coarse(pooled.transpose(1, 2).unflatten(2, (self.side, self.side))).flatten(2).transpose(1, 2)
         embeds = torch.cat([visual.embeds[:, :1], self.readout(coarse)], dim=1)
-        return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None)
+        return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None, unread=None)
 
 
 class _ConvBlock(nn.Module):

@@ -77,14 +77,14 @@ class PatchAbstractionDecoder(nn.Module):
         """Summarise ``visual`` (B, P + S, D) into (B, 1 + Q, D); ``text`` is read with ``text_in_memory``."""
         # The global token is query 0, so that it is updated like the others: (B, 1 + Q, D).
         tokens = torch.cat([visual.embeds[:, :1], self._queries(visual)], dim=1)
-        memory, padding = visual.embeds, None
+        memory, padding = visual.embeds, visual.unread
         if self.reads_text and text is not None:
             memory = torch.cat([memory, text.embeds], dim=1)  # (B, P + S + L, D)
-            seen = text.attention_mask.new_ones(visual.embeds.shape[:2])
-            padding = ~torch.cat([seen, text.attention_mask], dim=1)
+            unread = text.attention_mask.new_zeros(visual.embeds.shape[:2]) if padding is None else padding
+            padding = torch.cat([unread, ~text.attention_mask], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, memory, memory_key_padding_mask=padding)
-        return replace(visual, embeds=self.norm(tokens), num_prefix=1, origin=None, scores=None)
+        return replace(visual, embeds=self.norm(tokens), num_prefix=1, origin=None, scores=None, unread=None)
 
     def check_tokens(self, num_tokens: int, grid: tuple[int, int]) -> None:
         """Refuse more queries from patches than there are.
@@ -115,5 +115,7 @@ class PatchAbstractionDecoder(nn.Module):
         if scores is None:
             # No selector scored anything: likeness to the global token decides (our choice; the source is silent).
             scores = torch.bmm(patches, visual.cls.unsqueeze(-1)).squeeze(-1)  # (B, S, D) x (B, D, 1) -> (B, S)
+        if visual.unread is not None:
+            scores = scores.masked_fill(visual.unread[:, visual.num_prefix :], torch.finfo(scores.dtype).min)
         # Detached: which tokens are the queries is a choice, through which no gradient can flow.
         return gather_tokens(patches, top_indices(scores.detach(), count))

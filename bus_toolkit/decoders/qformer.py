@@ -78,8 +78,8 @@ class QFormer(nn.Module):
             seen = text.attention_mask.new_ones(queries.shape[:2])
             padding = ~torch.cat([seen, text.attention_mask], dim=1)  # (B, 1 + Q + L): queries are never padding
         for layer in self.layers:
-            queries, words = layer(queries, words, image, padding)
-        return replace(visual, embeds=self.norm(queries), num_prefix=1, origin=None, scores=None)
+            queries, words = layer(queries, words, image, padding, visual.unread)
+        return replace(visual, embeds=self.norm(queries), num_prefix=1, origin=None, scores=None, unread=None)
 
 
 class _QFormerLayer(nn.Module):
@@ -109,9 +109,17 @@ class _QFormerLayer(nn.Module):
             self.text_mlp, self.text_norm = _mlp(embed_dim, hidden_dim), nn.LayerNorm(embed_dim)
 
     def forward(
-        self, queries: Tensor, words: Tensor | None, image: Tensor, padding: Tensor | None
+        self,
+        queries: Tensor,
+        words: Tensor | None,
+        image: Tensor,
+        padding: Tensor | None,
+        unread: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the new queries (B, 1 + Q, D) and words (B, L, D); ``padding`` (B, 1 + Q + L) is true for no token."""
+        """Return the new queries (B, 1 + Q, D) and words (B, L, D).
+
+        ``padding`` (B, 1 + Q + L) is true for no token, ``unread`` (B, P + S) for visual tokens that hold nothing.
+        """
         # Queries and text share the self-attention, and part again after it: (B, 1 + Q + L, D).
         count, states = queries.shape[1], queries if words is None else torch.cat([queries, words], dim=1)
         attend, cross = self.self_attention, self.cross_attention
@@ -121,7 +129,11 @@ class _QFormerLayer(nn.Module):
         queries = states[:, :count]
         if cross is not None:
             # Only the queries read the image: the text sees it through them.
-            queries = self._add(queries, self.cross_norm, lambda x: cross(x, image, image, need_weights=False)[0])
+            queries = self._add(
+                queries,
+                self.cross_norm,
+                lambda x: cross(x, image, image, key_padding_mask=unread, need_weights=False)[0],
+            )
         if words is not None and self.text_mlp is not None:
             words = self._add(states[:, count:], self.text_norm, self.text_mlp)
         return self._add(queries, self.query_norm, self.query_mlp), words

@@ -51,9 +51,12 @@ class PerceiverResampler(nn.Module):
         """Resample ``visual`` (B, P + S, D) into (B, 1 + Q, D)."""
         image = visual.embeds
         latents = torch.cat([image[:, :1], self.latents.expand(image.shape[0], -1, -1)], dim=1)
+        unread = None  # (B, P + S + 1 + Q): latents are always read
+        if visual.unread is not None:
+            unread = torch.cat([visual.unread, visual.unread.new_zeros(latents.shape[:2])], dim=1)
         for layer in self.layers:
-            latents = layer(latents, image)
-        return replace(visual, embeds=self.norm(latents), num_prefix=1, origin=None, scores=None)
+            latents = layer(latents, image, unread)
+        return replace(visual, embeds=self.norm(latents), num_prefix=1, origin=None, scores=None, unread=None)
 
 
 class _ResamplerLayer(nn.Module):
@@ -69,10 +72,10 @@ class _ResamplerLayer(nn.Module):
             nn.LayerNorm(embed_dim), nn.Linear(embed_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, embed_dim)
         )
 
-    def forward(self, latents: Tensor, image: Tensor) -> Tensor:
-        """Update ``latents`` (B, 1 + Q, D) from themselves and ``image`` (B, P + S, D)."""
+    def forward(self, latents: Tensor, image: Tensor, unread: Tensor | None = None) -> Tensor:
+        """Update ``latents`` (B, 1 + Q, D) from ``image`` (B, P + S, D) and themselves, but for what is ``unread``."""
         asking = self.norm_latents(latents)
         # The latents are keys too, which is why a layer needs no self-attention: (B, P + S + 1 + Q, D).
         memory = torch.cat([self.norm_image(image), asking], dim=1)
-        latents = latents + self.attention(asking, memory, memory, need_weights=False)[0]
+        latents = latents + self.attention(asking, memory, memory, key_padding_mask=unread, need_weights=False)[0]
         return latents + self.feed_forward(latents)

@@ -67,7 +67,7 @@ class TokenPacker(nn.Module):
         read = self._attend(self.query(self._down_sample(coarse)), keys, values, present)
         packed = self.readout(self.attention_out(read))
         embeds = torch.cat([visual.embeds[:, :1], packed], dim=1)
-        return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None)
+        return replace(visual, embeds=embeds, num_prefix=1, origin=None, scores=None, unread=None)
 
     def check_tokens(self, num_tokens: int, grid: tuple[int, int]) -> None:
         """Refuse regions that do not tile ``grid``; how many tokens are left does not matter."""

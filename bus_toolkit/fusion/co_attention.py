@@ -36,13 +36,13 @@ class CoAttentionFusion(LayeredFusion):
     def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read."""
         image, states = self.visual_proj(visual.embeds), text.embeds  # (B, V, D), (B, L, D)
-        padding = ~text.attention_mask
+        padding, unread = ~text.attention_mask, visual.unread
         for read_image, read_text in zip(self.text_layers, self.image_layers, strict=True):
             # One assignment for both: each stream reads the other as it was before this layer.
             states, image = (
-                read_image(states, image, tgt_key_padding_mask=padding),
-                read_text(image, states, memory_key_padding_mask=padding),
+                read_image(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=unread),
+                read_text(image, states, tgt_key_padding_mask=unread, memory_key_padding_mask=padding),
             )
         states, image = self.text_norm(states), self.image_norm(image)
         pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))  # (B, 2 D) -> (B, D)
-        return FusedTokens(states, image, text.attention_mask, pooled)
+        return FusedTokens(states, image, text.attention_mask, pooled, unread)

@@ -30,6 +30,6 @@ class CrossAttentionFusion(LayeredFusion):
         image = self.visual_proj(visual.embeds)  # (B, V, D)
         states = text.embeds
         for layer in self.layers:
-            # No mask for the memory: every visual token that is left may be read.
-            states = layer(states, image, tgt_key_padding_mask=~text.attention_mask)
-        return FusedTokens(self.norm(states), image, text.attention_mask)
+            padding = ~text.attention_mask
+            states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=visual.unread)
+        return FusedTokens(self.norm(states), image, text.attention_mask, unread=visual.unread)

@@ -41,20 +41,21 @@ class SkipConnectedFusion(LayeredFusion):
     def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read."""
         image, states = self.visual_proj(visual.embeds), text.embeds  # (B, V, D), (B, L, D)
-        padding = ~text.attention_mask
+        padding, unread = ~text.attention_mask, visual.unread
+        # Visual tokens come first, and as a rule all of them are read: bool (B, V + L).
+        hidden = padding.new_zeros(image.shape[:2]) if unread is None else unread
+        all_padding = torch.cat([hidden, padding], dim=1)
         for layer, connected in zip(self.layers, self.connected, strict=True):
             if connected:
-                image, states = _run_connected(layer, image, states, padding)
+                image, states = _run_connected(layer, image, states, all_padding)
             else:
-                states = layer(states, image, tgt_key_padding_mask=padding)
-        return FusedTokens(self.norm(states), image, text.attention_mask)
+                states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=unread)
+        return FusedTokens(self.norm(states), image, text.attention_mask, unread=unread)
 
 
-def _run_connected(layer: nn.Module, image: Tensor, states: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
+def _run_connected(layer: nn.Module, image: Tensor, states: Tensor, all_padding: Tensor) -> tuple[Tensor, Tensor]:
     """Run both streams through one joint layer; return the image (B, V, D) and the text (B, L, D)."""
     num_visual = image.shape[1]
-    # Visual tokens come first and none of them is padding: bool (B, V + L).
-    all_padding = torch.cat([padding.new_zeros(image.shape[:2]), padding], dim=1)
     out = layer(torch.cat([image, states], dim=1), src_key_padding_mask=all_padding)  # (B, V + L, D)
     # The skip connection is the image's alone: it re-enters what the reading layers in between left unchanged.
     return image + out[:, :num_visual], out[:, num_visual:]

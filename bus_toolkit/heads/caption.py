@@ -72,6 +72,9 @@ class CaptionHead(VLPHead):
         return {"pred_caption": write_texts(step.encoders, *self._memory(step), self.vocabulary, self.rules)}
 
     def _memory(self, step: Step) -> tuple[Tensor, Tensor]:
-        """Return the visual states (B, M, D) and that all of them may be read, bool (B, M)."""
-        memory = self.project(step.visual(Condition.FREE).embeds)
+        """Return the visual states (B, M, D) and which of them may be read, bool (B, M)."""
+        visual = step.visual(Condition.FREE)
+        memory = self.project(visual.embeds)
+        if visual.unread is not None:
+            return memory, ~visual.unread
         return memory, torch.ones(memory.shape[:2], dtype=torch.bool, device=memory.device)

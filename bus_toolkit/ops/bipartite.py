@@ -49,7 +49,8 @@ def bipartite_merge_plan(edges_BAC: Tensor, count: int, sizes_BN: Tensor, *, num
     The output is in the order of the published code: the unmerged tokens of the first set, then all of the second. The
     unmerged ones are in the order of the input; without prefix they are in falling order of their best edges, since
     the published code sorts them only where a class token must come first. No gradient flows through the choice. Ties
-    go to the lower index (there to an unstable sort).
+    go to the lower index (there to an unstable sort). A token of size 0, which holds nothing, merges away first, and
+    others do not merge into it (our choice: there is none there).
 
     Args:
         edges_BAC: How much each token of the first set wants each one of the second.
@@ -66,15 +67,17 @@ def bipartite_merge_plan(edges_BAC: Tensor, count: int, sizes_BN: Tensor, *, num
         raise ValueError(f"bipartite_merge_plan: count must be between 0 and {most}, got {count}.")
     if count == 0:
         return identity_plan(sizes_BN)
-    edges_BAC = edges_BAC.detach()
-    order_BA = edges_BAC.amax(dim=2).sort(dim=1, descending=True, stable=True).indices
+    first, second = bipartite_halves(num_prefix)
+    edges_BAC = edges_BAC.detach().masked_fill((sizes_BN[:, second] == 0).unsqueeze(1), -torch.inf)
+    best_BA = edges_BAC.amax(dim=2).masked_fill(sizes_BN[:, first] == 0, torch.inf)
+    order_BA = best_BA.sort(dim=1, descending=True, stable=True).indices
     merged_BR, unmerged_BU = order_BA[:, :count], order_BA[:, count:]
     if num_prefix:
         unmerged_BU = unmerged_BU.sort(dim=1).values
     # Only those that merge need to know with whom: looking for places costs more than looking for values.
     partner_BR = gather_tokens(edges_BAC, merged_BR).argmax(dim=2)
     places_N = torch.arange(num_first + num_second, device=edges_BAC.device)
-    first_A, second_C = (places_N[half] for half in bipartite_halves(num_prefix))
+    first_A, second_C = places_N[first], places_N[second]
     keep_BK = torch.cat([first_A[unmerged_BU], second_C.expand(batch, -1)], dim=1)
     slots_BN = torch.empty_like(sizes_BN, dtype=torch.int64)
     slots_BN.scatter_(1, keep_BK, places_N[: keep_BK.shape[1]].expand(batch, -1))

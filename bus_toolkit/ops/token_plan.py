@@ -30,6 +30,8 @@ class TokenPlan:
         fused: Whether slot K is one extra token, the weighted sum of tokens that were not kept.
         merging: Whether the kept slots take up other tokens too (then they are sums, not copies), or are in another
             order than they came.
+        may_be_empty: Whether in some images no token goes to the fused slot. Its token is zero then and counts nowhere:
+            not as a key in later blocks, nor for what reads the tokens after the backbone.
         key_weights: float (B, S), how much each output token counts as a key in the attention of later blocks: its size
             (ToMe's proportional attention), or a soft mask. ``None`` leaves what earlier plans said.
     """
@@ -40,6 +42,7 @@ class TokenPlan:
     fused: bool = False
     merging: bool = False
     key_weights: Tensor | None = None
+    may_be_empty: bool = False
 
     @property
     def num_inputs(self) -> int:
@@ -97,7 +100,8 @@ def keep_plan(
         count: Number kept, 1 to N; N gives the identity, without a fused token.
         fuse: Whether the tokens that are not kept become one extra token.
         fuse_weights_BN: Non-negative weights (B, N) for the fused token; equal ones when not given. Gradient flows
-            through them.
+            through them. Where those of all dropped tokens are 0, equal ones replace them, or the fused token would
+            be zero and would still be read (our choice).
         normalize: Whether the weights of the fused token are divided by their sum (ELIP) or used raw (EViT).
         eps: Added to that sum, as ELIP does (guoyang9/ELIP:ALBEF/models/vit.py).
 
@@ -118,8 +122,10 @@ def keep_plan(
     kept_BN = slots_BN >= 0
     weights_BN = ones_BN if fuse_weights_BN is None else fuse_weights_BN
     rest_BN = weights_BN.masked_fill(kept_BN, 0.0)
+    total_B1 = rest_BN.sum(dim=1, keepdim=True)
     if normalize:
-        rest_BN = rest_BN / (rest_BN.sum(dim=1, keepdim=True) + eps)
+        rest_BN = rest_BN / (total_B1 + eps)
+    rest_BN = torch.where(total_B1 == 0, ones_BN / (num_tokens - count), rest_BN)
     return TokenPlan(
         keep_BK,
         slots_BN.masked_fill(~kept_BN, count),
@@ -144,6 +150,8 @@ def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = Non
         return identity_plan(sizes_BN)
     totals_BK = torch.zeros(keep_BK.shape, device=sizes_BN.device, dtype=sizes_BN.dtype)
     totals_BK = totals_BK.scatter_add(1, target_BN, sizes_BN)
+    # A token of size 0, such as an empty fused one, may be alone in its slot: weight 0, not 0 / 0.
+    totals_BK = totals_BK.clamp(min=torch.finfo(totals_BK.dtype).tiny)
     return TokenPlan(keep_BK, target_BN, sizes_BN / totals_BK.gather(1, target_BN), merging=True)
 
 
@@ -236,9 +244,14 @@ def compose(first_slots_BN: Tensor, second: TokenPlan) -> Tensor:
 
 
 def carry_weights(key_weights_BN: Tensor | None, plan: TokenPlan) -> Tensor | None:
-    """Return the key weights (B, S) after a plan: its own, else those of the tokens in each slot, summed."""
-    if plan.key_weights is not None or key_weights_BN is None:
+    """Return the key weights (B, S) after a plan: its own, else those of the tokens in each slot, summed.
+
+    Where all tokens counted alike, all still do, but for a fused token that is empty: 0.
+    """
+    if plan.key_weights is not None:
         return plan.key_weights
+    if key_weights_BN is None:
+        return patches_in_tokens(plan.slots, plan.num_slots).gt(0).to(plan.weights.dtype) if plan.may_be_empty else None
     if plan.is_identity:
         return key_weights_BN
     gone_BN = plan.slots < 0

@@ -92,7 +92,10 @@ class Encoders(Parts):
     def encode_visual(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
         visual = self.backbone.forward_conditioned(shared, text, select=self._select(text))
-        return replace(self.decoder(visual, text), undecoded=visual)
+        decoded = self.decoder(visual, text)
+        # Queries of a decoder all hold something, also where a decoder of a plugin does not say so.
+        unread = None if decoded.origin is None else decoded.unread
+        return replace(decoded, undecoded=visual, unread=unread)
 
     def encode_scores(self, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
         """Run just far enough for every trainable selector to have scored its patches."""

@@ -97,7 +97,9 @@ class Passes:
             shared = _gather_shared(self.shared).index(image_rows)
             return self._counted_pairs(self.encoders.encode_visual(shared, text)), text
         visual = self.visual(key)
-        return VisualTokens(gather_rows(visual.embeds)[image_rows], visual.num_prefix, visual.grid), text
+        unread = None if visual.unread is None else gather_rows(visual.unread.float())[image_rows] > 0
+        embeds = gather_rows(visual.embeds)[image_rows]
+        return VisualTokens(embeds, visual.num_prefix, visual.grid, unread=unread), text
 
     def selections(self, key: PassKey) -> list[Selection]:
         """Return what the selectors decided on all rows, region rows last."""

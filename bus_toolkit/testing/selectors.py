@@ -11,6 +11,7 @@ from torch import nn
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import Decision
 from bus_toolkit.testing import tiny
@@ -92,7 +93,16 @@ def _assert_plan(candidates: int, decision: Decision) -> None:
     assert bool((ordered.diff(dim=1) > 0).all()), (
         "keep_indices are not unique" if decision.plan.merging else "keep_indices are not ascending and unique"
     )
+    _assert_filled(decision.plan)
     assert bool(((kept >= 0) & (kept < candidates)).all()), "keep_indices point outside the candidates"
+
+
+def _assert_filled(plan: TokenPlan) -> None:
+    if plan.may_be_empty:
+        return
+    taken = plan.weights.detach().float().abs().masked_fill(plan.slots < 0, 0.0)
+    totals = torch.zeros(taken.shape[0], plan.num_slots).scatter_add(1, plan.slots.clamp(min=0), taken)
+    assert bool((totals > 0).all()), "an output token holds nothing, and the plan does not say may_be_empty"
 
 
 def _decisions(case: SelectorCase, part: nn.Module) -> list[tuple[int, Decision]]:

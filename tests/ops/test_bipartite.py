@@ -93,3 +93,14 @@ def test_more_than_the_first_set_cannot_be_merged() -> None:
         bipartite_merge_plan(torch.zeros(1, 3, 3), 4, torch.ones(1, 6), num_prefix=1)
     with pytest.raises(ValueError, match="count must be between 0 and 0, got 1"):
         bipartite_merge_plan(torch.zeros(1, 1, 0), 1, torch.ones(1, 1), num_prefix=0)
+
+
+def test_a_token_that_holds_nothing_merges_away_first_and_takes_up_none() -> None:
+    edges = torch.tensor([[[0.9, 0.1, 0.2], [0.1, 0.8, 0.3], [0.0, 0.1, 0.2]]])
+    sizes = torch.ones(1, 6)
+    sizes[0, 5] = 0.0  # the last of the first set
+    assert bipartite_merge_plan(edges, 1, sizes, num_prefix=1).keep_indices.tolist() == [[1, 3, 0, 2, 4]]
+    sizes = torch.ones(1, 6)
+    sizes[0, 0] = 0.0  # the best partner of token 1
+    plan = bipartite_merge_plan(edges, 2, sizes, num_prefix=1)
+    assert plan.keep_indices.tolist() == [[5, 0, 2, 4]] and plan.slots.tolist() == [[1, 3, 2, 2, 3, 0]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bus_cross_modal.reading_layer import attention_half, feed_forward_half
 from bus_cross_modal.text_image_reduction import attention_of_text, image_plans, sizes_after, text_plans
@@ -19,7 +20,10 @@ from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
 @dataclass(frozen=True)
 class _Streams:
-    """Both streams on their way: tokens, the text's mask, and sizes and origin without the protected first tokens."""
+    """Both streams on their way: tokens, the text's mask, and sizes and origin without the protected first tokens.
+
+    ``unread``: which image tokens hold nothing, prefix included; ``None`` where all may be read.
+    """
 
     text: Tensor
     mask: Tensor
@@ -27,6 +31,7 @@ class _Streams:
     text_origin: Tensor
     image: Tensor
     image_sizes: Tensor
+    unread: Tensor | None
 
 
 class PuMerFusion(CoAttentionFusion):
@@ -93,13 +98,17 @@ class PuMerFusion(CoAttentionFusion):
             return super().forward(text, visual)
         # [CLS] is never merged: only the other L - 1 tokens have sizes and an origin.
         image, rest = self.visual_proj(visual.embeds), text.embeds[:, 1:]
+        sizes = image.new_ones(image.shape[0], image.shape[1] - visual.num_prefix)
+        if visual.unread is not None:
+            sizes = sizes.masked_fill(visual.unread[:, visual.num_prefix :], 0.0)
         streams = _Streams(
             text=text.embeds,
             mask=text.attention_mask,
             text_sizes=text.attention_mask[:, 1:].to(rest.dtype),
             text_origin=torch.arange(rest.shape[1], device=rest.device).expand(rest.shape[:2]),
             image=image,
-            image_sizes=image.new_ones(image.shape[0], image.shape[1] - visual.num_prefix),
+            image_sizes=sizes,
+            unread=visual.unread,
         )
         layers = zip(self.text_layers, self.image_layers, strict=True)
         for number, (read_image, read_text) in enumerate(layers, start=1):
@@ -107,22 +116,27 @@ class PuMerFusion(CoAttentionFusion):
             if number in self.reduce_layers:
                 streams = self._reduce(read_image, before)
             else:
-                states = read_image(before.text, before.image, tgt_key_padding_mask=padding)
+                states = read_image(
+                    before.text, before.image, tgt_key_padding_mask=padding, memory_key_padding_mask=before.unread
+                )
                 streams = replace(before, text=states)
             # The image reads the text as it was before this layer, at its length before this layer.
-            image = read_text(streams.image, before.text, memory_key_padding_mask=padding)
+            image = read_text(
+                streams.image, before.text, tgt_key_padding_mask=streams.unread, memory_key_padding_mask=padding
+            )
             streams = replace(streams, image=image)
         states, image = self.text_norm(streams.text), self.image_norm(streams.image)
         pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))
         # Back to the original length: (B, S, D) -> (B, L - 1, D), [CLS] before it.
         whole = torch.cat([states[:, :1], scatter_back(states[:, 1:], streams.text_origin)], dim=1)
-        return FusedTokens(whole, image, text.attention_mask, pooled)
+        return FusedTokens(whole, image, text.attention_mask, pooled, streams.unread)
 
     def _reduce(self, layer: Any, before: _Streams) -> _Streams:
         """Run the text through a reducing layer, and shorten both streams inside it."""
         num_prefix = before.image.shape[1] - before.image_sizes.shape[1]
-        read = attention_half(layer, before.text, before.image, before.mask)
-        scores = attention_of_text(read.queries, read.other_keys, before.mask)[:, num_prefix:]
+        seen = None if before.unread is None else ~before.unread
+        read = attention_half(layer, before.text, before.image, before.mask, seen)
+        scores = attention_of_text(read.queries, read.other_keys, before.mask, before.unread)[:, num_prefix:]
         # Mean over the heads, prefix left out: (B, H, P + N, E) -> (B, N, E).
         keys = read.other_keys.mean(dim=1)[:, num_prefix:]
         prefix, image, sizes = before.image[:, :num_prefix], before.image[:, num_prefix:], before.image_sizes
@@ -147,4 +161,6 @@ class PuMerFusion(CoAttentionFusion):
             text_origin=origin,
             image=torch.cat([prefix, image], dim=1),
             image_sizes=sizes,
+            # A token that holds no image token holds nothing; prefix tokens are always read.
+            unread=None if before.unread is None else F.pad(sizes == 0, (num_prefix, 0)),
         )

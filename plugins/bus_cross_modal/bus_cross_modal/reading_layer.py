@@ -29,21 +29,22 @@ class Read(NamedTuple):
     other_keys: Tensor
 
 
-def attention_half(layer: Any, states: Tensor, other: Tensor, mask: Tensor) -> Read:
+def attention_half(layer: Any, states: Tensor, other: Tensor, mask: Tensor, other_mask: Tensor | None = None) -> Read:
     """Run self-attention and cross-attention of a layer, residuals and norms included.
 
     Args:
         layer: A ``torch.nn.TransformerDecoderLayer`` with ``batch_first``.
         states: The stream's tokens (B, n, D).
-        other: Tokens (B, m, D) of the other stream, all of which are read.
+        other: Tokens (B, m, D) of the other stream.
         mask: Which of the stream's tokens may be attended, bool (B, n).
+        other_mask: Which of the other stream's, bool (B, m); all when not given.
     """
     read = layer.norm1(states) if layer.norm_first else states
     out, _, own_keys = _attend(layer.self_attn, read, read, mask)
     states = states + layer.dropout1(out)
     states = states if layer.norm_first else layer.norm1(states)
     read = layer.norm2(states) if layer.norm_first else states
-    out, queries, other_keys = _attend(layer.multihead_attn, read, other, None)
+    out, queries, other_keys = _attend(layer.multihead_attn, read, other, other_mask)
     states = states + layer.dropout2(out)
     return Read(states if layer.norm_first else layer.norm2(states), own_keys, queries, other_keys)
 

@@ -24,10 +24,21 @@ from bus_toolkit.ops import (
 
 
 @torch.no_grad()
-def attention_of_text(queries_BHLE: Tensor, keys_BHNE: Tensor, mask_BL: Tensor) -> Tensor:
-    """Return the attention that each image token gets, mean of the heads and of the text tokens that are no padding."""
+def attention_of_text(
+    queries_BHLE: Tensor, keys_BHNE: Tensor, mask_BL: Tensor, unread_BN: Tensor | None = None
+) -> Tensor:
+    """Return the attention that each image token gets, mean of the heads and of the text tokens that are no padding.
+
+    Args:
+        queries_BHLE: Queries of the text.
+        keys_BHNE: Keys of the image.
+        mask_BL: Which text tokens are no padding.
+        unread_BN: Which image tokens get none; all get some when not given.
+    """
     scaled_BHEN = keys_BHNE.transpose(-1, -2) / keys_BHNE.shape[-1] ** 0.5
     logits_BHLN = queries_BHLE @ scaled_BHEN
+    if unread_BN is not None:
+        logits_BHLN = logits_BHLN.masked_fill(unread_BN[:, None, None, :], -math.inf)
     rows_BLN = logits_BHLN.softmax(dim=-1).mean(dim=1) * mask_BL.unsqueeze(-1)
     return rows_BLN.sum(dim=1) / mask_BL.sum(dim=1, keepdim=True).clamp(min=1)
 

@@ -25,10 +25,10 @@ class PruMergeSelector(PatchSelector):
 
     Ours: a token ends in one place, so a dropped one goes to the nearest of the kept ones that have it among their
     nearest, else into the extra token (there several may absorb it, kept ones absorb one another, and the extra token
-    takes all dropped ones again). The attention is a softmax over the candidates without the CLS token. The number kept
-    is fixed: the published count of outliers is each image's own, and no mask reaches what reads the last block.
-    ``plus`` there adds as many samples as are kept; here half of the number are samples, and none is counted twice.
-    Goes into ``model.selectors``.
+    takes all dropped ones again). In an image whose kept tokens absorb every dropped one, the extra token is empty, and
+    nothing reads it, in the backbone or after it. The attention is a softmax over the candidates without the CLS token.
+    The number kept is fixed: the published count of outliers is each image's own. ``plus`` there adds as many samples
+    as are kept; here half of the number are samples, and none is counted twice. Goes into ``model.selectors``.
 
     Args:
         blocks: Backbone blocks to sit in, counted from 1; meant for the last.
@@ -81,7 +81,9 @@ class PruMergeSelector(PatchSelector):
         nearest = _absorber(view.inside.keys().detach().flatten(2), keep, self.num_neighbors)
         own = own_slots(keep, scores.shape[1])
         slots = torch.where(own >= 0, own, nearest.masked_fill(nearest < 0, count))
-        plan = TokenPlan(keep, slots, scores.scatter(1, keep, 1.0), fused=True, merging=True)
+        # What no attention is paid to adds nothing anywhere.
+        slots = slots.masked_fill((own < 0) & (scores == 0), -1)
+        plan = TokenPlan(keep, slots, scores.scatter(1, keep, 1.0), fused=True, merging=True, may_be_empty=True)
         return Decision(plan, scores)
 
 
