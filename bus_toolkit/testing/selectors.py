@@ -56,7 +56,8 @@ def check_plan(case: SelectorCase) -> None:
 def check_num_left(case: SelectorCase) -> None:
     """``num_left`` says how many tokens come out; decoders are checked against it when a model is built."""
     for settings in ({"keep_ratio": 0.5}, {"keep_ratio": 1.0}) if "keep_ratio" in case.factory.takes else ({},):
-        part, counts = case.build(**settings), []
+        part = case.build(**settings)
+        counts: list[tuple[int, int]] = []
         if not isinstance(part, PatchSelector):
             return
         part.register_forward_hook(
