@@ -35,6 +35,7 @@ from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor
 from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
 from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
 from bus_toolkit.engine.refusals import refusals_at
+from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.vocabulary import (
     VOCABULARY_FILE,
@@ -194,8 +195,19 @@ class BusRunner(Runner):
         _log.info("--auto-scale-lr: rates times %.4g: %s, %d in the config.", factor, batches, base)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Resume from a checkpoint, which may lie in another folder than it was written into."""
+        """Resume from a checkpoint: its weights, moments and progress; rates, schedules and lengths are the config's.
+
+        It may lie in another folder than it was written into. What differs from the run before is reported.
+
+        Raises:
+            CheckpointError: It belongs to another model or another optimizer.
+        """
+        plans, asked = plans_of(self), self._randomness_cfg.get("seed")
         super().resume(filename, *args, **kwargs)
+        (saved_run,) = (hook for hook in self.hooks if isinstance(hook, SavedRunHook))
+        follow_config(self, plans, saved_run.batches, saved_run.num_schedules)
+        if asked is not None and asked != self.seed:
+            _log.warning("--resume: the seed of the checkpoint counts, %s, not %s of the config.", self.seed, asked)
         if all(getattr(hook, "out_dir", None) is None for hook in self.hooks if isinstance(hook, CheckpointHook)):
             bring_home(self.message_hub, self.work_dir)
 
@@ -204,7 +216,7 @@ class BusRunner(Runner):
         super().load_or_resume()
         if isinstance(self.optim_wrapper, OptimWrapper):
             for wrapper in wrappers_of(self.optim_wrapper):
-                _log.info("%s:\n%s", type(wrapper.optimizer).__name__, describe_groups(wrapper.param_groups))
+                _log.info("%s:\n%s", type(wrapper.optimizer).__name__, describe_groups(wrapper.optimizer.param_groups))
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the parts of the model, or ``target`` of one that has no such parts."""
