@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     load_openmmlab()
     from bus_toolkit.cli.screen import wide_console
     from bus_toolkit.config import load_config
+    from bus_toolkit.data.text_survey import TextLimits
     from bus_toolkit.data.verify import verify_dataset
     from bus_toolkit.registry import REGISTRIES, plain
 
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         report = verify_dataset(
             plain(config[loader]["dataset"]),
             tokenizer,
+            limits=TextLimits.of(config),
             max_faults=args.max_errors,
             sample=args.sample,
             seed=args.seed,
@@ -66,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
             console.print(str(fault), soft_wrap=True, markup=False)
         console.print(f"{loader} of {args.config}", markup=False, soft_wrap=True)
         console.print(report.table())
+        for note in report.notes:
+            console.print(note, markup=False, soft_wrap=True)
         if report.stopped:
             console.print(f"Stopped after {args.max_errors} faults; raise --max-errors to see more.")
     if args.json is not None:

@@ -17,6 +17,8 @@ from bus_toolkit.signatures import Argument, Signature, signature_of
 _TOP_LEVEL = {
     "plugins": list[str],
     "trusted_checkpoints": bool,
+    "max_unknown_words": float,
+    "max_cut_texts": float,
     "model_wrapper_cfg": dict | None,
     "find_unused_parameters": bool,
     "sync_bn": str | None,

@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bus_toolkit.config import dump_config
+from bus_toolkit.data.text_survey import TextLimits
 from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.checkpoint import bring_home, has_checkpoint, install_safe_loader
 from bus_toolkit.engine.compile_parts import compile_parts
@@ -37,6 +38,7 @@ from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointin
 from bus_toolkit.engine.refusals import refusals_at
 from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.seeded_loader import seeded_loader
+from bus_toolkit.engine.text_checks import check_answer_lists, check_texts
 from bus_toolkit.engine.vocabulary import (
     VOCABULARY_FILE,
     is_counted,
@@ -137,7 +139,10 @@ class BusRunner(Runner):
                 loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        check_loader(loader, path, unwrap(self.model))
+        model = unwrap(self.model)
+        check_loader(loader, path, model)
+        is_training = path == "train_dataloader"
+        check_texts(loader.dataset, path, model, TextLimits.of(self.cfg), training=is_training)
         return loader if loader is dataloader else seeded_loader(loader, lambda: int(self.seed))
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
@@ -291,6 +296,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     runner.write_config()
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_pipeline_sizes(cfg, unwrap(runner.model))
+    check_answer_lists(unwrap(runner.model))
     if cfg.get("train_cfg") is not None:
         check_required_hooks(runner)
         runner.register_hook(WholeStepsHook())

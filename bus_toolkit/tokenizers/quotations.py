@@ -27,7 +27,7 @@ def quotation_marks(words: Sequence[str]) -> dict[int, tuple[bool, bool]]:
         if len(left) % 2 and possessive is not None:
             spaces[possessive] = (False, True)
             left.remove(possessive)
-        # Quotations come in pairs. Of an odd number one is a possessive (dogs' bowls); else the last stands for inches.
+        # Quotations come in pairs. Of an odd number one is a possessive (dogs' bowls); else the last means inches.
         for number, place in enumerate(left):
             opens = number % 2 == 0 and (number + 1 < len(left) or not _is_word(words, place - 1))
             spaces[place] = (opens, not opens)
@@ -42,7 +42,7 @@ def _is_inside_word(words: Sequence[str], place: int) -> bool:
 
 
 def _is_measure(words: Sequence[str], place: int) -> bool:
-    """Return whether it stands for inches after feet: 6'2"."""
+    """Return whether it means inches after feet: 6'2"."""
     size = "".join(words[max(place - 3, 0) : place])
     return words[place] == '"' and size[-1:].isdigit() and any(mark in size for mark in _APOSTROPHES)
 
@@ -53,7 +53,7 @@ def _is_plural_possessive(words: Sequence[str], place: int) -> bool:
 
 
 def _is_decade(words: Sequence[str], place: int) -> bool:
-    """Return whether it stands for the century: '90s."""
+    """Return whether it replaces the century: '90s."""
     after = words[place + 1] if place + 1 < len(words) else ""
     return words[place] != '"' and len(after) == 3 and after[:2].isdigit() and after[2] in "sS"
 

@@ -24,6 +24,7 @@ from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.tokenizers.spacing import join_words
+from bus_toolkit.tokenizers.survey import TextCounts
 from bus_toolkit.tokenizers.vocabularies import count_words, read_vocabulary
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class TextTokenizer:
         num_truncated: Texts cut so far.
         num_words: Tokens of the texts so far, without ``[CLS]``, ``[SEP]`` and padding.
         num_unknown: Those of them that were ``[UNK]``.
+        warns: Whether the first text that is cut and the first unknown words are logged. A training, which counts both
+            before it starts, sets it to false.
 
     Raises:
         ConfigError: ``max_length`` below 3.
@@ -62,6 +65,7 @@ class TextTokenizer:
             )
         self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = ids
         self.max_length = max_length
+        self.warns = True
         self.num_truncated = self.num_words = self.num_unknown = 0
         self._backend = backend
         backend.enable_truncation(max_length)
@@ -117,8 +121,32 @@ class TextTokenizer:
             ["[UNK]" if nothing else text for text, nothing in zip(texts, gone, strict=True)]
         )
 
+    def survey(self, texts: Sequence[str]) -> TextCounts:
+        """Return how many of some texts would be cut, and which of their words are unknown; blank ones count nothing.
+
+        Nothing is logged and the tokenizer's own counts stay as they are.
+        """
+        seen = [text for text in texts if not is_blank(text)]
+        counts = TextCounts(len(seen))
+        for text, encoding in zip(seen, self._encode(seen) if seen else (), strict=True):
+            counts.cut += bool(encoding.overflowing)
+            # A word may be several tokens, of which none is unknown, or one that is.
+            counts.words += len({word for word in encoding.word_ids if word is not None})
+            counts.unknown.update(self._unknown_words(text, encoding))
+        return counts
+
+    def same_ids(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the pairs of texts that become the same ids, each with the first such text."""
+        first: dict[tuple[int, ...], str] = {}
+        pairs = []
+        for text, encoding in zip(texts, self._encode(texts), strict=True):
+            known = first.setdefault(tuple(encoding.ids[: sum(encoding.attention_mask)]), text)
+            if known != text:
+                pairs.append((known, text))
+        return pairs
+
     def _count_truncated(self, count: int) -> None:
-        if count and not self.num_truncated:
+        if self.warns and count and not self.num_truncated:
             _log.warning(
                 "%s: a caption is longer than max_length=%d tokens and was cut; further ones are only counted",
                 type(self).__name__,
@@ -133,23 +161,19 @@ class TextTokenizer:
 
     def _count_unknown(self, texts: Sequence[str], encoded: Sequence[Encoding]) -> None:
         unknown = sum(encoding.ids.count(self.unk_token_id) for encoding in encoded)
-        if unknown and not self.num_unknown:
+        if self.warns and unknown and not self.num_unknown:
             _log.warning(
                 "%s: words are not in the vocabulary and are read as [UNK]: %s; further ones are only counted",
                 type(self).__name__,
-                ", ".join(self._unknown_words(texts, encoded)),
+                self.survey(texts).examples(),
             )
         self.num_unknown += unknown
         self.num_words += sum(sum(encoding.attention_mask) - 2 for encoding in encoded)
 
-    def _unknown_words(self, texts: Sequence[str], encoded: Sequence[Encoding], most: int = 5) -> list[str]:
-        words = {
-            repr(text[start:end])
-            for text, encoding in zip(texts, encoded, strict=True)
-            for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
-            if number == self.unk_token_id
-        }
-        return [*sorted(words)[:most], *(["..."] if len(words) > most else [])]
+    def _unknown_words(self, text: str, encoding: Encoding) -> list[str]:
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        # What nothing is left of was encoded as the entry [UNK] itself, whose offsets are not those of the text.
+        return [text[start:end] or text for number, (start, end) in pairs if number == self.unk_token_id]
 
     def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the vocabulary entry of each id."""

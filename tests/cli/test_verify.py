@@ -102,12 +102,34 @@ def test_every_bad_row_is_named_beyond_the_limit_of_a_training(files, capsys, wo
         f"image: row 1, text id 101, {images}/1.jpg: the JPEG is damaged inside, the gap is filled: Corrupt JPEG data",
         f"image: row 2, text id 102, {images}/2.jpg: the image cannot be read: No such file",
         f"caption: row 3, text id 103, {images}/3.jpg: the caption is empty",
-        f"caption: row 4, text id 104, {images}/4.jpg: no word is left of it for WordPieceTokenizer",
+        f"caption: row 4, text id 104, {images}/4.jpg: the caption is empty, got '\\u200b'",
     ):
         assert any(line.startswith(expected) for line in lines), expected
     report = json.loads((files / "r.json").read_text())["train_dataloader"]
     assert report["faults_by_kind"] == {"caption": 2, "image": 3}
     assert report["counts"]["captions cut by the tokenizer"] == 1
+
+
+def test_unknown_words_and_cut_texts_are_counted_named_and_above_a_share_faults(files, capsys):
+    captions = (
+        "a \U0001f436",
+        "a \U0001f436 picture",
+        "one two three four five",
+        "six words of which two go",
+        "a",
+        "b",
+    )
+    for row, caption in enumerate(captions):
+        change(files / "captions.json", "annotations", row, caption=caption)
+    assert COMMAND.main([coco_config(files), "--json", str(files / "r.json")]) == 0
+    report = json.loads((files / "r.json").read_text())["train_dataloader"]
+    assert report["counts"]["unknown words ([UNK])"] == 2 and report["counts"]["captions cut by the tokenizer"] == 2
+    assert "unknown words, the most frequent first: '\U0001f436'" in capsys.readouterr().out
+    limits = ["--cfg-options", "max_unknown_words=0.1", "max_cut_texts=0.3"]
+    assert COMMAND.main([coco_config(files), *limits]) == 1
+    shown = capsys.readouterr().out
+    assert "text: 13.3% of the words of captions (2 of 15) are not in the vocabulary of model.tokenizer" in shown
+    assert "text: 33.3% of the captions (2 of 6) have more than the 6 tokens of model.tokenizer.max_length" in shown
 
 
 def test_faults_of_the_files_are_all_named_although_the_data_set_cannot_be_built(files, capsys):

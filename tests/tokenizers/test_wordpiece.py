@@ -174,3 +174,14 @@ def test_unknown_words_are_counted_and_named_once(caplog):
     assert (tokenizer.num_words, tokenizer.num_unknown) == (12, 3)
     assert tokenizer.unknown_share == 0.25
     assert caplog.text.count("are read as [UNK]: 'crimson', 'vermilion'; further") == 1 and "mauve" not in caplog.text
+
+
+def test_a_survey_counts_words_and_changes_no_counts(caplog):
+    tokenizer = WordPieceTokenizer(max_length=6)
+    counts = tokenizer.survey(["a frisbee", "\U0001f436 and \U0001f436", "one two three four five", " "])
+    assert (counts.texts, counts.cut, counts.words) == (3, 1, 9), "frisbee is one word of three tokens"
+    assert counts.unknown == {"\U0001f436": 2} and counts.unknown_share == pytest.approx(2 / 9)
+    assert counts.examples() == "'\U0001f436'" and counts.cut_share == pytest.approx(1 / 3)
+    assert not caplog.text and tokenizer.num_words == tokenizer.num_truncated == tokenizer.num_unknown == 0
+    assert CorpusTokenizer().survey(["a red zzqx"]).unknown == {"zzqx": 1}
+    assert tokenizer.survey([" "]).texts == 0

@@ -15,8 +15,8 @@ class Fault:
     """One thing that is wrong.
 
     Attributes:
-        kind: ``file``, ``row``, ``id``, ``box``, ``caption``, ``image`` (or its boxes in the pipeline) or ``pipeline``,
-            a transform that failed in another way than over bad data.
+        kind: ``file``, ``row``, ``id``, ``box``, ``caption``, ``text`` (all texts together), ``image`` (or its boxes in
+            the pipeline) or ``pipeline``, a transform that failed in another way than over bad data.
         location: The file, and the place in it; empty if ``reason`` names it.
         reason: What is wrong.
         row: Row of the data set, where the fault is that of a row.
@@ -49,12 +49,14 @@ class Report:
     Attributes:
         max_faults: It stops at so many.
         counts: What was counted, in words.
+        notes: What is worth knowing and no fault.
         faults: In the order in which they were met.
         stopped: Whether something was left unread because there were too many.
     """
 
     max_faults: int = 100
     counts: dict[str, int | float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     stopped: bool = False
 
@@ -77,7 +79,13 @@ class Report:
         """Return all of it as plain values."""
         kinds = Counter(fault.kind for fault in self.faults)
         faults = [asdict(fault) for fault in self.faults]
-        return {"counts": self.counts, "faults_by_kind": kinds, "stopped_early": self.stopped, "faults": faults}
+        return {
+            "counts": self.counts,
+            "faults_by_kind": kinds,
+            "notes": self.notes,
+            "stopped_early": self.stopped,
+            "faults": faults,
+        }
 
     def table(self) -> Table:
         """Return counts, then faults by kind."""

@@ -10,9 +10,8 @@ import numpy as np
 
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.datasets.base import check_caption
+from bus_toolkit.data.text_survey import TextSurvey
 from bus_toolkit.data.verify.report import Fault, Report
-from bus_toolkit.errors import DataError
-from bus_toolkit.tokenizers.wordpiece import TextTokenizer
 
 
 class RowChecker:
@@ -20,12 +19,12 @@ class RowChecker:
 
     Args:
         dataset: It has ``get_data_info``.
-        tokenizer: That of the model; ``None`` leaves out the checks of tokenized captions.
+        survey: Counts what the tokenizer leaves out of the texts; ``None`` without a tokenizer.
         report: Takes the faults.
     """
 
-    def __init__(self, dataset: Any, tokenizer: TextTokenizer | None, report: Report) -> None:
-        self.dataset, self.tokenizer, self.report = dataset, tokenizer, report
+    def __init__(self, dataset: Any, survey: TextSurvey | None, report: Report) -> None:
+        self.dataset, self.survey, self.report = dataset, survey, report
         self._pictures: dict[Any, str] = {}
         self._captions: dict[Any, int] = {}
         self._boxed: set[Any] = set()
@@ -56,17 +55,9 @@ class RowChecker:
             check_caption(info)
         except BadSample as error:
             return [("caption", error.reason)]
-        if self.tokenizer is None:
+        if self.survey is None:
             return []
-        before = self.tokenizer.num_truncated
-        words, unknown = self.tokenizer.num_words, self.tokenizer.num_unknown
-        try:
-            self.tokenizer([info["text"]])
-        except DataError:
-            return [("caption", f"no word is left of it for {type(self.tokenizer).__name__}, got {info['text']!r}")]
-        self.report.count("captions cut by the tokenizer", self.tokenizer.num_truncated - before)
-        self.report.count("words", self.tokenizer.num_words - words)
-        self.report.count("unknown words ([UNK])", self.tokenizer.num_unknown - unknown)
+        self.survey.add(info)
         return []
 
     def _id_faults(self, info: Mapping[str, Any], row: int) -> list[tuple[str, str]]:

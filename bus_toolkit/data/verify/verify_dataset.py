@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.leaves import chosen_rows, leaves
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
+from bus_toolkit.data.text_survey import TextLimits, TextSurvey
 from bus_toolkit.data.verify.files import report_file_faults
 from bus_toolkit.data.verify.report import EnoughFaults, Fault, Report
 from bus_toolkit.data.verify.rows import RowChecker
 from bus_toolkit.data.verify.samples import read_samples
 from bus_toolkit.data.verify.shards import without_broken_shards
+from bus_toolkit.data.verify.texts import report_texts
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 from bus_toolkit.tokenizers.wordpiece import TextTokenizer
@@ -27,6 +28,7 @@ def verify_dataset(
     node: Mapping[str, Any],
     tokenizer: TextTokenizer | None = None,
     *,
+    limits: TextLimits | None = None,
     max_faults: int = 100,
     sample: int | None = None,
     seed: int = 0,
@@ -40,7 +42,9 @@ def verify_dataset(
 
     Args:
         node: The ``dataset`` of a data loader.
-        tokenizer: That of the model, to count the captions that it cuts.
+        tokenizer: That of the model, to count the texts that it cuts and the words that it does not know; one of our
+            ``TextTokenizer``.
+        limits: The shares of these that a training refuses; ``None`` for the usual ones.
         max_faults: It stops after so many.
         sample: So many rows, drawn at random, go through the pipeline; of shards no others are read at all. ``None``
             for all.
@@ -52,6 +56,7 @@ def verify_dataset(
         DataError: The config names no file that is there.
     """
     report = Report(max_faults)
+    survey = TextSurvey(tokenizer) if isinstance(tokenizer, TextTokenizer) else None
     try:
         report_file_faults(node, report)
         lenient = _without_limit(without_broken_shards(node, report))
@@ -64,46 +69,28 @@ def verify_dataset(
             report.count("data sets that cannot be built")
             return report
         for leaf in leaves(dataset):
-            _verify_leaf(leaf, _chosen(len(leaf), sample, seed), tokenizer, report, workers, watch)
+            _verify_leaf(leaf, chosen_rows(len(leaf), sample, seed), survey, report, workers, watch)
     except EnoughFaults:
         pass
+    if survey is not None:
+        report_texts(survey, limits or TextLimits(), report)
     if report.counts.get("images"):
         report.counts["share of images with boxes"] = report.counts["images with boxes"] / report.counts["images"]
-    if report.counts.get("words"):
-        report.counts["share of unknown words"] = report.counts["unknown words ([UNK])"] / report.counts["words"]
     return report
 
 
-def _chosen(size: int, sample: int | None, seed: int) -> list[int]:
-    if sample is None or sample >= size:
-        return list(range(size))
-    return sorted(np.random.default_rng(seed).choice(size, sample, replace=False).tolist())
-
-
 def _verify_leaf(
-    leaf: Any, rows: list[int], tokenizer: TextTokenizer | None, report: Report, workers: int, watch: Watch
+    leaf: Any, rows: list[int], survey: TextSurvey | None, report: Report, workers: int, watch: Watch
 ) -> None:
     if hasattr(leaf, "get_data_info"):
         cheap = rows if isinstance(leaf, ShardDataset) else range(len(leaf))
-        good = set(RowChecker(leaf, tokenizer, report).check(watch(cheap, len(cheap), "rows")))
+        good = set(RowChecker(leaf, survey, report).check(watch(cheap, len(cheap), "rows")))
         rows = [row for row in rows if row in good]
     for outcome in watch(read_samples(leaf, rows, workers=workers), len(rows), "samples"):
         report.count("samples read through the pipeline")
         if outcome.kind is not None:
             location, text_id = _place(leaf, outcome.row)
             report.add(Fault(outcome.kind, location, str(outcome.reason), outcome.row, text_id))
-
-
-def leaves(dataset: Any) -> Iterator[Any]:
-    """Yield the data sets inside wrappers."""
-    inner = getattr(dataset, "dataset", None)
-    several = getattr(dataset, "sources", None) or getattr(dataset, "datasets", None)
-    if isinstance(several, Mapping):
-        several = [getattr(source, "dataset", source) for source in several.values()]
-    for part in several or ([inner] if hasattr(inner, "__getitem__") else []):
-        yield from leaves(part)
-    if not several and not hasattr(inner, "__getitem__"):
-        yield dataset
 
 
 def _place(leaf: Any, row: int) -> tuple[str, Any]:
