@@ -114,6 +114,10 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
         from bus_toolkit.weights.settings import Pretrained, setting_problems
 
         return Node("pretrained", signature_of(Pretrained), check_values=setting_problems)
+    if path == "load_from":
+        from bus_toolkit.weights.settings import Pretrained, setting_problems
+
+        return Node("load_from", signature_of(Pretrained), check_values=setting_problems)
     if path == "model.momentum" and is_vlp_model(root):
         from bus_toolkit.models.momentum import MomentumBranch
 
@@ -131,6 +135,7 @@ def _top_level() -> Node:
 
     arguments = dict(signature_of(Runner).arguments)
     del arguments["cfg"]
+    arguments["load_from"] = Argument("load_from", str | dict | None, None)
     signature = Signature({**arguments, **_optional(_TOP_LEVEL).arguments}, is_open=False)
     return Node("a config", signature, frozenset({"work_dir"}))
 

@@ -10,6 +10,7 @@ from mmengine.dataset import InfiniteSampler, default_collate, pseudo_collate
 from torch import nn
 from torch.utils.data import DataLoader
 
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.config.image_size import Size, final_sizes, pixels
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
@@ -75,10 +76,12 @@ def check_pipeline_sizes(cfg: Config, model: nn.Module) -> None:
 
 
 def image_size_of(model: nn.Module) -> Size | None:
-    """Return height and width in pixels that a model takes; ``None`` where it does not say, or pads images itself."""
-    size = getattr(getattr(model, "backbone", None), "image_size", None)
+    """Return height and width in pixels that a model takes; ``None`` where it takes any, or pads images itself."""
+    backbone = getattr(model, "backbone", None)
     pads = getattr(getattr(model, "data_preprocessor", None), "pad_size_divisor", 1) != 1
-    return None if size is None or pads else size
+    if not isinstance(backbone, TokenReducingBackbone) or backbone.adapter.takes_any_size or pads:
+        return None
+    return backbone.image_size
 
 
 class CheckedCollate:

@@ -13,6 +13,7 @@ from bus_toolkit.engine.amp import evaluate_in_amp, fit_amp_to_device, use_amp
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.home import expand_home
+from bus_toolkit.weights.settings import checkpoint_of
 
 _log = logging.getLogger(__name__)
 LATEST = "latest"
@@ -110,9 +111,10 @@ def _resume(cfg: Config, resume: str | None) -> None:
             _log.warning("--resume: no checkpoint in %s, starting from the beginning.", cfg.work_dir)
         else:
             cfg.load_from = str(latest)
-    if cfg.resume and not str(cfg.load_from).endswith(".pth"):
+    start = checkpoint_of(cfg.get("load_from"))
+    if cfg.resume and not str(start).endswith(".pth"):
         raise CheckpointError(
-            f"--resume: a run goes on from a .pth of its own work dir, got {cfg.load_from}. "
+            f"--resume: a run goes on from a .pth of its own work dir, got {start}. "
             "To start from weights only, set load_from."
         )
 
@@ -130,7 +132,7 @@ def _check_complete(cfg: Config) -> None:
 
 
 def _check_start(cfg: Config, source: str) -> None:
-    start = cfg.get("load_from")
+    start = checkpoint_of(cfg.get("load_from"))
     if start and "://" not in str(start) and not expand_home(start).is_file():
         raise CheckpointError(
             f"{source}: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -47,8 +49,13 @@ from bus_toolkit.engine.vocabulary import (
     words_of_checkpoint,
     write_words,
 )
-from bus_toolkit.errors import CheckpointError, ConfigError, DataError
+from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.models.momentum import copied_parts
 from bus_toolkit.weights.files import load_checkpoint_file
+from bus_toolkit.weights.load_rule import LoadRule
+from bus_toolkit.weights.reading import source_of
+from bus_toolkit.weights.settings import Pretrained, checkpoint_of, load_model
+from bus_toolkit.weights.table_files import IDENTITY
 from bus_toolkit.writing import make_writable_folder
 
 _log = logging.getLogger(__name__)
@@ -218,6 +225,7 @@ class BusRunner(Runner):
 
     def load_or_resume(self) -> None:
         """Load what the config says; before a training show what the optimizer moves at which rates."""
+        self._load_from: str | None = checkpoint_of(self._load_from)
         super().load_or_resume()
         if isinstance(self.optim_wrapper, OptimWrapper):
             for wrapper in wrappers_of(self.optim_wrapper):
@@ -242,31 +250,28 @@ class BusRunner(Runner):
         strict: bool = False,
         revise_keys: list[tuple[str, str]] | None = None,
     ) -> dict[str, Any]:
-        """Load weights; a resumed or tested model must find all of them, a fine-tuned one at least some.
+        """Load weights; a resumed or tested model must find all of them, a fine-tuned one all but ``new_parts``.
 
         Position embeddings of another image size are interpolated, except when resuming: optimizer state is not.
 
         Raises:
             CheckpointError: The checkpoint belongs to another model.
         """
-        strict = strict or bool(self._resume) or self._train_loop is None
-        try:
-            checkpoint = super().load_checkpoint(filename, map_location, strict, revise_keys or [(r"^module.", "")])
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{filename}: it does not fit this model. {_shorten(str(error))} Use the config.yaml in the work dir "
-                "of the run that wrote it; to start another model from these weights, set load_from."
-            ) from error
-        loaded = checkpoint.get("state_dict", checkpoint)
-        wanted = unwrap(self.model).state_dict()
-        if self._resume:
-            _refuse_other_shapes(filename, loaded, wanted)
-        shared = [name for name in wanted if name in loaded and loaded[name].shape == wanted[name].shape]
-        if wanted and not shared:
-            raise CheckpointError(
-                f"{filename}: none of its {len(loaded)} entries fits this model. Give weights of the same model."
-            )
-        _log.info("Loaded %d of the model's %d tensors from %s.", len(shared), len(wanted), filename)
+        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location=map_location)
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        source = source_of(checkpoint, filename)
+        for pattern, replacement in revise_keys or ():
+            renamed = {re.sub(pattern, replacement, name): tensor for name, tensor in source.tensors.items()}
+            source = replace(source, tensors=renamed)
+        model, is_start = unwrap(self.model), not (self._resume or strict or self._train_loop is None)
+        wanted = Pretrained(filename, layout=IDENTITY)
+        if is_start and self.cfg.get("load_from"):
+            wanted = Pretrained.parse(self.cfg.load_from)
+        rule = LoadRule("start" if is_start else "resume" if self._resume else "evaluate", copies=copied_parts(model))
+        report = load_model(model, source, wanted, rule, "load_from" if is_start else "")
+        first = f"Loaded {len(report.loaded)} of the model's {len(model.state_dict())} tensors from {filename}."
+        _log.info("\n".join([first, *report.details()]))
+        self._has_loaded = True
         return checkpoint
 
 
@@ -322,10 +327,9 @@ def _with_words(cfg: Config) -> BusRunner:
     node = (cfg.get("model") or {}).get("tokenizer")
     if not is_counted(node):
         return BusRunner.from_cfg(cfg)
-    start = cfg.get("load_from")
-    is_local = start is not None and "://" not in str(start)
+    start = checkpoint_of(cfg.get("load_from"))
     trusted = bool(cfg.get("trusted_checkpoints", False))
-    checkpoint = load_checkpoint_file(start, "meta", trusted=trusted) if is_local else None
+    checkpoint = load_checkpoint_file(start, "meta", trusted=trusted) if start and "://" not in start else None
     with words_of_checkpoint(node, start, checkpoint) as readable:
         cfg.model.tokenizer = readable
         runner = BusRunner.from_cfg(cfg)
@@ -351,21 +355,3 @@ def _share_evaluation(cfg: Config) -> None:
         cfg.test_cfg = copy.deepcopy(cfg.get("val_cfg") or {})
         if cfg.test_cfg.get("type", "ValLoop") == "ValLoop":
             cfg.test_cfg.type = "TestLoop"
-
-
-def _refuse_other_shapes(filename: str, loaded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to resume with tensors whose shape was changed while loading."""
-    for name in wanted:
-        if name in loaded and loaded[name].shape != wanted[name].shape:
-            shapes = [tuple(tensors[name].shape) for tensors in (loaded, wanted)]
-            raise CheckpointError(
-                f"{filename}: {name} has the shape {shapes[0]}, got a model with {shapes[1]}: another image size. A "
-                "resumed run goes on as it was, optimizer included. Use its img_size, or start again with load_from."
-            )
-
-
-def _shorten(text: str, lines: int = 6) -> str:
-    kept = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    more = f" ... and {len(kept) - lines} more lines" if len(kept) > lines else ""
-    text = " ".join(kept[:lines])
-    return (text if len(text) <= 400 else text[:400].rsplit(" ", 1)[0] + " ...") + (more or ".").rstrip()

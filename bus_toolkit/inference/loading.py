@@ -18,8 +18,12 @@ from bus_toolkit.engine.vocabulary import check_words, words_of_checkpoint
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.home import expand_home
 from bus_toolkit.models.build import build_model
+from bus_toolkit.models.momentum import copied_parts
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.weights.files import load_checkpoint_file
+from bus_toolkit.weights.load_rule import LoadRule
+from bus_toolkit.weights.reading import source_of
+from bus_toolkit.weights.whole import load_whole
 
 _log = logging.getLogger(__name__)
 
@@ -124,40 +128,8 @@ def _load_weights(model: VLPModel, held: Mapping[str, Any], path: Path) -> None:
     progress = loaded_progress(held)
     if progress is not None:  # the keep ratios with which these weights were validated
         model.set_progress(*progress)
-    weights = held.get("state_dict", held)
-    state = {str(name).removeprefix("module."): value for name, value in weights.items() if torch.is_tensor(value)}
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    other_shapes = [name for name, value in state.items() if name in own and tuple(value.shape) != own[name]]
-    try:
-        keys = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        # Some of the other shapes may be positions, which the backbone interpolates: each is loaded alone to see.
-        wrong = [name for name in other_shapes if not _loads(model, name, state[name])]
-        if not wrong:
-            raise
-        first = f"{wrong[0]} with {tuple(state[wrong[0]].shape)} for {own[wrong[0]]}"
-        raise _other_model(path, f"{len(wrong)} have another shape, the first: {first}") from error
-    differences = {"are missing": keys.missing_keys, "have no place in it": keys.unexpected_keys}
-    reasons = [f"{len(names)} {how}, the first: {names[0]}" for how, names in differences.items() if names]
-    if reasons:
-        raise _other_model(path, "; ".join(reasons))
+    report = load_whole(model, source_of(held, str(path)), LoadRule("evaluate", copies=copied_parts(model)))
     # OpenMMLab's own message about it is hidden by ``quiet_hosts``.
-    if other_shapes:
-        resized = ", ".join(f"{name} {tuple(state[name].shape)} to {own[name]}" for name in other_shapes)
+    if report.resized:
+        resized = ", ".join(report.resized)
         _log.info("%s: position embeddings are interpolated to the image size of this model: %s", path, resized)
-
-
-def _loads(model: VLPModel, name: str, tensor: torch.Tensor) -> bool:
-    """Return whether the model accepts this tensor, as it is or interpolated."""
-    try:
-        model.load_state_dict({name: tensor}, strict=False)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _other_model(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: it does not fit this model: of its tensors {why}. Use the config.yaml in the work dir of the run "
-        "that wrote it."
-    )

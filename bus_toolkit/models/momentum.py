@@ -69,19 +69,23 @@ class MomentumBranch(nn.Module):
                 target.copy_(source)
 
     def start_from_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
-        """Let a model's weights without a momentum branch (from another kind of training) start both branches.
+        """Let copies that a model's weights do not have (of another kind of training) start from their originals.
 
         Args:
-            state_dict: The model's weights; where it has none for the copies, they are added.
+            state_dict: The model's weights, to which the copies are added.
             prefix: What all names of the model start with.
         """
-        if any(key.startswith(f"{prefix}momentum.") for key in state_dict):
-            return
-        for name, path in self.paths.items():
+        for path, copied in self.copied_paths("momentum").items():
+            if any(key.startswith(f"{prefix}{copied}.") for key in state_dict):
+                continue
             start = f"{prefix}{path}."
-            self._copy_metadata(state_dict, f"{prefix}{path}", f"{prefix}momentum.copies.{name}")
+            self._copy_metadata(state_dict, f"{prefix}{path}", f"{prefix}{copied}")
             for key in [key for key in state_dict if key.startswith(start)]:
-                state_dict[f"{prefix}momentum.copies.{name}.{key[len(start) :]}"] = state_dict[key]
+                state_dict[f"{prefix}{copied}.{key[len(start) :]}"] = state_dict[key]
+
+    def copied_paths(self, path: str) -> dict[str, str]:
+        """Return the path of each copy in the model by that of its original; ``path`` is that of this branch."""
+        return {original: f"{path}.copies.{name}" for name, original in self.paths.items()}
 
     @staticmethod
     def _copy_metadata(state_dict: dict[str, Tensor], path: str, copied: str) -> None:
@@ -101,3 +105,12 @@ class MomentumBranch(nn.Module):
         else:
             visual = self.copies["decoder"](self.copies["backbone"].forward_conditioned(prefix, text), text)
         return visual, text, self.copies["projections"]
+
+
+def copied_parts(model: nn.Module) -> dict[str, str]:
+    """Return the path of each momentum copy in ``model`` by that of its original."""
+    found: dict[str, str] = {}
+    for path, part in model.named_modules():
+        if isinstance(part, MomentumBranch):
+            found |= part.copied_paths(path)
+    return found

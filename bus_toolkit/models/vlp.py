@@ -14,7 +14,7 @@ from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_losses import idle_heads, run_heads
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.models.layer_depth import layer_depth
-from bus_toolkit.models.momentum import MomentumBranch
+from bus_toolkit.models.momentum import MomentumBranch, copied_parts
 from bus_toolkit.models.predictions import write_predictions
 from bus_toolkit.models.source_groups import split_by_objectives
 from bus_toolkit.ops.collective import mean_logs_over_ranks
@@ -141,7 +141,7 @@ class VLPModel(BaseModel):
         """Initialise the backbone as its class says; load weights of model, parts, heads, or raise CheckpointError."""
         if hasattr(self.backbone.vit, "init_weights"):  # OpenMMLab's; others initialise themselves in their constructor
             self.backbone.vit.init_weights()
-        load_parts(self, self.pretrained)
+        load_parts(self, self.pretrained, copied_parts(self))
         for name, head in self.heads.items():
             head.load_weights(read_weights, f"model.heads.{name}")
         if self.momentum is not None:

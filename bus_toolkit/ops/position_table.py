@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -90,6 +90,10 @@ class PositionTable(ABC):
         if self.rows_of(source) != rows:
             raise PositionMisfit(f"{self.name} has {rows} rows of positions, which {source[0]} x {source[1]} have not")
         return tensor if source == self.grid else self._resized(tensor, source, own)
+
+    def below(self, start: str) -> PositionTable:
+        """Return the same for a module that has this one, whose names start with ``start`` there."""
+        return replace(self, name=start + self.name)
 
     def is_ambiguous(self, tensor: Tensor) -> bool:
         """Return whether a tensor of an unknown grid may be of the own grid and as well of a square one."""
@@ -172,6 +176,10 @@ class RelativePositions(PositionTable):
     def fit(self, tensor: Tensor, own: Tensor, source: Grid | None) -> Tensor:
         """Return the table for the own grid; that of a window does not follow the image's grid."""
         return super().fit(tensor, own, source if self.is_of_image else None)
+
+    def below(self, start: str) -> PositionTable:
+        """Return the same with the names of a module that has this one."""
+        return replace(self, name=start + self.name, index=start + self.index if self.index else "")
 
     def _side(self, rows: int) -> int | None:
         span = math.isqrt(max(rows, 0))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ def run_job(job: Job) -> dict[str, Any]:
     folder = Path(job.folder)
     overrides = list(job.overrides)
     if job.start:
-        overrides.append(f"load_from={_last_checkpoint(Path(job.start))}")
+        # The rest of the setting, what may be new, is the config's.
+        in_parts = isinstance(load_config(job.config, overrides).get("load_from"), Mapping)
+        key = "load_from.checkpoint" if in_parts else "load_from"
+        overrides.append(f"{key}={_last_checkpoint(Path(job.start))}")
     # Of the config that is trained: the file may be edited meanwhile.
     fingerprint = job.fingerprint()
     train(job.config, overrides, RunOptions(work_dir=job.folder, seed=job.seed, no_validate=True))

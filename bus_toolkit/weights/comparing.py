@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from bus_toolkit.ops.position_table import PositionTable, change
 from bus_toolkit.ops.rotary import eva02_angles
 from bus_toolkit.weights.finding import Renamed, layer_numbers
-from bus_toolkit.weights.fitting import Fitting, Misfit, patch_grid
+from bus_toolkit.weights.fitting import Fitting, Misfit, index_names, patch_grid
 from bus_toolkit.weights.layouts import Target
+from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.patterns import matches
 from bus_toolkit.weights.reading import Source
 
@@ -45,7 +46,12 @@ class Comparison:
 
 
 def compare(
-    module: nn.Module, source: Source, renamed: Renamed, target: Target, tables: Mapping[str, PositionTable]
+    module: nn.Module,
+    source: Source,
+    renamed: Renamed,
+    target: Target,
+    tables: Mapping[str, PositionTable],
+    rule: LoadRule | None = None,
 ) -> Comparison:
     """Compare the tensors of a source with those of ``module``, which stays as it is.
 
@@ -55,16 +61,19 @@ def compare(
         renamed: Its tensors by the module's names.
         target: How such a module names its tensors.
         tables: Tables of positions by the module's names.
+        rule: Parts that stay as they are, and parts that are left out.
     """
+    rule = rule or LoadRule()
     own, fitting = module.state_dict(), Fitting(module, target, renamed.layout, tables)
+    indices = index_names(tables)
     out = Comparison(unexpected=list(renamed.left))
     out.problems += _sizes(renamed.tensors, own, target)
     if out.problems:
         out.advice.append("Give the model these sizes, or take weights of its own")
         return out
-    _sort_surplus(own, target, renamed, out)
+    _sort_surplus(own, target, renamed, out, rule)
     for name, tensor in renamed.tensors.items():
-        if name not in own:
+        if name not in own or name in indices or rule.is_new(name):
             continue
         if tensor.shape != own[name].shape and not own[name].is_floating_point():
             continue  # an index of positions, which the module makes for its own grid
@@ -80,7 +89,7 @@ def compare(
     _add_fills(out, own, renamed)
     _add_angles(module, out, own, target, renamed)
     _check_ties(module, out)
-    _check_missing(module, renamed, target, out)
+    _check_missing(module, renamed, target, out, rule)
     for texts in (out.problems, out.advice, out.notes):
         texts[:] = dict.fromkeys(texts)
     return out
@@ -106,7 +115,7 @@ def _size(tensors: Mapping[str, Tensor], how: Mapping[str, Any]) -> int:
     return tensor.shape[how["dim"]] if tensor is not None and tensor.dim() > how["dim"] else 0
 
 
-def _sort_surplus(own: Mapping[str, Tensor], target: Target, renamed: Renamed, out: Comparison) -> None:
+def _sort_surplus(own: Mapping[str, Tensor], target: Target, renamed: Renamed, out: Comparison, rule: LoadRule) -> None:
     """Note what is missing for the model: tensors that it needs, and tensors that it can do without."""
     kinds = {_kind(name) for name in own}
     gone = tuple(part for part in target.parts if not any(name.startswith(part) for name in own))
@@ -118,7 +127,7 @@ def _sort_surplus(own: Mapping[str, Tensor], target: Target, renamed: Renamed, o
         )
         # Without a table, names of another form are those of a head beside the tower.
         beside = renamed.layout is None and not deeper and not matches(name, tuple(target.settings))
-        if may_go or beside:
+        if may_go or beside or rule.is_unused(name):
             out.unexpected += renamed.origins.get(name, (name,))
         else:
             needed.append(name)
@@ -158,7 +167,7 @@ def _check_ties(module: nn.Module, out: Comparison) -> None:
             out.problems.append(f"{given[0]} and {given[1]} differ in it and are one tensor in the model")
 
 
-def _check_missing(module: nn.Module, renamed: Renamed, target: Target, out: Comparison) -> None:
+def _check_missing(module: nn.Module, renamed: Renamed, target: Target, out: Comparison, rule: LoadRule) -> None:
     """Note parameters that get nothing, and which of them the source should give."""
     given = {id(p) for name, p in module.named_parameters(remove_duplicate=False) if name in out.tensors}
     failed = set(renamed.tensors) - set(out.tensors)
@@ -166,6 +175,7 @@ def _check_missing(module: nn.Module, renamed: Renamed, target: Target, out: Com
     missing = [name for name in ungiven if not matches(name, target.derived)]
     lacking, gives = (renamed.layout.lacking, renamed.layout.gives) if renamed.layout else ((), ())
     needed = [name for name in missing if not matches(name, lacking) and (not gives or matches(name, gives))]
+    needed = [name for name in needed if not rule.is_new(name)]
     out.missing = missing
     if needed:
         out.problems.append(f"it has no {_listed(needed)}, which the model has")

@@ -53,7 +53,7 @@ def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, loca
     """
     tensors = _under_prefix(source, prefix, location)
     target = target_of(own)
-    chosen = None if layout == IDENTITY else _choose(tensors, target, layout, location, source.path)
+    chosen = find_layout(source, own, layout=layout, prefix=prefix, location=location)
     if chosen is not None:
         return _in_full(_by_table(tensors, chosen, own, location, source.path), source, prefix)
     start = _common_start(tensors, own)
@@ -70,6 +70,24 @@ def rename(source: Source, own: Sequence[str], *, layout: str, prefix: str, loca
     unknown = [name for name in same if name not in there]
     origins = {name: (start + name,) for name in known}
     return _in_full(Renamed(known, None, outside, unknown, origins), source, prefix)
+
+
+def find_layout(source: Source, own: Sequence[str], *, layout: str, prefix: str, location: str) -> Layout | None:
+    """Return the layout of another library that ``source`` has for a module with the names ``own``, or ``None``.
+
+    Args:
+        source: The tensors.
+        own: Names of the module's tensors.
+        layout: Name of a layout, ``identity``, or ``auto`` to find it out.
+        prefix: What comes before the names that are meant.
+        location: The YAML path of the setting, for messages.
+
+    Raises:
+        CheckpointError: The layout is not known, of another kind of module, or not that of the source.
+    """
+    if layout == IDENTITY:
+        return None
+    return _choose(_under_prefix(source, prefix, location), target_of(own), layout, location, source.path)
 
 
 def find_tower(source: Source, known: Mapping[str, Layout], layout: str, prefix: str) -> Renamed:

@@ -103,8 +103,21 @@ def tables_of(module: nn.Module) -> dict[str, PositionTable]:
     for path, part in module.named_modules():
         if isinstance(part, TokenReducingBackbone):
             start = f"{path}.vit." if path else "vit."
-            tables.update({start + table.name: table for table in part.adapter.position_tables()})
+            tables.update({start + table.name: table.below(start) for table in part.adapter.position_tables()})
     return tables
+
+
+def tables_of_part(model: nn.Module, path: str) -> dict[str, PositionTable]:
+    """Return the tables of positions of the transformer at ``path`` by its own names; none of any other part."""
+    above = model.get_submodule(path.rpartition(".")[0])
+    if not isinstance(above, TokenReducingBackbone) or not path.endswith(".vit"):
+        return {}
+    return {table.name: table for table in above.adapter.position_tables()}
+
+
+def index_names(tables: Mapping[str, PositionTable]) -> set[str]:
+    """Return the names of the buffers that index tables of relative positions; a module makes them for its own grid."""
+    return {table.index for table in tables.values() if isinstance(table, RelativePositions) and table.index}
 
 
 def patch_grid(module: nn.Module, name: str) -> Grid | None:

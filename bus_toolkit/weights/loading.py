@@ -15,6 +15,7 @@ from bus_toolkit.weights.comparing import Comparison, compare
 from bus_toolkit.weights.finding import Renamed, rename
 from bus_toolkit.weights.fitting import tables_of
 from bus_toolkit.weights.layouts import Layout, Target
+from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.reading import Source, read_tensors
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import AUTO, IDENTITY, target_of
@@ -38,9 +39,8 @@ def load_pretrained(
     part: str,
     layout: str = AUTO,
     prefix: str = "",
-    grid: Sequence[int] | None = None,
     trusted: bool | None = None,
-    tables: Mapping[str, PositionTable] | None = None,
+    grid: Sequence[int] | None = None,
 ) -> LoadReport:
     """Load the weights at ``path`` into ``module``.
 
@@ -52,21 +52,50 @@ def load_pretrained(
         part: The module's place, for messages, such as ``model.backbone``.
         layout: Name of a layout in ``weights/tables``, ``identity`` for the module's own names, or ``auto``.
         prefix: What comes before the names that are meant, where a file holds several towers.
-        grid: Rows and columns of patches that its positions are of, where the file does not say.
         trusted: As in :func:`bus_toolkit.weights.reading.read_tensors`.
-        tables: Its tables of positions by name, where it is a part of a backbone that knows them.
+        grid: Rows and columns of patches that its positions are of, where the file does not say.
 
     Raises:
         CheckpointError: The file cannot be read safely, nothing in it is recognised, or it does not fit; the message
             says what differs and what to do.
     """
     source = read_tensors(path, trusted)
-    if grid is not None:
-        source = replace(source, grids={"": (grid[0], grid[1])})
+    return load_tensors(module, with_grid(source, grid), part=part, layout=layout, prefix=prefix)
+
+
+def with_grid(source: Source, grid: Sequence[int] | None) -> Source:
+    """Return the same tensors, of a grid of patches that is given, if it is."""
+    return source if grid is None else replace(source, grids={"": (grid[0], grid[1])})
+
+
+def load_tensors(
+    module: nn.Module,
+    source: Source,
+    *,
+    part: str,
+    layout: str = AUTO,
+    prefix: str = "",
+    tables: Mapping[str, PositionTable] | None = None,
+    rule: LoadRule | None = None,
+) -> LoadReport:
+    """Load tensors into ``module``, as :func:`load_pretrained` does with those of a file.
+
+    Args:
+        module: What gets them.
+        source: The tensors.
+        part: As there.
+        layout: As there.
+        prefix: As there.
+        tables: The module's tables of positions, where it is a part of a backbone that knows them.
+        rule: Parts of it that stay as they are, and parts of the source that are left out.
+
+    Raises:
+        CheckpointError: As there.
+    """
     own = list(module.state_dict())
     renamed = rename(source, own, layout=layout, prefix=prefix, location=part)
     target = target_of(own) or _ANY
-    comparison = compare(module, source, renamed, target, tables_of(module) if tables is None else tables)
+    comparison = compare(module, source, renamed, target, tables_of(module) if tables is None else tables, rule)
     heads = head_problem(module, source.config) if renamed.layout or target is _ANY else None
     if heads:
         comparison.problems.append(heads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,23 @@ class Source:
         tensors: The tensors by the names they were saved under.
         config: The contents of the folder's ``config.json``; empty without one.
         grids: Rows and columns of patches that positions are of, by the path of the module that has them.
+        metadata: What torch keeps beside the tensors of each module, by its path.
     """
 
     path: str
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any] = field(default_factory=dict)
     grids: Mapping[str, Grid] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def below(self, prefix: str) -> Source:
+        """Return the tensors whose names start with ``prefix``, without it."""
+        return replace(
+            self,
+            tensors={n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)},
+            grids=_below(self.grids, prefix),
+            metadata=_below(self.metadata, prefix),
+        )
 
     def grid_of(self, name: str) -> Grid | None:
         """Return rows and columns of patches that the tensor ``name`` is of; ``None`` where the source does not say."""
@@ -87,21 +98,33 @@ def source_of(checkpoint: Mapping[str, Any], path: str) -> Source:
     held: Mapping[str, Any] = checkpoint
     while inner := next((held[k] for k in _WRAPPERS if isinstance(held.get(k), Mapping) and held[k]), None):
         held = inner
-    tensors, grids = tensors_in(held), _grids_of_metadata(held)
+    tensors, metadata = tensors_in(held), getattr(held, "_metadata", None)
+    metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
     for around in _LAYERS_AROUND:
         if tensors and all(name.startswith(around) for name in tensors):
             tensors = {name.removeprefix(around): value for name, value in tensors.items()}
-            grids = {f"{name}.".removeprefix(around).rstrip("."): grid for name, grid in grids.items()}
-    return Source(path, tensors, grids=grids)
+            metadata = _below(metadata, around)
+    return Source(path, tensors, grids=_grids_of_metadata(metadata), metadata=_without_grids(metadata))
 
 
-def _grids_of_metadata(state_dict: Mapping[str, Any]) -> dict[str, Grid]:
+def _below(by_path: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return what is said of modules, by their paths without ``prefix``; what holds for all of them is kept."""
+    inside = {path: value for path, value in by_path.items() if not path or f"{path}.".startswith(prefix)}
+    return {f"{path}.".removeprefix(prefix).rstrip("."): value for path, value in inside.items()}
+
+
+def _grids_of_metadata(metadata: Mapping[str, Any]) -> dict[str, Grid]:
     """Return the grids that our backbones note in the metadata of their state dicts."""
-    metadata = getattr(state_dict, "_metadata", None)
-    if not isinstance(metadata, Mapping):
-        return {}
     grids = {path: as_grid(noted.get(GRID_KEY)) for path, noted in metadata.items() if isinstance(noted, Mapping)}
     return {path: grid for path, grid in grids.items() if grid is not None}
+
+
+def _without_grids(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        path: {key: value for key, value in noted.items() if key != GRID_KEY}
+        for path, noted in metadata.items()
+        if isinstance(noted, Mapping)
+    }
 
 
 def _grids_of_config(config: Mapping[str, Any]) -> dict[str, Grid]:

@@ -41,14 +41,19 @@ class LoadReport:
 
     def summary(self) -> str:
         """Return a few lines for the log."""
-        lines = [f"{self.part}: {len(self.loaded)} tensors from {self.path} (layout {self.layout})."]
+        first = f"{self.part}: {len(self.loaded)} tensors from {self.path} (layout {self.layout})."
+        return "\n".join([first, *self.details()])
+
+    def details(self) -> list[str]:
+        """Return a line each for what was changed, stays as it was, or has no place, and the notes."""
+        lines = []
         if self.resized:
             lines.append(f"  brought into another shape: {'; '.join(self.resized[:_SHOWN])}{_more(self.resized)}")
         if self.missing:
             lines.append(f"  stay as they were: {_grouped(self.missing)}")
         if self.unexpected:
             lines.append(f"  have no place: {_grouped(self.unexpected)}")
-        return "\n".join(lines + [f"  {note}" for note in self.notes])
+        return lines + [f"  {note}" for note in self.notes]
 
     def full(self) -> str:
         """Return the summary and every name."""

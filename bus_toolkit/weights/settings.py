@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -13,12 +13,15 @@ from bus_toolkit.addresses import is_http
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.home import expand_home
 from bus_toolkit.signatures import did_you_mean
-from bus_toolkit.weights.fitting import tables_of
+from bus_toolkit.weights.finding import find_layout
+from bus_toolkit.weights.fitting import tables_of_part
 from bus_toolkit.weights.folders import has_weights
-from bus_toolkit.weights.loading import load_pretrained
-from bus_toolkit.weights.reading import as_grid
+from bus_toolkit.weights.load_rule import LoadRule
+from bus_toolkit.weights.loading import load_tensors, with_grid
+from bus_toolkit.weights.reading import Source, as_grid, read_tensors
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import AUTO, IDENTITY, layouts
+from bus_toolkit.weights.whole import load_whole
 
 _log = logging.getLogger(__name__)
 KEY = "pretrained"
@@ -37,12 +40,16 @@ class Pretrained:
         prefix: What comes before the names that are meant, where the file holds several towers.
         grid: Rows and columns of patches that its positions are of, where the file does not say and they are not of a
             square image.
+        new_parts: Paths in the part, or in the whole model, that have no weights in it and start as initialised.
+        unused_parts: Paths in the file that have no place in the model and are left out.
     """
 
     checkpoint: str
     layout: str = AUTO
     prefix: str = ""
     grid: Sequence[int] | None = None
+    new_parts: Sequence[str] = ()
+    unused_parts: Sequence[str] = ()
 
     @classmethod
     def parse(cls, value: str | Mapping[str, Any]) -> Pretrained:
@@ -72,8 +79,39 @@ def take_pretrained(node: Mapping[str, Any], takes: Mapping[str, object]) -> tup
     return rest, pretrained
 
 
-def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained]) -> list[LoadReport]:
+def checkpoint_of(value: Any) -> str | None:
+    """Return the path or address that ``load_from`` names, in either form; ``None`` where it names none."""
+    return Pretrained.parse(value).checkpoint if value else None
+
+
+def load_model(model: nn.Module, source: Source, wanted: Pretrained, rule: LoadRule, location: str = "") -> LoadReport:
+    """Load weights into a whole model: those of another library by their layout, others by the model's own names.
+
+    Args:
+        model: The model.
+        source: The weights that ``wanted`` names.
+        wanted: How they are to be read, and what may differ.
+        rule: What they are for; the parts that may differ are those of ``wanted``.
+        location: The setting, for messages.
+
+    Raises:
+        CheckpointError: They do not fit.
+    """
+    rule = replace(rule, new_parts=wanted.new_parts, unused_parts=wanted.unused_parts)
+    source, where = with_grid(source, wanted.grid), location or source.path
+    read: dict[str, Any] = {"layout": wanted.layout, "prefix": wanted.prefix}
+    if find_layout(source, list(model.state_dict()), **read, location=where) is not None:
+        return load_tensors(model, source, part=where, rule=rule, **read)
+    return load_whole(model, source.below(wanted.prefix), rule, location)
+
+
+def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained], copies: Mapping[str, str]) -> list[LoadReport]:
     """Load the weights of each part, the whole model's first, and log what became of them.
+
+    Args:
+        model: The model.
+        wanted: The weights of each part.
+        copies: Paths of parts that follow others, by the path of these.
 
     Raises:
         CheckpointError: As :func:`bus_toolkit.weights.loading.load_pretrained`; the part in question is untouched.
@@ -82,19 +120,20 @@ def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained]) -> list[LoadR
     for name, place in _PLACES.items():
         if name not in wanted:
             continue
-        one = wanted[name]
-        start = f"{place}." if place else ""
-        tables = {n[len(start) :]: table for n, table in tables_of(model).items() if n.startswith(start)}
-        part = f"{WHOLE}.{KEY}" if name == WHOLE else f"{WHOLE}.{name}.{KEY}"
-        report = load_pretrained(
-            model.get_submodule(place),
-            one.checkpoint,
-            part=part,
-            layout=one.layout,
-            prefix=one.prefix,
-            grid=one.grid,
-            tables=tables,
-        )
+        one, rule = wanted[name], LoadRule(copies=copies)
+        part, source = f"{WHOLE}.{KEY}", read_tensors(one.checkpoint)
+        if name == WHOLE:
+            report = load_model(model, source, one, rule, part)
+        else:
+            report = load_tensors(
+                model.get_submodule(place),
+                with_grid(source, one.grid),
+                part=f"{WHOLE}.{name}.{KEY}",
+                layout=one.layout,
+                prefix=one.prefix,
+                tables=tables_of_part(model, place),
+                rule=LoadRule(new_parts=one.new_parts, unused_parts=one.unused_parts),
+            )
         _log.info(report.summary())
         _log.debug(report.full())
         reports.append(report)

@@ -72,8 +72,15 @@ def test_validation_data_serve_a_test(tmp_path):
 
 
 def test_weights_of_safetensors_start_a_training(tmp_path):
-    save_file({"linear.weight": torch.full((1, 4), 9.0)}, tmp_path / "w.safetensors")
-    runner = build_runner(tiny_config(tmp_path), RunOptions(load_from=str(tmp_path / "w.safetensors")))
+    path = str(tmp_path / "w.safetensors")
+    save_file({"linear.weight": torch.full((1, 4), 9.0)}, path)
+    with pytest.raises(
+        CheckpointError, match=r"^load_from: .*it has no steps, linear\.bias\. .* write {checkpoint: .*, new_p"
+    ):
+        build_runner(tiny_config(tmp_path), RunOptions(load_from=path)).load_or_resume()
+    cfg = tiny_config(tmp_path)
+    cfg.load_from = {"checkpoint": path, "new_parts": ["steps", "linear.bias"]}
+    runner = build_runner(cfg)
     runner.load_or_resume()
     assert torch.equal(runner.model.linear.weight.data, torch.full((1, 4), 9.0))
 
@@ -81,7 +88,7 @@ def test_weights_of_safetensors_start_a_training(tmp_path):
 def test_weights_of_another_model_are_refused(tmp_path):
     save_file({"other": torch.zeros(1)}, tmp_path / "w.safetensors")
     runner = build_runner(tiny_config(tmp_path), RunOptions(load_from=str(tmp_path / "w.safetensors")))
-    with pytest.raises(CheckpointError, match="none of its 1 entries fits this model"):
+    with pytest.raises(CheckpointError, match="none of its 1 tensors fits this model; their names begin with other"):
         runner.load_or_resume()
 
 
@@ -96,7 +103,9 @@ def test_an_evaluation_needs_every_weight(tmp_path):
     cfg = tiny_config(tmp_path)
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     runner = build_runner(cfg, RunOptions(load_from=str(tmp_path / "w.safetensors")))
-    with pytest.raises(CheckpointError, match=r"it does not fit this model\. .*linear\.bias.*Use the config\.yaml"):
+    with pytest.raises(
+        CheckpointError, match=r"does not fit this model: it has no steps, linear\.bias\. .*Use the config\.yaml"
+    ):
         runner.test()
 
 

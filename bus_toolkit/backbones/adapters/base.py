@@ -131,6 +131,11 @@ class TransformerAdapter(ABC):
         return _weighted_mean(tokens[:, self.num_prefix :], sizes)
 
     @property
+    def takes_any_size(self) -> bool:
+        """Whether the settings of the module say that images may have other sizes than ``image_size``."""
+        return False
+
+    @property
     def position_grid(self) -> Grid:
         """Rows and columns of patches that the module's tables of positions are of; checkpoints keep them."""
         (height, width), (down, across) = self.image_size, self.patch_size

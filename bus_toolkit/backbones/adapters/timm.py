@@ -135,6 +135,11 @@ class TimmAdapter(TransformerAdapter):
 
     @override
     @property
+    def takes_any_size(self) -> bool:
+        return bool(self.vit.dynamic_img_size)
+
+    @override
+    @property
     def position_grid(self) -> Grid:
         rows, columns = self.vit.patch_embed.grid_size
         return int(rows), int(columns)
