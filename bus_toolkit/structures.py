@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, DataError, describe
+from bus_toolkit.ops.kept_patches import KeptPatches
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.ops.token_plan import TokenPlan
+from bus_toolkit.short_repr import ShortRepr, short
 
 
 class Condition(Enum):
@@ -134,13 +137,39 @@ class Vocabulary:
         return tuple(number for number in self.special_ids if number != self.sep_id)
 
 
-@dataclass(frozen=True)
-class TextTokens:
+@dataclass(frozen=True, repr=False)
+class TextTokens(ShortRepr):
     """Output of a text encoder: ``embeds`` (B, L, D), ``pooled`` (B, D), ``attention_mask`` bool (B, L)."""
 
     embeds: Tensor
     pooled: Tensor
     attention_mask: Tensor
+
+    @classmethod
+    def of(cls, embeds: Tensor, attention_mask: Tensor | None = None, pooled: Tensor | None = None) -> TextTokens:
+        """Return encoded texts of another text encoder.
+
+        Args:
+            embeds: (B, L, D), or (B, D) for one vector a text.
+            attention_mask: (B, L), True or 1 for tokens that may be read; all of them when not given.
+            pooled: (B, D), the vector of the whole text; the first token's when not given.
+
+        Raises:
+            DataError: Other shapes, or a text without a token that may be read.
+        """
+        embeds = embeds.unsqueeze(1) if embeds.dim() == 2 else embeds
+        if embeds.dim() != 3 or not embeds.is_floating_point() or 0 in embeds.shape:
+            raise DataError(f"text: embeds must be floats (B, L, D) or (B, D), got {describe(embeds)}.")
+        mask = torch.ones(embeds.shape[:2], device=embeds.device) if attention_mask is None else attention_mask
+        pooled = embeds[:, 0] if pooled is None else pooled
+        if mask.shape != embeds.shape[:2] or pooled.shape != (embeds.shape[0], embeds.shape[2]):
+            raise DataError(
+                f"text: attention_mask must be (B, L) and pooled (B, D) of embeds {tuple(embeds.shape)}, got "
+                f"{tuple(mask.shape)} and {tuple(pooled.shape)}."
+            )
+        if not mask.is_meta and not mask.bool().any(dim=1).all():
+            raise DataError("text: each row of attention_mask needs a token that may be read, got one without any.")
+        return cls(embeds, pooled, mask.bool())
 
     def index(self, rows: Tensor | slice) -> TextTokens:
         """Return the texts at ``rows`` (int64, any length, repeats are allowed; or a slice)."""
@@ -171,8 +200,8 @@ class TextTokens:
         return TextTokens(pad(self.embeds, (0, 0, 0, missing)), self.pooled, pad(self.attention_mask, (0, missing)))
 
 
-@dataclass(frozen=True)
-class Guide:
+@dataclass(frozen=True, repr=False)
+class Guide(ShortRepr):
     """What images say to learned tokens: for selectors that a head aligns with the text (CrossGET, MADTP).
 
     Attributes:
@@ -199,9 +228,13 @@ class Decision(NamedTuple):
     supervised: bool = False
     guide: Guide | None = None
 
+    def __repr__(self) -> str:
+        """Return shapes."""
+        return f"Decision(plan={self.plan!r}, scores={short(self.scores)}, supervised={self.supervised})"
 
-@dataclass(frozen=True)
-class Selection:
+
+@dataclass(frozen=True, repr=False)
+class Selection(ShortRepr):
     """What a selector decided at ``block`` (counted from 1).
 
     Attributes:
@@ -214,9 +247,20 @@ class Selection:
     block: int
     slots_before: Tensor
 
+    def patch_scores(self) -> Tensor:
+        """Return the scores as those of the original patches, (B, N); NaN for patches that were gone before."""
+        before = self.slots_before  # (B, N): the token that held each patch when the selector looked
+        scores = at_least_float32(self.decision.scores).gather(1, before.clamp(min=0))
+        return scores.masked_fill(before < 0, float("nan"))
 
-@dataclass(frozen=True)
-class SharedTokens:
+    def __repr__(self) -> str:
+        """Return where it was made, and how many tokens went in and out."""
+        plan = self.decision.plan
+        return f"Selection(block {self.block}: {plan.num_inputs} tokens to {plan.num_slots})"
+
+
+@dataclass(frozen=True, repr=False)
+class SharedTokens(ShortRepr):
     """Tokens (B, P + N, D) after ``num_blocks`` blocks: all of the backbone that does not depend on the text.
 
     ``block_input`` (B, P + N, D) is what the last of these blocks read, for a selector that sits right after it.
@@ -238,8 +282,8 @@ class SharedTokens:
         return replace(self, tokens=self.tokens.to(device), block_input=block_input)
 
 
-@dataclass(frozen=True)
-class VisualTokens:
+@dataclass(frozen=True, repr=False)
+class VisualTokens(ShortRepr):
     """Visual tokens on their way out of the backbone or a decoder.
 
     Attributes:
@@ -269,8 +313,22 @@ class VisualTokens:
         """The global token (B, D)."""
         return self.embeds[:, 0]
 
+    def __repr__(self) -> str:
+        """Return shapes, and how many patches are left."""
+        shown = [f"embeds={short(self.embeds)}", f"num_prefix={self.num_prefix}", f"grid={self.grid}"]
+        if self.selections:
+            shown.append(f"selections at blocks {[selection.block for selection in self.selections]}")
+        if not self.embeds.is_meta:
+            shown.append(f"{self.kept.share()} patches kept")
+        return f"VisualTokens({', '.join(shown)})"
+
+    @property
+    def kept(self) -> KeptPatches:
+        """Which original patches are left as tokens of their own: mask, indices and boxes in pixels."""
+        return KeptPatches(self.kept_patches(), self.grid)
+
     def kept_patches(self) -> Tensor:
-        """Return which original patches are left as tokens of their own, bool (B, N)."""
+        """Return the mask of ``kept``, bool (B, N)."""
         alive = torch.ones(
             self.embeds.shape[0], self.grid[0] * self.grid[1], dtype=torch.bool, device=self.embeds.device
         )
@@ -281,8 +339,8 @@ class VisualTokens:
         return alive
 
 
-@dataclass(frozen=True)
-class FusedTokens:
+@dataclass(frozen=True, repr=False)
+class FusedTokens(ShortRepr):
     """Output of a fusion.
 
     Attributes:

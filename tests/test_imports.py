@@ -17,6 +17,7 @@ LAYERS = [
         "signatures",
         "registry_loader",
         "shipped",
+        "short_repr",
         "own_log",
         "quiet_import",
         "tables",

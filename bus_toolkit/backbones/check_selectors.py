@@ -76,6 +76,12 @@ def _site_problems(selector: PatchSelector, adapter: TransformerAdapter, path: s
             f"{name} looks ahead with the class token, got {backbone}, which has none. Use a backbone with one, or a "
             "selector that reads the patches.",
         )
+    elif selector.embed_dim not in (None, adapter.embed_dim):
+        yield Problem(
+            path,
+            f"{name} was built for patches of width {selector.embed_dim}, got {backbone}, whose tokens have "
+            f"{adapter.embed_dim}. Build it with embed_dim={adapter.embed_dim}.",
+        )
     elif selector.site not in adapter.sites:
         sites = ", ".join(sorted(site.replace("_", " ") for site in adapter.sites))
         yield Problem(

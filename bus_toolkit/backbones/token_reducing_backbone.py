@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.sizes import check_sizes
+from bus_toolkit.backbones.check_inputs import check_images, check_text
 from bus_toolkit.backbones.check_selectors import check_selectors
 from bus_toolkit.backbones.conditioned_pass import AroundSelection, ConditionedPass, Select, selector_at
 from bus_toolkit.backbones.shared_pass import run_shared
@@ -123,11 +124,23 @@ class TokenReducingBackbone(nn.Module):
             selector.set_progress(epoch)
 
     def forward(self, images: Tensor, text: TextTokens | None = None) -> VisualTokens:
-        """Encode ``images`` (B, 3, H, W) under one text each (or none).
+        """Encode images under one text each (or none).
+
+        Args:
+            images: Floats (B, 3, H, W), normalised as the transformer was trained
+                (``bus_toolkit.inference.ImagePreprocessor`` makes them).
+            text: Texts of your own text encoder (``TextTokens.of``), for selectors that read one. Without a text, CLS
+                attention replaces them.
 
         Raises:
-            ComponentError: The transformer, or a selector, returns what its contract does not allow.
+            DataError: Images of another shape, size, dtype or device, with NaN, or texts of another number.
+            ComponentError: A text that no selector reads, or of another width; or the transformer, or a selector,
+                returns what its contract does not allow.
         """
+        if not self.training:  # reads the values, which a training need not wait for
+            check_images(images, self.adapter)
+        if text is not None:
+            check_text(text, images.shape[0], self.selectors)
         return self.forward_conditioned(self.forward_shared(images), text)
 
     def forward_shared(self, images: Tensor) -> SharedTokens:

@@ -2,8 +2,12 @@
 
 from bus_toolkit.inference.index import ImageIndex
 from bus_toolkit.inference.inferencer import Inferencer
+from bus_toolkit.inference.pictures import draw_kept
+from bus_toolkit.inference.preprocessor import ImagePreprocessor
 
 __all__ = [
     "ImageIndex",
+    "ImagePreprocessor",
     "Inferencer",
+    "draw_kept",
 ]

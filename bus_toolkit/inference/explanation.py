@@ -15,13 +15,10 @@ from torch import Tensor
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.inference.inputs import ImageInput
+from bus_toolkit.inference.pictures import MOST_ROWS, png_of
 from bus_toolkit.inference.predictor import Predictor
-from bus_toolkit.ops.precision import at_least_float32
-from bus_toolkit.structures import Condition, Selection, VisualTokens
+from bus_toolkit.structures import Condition, VisualTokens
 from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches, render_kept_patches
-
-# A taller PNG would pass the 65,536 pixels that can be drawn.
-MOST_ROWS = 40
 
 
 class Explanation(dict[str, Any]):
@@ -33,6 +30,13 @@ class Explanation(dict[str, Any]):
     removed before. ``tokens``: the counts by stage, with the global token. ``picture``: the path of a PNG, or its
     pixels uint8 RGB (H, W, 3).
     """
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture for a notebook, which shows it under the cell."""
+        picture = self.get("picture")
+        if isinstance(picture, str) and Path(picture).is_file():
+            return Path(picture).read_bytes()
+        return png_of(picture) if isinstance(picture, np.ndarray) else None
 
     def __repr__(self) -> str:
         """Return the names, the counts and the kept patches, one row of the grid a line (``#`` kept, ``.`` removed)."""
@@ -52,7 +56,7 @@ def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
     """
     # Values of the N patches become rows and columns of the grid, as plain lists: (B, N) -> B x rows x columns.
     kept = _rows(visual.kept_patches(), visual.grid)
-    scores = [_rows(_patch_scores(selection), visual.grid) for selection in visual.selections]
+    scores = [_rows(selection.patch_scores(), visual.grid) for selection in visual.selections]
     stages = {"patches": visual.num_prefix + visual.grid[0] * visual.grid[1]}
     stages |= {f"block {s.block}": s.decision.plan.num_slots + visual.num_prefix for s in visual.selections}
     stages["decoder"] = visual.embeds.shape[1]
@@ -147,13 +151,6 @@ def _picture(entry: dict[str, Any], image: Tensor) -> PatchPicture:
         scores = entry["selectors"][0]["scores"]
         sample["scores"] = np.array(scores, dtype=np.float32)
     return PatchPicture.from_prediction(image, sample)
-
-
-def _patch_scores(selection: Selection) -> Tensor:
-    """Return the scores (B, n) of a selector as scores of original patches (B, N); NaN for those that were gone."""
-    before = selection.slots_before  # (B, N): the token that held each patch when the selector looked
-    scores = at_least_float32(selection.decision.scores).gather(1, before.clamp(min=0))
-    return scores.masked_fill(before < 0, float("nan"))
 
 
 def _rows(values: Tensor, grid: tuple[int, int]) -> list[list[list[Any]]]:

@@ -3,6 +3,7 @@
 from bus_toolkit.models.build import build_caption_lm, build_model, build_vlp_model
 from bus_toolkit.models.caption_lm import CaptionLanguageModel
 from bus_toolkit.models.conditioning import Conditioning, ConditioningMode, register_mode
+from bus_toolkit.models.samples import make_samples
 from bus_toolkit.models.vlp import VLPModel
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "build_caption_lm",
     "build_model",
     "build_vlp_model",
+    "make_samples",
     "register_mode",
 ]

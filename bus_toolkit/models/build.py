@@ -109,8 +109,24 @@ def build_caption_lm(*, tokenizer: Mapping[str, Any], text_decoder: Mapping[str,
 
 
 def build_model(cfg: Mapping[str, Any]) -> Any:
-    """Build the model of a loaded config (or of its ``model`` part)."""
-    part = dict(cfg.get("model", cfg))
+    """Build the model of a loaded config (or of its ``model`` part): ``build_model(load_config("bus/bus_min"))``.
+
+    A ``data_preprocessor`` at the top of the config becomes the model's, as MMEngine's Runner does it.
+
+    Raises:
+        ConfigError: ``cfg`` is no config, or has no model; or parts that cannot work together.
+        ComponentError: A part that refuses its arguments.
+    """
+    if not isinstance(cfg, Mapping) and not hasattr(cfg, "get"):
+        raise ConfigError(
+            f"build_model: must get a loaded config, got {cfg!r}. Write "
+            "build_model(load_config(<name or path>, <overrides>))."
+        )
+    part = dict(cfg.get("model") or cfg)
+    if "type" not in part:
+        raise ConfigError("build_model: the config has no model with a type. Give one that load_config returned.")
+    if cfg.get("model") and cfg.get("data_preprocessor") is not None:
+        part.setdefault("data_preprocessor", cfg["data_preprocessor"])
     kind = str(part.pop("type", None)).removeprefix(f"{SCOPE}.")
     return build_caption_lm(**part) if kind == CaptionLanguageModel.__name__ else build_vlp_model(**part)
 

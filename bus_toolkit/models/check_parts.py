@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.signatures import check_arguments, signature_of
+from bus_toolkit.step.encoders import Parts
 
 
 def build_conditioning(node: Mapping[str, Any] | None) -> Conditioning:
@@ -56,6 +58,34 @@ def check_combination(
     return problems
 
 
+def check_built_parts(parts: Parts, heads: Mapping[str, VLPHead], momentum: Mapping[str, Any] | None) -> None:
+    """Refuse built parts that cannot work together, for a model that no config describes.
+
+    Raises:
+        ConfigError: A backbone that reduces no tokens, heads that are none, or that need a part which is missing.
+    """
+    problems: list[Problem] = []
+    if not isinstance(parts.backbone, TokenReducingBackbone):
+        text = (
+            f"must be a TokenReducingBackbone, got {type(parts.backbone).__name__}. Wrap it: "
+            "bus_toolkit.backbones.TokenReducingBackbone(vit, selectors)."
+        )
+        problems.append(Problem("Parts.backbone", text))
+    there = {
+        "fusion": parts.fusion is not None,
+        "text_decoder": parts.text_decoder is not None,
+        "momentum": momentum is not None,
+    }
+    for name, head in heads.items():
+        if isinstance(head, VLPHead):
+            problems += _needs_problems(f"model.heads.{name}", type(head), type(head).__name__, **there)
+        else:
+            text = f"must be a bus_toolkit.heads.VLPHead, got {type(head).__name__}. Give another part."
+            problems.append(Problem(f"model.heads.{name}", text))
+    if problems:
+        raise ConfigError(problems)
+
+
 def _momentum_problems(momentum: Mapping[str, Any]) -> Iterator[Problem]:
     decay = momentum.get("decay")
     if isinstance(decay, int | float) and not 0.0 <= decay < 1.0:
@@ -73,13 +103,7 @@ def _head_problems(
     momentum: bool,
 ) -> Iterator[Problem]:
     path, shown = f"model.heads.{name}", node["type"]
-    if kind.needs_fusion and not fusion:
-        yield Problem(path, f"{shown} reads fused tokens, but there is no model.fusion. Add a fusion.")
-    if kind.needs_text_decoder and not text_decoder:
-        yield Problem(path, f"{shown} writes text, but there is no model.text_decoder. Add one.")
-    if kind.needs_momentum and not momentum:
-        text = f"{shown} follows the momentum branch, but there is none. Add model.momentum: {{decay: 0.995}}."
-        yield Problem(path, text)
+    yield from _needs_problems(path, kind, shown, fusion=fusion, text_decoder=text_decoder, momentum=momentum)
     if node.get("queue_size", 0) and not momentum:
         text = (
             "a queue holds features of the momentum branch, but there is none. "
@@ -92,3 +116,15 @@ def _head_problems(
             f"got {conditioning.without_text}. Set it to 0 or change the rule."
         )
         yield Problem(f"{path}.object_weight", text)
+
+
+def _needs_problems(
+    path: str, kind: type[VLPHead], shown: str, *, fusion: bool, text_decoder: bool, momentum: bool
+) -> Iterator[Problem]:
+    if kind.needs_fusion and not fusion:
+        yield Problem(path, f"{shown} reads fused tokens, but there is no model.fusion. Add a fusion.")
+    if kind.needs_text_decoder and not text_decoder:
+        yield Problem(path, f"{shown} writes text, but there is no model.text_decoder. Add one.")
+    if kind.needs_momentum and not momentum:
+        text = f"{shown} follows the momentum branch, but there is none. Add model.momentum: {{decay: 0.995}}."
+        yield Problem(path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
+from bus_toolkit.models import asking
+from bus_toolkit.models.asking import Texts
+from bus_toolkit.models.check_parts import check_built_parts
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_losses import idle_heads, run_heads
 from bus_toolkit.models.head_plan import plan_heads
@@ -25,6 +29,8 @@ from bus_toolkit.step.passes import Passes
 from bus_toolkit.structures import SharedTokens, VisualTokens
 from bus_toolkit.weights.reading import read_weights
 from bus_toolkit.weights.settings import Pretrained, load_parts
+
+_log = logging.getLogger(__name__)
 
 
 class VLPModel(BaseModel):
@@ -51,7 +57,7 @@ class VLPModel(BaseModel):
         token_counts: What each kind of pass of the last training step cost (``step.PassCount``), by condition.
 
     Raises:
-        ConfigError: Heads that cannot work together.
+        ConfigError: Parts or heads that cannot work together.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class VLPModel(BaseModel):
         data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
+        check_built_parts(parts, heads, momentum)
         self.conditioning = conditioning or Conditioning()
         self.encoders = Encoders.of(parts, self.conditioning.without_text, self.conditioning.prompt)
         # Registered under their own names, which are those of the state dict.
@@ -83,10 +90,39 @@ class VLPModel(BaseModel):
         self.noise_seed: int | None = None
         self.token_counts: dict[str, PassCount] = {}
         self._carried: dict[str, list[Any]] = {}
+        self._last_iteration: int | None = None
+        self._was_warned = False
 
-    def encode(self, images: Tensor, texts: list[str] | None = None) -> VisualTokens:
-        """Return the visual tokens of normalised images (B, 3, H, W) under a text each, or without one."""
-        return self.encoders.encode(images, texts)
+    def encode(self, images: Tensor, texts: Texts | None = None) -> VisualTokens:
+        """Return the visual tokens of images under a text each, or without one.
+
+        Args:
+            images: Normalised floats (B, 3, H, W); ``bus_toolkit.inference.ImagePreprocessor`` makes them.
+            texts: One an image; a single text or image goes with all of the other. ``None`` is a pass without text.
+
+        Raises:
+            DataError: Images of another shape, size, dtype or device, or with NaN; texts that are none, or not as many.
+            ComponentError: Texts for a model in which nothing that selects or decodes reads them.
+        """
+        return asking.encode(self, images, texts)
+
+    def similarity(self, images: Tensor, texts: Texts) -> Tensor:
+        """Return the cosine (B, T) of each image with each text, from features that the other side did not touch.
+
+        Raises:
+            DataError: As ``encode``.
+            ComponentError: The model has no ITC head.
+        """
+        return asking.similarity(self, images, texts)
+
+    def match(self, images: Tensor, texts: Texts) -> Tensor:
+        """Return how probable it is that each image and its text belong together, (B,), the text selecting the patches.
+
+        Raises:
+            DataError: As ``encode``.
+            ComponentError: The model has no ITM head.
+        """
+        return asking.match(self, images, texts)
 
     def passes(self, images: Tensor, data_samples: Sequence[Any], shared: SharedTokens | None = None) -> Passes:
         """Return the encodings of a batch, of which nothing is computed yet but ``shared``, where that is given."""
@@ -110,7 +146,8 @@ class VLPModel(BaseModel):
             return self.loss(images, data_samples or [])
         if mode == "predict":
             return self.predict(images, data_samples or [])
-        return self.encode(images.flatten(0, 1) if images.dim() == 5 else images)
+        images = images.flatten(0, 1) if images.dim() == 5 else images
+        return self.encoders.encode_visual(self.encoders.encode_shared(images), self.encoders.free_text(len(images)))
 
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         """Return every active head's losses, weighted, and figures to log; a head runs on the rows that serve it."""
@@ -155,7 +192,18 @@ class VLPModel(BaseModel):
             self.momentum.set_progress(epoch)
 
     def after_step(self, stepped: bool = True) -> None:
-        """Update momentum copies (if the optimizer ``stepped``) and the heads' own state after a batch."""
+        """Update momentum copies (if the optimizer ``stepped``) and the heads' own state after a batch.
+
+        In a loop of your own, call it after each optimizer step, and ``set_progress`` before each ``loss``.
+        """
+        if self.training and self._last_iteration == self.iteration and not self._was_warned:
+            self._was_warned = True
+            _log.warning(
+                "VLPModel: two steps at iteration %d. Hidden words and wrong pairs are drawn alike in both, and keep "
+                "ratios and late heads do not move. Call model.set_progress(epoch, iteration) before each step.",
+                self.iteration,
+            )
+        self._last_iteration = self.iteration
         if self.momentum is not None and stepped:
             self.momentum.update(self)
         for name, head in self.heads.items():

@@ -146,7 +146,8 @@ def _adapter_of(vit: Any, out_type: str | None) -> TransformerAdapter:
     if not isinstance(adapter, VisionTransformerAdapter):
         raise ConfigError(
             f"{_PATH}.vit: must be a vision transformer of mmpretrain whose blocks selectors can sit at, got {name}. "
-            "Use e.g. VisionTransformer, DeiT3, BEiTViT, ViTEVA02 or T2T_ViT. VLPModel takes other libraries' as well."
+            "Use e.g. VisionTransformer, DeiT3, BEiTViT, ViTEVA02 or T2T_ViT. Other libraries' go into "
+            "bus_toolkit.backbones.TokenReducingBackbone, or into a VLPModel."
         )
     if out_type not in (None, given):
         raise ConfigError(

@@ -10,6 +10,7 @@ from bus_toolkit.ops.collective import (
     shared_noise,
     world_size,
 )
+from bus_toolkit.ops.kept_patches import KeptPatches
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
@@ -33,6 +34,7 @@ from bus_toolkit.ops.token_plan import (
 __all__ = [
     "AbsolutePositions",
     "KeepRatioSchedule",
+    "KeptPatches",
     "PositionTable",
     "RelativePositions",
     "TokenPlan",

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bus_toolkit.short_repr import ShortRepr
+
 DROPPED = -1
 
 
-@dataclass(frozen=True)
-class TokenPlan:
+@dataclass(frozen=True, repr=False)
+class TokenPlan(ShortRepr):
     """Where each of N tokens goes.
 
     Attributes:

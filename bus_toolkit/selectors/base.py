@@ -25,6 +25,9 @@ class PatchSelector(nn.Module):
     ``reads_block``, whether it asks for the inside of its block, which a backbone taken as a whole does not show;
     ``needs_class_token``, whether nothing can replace the class token.
 
+    A selector with parameters of a width sets ``embed_dim`` (of the patches) and ``text_dim`` (of the texts): backbones
+    and texts of another width are then refused by name.
+
     Goes into ``model.selectors`` (a list). One entry is one set of parameters, used at each of its blocks.
 
     Args:
@@ -43,6 +46,8 @@ class PatchSelector(nn.Module):
     ranks: ClassVar[bool] = True
     reads_block: ClassVar[bool] = False
     needs_class_token: ClassVar[bool] = False
+    embed_dim: int | None = None
+    text_dim: int | None = None
 
     def __init__(
         self, *, blocks: Sequence[int], keep_ratio: float | Mapping[str, Any] = 0.5, fuse: Fuse = "none"

@@ -72,6 +72,7 @@ class LookAheadSelector(PatchSelector):
                 f"{text_weight}."
             )
         self.text_weight = text_weight
+        self.embed_dim, self.text_dim = embed_dim, text_dim
 
     @override
     def last_block_read(self, block: int) -> int:

@@ -68,6 +68,7 @@ class TextGuidedAttentionSelector(PatchSelector):
             )
         self.compare_with, self.per_head, self.cls_share = compare_with, per_head, cls_share
         self.detach_fused = detach_fused
+        self.embed_dim, self.text_dim = embed_dim, text_dim
 
     def score(self, view: BlockView) -> Tensor:
         """Return the attention (B, N) of the text to the patches."""

@@ -58,6 +58,7 @@ class TextSemanticPatchSelector(PatchSelector):
         if interaction not in ("concat", "product"):
             raise ValueError(f"interaction: must be concat or product, got {interaction!r}.")
         self.interaction = interaction
+        self.embed_dim, self.text_dim = embed_dim, text_dim
         self.detach_fused = detach_fused
         self.norm = nn.LayerNorm(embed_dim)
         self.text_proj = nn.Linear(text_dim, embed_dim)

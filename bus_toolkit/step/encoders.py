@@ -59,11 +59,6 @@ class Encoders(Parts):
         """Whether different texts give different visual tokens."""
         return self.backbone.needs_text or getattr(self.decoder, "reads_text", False)
 
-    def encode(self, images: Tensor, texts: list[str] | None = None) -> VisualTokens:
-        """Return the visual tokens of images (B, 3, H, W) under a text each; ``None`` is a text-free pass."""
-        text = self.free_text(images.shape[0]) if texts is None else self.encode_text(self.tokenize(texts))
-        return self.encode_visual(self.encode_shared(images), text)
-
     def tokenize(self, texts: list[str]) -> TokenBatch:
         """Turn B texts into ids (B, L) on the model's device.
 

@@ -97,7 +97,7 @@ def _train(model: VLPModel) -> str:
         optimizer.step()
     with torch.no_grad():
         # Still in training, as the counts are: some selectors only mask there what they drop in evaluation.
-        visual = model.encode(images, ["a red star"] * 3)
+        visual = model.encode(images, ["a red star"] * 3 if model.encoders.reads_text else None)
         predicted = model.eval().predict(images, samples)
     counted, real = _first(model).tokens["decoder"], visual.embeds.shape[1]
     if counted != real:

@@ -62,7 +62,7 @@ def test_the_random_twin_keeps_as_many_tokens_at_the_same_places(selector: dict)
     sites = {s.site for s in model.backbone.selectors}
     twin = select_at_random(model, own.selections).backbone
     assert all(isinstance(s, RandomSelector) for s in twin.selectors) and {s.site for s in twin.selectors} == sites
-    random = twin(images, text)
+    random = twin(images)
     assert [s.decision.plan.num_slots for s in random.selections] == [s.decision.plan.num_slots for s in own.selections]
     assert [s.block for s in random.selections] == [s.block for s in own.selections]
     assert not torch.equal(random.embeds, own.embeds)

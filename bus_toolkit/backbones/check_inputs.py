@@ -1,0 +1,102 @@
+"""Whether a user's images and texts fit a backbone, before anything is computed from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.errors import ComponentError, DataError, describe
+from bus_toolkit.structures import TextTokens
+
+_WANTED = "a float tensor (B, 3, H, W), normalised as the backbone was trained"
+_PREPARE = "bus_toolkit.inference.ImagePreprocessor makes it from files, PIL images and arrays"
+
+
+def check_shape(images: Any, vit: nn.Module) -> None:
+    """Refuse what no backbone takes as images; comparisons of shapes and types alone.
+
+    Raises:
+        DataError: No tensor of floats (B, C, H, W), no image at all, or a number of channels that no layer takes.
+    """
+    if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
+        raise DataError(f"images: must be {_WANTED}, got {describe(images)}. {_PREPARE}.")
+    if 0 in images.shape:
+        raise DataError(f"images: needs at least one, got a tensor {tuple(images.shape)}. Leave an empty batch out.")
+    channels = {layer.in_channels for layer in vit.modules() if isinstance(layer, nn.Conv2d)}
+    if channels and images.shape[1] not in channels:
+        first = next(layer for layer in vit.modules() if isinstance(layer, nn.Conv2d))
+        raise DataError(
+            f"images: {type(vit).__name__} takes {first.in_channels} channels, got {images.shape[1]}, a tensor "
+            f"{tuple(images.shape)}. Channels come before height and width; repeat a grey image three times."
+        )
+
+
+def check_images(images: Any, adapter: TransformerAdapter) -> None:
+    """Refuse images that a user gives by hand and that would fail or be cut later; reads their values.
+
+    Raises:
+        DataError: As ``check_shape``; or of a size that patches do not tile, with NaN or infinite values, or of a dtype
+            or on a device that the weights do not have.
+    """
+    check_shape(images, adapter.vit)
+    (height, width), (down, across) = images.shape[2:], adapter.patch_size
+    if height % down or width % across:
+        raise DataError(
+            f"images: patches of {down} x {across} pixels do not tile {height} x {width} pixels. Resize to "
+            f"{adapter.image_size[0]} x {adapter.image_size[1]}. {_PREPARE}."
+        )
+    weight = next(adapter.vit.parameters(), None)
+    if weight is not None and weight.device != images.device:
+        raise DataError(
+            f"images: the model is on {weight.device}, got images on {images.device}. Write "
+            f"images.to({str(weight.device)!r})."
+        )
+    if weight is not None and weight.dtype != images.dtype and not torch.is_autocast_enabled(images.device.type):
+        raise DataError(
+            f"images: the weights are {_name(weight.dtype)}, got {_name(images.dtype)} images. Write "
+            f"images.to({weight.dtype}), or run under torch.autocast."
+        )
+    if images.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return
+    bad = (~images.isfinite()).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    if bad:
+        raise DataError(
+            f"images: image {bad[0]} holds values that are no finite numbers ({len(bad)} such images). Look at what "
+            "made them: a division by a standard deviation of 0, an overflow in half precision."
+        )
+
+
+def check_text(text: Any, num_images: int, selectors: nn.ModuleList) -> None:
+    """Refuse a text that does not fit the images, or that nothing reads.
+
+    Raises:
+        DataError: No ``TextTokens``, or of another number of rows than there are images.
+        ComponentError: No selector reads text, or one reads another width.
+    """
+    if not isinstance(text, TextTokens):
+        raise DataError(
+            f"text: must be TextTokens, got {describe(text)}. A backbone encodes no words: write "
+            "TextTokens.of(embeds), with embeddings (B, L, D) of your own text encoder."
+        )
+    kinds = ", ".join(type(selector).__name__ for selector in selectors) or "none"
+    readers = [selector for selector in selectors if selector.needs_text]
+    if not readers:
+        raise ComponentError(
+            f"text: no selector here reads a text, got {kinds}: it would change nothing. Leave it out."
+        )
+    if text.embeds.shape[0] != num_images:
+        raise DataError(f"text: needs one row an image, {num_images}, got {text.embeds.shape[0]}. Repeat or drop rows.")
+    for selector in readers:
+        wanted, got = getattr(selector, "text_dim", None), text.embeds.shape[-1]
+        if wanted is not None and wanted != got:
+            raise ComponentError(
+                f"text: {type(selector).__name__} reads texts of width {wanted}, got {got}. Build it with "
+                f"text_dim={got}."
+            )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
