@@ -21,6 +21,7 @@ OUTSIDE = [
     *(ROOT / "registry_configs").rglob("*.py"),
     *(ROOT / "tools").rglob("*.md"),
     ROOT / "README.md",
+    ROOT / "PYTHON.md",
 ]
 
 

@@ -31,7 +31,7 @@ def nan_images() -> torch.Tensor:
 WRONG = [
     (
         lambda: images(2, 4, 32, 32),
-        r"ViTModel takes 3 channels, got 4, a tensor \(2, 4, 32, 32\). Channels come before",
+        r"takes 3 channels, got 4, a tensor \(2, 4, 32, 32\). Channels come before",
     ),
     (lambda: images(2, 32, 32, 3), r"takes 3 channels, got 32"),
     (lambda: images(3, 32, 32), r"must be a float tensor \(B, 3, H, W\), .*, got Tensor float32 \(3, 32, 32\)"),
@@ -77,7 +77,7 @@ def text_aware(**settings):
         (TextTokens.of(torch.rand(3, 5, 12)), "text: needs one row an image, 2, got 3"),
         (
             TextTokens.of(torch.rand(2, 5, 16)),
-            "TextSemanticPatchSelector reads texts of width 12, got 16. Build it with text_dim=16",
+            "TextSemanticPatchSelector reads texts of width 12, got 16. Build it with",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_own_embeddings_select_and_one_vector_a_text_is_enough():
     [
         (
             {"embeds": torch.zeros(2, 3, 4, 5)},
-            r"embeds must be floats .B, L, D. or .B, D., got Tensor float32 \(2, 3, 4, 5\)",
+            r"embeds must be floats .* got Tensor float32 \(2, 3, 4, 5\)",
         ),
         ({"embeds": torch.zeros(2, 3, dtype=torch.long)}, "got Tensor int64"),
         ({"embeds": torch.zeros(2, 3, 4), "attention_mask": torch.ones(2, 4)}, r"got \(2, 4\) and \(2, 4\)"),
@@ -123,10 +123,8 @@ def test_a_classifier_around_a_known_transformer_is_named():
 
 def test_results_print_as_shapes():
     visual = backbone(text_aware(keep_ratio=0.25, fuse="none"))(images(), TextTokens.of(torch.rand(2, 12)))
-    assert (
-        repr(visual)
-        == "VisualTokens(embeds=(2, 5, 16), num_prefix=1, grid=(4, 4), selections at blocks [1], 4 of 16 patches kept)"
-    )
+    shown = "embeds=(2, 5, 16), num_prefix=1, grid=(4, 4), selections at blocks [1], 4 of 16 patches kept"
+    assert repr(visual) == f"VisualTokens({shown})"
     assert repr(visual.selections[0]) == "Selection(block 1: 16 tokens to 4)"
     assert repr(TextTokens.of(torch.rand(2, 12))) == (
         "TextTokens(embeds=(2, 1, 12), pooled=(2, 12), attention_mask=bool (2, 1))"

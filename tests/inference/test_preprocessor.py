@@ -56,9 +56,7 @@ def test_impossible_settings_are_refused(settings, message):
 
 
 def test_a_model_without_normalisation_is_named():
-    with pytest.raises(
-        ConfigError, match="the data_preprocessor of VLPModel holds no mean and std, got BaseDataPreproc"
-    ):
+    with pytest.raises(ConfigError, match="the data_preprocessor of VLPModel holds no mean and std, got BaseData"):
         ImagePreprocessor.of(tiny_model())
 
 

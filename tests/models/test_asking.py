@@ -112,13 +112,13 @@ def test_two_steps_at_one_iteration_are_reported_once(caplog):
         (
             {"backbone": tiny_vit()},
             {},
-            "Parts.backbone: must be a TokenReducingBackbone, got VisionTransformer. Wrap it",
+            "Parts.backbone: must be a TokenReducingBackbone, got VisionTransformer",
         ),
         ({"fusion": None}, {}, "model.heads.itm: ITMHead reads fused tokens, but there is no model.fusion"),
         (
             {"text_decoder": None},
             {},
-            "model.heads.prefix_lm: PrefixLMHead writes text, but there is no model.text_decoder",
+            "model.heads.prefix_lm: PrefixLMHead writes text, but there is no",
         ),
         ({}, {"mine": torch.nn.Identity()}, "model.heads.mine: must be a bus_toolkit.heads.VLPHead, got Identity"),
     ],
