@@ -61,3 +61,40 @@ def test_long_fields_are_read_and_the_limit_of_other_readers_stays():
     limit, text = csv.field_size_limit(), "word " * 50_000
     assert rows(f"image,caption\n0.png,{text}\n")[1] == (2, ["0.png", text])
     assert csv.field_size_limit() == limit < len(text)
+
+
+@pytest.mark.parametrize(("name", "mark"), [("a.csv", ","), ("a.tsv", "\t")])
+def test_quotes_that_are_text_swallow_no_row(name, mark):
+    content = "\n".join(mark.join(row) for row in [("image", "caption"), *((f"{n}.png", '"') for n in range(4))])
+    with pytest.raises(
+        DataError, match=r"lines 2 to 3: the quotes there hold whole rows, '1.png.*Set quoting: none if"
+    ):
+        rows(content, name)
+    read = list(table_rows(content, Path(name), quoting="none"))
+    assert read[1:] == [(n + 2, [f"{n}.png", '"']) for n in range(4)]
+
+
+def test_a_quote_at_the_start_of_a_caption_is_text_if_the_setting_says_so():
+    content = 'image,caption\n0.png,"Stop" sign\n1.png,5" plate\n'
+    with pytest.raises(DataError, match="line 2: ',' expected after .* Set quoting: none if quotes are text"):
+        rows(content)
+    read = list(table_rows(content, Path("a.csv"), quoting="none"))
+    assert [row for _, row in read[1:]] == [["0.png", '"Stop" sign'], ["1.png", '5" plate']]
+
+
+def test_rows_of_several_lines_are_counted_unless_the_setting_allows_them(caplog):
+    content = 'image,caption\n0.png,"a dog\nand a cat"\n1.png,b\n'
+    assert len(rows(content)) == 3
+    assert "a.csv: rows of several lines, in quotes: 1, the first at line 2. Set quoting: none if" in caplog.text
+    caplog.clear()
+    swallowing = 'image,caption\n0.png,"a dog,\n"\n1.png,"\nb"\n'
+    assert [row for _, row in table_rows(swallowing, Path("a.csv"), quoting="csv")][1:] == [
+        ["0.png", "a dog,\n"],
+        ["1.png", "\nb"],
+    ]
+    assert not caplog.records
+
+
+def test_another_quoting_is_refused():
+    with pytest.raises(DataError, match="a.csv: quoting must be csv or none, got 'tsv'"):
+        list(table_rows("image,caption\n", Path("a.csv"), quoting="tsv"))

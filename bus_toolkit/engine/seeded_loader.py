@@ -24,7 +24,7 @@ def seeded_loader(loader: DataLoader, run_seed: Callable[[], int]) -> DataLoader
     training where the sampler is a stream; not on workers, ranks, or where the run was resumed. MMEngine seeds workers
     by their number alone, so that workers which are not persistent would draw the same numbers in every epoch.
 
-    The workers of an ``IterableDataset``, which takes no indices, are seeded anew for each pass by torch instead: its
+    The workers of an ``IterableDataset``, which takes no indices, are seeded for each pass by torch instead: its
     random numbers depend on the number of workers, and a resumed run begins with those of the first pass.
 
     Args:

@@ -17,7 +17,7 @@ from bus_toolkit.writing import write_whole
 
 VOCABULARY_FILE = "vocabulary.txt"
 # Arguments of a tokenizer that count words, and mean nothing beside a vocab_file.
-COUNTING = ("corpus_file", "text_key", "min_frequency")
+COUNTING = ("corpus_file", "text_key", "min_frequency", "quoting")
 
 
 def is_counted(tokenizer: Any) -> bool:

@@ -150,7 +150,7 @@ class ITCHead(VLPHead):
         places = (self.queue_next + torch.arange(images.shape[0], device=images.device)) % self.queue_size
         self.image_queue[places] = images.to(self.image_queue.dtype)
         self.text_queue[places] = texts.to(self.text_queue.dtype)
-        # The stand-in of an image without id means another image in the next batch.
+        # The number of an image without id means another image in the next batch.
         self.queue_ids[places] = ids.clamp(min=UNKNOWN)
         self.queue_next.add_(images.shape[0]).remainder_(self.queue_size)
 

@@ -12,7 +12,7 @@ EMPTY = -1
 """An empty place in a queue."""
 UNKNOWN = -2
 """A place in a queue whose image has no id: it shows the same image as nothing else."""
-_FIRST_STAND_IN = -3
+_FIRST_WITHOUT_ID = -3
 _PLAIN = 1 << 62
 
 
@@ -29,7 +29,7 @@ def id_number(image_id: Any, row: int) -> int:
             follows from it, and so means something within this batch alone.
     """
     if image_id is None:
-        return _FIRST_STAND_IN - row
+        return _FIRST_WITHOUT_ID - row
     value = image_id.item() if isinstance(image_id, Tensor) and image_id.numel() == 1 else image_id
     is_number = isinstance(value, Integral)
     if is_number and 0 <= value < _PLAIN:

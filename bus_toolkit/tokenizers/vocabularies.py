@@ -16,7 +16,11 @@ _TEXT_KEYS = ("caption", "text", "title", "sentence")
 
 
 def count_words(
-    path: Path, split: Callable[[str], list[str]], min_frequency: int, text_key: str | None = None
+    path: Path,
+    split: Callable[[str], list[str]],
+    min_frequency: int,
+    text_key: str | None = None,
+    quoting: str | None = None,
 ) -> list[str]:
     """Return the words of a captions file by falling frequency, ties by alphabet.
 
@@ -25,12 +29,13 @@ def count_words(
         split: Text to its words.
         min_frequency: Rarer words are left out.
         text_key: Column or key of the caption; ``None`` for ``caption``, ``text``, ``title`` or ``sentence``.
+        quoting: What quotes mean in a table, as in :func:`bus_toolkit.tables.table_rows`.
 
     Raises:
         DataError: The file is missing, malformed, or has no such word.
     """
     counts: Counter[str] = Counter()
-    for text in _captions(path, _TEXT_KEYS if text_key is None else (text_key,)):
+    for text in _captions(path, _TEXT_KEYS if text_key is None else (text_key,), quoting):
         counts.update(split(text))
     words = sorted((word for word, n in counts.items() if n >= min_frequency), key=lambda word: (-counts[word], word))
     if not words:
@@ -38,11 +43,11 @@ def count_words(
     return words
 
 
-def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
+def _captions(path: Path, keys: tuple[str, ...], quoting: str | None) -> list[str]:
     """Return the texts of a captions file in one of the known forms."""
     content, kind = read_utf8(path), path.suffix.lower()
     if kind in DELIMITERS:
-        return _column(path, content, keys)
+        return _column(path, content, keys, quoting)
     if kind not in (".json", ".jsonl", ".ndjson"):
         return split_lines(content)
     try:
@@ -60,9 +65,9 @@ def _captions(path: Path, keys: tuple[str, ...]) -> list[str]:
     return [str(text) for text in texts]
 
 
-def _column(path: Path, content: str, keys: tuple[str, ...]) -> list[str]:
+def _column(path: Path, content: str, keys: tuple[str, ...], quoting: str | None) -> list[str]:
     """Return the captions of a table; whether each of its rows is whole is the data set's to check."""
-    rows = table_rows(content, path)
+    rows = table_rows(content, path, quoting=quoting)
     _, header = next(rows)
     key = next((key for key in keys if key in header), None)
     if key is None:

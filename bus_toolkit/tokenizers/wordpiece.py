@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from tokenizers import (
@@ -244,9 +245,10 @@ class CorpusTokenizer(TextTokenizer):
             ``sentence``.
         max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included.
         min_frequency: Rarer words of ``corpus_file`` are left out.
+        quoting: What quotes mean in a table as ``corpus_file``, as in ``ImageTextPairs``.
 
     Raises:
-        ConfigError: Both files, or ``min_frequency`` or ``text_key`` without ``corpus_file``.
+        ConfigError: Both files, or ``min_frequency``, ``text_key`` or ``quoting`` without ``corpus_file``.
         DataError: The file is missing, has no words, or has no special token.
     """
 
@@ -258,6 +260,7 @@ class CorpusTokenizer(TextTokenizer):
         text_key: str | None = None,
         max_length: int = 64,
         min_frequency: int = 1,
+        quoting: Literal["csv", "none"] | None = None,
     ) -> None:
         if vocab_file is not None and corpus_file is not None:
             raise ConfigError("CorpusTokenizer: takes vocab_file or corpus_file, got both. Leave one out.")
@@ -269,8 +272,12 @@ class CorpusTokenizer(TextTokenizer):
             raise ConfigError(
                 f"CorpusTokenizer.text_key: has no effect without corpus_file, got {text_key!r}. Leave it out."
             )
+        if corpus_file is None and quoting is not None:
+            raise ConfigError(
+                f"CorpusTokenizer.quoting: has no effect without corpus_file, got {quoting!r}. Leave it out."
+            )
         if corpus_file is not None:
-            words = count_words(expand_home(corpus_file), split_words, min_frequency, text_key)
+            words = count_words(expand_home(corpus_file), split_words, min_frequency, text_key, quoting)
             vocabulary = {word: number for number, word in enumerate([*SPECIAL_TOKENS, *words])}
         else:
             path = _SHIPPED / "scenes.txt" if vocab_file is None else expand_home(vocab_file)

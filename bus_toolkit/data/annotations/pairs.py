@@ -28,7 +28,9 @@ class PairRecord:
     place: str
 
 
-def read_pairs(path: Path, image_key: str | None, text_key: str | None, location: str) -> list[PairRecord]:
+def read_pairs(
+    path: Path, image_key: str | None, text_key: str | None, location: str, quoting: str | None = None
+) -> list[PairRecord]:
     """Return the pairs of a file in its order, one for each caption of a record.
 
     Args:
@@ -37,6 +39,7 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, location
         image_key: Column or key of the image; ``None`` for the first of ``IMAGE_KEYS`` that is there.
         text_key: The same of the caption, of ``TEXT_KEYS``; in JSON it may hold a list of captions.
         location: Setting that names the file, for messages.
+        quoting: What quotes mean in a table, as in :func:`bus_toolkit.tables.table_rows`.
 
     Raises:
         DataError: The file cannot be read, is no UTF-8, of another kind or damaged, or has no column.
@@ -45,7 +48,7 @@ def read_pairs(path: Path, image_key: str | None, text_key: str | None, location
     if kind not in (*DELIMITERS, *_JSON):
         raise DataError(f"{location}: must be a {', '.join((*DELIMITERS, *_JSON))} file, got {path}. Convert it.")
     content = read_utf8(path, location)
-    records = _table(content, path, location) if kind in DELIMITERS else _json(content, path, location)
+    records = _table(content, path, location, quoting) if kind in DELIMITERS else _json(content, path, location)
     pairs: list[PairRecord] = []
     for place, record in records:
         image = _value(record, image_key, IMAGE_KEYS, f"{location}: {path}, {place}", "image_key")
@@ -90,8 +93,8 @@ def _is_one_of(images: set[str], image: object) -> bool:
     return isinstance(image, str) and os.path.normpath(image) in images
 
 
-def _table(content: str, path: Path, location: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    rows = table_rows(content, path, location)
+def _table(content: str, path: Path, location: str, quoting: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    rows = table_rows(content, path, location, quoting)
     _, header = next(rows)
     for number, row in rows:
         if len(row) != len(header):

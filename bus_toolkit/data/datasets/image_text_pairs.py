@@ -36,6 +36,8 @@ class ImageTextPairs(SampleDataset):
         split: ``train`` or ``val``: the images of that part alone; ``None`` for all. The parts share no image, and stay
             the same whatever the order of the rows.
         val_share: Share of the images in ``val``, between 0 and 1; at least one image is.
+        quoting: What quotes mean in a table: ``csv``, a field may be in them; ``none``, they are text. ``None`` is
+            ``csv``, and refuses quotes that seem to be text.
 
     Raises:
         DataError: The file is missing, malformed or not UTF-8, has no such column, or has no pair; or it cannot be
@@ -53,11 +55,12 @@ class ImageTextPairs(SampleDataset):
         max_bad_samples: int = 10,
         split: Literal["train", "val"] | None = None,
         val_share: float = 0.2,
+        quoting: Literal["csv", "none"] | None = None,
     ) -> None:
         self.ann_file = expand_home(ann_file)
         self.img_dir = image_folder(img_dir, f"{type(self).__name__}.img_dir")
         name = type(self).__name__
-        self._records = read_pairs(self.ann_file, image_key, text_key, f"{name}.ann_file")
+        self._records = read_pairs(self.ann_file, image_key, text_key, f"{name}.ann_file", quoting)
         if split is not None:
             self._records = part_of(self._records, split, val_share, name)
         self._images: dict[Path, int] = {}

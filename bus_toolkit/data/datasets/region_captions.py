@@ -69,7 +69,7 @@ class RegionCaptionDataset(SampleDataset):
             refuse_shared_ids(self.reader.ann_file, f"{name}.dataset.ann_file", captions=regions_file is not None)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
         share = _BoxShare(box_fraction, box_seed)
-        # Only the ids: the reader unpacks each of its samples anew, and there may be millions.
+        # Only the ids: the reader unpacks each of its samples again, and there may be millions.
         keys = [_keys(self.reader.get_data_info(row)) for row in range(len(self.reader))]
         images, texts = {image for image, _ in keys}, {text for _, text in keys}
         boxes = NamedBoxes.read(instances_file, regions_file, name, images=images, texts=texts)

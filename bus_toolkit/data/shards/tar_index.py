@@ -191,7 +191,7 @@ def kinds_text(passed_over: Mapping[str, int], most: int = 5) -> str:
 
 
 def last_part(name: str) -> str | None:
-    """Return the part of a sample (``image``, ``text``, ``json``) that the last suffix of a name stands for, if any."""
+    """Return the part of a sample (``image``, ``text``, ``json``) that the last suffix of a name means, if any."""
     return _PARTS.get(name.rpartition(".")[2].lower())
 
 
