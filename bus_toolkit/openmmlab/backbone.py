@@ -31,7 +31,8 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
 
     What follows where patches are gone is our choice: ``avg_featmap`` is the mean of the tokens left, each weighted by
     the number of patches in it; ``featmap`` gives each patch the token it ended in and zeros where it was dropped;
-    ``raw`` has the tokens that are left, in the order that the selectors' plans give.
+    ``raw`` has the tokens that are left, in the order that the selectors' plans give (an empty one of
+    PruMerge among them: mmpretrain has no mask to hide it by).
 
     Losses of ``VLPModel``'s heads do not exist here: nothing holds DynamicViT's predictor to its ratio in training.
 
