@@ -14,6 +14,7 @@ from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.config.image_size import Size, final_sizes, pixels
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
+from bus_toolkit.data.samplers.source_streams import MixedRows
 from bus_toolkit.errors import ConfigError, DataError, Problem
 from bus_toolkit.heads.classification import ClassificationHead, label_problem
 from bus_toolkit.labels import as_label
@@ -51,6 +52,26 @@ def _check_stacked(loader: DataLoader, path: str, model: nn.Module) -> None:
             f"{path}.collate_fn: must stack the images, got pseudo_collate, MMEngine's default, which leaves a list. "
             "Set it to {type: default_collate}."
         )
+
+
+def is_endless(loader: DataLoader) -> bool:
+    """Return whether a data loader gives batches without end."""
+    samplers = (loader.sampler, getattr(loader.batch_sampler, "sampler", None))
+    return any(isinstance(s, _ENDLESS) or (isinstance(s, MixedRows) and s.endless) for s in samplers)
+
+
+def check_end(loader: DataLoader, path: str) -> None:
+    """Refuse a data loader without end for a loop that goes through all of it.
+
+    Raises:
+        ConfigError: It has no end.
+    """
+    if is_endless(loader):
+        text = (
+            "must end for a loop that goes by epochs, got a sampler without end: the first epoch would last for ever. "
+            "Use DefaultSampler, or for a training train_cfg.type: IterBasedTrainLoop with max_iters."
+        )
+        raise ConfigError(Problem(f"{path}.sampler", text))
 
 
 def check_pipeline_sizes(cfg: Config, model: nn.Module) -> None:
@@ -175,7 +196,7 @@ def _check_length(loader: DataLoader, path: str, rows: int) -> None:
         raise DataError(
             f"{path}.dataset: is empty. Check its annotation file, and which samples its settings leave out."
         )
-    if isinstance(loader.sampler, _ENDLESS) or isinstance(getattr(loader.batch_sampler, "sampler", None), _ENDLESS):
+    if is_endless(loader):
         return
     if len(loader) == 0:
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)

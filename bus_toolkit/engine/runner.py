@@ -15,7 +15,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -31,7 +31,7 @@ from bus_toolkit.engine.hooks.required import check_required_hooks
 from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.launch import init_distributed
-from bus_toolkit.engine.loader_checks import check_loader, check_pipeline_sizes
+from bus_toolkit.engine.loader_checks import check_end, check_loader, check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
 from bus_toolkit.engine.options import RunOptions, apply_options
 from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor
@@ -51,6 +51,7 @@ from bus_toolkit.engine.vocabulary import (
 )
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.models.momentum import copied_parts
+from bus_toolkit.registry import LOOPS
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.reading import source_of
@@ -150,7 +151,17 @@ class BusRunner(Runner):
         check_loader(loader, path, model)
         is_training = path == "train_dataloader"
         check_texts(loader.dataset, path, model, TextLimits.of(self.cfg), training=is_training)
+        if loader is not dataloader and not (is_training and self._goes_by_iterations()):
+            check_end(loader, path)
         return loader if loader is dataloader else seeded_loader(loader, lambda: int(self.seed))
+
+    def _goes_by_iterations(self) -> bool:
+        """Return whether the train loop asks for batches one by one, not for all of an epoch."""
+        loop: Any = self._train_loop
+        if isinstance(loop, Mapping):
+            kind = LOOPS.get(loop["type"]) if "type" in loop else None
+            return loop.get("by_epoch") is False if kind is None else not issubclass(kind, EpochBasedTrainLoop)
+        return not isinstance(loop, EpochBasedTrainLoop)
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build MMEngine's optimizer wrapper; the rules for rates and decay of parameters multiply.

@@ -6,10 +6,11 @@ from mmengine.dataset import default_collate
 from mmpretrain.structures import DataSample
 
 from bus_toolkit.data.datasets.bad_samples import LoadingError
-from bus_toolkit.engine import RunOptions, train
+from bus_toolkit.engine import RunOptions, build_runner, train
 from bus_toolkit.engine.loader_checks import CheckedCollate
 from bus_toolkit.errors import BusError, ConfigError, DataError
 from tests.engine.own_pairs import CONFIG, settings, write_pairs
+from tests.engine.tiny_run import tiny_config
 from tests.small_run import small
 
 LOAD = "{type: LoadImage}"
@@ -151,3 +152,44 @@ def test_too_few_classes_for_the_data_are_named_in_a_training(tmp_path):
     with pytest.raises(DataError, match=message):
         overrides = small(tmp_path / "scenes", "load_from=null", "model.heads.classification.num_classes=2")
         train("bus/bus_entailment_scenes_small", overrides, options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 100, "drop_last": True}, r"train_dataloader.batch_size: is larger than the data and drop_last"),
+        ({"length": 0}, r"train_dataloader.dataset: is empty"),
+        ({"length": 0, "sampler": "InfiniteSampler"}, r"train_dataloader.dataset: is empty"),
+    ],
+)
+@pytest.mark.parametrize("loop", ["epochs", "iterations"])
+def test_every_loop_names_data_of_no_batch(tmp_path, loop, changes, message):
+    with pytest.raises(BusError, match=message):
+        tiny_run(tmp_path, loop, **changes).train()
+
+
+def tiny_run(tmp_path, loop, *, length=8, sampler="DefaultSampler", **loader):
+    config = tiny_config(tmp_path)
+    config.train_dataloader |= loader
+    config.train_dataloader.dataset.length = length
+    config.train_dataloader.sampler.type = sampler
+    if loop == "iterations":
+        config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": 3, "val_interval": 1000}
+    return build_runner(config)
+
+
+def test_batches_larger_than_the_data_come_from_an_endless_sampler(tmp_path):
+    runner = tiny_run(tmp_path, "iterations", batch_size=16, drop_last=True, sampler="InfiniteSampler")
+    runner.train()
+    assert runner.model.progress == pytest.approx([0.0, 0.0, 2.0, 4.0])  # 16 of 8 points a batch
+
+
+def test_an_endless_sampler_is_refused_where_epochs_must_end(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"train_dataloader.sampler: must end for a loop that goes by epochs.*Default"
+    ):
+        tiny_run(tmp_path, "epochs", sampler="InfiniteSampler").train()
+    config = tiny_config(tmp_path)
+    config.val_dataloader.sampler.type = "InfiniteSampler"
+    with pytest.raises(ConfigError, match=r"val_dataloader.sampler: must end for a loop that goes by epochs"):
+        build_runner(config).val()
