@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.inference.inputs import ImageInput
+from bus_toolkit.inference.numbers import refuse_nan
 from bus_toolkit.inference.pictures import MOST_ROWS, png_of
 from bus_toolkit.inference.predictor import Predictor
 from bus_toolkit.structures import Condition, VisualTokens
@@ -53,9 +54,14 @@ def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
 
     Args:
         visual: The images under their texts, after the decoder.
+
+    Raises:
+        ComponentError: Scores of a selector are NaN.
     """
     # Values of the N patches become rows and columns of the grid, as plain lists: (B, N) -> B x rows x columns.
     kept = _rows(visual.kept_patches(), visual.grid)
+    for selection in visual.selections:
+        refuse_nan(selection.decision.scores, f"the scores of the selector at block {selection.block}")
     scores = [_rows(selection.patch_scores(), visual.grid) for selection in visual.selections]
     stages = {"patches": visual.num_prefix + visual.grid[0] * visual.grid[1]}
     stages |= {f"block {s.block}": s.decision.plan.num_slots + visual.num_prefix for s in visual.selections}

@@ -18,6 +18,7 @@ from bus_toolkit.evaluation.retrieval.pairs import Nearest, Pairs, keys_of_image
 from bus_toolkit.heads.base import need_head
 from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.inference.index import ImageIndex
+from bus_toolkit.inference.numbers import refuse_nan
 
 Direction = Literal["both", "i2t", "t2i"]
 DIRECTIONS = ("both", "i2t", "t2i")
@@ -62,6 +63,7 @@ def retrieve(
 
     Raises:
         ConfigError: Re-ranking with an index that holds no tokens.
+        ComponentError: Features or logits are NaN.
     """
     if search.rerank and not len(index.tokens):
         raise ConfigError(
@@ -69,6 +71,8 @@ def retrieve(
         )
     cache = EncodedTexts(model, texts, batch_size)
     feats = _text_features(model, cache, batch_size)
+    refuse_nan(index.feats, "the features of the images")
+    refuse_nan(feats, "the features of the texts")
     near, most = search.rerank or 0, max(search.topk, search.rerank or 0)
     found: dict[str, Nearest] = {}
     if search.direction != "t2i":
@@ -113,6 +117,7 @@ def _match(
     pairs = Pairs.of(len(texts), *keys.values())
     wanted = list(zip(pairs.images.tolist(), pairs.texts.tolist(), strict=True))
     logits = score_pairs(model, index.tokens, texts, wanted, batch_size)
+    refuse_nan(logits, "the match logits of the pairs")
     weighted = pairs.weighted(logits, index.feats, feats, itc_weight)
     return {way: Matches(pairs.look_up(logits, own), pairs.look_up(weighted, own)) for way, own in keys.items()}
 
@@ -132,9 +137,8 @@ def _hits(
     places = torch.arange(found.indices.shape[1]).expand_as(found.indices)
     probabilities = torch.zeros_like(found.cosines, dtype=torch.float64)
     if matches is not None:
-        # Stable: equal candidates stay in the order of their cosines. What is not a number comes last.
-        order = matches.order.masked_fill(matches.order.isnan(), float("-inf"))
-        places = torch.cat([order.argsort(dim=1, descending=True, stable=True), places[:, near:]], dim=1)
+        # Stable: equal candidates stay in the order of their cosines.
+        places = torch.cat([matches.order.argsort(dim=1, descending=True, stable=True), places[:, near:]], dim=1)
         # The sigmoid is the softmax of the two classes of an ITM head.
         probabilities[:, :near] = matches.logits.double().sigmoid()
     columns = [values.gather(1, places)[:, :topk].tolist() for values in (*found, probabilities)]

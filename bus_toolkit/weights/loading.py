@@ -13,6 +13,7 @@ from bus_toolkit.errors import CheckpointError
 from bus_toolkit.ops.position_table import PositionTable
 from bus_toolkit.weights.comparing import Comparison, compare
 from bus_toolkit.weights.finding import Renamed, rename
+from bus_toolkit.weights.finite import refuse_nan
 from bus_toolkit.weights.fitting import tables_of
 from bus_toolkit.weights.layouts import Layout, Target
 from bus_toolkit.weights.load_rule import LoadRule
@@ -101,6 +102,7 @@ def load_tensors(
         comparison.problems.append(heads)
     if comparison.problems:
         raise CheckpointError(_misfit(part, source, renamed.layout, comparison))
+    refuse_nan(f"{part}: {source.path}", comparison.tensors)
     _copy(module, comparison)
     return _report(module, part, source, renamed, comparison)
 

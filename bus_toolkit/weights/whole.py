@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.ops.position_table import change
 from bus_toolkit.signatures import did_you_mean
+from bus_toolkit.weights.finite import refuse_nan
 from bus_toolkit.weights.fitting import Fitting, Misfit, index_names, tables_of
 from bus_toolkit.weights.layouts import Target
 from bus_toolkit.weights.load_rule import LoadRule, groups, is_below, paths_of
@@ -68,6 +69,7 @@ def load_whole(model: nn.Module, source: Source, rule: LoadRule, location: str =
             f"{place}: none of its {len(source.tensors)} tensors fits this model; their names begin with {begins}. "
             "Give weights of the same model."
         )
+    refuse_nan(place, given)
     fitted = _fit(model, given, own, source, rule)
     missing = [n for n in own if n not in given and not n.endswith(_UNCOUNTED) and not rule.is_new(n)]
     wrong = rule.wrong((name for name in given if name not in own), own)

@@ -181,13 +181,11 @@ def tiny_run(tmp_path, loop, *, length=8, sampler="DefaultSampler", **loader):
 def test_batches_larger_than_the_data_come_from_an_endless_sampler(tmp_path):
     runner = tiny_run(tmp_path, "iterations", batch_size=16, drop_last=True, sampler="InfiniteSampler")
     runner.train()
-    assert runner.model.progress == pytest.approx([0.0, 0.0, 2.0, 4.0])  # 16 of 8 points a batch
+    assert runner.model.progress == pytest.approx([0.0, 0.0, 2.0, 4.0, 6.0])  # 16 of 8 points a batch
 
 
 def test_an_endless_sampler_is_refused_where_epochs_must_end(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"train_dataloader.sampler: must end for a loop that goes by epochs.*Default"
-    ):
+    with pytest.raises(ConfigError, match=r"train_dataloader.sampler: must end for a loop that goes by epochs"):
         tiny_run(tmp_path, "epochs", sampler="InfiniteSampler").train()
     config = tiny_config(tmp_path)
     config.val_dataloader.sampler.type = "InfiniteSampler"

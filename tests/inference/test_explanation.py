@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.inference.explanation import MOST_ROWS, check_target, explain_batch
 from bus_toolkit.ops.token_plan import keep_plan
 from bus_toolkit.structures import Decision, Selection, VisualTokens
@@ -35,6 +35,13 @@ def test_the_figures_of_two_selectors():
     assert (first["block"], first["tokens"], second["block"], second["tokens"]) == (2, 4, 5, 3)
     assert first["scores"] == [pytest.approx([0.3, 0.1, 0.4, 0.2])]
     assert second["scores"] == [[-1.0, None, 5.0, 2.0]]
+
+
+def test_scores_that_are_nan_are_an_error_and_no_picture():
+    visual = two_stages()
+    visual.selections[1].decision.scores[0, 1] = float("nan")
+    with pytest.raises(ComponentError, match=r"the scores of the selector at block 5 must be numbers, got NaN"):
+        explain_batch(visual)
 
 
 def test_the_text_decides_and_none_is_the_pass_without_text(inferencer, pictures):

@@ -7,7 +7,7 @@ from itertools import chain
 import pytest
 import torch
 
-from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.errors import ComponentError, ConfigError, DataError
 from bus_toolkit.inference.inputs import as_images
 from tests.inference.toy import TEXTS
 
@@ -44,6 +44,18 @@ def test_both_directions_are_sorted_by_cosine(inferencer, pictures, features):
                 assert set(hit) == {"index", key, "score"} and hit[key] == names[hit["index"]]
                 assert hit["score"] == pytest.approx(scores[query, hit["index"]].item(), abs=1e-5)
                 assert -1.0 <= hit["score"] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("head", "what"), [("itc", "the features of the texts"), ("itm", "the match logits of the pairs")]
+)
+def test_what_is_nan_ranks_nothing(inferencer, pictures, monkeypatch, head, what):
+    index = inferencer.index(pictures, rerank=True)
+    method = "text_feats" if head == "itc" else "match_logits"
+    real = getattr(inferencer.model.heads[head], method)
+    monkeypatch.setattr(inferencer.model.heads[head], method, lambda *args: real(*args) * float("nan"))
+    with pytest.raises(ComponentError, match=rf"Inferencer: {what} must be numbers, got NaN, so nothing can be ranked"):
+        inferencer.retrieve(index, TEXTS, rerank=2)
 
 
 def test_one_direction_is_a_bare_list(inferencer, pictures):
