@@ -11,6 +11,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from bus_toolkit.analysis.mac_formulas import FORMULAS
+
 Method = tuple[Any, str]
 
 
@@ -19,7 +21,8 @@ def count_macs(run: Callable[[], Any]) -> int:
 
     The counter does not see torch's fused attention kernel on the CPU, and MMEngine's counter sees none at all
     (ViT-B/16 at 384 px: 49.40 instead of 55.48 GMAC). So attention runs unfused here, and torch's transformer layers
-    off their fast path, which changes no count.
+    off their fast path, which changes no count. Not counted: products of single numbers (norms, activations, distances
+    by ``torch.cdist``), and LSTMs that run as one kernel.
     """
     with _counting() as counter:
         run()
@@ -78,9 +81,26 @@ class _Ledger:
             del owner.__dict__[method]
 
 
+class _NoModules:
+    """In place of torch's tracker of modules: all work counts for the whole.
+
+    The tracker puts hooks on the inputs of each module, and fails where one is a view of a parameter made without
+    gradient, such as a learned token.
+    """
+
+    parents = frozenset({"Global"})  # torch's name of the whole
+
+    def __enter__(self) -> _NoModules:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def _counting() -> Iterator[FlopCounterMode]:
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

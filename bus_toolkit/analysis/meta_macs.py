@@ -74,6 +74,10 @@ class MacCounter:
         """Return visual tokens, prefix included, after each block and, last, after the decoder."""
         return self._run(model, Workload.tokens_per_block)
 
+    def tokens_for_decoder(self, model: Mapping[str, Any]) -> int:
+        """Return the visual tokens that reach the decoder, without class token and registers."""
+        return self._run(model, Workload.tokens_for_decoder)
+
     def _run(self, model: Mapping[str, Any], ask: Callable[[Workload], _T]) -> _T:
         if self._device == "meta":
             try:

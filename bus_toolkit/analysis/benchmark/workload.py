@@ -100,6 +100,12 @@ class Workload:
             tokens.append(left.get(block, tokens[-1]))
         return [*tokens[1:], decoded.embeds.shape[1]]
 
+    def tokens_for_decoder(self) -> int:
+        """Return how many visual tokens reach the decoder: patches and fused tokens, without the prefix."""
+        with torch.no_grad(), self.autocast():
+            visual = self.model.backbone(self._seen, self.text)
+        return visual.embeds.shape[1] - visual.num_prefix
+
     def _outputs(self) -> Tensor:
         if self.scope == "vision":
             visual: VisualTokens = self.model.decoder(self.model.backbone(self._seen, self.text), self.text)

@@ -57,7 +57,8 @@ def plan_budget(model: Node, budget: int, counter: MacCounter, share: float | No
     selectors = model.get("selectors") or []
     if not ratios_of(selectors):
         raise ConfigError("model.selectors: no selector here has a keep ratio to plan. Give a config with one.")
-    num_patches = frame_of(model).num_patches
+    # The ratios are what is planned: at those of the config the decoder may have too few tokens.
+    num_patches = frame_of({**model, "decoder": {"type": "Identity"}}).num_patches
 
     def keeping(kept: int) -> Node:
         scaled = {**model, "selectors": _with_smallest(selectors, kept / num_patches)}
@@ -187,7 +188,7 @@ def _with_summary(model: Node, counter: MacCounter, share: float) -> Node:
 
 
 def _tokens_for_decoder(model: Node, counter: MacCounter) -> int:
-    return counter.tokens({**model, "decoder": {"type": "Identity"}})[-1] - 1  # one global token is the prefix
+    return counter.tokens_for_decoder({**model, "decoder": {"type": "Identity"}})
 
 
 def _giga(macs: int) -> str:

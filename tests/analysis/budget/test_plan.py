@@ -13,6 +13,7 @@ from bus_toolkit.analysis.meta_macs import MacCounter
 from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.ops.token_plan import num_kept
 from tests.analysis.toy import WIDTH, toy
+from tests.backbones.test_towers_train import TOWERS
 
 COUNTER = MacCounter("forward", 8, device="cpu")
 PATCHES = 64
@@ -148,3 +149,20 @@ def test_ratios_without_effect_are_reported() -> None:
 def test_nothing_to_plan_is_an_error(selectors: list[dict[str, Any]]) -> None:
     with pytest.raises(ConfigError, match=r"model\.selectors: no selector here has a keep ratio"):
         plan_budget(toy(selectors=selectors), 10**9, COUNTER)
+
+
+@pytest.mark.parametrize("tower", ["mmpretrain", "ViTModel", "CLIPVisionModel", "SiglipVisionModel"])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_share_of_queries_is_of_the_tokens_without_class_token_and_registers(tower: str, device: str) -> None:
+    backbone = {} if tower == "mmpretrain" else {"backbone": TOWERS[tower]}
+    selectors = [{"type": "TSPS", "blocks": [1], "keep_ratio": 0.5}]  # 8 of 16 patches, and the fused token
+    model = toy(32, **backbone, selectors=selectors, decoder={"type": "PAD", "num_queries": 3})
+    assert summary_share(model, MacCounter("forward", 8, device=device)) == 3 / 9  # type: ignore[arg-type]
+
+
+def test_four_registers_and_a_class_token_are_no_patches() -> None:
+    tower = {**TOWERS["Dinov2WithRegistersModel"], "img_size": 64}
+    selectors = [{"type": "TSPS", "blocks": [1], "keep_ratio": 0.5}]
+    model = toy(64, backbone=tower, selectors=selectors, decoder={"type": "PAD", "num_queries": 11})
+    assert COUNTER.tokens_for_decoder({**model, "decoder": {"type": "Identity"}}) == 33  # half of 64, and the fused one
+    assert summary_share(model, COUNTER) == 11 / 33

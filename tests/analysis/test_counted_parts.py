@@ -1,0 +1,69 @@
+"""Every part that is shipped, and the towers of other libraries, can be counted, by shapes alone and on numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch
+from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
+from bus_toolkit.analysis.meta_macs import MacCounter
+from bus_toolkit.models.build import build_model
+from bus_toolkit.plugin.manager import list_plugins
+from bus_toolkit.registry import REGISTRIES, PartRegistry
+from bus_toolkit.testing.tiny import SIZES
+from tests.analysis.toy import WIDTH, toy
+from tests.backbones.test_towers_train import TOWERS
+
+list_plugins()  # loads them, so that their parts are here too
+ITC = {"itc": {"type": "ITCHead", "feature_dim": 16}}
+FUSION = {"type": "CrossAttentionFusion", "num_layers": 1, "num_heads": 4}
+WRITER = {"type": "BertTextDecoder", "num_layers": 1, "num_heads": 4, "max_text_length": 16}
+# What heads need beside a fusion.
+BESIDE: dict[str, dict[str, Any]] = {
+    "TeacherDistillHead": {"momentum": {}},
+    "GuidanceHead": {"selectors": [{"type": "CrossGET", "blocks": [1], "keep_ratio": 0.5}]},
+    "KeepRatioHead": {"selectors": [{"type": "DynamicViT", "blocks": [1], "keep_ratio": 0.5}]},
+}
+
+
+def node(registry: PartRegistry, name: str) -> dict[str, Any]:
+    settings = {**SIZES, "blocks": [1], "keep_ratio": 0.5, "num_classes": 2}
+    return {"type": name, **{k: v for k, v in settings.items() if k in registry.get(name).signature.arguments}}
+
+
+def models() -> dict[str, dict[str, Any]]:
+    """Return by name the ``model`` part of a config around each part."""
+    named = {f"tower {name}": toy(32, backbone=tower) for name, tower in TOWERS.items()}
+    for name in REGISTRIES.selectors.names():
+        named[f"selector {name}"] = toy(32, selectors=[node(REGISTRIES.selectors, name)])
+    for name in REGISTRIES.decoders.names():
+        named[f"decoder {name}"] = toy(32, decoder=node(REGISTRIES.decoders, name))
+    for name in REGISTRIES.fusions.names():
+        heads = {"itm": {"type": "ITMHead"}}
+        named[f"fusion {name}"] = toy(32, heads=heads, fusion=node(REGISTRIES.fusions, name))
+    for name in REGISTRIES.heads.names():
+        heads = {**ITC, "checked": node(REGISTRIES.heads, name)}
+        parts = {"fusion": FUSION, "text_decoder": WRITER, **BESIDE.get(name, {})}
+        named[f"head {name}"] = toy(32, heads={"checked": heads["checked"]} if name == "ITCHead" else heads, **parts)
+    return named
+
+
+MODELS = models()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_forward_passes_and_steps_are_counted_alike_on_shapes_and_on_numbers(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if "TimmVision" in str(MODELS[name]):
+        pytest.importorskip("timm")
+    built = build_model(MODELS[name])
+    load = Workload(built, "model", made_up_batch(built, 2, 8))
+    forward, step = count_macs(load.forward), count_macs(load.step)
+    assert 0 < forward < step
+    by_part = count_macs_by_part(load.forward, load.parts, rest="rest")
+    assert sum(by_part.values()) == forward and by_part["backbone"] > WIDTH**2
+    assert MacCounter("step", 8).macs(MODELS[name]) == step // 2
+    assert "Cannot count by shapes alone" not in caplog.text
