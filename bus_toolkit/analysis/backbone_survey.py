@@ -127,7 +127,8 @@ def _halved(vit: nn.Module, adapter: TransformerAdapter) -> Tensor:
     selector = REGISTRIES.selectors.build({**kept, "fuse": "none"}, path="model.selectors.0", **widths)
     backbone = TokenReducingBackbone(vit, [selector], adapter=adapter).train()
     text = torch.randn(2, 4, width)
-    visual = backbone(torch.randn(2, 3, *adapter.image_size), TextTokens(text, text[:, 0], torch.ones(2, 4).bool()))
+    shared = backbone.forward_shared(torch.randn(2, 3, *adapter.image_size))
+    visual = backbone.forward_conditioned(shared, TextTokens(text, text[:, 0], torch.ones(2, 4).bool()))
     expected = visual.num_prefix + max(1, backbone.grid[0] * backbone.grid[1] // 2)
     if visual.grid != backbone.grid or visual.embeds.shape != (2, expected, width):
         raise RuntimeError(

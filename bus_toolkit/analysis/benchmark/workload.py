@@ -80,17 +80,22 @@ class Workload:
             if self.optimizer is not None:
                 self.optimizer.step()
             self.model.after_step()
+            self.model.set_progress(self.model.epoch, self.model.iteration + 1)
+
+    def _encoded(self, backbone: Any) -> VisualTokens:
+        """Return the batch through a backbone as a model runs it, without the checks of what a user gives by hand."""
+        return backbone.forward_conditioned(backbone.forward_shared(self._seen), self.text)
 
     def selections(self) -> list[Selection]:
         """Return the selections of the selectors for this batch."""
         with torch.no_grad(), self.autocast():
-            return self.model.backbone(self._seen, self.text).selections
+            return self._encoded(self.model.backbone).selections
 
     def tokens_per_block(self) -> list[int]:
         """Return how many visual tokens leave each block, prefix included, and how many the decoder, last."""
         backbone = self.model.backbone
         with torch.no_grad(), self.autocast():
-            visual = backbone(self._seen, self.text)
+            visual = self._encoded(backbone)
             decoded = self.model.decoder(visual, self.text)
         left = {
             selection.block: selection.decision.plan.num_slots + visual.num_prefix for selection in visual.selections
@@ -108,7 +113,7 @@ class Workload:
 
     def _outputs(self) -> Tensor:
         if self.scope == "vision":
-            visual: VisualTokens = self.model.decoder(self.model.backbone(self._seen, self.text), self.text)
+            visual: VisualTokens = self.model.decoder(self._encoded(self.model.backbone), self.text)
             return at_least_float32(visual.embeds).sum()
         losses = self.model(self.images, self.samples, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
