@@ -190,7 +190,7 @@ class TextTokenizer:
         return join_words(self._whole_words([int(number) for number in ids if int(number) not in special]))
 
     def _whole_words(self, ids: list[int]) -> list[str]:
-        """Return the words and marks that ids stand for; a tokenizer that splits words puts them together again."""
+        """Return the words and marks that ids mean; a tokenizer that splits words puts them together again."""
         return self.convert_ids_to_tokens(ids)
 
 
