@@ -225,10 +225,13 @@ class BusRunner(Runner):
         Raises:
             CheckpointError: It belongs to another model or another optimizer.
         """
-        plans, asked = plans_of(self), self._randomness_cfg.get("seed")
+        asked = self._randomness_cfg.get("seed")
+        # Outside of train() MMEngine builds the optimizer only here: then there is no plan to be replaced.
+        plans = plans_of(self) if isinstance(self.optim_wrapper, OptimWrapper) else None
         super().resume(filename, *args, **kwargs)
         (saved_run,) = (hook for hook in self.hooks if isinstance(hook, SavedRunHook))
-        follow_config(self, plans, saved_run.batches, saved_run.num_schedules)
+        if plans is not None:
+            follow_config(self, plans, saved_run.batches, saved_run.num_schedules)
         if asked is not None and asked != self.seed:
             _log.warning("--resume: the seed of the checkpoint counts, %s, not %s of the config.", self.seed, asked)
         if all(getattr(hook, "out_dir", None) is None for hook in self.hooks if isinstance(hook, CheckpointHook)):
