@@ -20,6 +20,7 @@ from bus_toolkit.heads.classification import ClassificationHead, label_problem
 from bus_toolkit.labels import as_label
 
 _ENDLESS = (InfiniteSampler, EndlessShardSampler)
+_OPENMMLAB = ("mmengine", "mmpretrain")
 
 
 def check_loader(loader: DataLoader, path: str, model: nn.Module) -> None:
@@ -97,10 +98,16 @@ def check_pipeline_sizes(cfg: Config, model: nn.Module) -> None:
 
 
 def image_size_of(model: nn.Module) -> Size | None:
-    """Return height and width in pixels that a model takes; ``None`` where it takes any, or pads images itself."""
+    """Return height and width in pixels that a model takes.
+
+    ``None`` where it takes any, pads images itself, or has a data preprocessor of its own, which may resize them.
+    """
     backbone = getattr(model, "backbone", None)
-    pads = getattr(getattr(model, "data_preprocessor", None), "pad_size_divisor", 1) != 1
-    if not isinstance(backbone, TokenReducingBackbone) or backbone.adapter.takes_any_size or pads:
+    if not isinstance(backbone, TokenReducingBackbone) or backbone.adapter.takes_any_size:
+        return None
+    preprocessor = getattr(model, "data_preprocessor", None)
+    is_known = preprocessor is None or type(preprocessor).__module__.partition(".")[0] in _OPENMMLAB
+    if not is_known or getattr(preprocessor, "pad_size_divisor", 1) != 1:
         return None
     return backbone.image_size
 
@@ -119,8 +126,9 @@ class CheckedCollate:
         self, collate: Callable[..., Any], path: str, size: Size | None, classes: Mapping[str, int] | None = None
     ) -> None:
         self.collate, self.path, self.size, self.classes = collate, path, size, dict(classes or {})
-        # MMEngine's pseudo_collate leaves images of several sizes to the data preprocessor, which may pad them.
-        self.stacks = getattr(collate, "func", collate) is default_collate
+        kind = getattr(collate, "func", collate)
+        # MMEngine's pseudo_collate leaves images of several sizes to the data preprocessor, which pads to the largest.
+        self.stacks, self.pads = kind is default_collate, kind is pseudo_collate
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """Return the batch.
@@ -128,6 +136,8 @@ class CheckedCollate:
         Raises:
             LoadingError: A sample was not packed, an image has another size, or a label is none of a head's classes.
         """
+        if self.pads and self.size is not None:
+            self._check_largest(samples, self.size)
         for sample in samples:
             self._check_packed(sample)
             if self.size is not None:
@@ -158,6 +168,16 @@ class CheckedCollate:
                 f"{self.path}.dataset.pipeline: images must have the {pixels(wanted)} px of model.backbone, got "
                 f"{pixels(size)} px{_file(sample)}. Add {{type: mmpretrain.Resize, scale: {side}}} after loading, "
                 "or change model.backbone.img_size."
+            )
+
+    def _check_largest(self, samples: Sequence[Any], wanted: Size) -> None:
+        sizes = [size for sample in samples if isinstance(sample, Mapping) for size in _sizes(sample.get("inputs", ()))]
+        largest = tuple(max(sides) for sides in zip(*sizes, strict=True))
+        if sizes and largest != wanted:
+            raise LoadingError(
+                f"{self.path}.dataset.pipeline: the largest image of a batch, to which others are padded, must have "
+                f"the {pixels(wanted)} px of model.backbone, got {largest[0]}x{largest[1]} px. Resize the images, or "
+                "change model.backbone.img_size."
             )
 
     def _check_packed(self, sample: Any) -> None:

@@ -172,6 +172,8 @@ def _check_missing(module: nn.Module, renamed: Renamed, target: Target, out: Com
     given = {id(p) for name, p in module.named_parameters(remove_duplicate=False) if name in out.tensors}
     failed = set(renamed.tensors) - set(out.tensors)
     ungiven = [n for n, p in module.named_parameters() if id(p) not in given and n not in failed]
+    if renamed.layout is None:  # a table of another library says itself what it does not give
+        ungiven += [name for name in _statistics(module) if name not in out.tensors and name not in failed]
     missing = [name for name in ungiven if not matches(name, target.derived)]
     lacking, gives = (renamed.layout.lacking, renamed.layout.gives) if renamed.layout else ((), ())
     needed = [name for name in missing if not matches(name, lacking) and (not gives or matches(name, gives))]
@@ -180,6 +182,12 @@ def _check_missing(module: nn.Module, renamed: Renamed, target: Target, out: Com
     if needed:
         out.problems.append(f"it has no {_listed(needed)}, which the model has")
         out.advice += _settings(needed, target, "missing")
+
+
+def _statistics(module: nn.Module) -> list[str]:
+    """Return the names of the running means and variances of batch norms."""
+    own = module.state_dict()
+    return [name for name in own if name.endswith((".running_mean", ".running_var"))]
 
 
 def _settings(names: Iterable[str], target: Target, side: str) -> list[str]:

@@ -2,13 +2,17 @@
 
 import pytest
 import torch
-from mmengine.dataset import default_collate
+from mmengine.dataset import default_collate, pseudo_collate
+from mmengine.model import ImgDataPreprocessor
 from mmpretrain.structures import DataSample
+from torch import nn
 
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.engine import RunOptions, build_runner, train
-from bus_toolkit.engine.loader_checks import CheckedCollate
+from bus_toolkit.engine.loader_checks import CheckedCollate, image_size_of
 from bus_toolkit.errors import BusError, ConfigError, DataError
+from bus_toolkit.testing.model import tiny_model
 from tests.engine.own_pairs import CONFIG, settings, write_pairs
 from tests.engine.tiny_run import tiny_config
 from tests.small_run import small
@@ -191,3 +195,32 @@ def test_an_endless_sampler_is_refused_where_epochs_must_end(tmp_path):
     config.val_dataloader.sampler.type = "InfiniteSampler"
     with pytest.raises(ConfigError, match=r"val_dataloader.sampler: must end for a loop that goes by epochs"):
         build_runner(config).val()
+
+
+def test_the_largest_of_images_that_are_padded_must_have_the_size_of_the_backbone():
+    def batch(*sizes):
+        return [{"inputs": torch.zeros(3, *size), "data_samples": None} for size in sizes]
+
+    collate = CheckedCollate(pseudo_collate, "val_dataloader", (16, 16))
+    assert len(collate(batch((16, 8), (8, 16)))["inputs"]) == 2
+    with pytest.raises(LoadingError, match=r"^val_dataloader.dataset.*: the largest image .* 16 px .*, got 12x8 px"):
+        collate(batch((12, 8), (8, 8)))
+
+
+def test_a_backbone_that_takes_any_size_is_not_held_to_one():
+    timm = pytest.importorskip("timm")
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2, "num_classes": 0}
+    for dynamic, size in ((False, (32, 32)), (True, None)):
+        vit = timm.models.VisionTransformer(**sizes, dynamic_img_size=dynamic)
+        model = nn.ModuleDict({"backbone": TokenReducingBackbone(vit)})
+        assert image_size_of(model) == size
+
+
+def test_a_data_preprocessor_of_a_plugin_may_resize():
+    class Resizing(ImgDataPreprocessor):
+        pass
+
+    model = tiny_model({"itc": {"type": "ITCHead"}})
+    assert image_size_of(model) == (32, 32)
+    model.data_preprocessor = Resizing()
+    assert image_size_of(model) is None

@@ -233,3 +233,9 @@ def test_the_report_is_short_for_the_log_and_full_in_a_file(tmp_path: Path) -> N
     report.write(tmp_path / "report.txt")
     text = (tmp_path / "report.txt").read_text()
     assert text.startswith(report.summary()) and all(f"  {name}\n" in text for name in report.loaded)
+
+
+def test_missing_statistics_of_batch_norms_are_refused(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    state = {name: value for name, value in module.state_dict().items() if "running" not in name}
+    refused(module, saved(state, tmp_path / "a.pth"), "it has no 1.running_mean, 1.running_var, which the model has")
