@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from mmengine.hooks import Hook
@@ -107,7 +107,7 @@ def set_progress(model: nn.Module, epoch: float, iteration: int) -> None:
             part.set_progress(epoch)
 
 
-def loaded_progress(checkpoint: dict[str, Any]) -> tuple[float, int] | None:
+def loaded_progress(checkpoint: Mapping[str, Any]) -> tuple[float, int] | None:
     """Return the epoch and the iteration of a loaded checkpoint; ``None`` if it does not say them."""
     progress = read_section(checkpoint, "progress")
     return None if progress is None else (float(progress["epoch"]), int(progress["iteration"]))
