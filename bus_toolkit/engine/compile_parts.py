@@ -13,9 +13,14 @@ _WHOLE = ("text_encoder", "decoder", "fusion", "text_decoder")
 
 def parts_to_compile(model: nn.Module) -> list[nn.Module]:
     """Return the blocks of the backbone and the parts around it; nothing for a model that has no such parts."""
-    backbone = getattr(model, "backbone", None)
-    blocks = [] if backbone is None else list(getattr(getattr(backbone, "adapter", None), "layers", []))
-    return blocks + [part for part in (getattr(model, name, None) for name in _WHOLE) if isinstance(part, nn.Module)]
+    return blocks_of(model) + [
+        part for part in (getattr(model, name, None) for name in _WHOLE) if isinstance(part, nn.Module)
+    ]
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """Return the blocks of the backbone, between which selectors act; nothing for a model that has no such backbone."""
+    return list(getattr(getattr(getattr(model, "backbone", None), "adapter", None), "layers", []))
 
 
 def compile_parts(model: nn.Module, settings: Mapping[str, Any]) -> bool:

@@ -93,3 +93,47 @@ def test_mmengine_has_its_own_function_back_afterwards():
         assert mmengine_runner.turn_on_activation_checkpointing is recompute_in_backward
         raise ZeroDivisionError
     assert mmengine_runner.turn_on_activation_checkpointing is theirs
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("backbone.vit.layers", r"got ModuleList, .* Write backbone.vit.layers.\*, the modules of its list"),
+        ("heads.mlm", r"got MLMHead, .* Write heads.mlm.\*, its parts"),
+        ("heads", r"got ModuleDict, "),
+        ("fusion.layers", r"got ModuleList, .* Write fusion.layers.\*"),
+    ],
+)
+def test_what_has_no_forward_pass_is_refused_before_the_first_step(pattern, remedy):
+    with pytest.raises(ConfigError, match=f"{pattern}' must name modules that run, {remedy}"):
+        matching_modules(tiny_model(), [pattern])
+
+
+@pytest.mark.parametrize("pattern", ["backbone", "backbone.vit", "back*"])
+def test_a_backbone_that_is_entered_between_its_blocks_is_refused_in_the_first_step(pattern):
+    model = tiny_model()
+    recompute_in_backward(model, [pattern, DECODER])
+    with pytest.raises(ConfigError) as caught:
+        model(images(4), samples(), mode="loss")
+    (problem,) = caught.value.problems
+    assert f"no module of '{pattern}' ran as a whole" in str(problem)
+    assert "Write backbone.vit.layers.*, the modules of its list" in str(problem)
+
+
+def test_what_a_late_head_alone_uses_is_looked_at_when_the_head_has_joined():
+    model = tiny_model()
+    model.heads["prefix_lm"].start_epoch = 1.0
+    recompute_in_backward(model, [WRITER, "backbone"])
+    model.set_progress(0.5, 0)
+    model(images(4), samples(), mode="loss")
+    model.set_progress(1.0, 1)
+    with pytest.raises(ConfigError) as caught:
+        model(images(4), samples(), mode="loss")
+    assert ["'backbone'" in str(problem) for problem in caught.value.problems] == [True]
+
+
+def test_after_the_first_step_nothing_is_watched():
+    model = tiny_model()
+    recompute_in_backward(model, BLOCKS)
+    model(images(4), samples(), mode="loss")
+    assert not model._forward_hooks and not model.backbone.vit.layers[0]._forward_hooks
