@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bus_toolkit.errors import DataError
 
@@ -48,7 +49,7 @@ def table_rows(
     delimiter = next((mark for mark in (usual, ";", "\t", ",") if mark in first_line), usual)
     lines = io.StringIO(content, newline="")
     limit = csv.field_size_limit(_LONGEST_FIELD)
-    rule = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
+    rule: Any = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True, quoting=rule)
     start, long_rows = 1, []
     try:

@@ -49,7 +49,7 @@ def _order(loader: DataLoader, run_seed: Callable[[], int]) -> dict[str, Any]:
         sampler = _numbered(loader.sampler, run_seed)
         return {"sampler": sampler, "batch_size": loader.batch_size, "drop_last": loader.drop_last}
     batches: Any = loader.batch_sampler
-    if type(batches) is not BatchSampler:
+    if type(loader.batch_sampler) is not BatchSampler:
         return {"batch_sampler": NumberedBatches(batches, run_seed)}
     # MMEngine resumes without loading what was used only with a batch sampler of exactly this class.
     batches.sampler = _numbered(batches.sampler, run_seed)

@@ -62,4 +62,4 @@ class SeededSamples(Dataset):
 
     def _read(self, draw: Draw) -> Any:
         seed_cpu_generators(draw.seed)
-        return self.dataset[draw.index]
+        return self.dataset[draw.row]

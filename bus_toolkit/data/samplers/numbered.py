@@ -17,9 +17,9 @@ from bus_toolkit.draws import derived_seed
 
 
 class Draw(NamedTuple):
-    """An index of a data set, and the seed of the random numbers with which its sample is made."""
+    """A row of a data set, and the seed of the random numbers with which its sample is made."""
 
-    index: int
+    row: int
     seed: int
 
 

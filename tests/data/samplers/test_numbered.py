@@ -28,7 +28,7 @@ def test_the_order_stays_that_of_the_sampler():
     inner = DefaultSampler(DATA, seed=0)
     sampler = NumberedSampler(inner, lambda: 0)
     sampler.set_epoch(3)
-    assert inner.epoch == sampler.epoch == 3 and [draw.index for draw in sampler] == list(inner)
+    assert inner.epoch == sampler.epoch == 3 and [draw.row for draw in sampler] == list(inner)
     assert len(sampler) == 5 and sampler.dataset is DATA
 
 
