@@ -6,7 +6,7 @@ the parameters that it matches: a rate for the vision tower would let its norms 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -131,7 +131,7 @@ class ComposedLayerDecayOptimWrapperConstructor(ComposedOptimWrapperConstructor)
                 f"optim_wrapper.constructor: rates by depth need a model with get_layer_depth, got "
                 f"{type(module).__name__}. Use VLPModel, or leave constructor and layer_decay_rate out."
             )
-        self._depth = module.get_layer_depth
+        self._depth: Callable[[str], tuple[int, int]] = module.get_layer_depth  # type: ignore[assignment]
         super().add_params(params, module, prefix)
 
     def _rate_by_kind(self, name: str, part: nn.Module) -> float:

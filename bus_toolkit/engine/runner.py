@@ -339,7 +339,7 @@ def _shares_weights(model: nn.Module) -> bool:
 def _with_words(cfg: Config) -> BusRunner:
     """Build the Runner; a tokenizer that counts its words has those of the checkpoint that the run starts from."""
     node = (cfg.get("model") or {}).get("tokenizer")
-    if not is_counted(node):
+    if node is None or not is_counted(node):
         return BusRunner.from_cfg(cfg)
     start = checkpoint_of(cfg.get("load_from"))
     trusted = bool(cfg.get("trusted_checkpoints", False))
