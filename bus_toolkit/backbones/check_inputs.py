@@ -21,6 +21,8 @@ def check_shape(images: Any, vit: nn.Module) -> None:
     Raises:
         DataError: No tensor of floats (B, C, H, W), no image at all, or a number of channels that no layer takes.
     """
+    if torch.jit.is_tracing():  # sizes are tensors there, of which none may be compared
+        return
     if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
         raise DataError(f"images: must be {_WANTED}, got {describe(images)}. {_PREPARE}.")
     if 0 in images.shape:
@@ -42,6 +44,8 @@ def check_images(images: Any, adapter: TransformerAdapter) -> None:
             or on a device that the weights do not have.
     """
     check_shape(images, adapter.vit)
+    if torch.jit.is_tracing():
+        return
     (height, width), (down, across) = images.shape[2:], adapter.patch_size
     if height % down or width % across:
         raise DataError(
@@ -59,7 +63,7 @@ def check_images(images: Any, adapter: TransformerAdapter) -> None:
             f"images: the weights are {_name(weight.dtype)}, got {_name(images.dtype)} images. Write "
             f"images.to({weight.dtype}), or run under torch.autocast."
         )
-    if images.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if images.is_meta or torch.compiler.is_compiling():
         return
     bad = (~images.isfinite()).flatten(1).any(dim=1).nonzero().flatten().tolist()
     if bad:

@@ -45,4 +45,5 @@ class SelectorCase(Case):
     def visual(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
         """Run the transformer around the selector."""
         vit = TokenReducingBackbone(tiny.vision_transformer(inputs["images"].dtype), [part])  # type: ignore[list-item]
-        return vit(inputs["images"], tiny.text_tokens(inputs) if with_text else None)
+        reads = with_text and getattr(part, "needs_text", False)  # a backbone refuses a text that nothing reads
+        return vit(inputs["images"], tiny.text_tokens(inputs) if reads else None)
