@@ -11,7 +11,7 @@ from bus_toolkit.errors import CheckpointError
 
 
 def refuse_nan(path: object, weights: Mapping[str, Any]) -> None:
-    """Refuse weights of which some are NaN; infinities stand for "never" in masks.
+    """Refuse weights of which some are NaN; infinities mean "never" in masks.
 
     Args:
         path: Their file, for the message.
@@ -21,7 +21,8 @@ def refuse_nan(path: object, weights: Mapping[str, Any]) -> None:
         CheckpointError: Some are.
     """
     tensors = {name: value for name, value in weights.items() if torch.is_tensor(value) and value.is_floating_point()}
-    broken = [name for name, value in tensors.items() if bool(torch.isnan(value).any())]
+    # Tensors on the meta device have shapes only.
+    broken = [n for n, value in tensors.items() if not value.is_meta and bool(torch.isnan(value).any())]
     if broken:
         raise CheckpointError(
             f"{path}: {len(broken)} of its {len(tensors)} tensors hold NaN, the first: {broken[0]}. The training that "
