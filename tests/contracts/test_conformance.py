@@ -45,6 +45,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     return {
         "CausalLMFolder": {"folder": str(folder / "lm")},
         "SceneDataset": {"data_root": str(folder), "split": "train", "num_images": 4},
+        "EarlyStoppingHook": {"monitor": "retrieval/i2t_R@1"},
         "ImageTextPairs": {"ann_file": str(written_pairs(folder)), "img_dir": str(folder)},
     }
 
