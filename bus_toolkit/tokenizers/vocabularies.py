@@ -12,6 +12,7 @@ from bus_toolkit.errors import DataError
 from bus_toolkit.tables import DELIMITERS, table_rows
 from bus_toolkit.text_files import read_utf8, split_lines
 
+SHIPPED = Path(__file__).parent / "vocab"
 _TEXT_KEYS = ("caption", "text", "title", "sentence")
 
 

@@ -19,7 +19,7 @@ from bus_toolkit.data.verify.shards import without_broken_shards
 from bus_toolkit.data.verify.texts import report_texts
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
-from bus_toolkit.tokenizers.wordpiece import TextTokenizer
+from bus_toolkit.tokenizers.base import TextTokenizer
 
 Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
 

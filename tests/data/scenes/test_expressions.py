@@ -14,7 +14,7 @@ from bus_toolkit.data.scenes.expressions import (
 from bus_toolkit.data.scenes.render import plan_scenes, scene_at
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import COLOURS, RELATIONS, SHAPES, SceneSettings
-from bus_toolkit.tokenizers.wordpiece import CorpusTokenizer
+from bus_toolkit.tokenizers.corpus import CorpusTokenizer
 
 SETTINGS = SceneSettings()
 HARD = SceneSettings(num_objects=(4, 7), shapes=SHAPES, colours=tuple(COLOURS), image_size=128)

@@ -8,7 +8,7 @@ from bus_toolkit.data.scenes.render import scene_at
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import RELATIONS, SceneSettings
 from bus_toolkit.data.scenes.streams import stream
-from bus_toolkit.tokenizers.wordpiece import CorpusTokenizer
+from bus_toolkit.tokenizers.corpus import CorpusTokenizer
 
 EASY = SceneSettings()
 HARD = SceneSettings(

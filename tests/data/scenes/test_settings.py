@@ -2,7 +2,7 @@ import pytest
 
 from bus_toolkit.data.scenes.settings import RELATIONS, SceneSettings
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.tokenizers.wordpiece import CorpusTokenizer
+from bus_toolkit.tokenizers.corpus import CorpusTokenizer
 
 
 def test_reports_all_problems_at_once():

@@ -8,7 +8,7 @@ from bus_toolkit.data.scenes.render import plan_scenes, scene_at
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.statements import judgements, pair_statements, statement_files
-from bus_toolkit.tokenizers.wordpiece import CorpusTokenizer
+from bus_toolkit.tokenizers.corpus import CorpusTokenizer
 
 SETTINGS = SceneSettings(image_size=64, num_objects=[2, 4])
 

@@ -1,16 +1,15 @@
 import hashlib
 import logging
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
 
-import bus_toolkit.tokenizers.wordpiece as module
 from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.tokenizers.wordpiece import CorpusTokenizer, WordPieceTokenizer, split_words
-
-VOCAB = Path(module.__file__).parent / "vocab"
+from bus_toolkit.tokenizers import CorpusTokenizer, WordPieceTokenizer
+from bus_toolkit.tokenizers.base import SPECIAL_TOKENS
+from bus_toolkit.tokenizers.corpus import split_words
+from bus_toolkit.tokenizers.vocabularies import SHIPPED as VOCAB
 
 
 def test_the_shipped_vocabulary_is_the_one_of_bert():
@@ -96,7 +95,7 @@ def test_the_shipped_words_start_with_those_of_the_scenes():
 
     words = (VOCAB / "scenes.txt").read_text().splitlines()
     own = ["a", *COLOURS, *SHAPES, "small", "large", *RELATIONS]
-    assert words[: 5 + len(own)] == [*module.SPECIAL_TOKENS, *own]
+    assert words[: 5 + len(own)] == [*SPECIAL_TOKENS, *own]
     assert len(set(words)) == len(words) == CorpusTokenizer().vocab_size
 
 
