@@ -1,6 +1,7 @@
 """Build the Runner and run it: hooks, launchers, mixed precision, checkpoints. Importing this registers the hooks."""
 
 from bus_toolkit.engine.amp import CPUAmpOptimWrapper
+from bus_toolkit.engine.build_runner import build_runner
 from bus_toolkit.engine.checkpoint import install_safe_loader, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.device import find_device
 from bus_toolkit.engine.hooks.average import EMAHook
@@ -15,7 +16,7 @@ from bus_toolkit.engine.launch import init_distributed, shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.run import TrainingInterrupted, evaluate, train
-from bus_toolkit.engine.runner import BusRunner, build_runner
+from bus_toolkit.engine.runner import BusRunner
 
 __all__ = [
     "AtomicCheckpointHook",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch.utils.data import DataLoader
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,20 @@ class Batches:
 def wrappers_of(optim_wrapper: Any) -> Sequence[OptimWrapper]:
     """Return the wrappers of all optimizers of a training."""
     return list(optim_wrapper.values()) if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+
+
+def scale_rates(optim_wrapper: Any, batches: Batches, base: int) -> None:
+    """Scale the rates of all groups by the samples of an optimizer step over ``base``, and report the factor.
+
+    MMEngine counts the batch of one backward pass; with accumulation a step takes several.
+
+    Args:
+        optim_wrapper: The optimizer.
+        batches: The sizes of the training.
+        base: Samples of an optimizer step that the rates were chosen for.
+    """
+    factor = batches.samples_per_update / base
+    for wrapper in wrappers_of(optim_wrapper):
+        for group in wrapper.param_groups:
+            group["lr"] *= factor
+    _log.info("--auto-scale-lr: rates times %.4g: %s, %d in the config.", factor, batches, base)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler, default_collate, pseudo_collate
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -18,6 +19,7 @@ from bus_toolkit.data.samplers.source_streams import MixedRows
 from bus_toolkit.errors import ConfigError, DataError, Problem
 from bus_toolkit.heads.classification import ClassificationHead, label_problem
 from bus_toolkit.labels import as_label
+from bus_toolkit.registry import LOOPS
 
 _ENDLESS = (InfiniteSampler, EndlessShardSampler)
 _OPENMMLAB = ("mmengine", "mmpretrain")
@@ -59,6 +61,14 @@ def is_endless(loader: DataLoader) -> bool:
     """Return whether a data loader gives batches without end."""
     samplers = (loader.sampler, getattr(loader.batch_sampler, "sampler", None))
     return any(isinstance(s, _ENDLESS) or (isinstance(s, MixedRows) and s.endless) for s in samplers)
+
+
+def goes_by_iterations(loop: Any) -> bool:
+    """Return whether a train loop, or the node of one, asks for batches one by one, not for all of an epoch."""
+    if isinstance(loop, Mapping):
+        kind = LOOPS.get(loop["type"]) if "type" in loop else None
+        return loop.get("by_epoch") is False if kind is None else not issubclass(kind, EpochBasedTrainLoop)
+    return not isinstance(loop, EpochBasedTrainLoop)
 
 
 def check_end(loader: DataLoader, path: str) -> None:

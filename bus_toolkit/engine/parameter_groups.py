@@ -6,7 +6,8 @@ the parameters that it matches: a rate for the vision tower would let its norms 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -146,6 +147,25 @@ def own_constructor(name: object) -> str | None:
     return LAYER_WISE if str(name).endswith(LAYER_DECAY) else None
 
 
+@contextmanager
+def shared_weights_refused(model: nn.Module, optim_wrapper: Any) -> Iterator[None]:
+    """Explain torch's refusal of a weight that two parts share, while an optimizer with a group each is built.
+
+    Raises:
+        ConfigError: Parameter-wise settings that list such a weight twice.
+    """
+    try:
+        yield
+    except ValueError as error:
+        settings = optim_wrapper.get("paramwise_cfg") if isinstance(optim_wrapper, Mapping) else None
+        if not settings or settings.get("bypass_duplicate") or not _shares_weights(model):
+            raise
+        raise ConfigError(
+            "optim_wrapper.paramwise_cfg.bypass_duplicate: must be true for a model in which two parts share a "
+            "weight, got false. Set it to true."
+        ) from error
+
+
 def names_part_of(key: str, name: str) -> bool:
     """Return whether ``key`` names one or several neighbouring parts of the name of a parameter."""
     wanted, parts = key.strip(".").split("."), name.split(".")
@@ -171,3 +191,9 @@ def describe_groups(groups: Sequence[Mapping[str, Any]], most: int = 8) -> str:
 def _is_bias(name: str) -> bool:
     own = name.rpartition(".")[2]
     return own == "bias" or own.endswith("_bias")
+
+
+def _shares_weights(model: nn.Module) -> bool:
+    """Return whether two modules hold the same parameter; torch refuses it in two groups of an optimizer."""
+    listed = sum(len(module._parameters) for module in model.modules())
+    return listed > len(list(model.parameters()))

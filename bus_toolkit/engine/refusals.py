@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bus_toolkit.errors import BusError, ConfigError, Problem
+from bus_toolkit.errors import BusError, ConfigError, DataError, Problem
 
 
 @contextmanager
@@ -24,3 +24,16 @@ def refusals_at(path: str) -> Iterator[None]:
         raise
     except (ValueError, AssertionError) as error:
         raise ConfigError(Problem(path, f"refuses its values: {str(error) or repr(error)}. Correct them.")) from error
+
+
+@contextmanager
+def data_errors_at(path: str) -> Iterator[None]:
+    """Let errors about data start with the YAML path ``path`` of their loader.
+
+    Raises:
+        DataError: The data cannot be used.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error

@@ -13,12 +13,12 @@ from mmengine.dist import is_main_process
 
 from bus_toolkit.config import load_config
 from bus_toolkit.engine.amp import autocast
+from bus_toolkit.engine.build_runner import build_runner
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.launch import shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
-from bus_toolkit.engine.runner import build_runner
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import write_results
 from bus_toolkit.own_log import log_to_screen

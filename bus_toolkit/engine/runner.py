@@ -1,12 +1,9 @@
-"""Build MMEngine's Runner from a config and the flags of a run."""
+"""MMEngine's Runner as this toolkit runs it; what it does at each point is in the modules named here."""
 
 from __future__ import annotations
 
-import copy
 import logging
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,62 +12,33 @@ from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, Runner
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from bus_toolkit.config import dump_config
 from bus_toolkit.data.text_survey import TextLimits
-from bus_toolkit.engine.batches import Batches, wrappers_of
-from bus_toolkit.engine.checkpoint import bring_home, has_checkpoint, install_safe_loader
+from bus_toolkit.engine.batches import Batches, scale_rates, wrappers_of
+from bus_toolkit.engine.checkpoint import bring_home, has_checkpoint
 from bus_toolkit.engine.compile_parts import compile_parts
-from bus_toolkit.engine.hooks.missed_validation import MissedValidationHook
 from bus_toolkit.engine.hooks.model_state import unwrap
-from bus_toolkit.engine.hooks.optimizer_steps import WholeStepsHook
-from bus_toolkit.engine.hooks.required import check_required_hooks
 from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
-from bus_toolkit.engine.launch import init_distributed
-from bus_toolkit.engine.loader_checks import check_end, check_loader, check_pipeline_sizes
-from bus_toolkit.engine.loggers import check_loggers
-from bus_toolkit.engine.options import RunOptions, apply_options
-from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor
-from bus_toolkit.engine.quiet import quiet_hosts, split_screen_and_file
-from bus_toolkit.engine.recompute import KEY, matching_modules, own_checkpointing
-from bus_toolkit.engine.refusals import refusals_at
+from bus_toolkit.engine.load_weights import load_weights
+from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_iterations
+from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor, shared_weights_refused
+from bus_toolkit.engine.quiet import split_screen_and_file
+from bus_toolkit.engine.recompute import own_checkpointing
+from bus_toolkit.engine.refusals import data_errors_at, refusals_at
 from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.seeded_loader import seeded_loader
-from bus_toolkit.engine.text_checks import check_answer_lists, check_texts
-from bus_toolkit.engine.vocabulary import (
-    VOCABULARY_FILE,
-    is_counted,
-    reading,
-    words_of,
-    words_of_checkpoint,
-    write_words,
-)
-from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.models.momentum import copied_parts
-from bus_toolkit.registry import LOOPS
-from bus_toolkit.weights.files import load_checkpoint_file
-from bus_toolkit.weights.load_rule import LoadRule
-from bus_toolkit.weights.reading import source_of
-from bus_toolkit.weights.settings import Pretrained, checkpoint_of, load_model
-from bus_toolkit.weights.table_files import IDENTITY
-from bus_toolkit.writing import make_writable_folder
+from bus_toolkit.engine.text_checks import check_texts
+from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, words_of, write_words
+from bus_toolkit.weights.load_rule import Purpose
+from bus_toolkit.weights.settings import checkpoint_of
 
 _log = logging.getLogger(__name__)
 CONFIG_FILE = "config.yaml"
-# Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
-# name them gets them; `default_hooks.<name>: null` leaves one out, if the model does not depend on it.
-_DEFAULT_HOOKS = {
-    "checkpoint": "bus_toolkit.AtomicCheckpointHook",
-    "progress": "bus_toolkit.RichProgressHook",
-    "model_state": "bus_toolkit.ModelStateHook",
-    "keep_ratio_schedule": "bus_toolkit.TrainingProgressHook",
-    "learning_faults": "bus_toolkit.LearningFaultsHook",
-}
-_MMENGINE_HOOKS = {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"}
 
 
 class BusRunner(Runner):
@@ -142,26 +110,16 @@ class BusRunner(Runner):
         """
         keys = ("train_dataloader", "val_dataloader", "test_dataloader")
         path = next((key for key in keys if getattr(self, f"_{key}", None) is dataloader), "dataloader")
-        try:
-            with refusals_at(path):
-                loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-        model = unwrap(self.model)
+        with refusals_at(path), data_errors_at(path):
+            loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
+        model, is_training = unwrap(self.model), path == "train_dataloader"
         check_loader(loader, path, model)
-        is_training = path == "train_dataloader"
         check_texts(loader.dataset, path, model, TextLimits.of(self.cfg), training=is_training)
-        if loader is not dataloader and not (is_training and self._goes_by_iterations()):
+        if loader is dataloader:
+            return loader
+        if not (is_training and goes_by_iterations(self._train_loop)):
             check_end(loader, path)
-        return loader if loader is dataloader else seeded_loader(loader, lambda: int(self.seed))
-
-    def _goes_by_iterations(self) -> bool:
-        """Return whether the train loop asks for batches one by one, not for all of an epoch."""
-        loop: Any = self._train_loop
-        if isinstance(loop, Mapping):
-            kind = LOOPS.get(loop["type"]) if "type" in loop else None
-            return loop.get("by_epoch") is False if kind is None else not issubclass(kind, EpochBasedTrainLoop)
-        return not isinstance(loop, EpochBasedTrainLoop)
+        return seeded_loader(loader, lambda: int(self.seed))
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build MMEngine's optimizer wrapper; the rules for rates and decay of parameters multiply.
@@ -169,20 +127,9 @@ class BusRunner(Runner):
         Raises:
             ConfigError: Such weights, and parameter-wise settings that list them twice.
         """
-        if isinstance(optim_wrapper, Mapping):
-            own = own_constructor(optim_wrapper.get("constructor"))
-            optim_wrapper = optim_wrapper if own is None else {**optim_wrapper, "constructor": own}
-        with refusals_at("optim_wrapper"):
-            try:
-                return super().build_optim_wrapper(optim_wrapper)
-            except ValueError as error:
-                settings = optim_wrapper.get("paramwise_cfg") if isinstance(optim_wrapper, Mapping) else None
-                if not settings or settings.get("bypass_duplicate") or not _shares_weights(self.model):
-                    raise
-                raise ConfigError(
-                    "optim_wrapper.paramwise_cfg.bypass_duplicate: must be true for a model in which two parts share "
-                    "a weight, got false. Set it to true."
-                ) from error
+        own = own_constructor(optim_wrapper.get("constructor")) if isinstance(optim_wrapper, Mapping) else None
+        with refusals_at("optim_wrapper"), shared_weights_refused(self.model, optim_wrapper):
+            return super().build_optim_wrapper(optim_wrapper if own is None else {**optim_wrapper, "constructor": own})
 
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build MMEngine's schedules.
@@ -207,15 +154,10 @@ class BusRunner(Runner):
 
         MMEngine counts the batch of one backward pass; with accumulation a step takes several.
         """
-        settings = auto_scale_lr or {}
-        if not settings.get("enable"):
-            return
-        batches, base = Batches.of(self.train_dataloader, optim_wrapper), settings["base_batch_size"]
-        factor = batches.samples_per_update / base
-        for wrapper in wrappers_of(optim_wrapper):
-            for group in wrapper.param_groups:
-                group["lr"] *= factor
-        _log.info("--auto-scale-lr: rates times %.4g: %s, %d in the config.", factor, batches, base)
+        if auto_scale_lr and auto_scale_lr.get("enable"):
+            scale_rates(
+                optim_wrapper, Batches.of(self.train_dataloader, optim_wrapper), auto_scale_lr["base_batch_size"]
+            )
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Resume from a checkpoint: its weights, moments and progress; rates, schedules and lengths are the config's.
@@ -273,54 +215,10 @@ class BusRunner(Runner):
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location=map_location)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        source = source_of(checkpoint, filename)
-        for pattern, replacement in revise_keys or ():
-            renamed = {re.sub(pattern, replacement, name): tensor for name, tensor in source.tensors.items()}
-            source = replace(source, tensors=renamed)
-        model, is_start = unwrap(self.model), not (self._resume or strict or self._train_loop is None)
-        wanted = Pretrained(filename, layout=IDENTITY)
-        if is_start and self.cfg.get("load_from"):
-            wanted = Pretrained.parse(self.cfg.load_from)
-        rule = LoadRule("start" if is_start else "resume" if self._resume else "evaluate", copies=copied_parts(model))
-        report = load_model(model, source, wanted, rule, "load_from" if is_start else "")
-        first = f"Loaded {len(report.loaded)} of the model's {len(model.state_dict())} tensors from {filename}."
-        _log.info("\n".join([first, *report.details()]))
+        purpose: Purpose = "resume" if self._resume else "evaluate" if strict or self._train_loop is None else "start"
+        load_weights(unwrap(self.model), checkpoint, filename, purpose, self.cfg.get("load_from"), revise_keys or ())
         self._has_loaded = True
         return checkpoint
-
-
-def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
-    """Build the Runner for ``cfg``; its ``train()``, ``val()`` and ``test()`` do the rest.
-
-    Args:
-        cfg: The result of ``bus_toolkit.load_config``; it is changed in place by the options.
-        options: The flags of the command line.
-
-    Raises:
-        ConfigError: A flag needs something that the config does not have, the launcher's environment is incomplete, or
-            the work dir cannot be made.
-        CheckpointError: The checkpoint to start from does not exist.
-    """
-    options = options or RunOptions()
-    quiet_hosts()
-    _share_evaluation(cfg)
-    apply_options(cfg, options)
-    check_loggers(cfg)
-    make_writable_folder(cfg.work_dir, "work_dir")
-    _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
-    init_distributed(options.launcher, cfg)
-    install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
-    cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
-    runner = _with_words(cfg)
-    runner.write_config()
-    matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
-    check_pipeline_sizes(cfg, unwrap(runner.model))
-    check_answer_lists(unwrap(runner.model))
-    if cfg.get("train_cfg") is not None:
-        check_required_hooks(runner)
-        runner.register_hook(WholeStepsHook())
-        runner.register_hook(MissedValidationHook())
-    return runner
 
 
 def _hook_path(cfg: Config, hook: Any) -> str:
@@ -328,44 +226,3 @@ def _hook_path(cfg: Config, hook: Any) -> str:
     nodes = [(f"default_hooks.{name}", node) for name, node in (cfg.get("default_hooks") or {}).items()]
     nodes += [(f"custom_hooks.{index}", node) for index, node in enumerate(cfg.get("custom_hooks") or ())]
     return next((path for path, node in nodes if node == hook), "default_hooks")
-
-
-def _shares_weights(model: nn.Module) -> bool:
-    """Return whether two modules hold the same parameter; torch refuses it in two groups of an optimizer."""
-    listed = sum(len(module._parameters) for module in model.modules())
-    return listed > len(list(model.parameters()))
-
-
-def _with_words(cfg: Config) -> BusRunner:
-    """Build the Runner; a tokenizer that counts its words has those of the checkpoint that the run starts from."""
-    node = (cfg.get("model") or {}).get("tokenizer")
-    if node is None or not is_counted(node):
-        return BusRunner.from_cfg(cfg)
-    start = checkpoint_of(cfg.get("load_from"))
-    trusted = bool(cfg.get("trusted_checkpoints", False))
-    checkpoint = load_checkpoint_file(start, "meta", trusted=trusted) if start and "://" not in start else None
-    with words_of_checkpoint(node, start, checkpoint) as readable:
-        cfg.model.tokenizer = readable
-        runner = BusRunner.from_cfg(cfg)
-    is_training = cfg.get("train_cfg") is not None
-    runner.cfg.model.tokenizer = reading(node, Path(cfg.work_dir) / VOCABULARY_FILE) if is_training else node
-    return runner
-
-
-def _with_default_hooks(hooks: dict[str, Any]) -> dict[str, Any]:
-    merged = {name: {"type": kind} for name, kind in _DEFAULT_HOOKS.items()} | dict(hooks)
-    return {name: hook for name, hook in merged.items() if hook is not None or name in _MMENGINE_HOOKS}
-
-
-def _share_evaluation(cfg: Config) -> None:
-    """Let a config that describes only a validation be tested on it, by the same loop."""
-    if cfg.get("test_dataloader") is not None:
-        return
-    if cfg.get("val_dataloader") is None:
-        cfg.test_cfg = cfg.test_evaluator = None
-        return
-    cfg.test_dataloader, cfg.test_evaluator = copy.deepcopy(cfg.val_dataloader), copy.deepcopy(cfg.get("val_evaluator"))
-    if cfg.get("test_cfg") is None:
-        cfg.test_cfg = copy.deepcopy(cfg.get("val_cfg") or {})
-        if cfg.test_cfg.get("type", "ValLoop") == "ValLoop":
-            cfg.test_cfg.type = "TestLoop"

@@ -101,14 +101,14 @@ class TrainingPlan:
             return
         kinds = list(dict.fromkeys(map(repr, self.groups)))
         first = [next(n for n, group in enumerate(self.groups) if repr(group) == kind) for kind in kinds]
-        stand_in = _StandIn([dict(self.groups[number]) for number in first], wrapper.defaults)
+        stepped = _Stepped([dict(self.groups[number]) for number in first], wrapper.defaults)
         for schedule, planned in zip(schedules, self.schedules, strict=True):
-            _set_state(schedule, planned, stand_in)
+            _set_state(schedule, planned, stepped)
             schedule.base_values = [planned["base_values"][number] for number in first]
         _step(schedules, position)
         moving = _scheduled(schedules)
         for group, planned in zip(wrapper.param_groups, self.groups, strict=True):
-            moved = stand_in.param_groups[kinds.index(repr(planned))]
+            moved = stepped.param_groups[kinds.index(repr(planned))]
             group.update({key: value for key, value in moved.items() if key in moving})
         for schedule, planned in zip(schedules, self.schedules, strict=True):
             schedule.optimizer, schedule.base_values = wrapper, planned["base_values"]
@@ -131,7 +131,7 @@ def check_same_parameters(wrapper: OptimWrapper, saved: Mapping[str, Any], path:
         )
 
 
-class _StandIn:
+class _Stepped:
     """What a schedule needs of an optimizer, with few groups and no parameters."""
 
     def __init__(self, param_groups: list[dict[str, Any]], defaults: Mapping[str, Any]) -> None:

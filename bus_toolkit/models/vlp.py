@@ -84,7 +84,7 @@ class VLPModel(BaseModel):
             followed = ("text_encoder", "backbone", "decoder", f"heads.{self.plan.projections}.projections")
             self.momentum = MomentumBranch({path: self.get_submodule(path) for path in followed}, **momentum)
             self._register_load_state_dict_pre_hook(self.momentum.start_from_weights)
-        self.idle_heads = idle_heads(self.heads, parts.backbone.selectors)
+        self.idle_heads = idle_heads(heads, parts.backbone.selectors)
         self.pretrained = pretrained or {}
         self.epoch, self.iteration = float("inf"), 0
         self.noise_seed: int | None = None

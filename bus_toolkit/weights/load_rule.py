@@ -6,6 +6,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+Purpose = Literal["start", "evaluate", "resume"]
+
 
 @dataclass(frozen=True)
 class LoadRule:
@@ -19,7 +21,7 @@ class LoadRule:
         copies: Paths of parts that follow others, by the path of these; what holds for a part holds for its copy.
     """
 
-    purpose: Literal["start", "evaluate", "resume"] = "start"
+    purpose: Purpose = "start"
     new_parts: Sequence[str] = ()
     unused_parts: Sequence[str] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
