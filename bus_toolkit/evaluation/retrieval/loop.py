@@ -119,7 +119,8 @@ class VLPEvalLoop(ValLoop):
             else:
                 outputs = reranking.predict(data_batch)
         # A model may end its samples by an element that holds losses.
-        outputs, self.val_loss = _update_losses(outputs, self.val_loss)
+        outputs, losses = _update_losses(outputs, self.val_loss)
+        self.val_loss: dict[str, Any] = losses
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         self.runner.call_hook(f"after_{stage}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         return outputs
