@@ -21,7 +21,7 @@ OUTSIDE = [
     *(ROOT / "registry_configs").rglob("*.py"),
     *(ROOT / "tools").rglob("*.md"),
     ROOT / "README.md",
-    ROOT / "PYTHON.md",
+    ROOT / "bus_toolkit/README.md",
 ]
 
 

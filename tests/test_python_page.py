@@ -1,4 +1,4 @@
-"""Every example of PYTHON.md runs as it is, in its order, and prints what the page says."""
+"""Every example of bus_toolkit/README.md runs as it is, in its order, and prints what the page says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from bus_toolkit.ops import KeptPatches
 from bus_toolkit.structures import VisualTokens
 
-PAGE = (Path(__file__).parents[1] / "PYTHON.md").read_text()
+PAGE = (Path(__file__).parents[1] / "bus_toolkit/README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 SHOWN = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
 
@@ -26,7 +26,7 @@ def ran(tmp_path_factory):
         for block in BLOCKS:
             lines: list[str] = []
             names["print"] = lambda *values, lines=lines: lines.append(" ".join(map(str, values)))
-            exec(compile(block, "PYTHON.md", "exec"), names)
+            exec(compile(block, "bus_toolkit/README.md", "exec"), names)
             printed.append("\n".join(lines) + "\n")
     finally:
         patch.undo()

@@ -18,7 +18,11 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONFIG = (ROOT / "registry_configs" / "CONFIG.md").read_text()
 WEIGHTS = (ROOT / "registry_configs" / "WEIGHTS.md").read_text()
-PAGES = sorted(path for folder in ("", "registry_configs", "tools", "plugins") for path in (ROOT / folder).glob("*.md"))
+PAGES = sorted(
+    path
+    for folder in ("", "bus_toolkit", "registry_configs", "tools", "plugins")
+    for path in (ROOT / folder).glob("*.md")
+)
 
 
 def blocks(text: str, language: str) -> list[str]:
