@@ -33,6 +33,7 @@ from bus_toolkit.registry import (
 )
 from bus_toolkit.signatures import did_you_mean, signature_of
 
+_FEW = 12
 SCOPES = ("mmengine", "mmpretrain", SCOPE)
 VLP_MODEL = "VLPModel"
 CAPTION_MODEL = "CaptionLanguageModel"
@@ -168,12 +169,18 @@ def find(slot: Slot, name: object, path: str) -> Registered:
         else:
             hint = did_you_mean(str(name), known) or did_you_mean(str(name).split(".")[-1], known)
         text = (
-            f"no {slot.registry.name} is registered as {name!r}.{hint} "
+            f"no {slot.registry.name} is registered as {name!r}.{hint}{_all_of_few(known)} "
             "Write the name of a registered class; `bus-toolkit describe parts` lists ours."
         )
         raise ComponentError(Problem(f"{path}.type", text, ProblemKind.UNKNOWN_TYPE))
     cls = known[name]
     return Registered(name, cls, getattr(cls, "__module__", "?"), signature_of(cls))
+
+
+def _all_of_few(known: Mapping[str, Any]) -> str:
+    """Return a sentence with all names, without their longer forms with a scope, if they are few."""
+    plain_names = sorted(name for name in known if "." not in name)
+    return f" Registered: {', '.join(plain_names)}." if len(plain_names) <= _FEW else ""
 
 
 def registered(registry: Registry) -> dict[str, Callable[..., Any]]:

@@ -29,6 +29,7 @@ TRAINING = [
     ("train_dataloader.batch_size=0", "train_dataloader.batch_size: must be at least 1, got 0."),
     ("train_dataloader.num_workers=-1", "train_dataloader.num_workers: must be 0 or more, got -1."),
     ("train_dataloader.persistent_workers=true", "true needs num_workers of at least 1, got 0. Set it to false."),
+    ("train_dataloader.sampler.type=RandomSampler", "no data sampler is registered as 'RandomSampler'. Registered: "),
     ("train_dataloader.dataset.split=training", "split: must be one of train, val or null, got 'training'."),
     ("train_dataloader.dataset.val_share=2", "ImageTextPairs.val_share: must be between 0 and 1, got 2."),
     ("train_dataloader.dataset.ann_file=photos", "must be a .csv, .tsv, .json, .jsonl, .ndjson file, got photos."),
