@@ -56,7 +56,7 @@ def test_a_plugin_brings_configs_and_changes_them(write, use_plugins, tmp_path):
     module.runner_hooks = hookimpl(lambda: [{"type": "EMAHook"}])
     use_plugins(module)
     cfg = load_config("bringer::base.yaml")
-    assert cfg.work_dir == "from_plugin" and cfg.custom_hooks == [{"type": "EMAHook"}]
+    assert cfg.work_dir == "from_plugin" and cfg.custom_hooks == [{"type": "bus_toolkit.EMAHook"}]
     assert load_config(write("_base_: bringer::base.yaml")).model == cfg.model
     with pytest.raises(ConfigError, match="bringer::../x.yaml: no such config file. Folders looked at"):
         load_config("bringer::../x.yaml")
