@@ -15,6 +15,7 @@ from bus_toolkit.weights.load_rule import LoadRule, Purpose
 from bus_toolkit.weights.reading import source_of
 from bus_toolkit.weights.settings import Pretrained, load_model
 from bus_toolkit.weights.table_files import IDENTITY
+from bus_toolkit.weights.words import words_of
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def load_weights(
         revise_keys: Pattern and replacement for names in the checkpoint, as MMEngine takes them.
 
     Raises:
-        CheckpointError: The checkpoint belongs to another model.
+        CheckpointError: The checkpoint belongs to another model, or was trained with other words.
     """
     source = source_of(checkpoint, filename)
     for pattern, replacement in revise_keys:
@@ -49,7 +50,7 @@ def load_weights(
         source = replace(source, tensors=renamed)
     is_start = purpose == "start"
     wanted = Pretrained.parse(setting) if is_start and setting else Pretrained(filename, layout=IDENTITY)
-    rule = LoadRule(purpose, copies=copied_parts(model))
+    rule = LoadRule(purpose, words=words_of(getattr(model, "tokenizer", None)), copies=copied_parts(model))
     report = load_model(model, source, wanted, rule, "load_from" if is_start else "")
     first = f"Loaded {len(report.loaded)} of the model's {len(model.state_dict())} tensors from {filename}."
     _log.info("\n".join([first, *report.details()]))

@@ -33,9 +33,10 @@ from bus_toolkit.engine.refusals import data_errors_at, refusals_at
 from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.text_checks import check_texts
-from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, words_of, write_words
+from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, write_words
 from bus_toolkit.weights.load_rule import Purpose
 from bus_toolkit.weights.settings import checkpoint_of
+from bus_toolkit.weights.words import words_of
 
 _log = logging.getLogger(__name__)
 CONFIG_FILE = "config.yaml"

@@ -10,9 +10,9 @@ from mmengine.config import Config
 
 from bus_toolkit.config import config_text
 from bus_toolkit.config.yaml_text import parse_mapping
-from bus_toolkit.engine.run_state import read_section
 from bus_toolkit.engine.vocabulary import COUNTING
 from bus_toolkit.signatures import at
+from bus_toolkit.weights.run_state import read_section
 
 # Where weights and words came from: compared as weights and words, not as paths.
 _SOURCES = {"pretrained", "init_cfg", "vocab_file", *COUNTING}

@@ -5,14 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.engine.run_state import read_section
-from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
-from bus_toolkit.tokenizers import TextTokenizer
+from bus_toolkit.weights.run_state import read_section
 from bus_toolkit.writing import write_whole
 
 VOCABULARY_FILE = "vocabulary.txt"
@@ -58,31 +55,6 @@ def words_of_checkpoint(
         yield reading(node, file)
 
 
-def words_of(tokenizer: Any) -> list[str] | None:
-    """Return the words of a tokenizer in the order of their ids; ``None`` if it is not one of ours."""
-    if not isinstance(tokenizer, TextTokenizer):
-        return None
-    return tokenizer.convert_ids_to_tokens(range(tokenizer.vocab_size))
-
-
 def write_words(words: Sequence[str], file: str | Path) -> None:
     """Write a vocabulary, one word a line, to be read as ``vocab_file``."""
     write_whole(file, "\n".join(words) + "\n")
-
-
-def check_words(tokenizer: Any, checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Refuse a tokenizer with other words than those a checkpoint was trained with.
-
-    Raises:
-        CheckpointError: With the first words that differ.
-    """
-    own, theirs = words_of(tokenizer), read_section(checkpoint, "vocabulary")
-    if own is None or theirs is None or own == list(theirs):
-        return
-    pairs = enumerate(zip_longest(own, theirs))
-    shown = [f"{number}: {here!r} here, {there!r} there" for number, (here, there) in pairs if here != there]
-    raise CheckpointError(
-        f"{path}: model.tokenizer has other words than this checkpoint was trained with, so that its ids mean other "
-        f"words: {len(own)} here, {len(theirs)} there; {len(shown)} ids differ, the first are {'; '.join(shown[:3])}. "
-        "Use the words of that run (its config.yaml, and the vocab_file as it was)."
-    )

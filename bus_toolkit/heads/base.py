@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -15,9 +15,22 @@ from bus_toolkit.step.pass_key import Hidden
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity
 
-ReadWeights = Callable[[str], Mapping[str, Tensor]]
-"""Returns the tensors of a checkpoint file by name, without running code in it; raises ``CheckpointError``."""
 _Head = TypeVar("_Head", bound="VLPHead")
+
+
+class ReadWeights(Protocol):
+    """Reads a checkpoint file."""
+
+    def __call__(self, path: str, *, same_words: bool = False) -> Mapping[str, Tensor]:
+        """Return the tensors of a checkpoint by name, without running code in it.
+
+        Args:
+            path: A file on this machine, or an http(s) address of one.
+            same_words: They have a row a word: refuse those that were trained with other words than the model's.
+
+        Raises:
+            CheckpointError: It cannot be read, or was trained with other words.
+        """
 
 
 class Feed(Enum):

@@ -96,7 +96,7 @@ class PriorLMHead(PrefixLMHead):
                 )
             return
         try:
-            weights = read(self.reference_weights)
+            weights = read(self.reference_weights, same_words=True)
         except CheckpointError as error:
             raise CheckpointError(f"{setting}: {error} {_TRAIN_FIRST}") from error
         starts = sorted({match.group() for match in map(_PREFIXES.match, weights) if match})

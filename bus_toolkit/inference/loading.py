@@ -14,7 +14,7 @@ from bus_toolkit.config.overrides import parse_overrides
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.training_progress import loaded_progress
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
-from bus_toolkit.engine.vocabulary import check_words, words_of_checkpoint
+from bus_toolkit.engine.vocabulary import words_of_checkpoint
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.home import expand_home
 from bus_toolkit.models.build import build_model
@@ -24,6 +24,7 @@ from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.reading import source_of
 from bus_toolkit.weights.whole import load_whole
+from bus_toolkit.weights.words import words_of
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,6 @@ def load_trained(
             f"{source}: model.type: must read images (VLPModel), got {type(model).__name__}. Give the run of such a "
             "model."
         )
-    check_words(model.tokenizer, held, weights)
     _load_weights(model, held, weights)
     # Training alone follows the momentum copies; predictions never ask for them.
     model.momentum = None
@@ -128,7 +128,8 @@ def _load_weights(model: VLPModel, held: Mapping[str, Any], path: Path) -> None:
     progress = loaded_progress(held)
     if progress is not None:  # the keep ratios with which these weights were validated
         model.set_progress(*progress)
-    report = load_whole(model, source_of(held, str(path)), LoadRule("evaluate", copies=copied_parts(model)))
+    rule = LoadRule("evaluate", words=words_of(model.tokenizer), copies=copied_parts(model))
+    report = load_whole(model, source_of(held, str(path)), rule)
     # OpenMMLab's own message about it is hidden by ``quiet_hosts``.
     if report.resized:
         resized = ", ".join(report.resized)

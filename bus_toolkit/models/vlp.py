@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mmengine.model import BaseModel
@@ -29,6 +30,7 @@ from bus_toolkit.step.passes import Passes
 from bus_toolkit.structures import SharedTokens, VisualTokens
 from bus_toolkit.weights.reading import read_weights
 from bus_toolkit.weights.settings import Pretrained, load_parts
+from bus_toolkit.weights.words import words_of
 
 _log = logging.getLogger(__name__)
 
@@ -178,9 +180,10 @@ class VLPModel(BaseModel):
         """Initialise the backbone as its class says; load weights of model, parts, heads, or raise CheckpointError."""
         if hasattr(self.backbone.vit, "init_weights"):  # OpenMMLab's; others initialise themselves in their constructor
             self.backbone.vit.init_weights()
-        load_parts(self, self.pretrained, copied_parts(self))
+        words = words_of(self.tokenizer)
+        load_parts(self, self.pretrained, copied_parts(self), words)
         for name, head in self.heads.items():
-            head.load_weights(read_weights, f"model.heads.{name}")
+            head.load_weights(partial(read_weights, words=words), f"model.heads.{name}")
         if self.momentum is not None:
             self.momentum.restart(self)
 

@@ -18,12 +18,14 @@ class LoadRule:
             nothing may; to ``resume``, positions must be of the same grid as well.
         new_parts: Paths in the model that stay as they are, whether or not the file has them.
         unused_parts: Paths in the file that are left out.
+        words: The words of the model's tokenizer by their ids; ``None`` if nothing that is loaded depends on them.
         copies: Paths of parts that follow others, by the path of these; what holds for a part holds for its copy.
     """
 
     purpose: Purpose = "start"
     new_parts: Sequence[str] = ()
     unused_parts: Sequence[str] = ()
+    words: Sequence[str] | None = None
     copies: Mapping[str, str] = field(default_factory=dict)
 
     def is_new(self, name: str) -> bool:

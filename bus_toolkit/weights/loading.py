@@ -21,6 +21,7 @@ from bus_toolkit.weights.reading import Source, read_tensors
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import AUTO, IDENTITY, target_of
 from bus_toolkit.weights.towers import head_problem, tower_notes
+from bus_toolkit.weights.words import check_loaded_words
 
 # For modules that no table describes, such as towers of transformers and timm under their own names.
 _ANY = Target(
@@ -93,7 +94,9 @@ def load_tensors(
     Raises:
         CheckpointError: As there.
     """
-    own = list(module.state_dict())
+    state = module.state_dict()
+    own = list(state)
+    check_loaded_words(f"{part}: {source.path}", state, source.words, rule or LoadRule(), f"new_parts of {part}")
     renamed = rename(source, own, layout=layout, prefix=prefix, location=part)
     target = target_of(own) or _ANY
     comparison = compare(module, source, renamed, target, tables_of(module) if tables is None else tables, rule)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from bus_toolkit.ops.position_table import GRID_KEY, Grid
 from bus_toolkit.weights.downloading import local_copy
 from bus_toolkit.weights.files import load_checkpoint_file, tensors_in
 from bus_toolkit.weights.folders import read_folder
+from bus_toolkit.weights.run_state import read_section
+from bus_toolkit.weights.words import check_words
 
 # Under which key training scripts keep the weights: MMEngine, ALBEF/BLIP/mPLUG/MAE/DeiT, DeepSpeed, DINO, and averages.
 _WRAPPERS = ("state_dict", "model", "module", "model_state_dict", "teacher", "state_dict_ema", "model_ema", "ema")
@@ -34,6 +36,7 @@ class Source:
         config: The contents of the folder's ``config.json``; empty without one.
         grids: Rows and columns of patches that positions are of, by the path of the module that has them.
         metadata: What torch keeps beside the tensors of each module, by its path.
+        words: The words of the tokenizer that they were trained with, by their ids; ``None`` if it does not say.
     """
 
     path: str
@@ -41,6 +44,7 @@ class Source:
     config: Mapping[str, Any] = field(default_factory=dict)
     grids: Mapping[str, Grid] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    words: Sequence[str] | None = None
 
     def below(self, prefix: str) -> Source:
         """Return the tensors whose names start with ``prefix``, without it."""
@@ -104,7 +108,13 @@ def source_of(checkpoint: Mapping[str, Any], path: str) -> Source:
         if tensors and all(name.startswith(around) for name in tensors):
             tensors = {name.removeprefix(around): value for name, value in tensors.items()}
             metadata = _below(metadata, around)
-    return Source(path, tensors, grids=_grids_of_metadata(metadata), metadata=_without_grids(metadata))
+    return Source(
+        path,
+        tensors,
+        grids=_grids_of_metadata(metadata),
+        metadata=_without_grids(metadata),
+        words=read_section(checkpoint, "vocabulary"),
+    )
 
 
 def _below(by_path: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -159,11 +169,18 @@ def local_path(path: str | Path) -> Path:
     return expand_home(path)
 
 
-def read_weights(path: str) -> dict[str, Tensor]:
+def read_weights(path: str, *, same_words: bool = False, words: Sequence[str] | None = None) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name, whether they lie under ``state_dict`` or at the top.
 
+    Args:
+        path: A file on this machine, or an http(s) address of one.
+        same_words: Refuse one that was trained with other words.
+        words: The words of the model's tokenizer; ``None`` compares none.
+
     Raises:
-        CheckpointError: As :func:`load_checkpoint_file`.
+        CheckpointError: As :func:`load_checkpoint_file`; other words.
     """
     checkpoint = load_checkpoint_file(local_path(path), trusted=_trusted)
+    if same_words:
+        check_words(path, words, read_section(checkpoint, "vocabulary"))
     return tensors_in(checkpoint.get("state_dict", checkpoint))

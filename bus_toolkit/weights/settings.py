@@ -29,6 +29,8 @@ WHOLE = "model"
 # Where the modules of the parts are inside a VLPModel; a part comes after the whole model and so wins.
 _PLACES = {WHOLE: "", "text_encoder": "text_encoder", "backbone": "backbone.vit", "text_decoder": "text_decoder"}
 
+_READ_WORDS = ("text_encoder", "text_decoder")
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -105,13 +107,19 @@ def load_model(model: nn.Module, source: Source, wanted: Pretrained, rule: LoadR
     return load_whole(model, source.below(wanted.prefix), rule, location)
 
 
-def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained], copies: Mapping[str, str]) -> list[LoadReport]:
+def load_parts(
+    model: nn.Module,
+    wanted: Mapping[str, Pretrained],
+    copies: Mapping[str, str],
+    words: Sequence[str] | None = None,
+) -> list[LoadReport]:
     """Load the weights of each part, the whole model's first, and log what became of them.
 
     Args:
         model: The model.
         wanted: The weights of each part.
         copies: Paths of parts that follow others, by the path of these.
+        words: The words of the model's tokenizer; ``None`` compares none.
 
     Raises:
         CheckpointError: As :func:`bus_toolkit.weights.loading.load_pretrained`; the part in question is untouched.
@@ -120,7 +128,7 @@ def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained], copies: Mappi
     for name, place in _PLACES.items():
         if name not in wanted:
             continue
-        one, rule = wanted[name], LoadRule(copies=copies)
+        one, rule = wanted[name], LoadRule(copies=copies, words=words)
         part, source = f"{WHOLE}.{KEY}", read_tensors(one.checkpoint)
         if name == WHOLE:
             report = load_model(model, source, one, rule, part)
@@ -132,7 +140,11 @@ def load_parts(model: nn.Module, wanted: Mapping[str, Pretrained], copies: Mappi
                 layout=one.layout,
                 prefix=one.prefix,
                 tables=tables_of_part(model, place),
-                rule=LoadRule(new_parts=one.new_parts, unused_parts=one.unused_parts),
+                rule=LoadRule(
+                    new_parts=one.new_parts,
+                    unused_parts=one.unused_parts,
+                    words=words if name in _READ_WORDS else None,
+                ),
             )
         _log.info(report.summary())
         _log.debug(report.full())

@@ -25,6 +25,7 @@ from bus_toolkit.weights.reading import Source
 from bus_toolkit.weights.refusal import misfit, missing_parts
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import IDENTITY
+from bus_toolkit.weights.words import check_loaded_words
 
 _STARTS = 6
 _UNCOUNTED = ".num_batches_tracked"  # of batch norms; weights from elsewhere often do without
@@ -59,6 +60,7 @@ def load_whole(model: nn.Module, source: Source, rule: LoadRule, location: str =
     place = f"{location}: {source.path}" if location else source.path
     own = model.state_dict()
     _check_new_parts(own, rule, place)
+    check_loaded_words(place, own, source.words, rule)
     given = {name: tensor for name, tensor in source.tensors.items() if not rule.is_new(name)}
     unused = [name for name in given if rule.is_unused(name)]
     for name in unused:

@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from bus_toolkit.config import load_config_text
 from bus_toolkit.engine import build_runner, evaluate, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.options import RunOptions
-from bus_toolkit.engine.run_state import read_section
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
+from bus_toolkit.weights.run_state import read_section
 from tests.engine.tiny_run import tiny_config
 
 EACH_EPOCH = {"type": "bus_toolkit.AtomicCheckpointHook", "interval": 1}

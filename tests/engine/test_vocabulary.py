@@ -4,13 +4,15 @@ import pytest
 
 from bus_toolkit import Inferencer
 from bus_toolkit.engine import RunOptions, evaluate, load_checkpoint_file, train
-from bus_toolkit.engine.run_state import read_section
-from bus_toolkit.engine.vocabulary import check_words, words_of, words_of_checkpoint, write_words
+from bus_toolkit.engine.vocabulary import words_of_checkpoint, write_words
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.tokenizers import CorpusTokenizer, WordPieceTokenizer
+from bus_toolkit.weights.run_state import read_section
+from bus_toolkit.weights.words import words_of
 from tests.engine.own_pairs import CONFIG, settings, write_pairs
 
 NODE = {"type": "CorpusTokenizer", "corpus_file": "pairs.csv", "text_key": "caption", "max_length": 8}
+ENCODER = "{checkpoint: run/epoch_1.pth, prefix: text_encoder.}"
 
 
 @pytest.fixture
@@ -51,22 +53,6 @@ def test_a_tokenizer_with_words_of_its_own_stays_as_it_is(folder):
         assert node == {"type": "WordPieceTokenizer"}
 
 
-def test_other_words_are_refused_with_the_first_ones(folder):
-    tokenizer = CorpusTokenizer(corpus_file="pairs.csv")
-    words = words_of(tokenizer)
-    check_words(tokenizer, holding(words), "a.pth")
-    check_words(tokenizer, {}, "a.pth")
-    check_words(object(), holding(words), "a.pth")
-    swapped = [*words[:-2], words[-1], words[-2]]
-    message = (
-        rf"a.pth: model.tokenizer has other words .* 12 here, 12 there; 2 ids differ, the first are 10: '{words[-2]}'"
-    )
-    with pytest.raises(CheckpointError, match=message):
-        check_words(tokenizer, holding(swapped), "a.pth")
-    with pytest.raises(CheckpointError, match="12 here, 13 there; 1 ids differ, the first are 12: None here, 'zebra'"):
-        check_words(tokenizer, holding([*words, "zebra"]), "a.pth")
-
-
 def test_bert_has_all_its_words():
     words = words_of(WordPieceTokenizer())
     assert len(words) == 30522 and words[101] == "[CLS]"
@@ -103,12 +89,16 @@ def test_an_edited_file_of_words_is_refused_everywhere(folder):
     train(CONFIG, options, RunOptions(work_dir="run", no_validate=True))
     write_words([*words[:-2], words[-1], words[-2]], folder / "words.txt")
     more = [*options, "train_cfg.max_epochs=2"]
+    new = RunOptions(work_dir="new", no_validate=True)
     uses = [
         lambda: evaluate(CONFIG, options, RunOptions(work_dir="test", load_from="run/epoch_1.pth")),
         lambda: train(CONFIG, more, RunOptions(work_dir="run", no_validate=True, resume="latest")),
         lambda: train(CONFIG, options, RunOptions(work_dir="new", no_validate=True, load_from="run/epoch_1.pth")),
         lambda: Inferencer("run", device="cpu"),
+        lambda: train(CONFIG, [*options, f"model.text_encoder.pretrained={ENCODER}"], new),
     ]
     for use in uses:
         with pytest.raises(CheckpointError, match="epoch_1.pth: model.tokenizer has other words"):
             use()
+    start = "{checkpoint: run/epoch_1.pth, new_parts: [text_encoder.bert.embeddings.word_embeddings]}"
+    train(CONFIG, [*options, f"load_from={start}"], new)

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from bus_toolkit import Inferencer
-from bus_toolkit.engine.run_state import write_section
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.inference.loading import load_trained
+from bus_toolkit.weights.run_state import write_section
 from tests.inference.toy import SIDE, TEXTS, run_config, write_run
 
 CPU = torch.device("cpu")

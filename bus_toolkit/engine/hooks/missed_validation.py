@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from bus_toolkit.engine.run_state import read_section
+from bus_toolkit.weights.run_state import read_section
 
 
 class MissedValidationHook(Hook):

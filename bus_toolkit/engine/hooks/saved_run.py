@@ -13,20 +13,20 @@ from mmengine.runner import Runner
 from bus_toolkit.config import config_text
 from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.hooks.model_state import unwrap
-from bus_toolkit.engine.run_state import read_section, write_section
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
 from bus_toolkit.engine.training_plan import check_same_parameters
-from bus_toolkit.engine.vocabulary import check_words, words_of
+from bus_toolkit.weights.run_state import read_section, write_section
+from bus_toolkit.weights.words import words_of
 
 _log = logging.getLogger(__name__)
 
 
 class SavedRunHook(Hook):
-    """Put config, words and batch sizes into each checkpoint; compare config and words of one that is loaded.
+    """Put config, words and batch sizes into each checkpoint; compare the config of one that is loaded.
 
-    The Runner adds it to every run, so that no config can leave it out. Other words are refused. Another model section
-    is a warning: to evaluate at another keep ratio is as legitimate as it is easy to do by mistake. Weights that a
-    training only starts from may be of another model.
+    The Runner adds it to every run, so that no config can leave it out. Another model section is a warning: to evaluate
+    at another keep ratio is as legitimate as it is easy to do by mistake. Weights that a training only starts from may
+    be of another model.
     """
 
     priority = "VERY_HIGH"
@@ -46,13 +46,8 @@ class SavedRunHook(Hook):
             write_section(checkpoint, "vocabulary", words)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare.
-
-        Raises:
-            CheckpointError: The tokenizer has other words.
-        """
+        """Compare."""
         path = runner._load_from or "checkpoint"
-        check_words(getattr(unwrap(runner.model), "tokenizer", None), checkpoint, path)
         if runner._resume:
             self._note_optimizer(runner, checkpoint, str(path))
         saved = saved_config_text(checkpoint)

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.engine.hooks.model_state import unwrap
-from bus_toolkit.engine.run_state import read_section, write_section
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import HOOKS
+from bus_toolkit.weights.run_state import read_section, write_section
 
 _log = logging.getLogger(__name__)
 

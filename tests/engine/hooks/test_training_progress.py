@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from bus_toolkit import Inferencer
 from bus_toolkit.engine import RunOptions, TrainingProgressHook, build_runner, load_checkpoint_file
 from bus_toolkit.engine.hooks.training_progress import iterations_per_epoch
-from bus_toolkit.engine.run_state import read_section
 from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.weights.run_state import read_section
 from tests.engine.tiny_run import tiny_config
 from tests.engine.vlp_run import train_vlp, vlp_config
 

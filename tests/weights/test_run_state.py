@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from bus_toolkit.engine.run_state import read_section, write_section
 from bus_toolkit.weights.files import load_checkpoint_file
+from bus_toolkit.weights.run_state import read_section, write_section
 
 
 def test_sections_come_back_from_a_file_that_is_read_without_running_code(tmp_path):
