@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +43,23 @@ class LayerSettings:
         return {
             "d_model": self.width,
             "nhead": self.num_heads,
-            "dim_feedforward": int(self.width * self.mlp_ratio),
+            "dim_feedforward": feed_forward_width(self.width, self.mlp_ratio),
             "dropout": self.dropout,
             "activation": "gelu",
             "batch_first": True,
             "norm_first": self.norm_first,
         }
+
+
+def feed_forward_width(width: int, mlp_ratio: float) -> int:
+    """Return the width of the feed-forward part of a layer of ``width``.
+
+    Raises:
+        ValueError: It would be below 1, or without end.
+    """
+    if not 1.0 <= width * mlp_ratio < math.inf:
+        raise ValueError(f"mlp_ratio: times the width {width} must be 1 or more, and finite, got {mlp_ratio}.")
+    return int(width * mlp_ratio)
 
 
 def match_width(from_dim: int, to_dim: int) -> nn.Module:

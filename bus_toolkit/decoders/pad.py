@@ -38,7 +38,7 @@ class PatchAbstractionDecoder(nn.Module):
         norm_first: Whether layer norm comes first in each sub-layer, as in a ViT.
 
     Raises:
-        ValueError: ``num_queries`` missing for learned queries, or an unknown ``query_init``.
+        ValueError: ``num_queries`` missing for learned queries, an unknown ``query_init``, or a number out of range.
         ComponentError: In ``check_tokens`` and ``forward``, more queries from patches than patches are left.
     """
 
@@ -58,6 +58,8 @@ class PatchAbstractionDecoder(nn.Module):
         super().__init__()
         if query_init not in ("topk", "learned"):
             raise ValueError(f"query_init: must be topk or learned, got {query_init!r}.")
+        if num_layers < 1:
+            raise ValueError(f"num_layers: must be 1 or more, got {num_layers}.")
         if num_queries is not None and num_queries < 1:
             raise ValueError(f"num_queries: must be 1 or more, got {num_queries}.")
         if query_init == "learned" and num_queries is None:

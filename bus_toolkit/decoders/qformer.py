@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.layers import feed_forward_width
 from bus_toolkit.structures import TextTokens, VisualTokens
 
 
@@ -53,7 +54,7 @@ class QFormer(nn.Module):
                 raise ValueError(f"{name}: must be 1 or more, got {value}.")
         self.reads_text = with_text
         self.queries = nn.Parameter(torch.randn(1, num_queries, embed_dim) * 0.02)
-        hidden_dim = int(embed_dim * mlp_ratio)
+        hidden_dim = feed_forward_width(embed_dim, mlp_ratio)
         self.layers = nn.ModuleList(
             _QFormerLayer(
                 embed_dim,

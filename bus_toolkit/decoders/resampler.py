@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.layers import feed_forward_width
 from bus_toolkit.structures import TextTokens, VisualTokens
 
 
@@ -64,7 +65,7 @@ class _ResamplerLayer(nn.Module):
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float) -> None:
         super().__init__()
-        hidden_dim = int(embed_dim * mlp_ratio)
+        hidden_dim = feed_forward_width(embed_dim, mlp_ratio)
         self.norm_image = nn.LayerNorm(embed_dim)
         self.norm_latents = nn.LayerNorm(embed_dim)
         self.attention = nn.MultiheadAttention(embed_dim, num_heads, batch_first=True)

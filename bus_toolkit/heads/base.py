@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -97,7 +98,7 @@ class VLPHead(nn.Module):
         start_epoch: The losses join in at this epoch (fractions count).
 
     Raises:
-        ValueError: A negative weight or start.
+        ValueError: A negative or infinite weight or start.
     """
 
     sees: ClassVar[Condition | None] = None
@@ -113,8 +114,8 @@ class VLPHead(nn.Module):
     def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0) -> None:
         super().__init__()
         for argument, value in (("weight", weight), ("start_epoch", start_epoch)):
-            if value < 0:
-                raise ValueError(f"{argument}: must be 0 or more, got {value}.")
+            if not 0.0 <= value < math.inf:
+                raise ValueError(f"{argument}: must be 0 or more, and finite, got {value}.")
         self.weight = weight
         self.start_epoch = start_epoch
 

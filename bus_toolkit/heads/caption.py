@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.heads.writing import write_texts
-from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.losses.next_token import checked_smoothing, next_token_loss
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Vocabulary
 from bus_toolkit.text_decoders.generate import search_rules
@@ -36,7 +36,7 @@ class CaptionHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
 
     Raises:
-        ValueError: A search setting that does not exist or is out of range.
+        ValueError: A search setting that does not exist, or a number out of range.
     """
 
     sees = Condition.FREE
@@ -56,7 +56,7 @@ class CaptionHead(VLPHead):
         super().__init__(weight=weight, start_epoch=start_epoch)
         self.rules = search_rules(search, vocabulary.max_length)
         self.vocabulary = vocabulary
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = checked_smoothing(label_smoothing)
         same = embed_dim == text_dim
         self.project = nn.Identity() if same else nn.Sequential(nn.Linear(embed_dim, text_dim), nn.LayerNorm(text_dim))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.heads.base import HeadOutput, VLPHead
-from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.losses.next_token import checked_smoothing, next_token_loss
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Beginnings, Condition, TokenBatch
@@ -27,7 +27,7 @@ class PrefixLMHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
 
     Raises:
-        ValueError: ``max_prefix`` outside [0, 1).
+        ValueError: ``max_prefix`` or ``label_smoothing`` outside [0, 1).
     """
 
     sees = Condition.PREFIX
@@ -42,7 +42,7 @@ class PrefixLMHead(VLPHead):
         if not 0.0 <= max_prefix < 1.0:
             raise ValueError(f"max_prefix: must be in [0, 1), got {max_prefix}.")
         self.max_prefix = max_prefix
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = checked_smoothing(label_smoothing)
 
     def hide(self, batch: Batch) -> Beginnings:
         """Return the beginnings of a batch's captions."""

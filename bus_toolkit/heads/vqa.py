@@ -11,7 +11,7 @@ from torch import Tensor
 from bus_toolkit.heads.answers import flatten_answers, read_answers
 from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.heads.writing import write_texts
-from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.losses.next_token import checked_smoothing, next_token_loss
 from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Vocabulary
@@ -41,7 +41,7 @@ class VQAHead(VLPHead):
 
     Raises:
         ValueError: A search setting that does not exist or is out of range, a setting of the other kind of inference, a
-            list of answers that cannot be used, or ``rank_topk`` above its length.
+            list of answers that cannot be used, ``rank_topk`` above its length, or ``label_smoothing`` outside [0, 1).
     """
 
     sees = Condition.CAPTION  # the question; the answer is no part of it
@@ -73,7 +73,7 @@ class VQAHead(VLPHead):
             raise ValueError(f"inference: must be generate or rank, got {inference!r}.")
         self.rank_topk = rank_topk
         self.vocabulary = vocabulary
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = checked_smoothing(label_smoothing)
 
     def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_vqa``: the mean cross-entropy over the tokens of all answers after [CLS], weighted by share.

@@ -12,6 +12,17 @@ from bus_toolkit.ops.collective import mean_over_ranks
 from bus_toolkit.ops.precision import at_least_float32
 
 
+def checked_smoothing(label_smoothing: float) -> float:
+    """Return the setting ``label_smoothing`` of a head.
+
+    Raises:
+        ValueError: Outside [0, 1): torch refuses it in the first step, or takes it and trains towards wrong words.
+    """
+    if not 0.0 <= label_smoothing < 1.0:
+        raise ValueError(f"label_smoothing: must be in [0, 1), got {label_smoothing}.")
+    return label_smoothing
+
+
 def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return the weighted mean cross-entropy of the tokens after the first, over the rows of all ranks.
 

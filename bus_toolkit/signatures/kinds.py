@@ -25,7 +25,8 @@ def fits(annotation: Any, value: Any) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind in (float, numbers.Number, numbers.Real):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        # NaN is no number that somebody can mean, and no comparison of a constructor would refuse it.
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
     if kind is str:
         return isinstance(value, str)
     if not inspect.isclass(kind):

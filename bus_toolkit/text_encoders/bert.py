@@ -25,6 +25,11 @@ class BertShape:
     max_text_length: int
     dropout: float
 
+    def __post_init__(self) -> None:
+        for name, value in (("num_layers", self.num_layers), ("num_heads", self.num_heads)):
+            if value < 1:
+                raise ValueError(f"{name}: must be 1 or more, got {value}.")
+
     def config(self) -> BertConfig:
         """Return the configuration of a stack with these sizes and random weights."""
         return BertConfig(
@@ -92,6 +97,7 @@ class BertTextEncoder(nn.Module):
             random. For weights that come in when a training starts, use the key ``pretrained`` beside the arguments.
 
     Raises:
+        ValueError: ``num_layers`` or ``num_heads`` below 1.
         ComponentError: The folder cannot be used.
         CheckpointError: Its weights cannot be read safely or do not fit.
     """

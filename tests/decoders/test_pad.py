@@ -66,6 +66,8 @@ def test_too_many_queries_are_refused_with_the_number_that_fits() -> None:
         ({"query_init": "random"}, "query_init: must be topk or learned"),
         ({"query_init": "learned"}, "learned queries need a number"),
         ({"num_queries": 0}, "must be 1 or more"),
+        ({"num_layers": 0}, "num_layers: must be 1 or more, got 0"),
+        ({"mlp_ratio": 0.0}, "mlp_ratio: times the width 32 must be 1 or more, and finite, got 0.0"),
     ],
 )
 def test_bad_arguments_are_refused(kwargs: dict[str, object], message: str) -> None:

@@ -107,3 +107,5 @@ def test_it_keeps_its_promises(settings: dict[str, Any]) -> None:
 def test_numbers_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: must be 1 or more, got 0"):
         qformer(**{name: 0})
+    with pytest.raises(ValueError, match="mlp_ratio: times the width .* must be 1 or more, and finite, got -1"):
+        qformer(mlp_ratio=-1.0)

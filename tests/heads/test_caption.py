@@ -112,5 +112,10 @@ def test_a_search_that_does_not_exist_is_refused(search: dict[str, Any]) -> None
         CaptionHead(**SIZES, search=search)
 
 
+def test_a_smoothing_that_is_no_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="label_smoothing: must be in"):
+        CaptionHead(**SIZES, label_smoothing=-1.0)
+
+
 def test_without_a_length_that_of_the_tokenizer_is_taken() -> None:
     assert CaptionHead(**SIZES).rules.max_length == 12

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
-from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.losses.next_token import checked_smoothing, next_token_loss
 
 IDS = torch.tensor([[2, 5, 3], [2, 6, 0]])
 
@@ -32,3 +33,9 @@ def test_smoothing_asks_for_a_share_of_every_token() -> None:
     # 0.8 of the target is token 5 (p = 1/2), 0.2 is spread evenly over it and seven others (p = 1/14).
     expected = 0.8 * math.log(2) + 0.2 * (math.log(2) + 7 * math.log(14)) / 8
     torch.testing.assert_close(next_token_loss(logits, IDS, weights, 0.2), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 10.0, math.nan])
+def test_smoothing_outside_its_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=rf"label_smoothing: must be in \[0, 1\), got {share}"):
+        checked_smoothing(share)

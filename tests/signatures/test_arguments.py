@@ -33,7 +33,7 @@ class Keeping(Base):
     "annotation, good, bad",
     [
         (int, [3], [3.0, True, "3", None]),
-        (float, [3, 0.5], [True, "x", [1.0]]),
+        (float, [3, 0.5, float("inf")], [True, "x", [1.0], float("nan")]),
         (numbers.Number, [3], ["x"]),
         (bool, [True], [1, "yes"]),
         (str, ["a"], [1]),

@@ -32,6 +32,12 @@ def test_padding_changes_neither_the_pooled_text_nor_the_real_tokens() -> None:
     torch.testing.assert_close(model(padded).embeds[:, :5], model(short).embeds)
 
 
+@pytest.mark.parametrize("name", ["num_layers", "num_heads"])
+def test_numbers_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: must be 1 or more, got -1"):
+        encoder(**{name: -1})
+
+
 def test_a_local_folder_gives_the_same_numbers_as_the_library(tmp_path: Path) -> None:
     config = BertConfig(
         vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
