@@ -157,8 +157,10 @@ class TextTokens(ShortRepr):
         Raises:
             DataError: Other shapes, or a text without a token that may be read.
         """
+        if not isinstance(embeds, Tensor) or embeds.dim() not in (2, 3) or not embeds.is_floating_point():
+            raise DataError(f"text: embeds must be floats (B, L, D) or (B, D), got {describe(embeds)}.")
         embeds = embeds.unsqueeze(1) if embeds.dim() == 2 else embeds
-        if embeds.dim() != 3 or not embeds.is_floating_point() or 0 in embeds.shape:
+        if 0 in embeds.shape:
             raise DataError(f"text: embeds must be floats (B, L, D) or (B, D), got {describe(embeds)}.")
         mask = torch.ones(embeds.shape[:2], device=embeds.device) if attention_mask is None else attention_mask
         pooled = embeds[:, 0] if pooled is None else pooled

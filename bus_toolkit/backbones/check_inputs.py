@@ -73,11 +73,29 @@ def check_images(images: Any, adapter: TransformerAdapter) -> None:
         )
 
 
-def check_text(text: Any, num_images: int, selectors: nn.ModuleList) -> None:
+def check_same_transformer(vit: nn.Module, adapter: TransformerAdapter, num_blocks: int) -> None:
+    """Refuse to run a transformer that is no longer the one that was taken apart.
+
+    Raises:
+        ComponentError: ``backbone.vit`` or its list of blocks was replaced.
+    """
+    if torch.compiler.is_compiling():
+        return
+    layers: Any = adapter.layers
+    is_there = not isinstance(layers, nn.Module) or any(part is layers for part in vit.modules())  # near the top
+    if adapter.vit is not vit or len(layers) != num_blocks or not is_there:
+        raise ComponentError(
+            f"backbone.vit: another module or other blocks are here, a {type(vit).__name__}, got a backbone made for a "
+            f"{type(adapter.vit).__name__} of {num_blocks} blocks. Make a new TokenReducingBackbone."
+        )
+
+
+def check_text(text: Any, num_images: int, selectors: nn.ModuleList, *, reads_values: bool = False) -> None:
     """Refuse a text that does not fit the images, or that nothing reads.
 
     Raises:
-        DataError: No ``TextTokens``, or of another number of rows than there are images.
+        DataError: No ``TextTokens``, or of another number of rows than there are images; with ``reads_values``, which
+            waits for the device, also values that are not finite.
         ComponentError: No selector reads text, or one reads another width.
     """
     if not isinstance(text, TextTokens):
@@ -93,6 +111,16 @@ def check_text(text: Any, num_images: int, selectors: nn.ModuleList) -> None:
         )
     if text.embeds.shape[0] != num_images:
         raise DataError(f"text: needs one row an image, {num_images}, got {text.embeds.shape[0]}. Repeat or drop rows.")
+    if reads_values and not (text.embeds.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing()):
+        # What may not be read may hold anything.
+        bad = (~text.embeds.isfinite().all(dim=-1) & text.attention_mask).any(dim=1) | ~text.pooled.isfinite().all(
+            dim=1
+        )
+        if bad.any():
+            raise DataError(
+                f"text: row {int(bad.nonzero()[0])} holds values that are no finite numbers ({int(bad.sum())} such "
+                "rows). Look at what made them."
+            )
     for selector in readers:
         wanted, got = getattr(selector, "text_dim", None), text.embeds.shape[-1]
         if wanted is not None and wanted != got:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
-from bus_toolkit.errors import ConfigError, Problem
+from bus_toolkit.errors import ConfigError, Problem, describe
 from bus_toolkit.selectors.base import PatchSelector
+
+
+def check_kinds(selectors: Any, path: str) -> None:
+    """Refuse anything but built selectors in a list.
+
+    Args:
+        selectors: What was given.
+        path: As for ``check_selectors``.
+
+    Raises:
+        ConfigError: It is no list, or something in it is no selector.
+    """
+    if isinstance(selectors, PatchSelector) or not isinstance(selectors, Iterable):
+        raise ConfigError(f"{path}: must be a list of selectors, got {describe(selectors)}. Put it into a list.")
+    for index, selector in enumerate(selectors):
+        if not isinstance(selector, PatchSelector):
+            raise ConfigError(
+                f"{path}.{index}: must be a built selector, got {describe(selector)}. Make one of its class, or write "
+                'REGISTRIES.selectors.build({"type": ..., "blocks": [...]}, path="selector").'
+            )
 
 
 def check_selectors(selectors: Sequence[PatchSelector], adapter: TransformerAdapter, path: str) -> None:

@@ -15,6 +15,7 @@ from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
 from bus_toolkit.backbones.block_passes import attention_half, run_half
 from bus_toolkit.backbones.check_tokens import checked_block
+from bus_toolkit.backbones.own_code import OwnCode
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_state import TokenState
 from bus_toolkit.errors import ComponentError
@@ -37,6 +38,7 @@ class ConditionedPass:
         text: The conditioning text of each image, or ``None``.
         select: ``all`` selectors act; ``text_free``: those that read no text; ``none``: no selector.
         around_selection: Opened around each planning and applying of a selection, so that its cost can be measured.
+        own_code: Looks at blocks that run by their parts.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class ConditionedPass:
         text: TextTokens | None,
         select: Select = "all",
         around_selection: AroundSelection = nullcontext,
+        own_code: OwnCode | None = None,
     ) -> None:
+        self._own_code = own_code
         self._adapter, self._selectors = adapter, list(selectors)
         self._shared, self._text, self._select = shared, text, select
         self._around_selection = around_selection
@@ -85,6 +89,8 @@ class ConditionedPass:
         # The library's own block cannot weigh keys, and may not know where the tokens that are left come from.
         if inside or state.key_weights is not None or not adapter.runs_whole(state.positions):
             bias = key_bias(adapter.num_prefix, state.key_weights)
+            if self._own_code is not None:
+                self._own_code.look_at_block(block, layer)
             inputs = (adapter, layer, state.tokens, state.positions, bias)
             mixed, state.used = run_half(layer, attention_half, *inputs)
             state.tokens = checked_block(adapter, block, state.tokens, mixed)

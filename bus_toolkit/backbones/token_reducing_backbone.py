@@ -30,9 +30,10 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.sizes import check_sizes
-from bus_toolkit.backbones.check_inputs import check_images, check_text
-from bus_toolkit.backbones.check_selectors import check_selectors
+from bus_toolkit.backbones.check_inputs import check_images, check_same_transformer, check_text
+from bus_toolkit.backbones.check_selectors import check_kinds, check_selectors
 from bus_toolkit.backbones.conditioned_pass import AroundSelection, ConditionedPass, Select, selector_at
+from bus_toolkit.backbones.own_code import OwnCode
 from bus_toolkit.backbones.shared_pass import run_shared
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.ops.position_table import GRID_KEY, PositionMisfit, fit_tables
@@ -60,7 +61,8 @@ class TokenReducingBackbone(nn.Module):
 
     Raises:
         ComponentError: No adapter knows the transformer, or one does not say its sizes.
-        ConfigError: A selector names a block that does not exist or that another selector has, or cannot work there.
+        ConfigError: Something else than selectors; one that names a block that does not exist or that another selector
+            has, or cannot work there.
     """
 
     vit: Any
@@ -75,9 +77,11 @@ class TokenReducingBackbone(nn.Module):
         path: str = "model",
     ) -> None:
         super().__init__()
+        check_kinds(selectors, f"{path}.selectors")
         self.vit = vit
         self.adapter = adapter or adapter_of(vit)
         check_sizes(self.adapter)
+        self._own_code = OwnCode(self.adapter)
         self.selectors = nn.ModuleList(selectors)
         self.embed_dim = self.adapter.embed_dim
         self.num_blocks = len(self.adapter.layers)
@@ -140,11 +144,17 @@ class TokenReducingBackbone(nn.Module):
         if not self.training:  # reads the values, which a training need not wait for
             check_images(images, self.adapter)
         if text is not None:
-            check_text(text, images.shape[0], self.selectors)
+            check_text(text, images.shape[0], self.selectors, reads_values=not self.training)
         return self.forward_conditioned(self.forward_shared(images), text)
 
     def forward_shared(self, images: Tensor) -> SharedTokens:
-        """Run everything before the first selector: (B, 3, H, W) -> tokens (B, P + N, D)."""
+        """Run everything before the first selector: (B, 3, H, W) -> tokens (B, P + N, D).
+
+        Raises:
+            ComponentError: The transformer, or its list of blocks, was replaced after the backbone was made.
+        """
+        check_same_transformer(self.vit, self.adapter, self.num_blocks)
+        self._own_code.look_at_transformer()
         keep_input = selector_at(self.selectors, self.num_shared_blocks, "after_block") is not None
         return run_shared(self.adapter, images, self.num_shared_blocks, keep_input=keep_input)
 
@@ -167,7 +177,13 @@ class TokenReducingBackbone(nn.Module):
             around_selection: Opened around each planning and applying of a selection, so that its cost can be measured.
         """
         conditioned = ConditionedPass(
-            self.adapter, self.selectors, shared=shared, text=text, select=select, around_selection=around_selection
+            self.adapter,
+            self.selectors,
+            shared=shared,
+            text=text,
+            select=select,
+            around_selection=around_selection,
+            own_code=self._own_code,
         )
         return conditioned.run(self.num_blocks if num_blocks is None else num_blocks)
 

@@ -131,3 +131,22 @@ def test_results_print_as_shapes():
     )
     assert "keep_indices=int64 (2, 4)" in repr(visual.selections[0].decision)
     assert max(len(repr(value)) for value in (visual, visual.kept, backbone().forward_shared(images()))) < 200
+
+
+def test_anything_but_a_list_of_built_selectors_is_refused():
+    vit = ViTModel(ViTConfig(**SIZES))
+    with pytest.raises(ConfigError, match=r"^model.selectors: must be a list of selectors, got RandomSelector. Put it"):
+        TokenReducingBackbone(vit, RandomSelector(blocks=[1]))
+    with pytest.raises(ConfigError, match=r"^model.selectors.0: must be a built selector, got dict. Make one of"):
+        TokenReducingBackbone(vit, [{"type": "Random", "blocks": [1]}])
+
+
+def test_embeddings_of_texts_that_are_no_numbers_are_refused():
+    with pytest.raises(DataError, match=r"embeds must be floats \(B, L, D\) or \(B, D\), got list"):
+        TextTokens.of([[1.0]])
+    embeds = torch.rand(2, 3, 8)
+    embeds[1, 2] = float("nan")
+    made = backbone(TextSemanticPatchSelector(blocks=[1], embed_dim=16, text_dim=8))
+    made(images(), TextTokens.of(embeds, torch.tensor([[1, 1, 1], [1, 1, 0]])))  # padding may hold anything
+    with pytest.raises(DataError, match=r"^text: row 1 holds values that are no finite numbers \(1 such rows\)"):
+        made(images(), TextTokens.of(embeds))

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_toolkit.backbones.positions import TokenPositions
@@ -33,6 +33,9 @@ class TransformerAdapter(ABC):
     Attributes:
         sites: Where selectors may sit.
         has_blocks: Whether selectors can look inside a block.
+        calls_transformer: Whether ``embed`` calls the module itself, and not only parts of it.
+        libraries: Packages whose code this adapter knows; a forward pass from elsewhere in a module that is not called
+            is warned of. None: nothing is known about it.
         embed_dim: Width D.
         num_prefix: Prefix tokens P before the patches inside the blocks; 0 for a transformer without class token.
         image_size: Height and width in pixels that it was built for.
@@ -43,6 +46,8 @@ class TransformerAdapter(ABC):
 
     sites: ClassVar[frozenset[Site]] = frozenset({"before_block", "inside_block", "after_block"})
     has_blocks: ClassVar[bool] = True
+    calls_transformer: ClassVar[bool] = False
+    libraries: ClassVar[tuple[str, ...]] = ()
     embed_dim: int
     num_prefix: int
     image_size: tuple[int, int]
@@ -102,6 +107,10 @@ class TransformerAdapter(ABC):
     def runs_whole(self, positions: TokenPositions) -> bool:
         """Return whether ``run_block`` also accepts reduced tokens: blocks that use no positions do."""
         return True
+
+    def bypassed(self, layer: Any) -> Sequence[nn.Module]:
+        """Return the modules of a block that are not called when it runs by its parts; what is in them may be."""
+        return (layer,)
 
     def attention_dropout(self, layer: Any) -> float:
         """Return the dropout probability of attention weights in the current mode."""

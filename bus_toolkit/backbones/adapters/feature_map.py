@@ -63,6 +63,7 @@ class FeatureMapAdapter(TransformerAdapter):
         ComponentError: It does not run by itself or on images of that size, or what comes out does not tile them.
     """
 
+    calls_transformer = True
     sites: ClassVar[frozenset[Site]] = frozenset({"after_block"})
     has_blocks: ClassVar[bool] = False
     norm1 = norm2 = project = project_one = num_heads = attention_branch = feed_forward_half = refuse_inside

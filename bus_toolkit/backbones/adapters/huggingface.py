@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
@@ -32,6 +32,7 @@ class HuggingFaceAdapter(TransformerAdapter):
         always_interpolates: Whether it does so for images of its own size, too, if they are not square.
     """
 
+    libraries = ("transformers",)
     table_name: ClassVar[str] = "embeddings.position_embeddings"
     antialias: ClassVar[bool] = False
     always_interpolates: ClassVar[bool] = False
@@ -107,6 +108,10 @@ class ViTAdapter(HuggingFaceAdapter):
     @override
     def num_heads(self, layer: Any) -> int:
         return layer.attention.attention.num_attention_heads
+
+    @override
+    def bypassed(self, layer: Any) -> Sequence[nn.Module]:
+        return layer, layer.attention, layer.attention.attention, layer.attention.output
 
     @override
     def attention_dropout(self, layer: Any) -> float:
@@ -213,6 +218,10 @@ class CLIPAdapter(HuggingFaceAdapter):
     @override
     def num_heads(self, layer: Any) -> int:
         return layer.self_attn.num_heads
+
+    @override
+    def bypassed(self, layer: Any) -> Sequence[nn.Module]:
+        return layer, layer.self_attn
 
     @override
     def attention_dropout(self, layer: Any) -> float:

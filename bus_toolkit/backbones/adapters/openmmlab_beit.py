@@ -45,14 +45,19 @@ class BEiTAdapter(VisionTransformerAdapter):
 
     @override
     def project(self, layer: Any, normed: Tensor) -> States:
-        queries, keys, values = F.linear(normed, layer.attn.qkv.weight, _qkv_bias(layer.attn)).chunk(3, dim=-1)
+        attn = layer.attn
+        bias = _qkv_bias(attn)
+        states = attn.qkv(normed) if bias is None else F.linear(normed, attn.qkv.weight, bias)
+        queries, keys, values = states.chunk(3, dim=-1)
         return queries, keys, values
 
     @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        rows = slice(part * self.embed_dim, (part + 1) * self.embed_dim)
         bias = _qkv_bias(layer.attn)
-        return F.linear(normed, layer.attn.qkv.weight[rows], None if bias is None else bias[rows])
+        if bias is None:
+            return super().project_one(layer, normed, part)
+        rows = slice(part * self.embed_dim, (part + 1) * self.embed_dim)
+        return F.linear(normed, layer.attn.qkv.weight[rows], bias[rows])
 
     @override
     def attention_dropout(self, layer: Any) -> float:
@@ -123,6 +128,7 @@ def relative_tables(vit: nn.Module, grid: Grid | None, others: int) -> list[Rela
 
 
 def _qkv_bias(attn: Any) -> Tensor | None:
+    """Return the bias that is kept beside the weight; ``None`` where the linear layer has its own or none."""
     if attn.bias != "qv_bias":
-        return attn.qkv.bias
+        return None
     return torch.cat([attn.q_bias, torch.zeros_like(attn.v_bias, requires_grad=False), attn.v_bias])

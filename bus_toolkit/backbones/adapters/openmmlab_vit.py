@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
+from bus_toolkit.backbones.adapters.projections import part_of_linear
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
 
@@ -30,6 +30,8 @@ def vision_transformer(**settings: Any) -> Any:
 
 class VisionTransformerAdapter(TransformerAdapter):
     """``mmpretrain.VisionTransformer`` and whatever has its parts; CLIP-style with ``pre_norm``."""
+
+    libraries = ("mmpretrain", "mmcv", "mmengine")
 
     def __init__(self, vit: Any) -> None:
         super().__init__(vit)
@@ -85,13 +87,15 @@ class VisionTransformerAdapter(TransformerAdapter):
 
     @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        qkv, width = layer.attn.qkv, self.embed_dim
-        rows = slice(part * width, (part + 1) * width)
-        return F.linear(normed, qkv.weight[rows], None if qkv.bias is None else qkv.bias[rows])
+        return part_of_linear(layer.attn.qkv, normed, slice(part * self.embed_dim, (part + 1) * self.embed_dim))
 
     @override
     def num_heads(self, layer: Any) -> int:
         return layer.attn.num_heads
+
+    @override
+    def bypassed(self, layer: Any) -> Sequence[nn.Module]:
+        return layer, layer.attn
 
     @override
     def attention_dropout(self, layer: Any) -> float:

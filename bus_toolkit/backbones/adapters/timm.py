@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
+from bus_toolkit.backbones.adapters.projections import part_of_linear
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
@@ -32,6 +33,8 @@ class TimmAdapter(TransformerAdapter):
     Raises:
         ComponentError: It is built of parts that cannot be taken apart or pooled; all are named.
     """
+
+    libraries = ("timm",)
 
     def __init__(self, vit: Any) -> None:
         super().__init__(vit)
@@ -50,7 +53,9 @@ class TimmAdapter(TransformerAdapter):
     @override
     @property
     def pools(self) -> bool:
-        return not self.num_prefix or self.vit.global_pool in ("avg", "map")
+        # A norm after the pooling counts as pooling: then the class token alone is not yet what heads read.
+        norms = not isinstance(self.vit.fc_norm, nn.Identity)
+        return not self.num_prefix or self.vit.global_pool in ("avg", "map") or norms
 
     @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -78,7 +83,7 @@ class TimmAdapter(TransformerAdapter):
         if attn.qkv is None:
             queries, keys, values = attn.q_proj(normed), attn.k_proj(normed), attn.v_proj(normed)
         else:
-            queries, keys, values = _linear(attn, normed, attn.qkv.weight, _qkv_bias(attn)).chunk(3, dim=-1)
+            queries, keys, values = _qkv(attn, normed).chunk(3, dim=-1)
         return self._by_head(attn, queries, attn.q_norm), self._by_head(attn, keys, attn.k_norm), values
 
     @override
@@ -87,8 +92,7 @@ class TimmAdapter(TransformerAdapter):
         if attn.qkv is None:
             state = (attn.q_proj, attn.k_proj, attn.v_proj)[part](normed)
         else:
-            rows, bias = slice(part * width, (part + 1) * width), _qkv_bias(attn)
-            state = _linear(attn, normed, attn.qkv.weight[rows], None if bias is None else bias[rows])
+            state = _part_of_qkv(attn, normed, slice(part * width, (part + 1) * width))
         return state if part == 2 else self._by_head(attn, state, (attn.q_norm, attn.k_norm)[part])
 
     @staticmethod
@@ -101,6 +105,10 @@ class TimmAdapter(TransformerAdapter):
     @override
     def num_heads(self, layer: Any) -> int:
         return layer.attn.num_heads
+
+    @override
+    def bypassed(self, layer: Any) -> Sequence[nn.Module]:
+        return layer, layer.attn
 
     @override
     def attention_dropout(self, layer: Any) -> float:
@@ -126,7 +134,8 @@ class TimmAdapter(TransformerAdapter):
     def pool(self, tokens: Tensor, sizes: Tensor | None) -> Tensor:
         # Pooling by attention counts a merged token as often as ``SiglipAdapter`` does.
         if self.vit.attn_pool is None:
-            return self.vit.fc_norm(super().pool(tokens, sizes))
+            by_class_token = self.num_prefix and self.vit.global_pool != "avg"
+            return self.vit.fc_norm(tokens[:, 0] if by_class_token else super().pool(tokens, sizes))
         read, weights = (tokens if self._pools_prefix else tokens[:, self.num_prefix :]), None
         if sizes is not None:
             logs = sizes.to(tokens.dtype).log()
@@ -206,16 +215,27 @@ class EvaAdapter(TimmAdapter):
         return tokens + layer.drop_path2(out if layer.gamma_2 is None else layer.gamma_2 * out)
 
 
-def _qkv_bias(attn: Any) -> Tensor | None:
+def _qkv(attn: Any, normed: Tensor) -> Tensor:
+    """Return queries, keys and values side by side, (B, n, 3 D)."""
     if getattr(attn, "q_bias", None) is None:
-        return attn.qkv.bias
+        return attn.qkv(normed)
+    if attn.qkv_bias_separate:
+        return attn.qkv(normed) + _qkv_bias(attn)
+    return F.linear(normed, attn.qkv.weight, _qkv_bias(attn))
+
+
+def _part_of_qkv(attn: Any, normed: Tensor, columns: slice) -> Tensor:
+    """Return one of them, (B, n, D)."""
+    if getattr(attn, "q_bias", None) is None:
+        return part_of_linear(attn.qkv, normed, columns)
+    bias = _qkv_bias(attn)[columns]
+    if attn.qkv_bias_separate:
+        return part_of_linear(attn.qkv, normed, columns) + bias
+    return F.linear(normed, attn.qkv.weight[columns], bias)
+
+
+def _qkv_bias(attn: Any) -> Tensor:
     return torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
-
-
-def _linear(attn: Any, normed: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if getattr(attn, "qkv_bias_separate", False) and bias is not None:
-        return F.linear(normed, weight) + bias
-    return F.linear(normed, weight, bias)
 
 
 def _out(attn: Any, mixed: Tensor) -> Tensor:

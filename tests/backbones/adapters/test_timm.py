@@ -94,3 +94,13 @@ def test_images_of_any_size_are_taken_where_timm_was_built_for_them() -> None:
         visual = TokenReducingBackbone(module)(images)
         assert visual.grid == (2, 6)
         assert torch.equal(visual.embeds[:, cls == "Eva" :], module.forward_features(images))
+
+
+@pytest.mark.parametrize("settings", [{"global_pool": "token"}, {"global_pool": "avg"}, {"global_pool": "map"}])
+@pytest.mark.parametrize("fc_norm", [None, True])
+def test_the_global_token_is_what_the_librarys_head_reads(settings: dict[str, Any], fc_norm: bool | None) -> None:
+    vit = transformer(**settings, fc_norm=fc_norm, num_classes=5).eval()
+    images = pictures()
+    with torch.no_grad():
+        visual = TokenReducingBackbone(vit).eval()(images)
+        torch.testing.assert_close(vit.head(visual.cls), vit(images))
