@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.step.encoders import decode_visual
 from bus_toolkit.structures import TextTokens, TokenBatch, VisualTokens
 
 
@@ -100,11 +101,10 @@ class MomentumBranch(nn.Module):
         text = self.copies["text_encoder"](tokens)
         prefix = self.copies["backbone"].forward_shared(images)
         if self.selection == "none":
-            visual = self.copies["backbone"].forward_conditioned(prefix, None, select="none")
-            visual = self.copies["decoder"](visual, None)
+            visual, seen = self.copies["backbone"].forward_conditioned(prefix, None, select="none"), None
         else:
-            visual = self.copies["decoder"](self.copies["backbone"].forward_conditioned(prefix, text), text)
-        return visual, text, self.copies["projections"]
+            visual, seen = self.copies["backbone"].forward_conditioned(prefix, text), text
+        return decode_visual(self.copies["decoder"], visual, seen), text, self.copies["projections"]
 
 
 def copied_parts(model: nn.Module) -> dict[str, str]:

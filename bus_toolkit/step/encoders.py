@@ -87,10 +87,7 @@ class Encoders(Parts):
     def encode_visual(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
         visual = self.backbone.forward_conditioned(shared, text, select=self._select(text))
-        decoded = self.decoder(visual, text)
-        # Queries of a decoder all hold something, also where a decoder of a plugin does not say so.
-        unread = None if decoded.origin is None else decoded.unread
-        return replace(decoded, undecoded=visual, unread=unread)
+        return decode_visual(self.decoder, visual, text)
 
     def encode_scores(self, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
         """Run just far enough for every trainable selector to have scored its patches."""
@@ -132,6 +129,14 @@ class Encoders(Parts):
 
     def _select(self, text: TextTokens | None) -> Select:
         return "text_free" if text is None and self.without_text == "none" else "all"
+
+
+def decode_visual(decoder: nn.Module, visual: VisualTokens, text: TextTokens | None) -> VisualTokens:
+    """Return what a decoder makes of the tokens of a backbone, with these beside it."""
+    decoded = decoder(visual, text)
+    # Queries of a decoder all hold something, also where a decoder of a plugin does not say so.
+    unread = None if decoded.origin is None else decoded.unread
+    return replace(decoded, undecoded=visual, unread=unread)
 
 
 def _missing(part: str) -> str:

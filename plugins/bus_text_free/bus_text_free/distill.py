@@ -26,8 +26,8 @@ class TeacherDistillHead(VLPHead):
     which of the batch's captions (of all ranks) an image shows, so one caption alone teaches nothing. Captions and
     projections are the teacher's on both sides, so that the images alone make the difference, and only they learn. The
     images are those of the contrast. A merged token is compared at the patch that founded it, a fused one not at all.
-    After a decoder with queries both sides must have equally many, and query meets query, which says something where
-    they are learned.
+    After a decoder with queries no token is a patch any more: then the tokens that it reads are compared, which are
+    those after the backbone's final norm, as there.
 
     Args:
         token_weight: Factor of the tokens' part, 0 or more; 0 leaves it out.
@@ -68,7 +68,7 @@ class TeacherDistillHead(VLPHead):
         """Return ``loss_distill``, and its parts before their factors.
 
         Raises:
-            ConfigError: A momentum branch that drops patches itself, or tokens that cannot be compared.
+            ConfigError: A momentum branch that drops patches itself.
         """
         momentum = step.passes.momentum
         assert momentum is not None, "build_model refuses this head without a momentum branch"
@@ -110,26 +110,15 @@ def token_distance(student: VisualTokens, teacher: VisualTokens) -> Tensor:
     """Return the mean squared difference of the kept patches' tokens; 0 where none is kept.
 
     Args:
-        student: Any selection of the patches, embeds (B, P + S, D).
-        teacher: All of them in their order, (B, P + N, D); after a decoder with queries, as many as the student's.
-
-    Raises:
-        ConfigError: Another number of queries than the teacher's.
+        student: Any selection of the patches, embeds (B, P + S, D); or queries of a decoder, with what it read.
+        teacher: All of them in their order, (B, P + N, D); or queries, likewise.
     """
+    if student.origin is None and student.undecoded is not None and teacher.undecoded is not None:
+        student, teacher = student.undecoded, teacher.undecoded
+    assert student.origin is not None, "tokens of a backbone have an origin"
     tokens, tokens_m = (at_least_float32(v.embeds[:, v.num_prefix :]) for v in (student, teacher))
-    if student.origin is not None:
-        tokens = scatter_back(tokens, student.origin)
-        kept = patches_let_through(student)
-    elif tokens.shape == tokens_m.shape:
-        kept = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-    else:
-        raise ConfigError(
-            "TeacherDistillHead.token_weight: after this model.decoder no token belongs to a patch, and its "
-            f"{tokens.shape[1]} queries cannot meet the teacher's {tokens_m.shape[1]}. "
-            "Use the decoder Identity or a fixed num_queries, or set token_weight: 0."
-        )
-    gaps = (tokens - tokens_m).square().mean(dim=2)
-    return mean_over_ranks(gaps, kept.to(gaps.dtype))
+    gaps = (scatter_back(tokens, student.origin) - tokens_m).square().mean(dim=2)
+    return mean_over_ranks(gaps, patches_let_through(student).to(gaps.dtype))
 
 
 def patches_let_through(visual: VisualTokens) -> Tensor:
