@@ -30,6 +30,15 @@ def run_half(layer: Any, half: Callable[..., Any], *inputs: Any) -> Any:
     return half(*inputs)
 
 
+def run_whole(adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
+    """Return ``tokens`` after a block that no selector enters, by the library's own code if that knows the places."""
+    if adapter.runs_whole(positions):
+        return adapter.run_block(layer, tokens, positions)
+    mixed, _ = run_half(layer, attention_half, adapter, layer, tokens, positions)
+    widened: Tensor = run_half(layer, adapter.feed_forward_half, layer, mixed)
+    return widened
+
+
 def queries_keys_values(adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions) -> States:
     """Return what a block's attention makes of tokens (B, n, D), each (B, H, n, E)."""
     states = adapter.project(layer, adapter.norm1(layer, tokens))  # three of (B, n, D)

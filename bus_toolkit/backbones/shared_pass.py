@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
+from bus_toolkit.backbones.block_passes import run_whole
 from bus_toolkit.backbones.check_inputs import check_shape
 from bus_toolkit.backbones.check_tokens import checked_block, checked_embedding
 from bus_toolkit.backbones.positions import TokenPositions
@@ -29,7 +30,7 @@ def run_shared(adapter: TransformerAdapter, images: Tensor, num_blocks: int, *, 
     block_input, positions = tokens, TokenPositions(grid)
     for block, layer in enumerate(adapter.layers[:num_blocks], start=1):
         block_input = tokens
-        tokens = checked_block(adapter, block, tokens, adapter.run_block(layer, tokens, positions))
+        tokens = checked_block(adapter, block, tokens, run_whole(adapter, layer, tokens, positions))
     return SharedTokens(tokens, grid, num_blocks, block_input if keep_input else None)
 
 

@@ -53,5 +53,6 @@ class RotaryAngles(PositionTable):
     def _resized(self, tensor: Tensor, source: Grid, own: Tensor) -> Tensor:
         kind = self.name[-3:]
         usual = eva02_angles(source, tensor.shape[1], kind)
-        is_usual = torch.allclose(usual, tensor.float().cpu(), atol=1e-3)
+        precision = max(1e-3, torch.finfo(tensor.dtype).eps)
+        is_usual = torch.allclose(usual, tensor.float().cpu(), atol=precision)
         return eva02_angles(self.grid, tensor.shape[1], kind).to(tensor) if is_usual else own.clone()

@@ -14,6 +14,7 @@ from bus_toolkit.backbones.conv_stem import conv_stem_vit
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.models.build_backbone import build_backbone
+from bus_toolkit.ops.rotary import eva02_angles
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import tiny_model
 from tests.weights.sources import beit, eva02
@@ -137,3 +138,18 @@ def test_the_table_of_a_window_does_not_follow_the_grid_of_the_image() -> None:
     source, target = swin((64, 128)), swin(64)
     target.load_state_dict(source.state_dict())
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("usual", [True, False], ids=["angles of EVA-02", "angles of the class"])
+def test_rotary_positions_of_another_size_are_those_of_a_model_of_that_size(usual: bool, dtype: torch.dtype) -> None:
+    source, target = TokenReducingBackbone(eva02(img_size=64)), TokenReducingBackbone(eva02(img_size=(32, 48)))
+    if usual:
+        for kind in ("cos", "sin"):
+            table = getattr(source.vit.rope, f"freqs_{kind}")
+            table.copy_(eva02_angles((8, 8), table.shape[1], kind))
+    target.load_state_dict(source.state_dict())
+    source, target = source.to(dtype).eval(), target.to(dtype).eval()
+    images = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0)).to(dtype)
+    tolerance = 2e-2 if dtype is torch.bfloat16 else 1e-4
+    torch.testing.assert_close(source(images).embeds, target(images).embeds, rtol=tolerance, atol=tolerance)

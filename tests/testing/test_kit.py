@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.heads import HeadOutput, Step, VLPHead
+from bus_toolkit.ops import keep_plan
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
@@ -123,6 +124,12 @@ class TakesAnything(Norm):
 
 
 class NeedsText(Norm):
+    needs_text = True
+
+    def forward(self, view: BlockView) -> Decision:
+        scores = self.score(view)  # the base asks the class token where there is no text
+        return Decision(keep_plan(scores, self.num_kept(view)), scores)
+
     def score(self, view: BlockView) -> Tensor:
         return torch.einsum("bnd,bd->bn", view.patches, view.text.pooled)  # type: ignore[union-attr]
 

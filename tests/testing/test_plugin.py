@@ -88,7 +88,7 @@ def test_one_cause_is_named_once(installed: Callable[[str], None]) -> None:
     assert first == "NoScore breaks promises of its kind:"
     (line,) = lines
     assert line.startswith("- plan: it crashed with NotImplementedError: NoScore has no score(view)")
-    assert "(and in several_blocks, best_are_kept, " in line
+    assert "(and in num_left, several_blocks, best_are_kept, " in line
 
 
 def test_required_arguments_are_asked_for(installed: Callable[[str], None]) -> None:

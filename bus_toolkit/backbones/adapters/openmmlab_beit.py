@@ -29,6 +29,9 @@ class BEiTAdapter(VisionTransformerAdapter):
     @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         patches, grid = self.vit.patch_embed(images)
+        if tuple(grid) != self.position_grid and relative_tables(self.vit, self.position_grid, others=3):
+            rows, columns = self.position_grid
+            raise ValueError(f"Its relative positions are of {rows} x {columns} patches, got {grid[0]} x {grid[1]}.")
         tokens = torch.cat([*self._prefix(images.shape[0]), patches], dim=1)
         if self.vit.pos_embed is not None:
             tokens = tokens + self._table(grid, self.num_prefix)

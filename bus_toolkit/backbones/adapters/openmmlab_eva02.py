@@ -15,7 +15,7 @@ from typing_extensions import override
 from bus_toolkit.backbones.adapters.base import States
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.ops.position_table import PositionTable
+from bus_toolkit.ops.position_table import Grid, PositionTable
 from bus_toolkit.ops.rotary import RotaryAngles
 
 _BLOCK_PARTS = ("norm1", "attn", "norm2", "mlp")
@@ -31,7 +31,8 @@ class EVA02Adapter(VisionTransformerAdapter):
 
     @override
     def runs_whole(self, positions: TokenPositions) -> bool:
-        return positions.complete
+        # The library's rope overwrites its tables where the grid is another one.
+        return positions.complete and positions.grid == tuple(self.vit.rope.patch_resolution)
 
     @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
@@ -55,7 +56,7 @@ class EVA02Adapter(VisionTransformerAdapter):
 
     @override
     def rotate(self, layer: Any, states: Tensor, positions: TokenPositions) -> Tensor:
-        cos, sin = positions.once("turns", lambda: _turns(self.vit.rope, positions, states.device))
+        cos, sin = positions.once("turns", lambda: _turns(self.vit.rope, positions))
         prefix, patches = states[:, :, : self.num_prefix], states[:, :, self.num_prefix :]
         first, second = patches.unflatten(-1, (-1, 2)).unbind(dim=-1)
         across = torch.stack([-second, first], dim=-1).flatten(-2)
@@ -82,14 +83,25 @@ class EVA02Adapter(VisionTransformerAdapter):
         return *super().position_tables(), *(RotaryAngles(name, self.position_grid) for name in names)
 
 
-def _turns(rope: Any, positions: TokenPositions, device: torch.device) -> tuple[Tensor, Tensor]:
+def _turns(rope: Any, positions: TokenPositions) -> tuple[Tensor, Tensor]:
     """Return cosine and sine of each patch token's turn, (N, E) or (B, 1, S, E)."""
-    if tuple(rope.patch_resolution) != positions.grid:
-        rows, columns = positions.grid
-        rope(torch.zeros(1, 1, rows * columns, 2 * rope.half_dim, device=device), positions.grid)  # computes its tables
+    cos, sin = _tables(rope, positions.grid)
     if positions.patches is None:
-        return rope.freqs_cos, rope.freqs_sin
+        return cos, sin
     placed = (positions.patches >= 0)[:, None, :, None]
     places = positions.patches.clamp(min=0)
-    cos, sin = rope.freqs_cos[places].unsqueeze(1), rope.freqs_sin[places].unsqueeze(1)
+    cos, sin = cos[places].unsqueeze(1), sin[places].unsqueeze(1)
     return torch.where(placed, cos, torch.ones_like(cos)), sin * placed
+
+
+def _tables(rope: Any, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Return the cosines and sines (N, E) of a grid by the rule of those that the model has, which stay as they are."""
+    own: Grid = tuple(rope.patch_resolution)
+    if grid == own:
+        return rope.freqs_cos, rope.freqs_sin
+    other = type(rope)(2 * rope.half_dim, grid, theta=rope.theta)
+    cos, sin = (
+        RotaryAngles(name, grid).fit(getattr(rope, name), getattr(other, name).to(getattr(rope, name)), own)
+        for name in ("freqs_cos", "freqs_sin")
+    )
+    return cos, sin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from bus_toolkit.backbones.adapters import adapter_of
 from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
+from bus_toolkit.errors import DataError
 from bus_toolkit.ops.token_plan import gather_tokens, keep_plan
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
@@ -164,3 +166,24 @@ def test_in_float64_it_is_the_same_to_the_precision_of_float32(kind: VitLike) ->
     visual = exact(pictures().double())
     assert visual.embeds.dtype == visual.selections[0].decision.scores.dtype == torch.float64
     torch.testing.assert_close(visual.embeds.float(), coarse(pictures()).embeds, atol=1e-3, rtol=1e-3)
+
+
+@every_kind
+def test_images_of_another_size_are_refused_or_change_nothing_in_the_module(kind: VitLike) -> None:
+    backbone = TokenReducingBackbone(kind.fresh(), [selector(_ByAttention, "inside_block", keep_ratio=0.5)])
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    images = pictures()
+    visual = backbone(images).embeds
+    for shape in ((16, 48), (48, 32), (64, 16)):
+        with suppress(DataError):
+            backbone(torch.nn.functional.interpolate(images, size=shape))
+    after = backbone.state_dict()
+    assert after.keys() == before.keys() and all(torch.equal(after[name], value) for name, value in before.items())
+    assert torch.equal(backbone(images).embeds, visual)
+
+
+def test_positions_between_patches_of_another_grid_are_refused() -> None:
+    """As many patches in another shape would get the biases of other offsets."""
+    backbone = TokenReducingBackbone(VIT_LIKES["BEiT"].fresh())
+    with pytest.raises(DataError, match=r"got 64 x 16, and refuses it: Its relative positions are of 4 x 4 patches"):
+        backbone(torch.zeros(1, 3, 64, 16))
