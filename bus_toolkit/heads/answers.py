@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.json_text import parse_json
 from bus_toolkit.text_files import read_utf8, split_lines
 
 
@@ -75,7 +75,7 @@ def _read_file(path: Path) -> Any:  # whatever a JSON file holds
     try:
         content = read_utf8(path)
         if path.suffix == ".json":
-            return json.loads(content)
+            return parse_json(content)
         return [line for line in split_lines(content) if not is_blank(line)]
     except DataError as error:
         raise ValueError(str(error)) from error

@@ -70,6 +70,8 @@ def _spaces(at: Place) -> Spaces:
 
 
 def _point(at: Place) -> Spaces:
+    if is_number(at.after) and at.before in ("", "$", "\u00a3", "\u20ac"):
+        return INNER  # .5, $.50
     decimal = is_number(at.before) and is_number(at.after)
     # Letters with points: u.s., a.m.; a lone "a" or "i" after a point starts a sentence.
     initials = len(at.before) == len(at.after) == 1 and at.before.isalpha() and at.after.isalpha()
@@ -92,11 +94,13 @@ def _hyphen(at: Place) -> Spaces:
     if is_word(at.before) and is_word(at.after):
         waits = at.after in _JOINING and "-" not in (at.second_before, at.second_after)
         return OF_WORD_BEFORE if waits else INNER
+    if _is_grade(at):
+        return OF_WORD_BEFORE
     return OF_WORD_AFTER if is_number(at.after) else APART
 
 
 def _money(at: Place) -> Spaces:
-    if is_number(at.after):
+    if is_number(at.after) or (at.after == "." and is_number(at.second_after)):
         return OF_WORD_AFTER
     return OF_WORD_BEFORE if is_number(at.before) else APART
 
@@ -110,6 +114,8 @@ def _degree(at: Place) -> Spaces:
 
 
 def _plus(at: Place) -> Spaces:
+    if _is_grade(at) or at.before == "+":
+        return OF_WORD_BEFORE
     if is_number(at.before) == is_number(at.after):
         return APART
     return OF_WORD_BEFORE if is_number(at.before) else OF_WORD_AFTER
@@ -121,7 +127,13 @@ def _ampersand(at: Place) -> Spaces:
 
 
 def _number_sign(at: Place) -> Spaces:
+    if at.word == "#" and _is_grade(at):
+        return OF_WORD_BEFORE
     return OF_WORD_AFTER if is_word(at.after) else APART
+
+
+def _about(at: Place) -> Spaces:
+    return OF_WORD_AFTER if is_number(at.after) else APART
 
 
 def _parenthesis(at: Place) -> Spaces:
@@ -142,9 +154,15 @@ _RULES: dict[str, Callable[[Place], Spaces]] = {
     "%": _percent,
     "\u00b0": _degree,
     "+": _plus,
+    "~": _about,
     "&": _ampersand,
     "(": _parenthesis,
 }
+
+
+def _is_grade(at: Place) -> bool:
+    """Return whether a mark belongs to the single letter before it: b-, a+, c++, c#."""
+    return len(at.before) == 1 and at.before.isalpha() and (not at.after or at.after == at.word)
 
 
 def is_word(word: str) -> bool:

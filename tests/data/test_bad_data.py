@@ -178,7 +178,7 @@ def test_ids_that_stand_twice_are_reported(tmp_path):
         build(tmp_path)
     write(tmp_path / "instances.json", instances)
     (tmp_path / "regions.json").write_text('{"11": [21], "12": [], "11": []}')
-    with pytest.raises(DataError, match="regions.json is not JSON: the key '11' occurs there twice"):
+    with pytest.raises(DataError, match="regions.json is not JSON: the key '11' occurs twice in one mapping"):
         build(tmp_path)
 
 

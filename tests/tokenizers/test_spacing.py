@@ -76,8 +76,9 @@ CAPTIONS = (
     "50-60 people",
 )
 ANSWERS = (
-    "10:30|men's|3.5|t-shirt|$5|50%|yes|on the table|1/2|'90s|#12|left/right|6'2\"|café|u.s.|don't|5 o'clock".split("|")
-)
+    "10:30|men's|3.5|t-shirt|$5|50%|yes|on the table|1/2|'90s|#12|left/right|6'2\"|café|u.s.|don't|5 o'clock|"
+    ".5|$.50|a+|b-|c++|c#|~5"
+).split("|")
 
 
 @pytest.fixture(scope="module", params=["pieces", "words", "words that were saved"])

@@ -6,7 +6,6 @@ be read, is not JSON or has another form.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def read_regions(path: str, location: str) -> dict[Any, list[int]]:
     """Return caption id, in one form, to the ids of the instances that it names.
 
     Raises:
-        DataError: Also for a caption id that occurs twice in the file, of which JSON would keep the second.
+        DataError: Also for a caption id that occurs twice in the file.
     """
-    content = read_json(path, location, object_pairs_hook=_once)
+    content = read_json(path, location)
     try:
         return {one_form(caption): [instance_id(one) for one in named] for caption, named in content.items()}
     except (AttributeError, TypeError, ValueError) as error:
@@ -189,19 +189,10 @@ def _check_sides(boxes: np.ndarray, names: list[str], source: str) -> None:
         )
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs there twice")
-    return mapping
-
-
-def read_json(path: str, location: str, **options: Any) -> Any:
-    """Return the content of a JSON file; ``options`` are those of ``json.loads``."""
+def read_json(path: str, location: str) -> Any:
+    """Return the content of a JSON file in which every key is there once."""
     try:
-        return json.loads(expand_home(path).read_text(encoding="utf-8-sig"), **options)
+        return parse_json(expand_home(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{location}: {path} cannot be read: {error.strerror}. Correct the path.") from error
     except ValueError as error:

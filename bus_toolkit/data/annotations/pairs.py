@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import parse_json
 from bus_toolkit.tables import DELIMITERS, table_rows
 from bus_toolkit.text_files import read_utf8, split_lines
 
@@ -61,7 +61,7 @@ def read_pairs(
     return pairs
 
 
-def part_of(records: Sequence[PairRecord], split: str, val_share: float, name: str) -> list[PairRecord]:
+def part_of(records: Sequence[PairRecord], split: str, val_share: float, name: str, img_dir: Path) -> list[PairRecord]:
     """Return the pairs whose images belong to a part; pairs without an image stay in ``train``.
 
     Images are ordered by a hash of their paths and the first ``val_share`` of them are ``val`` (our choice), so that
@@ -72,6 +72,7 @@ def part_of(records: Sequence[PairRecord], split: str, val_share: float, name: s
         split: ``train`` or ``val``.
         val_share: Share of the images in ``val``.
         name: Name of the data set, for messages.
+        img_dir: Folder below which relative paths are.
 
     Raises:
         DataError: Another split or share, or fewer than two images.
@@ -80,17 +81,28 @@ def part_of(records: Sequence[PairRecord], split: str, val_share: float, name: s
         raise DataError(f"{name}.split: must be train or val, got {split!r}.")
     if not 0 < val_share < 1:
         raise DataError(f"{name}.val_share: must be between 0 and 1, got {val_share}.")
-    images = {os.path.normpath(record.image) for record in records if isinstance(record.image, str)}
+    names = _one_name_each(records, img_dir)
+    images = {image for image in names if image is not None}
     if len(images) < 2:
         raise DataError(f"{name}.split: needs at least 2 images, got {len(images)}. Leave split out.")
     ordered = sorted(images, key=lambda image: (zlib.crc32(image.encode("utf-8", "surrogatepass")), image))
     count = min(max(1, round(val_share * len(images))), len(images) - 1)
     val = set(ordered[:count])
-    return [record for record in records if _is_one_of(val, record.image) == (split == "val")]
+    return [record for image, record in zip(names, records, strict=True) if (image in val) == (split == "val")]
 
 
-def _is_one_of(images: set[str], image: object) -> bool:
-    return isinstance(image, str) and os.path.normpath(image) in images
+def _one_name_each(records: Sequence[PairRecord], img_dir: Path) -> list[str | None]:
+    """Return the name of each record's image: one an image, whether its paths are relative, absolute or with ``~``.
+
+    It is the first in alphabetical order of the ways in which the file writes it, and so follows from the file alone.
+    """
+    written = [os.path.normpath(record.image) if isinstance(record.image, str) else None for record in records]
+    places = [None if path is None else os.path.abspath(img_dir / os.path.expanduser(path)) for path in written]
+    names: dict[str | None, str | None] = {}
+    for place, path in zip(places, written, strict=True):
+        if path is not None:
+            names[place] = min(path, names.get(place) or path)
+    return [names.get(place) for place in places]
 
 
 def _table(content: str, path: Path, location: str, quoting: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -127,7 +139,7 @@ def _json(content: str, path: Path, location: str) -> Iterator[tuple[str, Mappin
 
 def _parse(text: str, location: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{location}: is not JSON: {error}. Write or copy the file again.") from error
 

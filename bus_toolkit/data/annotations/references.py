@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.json_text import parse_json
 
 _PICKLES = frozenset((".p", ".pkl", ".pickle"))
 _FORM = (
@@ -59,7 +59,7 @@ def read_references(path: str, location: str, splits: Sequence[str] | None = Non
         # Each letter would count as a split, and "test" as one of testA.
         raise DataError(f"{location}: splits must be a list, got {splits!r}. Write [{splits}].")
     try:
-        content = json.loads(expand_home(path).read_text(encoding="utf-8-sig"))
+        content = parse_json(expand_home(path).read_text(encoding="utf-8-sig"))
         rows = [
             Reference(sentence["sent"], sentence["sent_id"], reference["image_id"], reference["ann_id"])
             for reference in content
@@ -103,7 +103,7 @@ def read_images(path: str, location: str) -> dict[Any, ImageEntry]:
     Raises:
         DataError: The file has another form, or an image id is there twice.
     """
-    content: Mapping[str, Any] = json.loads(expand_home(path).read_text(encoding="utf-8-sig"))
+    content: Mapping[str, Any] = parse_json(expand_home(path).read_text(encoding="utf-8-sig"))
     entries: dict[Any, ImageEntry] = {}
     try:
         for image in content["images"]:

@@ -62,8 +62,8 @@ class ImageTextPairs(SampleDataset):
         name = type(self).__name__
         self._records = read_pairs(self.ann_file, image_key, text_key, f"{name}.ann_file", quoting)
         if split is not None:
-            self._records = part_of(self._records, split, val_share, name)
-        self._images: dict[Path, int] = {}
+            self._records = part_of(self._records, split, val_share, name, self.img_dir)
+        self._images: dict[str, int] = {}
         self._first: dict[tuple[int, str], int] = {}
         self._image_ids = [self._number(row, record) for row, record in enumerate(self._records)]
         super().__init__(pipeline, size=len(self._records), max_bad_samples=max_bad_samples)
@@ -99,7 +99,7 @@ class ImageTextPairs(SampleDataset):
         """Return the number of a record's image, -1 where it has none, and note the first place of the pair."""
         if not isinstance(record.image, str) or not record.image.strip():
             return -1
-        number = self._images.setdefault(self._path(record), len(self._images))
+        number = self._images.setdefault(os.path.abspath(self._path(record)), len(self._images))
         if isinstance(record.text, str):
             self._first.setdefault((number, record.text), row)
         return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.json_text import parse_json
 from bus_toolkit.registry import DATASETS
 from bus_toolkit.text_files import read_utf8, split_lines
 
@@ -98,7 +98,7 @@ class NLVRDataset(SampleDataset):
         path = self.root / f"{split}.json"
         content = read_utf8(path, "NLVRDataset", advice=_ADVICE)
         try:
-            examples = [json.loads(line) for line in split_lines(content) if line.strip()]
+            examples = [parse_json(line) for line in split_lines(content) if line.strip()]
             for example in examples:
                 _objects(example["structured_rep"], _ORDERS[0])
                 if example["label"] not in _LABELS or not isinstance(example["sentence"], str):

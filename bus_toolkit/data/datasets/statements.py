@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from bus_toolkit.data.datasets.base import SampleDataset, image_folder
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.json_text import parse_json
 from bus_toolkit.registry import DATASETS
 from bus_toolkit.text_files import read_utf8, split_lines
 
@@ -90,7 +90,7 @@ class Statements(SampleDataset):
 
     def _row(self, line: str, location: str) -> dict[str, Any] | None:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             parse = self._nlvr2 if "sentence" in entry else self._snli_ve
             return parse(entry, location)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

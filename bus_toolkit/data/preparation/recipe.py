@@ -10,6 +10,7 @@ from typing import Any
 
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import parse_json
 from bus_toolkit.text_files import read_utf8, split_lines
 
 
@@ -63,7 +64,7 @@ class Download:
         """
         content = read_utf8(self.path(name), self.name, advice="Check the file.")
         try:
-            return json.loads(content)
+            return parse_json(content)
         except ValueError as error:
             raise self.malformed(name, error) from error
 
@@ -77,7 +78,7 @@ class Download:
         values = []
         for number, line in enumerate(lines, start=1):
             try:
-                values += [json.loads(line)] if line.strip() else []
+                values += [parse_json(line)] if line.strip() else []
             except ValueError as error:
                 raise self.malformed(f"{name}, line {number}", error) from error
         return values

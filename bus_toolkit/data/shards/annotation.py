@@ -12,12 +12,13 @@ further keys are passed over. Our own form; img2dataset writes ``caption`` too.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from bus_toolkit.json_text import parse_json
 
 ID_LIMIT = 1 << 40
 
@@ -43,7 +44,7 @@ def parse_annotation(content: bytes) -> Annotation:
         ValueError: It is no JSON, or a key holds something else than it should.
     """
     try:
-        data = json.loads(content)
+        data = parse_json(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the json is no JSON: {error}") from error
     if not isinstance(data, dict):

@@ -30,7 +30,14 @@ _WRITTEN = {
     **{part: unicodedata.normalize("NFKC", part).replace("\u2044", "/") for part in "\u00bc\u00bd\u00be\u2153\u2154"},
 }
 _SPELLING = str.maketrans(_WRITTEN)
-_WORD = r"[^\W_]\w*"
+# Vowel signs and the like belong to the word, but are no letters to `re`: Devanagari, Tamil, Khmer ...
+_MARKS = "".join(chr(code) for code in range(0x900, 0x1D00) if unicodedata.category(chr(code)) in ("Mc", "Mn"))
+_WORD = rf"[^\W_][\w{_MARKS}]*"
+# Of scripts without spaces between words each character counts as one: Thai to Myanmar, Khmer, kana, Chinese.
+_CHARACTER = re.compile(
+    rf"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
+    rf"\U00020000-\U0002fa1f][{_MARKS}]*"
+)
 _PART = rf"{_WORD}(?:-[^\W\d_]+){{0,2}}"
 _TOKEN = re.compile(
     "|".join(
@@ -61,10 +68,15 @@ def caption_tokens(text: str) -> list[str]:
     tokenizer, which needs Java, and drops punctuation. This follows its rules where captions meet them: clitics are cut
     off (``it 's``, ``do n't``); hyphenated words, numbers with inner marks, words with slashes, addresses,
     abbreviations with points and ``'90s`` stay whole; brackets are ``-lrb-`` and ``-rrb-``. Rare ones are left out,
-    such as ``'tis`` -> ``'t is``. Accents are left out too (ours), on both sides of a comparison, since many
-    vocabularies cannot write them.
+    such as ``'tis`` -> ``'t is``.
+
+    Ours: where no spaces part the words (Chinese, Japanese, Thai ...), each character is a token, as in sacreBLEU's
+    ``zh``; a whole caption as one word would score 0 unless it is right to the letter. Accents are left out on both
+    sides of a comparison, since many vocabularies cannot write them.
     """
     plain = without_accents(text.lower().translate(_SPELLING))
+    if not plain.isascii():
+        plain = _CHARACTER.sub(r" \g<0> ", plain)
     return _TOKEN.findall(_TWO_WORDS.sub(_apart, _AND.sub(" 'n' ", _CLITIC.sub(r" \1", plain))))
 
 

@@ -65,6 +65,11 @@ class CaptionMetrics(SampleMetric):
             captions.setdefault(row["image"], row["caption"])
             references.setdefault(row["image"], []).extend(row["references"])
         wanted = list(references.values())
+        if len(wanted) == 1:
+            _log.warning(
+                "CaptionMetrics: CIDEr_D of a single image is 0, whatever the caption: it weighs words by how few of "
+                "the images have them. Evaluate on more images, or read the other scores."
+            )
         constant = most_frequent(chain.from_iterable(wanted))
         _log.info("CaptionMetrics: the constant caption is %r.", constant)
         baseline = caption_scores([constant] * len(wanted), wanted)

@@ -149,6 +149,16 @@ def test_a_share_of_the_images_is_held_out_whatever_the_order_of_the_rows(photos
     assert len(images(rows, split="train", val_share=0.99)[0]) == 1, "one image is left to train on"
 
 
+def test_an_image_is_one_however_its_path_is_written(photos):
+    relative = [f"{number}.png,caption {number}" for number in range(3)]
+    absolute = [f"{photos / 'photos' / f'{number}.png'},words {number}" for number in range(3)]
+    rows = "\n".join(["image,caption", *relative, *absolute, "./0.png,more words", ""])
+    val, train = (seen(write(photos, "a.csv", rows, split=split, val_share=0.4)) for split in ("val", "train"))
+    assert len(val) + len(train) == 7
+    assert not {name for name, *_ in val} & {name for name, *_ in train}
+    assert len({image_id for _, _, image_id, _ in seen(write(photos, "a.csv", rows))}) == 3
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

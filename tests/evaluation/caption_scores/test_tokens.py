@@ -39,3 +39,18 @@ def test_tokens_of_tokens_are_the_same():
 def test_runs_are_counted():
     assert ngram_counts(["a", "b", "a", "b"], 2) == {("a", "b"): 2, ("b", "a"): 1}
     assert not ngram_counts(["a"], 2)
+
+
+@pytest.mark.parametrize(
+    "text, tokens",
+    [
+        ("\u4e00\u53ea\u732b\u3002", "\u4e00 \u53ea \u732b"),
+        ("2\u53ea\u732b, a cat", "2 \u53ea \u732b a cat"),
+        ("\u72ac\u304c\u8d70\u308b", "\u72ac \u304c \u8d70 \u308b"),
+        ("\uace0\uc591\uc774\uac00 \ucc45\uc0c1", "\uace0\uc591\uc774\uac00 \ucc45\uc0c1"),
+        ("\u092c\u093f\u0932\u094d\u0932\u0940 \u0939\u0948", "\u092c\u093f\u0932\u094d\u0932\u0940 \u0939\u0948"),
+    ],
+    ids=["Chinese", "mixed", "Japanese", "Korean", "Hindi"],
+)
+def test_words_without_spaces_are_characters_and_vowel_signs_part_no_word(text, tokens):
+    assert caption_tokens(text) == tokens.split()

@@ -86,3 +86,17 @@ def test_a_model_that_writes_no_captions_is_not_reported(caplog):
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         assert _evaluate([{"text": "a", "image_id": 1}]) == {}
     assert "CaptionMetrics: not reported. None of 1 samples has pred_caption" in caplog.text
+
+
+def test_chinese_captions_share_characters():
+    scores = caption_scores(
+        ["\u4e00\u53ea\u732b", "\u4e24\u53ea\u72d7"], [["\u4e00\u53ea\u9ed1\u732b"], ["\u4e24\u53ea\u72d7"]]
+    )
+    assert scores["BLEU_1"] > 0.8 and scores["CIDEr_D"] > 4 and scores["ROUGE_L"] > 0.8
+
+
+def test_a_single_image_is_said_to_have_no_cider(caplog):
+    with caplog.at_level(logging.WARNING):
+        metrics = _evaluate(_samples(CAPTIONS[:1], REFERENCES[:1]))
+    assert metrics["caption/CIDEr_D"] == 0.0
+    assert "CIDEr_D of a single image is 0, whatever the caption" in caplog.text
