@@ -22,6 +22,7 @@ LAYERS = [
         "quiet_import",
         "tables",
         "draws",
+        "json_text",
         "text_files",
         "blank_texts",
         "accents",
