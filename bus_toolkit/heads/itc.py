@@ -148,10 +148,12 @@ class ITCHead(VLPHead):
             return
         images, texts, ids = (torch.cat(rows)[-self.queue_size :] for rows in zip(*carried, strict=True))
         places = (self.queue_next + torch.arange(images.shape[0], device=images.device)) % self.queue_size
-        self.image_queue[places] = images.to(self.image_queue.dtype)
-        self.text_queue[places] = texts.to(self.text_queue.dtype)
+        # One row that is not finite would make the losses NaN until the queue has gone round: its place stays empty.
+        whole = (images.isfinite() & texts.isfinite()).all(dim=1)
+        self.image_queue[places] = images.where(whole[:, None], 0.0).to(self.image_queue.dtype)
+        self.text_queue[places] = texts.where(whole[:, None], 0.0).to(self.text_queue.dtype)
         # The number of an image without id means another image in the next batch.
-        self.queue_ids[places] = ids.clamp(min=UNKNOWN)
+        self.queue_ids[places] = ids.clamp(min=UNKNOWN).where(whole, EMPTY)
         self.queue_next.add_(images.shape[0]).remainder_(self.queue_size)
 
     def predict(self, step: Step) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from bus_toolkit.heads.itc import ITCHead, QueueRows
 from bus_toolkit.losses.contrastive import positive_targets
@@ -45,3 +46,14 @@ def test_images_without_ids_match_nothing_that_the_queue_keeps() -> None:
     targets = positive_targets(next_batch, torch.cat([next_batch, itc.queue_ids]))
     assert targets[:2].tolist() == [[1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0]]
     assert targets[2].tolist() == [0, 0, 0.5, 0, 0, 0.5, 0]
+
+
+def test_a_row_that_is_not_finite_leaves_its_place_in_the_queue_empty() -> None:
+    itc = head(queue_size=4)
+    images = F.normalize(torch.rand(3, itc.image_queue.shape[1]), dim=1)
+    texts = images.clone()
+    images[0, 0], texts[2, 1] = float("nan"), float("inf")
+    itc.after_step([QueueRows(images, texts, torch.tensor([7, 8, 9]))])
+    assert itc.queue_ids.tolist() == [EMPTY, 8, EMPTY, EMPTY]
+    assert itc.image_queue.isfinite().all() and itc.text_queue.isfinite().all()
+    assert torch.equal(itc.text_queue[1], texts[1])

@@ -11,6 +11,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from bus_toolkit.engine.hooks.best_figures import keep_comparable, path_of_best
 from bus_toolkit.engine.hooks.monitored import (
     GREATER_KEYS,
     LESS_KEYS,
@@ -130,6 +131,12 @@ class AtomicCheckpointHook(CheckpointHook):
         if "auto" in names and self.rules[0] is None and not has_known_rule(first):
             self._missing.warn_of("auto", f"auto takes the first figure, {first!r}. Set rule to greater or less.")
             return
+        if "auto" in names:
+            self._init_rule(self.rules, [first])  # as MMEngine does below
+            names = self.key_indicators
+        if names and keep_comparable(runner.message_hub, names, self.rules):
+            paths = {name: path_of_best(runner.message_hub, name, names) for name in names}
+            self.best_ckpt_path, self.best_ckpt_path_dict = paths[names[0]], paths
         absent = [name for name in names if name != "auto" and not is_score(metrics, name)]
         for name in absent:
             self._missing.warn(name, metrics, "No checkpoint is kept as the best by it.")

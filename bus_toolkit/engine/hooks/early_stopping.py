@@ -60,9 +60,9 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
         self._trains = True
         check_names(runner, "EarlyStoppingHook.monitor", [self.monitor])
         state = runner.message_hub.get_info(self._key) if runner.iter > 0 else None
-        if state is not None:
+        if state is not None and state.get("rule", self.rule) == self.rule:
             self.best_score, self.wait_count = state["best"], state["wait"]
-            if self.wait_count >= self.patience:
+            if self._has_waited:
                 self._stop(runner, "it had not got better")
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -80,7 +80,8 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
             self._missing.warn(self.monitor, metrics, "It does not count for early stopping.")
             return
         stop, reason = self._check_stop_condition(float(score))
-        runner.message_hub.update_info(self._key, {"best": float(self.best_score), "wait": self.wait_count})
+        state = {"best": float(self.best_score), "wait": self.wait_count, "rule": self.rule}
+        runner.message_hub.update_info(self._key, state)
         if stop:
             self._stop(runner, reason)
 
@@ -95,7 +96,11 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
             self.wait_count += 1  # for a NaN, too
         if self.stopping_threshold is not None and better(current_score, self.stopping_threshold):
             return True, f"{current_score:.4g} is better than {self.stopping_threshold}"
-        return self.wait_count >= self.patience, "it did not get better"
+        return self._has_waited, "it did not get better"
+
+    @property
+    def _has_waited(self) -> bool:
+        return self.wait_count >= max(self.patience, 1)  # a score that is better ends no training
 
     def _stop(self, runner: Runner, reason: str) -> None:
         runner.train_loop.stop_training = True

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from bus_toolkit.engine.checkpoint import latest_checkpoint
-from bus_toolkit.engine.hooks.loss_faults import LossFaults, nonfinite_parameters
+from bus_toolkit.engine.hooks.loss_faults import LossFaults, broken_tensors
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.selector_faults import SelectorFaults
 from bus_toolkit.errors import ConfigError, TrainingError
@@ -85,7 +85,7 @@ class LearningFaultsHook(Hook):
         Raises:
             TrainingError: Some are not.
         """
-        broken = nonfinite_parameters(unwrap(runner.model))
+        broken = broken_tensors(unwrap(runner.model))
         if broken and self.max_nonfinite_steps is not None:
             raise TrainingError(self._diverged(runner, runner.iter, broken))
 
@@ -97,7 +97,7 @@ class LearningFaultsHook(Hook):
         streak, done = self._losses.read_streak(), runner.iter + 1
         if not streak:
             return
-        broken = nonfinite_parameters(unwrap(runner.model))
+        broken = broken_tensors(unwrap(runner.model))
         to_the_end = done == runner.max_iters and streak > 1
         if self.max_nonfinite_steps is not None and (broken or to_the_end or streak >= self.max_nonfinite_steps):
             raise TrainingError(self._diverged(runner, done, broken))
@@ -114,7 +114,7 @@ class LearningFaultsHook(Hook):
     def _diverged(self, runner: Runner, step: int, broken: list[str]) -> str:
         """Return the message about a training that cannot go on."""
         latest = latest_checkpoint(runner.work_dir)
-        parameters = f" and {len(broken)} parameters, the first {broken[0]}," if broken else ""
+        parameters = f" and {len(broken)} tensors of the model, the first {broken[0]}," if broken else ""
         saved = f"The newest good checkpoint is {latest}." if latest else "No checkpoint was written yet."
         return (
             f"training: the losses ({self._bad_losses()}){parameters} are not finite at step {step}. {saved} Lower "

@@ -1,4 +1,4 @@
-"""Losses that are not finite or always 0, counted on the device; parameters that are not finite."""
+"""Losses that are not finite or always 0, counted on the device; tensors that are not finite."""
 
 from __future__ import annotations
 
@@ -51,11 +51,15 @@ class LossFaults:
         return {name: self._steps[name] for name in self._largest if self._steps[name] >= steps}
 
 
-def nonfinite_parameters(model: nn.Module) -> list[str]:
-    """Return the names of parameters that hold a NaN or an infinity; waits for the device once."""
-    named = [(name, p) for name, p in model.named_parameters() if p.is_floating_point() and p.numel()]
-    if not named:
+def broken_tensors(model: nn.Module) -> list[str]:
+    """Return the names of parameters that are not finite and of buffers that hold NaN; waits for the device once.
+
+    Buffers are running statistics, queues and masks; in a mask infinities mean "never".
+    """
+    bad = [(name, ~torch.isfinite(p.detach())) for name, p in model.named_parameters() if p.is_floating_point()]
+    bad += [(name, torch.isnan(b)) for name, b in model.named_buffers() if b.is_floating_point()]
+    if not bad:
         return []
-    devices = named[0][1].device
-    finite = torch.stack([torch.isfinite(parameter.detach()).all().to(devices) for _, parameter in named]).tolist()
-    return [name for (name, _), good in zip(named, finite, strict=True) if not good]
+    device = bad[0][1].device
+    any_bad = torch.stack([places.any().to(device) for _, places in bad]).tolist()
+    return [name for (name, _), is_bad in zip(bad, any_bad, strict=True) if is_bad]

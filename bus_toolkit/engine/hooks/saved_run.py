@@ -6,13 +6,14 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
 from bus_toolkit.config import config_text
 from bus_toolkit.engine.batches import Batches, wrappers_of
 from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.resumed_state import names_by_group, reorder, take_own_weights
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
 from bus_toolkit.engine.training_plan import check_same_parameters
 from bus_toolkit.weights.run_state import read_section, write_section
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class SavedRunHook(Hook):
-    """Put config, words and batch sizes into each checkpoint; compare the config of one that is loaded.
+    """Put config, words, sizes and names of trained parameters into each checkpoint; compare those of a loaded one.
 
     The Runner adds it to every run, so that no config can leave it out. Another model section is a warning: to evaluate
     at another keep ratio is as legitimate as it is easy to do by mistake. Weights that a training only starts from may
@@ -44,12 +45,18 @@ class SavedRunHook(Hook):
         words = words_of(getattr(unwrap(runner.model), "tokenizer", None))
         if words is not None:
             write_section(checkpoint, "vocabulary", words)
+        model = unwrap(runner.model)
+        write_section(
+            checkpoint, "parameters", [names_by_group(one, model) for one in wrappers_of(runner.optim_wrapper)]
+        )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare."""
         path = runner._load_from or "checkpoint"
         if runner._resume:
             self._note_optimizer(runner, checkpoint, str(path))
+            if not any(isinstance(hook, EMAHook) for hook in runner.hooks):
+                take_own_weights(checkpoint, str(path))
         saved = saved_config_text(checkpoint)
         is_only_a_start = runner._train_loop is not None and not runner._resume
         if saved is None or is_only_a_start:
@@ -64,15 +71,35 @@ class SavedRunHook(Hook):
         Raises:
             CheckpointError: The optimizer has other parameters.
         """
-        held = checkpoint.get("optimizer")
-        if held is not None and isinstance(runner.optim_wrapper, OptimWrapper):
-            by_name = isinstance(runner.optim_wrapper, OptimWrapperDict)
-            names = list(runner.optim_wrapper.keys()) if by_name else []
-            states = [held.get(name, {}) for name in names] if by_name else [held]
-            for wrapper, state in zip(wrappers_of(runner.optim_wrapper), states, strict=True):
-                check_same_parameters(wrapper, state, path)
+        if isinstance(runner.optim_wrapper, OptimWrapper):
+            self._fit_optimizers(runner, checkpoint, path)
         schedules = checkpoint.get("param_schedulers") or []
         lists = schedules.values() if isinstance(schedules, dict) else [schedules]
         self.num_schedules = sum(map(len, lists))
         sizes = read_section(checkpoint, "batches")
         self.batches = None if sizes is None else Batches(**sizes)
+
+    @staticmethod
+    def _fit_optimizers(runner: Runner, checkpoint: dict[str, Any], path: str) -> None:
+        """Bring the states of the optimizers and schedules into the order of the parameters here."""
+        if checkpoint.get("optimizer") is None:
+            _log.warning(
+                "--resume: %s holds no state of the optimizer (a best checkpoint, or save_optimizer: false), whose "
+                "moments start from 0.",
+                path,
+            )
+            return
+        model = unwrap(runner.model)
+        saved = read_section(checkpoint, "parameters")
+        # MMEngine keeps one optimizer by itself, several by name.
+        is_one = not isinstance(runner.optim_wrapper, OptimWrapperDict)
+        keys = ["optimizer"] if is_one else list(runner.optim_wrapper.keys())
+        states = checkpoint if is_one else checkpoint["optimizer"]
+        schedules = checkpoint.get("param_schedulers") or []
+        for number, (key, wrapper) in enumerate(zip(keys, wrappers_of(runner.optim_wrapper), strict=True)):
+            check_same_parameters(wrapper, states.get(key, {}), path)
+            own = names_by_group(wrapper, model)
+            if saved is None or saved[number] == own:
+                continue
+            planned = schedules if is_one else schedules.get(key, [])
+            states[key], planned[:] = reorder(states[key], planned, saved=saved[number], own=own, path=path)

@@ -139,7 +139,7 @@ def test_a_validation_that_a_kill_prevented_is_made_up_for(tmp_path, monkeypatch
     )
     resumed.train()
     assert [path.name for path in tmp_path.glob("best_*")] == ["best_scripted_R@1_epoch_2.pth"]
-    assert resumed.message_hub.get_info("early_stopping_scripted/R@1") == {"best": 0.6, "wait": 2}
+    assert resumed.message_hub.get_info("early_stopping_scripted/R@1") == {"best": 0.6, "wait": 2, "rule": "greater"}
 
 
 def test_a_best_figure_that_no_metric_gives_is_refused_before_the_first_step(tmp_path):
@@ -163,3 +163,14 @@ def test_without_a_validation_a_figure_is_said_to_be_never_measured(tmp_path, ca
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         assert epochs(cfg, no_validate=True) == 2
     assert "EarlyStoppingHook.monitor: scripted/R@1 is never measured: this training has no validation." in caplog.text
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_no_patience_ends_at_the_first_score_that_is_no_better(tmp_path, patience):
+    assert epochs(config(tmp_path, [0.1, 0.2, 0.3, 0.3, 0.4], patience=patience)) == 4
+
+
+def test_the_best_score_in_one_direction_is_none_in_the_other(tmp_path):
+    assert epochs(config(tmp_path, [0.1], patience=9, rule="less", max_epochs=2)) == 2
+    cfg = config(tmp_path, [0.05, 0.05, 0.06], patience=2, rule="greater", max_epochs=9)
+    assert epochs(cfg, resume="latest") == 6  # 0.06 in epoch 4 is the best; that of epoch 2 is validated again

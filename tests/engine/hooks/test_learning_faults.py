@@ -5,9 +5,12 @@ import logging
 import pytest
 import torch
 from mmengine.hooks import Hook
+from torch import nn
 
 from bus_toolkit.engine import AtomicCheckpointHook, LearningFaultsHook, build_runner
+from bus_toolkit.engine.hooks.loss_faults import broken_tensors
 from bus_toolkit.errors import ConfigError, TrainingError
+from bus_toolkit.registry import MODELS
 from tests.engine.tiny_run import TinyModel, tiny_config
 
 
@@ -41,7 +44,7 @@ def test_weights_that_are_not_finite_end_a_training_at_the_next_reading(tmp_path
     assert runner.iter == 2  # in the third iteration
     message = str(caught.value)
     assert message.startswith(
-        "training: the losses (loss_fit nan, loss_size nan) and 2 parameters, the first linear.weight"
+        "training: the losses (loss_fit nan, loss_size nan) and 2 tensors of the model, the first linear.weight"
     )
     assert "are not finite at step 3. No checkpoint was written yet. Lower optim_wrapper.optimizer.lr" in message
 
@@ -137,3 +140,36 @@ def test_other_hooks_hear_of_a_checkpoint_before_it_is_written(tmp_path):
     assert any(isinstance(hook, AtomicCheckpointHook) for hook in runner.hooks)
     runner.train()
     assert listener.heard == 1 and torch.is_tensor(runner.model.steps)
+
+
+@MODELS.register_module(force=True)
+class OverflowsOnce(TinyModel):
+    """A branch without loss gets a batch of infinities in the second step."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.calls = nn.BatchNorm1d(4), 0
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        self.calls += mode == "loss"
+        if mode == "loss" and self.calls == 2:
+            self.norm(torch.full((2, 4), float("inf")))
+        return super().forward(inputs, data_samples, mode)
+
+
+def test_running_statistics_that_are_nan_are_not_written(tmp_path):
+    cfg = tiny_config(tmp_path, max_epochs=2)
+    cfg.model = {"type": "bus_toolkit.OverflowsOnce"}
+    cfg.default_hooks = {"checkpoint": {"type": "bus_toolkit.AtomicCheckpointHook", "interval": 1}}
+    with pytest.raises(
+        TrainingError, match=r"1 tensors of the model, the first norm.running_var, are not finite at step 2"
+    ):
+        build_runner(cfg).train()
+    assert not list(tmp_path.glob("*.pth"))
+
+
+def test_masks_of_infinities_are_no_fault():
+    model = nn.Module()
+    model.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+    model.register_buffer("nothing", torch.zeros(0))
+    assert broken_tensors(model) == [] and broken_tensors(nn.Module()) == []
