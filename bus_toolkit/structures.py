@@ -298,7 +298,7 @@ class VisualTokens(ShortRepr):
         scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None``
             without one.
         undecoded: The tokens that the decoder read, straight from the backbone; ``None`` where no decoder did.
-        unread: bool (B, P + S), tokens that hold nothing and must not be read; ``None`` where all may be.
+        unread: bool (B, P + S), tokens that hold nothing or are hidden and must not be read; ``None`` where all may be.
     """
 
     embeds: Tensor
@@ -314,6 +314,14 @@ class VisualTokens(ShortRepr):
     def cls(self) -> Tensor:
         """The global token (B, D)."""
         return self.embeds[:, 0]
+
+    @property
+    def read_origin(self) -> Tensor | None:
+        """As ``origin``, with -1 for patches in tokens that must not be read."""
+        if self.origin is None or self.unread is None:
+            return self.origin
+        is_unread = self.unread[:, self.num_prefix :].gather(1, self.origin.clamp(min=0))
+        return self.origin.masked_fill(is_unread, -1)
 
     def __repr__(self) -> str:
         """Return shapes, and how many patches are left."""

@@ -83,7 +83,8 @@ def check_same_transformer(vit: nn.Module, adapter: TransformerAdapter, num_bloc
         return
     layers: Any = adapter.layers
     is_there = not isinstance(layers, nn.Module) or any(part is layers for part in vit.modules())  # near the top
-    if adapter.vit is not vit or len(layers) != num_blocks or not is_there:
+    known, here = (getattr(one, "_orig_mod", one) for one in (adapter.vit, vit))  # inside torch.compile's wrapper
+    if known is not here or len(layers) != num_blocks or not is_there:
         raise ComponentError(
             f"backbone.vit: another module or other blocks are here, a {type(vit).__name__}, got a backbone made for a "
             f"{type(adapter.vit).__name__} of {num_blocks} blocks. Make a new TokenReducingBackbone."

@@ -23,7 +23,7 @@ def check_kinds(selectors: Any, path: str) -> None:
     if isinstance(selectors, PatchSelector) or not isinstance(selectors, Iterable):
         raise ConfigError(f"{path}: must be a list of selectors, got {describe(selectors)}. Put it into a list.")
     for index, selector in enumerate(selectors):
-        if not isinstance(selector, PatchSelector):
+        if not isinstance(getattr(selector, "_orig_mod", selector), PatchSelector):  # torch.compile's wrapper has one
             raise ConfigError(
                 f"{path}.{index}: must be a built selector, got {describe(selector)}. Make one of its class, or write "
                 'REGISTRIES.selectors.build({"type": ..., "blocks": [...]}, path="selector").'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -19,6 +18,7 @@ from bus_toolkit.backbones.own_code import OwnCode
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_state import TokenState
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.ops.token_plan import patches_in_tokens
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
@@ -68,15 +68,14 @@ class ConditionedPass:
         self._reduce(self._shared.num_blocks, "after_block")
         for block in range(self._shared.num_blocks + 1, last_block + 1):
             self._run_block(block)
-        tokens = state.tokens
+        tokens, unread = state.tokens, state.unread(num_prefix)
         if last_block == len(self._adapter.layers):
-            tokens, num_prefix = self._finish()
-        visual = VisualTokens(tokens, num_prefix, self._shared.grid, state.selections, state.origin, state.scores)
-        if not any(selection.decision.plan.may_be_empty for selection in state.selections):
-            return visual
-        # Prefix tokens hold no patches and are read all the same.
-        empty_BS = patches_in_tokens(state.origin, tokens.shape[1] - num_prefix) == 0
-        return replace(visual, unread=F.pad(empty_BS, (num_prefix, 0)))
+            tokens = self._finish(unread)
+            num_added = tokens.shape[1] - state.tokens.shape[1]
+            num_prefix += num_added
+            unread = None if unread is None else F.pad(unread, (num_added, 0))
+        grid = self._shared.grid
+        return VisualTokens(tokens, num_prefix, grid, state.selections, state.origin, state.scores, unread=unread)
 
     def _run_block(self, block: int) -> None:
         """Run one block with the selectors before, inside and after it."""
@@ -130,17 +129,20 @@ class ConditionedPass:
             patches, prefix, self._text, state.origin, block, state.key_weights, access, grid=self._shared.grid
         )
 
-    def _finish(self) -> tuple[Tensor, int]:
-        """Return the tokens as they leave the backbone, and how many of them are prefix."""
+    def _finish(self, unread: Tensor | None) -> Tensor:
+        """Return the tokens as they leave the backbone, after their mean where it has no prefix token."""
         adapter, state = self._adapter, self._state
         tokens = adapter.final_norm(state.tokens)
         if not adapter.pools:
-            return tokens, adapter.num_prefix
+            return tokens
         # While every patch is its own token, the library's own pooling is exact; afterwards tokens count by their size.
-        is_reduced = not state.positions.complete
+        is_reduced = not state.positions.complete or unread is not None
         sizes_BS = patches_in_tokens(state.origin, tokens.shape[1] - adapter.num_prefix) if is_reduced else None
-        global_B1D = adapter.pool(tokens, sizes_BS).unsqueeze(1)
-        return torch.cat([global_B1D, tokens], dim=1), adapter.num_prefix + 1
+        if sizes_BS is not None and unread is not None:
+            # Not 0: if all are hidden, the mean is that of all.
+            hidden_BS = unread[:, adapter.num_prefix :] & (sizes_BS > 0)
+            sizes_BS = at_least_float32(sizes_BS).masked_fill(hidden_BS, 1e-6)
+        return torch.cat([adapter.pool(tokens, sizes_BS).unsqueeze(1), tokens], dim=1)
 
 
 def selector_at(selectors: Iterable[PatchSelector], block: int, site: Site) -> PatchSelector | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bus_toolkit.backbones.adapters.base import States
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose
+from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose, patches_in_tokens
 from bus_toolkit.structures import Decision, Selection
 
 
@@ -36,6 +37,17 @@ class TokenState:
     used: States | None = None
     scores: Tensor | None = None
     selections: list[Selection] = field(default_factory=list)
+
+    def unread(self, num_prefix: int) -> Tensor | None:
+        """Return which tokens must not be read, bool (B, P + S): empty, hidden; ``None`` if no plan has such."""
+        plans = [selection.decision.plan for selection in self.selections]
+        if not any(plan.may_be_empty or plan.may_hide for plan in plans):
+            return None
+        unread_BS = patches_in_tokens(self.origin, self.tokens.shape[1] - num_prefix) == 0
+        if self.key_weights is not None and any(plan.may_hide for plan in plans):
+            unread_BS = unread_BS | (self.key_weights == 0)
+        # Prefix tokens hold no patches and are read all the same.
+        return F.pad(unread_BS, (num_prefix, 0))
 
     def reduce(self, decision: Decision, *, block: int, num_prefix: int, ranks: bool) -> None:
         """Carry out a selector's decision.

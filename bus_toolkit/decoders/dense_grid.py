@@ -16,7 +16,7 @@ from bus_toolkit.structures import VisualTokens
 
 
 def origin_of(visual: VisualTokens, decoder: str) -> Tensor:
-    """Return the token that each patch ended in, int64 (B, N), or -1.
+    """Return the token that each patch ended in, int64 (B, N), or -1; -1 too for one that must not be read.
 
     Args:
         visual: Tokens of the backbone.
@@ -25,18 +25,19 @@ def origin_of(visual: VisualTokens, decoder: str) -> Tensor:
     Raises:
         ComponentError: The tokens come from another decoder and have no place on the grid.
     """
-    if visual.origin is None:
+    origin = visual.read_origin
+    if origin is None:
         raise ComponentError(
             f"model.decoder: {decoder} works on the patch grid and needs the origin of every patch, got None (tokens "
             "of another decoder). It reads tokens of the backbone. Put it directly after the backbone."
         )
-    return visual.origin
+    return origin
 
 
 def dense_tokens(visual: VisualTokens, decoder: str) -> tuple[Tensor, Tensor]:
     """Return the token of every patch (B, N, D), and which patches have one, bool (B, N).
 
-    A patch that was fused or merged takes the token it ended in; a dropped one is zero.
+    A patch that was fused or merged takes the token it ended in; a dropped or hidden one is zero.
 
     Args:
         visual: Tokens of the backbone.

@@ -141,13 +141,14 @@ class GroundingHead(VLPHead):
             ComponentError: Tokens of a decoder that do not bring along what it read.
         """
         tokens = visual if visual.undecoded is None else visual.undecoded
-        if tokens.origin is None:
+        origin = tokens.read_origin
+        if origin is None:
             raise ComponentError(
                 "GroundingHead: needs the token that each patch ended in, got visual tokens without origin and without "
                 "undecoded tokens. Backbone tokens have an origin. Let VLPModel.encode run the decoder."
             )
-        dense = scatter_back(tokens.embeds[:, tokens.num_prefix :], tokens.origin)
-        return torch.where((tokens.origin < 0).unsqueeze(-1), self.placeholder.to(dense.dtype), dense)
+        dense = scatter_back(tokens.embeds[:, tokens.num_prefix :], origin)
+        return torch.where((origin < 0).unsqueeze(-1), self.placeholder.to(dense.dtype), dense)
 
 
 def one_named_box(boxes: Boxes) -> tuple[Tensor, Tensor]:

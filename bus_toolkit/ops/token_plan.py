@@ -36,6 +36,8 @@ class TokenPlan(ShortRepr):
             not as a key in later blocks, nor for what reads the tokens after the backbone.
         key_weights: float (B, S), how much each output token counts as a key in the attention of later blocks: its size
             (ToMe's proportional attention), or a soft mask. ``None`` leaves what earlier plans said.
+        may_hide: Whether a key weight of 0 hides a token: it stays in the sequence, and nothing after the backbone
+            reads it either.
     """
 
     keep_indices: Tensor
@@ -45,6 +47,7 @@ class TokenPlan(ShortRepr):
     merging: bool = False
     key_weights: Tensor | None = None
     may_be_empty: bool = False
+    may_hide: bool = False
 
     @property
     def num_inputs(self) -> int:

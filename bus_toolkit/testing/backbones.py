@@ -67,6 +67,7 @@ def check_backbone(part: str | Callable[..., nn.Module], **settings: Any) -> Non
         check_parts_of_a_pass,
         check_tokens_drop,
         check_bare_weights,
+        check_positions,
         check_trains,
         *COMMON_CHECKS,
     )
@@ -106,6 +107,24 @@ def check_tokens_drop(case: BackboneCase) -> None:
     everything = case.visual(part, inputs, RandomSelector(blocks=[1], keep_ratio=1.0))
     problem = differ([everything.embeds], [plain.embeds], 0.0)
     assert not problem, f"keep_ratio 1: {problem}"
+
+
+def check_positions(case: BackboneCase) -> None:
+    """A vector for each patch is among ``position_tables()``, so that weights of another grid are noticed."""
+    adapter = case.sizes
+    known = {table.name for table in adapter.position_tables()}
+    patches = adapter.position_grid[0] * adapter.position_grid[1]
+    rows = {patches, patches + adapter.num_prefix}
+    for path, module in adapter.vit.named_modules():
+        # Matrices of torch's layers may be of such a shape by chance.
+        if type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Embedding):
+            continue
+        for name, one in module.named_parameters(path, recurse=False):
+            is_table = one.dim() >= 2 and one.shape[-1] == adapter.embed_dim and one.shape[-2] in rows
+            assert not is_table or name in known, (
+                f"{name} has a row for each patch, and position_tables() does not name it: weights of another grid of "
+                "patches with as many rows would be taken as they are"
+            )
 
 
 def check_trains(case: BackboneCase) -> None:

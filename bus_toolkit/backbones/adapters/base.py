@@ -153,7 +153,8 @@ class TransformerAdapter(ABC):
     def position_tables(self) -> Sequence[PositionTable]:
         """Return the tensors of the module with rows by position, so that weights of another grid can be loaded.
 
-        Without them such weights are refused as a mismatch of shapes.
+        Of tables that are not named here, weights of another grid are refused as a mismatch of shapes, and as many rows
+        of a grid in another shape are taken as they are.
         """
         return ()
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable
 from bus_toolkit.selectors.base import Site
 
 
@@ -98,6 +99,20 @@ class BlocksAdapter(TransformerAdapter):
     @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         return self._embed(images)
+
+    @override
+    def position_tables(self) -> Sequence[PositionTable]:
+        """Return the learned vectors that are known by their shape, a row a patch, and by ``pos`` in their name.
+
+        A subclass names others: of another shape, of another name, or relative ones.
+        """
+        grid = self.position_grid
+        rows = {grid[0] * grid[1]: 0, grid[0] * grid[1] + self.num_prefix: self.num_prefix}
+        return [
+            AbsolutePositions(name, grid, rows[one.shape[-2]])
+            for name, one in self.vit.named_parameters()
+            if "pos" in name and one.dim() >= 2 and one.shape[-1] == self.embed_dim and one.shape[-2] in rows
+        ]
 
     @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:

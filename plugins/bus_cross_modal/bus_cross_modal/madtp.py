@@ -27,7 +27,8 @@ class MADTPSelector(PatchSelector):
     depend on batch mates. Ours does not: ``keep_ratio`` fixes the number, and kept patches that are not above their own
     image's threshold are closed. They stay in the sequence, but no token reads them any more: their weight as a key is
     0, and what attention they had goes to the other keys, by the softmax. Closed patches are the first to go at a later
-    stage. After the backbone nothing hides them.
+    stage. Nothing reads them after the backbone either. So an image has what it would have there alone in its batch,
+    but for what ``keep_ratio`` takes.
 
     Also ours: each of the three parts is divided by its sum over the patches (the alignment, which may be negative,
     goes through a softmax), so that they weigh alike; heads are averaged; attention received counts the CLS token's
@@ -105,7 +106,7 @@ class MADTPSelector(PatchSelector):
         if not plan.is_identity:
             # Hard comparison: no gradient may reach the scores through it.
             is_open = importance.detach() > self.threshold(importance, alignment).detach()
-            plan = replace(plan, key_weights=_key_weights(plan, is_open, view.key_weights))
+            plan = replace(plan, key_weights=_key_weights(plan, is_open, view.key_weights), may_hide=True)
         # (B, M, N) @ (B, N, D) -> (B, M, D)
         answers = alignment.softmax(dim=1).transpose(1, 2).to(patches.dtype) @ patches
         return Decision(plan, importance, guide=Guide(self.shared_tokens, answers))

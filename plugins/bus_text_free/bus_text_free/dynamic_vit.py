@@ -23,7 +23,9 @@ class DynamicViTSelector(PatchSelector):
     arXiv 2106.02034, sections 3.2 and 3.3; raoyongming/DynamicViT:models/dyvit.py. In training every patch stays, and a
     hard Gumbel-softmax sample with straight-through gradient says how much each counts as a key in later attention (0
     or 1); in evaluation the most probable patches are gathered. Nothing here asks for the ratio: add ``KeepRatioHead``.
-    The own token is not exempt from its mask (there it is), which changes only tokens that nobody reads. One entry is
+    The own token is not exempt from its mask (there it is), which changes only tokens that nobody reads: what comes
+    after the backbone does not read masked ones, as it does without them in evaluation (there a classifier reads the
+    class token, and the distillation the patches that are left). One entry is
     one predictor: a stage with a predictor of its own is an entry of its own. Goes into ``model.selectors``.
 
     Args:
@@ -75,7 +77,7 @@ class DynamicViTSelector(PatchSelector):
             mask = mask * view.key_weights
         # Every patch stays a token, so that the gradient reaches the mask through its weight as a key.
         plan = keep_plan(log_probs[..., 0], log_probs.shape[1])
-        return Decision(replace(plan, key_weights=mask), log_probs[..., 0])
+        return Decision(replace(plan, key_weights=mask, may_hide=True), log_probs[..., 0])
 
 
 class KeepRatioHead(VLPHead):
