@@ -45,7 +45,7 @@ def describe_instances(
     texts = {key: template.replace("{name}", name) for key, name in _class_names(content, source).items()}
     phrases: dict[int, dict[str, list[list[float]]]] = {}
     for place, item in _entries(content, "annotations", source):
-        if item.get("iscrowd"):
+        if one_form(item.get("iscrowd")):
             continue
         image, kind = one_form(item.get("image_id")), one_form(item.get("category_id"))
         if not isinstance(image, int):

@@ -87,14 +87,14 @@ def read_coco_instances(path: str, location: str) -> Instances:
                     "objects. Give each its own id."
                 )
             ids.add(identity)
-            if item.get("iscrowd"):
+            if one_form(item.get("iscrowd")):  # "0" is none, although it is true to Python
                 crowds.add(identity)
             else:
                 grouped.setdefault(one_form(item["image_id"]), []).append({**item, "id": identity})
         arrays = {}
         for key, items in grouped.items():
             # (n, 4): left, top, width and height, which become corners below.
-            boxes = np.array([item["bbox"] for item in items], dtype=np.float32).reshape(-1, 4)
+            boxes = np.array([_four(item) for item in items], dtype=np.float32)
             _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{location}: {path}")
             boxes[:, 2:] += boxes[:, :2]
             arrays[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
@@ -109,7 +109,7 @@ def read_coco_instances(path: str, location: str) -> Instances:
 def stated_sizes(content: Mapping[str, Any]) -> dict[Any, tuple[int, int]]:
     """Return image id in one form to the width and height in pixels that COCO's ``images`` state."""
     images = content.get("images", ())
-    stated = {one_form(image["id"]): (image.get("width"), image.get("height")) for image in images}
+    stated = {one_form(image["id"]): (one_form(image.get("width")), one_form(image.get("height"))) for image in images}
     return {key: size for key, size in stated.items() if all(isinstance(side, int) for side in size)}
 
 
@@ -176,6 +176,14 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
 
 def _arrays(grouped: dict[Any, dict[str, list[list[float]]]]) -> dict[Any, dict[str, np.ndarray]]:
     return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
+
+
+def _four(item: Mapping[str, Any]) -> Any:
+    """Return the box of an instance; another number of values would shift the boxes of those that follow."""
+    box = item["bbox"]
+    if not isinstance(box, list) or len(box) != 4:
+        raise ValueError(f"bbox of instance {item['id']} is {str(box)[:60]}")
+    return box
 
 
 def _check_sides(boxes: np.ndarray, names: list[str], source: str) -> None:

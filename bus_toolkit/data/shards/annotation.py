@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.json_text import parse_json
 
 ID_LIMIT = 1 << 40
@@ -63,7 +64,7 @@ def parse_annotation(content: bytes) -> Annotation:
     # (n, 4) for n = 0 too; float64, so that right and bottom are rounded to float32 once.
     corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
-    width, height = data.get("width"), data.get("height")
+    width, height = one_form(data.get("width")), one_form(data.get("height"))
     size = (width, height) if type(width) is int and type(height) is int else None
     return Annotation(data.get("caption"), image_id, corners.astype(np.float32), np.array(named, dtype=bool), size)
 

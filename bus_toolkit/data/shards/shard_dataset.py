@@ -81,6 +81,9 @@ class ShardDataset(SampleDataset):
             refuse_blind_transforms(pipeline, name, "set with_boxes to false")
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
         self._report_left_out(left_out, max_bad_samples)
+        empty = [path for path, index in zip(paths, indices, strict=True) if not len(index)]
+        if empty:
+            _log.warning("%s: %d of %d shards have no sample, e.g. %s.", name, len(empty), len(paths), empty[0])
         if passed_over := sum((Counter(index.passed_over) for index in indices), Counter()):
             _log.info("%s: members of other kinds are passed over: %s.", name, kinds_text(passed_over))
         self.boxed_indices = boxed

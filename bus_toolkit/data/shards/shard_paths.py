@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,9 +48,12 @@ def find_shards(shards: str | Sequence[str], location: str) -> list[Path]:
             f"{location}: {compressed} is compressed, and a compressed tar has no random access. Uncompress it; "
             "its images are compressed anyway."
         )
-    if len(set(files)) < len(files):
-        twice = next(path for path in files if files.count(path) > 1)
-        raise DataError(f"{location}: {twice} is named twice. Name each shard once.")
+    names: dict[str, Path] = {}
+    for path in files:
+        first = names.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            other = "" if first == path else f", as {first} too"
+            raise DataError(f"{location}: {path} is named twice{other}. Name each shard once.")
     return files
 
 

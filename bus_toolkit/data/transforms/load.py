@@ -115,6 +115,8 @@ def _check_boxes(results: Mapping[str, Any], shape: tuple[int, int]) -> None:
         )
     if not np.isfinite(boxes).all():
         raise OSError(f"a box is not finite: {boxes[~np.isfinite(boxes).all(axis=1)][0].tolist()}")
+    if boxes.size and boxes.max() <= 1.0 < min(height, width) and (boxes % 1.0).any():
+        raise OSError(f"all boxes lie within its first pixel, as shares of its sides would: {boxes[0].tolist()}")
     outside = (boxes[:, 0] >= width) | (boxes[:, 1] >= height) | (boxes[:, 2] <= 0) | (boxes[:, 3] <= 0)
     if outside.any():
         raise OSError(f"a box lies outside the {width} x {height} pixels: {boxes[outside][0].round(2).tolist()}")

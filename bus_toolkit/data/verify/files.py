@@ -55,7 +55,8 @@ def instance_faults(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "id", f"{here}: this id is that of annotations[{first[one_form(item['id'])]}]"
         if known and one_form(item["image_id"]) not in known:
             yield "id", f"{here}: that is none of the {len(known)} images"
-        reason = None if item.get("iscrowd") else box_fault(item.get("bbox"), sizes.get(one_form(item["image_id"])))
+        size = sizes.get(one_form(item["image_id"]))
+        reason = None if one_form(item.get("iscrowd")) else box_fault(item.get("bbox"), size)
         if reason is not None:
             yield "box", f"{here}: {reason}"
 

@@ -12,6 +12,7 @@ from bus_toolkit.evaluation.retrieval.ranking import (
     RetrievalSet,
     best_match_ranks,
     build_retrieval_set,
+    checked_ks,
     recall_at,
     retrieval_row,
 )
@@ -32,6 +33,9 @@ class RetrievalRecall(SampleMetric):
     Args:
         topk: The k of R@k.
         prefix: The start of the keys.
+
+    Raises:
+        ConfigError: A k that is no whole number of 1 or more, or none.
     """
 
     default_prefix = "retrieval"
@@ -39,7 +43,7 @@ class RetrievalRecall(SampleMetric):
 
     def __init__(self, topk: Sequence[int] = (1, 5, 10), *, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
-        self.topk = tuple(topk)
+        self.topk = checked_ks(topk, "RetrievalRecall.topk")
 
     def row(self, sample: dict) -> dict:
         """Return ids and features."""

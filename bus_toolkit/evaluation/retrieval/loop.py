@@ -12,6 +12,7 @@ from mmengine.runner.loops import _parse_losses, _update_losses
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB, DeviceMemory
+from bus_toolkit.evaluation.retrieval.ranking import checked_ks
 from bus_toolkit.evaluation.retrieval.reranking import Reranking, RerankSettings
 from bus_toolkit.heads.base import find_head
 from bus_toolkit.heads.itc import ITCHead
@@ -43,8 +44,8 @@ class VLPEvalLoop(ValLoop):
         fp16: Evaluate under automatic mixed precision.
 
     Raises:
-        ConfigError: A negative ``rerank_topk`` or memory, a batch size below one, or re-ranking with a model that
-            cannot.
+        ConfigError: A negative ``rerank_topk`` or memory, a batch size or a k below one, or re-ranking with a model
+            that cannot.
     """
 
     def __init__(
@@ -74,9 +75,8 @@ class VLPEvalLoop(ValLoop):
                 "Add them under model.heads, or set val_cfg.rerank_topk and test_cfg.rerank_topk to 0."
             )
         DeviceMemory(rerank_device_memory, owner="VLPEvalLoop.rerank_device_memory")  # says now what it cannot be
-        self.rerank = RerankSettings(
-            rerank_topk, rerank_batch_size, tuple(recall_k), itc_weight, rerank_device_memory, fp16
-        )
+        ks = checked_ks(recall_k, "VLPEvalLoop.recall_k")
+        self.rerank = RerankSettings(rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16)
 
     @property
     def bare_model(self) -> Any:

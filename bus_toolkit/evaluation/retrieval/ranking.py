@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.metrics.base import has, to_numpy
 from bus_toolkit.evaluation.retrieval.pairs import similarity_chunks
 from bus_toolkit.ops.precision import at_least_float32
@@ -111,6 +112,17 @@ def ranks_in(scores: Tensor, right: Tensor) -> Tensor:
     # Not "scores >= best": ties and NaN must both count against the model, and no comparison with NaN is true.
     best = scores.masked_fill(~right, float("-inf")).amax(dim=1, keepdim=True)
     return (~(scores < best) & ~right).sum(dim=1)
+
+
+def checked_ks(ks: Sequence[int], location: str) -> tuple[int, ...]:
+    """Return the k of R@k that a setting names.
+
+    Raises:
+        ConfigError: One that is no whole number of 1 or more, or none.
+    """
+    if not ks or any(type(k) is not int or k < 1 for k in ks):
+        raise ConfigError(f"{location}: must be whole numbers of 1 or more, got {list(ks)}. Write e.g. [1, 5, 10].")
+    return tuple(ks)
 
 
 def recall_at(ranks: Tensor, topk: Sequence[int], prefix: str) -> dict[str, float]:

@@ -106,6 +106,12 @@ def test_shards_without_a_sample_are_refused(tmp_path):
         build(write_tar(tmp_path / "a.tar", []))
 
 
+def test_a_shard_without_a_sample_among_others_is_named(tmp_path, caplog):
+    empty = write_tar(tmp_path / "b.tar", [])
+    assert len(build([str(write_tar(tmp_path / "a.tar", pairs([1]))), str(empty)])) == 1
+    assert f"1 of 2 shards have no sample, e.g. {empty}" in caplog.text
+
+
 def test_a_shard_that_changes_during_a_run_is_reported(tmp_path):
     [shard] = write_shards_of(tmp_path, [2])
     data = build(shard)

@@ -35,12 +35,14 @@ def test_a_list_of_paths_globs_and_braces_keeps_its_order(tmp_path):
         ([], "names no shard"),
         (["no-*.tar"], r"no file matches '.*no-\*.tar'"),
         (["a.tar", "gone-{0..3}.tar"], r"4 of 5 shards are not there, the first is .*gone-0.tar"),
-        (["a.tar", "a*.tar"], "a.tar is named twice"),
+        (["a.tar", "a*.tar"], "a.tar is named twice. Name each shard once"),
+        (["a.tar", "link/a.tar"], "link/a.tar is named twice, as .*a.tar too"),
         (["b.tar.gz"], "b.tar.gz is compressed, .* Uncompress it"),
     ],
 )
 def test_what_is_not_there_is_reported(tmp_path, names, message):
     (tmp_path / "a.tar").touch()
     (tmp_path / "b.tar.gz").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(DataError, match=f"here: {message}|here: .*{message}"):
         find_shards([f"{tmp_path}/{name}" for name in names], "here")

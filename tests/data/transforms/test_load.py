@@ -37,3 +37,12 @@ def test_a_path_with_backslashes_comes_with_advice():
         LoadImage()({"img_path": r"photos\a.png"})
     with pytest.raises(OSError, match=r"No such file or directory$"):
         LoadImage()({"img_path": "gone/a.png"})
+
+
+def test_boxes_as_shares_of_the_sides_are_refused():
+    load, data = LoadImageFromBytes(), picture(1)
+    shares = np.array([[0.1, 0.2, 0.5, 0.5], [0.0, 0.0, 1.0, 1.0]], np.float32)
+    with pytest.raises(OSError, match="all boxes lie within its first pixel, as shares of its sides would"):
+        load({"img_bytes": data, "gt_bboxes": shares})
+    corner = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
+    assert load({"img_bytes": data, "gt_bboxes": corner})["gt_bboxes"] is corner, "a pixel may be an object"

@@ -1,7 +1,9 @@
 import logging
 
+import pytest
 import torch
 
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation import RetrievalRecall
 
 EYE = torch.eye(3)
@@ -66,3 +68,9 @@ def test_a_model_without_features_is_kept_apart_from_a_bad_one(caplog):
 def test_no_key_looks_like_a_loss():
     metrics = _evaluate([_sample(i, i, EYE[i], EYE[i], paired=EYE[i]) for i in range(3)])
     assert not any("loss" in key for key in metrics)
+
+
+@pytest.mark.parametrize("ks", [[0], [-1, 5], [1.5], [], [True]])
+def test_a_k_that_counts_nothing_is_refused(ks):
+    with pytest.raises(ConfigError, match=r"RetrievalRecall.topk: must be whole numbers of 1 or more, got \["):
+        RetrievalRecall(topk=ks)

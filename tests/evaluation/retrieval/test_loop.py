@@ -91,7 +91,11 @@ def test_a_model_without_a_matching_head_cannot_re_rank(tmp_path):
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"rerank_topk": -1}, "must not be negative, got -1"), ({"rerank_batch_size": 0}, "must be at least 1, got 0")],
+    [
+        ({"rerank_topk": -1}, "must not be negative, got -1"),
+        ({"rerank_batch_size": 0}, "must be at least 1, got 0"),
+        ({"recall_k": [0, 5]}, r"VLPEvalLoop.recall_k: must be whole numbers of 1 or more, got \[0, 5\]"),
+    ],
 )
 def test_impossible_settings_are_named(tmp_path, setting, message):
     with pytest.raises(ConfigError, match=message):
