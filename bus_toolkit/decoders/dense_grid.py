@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.ops.token_plan import scatter_back
 from bus_toolkit.structures import VisualTokens
 
@@ -99,8 +100,9 @@ def average_cells(dense_BND: Tensor, present_BN: Tensor, grid: tuple[int, int], 
     # A patch is in a cell if both its row and its column are: (side, 1, rows, 1) & (1, side, 1, columns) -> (Q, N).
     cells_QN = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(side * side, -1).to(dense_BND.dtype)
     # Absent patches are zero in dense_BND; leaving them out of the count as well makes the result their mean.
-    counts_BQ = present_BN.to(dense_BND.dtype) @ cells_QN.T
-    return (cells_QN @ dense_BND) / counts_BQ.clamp(min=1).unsqueeze(-1)
+    exact = at_least_float32_dtype(dense_BND)  # half precision rounds counts above 256 or 2048
+    counts_BQ = present_BN.to(exact) @ cells_QN.T.to(exact)
+    return ((cells_QN @ dense_BND) / counts_BQ.clamp(min=1).unsqueeze(-1)).to(dense_BND.dtype)
 
 
 def _members(length: int, cells: int, device: torch.device) -> Tensor:

@@ -121,13 +121,17 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         tokens = visual.embeds[:, visual.num_prefix - self.num_prefix :]
         prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
         # Not by their number: one dropped and one fused token make as many as before.
-        is_reduced = not all(s.decision.plan.is_identity for s in visual.selections)
+        is_reduced = not all(s.decision.plan.is_identity for s in visual.selections) or visual.unread is not None
         if is_reduced and self.vit.out_type in ("avg_featmap", "featmap"):
-            assert visual.origin is not None
+            origin = visual.read_origin
+            assert origin is not None
             if self.vit.out_type == "featmap":
-                patches = scatter_back(patches, visual.origin)
+                patches = scatter_back(patches, origin)
             else:  # as the only patch: mmpretrain's method takes the mean, and may apply a norm after it
-                patches = self.adapter.pool(tokens, patches_in_tokens(visual.origin, patches.shape[1])).unsqueeze(1)
+                sizes = patches_in_tokens(origin, patches.shape[1])
+                if visual.unread is not None:
+                    sizes = sizes.float().clamp(min=1e-6)  # if all are hidden, the mean is that of all
+                patches = self.adapter.pool(tokens, sizes).unsqueeze(1)
             tokens = torch.cat([prefix, patches], dim=1)
         return self.vit._format_output(tokens, visual.grid)
 

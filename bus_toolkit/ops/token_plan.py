@@ -208,8 +208,10 @@ def _merge(tokens_BND: Tensor, kept_BKD: Tensor, plan: TokenPlan, weights_BN: Te
     # A valid index for those that do not join; their weights below are 0.
     slots_BR = slots_BR.clamp(min=0, max=count - 1)
     founders_BR = plan.keep_indices.gather(1, slots_BR)
-    joining_BK = joins_BR.new_zeros(joins_BR.shape[0], count).scatter_add(1, slots_BR, joins_BR)
-    missing_BR = (weights_BN.gather(1, founders_BR) - 1.0) / joining_BK.gather(1, slots_BR).clamp(min=1.0)
+    # Counted exactly: half precision rounds counts above 256 or 2048.
+    joining_BK = plan.slots.new_zeros(joins_BR.shape[0], count).scatter_add(1, slots_BR, joins_BR.to(torch.int64))
+    joining_BR = joining_BK.gather(1, slots_BR).clamp(min=1)
+    missing_BR = (weights_BN.gather(1, founders_BR) - 1.0) / joining_BR
     own_BR = weights_BN.gather(1, others_BR) * joins_BR
     added_BRD = gather_tokens(tokens_BND, others_BR + num_prefix) * own_BR.unsqueeze(-1)
     added_BRD = added_BRD + gather_tokens(tokens_BND, founders_BR + num_prefix) * (missing_BR * joins_BR).unsqueeze(-1)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.ops.token_plan import patches_in_tokens
 from bus_toolkit.structures import TextTokens
 
@@ -84,5 +85,8 @@ class BlockView:
         return self.origin.shape[1]
 
     def sizes(self) -> Tensor:
-        """Return how many original patches were merged into each candidate, (B, N), in the patches' dtype."""
-        return patches_in_tokens(self.origin, self.patches.shape[1]).to(self.patches.dtype)
+        """Return how many original patches were merged into each candidate, (B, N), in float32 at least.
+
+        In half precision counts would be rounded: bfloat16 knows no 257.
+        """
+        return patches_in_tokens(self.origin, self.patches.shape[1]).to(at_least_float32_dtype(self.patches))

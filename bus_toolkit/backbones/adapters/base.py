@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.ops.position_table import Grid, PositionTable
+from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.selectors.base import Site
 
 States = tuple[Tensor, Tensor, Tensor]
@@ -162,5 +163,5 @@ class TransformerAdapter(ABC):
 def _weighted_mean(tokens_BSD: Tensor, sizes_BS: Tensor | None) -> Tensor:
     if sizes_BS is None:
         return tokens_BSD.mean(dim=1)
-    sizes_BS1 = sizes_BS.to(tokens_BSD.dtype).unsqueeze(-1)
-    return (tokens_BSD * sizes_BS1).sum(dim=1) / sizes_BS1.sum(dim=1)
+    sizes_BS1 = sizes_BS.to(at_least_float32_dtype(tokens_BSD)).unsqueeze(-1)
+    return ((tokens_BSD * sizes_BS1).sum(dim=1) / sizes_BS1.sum(dim=1)).to(tokens_BSD.dtype)

@@ -18,6 +18,7 @@ from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
+from bus_toolkit.ops.precision import at_least_float32_dtype
 
 
 class HuggingFaceAdapter(TransformerAdapter):
@@ -278,7 +279,8 @@ class SiglipAdapter(CLIPAdapter):
         query = head.probe.repeat(tokens.shape[0], 1, 1)
         weights = None
         if sizes is not None:
-            weights = sizes.to(tokens.dtype).log().unsqueeze(1).repeat_interleave(head.attention.num_heads, dim=0)
+            logs = sizes.to(at_least_float32_dtype(tokens)).log().to(tokens.dtype)
+            weights = logs.unsqueeze(1).repeat_interleave(head.attention.num_heads, dim=0)
         read = head.attention(query, tokens, tokens, attn_mask=weights)[0]
         return (read + head.mlp(head.layernorm(read)))[:, 0]
 

@@ -20,6 +20,7 @@ from bus_toolkit.backbones.adapters.projections import part_of_linear
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
+from bus_toolkit.ops.precision import at_least_float32_dtype
 
 _BLOCKS = ("Block", "EvaBlock")
 _ATTENTIONS = ("Attention", "EvaAttention", "AttentionRope")
@@ -138,7 +139,7 @@ class TimmAdapter(TransformerAdapter):
             return self.vit.fc_norm(tokens[:, 0] if by_class_token else super().pool(tokens, sizes))
         read, weights = (tokens if self._pools_prefix else tokens[:, self.num_prefix :]), None
         if sizes is not None:
-            logs = sizes.to(tokens.dtype).log()
+            logs = sizes.to(at_least_float32_dtype(tokens)).log().to(tokens.dtype)
             weights = F.pad(logs, (read.shape[1] - logs.shape[1], 0))[:, None, None, :]  # a prefix token counts once
         return self.vit.fc_norm(self.vit.attn_pool(read, attn_mask=weights))
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from bus_cross_modal.reading_layer import attention_half, feed_forward_half
 from bus_cross_modal.text_image_reduction import attention_of_text, image_plans, sizes_after, text_plans
 from bus_toolkit.fusion import CoAttentionFusion
-from bus_toolkit.ops import apply_plan, compose, scatter_back
+from bus_toolkit.ops import apply_plan, at_least_float32_dtype, compose, scatter_back
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
 
@@ -98,13 +98,14 @@ class PuMerFusion(CoAttentionFusion):
             return super().forward(text, visual)
         # [CLS] is never merged: only the other L - 1 tokens have sizes and an origin.
         image, rest = self.visual_proj(visual.embeds), text.embeds[:, 1:]
-        sizes = image.new_ones(image.shape[0], image.shape[1] - visual.num_prefix)
+        exact = at_least_float32_dtype(image)  # half precision rounds counts above 256 or 2048
+        sizes = image.new_ones(image.shape[0], image.shape[1] - visual.num_prefix, dtype=exact)
         if visual.unread is not None:
             sizes = sizes.masked_fill(visual.unread[:, visual.num_prefix :], 0.0)
         streams = _Streams(
             text=text.embeds,
             mask=text.attention_mask,
-            text_sizes=text.attention_mask[:, 1:].to(rest.dtype),
+            text_sizes=text.attention_mask[:, 1:].to(exact),
             text_origin=torch.arange(rest.shape[1], device=rest.device).expand(rest.shape[:2]),
             image=image,
             image_sizes=sizes,
