@@ -19,7 +19,7 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
     """Return (path, value) pairs; values of ``key=value`` words are read as YAML 1.2.
 
     Raises:
-        ConfigError: A word without ``=``, or a value that is not YAML.
+        ConfigError: A word without ``=``, a value that is not YAML, or Python's ``None``.
     """
     if isinstance(overrides, Mapping):
         return list(overrides.items())
@@ -29,6 +29,11 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
         if not equals or not key.strip():
             text = f"must be KEY=VALUE, got {word!r}. Write e.g. model.decoder.num_layers=2."
             problems.append(Problem("--cfg-options", text))
+            continue
+        if text.strip() == "None":
+            # Work dirs of this name, and files of it that are missing, come from habits of Python configs.
+            advice = "YAML writes null. Write null, or quotes inside those of the shell for the text: KEY='\"None\"'."
+            problems.append(Problem(f"--cfg-options {key.strip()}", f"got Python's None; {advice}"))
             continue
         try:
             pairs.append((key.strip(), parse_value(text, f"--cfg-options {key.strip()}")))

@@ -65,7 +65,10 @@ TRAINING = [
     ("model.heads.cap.weight=2", "model.heads has no 'cap'. It has itc."),
     ("model.conditioning.mode=stric", "must be one of shared, masked, free_itc, strict, got 'stric'. Did you mean 'st"),
     ("optim_wrapper.optimizer.lr=fast", "optim_wrapper.optimizer.lr: must be a number, got 'fast'."),
-    ("optim_wrapper.optimizer.lr=-1", "optim_wrapper.optimizer.lr: must be 0 or more, got -1."),
+    ("optim_wrapper.optimizer.lr=.nan", "optim_wrapper.optimizer.lr: must be a number, got nan."),
+    ("param_scheduler.0.start_factor=0", "param_scheduler.0.start_factor: must be above 0, at most 1, got 0."),
+    ("work_dir=None", "--cfg-options work_dir: got Python's None; YAML writes null."),
+    ("optim_wrapper.optimizer.lr=-1", "optim_wrapper.optimizer.lr: must be 0 or more, and finite, got -1."),
     ("optim_wrapper.optimizer.type=AdamX", "no optimizer is registered as 'AdamX'. Did you mean 'Adam'?"),
     ("optim_wrapper.clip_grad.max_norm=-1", "optim_wrapper.clip_grad.max_norm: must be above 0, got -1."),
     (

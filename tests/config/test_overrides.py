@@ -92,6 +92,9 @@ def test_null_takes_an_entry_out_of_a_mapping_whose_names_the_user_chooses(write
     cfg = _load(write, "model.heads.two={type: Head}", "model.heads.one=null")
     assert dict(cfg.model.heads) == {"two": {"type": "Head"}}
     assert _load(write, "default_hooks.logger=null").default_hooks.logger is None
+    assert _load(write, "work_dir='None'").work_dir == "None"
+    with pytest.raises(ConfigError, match="--cfg-options work_dir: got Python's None; YAML writes null"):
+        _load(write, "work_dir=None")
 
 
 def test_a_type_adds_an_entry_to_a_mapping_whose_names_the_user_chooses(write):

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample, BadSampleCounter, LoadingError
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
+from bus_toolkit.data.transforms.blind import warn_of_mirrors
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.registry import TRANSFORMS
@@ -61,6 +62,7 @@ class SampleDataset(Dataset):
         self._size = size
         self.bad = BadSampleCounter(size, max_bad_samples, type(self).__name__)
         self.boxed_indices = []
+        warn_of_mirrors(pipeline, type(self).__name__)
         self.pipeline = [TRANSFORMS.build(dict(t)) if isinstance(t, Mapping) else t for t in pipeline]
 
     @property

@@ -18,12 +18,17 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import TRANSFORMS
 
 _LEFT_RIGHT = {"left": "right", "right": "left"}
-_LEFT_RIGHT_WORD = re.compile(r"\b(left|right)(?=\b|most\b|ward\b|wards\b|hand\b)", re.IGNORECASE)
+_SIDED_WORD = re.compile(
+    r"\b(?:(left|right)(?=\b|most\b|ward\b|wards\b|hand\b|handed\b|side\b)|(counter-?|anti-?)?clockwise\b)",
+    re.IGNORECASE,
+)
 
 
 @TRANSFORMS.register_module()
 class RandomFlipWithText(BaseTransform):
     """Mirror an image left to right together with its boxes and the words ``left`` and ``right`` of its caption.
+
+    ``clockwise`` and ``counterclockwise`` change places too.
 
     Where the text is a question, its answers (``gt_answer``, ``answers``) are mirrored as well. The words are also
     found within ``left-of``, ``leftmost``, ``right-hand`` and the like. Slot: ``pipeline`` of a data set.
@@ -59,16 +64,16 @@ class RandomFlipWithText(BaseTransform):
 
 
 def mirror_words(text: str) -> str:
-    """Swap the words left and right; their capitals stay."""
+    """Swap the words left and right, clockwise and counterclockwise; their capitals stay."""
 
     def swap(match: re.Match[str]) -> str:
-        word = match.group(1)
-        other = _LEFT_RIGHT[word.lower()]
+        word, side, against = match.group(0, 1, 2)
+        other = _LEFT_RIGHT[side.lower()] if side else "clockwise" if against else "counterclockwise"
         if word.isupper():
             return other.upper()
         return other.capitalize() if word[0].isupper() else other
 
-    return _LEFT_RIGHT_WORD.sub(swap, text)
+    return _SIDED_WORD.sub(swap, text)
 
 
 @TRANSFORMS.register_module()

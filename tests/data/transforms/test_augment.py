@@ -72,6 +72,11 @@ def test_flips_the_answers_of_a_question_and_leaves_the_given_lists_alone():
         ("the left-of RIGHT Left", "the right-of LEFT Right"),
         ("the leftmost and right-hand ones", "the rightmost and left-hand ones"),
         ("bright copyright lefty", "bright copyright lefty"),
+        ("right-handed, lefthanded, on the LEFTSIDE", "left-handed, righthanded, on the RIGHTSIDE"),
+        (
+            "turns Clockwise, not anti-clockwise or counterclockwise",
+            "turns Counterclockwise, not clockwise or clockwise",
+        ),
     ],
 )
 def test_mirrors_whole_words_only(text, mirrored):

@@ -1,8 +1,10 @@
 """Transforms that would tear pixels, boxes and words apart."""
 
+import logging
+
 import pytest
 
-from bus_toolkit.data.transforms.blind import refuse_blind_transforms
+from bus_toolkit.data.transforms.blind import refuse_blind_transforms, warn_of_mirrors
 from bus_toolkit.errors import DataError
 
 
@@ -25,3 +27,27 @@ def test_built_transforms_are_judged_by_their_class():
     refuse_blind_transforms([len, {"type": "PackRegions"}], "Pairs", "leave out boxes")
     with pytest.raises(DataError, match="Pairs.pipeline.0: Rotate moves pixels"):
         refuse_blind_transforms([Rotate()], "Pairs", "leave out boxes")
+
+
+@pytest.mark.parametrize(
+    ("outer", "path"),
+    [
+        ({"type": "RandomApply", "transforms": {"type": "RandomFlip"}}, "0.transforms"),
+        (
+            {"type": "mmcv.RandomChoice", "transforms": [[{"type": "Resize"}, {"type": "RandomFlip"}]]},
+            "0.transforms.0.1",
+        ),
+        ({"type": "Compose", "transforms": [{"type": "RandomApply", "transforms": [{"type": "RandomFlip"}]}]}, None),
+    ],
+)
+def test_transforms_within_others_are_looked_at(outer, path):
+    with pytest.raises(DataError, match=f"Pairs.pipeline.{path or '0.transforms.0.transforms.0'}: RandomFlip moves"):
+        refuse_blind_transforms([outer], "Pairs", "leave out boxes")
+
+
+def test_a_mirror_of_images_with_texts_is_warned_of(caplog):
+    with caplog.at_level(logging.WARNING):
+        warn_of_mirrors([{"type": "LoadImage"}, {"type": "RandomFlipWithText"}], "Pairs")
+        assert not caplog.text
+        warn_of_mirrors([{"type": "LoadImage"}, {"type": "mmcv.RandomFlip", "prob": 0.5}], "Pairs")
+    assert "Pairs.pipeline.1: RandomFlip mirrors images and leaves the words left and right" in caplog.text
