@@ -48,6 +48,32 @@ def _sum_of_products(_sum_shape: Shape, left_shape: Shape, right_shape: Shape, *
     return 2 * prod(left_shape) * right_shape[-1]
 
 
+def _sum_of_triples(
+    first_shape: Shape,
+    second_shape: Shape,
+    third_shape: Shape,
+    first_expanded: Sequence[int],
+    second_expanded: Sequence[int],
+    third_expanded: Sequence[int],
+    *_: Any,
+    **__: Any,
+) -> int:
+    """Return one for each term of the sum that ``nn.Bilinear`` is: features of both sides times outputs times rows."""
+    shapes = (first_shape, second_shape, third_shape)
+    full = [
+        _with_ones(shape, places)
+        for shape, places in zip(shapes, (first_expanded, second_expanded, third_expanded), strict=True)
+    ]
+    return 2 * prod(max(sizes) for sizes in zip(*full, strict=True))
+
+
+def _with_ones(shape: Shape, places: Sequence[int]) -> list[int]:
+    sizes = list(shape)
+    for place in sorted(places):
+        sizes.insert(place, 1)
+    return sizes
+
+
 _ATEN = torch.ops.aten
 # As torch's counter wants them: shapes in place of tensors, and ``out_shape`` by name.
 FORMULAS: Mapping[Any, Callable[..., int]] = {
@@ -56,4 +82,5 @@ FORMULAS: Mapping[Any, Callable[..., int]] = {
     _ATEN.dot: _product_with_vector,
     _ATEN.addmv: _sum_and_product_with_vector,
     _ATEN.addbmm: _sum_of_products,
+    _ATEN._trilinear: _sum_of_triples,
 }

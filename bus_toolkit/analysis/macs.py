@@ -22,7 +22,7 @@ def count_macs(run: Callable[[], Any]) -> int:
     The counter does not see torch's fused attention kernel on the CPU, and MMEngine's counter sees none at all
     (ViT-B/16 at 384 px: 49.40 instead of 55.48 GMAC). So attention runs unfused here, and torch's transformer layers
     off their fast path, which changes no count. Not counted: products of single numbers (norms, activations, distances
-    by ``torch.cdist``), and LSTMs that run as one kernel.
+    by ``torch.cdist``), LSTMs that run as one kernel, and products of sparse or quantised matrices.
     """
     with _counting() as counter:
         run()

@@ -93,7 +93,8 @@ def _paramwise(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> S
     names += ["layer_decay_rate"] if _decays_by_layer(root) else _ONLY_DEFAULT
     kinds: dict[str, Any] = {name: float | None for name in names}
     return Section(
-        "paramwise_cfg", _named({**kinds, "bypass_duplicate": bool, "custom_keys": dict, "no_decay": list[str]})
+        "paramwise_cfg",
+        _named({**kinds, "bypass_duplicate": bool, "custom_keys": dict[str, dict], "no_decay": list[str]}),
     )
 
 

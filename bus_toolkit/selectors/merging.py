@@ -12,6 +12,8 @@ from bus_toolkit.ops.token_plan import TokenPlan, carry_weights, num_kept
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 
+_SHARE = 0.9
+
 
 class MergingSelector(PatchSelector):
     """Base of selectors that merge a fixed number or a share of the tokens inside each block.
@@ -24,7 +26,7 @@ class MergingSelector(PatchSelector):
         proportional: Whether the sizes of merged tokens act in later attention.
 
     Raises:
-        ValueError: A negative ``num_merged``.
+        ValueError: A negative ``num_merged``, or one beside a ``keep_ratio``.
     """
 
     site: ClassVar[Site] = "inside_block"
@@ -36,12 +38,17 @@ class MergingSelector(PatchSelector):
         *,
         blocks: Sequence[int],
         num_merged: int | None = None,
-        keep_ratio: float | Mapping[str, Any] = 0.9,
+        keep_ratio: float | Mapping[str, Any] = _SHARE,
         proportional: bool = True,
     ) -> None:
         super().__init__(blocks=blocks, keep_ratio=keep_ratio)
         if num_merged is not None and num_merged < 0:
             raise ValueError(f"num_merged: must be 0 or more tokens, got {num_merged}.")
+        if num_merged is not None and keep_ratio != _SHARE:
+            raise ValueError(
+                "num_merged: must be null beside keep_ratio, since both say how many tokens are left, got "
+                f"{num_merged} and {keep_ratio}. Give one of them."
+            )
         self.num_merged = num_merged
         self.proportional = proportional
 

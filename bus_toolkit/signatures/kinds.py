@@ -51,7 +51,7 @@ def describe_kind(annotation: Any) -> str:
     if kind in _WORDS:
         return _WORDS[kind]
     if inspect.isclass(kind) and issubclass(kind, Mapping):
-        return "a mapping"
+        return "a mapping" if len(args) < 2 or args[1] is Any else f"a mapping ({describe_kind(args[1])} each)"
     if kind in _LISTS or (inspect.isclass(kind) and issubclass(kind, (Sequence, set, frozenset))):
         items = [a for a in args if a is not Ellipsis]
         return f"a list ({describe_kind(items[0])} each)" if items else "a list"

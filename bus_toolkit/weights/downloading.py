@@ -107,12 +107,23 @@ def _copy(address: str, place: Path) -> None:
         size = os.path.getsize(scratch)
         if stamp.size not in (None, size):
             raise OSError(f"the transfer broke off after {size} of {stamp.size} bytes")
+        if _is_page(Path(scratch)):
+            raise OSError("the server sent a page of text, as for a login, in place of the file")
         # Without its stamp a copy is taken for unchanged, so the old stamp goes first and the new one comes last.
         _stamp_file(place).unlink(missing_ok=True)
         os.replace(scratch, place)
-        _stamp_file(place).write_text(json.dumps({"address": address, **asdict(stamp)}), encoding="utf-8")
+        _stamp_file(place).write_text(
+            json.dumps({"address": address.partition("?")[0], **asdict(stamp)}), encoding="utf-8"
+        )
     finally:
         Path(scratch).unlink(missing_ok=True)
+
+
+def _is_page(path: Path) -> bool:
+    """Return whether a file starts as HTML or XML does; weights have bytes there that are no text."""
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    return start.startswith(b"<") and b"\0" not in start
 
 
 def _read_stamp(place: Path) -> Stamp:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
@@ -52,8 +53,9 @@ class Fitting:
             grid: Rows and columns of patches of the source; ``None`` where not known.
 
         Raises:
-            Misfit: It cannot be fitted.
+            Misfit: It cannot be fitted, or holds what the tensor of the module cannot.
         """
+        _check_values(name, tensor, own)
         table = self._table(name, tensor, own)
         if table is not None:
             return _fit_table(table, tensor, own, grid)
@@ -95,6 +97,35 @@ class Fitting:
         if matches(name, self.target.angles) and grid is not None:
             return RotaryAngles(name, grid)
         return None
+
+
+def _check_values(name: str, tensor: Tensor, own: Tensor) -> None:
+    """Refuse values that copying would change in their meaning, or could not copy.
+
+    Raises:
+        Misfit: Of a sparse or quantised tensor, of whole numbers that need a scale, of numbers too large for the model.
+    """
+    if tensor.layout != own.layout or tensor.is_quantized:
+        raise Misfit(f"{name} is sparse or quantised in it, and dense in the model; save it dense, as floats")
+    if not own.is_floating_point() or not tensor.numel() or tensor.is_meta:
+        return
+    if not tensor.is_floating_point():
+        raise Misfit(
+            f"{name} holds {_name(tensor)}, the model {_name(own)}; quantised weights mean nothing without their "
+            "scales, take those in floats"
+        )
+    largest = torch.finfo(own.dtype).max
+    if torch.finfo(tensor.dtype).max > largest:
+        values = tensor.detach().abs()
+        top = float(values.where(values.isfinite(), 0.0).max())
+        if top > largest:
+            raise Misfit(
+                f"{name} holds {top:.3g}, above what {_name(own)} of the model can hold; use bfloat16 or float32"
+            )
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def tables_of(module: nn.Module) -> dict[str, PositionTable]:

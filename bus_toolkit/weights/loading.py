@@ -119,7 +119,7 @@ def _copy(module: nn.Module, comparison: Comparison) -> None:
 
 def _report(module: nn.Module, part: str, source: Source, renamed: Renamed, comparison: Comparison) -> LoadReport:
     usual = renamed.layout.activation if renamed.layout else ""
-    notes = list(comparison.notes)
+    notes = [*source.notes(), *comparison.notes]
     notes += [*(renamed.layout.notes if renamed.layout else ()), *tower_notes(module, source.config, usual)]
     return LoadReport(
         source.path,

@@ -37,6 +37,7 @@ class Source:
         grids: Rows and columns of patches that positions are of, by the path of the module that has them.
         metadata: What torch keeps beside the tensors of each module, by its path.
         words: The words of the tokenizer that they were trained with, by their ids; ``None`` if it does not say.
+        passed_over: Under which keys the file holds other weights, such as an average; after the key of these.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Source:
     grids: Mapping[str, Grid] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     words: Sequence[str] | None = None
+    passed_over: Sequence[str] = ()
 
     def below(self, prefix: str) -> Source:
         """Return the tensors whose names start with ``prefix``, without it."""
@@ -54,6 +56,13 @@ class Source:
             grids=_below(self.grids, prefix),
             metadata=_below(self.metadata, prefix),
         )
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of the file, a line each."""
+        if not self.passed_over:
+            return []
+        taken, *others = self.passed_over
+        return [f"The file holds weights under {taken}, which were taken, and under {', '.join(others)}."]
 
     def grid_of(self, name: str) -> Grid | None:
         """Return rows and columns of patches that the tensor ``name`` is of; ``None`` where the source does not say."""
@@ -100,20 +109,23 @@ def source_of(checkpoint: Mapping[str, Any], path: str) -> Source:
         path: The file, for messages.
     """
     held: Mapping[str, Any] = checkpoint
-    while inner := next((held[k] for k in _WRAPPERS if isinstance(held.get(k), Mapping) and held[k]), None):
-        held = inner
+    passed_over: list[str] = []
+    while around := [key for key in _WRAPPERS if isinstance(held.get(key), Mapping) and held[key]]:
+        passed_over = passed_over or (around if len(around) > 1 else [])
+        held = held[around[0]]
     tensors, metadata = tensors_in(held), getattr(held, "_metadata", None)
     metadata = dict(metadata) if isinstance(metadata, Mapping) else {}
-    for around in _LAYERS_AROUND:
-        if tensors and all(name.startswith(around) for name in tensors):
-            tensors = {name.removeprefix(around): value for name, value in tensors.items()}
-            metadata = _below(metadata, around)
+    for layer in _LAYERS_AROUND:
+        if tensors and all(name.startswith(layer) for name in tensors):
+            tensors = {name.removeprefix(layer): value for name, value in tensors.items()}
+            metadata = _below(metadata, layer)
     return Source(
         path,
         tensors,
         grids=_grids_of_metadata(metadata),
         metadata=_without_grids(metadata),
         words=read_section(checkpoint, "vocabulary"),
+        passed_over=passed_over,
     )
 
 

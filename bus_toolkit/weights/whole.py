@@ -91,7 +91,7 @@ def load_whole(model: nn.Module, source: Source, rule: LoadRule, location: str =
         resized=fitted.resized,
         missing=[name for name in own if rule.is_new(name)],
         unexpected=[*(name for name in given if name in untaken), *unused],
-        notes=list(dict.fromkeys(fitted.notes)),
+        notes=[*source.notes(), *dict.fromkeys(fitted.notes)],
     )
 
 

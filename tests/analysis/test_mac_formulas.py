@@ -157,3 +157,10 @@ def test_a_step_of_the_c_abstractor_is_three_forward_passes_but_for_its_pool() -
     # The average pool of N patches into Q cells is a product with a constant matrix, which gets no gradient.
     pool, its_weights = 2 * 4 * 16 * 32, 2 * 4 * 16
     assert count_macs(step(lambda: decoder(visual).embeds)) == 3 * forward - pool - 2 * its_weights
+
+
+def test_a_bilinear_layer_counts_each_term_of_its_sum() -> None:
+    layer, left, right = nn.Bilinear(4, 5, 6), torch.rand(2, 3, 4, requires_grad=True), torch.rand(2, 3, 5)
+    terms = 2 * 3 * 4 * 5 * 6
+    assert count_macs(lambda: layer(left, right)) == terms
+    assert count_macs(lambda: layer(left, right).sum().backward()) == 3 * terms  # two gradients: left side and weight

@@ -150,3 +150,11 @@ def test_an_unknown_type_points_to_plugins_that_failed(write, use_plugins):
         "`bus-toolkit describe plugins` shows the traceback."
     )
     assert len(_problems(write, "train_cfg: {max_epochs: 0}")) == 1
+
+
+def test_a_custom_key_holds_settings(write):
+    text = "optim_wrapper: {type: OptimWrapper, paramwise_cfg: {custom_keys: {heads: 0.1}}}"
+    (problem,) = _problems(write, text)
+    assert problem.startswith(
+        "optim_wrapper.paramwise_cfg.custom_keys: must be a mapping (a mapping each), got {'heads'"
+    )

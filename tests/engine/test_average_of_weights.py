@@ -9,6 +9,7 @@ import torch
 from mmengine.hooks import EMAHook
 
 from bus_toolkit.engine import BusRunner, RunOptions, build_runner, load_checkpoint_file
+from bus_toolkit.errors import ConfigError
 from tests.engine.tiny_run import tiny_config
 
 MOMENTUM = 0.5
@@ -69,3 +70,12 @@ def test_a_resumed_run_goes_on_with_both(tmp_path: Path) -> None:
             torch.testing.assert_close(split[state][name], value, msg=f"{state} {name}")
     (hook,) = [hook for hook in resumed.hooks if isinstance(hook, EMAHook)]
     assert int(hook.ema_model.steps) == 8
+
+
+@pytest.mark.parametrize(("begin", "end"), [({"begin_epoch": 9}, 2), ({"begin_iter": 9}, 4)])
+def test_an_average_that_starts_after_the_end_is_refused(tmp_path: Path, begin: dict[str, int], end: int) -> None:
+    config = averaged(tmp_path)
+    config.custom_hooks[0].update(begin)
+    (name,) = begin
+    with pytest.raises(ConfigError, match=rf"EMAHook.{name}: must be at most the end of the training, {end}, got 9"):
+        build_runner(config).train()

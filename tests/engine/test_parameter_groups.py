@@ -8,10 +8,12 @@ from mmengine.optim import DefaultOptimWrapperConstructor, build_optim_wrapper
 from torch import nn
 
 from bus_toolkit import load_config
+from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.config.openmmlab_nodes import LAYER_DECAY
 from bus_toolkit.engine.parameter_groups import describe_groups, names_part_of, own_constructor
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models import build_model
+from tests.backbones.adapters.vit_likes import VIT_LIKES
 
 CONFIGS = Path(__file__).parents[2] / "registry_configs"
 NO_DECAY = {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0, "flat_decay_mult": 0.0}
@@ -151,3 +153,20 @@ def test_no_norm_bias_or_single_number_of_a_recipe_decays(path):
             assert got[name][1] == 0.0, name
         if name in got and path.stem.endswith("tiny") and name.endswith(("query.weight", "key.weight")):
             assert got[name][1] > 0.0, name
+
+
+@pytest.mark.parametrize("name", VIT_LIKES)
+def test_of_any_tower_the_tiny_schedule_decays_products_alone(name):
+    model = nn.Module()
+    model.backbone = TokenReducingBackbone(VIT_LIKES[name].build())
+    settings = load_config(CONFIGS / "bus/bus_scenes_tiny.yaml").optim_wrapper.paramwise_cfg.to_dict()
+    got = groups(model, settings)
+    kinds = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)
+    products = {
+        f"{path}.{own}"
+        for path, part in model.named_modules()
+        if isinstance(part, kinds)
+        for own, parameter in part.named_parameters(recurse=False)
+        if parameter.ndim > 1
+    }
+    assert {name for name, (_, decay) in got.items() if decay} == products & got.keys()

@@ -27,6 +27,14 @@ def test_a_negative_number_is_refused():
         MergingSelector(blocks=[1], num_merged=-1)
 
 
+@pytest.mark.parametrize("ratio", [0.5, {"start": 1.0, "end": 0.5, "epochs": 2}])
+def test_a_number_beside_a_share_is_refused(ratio):
+    with pytest.raises(
+        ValueError, match=r"num_merged: must be null beside keep_ratio, .* got 2 and .*Give one of them"
+    ):
+        MergingSelector(blocks=[1], num_merged=2, keep_ratio=ratio)
+
+
 def test_merged_tokens_count_as_several_keys_only_when_proportional():
     sizes = torch.tensor([[1.0, 2.0, 3.0]])
     plan = merge_plan(torch.tensor([[0, 2]]), torch.tensor([[0, 0, 1]]), sizes)

@@ -75,10 +75,23 @@ def test_a_server_that_does_not_say_leaves_the_copy_in_use(
     assert "the server does not say whether it has changed" in caplog.text
 
 
-@pytest.mark.parametrize(("name", "reason"), [("gone.pth", "HTTP Error 404"), ("cut.pth", "broke off after 100 of")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone.pth", "HTTP Error 404"),
+        ("cut.pth", "broke off after 100 of"),
+        ("login.pth", "the server sent a page of text, as for a login"),
+    ],
+)
 def test_a_file_that_does_not_arrive_leaves_nothing(
     served: tuple[str, Path], tmp_path: Path, name: str, reason: str
 ) -> None:
+    (served[1] / "login.pth").write_text("\n<!doctype html><html>Sign in</html>")
     with pytest.raises(CheckpointError, match=rf"{name}: cannot be downloaded \(.*{reason}.*\)\. Give the path of a"):
         local_copy(f"{served[0]}/{name}")
     assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []
+
+
+def test_a_token_in_an_address_is_not_kept_on_the_disk(served: tuple[str, Path]) -> None:
+    copy = local_copy(f"{served[0]}/run_a/epoch_10.pth?token=secret")
+    assert "secret" not in copy.with_name(f"{copy.name}.json").read_text()

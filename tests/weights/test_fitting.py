@@ -110,3 +110,28 @@ def test_angles_of_eva02_are_those_of_its_formula() -> None:
     # Row 1 of 2 is at position 16 / 2 = 8, column 3 of 4 at 12; the frequencies are 1 and 10000 ** -0.5 = 0.01.
     expected = torch.tensor([8.0, 8.0, 0.08, 0.08, 12.0, 12.0, 0.12, 0.12]).sin()
     torch.testing.assert_close(angles[7], expected)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "dtype", "said"),
+    [
+        (torch.ones(2, 2, dtype=torch.int8), torch.float32, "other holds int8, the model float32; quantised weights"),
+        (torch.eye(2).to_sparse(), torch.float32, "other is sparse or quantised in it, and dense in the model"),
+        (torch.quantize_per_tensor(torch.eye(2), 0.1, 0, torch.qint8), torch.float32, "other is sparse or quantised"),
+        (
+            1e6 * torch.eye(2),
+            torch.float16,
+            r"other holds 1e\+06, above what float16 of the model can hold; use bfloat16",
+        ),
+    ],
+)
+def test_values_that_the_model_cannot_hold_are_refused(tensor: torch.Tensor, dtype: torch.dtype, said: str) -> None:
+    with pytest.raises(Misfit, match=said):
+        Fitting(nn.Module(), TARGET).fit("other", tensor, torch.zeros(2, 2, dtype=dtype))
+
+
+def test_infinities_and_half_precision_are_copied() -> None:
+    mask = torch.full((2, 2), -torch.inf)
+    assert Fitting(nn.Module(), TARGET).fit("other", mask, mask.half()) is mask
+    half = torch.ones(2, 2, dtype=torch.bfloat16)
+    assert fitted("other", half, 2, 2) is half

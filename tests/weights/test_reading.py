@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.weights.folders import has_weights
+from bus_toolkit.weights.loading import load_pretrained
 from bus_toolkit.weights.reading import read_tensors, read_weights, trust_checkpoints
 
 W = torch.arange(3.0)
@@ -159,3 +161,14 @@ def write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
         save_file(tensors, path)
     else:
         torch.save(tensors, path)
+
+
+def test_weights_beside_those_that_are_taken_are_said(tmp_path: Path) -> None:
+    held = {"epoch": 3, "model": {"w": W}, "model_ema": {"w": W + 1}}
+    torch.save(held, tmp_path / "both.pth")
+    source = read_tensors(tmp_path / "both.pth")
+    assert torch.equal(source.tensors["w"], W)
+    assert source.notes() == ["The file holds weights under model, which were taken, and under model_ema."]
+    module = nn.Module()
+    module.w = nn.Parameter(torch.zeros_like(W))
+    assert load_pretrained(module, tmp_path / "both.pth", part="model.part").notes == source.notes()

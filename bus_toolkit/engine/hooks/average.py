@@ -8,6 +8,7 @@ from mmengine.hooks import EMAHook as MMEngineEMAHook
 from mmengine.runner import Runner
 
 from bus_toolkit.engine.hooks.optimizer_steps import StepListener
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.signatures import forwards_to_super
 
@@ -29,8 +30,20 @@ class EMAHook(MMEngineEMAHook):
         self._steps = StepListener()
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the optimizer; start from the weights that the training starts with."""
-        super().before_train(runner)
+        """Listen to the optimizer; start from the weights that the training starts with.
+
+        Raises:
+            ConfigError: The average would start after the end of the training.
+        """
+        try:
+            super().before_train(runner)
+        except AssertionError as error:
+            name, last = (
+                ("begin_epoch", runner.max_epochs) if self.enabled_by_epoch else ("begin_iter", runner.max_iters)
+            )
+            raise ConfigError(
+                f"EMAHook.{name}: must be at most the end of the training, {last}, got {getattr(self, name)}. Lower it."
+            ) from error
         self._steps.listen(runner.optim_wrapper)
         if not int(self.ema_model.steps):
             # The copy was made before the weights were initialised, and the first step may be batches away.
