@@ -95,7 +95,7 @@ class SavedRunHook(Hook):
         is_one = not isinstance(runner.optim_wrapper, OptimWrapperDict)
         keys = ["optimizer"] if is_one else list(runner.optim_wrapper.keys())
         states = checkpoint if is_one else checkpoint["optimizer"]
-        schedules = checkpoint.get("param_schedulers") or []
+        schedules: Any = checkpoint.get("param_schedulers") or []
         for number, (key, wrapper) in enumerate(zip(keys, wrappers_of(runner.optim_wrapper), strict=True)):
             check_same_parameters(wrapper, states.get(key, {}), path)
             own = names_by_group(wrapper, model)
