@@ -80,9 +80,15 @@ def table_rows(
 
 
 def _refuse_swallowed_row(row: list[str], delimiter: str, location: str) -> None:
-    """Refuse a field in quotes whose first quote ended a line, or whose last one began a field: both were text."""
+    """Refuse a field in quotes that holds further rows: its quotes were text, or one of them is missing.
+
+    Its first quote ended a line, its last one began a field, or it holds a field that names an image.
+    """
+    image = re.compile(rf"\.(?:jpe?g|png|webp|gif|bmp|tiff?) *(?:{delimiter}|[\r\n]|$)", re.IGNORECASE)
     for field in row:
-        if re.match(r"[\r\n]", field) or (re.search(r"[\r\n]", field) and field.rstrip(" ").endswith(delimiter)):
+        if not re.search(r"[\r\n]", field):
+            continue
+        if re.match(r"[\r\n]", field) or field.rstrip(" ").endswith(delimiter) or image.search(field):
             raise DataError(
                 f"{location}: the quotes there hold whole rows, {field.strip()[:60]!r}. {_QUOTES_ARE_TEXT} Set "
                 "quoting: csv if this is one caption."

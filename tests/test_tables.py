@@ -82,6 +82,15 @@ def test_a_quote_at_the_start_of_a_caption_is_text_if_the_setting_says_so():
     assert [row for _, row in read[1:]] == [["0.png", '"Stop" sign'], ["1.png", '5" plate']]
 
 
+@pytest.mark.parametrize("order", [("image", "caption"), ("caption", "image")])
+def test_a_missing_quote_swallows_no_row(order):
+    rows_of = [("1.png", '"a'), ("2.JPG", "b"), ("3.png", 'c"')]
+    by_name = [dict(zip(("image", "caption"), row, strict=True)) for row in rows_of]
+    content = "\n".join([",".join(order), *(",".join(row[name] for name in order) for row in by_name), ""])
+    with pytest.raises(DataError, match="the quotes there hold whole rows"):
+        rows(content)
+
+
 def test_rows_of_several_lines_are_counted_unless_the_setting_allows_them(caplog):
     content = 'image,caption\n0.png,"a dog\nand a cat"\n1.png,b\n'
     assert len(rows(content)) == 3

@@ -31,6 +31,8 @@ def id_number(image_id: Any, row: int) -> int:
     if image_id is None:
         return _FIRST_WITHOUT_ID - row
     value = image_id.item() if isinstance(image_id, Tensor) and image_id.numel() == 1 else image_id
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as pandas writes ids of a column with gaps
     is_number = isinstance(value, Integral)
     if is_number and 0 <= value < _PLAIN:
         return int(value)

@@ -18,6 +18,11 @@ def test_other_ids_become_numbers_of_their_own(image_id):
     torch.tensor([number])
 
 
+def test_a_whole_number_is_one_id_however_it_is_stored():
+    assert id_number(7.0, 0) == id_number(np.float64(7), 0) == id_number(torch.tensor(7.0), 0) == id_number(7, 0) == 7
+    assert id_number(7.5, 0) != id_number(7, 0)
+
+
 def test_names_of_one_crc32_are_two_images():
     assert zlib.crc32(b"plumless") == zlib.crc32(b"buckeroo")
     assert id_number("plumless", 0) != id_number("buckeroo", 0)
