@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from tokenizers import Encoding, Tokenizer
@@ -21,6 +22,9 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 class TextTokenizer:
     """Base of all tokenizers: ``[CLS] words [SEP]``, padded to the longest text of a batch.
+
+    A text is data: ``[SEP]`` or ``[MASK]`` that somebody wrote in it are brackets and a word, never a special token.
+    (Hugging Face's tokenizers take them for the token.)
 
     Args:
         backend: A tokenizer whose vocabulary has the special tokens of BERT.
@@ -53,8 +57,14 @@ class TextTokenizer:
         self.warns = True
         self.num_truncated = self.num_words = self.num_unknown = 0
         self._backend = backend
+        backend.encode_special_tokens = True
         backend.enable_truncation(max_length)
         backend.enable_padding(pad_id=self.pad_token_id, pad_token="[PAD]")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy; the backend does not keep this setting."""
+        self.__dict__.update(state)
+        self._backend.encode_special_tokens = True
 
     @property
     def vocab_size(self) -> int:
@@ -102,9 +112,18 @@ class TextTokenizer:
         gone = [sum(encoding.attention_mask) <= 2 for encoding in encoded]
         if not any(gone):
             return encoded
-        return self._backend.encode_batch(
-            ["[UNK]" if nothing else text for text, nothing in zip(texts, gone, strict=True)]
-        )
+        length = max(3, *(len(encoding.ids) for encoding in encoded))  # 3: if nothing is left of any
+        return [self._unknown(length) if nothing else one for one, nothing in zip(encoded, gone, strict=True)]
+
+    def _unknown(self, length: int) -> Encoding:
+        """Return a text of one unknown word, padded."""
+        self._backend.encode_special_tokens = False
+        try:
+            encoding = self._backend.encode("[UNK]")
+        finally:
+            self._backend.encode_special_tokens = True
+        encoding.pad(length, pad_id=self.pad_token_id, pad_token="[PAD]")
+        return encoding
 
     def survey(self, texts: Sequence[str]) -> TextCounts:
         """Return how many of some texts would be cut, and which of their words are unknown; blank ones count nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,6 +36,26 @@ def refuse_shared_ids(path: str | Path, location: str, *, captions: bool) -> Non
             f"{location}: {path}: {len(shared)} ids are used twice: {'; '.join(shared[:3])}. Give each its own id; "
             "`bus-toolkit verify` lists all."
         )
+
+
+def unreadable_because(path: str | Path) -> str:
+    """Return why mmpretrain's readers cannot read a file of captions, with the remedy; empty if nothing is known."""
+    try:
+        held = Path(path).read_bytes()
+        content = json.loads(held.decode("utf-8-sig"))
+        images = {image["id"] for image in content["images"]}
+        without = [one["image_id"] for one in content["annotations"] if one["image_id"] not in images]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    if held.startswith(codecs.BOM_UTF8):
+        return "it begins with a byte order mark, which this reader does not read. Save it as UTF-8 without one."
+    if not without:
+        return ""
+    known = f"; images[0] has {content['images'][0]['id']!r}" if images else ""
+    return (
+        f"{len(without)} captions are of an image_id that no image has, the first is {without[0]!r}{known}. Write ids "
+        "in one form in both lists."
+    )
 
 
 def shared_image_ids(content: Mapping[str, Any]) -> Iterable[str]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bus_toolkit.data.annotations.coco_boxes import read_descriptions
-from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids
+from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids, unreadable_because
 from bus_toolkit.data.annotations.joins import check_join, one_form
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
+from bus_toolkit.home import expand_home
 from bus_toolkit.registry import DATASETS
 
 
@@ -148,6 +150,9 @@ def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
             "Set data_root and ann_file to the paths of the data."
         ) from error
     except (ValueError, KeyError) as error:
+        path = Path(str(dataset.get("data_root") or "")) / str(dataset.get("ann_file") or "")
+        if reason := unreadable_because(expand_home(path)):
+            raise DataError(f"{name}.dataset.ann_file: {path}: {reason}") from error
         raise DataError(
             f"{name}.dataset: the annotation file is not of the kind that {dataset['type']} reads, or has no captions "
             f"({type(error).__name__}: {error}). Check ann_file."

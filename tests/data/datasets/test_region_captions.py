@@ -193,6 +193,12 @@ def test_says_what_is_wrong_with_its_arguments(folder, options, message):
     [
         ("captions.json", None, "dataset: cannot read .*captions.json: No such file.*Set data_root and ann_file"),
         ("captions.json", "{", "is not of the kind that mmpretrain.COCORetrieval reads.*Check ann_file"),
+        ("captions.json", '\ufeff{"images": [], "annotations": []}', "captions.json: it begins with a byte order mark"),
+        (
+            "captions.json",
+            '{"images": [{"id": 7, "coco_url": "a/b.png"}], "annotations": [{"id": 1, "image_id": "7", "caption": 1}]}',
+            r"1 captions are of an image_id that no image has, the first is '7'; images\[0\] has 7\. Write ids",
+        ),
         ("captions.json", '{"images": [], "annotations": []}', "or has no captions"),
         ("captions.json", '{"images": [{"id": 1}], "annotations": []}', "KeyError"),
         ("instances.json", "{}", "instances_file: .*does not hold COCO instances"),
