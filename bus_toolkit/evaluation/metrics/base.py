@@ -62,6 +62,9 @@ class SampleMetric(BaseMetric):
         if not rows:
             _log.warning("%s: not reported. None of %d samples has %s.", type(self).__name__, len(results), self.needs)
             return {}
+        if len(rows) < len(results):
+            text = "%s: measured on %d of %d samples; the others do not have %s."
+            _log.info(text, type(self).__name__, len(rows), len(results), self.needs)
         figures = self.summarise(rows)
         if not isinstance(figures, dict) or not all(isinstance(value, Real) for value in figures.values()):
             raise ComponentError(

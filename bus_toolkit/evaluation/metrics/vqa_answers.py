@@ -6,16 +6,28 @@ from collections.abc import Mapping, Sequence
 
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.annotations.answer_forms import normalise_answer
+from bus_toolkit.errors import DataError
 
 # VQA v2 has so many answers a question, of which three make another one right.
 _NUM_PEOPLE = 10
 _ENOUGH = 3
+_ROUNDING = 1e-3
 
 
 def answer_shares(answers: Sequence[str], weights: Sequence[float] | None = None) -> dict[str, float]:
-    """Return the share of each cleaned answer among ``answers``; of all the same weight if none are given."""
+    """Return the share of each cleaned answer among ``answers``; of all the same weight if none are given.
+
+    Raises:
+        DataError: Weights that are no shares: not one an answer, negative, or more than 1 together, such as counts.
+    """
+    weights = weights or [1.0 / len(answers)] * len(answers)
+    if len(weights) != len(answers) or not (min(weights) >= 0.0 and sum(weights) <= 1.0 + _ROUNDING):
+        raise DataError(
+            f"gt_answer_weight: must be one share an answer, 1 or less together, got {list(weights)} for "
+            f"{list(answers)}. Divide counts by the number of people who answered."
+        )
     shares: dict[str, float] = {}
-    for answer, weight in zip(answers, weights or [1.0 / len(answers)] * len(answers), strict=True):
+    for answer, weight in zip(answers, weights, strict=True):
         cleaned = normalise_answer(answer)
         shares[cleaned] = shares.get(cleaned, 0.0) + float(weight)
     return shares

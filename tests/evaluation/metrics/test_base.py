@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from bus_toolkit.errors import ComponentError
@@ -30,9 +32,11 @@ def evaluated(metric, *samples):
     return metric.evaluate(len(samples))
 
 
-def test_numbers_by_name_are_reported() -> None:
+def test_numbers_by_name_are_reported_with_the_samples_that_they_are_of(caplog) -> None:
     metric = Mean(lambda mean: {"it": mean})
-    assert evaluated(metric, {"score": 1.0}, {"score": 3.0}, {}) == {"mean/it": 2.0}
+    with caplog.at_level(logging.INFO):
+        assert evaluated(metric, {"score": 1.0}, {"score": 3.0}, {}) == {"mean/it": 2.0}
+    assert "Mean: measured on 2 of 3 samples; the others do not have score." in caplog.text
 
 
 @pytest.mark.parametrize(

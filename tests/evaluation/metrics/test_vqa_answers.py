@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from bus_toolkit.data.annotations.answer_forms import normalise_answer
+from bus_toolkit.errors import DataError
 from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares
 
 
@@ -63,3 +64,9 @@ def test_answers_that_the_clean_up_would_empty_stay_different():
     shares = answer_shares(["a"] * 10)
     assert answer_accuracy(normalise_answer("A"), shares) == 1.0
     assert answer_accuracy(normalise_answer("the"), shares) == 0.0
+
+
+@pytest.mark.parametrize("weights", [[9, 1], [0.5], [1.5, -0.5], [float("nan"), 0.5]])
+def test_weights_that_are_no_shares_are_refused(weights):
+    with pytest.raises(DataError, match="gt_answer_weight: must be one share an answer, 1 or less together, got"):
+        answer_shares(["red", "blue"], weights)
