@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, get_worker_info
 
+from bus_toolkit.data.datasets.own_generators import generators_in, reseed
 from bus_toolkit.data.samplers.numbered import Draw
 from bus_toolkit.draws import kept_generators, seed_cpu_generators
 
@@ -15,8 +16,8 @@ class SeededSamples(Dataset):
     """Read any data set by index, with the global generators seeded for each sample.
 
     Python's, NumPy's and torch's generators are seeded, whichever of them a transform uses. Where the process that
-    trains reads, they are afterwards as they were. A generator that a transform makes itself without a seed
-    (``numpy.random.default_rng()``) stays random.
+    trains reads, they are afterwards as they were. Generators that the data set and its transforms keep as attributes
+    are seeded, too. One that is made without a seed for each sample (``numpy.random.default_rng()``) stays random.
 
     Everything else is that of the data set: attributes are read from it and set in it.
 
@@ -25,17 +26,18 @@ class SeededSamples(Dataset):
     """
 
     def __init__(self, dataset: Any) -> None:
-        object.__setattr__(self, "dataset", dataset)
+        self.__setstate__(dataset)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the data set has."""
-        if name == "dataset":  # not set yet, while it is unpickled
+        if name in ("dataset", "_generators"):  # not set yet, while it is unpickled
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute of the data set: hooks that change its ``pipeline`` reach it."""
         setattr(self.dataset, name, value)
+        object.__setattr__(self, "_generators", None)
 
     def __getstate__(self) -> Any:
         """Return what is pickled for a worker."""
@@ -44,6 +46,7 @@ class SeededSamples(Dataset):
     def __setstate__(self, state: Any) -> None:
         """Take it up again."""
         object.__setattr__(self, "dataset", state)
+        object.__setattr__(self, "_generators", None)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -61,5 +64,8 @@ class SeededSamples(Dataset):
             return [self._read(draw) for draw in draws]
 
     def _read(self, draw: Draw) -> Any:
+        if self._generators is None:  # at the first sample, when all that reads it is there
+            object.__setattr__(self, "_generators", generators_in(self.dataset))
         seed_cpu_generators(draw.seed)
+        reseed(self._generators, draw.seed)
         return self.dataset[draw.row]

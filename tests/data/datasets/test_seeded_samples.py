@@ -6,6 +6,7 @@ import random
 import numpy as np
 import torch
 
+from bus_toolkit.data.datasets.own_generators import generators_in
 from bus_toolkit.data.datasets.seeded_samples import SeededSamples
 from bus_toolkit.data.samplers.numbered import Draw
 
@@ -49,3 +50,40 @@ def test_attributes_are_those_of_the_data_set():
 def test_a_copy_for_a_worker_is_the_same_data_set():
     samples = SeededSamples(Drawn())
     assert pickle.loads(pickle.dumps(samples))[Draw(1, 5)] == samples[Draw(1, 5)]
+
+
+class Crop:
+    """Keeps generators of every kind, seeded when it is made, as libraries of augmentations do."""
+
+    def __init__(self):
+        self.python, self.old = random.Random(0), np.random.RandomState(0)
+        self.settings = {"numpy": np.random.default_rng(0), "torch": torch.Generator().manual_seed(0)}
+
+    def __call__(self):
+        drawn = torch.rand((), generator=self.settings["torch"]).item()
+        return self.python.random(), self.old.rand(), self.settings["numpy"].random(), drawn
+
+
+class WithOwn(Drawn):
+    def __init__(self):
+        self.pipeline = [Crop(), Crop()]
+        self.data, self.itself = [random.Random(0)] * 65, self
+
+    def __getitem__(self, index):
+        return [number for transform in self.pipeline for number in transform()]
+
+
+def test_generators_that_transforms_keep_are_seeded_for_each_sample():
+    samples = SeededSamples(WithOwn())
+    one, other = samples[Draw(1, 5)], samples[Draw(1, 6)]
+    assert len({*one, *other}) == 16
+    assert samples[Draw(1, 5)] == one == pickle.loads(pickle.dumps(samples))[Draw(1, 5)]
+    samples.pipeline = [Crop(), Crop()]
+    assert samples[Draw(1, 6)] == other
+
+
+def test_generators_are_looked_for_among_attributes_and_not_in_data():
+    owner = WithOwn()
+    owner.module = random
+    kinds = [type(generator).__name__ for generator in generators_in(owner)]
+    assert sorted(kinds) == 4 * ["Generator"] + 2 * ["Random"] + 2 * ["RandomState"]
