@@ -95,8 +95,9 @@ def check_text(text: Any, num_images: int, selectors: nn.ModuleList, *, reads_va
     """Refuse a text that does not fit the images, or that nothing reads.
 
     Raises:
-        DataError: No ``TextTokens``, or of another number of rows than there are images; with ``reads_values``, which
-            waits for the device, also values that are not finite.
+        DataError: No ``TextTokens``, of another number of rows than there are images, or of a dtype or on a device that
+            the selectors do not have; with ``reads_values``, which waits for the device, also values that are not
+            finite.
         ComponentError: No selector reads text, or one reads another width.
     """
     if not isinstance(text, TextTokens):
@@ -129,6 +130,24 @@ def check_text(text: Any, num_images: int, selectors: nn.ModuleList, *, reads_va
                 f"text: {type(selector).__name__} reads texts of width {wanted}, got {got}. Build it with "
                 f"text_dim={got}."
             )
+        _check_kind(text.embeds, selector)
+
+
+def _check_kind(embeds: Tensor, selector: nn.Module) -> None:
+    """Refuse text embeddings of a dtype or on a device that the weights of a selector do not have."""
+    weight = next(selector.parameters(), None)
+    if weight is None or torch.jit.is_tracing():
+        return
+    if weight.device != embeds.device:
+        raise DataError(
+            f"text: {type(selector).__name__} is on {weight.device}, got embeds on {embeds.device}. Write "
+            f"embeds.to({str(weight.device)!r})."
+        )
+    if weight.dtype != embeds.dtype and not torch.is_autocast_enabled(embeds.device.type):
+        raise DataError(
+            f"text: the weights of {type(selector).__name__} are {_name(weight.dtype)}, got {_name(embeds.dtype)} "
+            f"embeds. Write embeds.to({weight.dtype}), or run under torch.autocast."
+        )
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -35,6 +35,27 @@ class Parser(argparse.ArgumentParser):
             message += f". {used[-1]} takes all words that follow it: write the others before it"
         super().error(message)
 
+    @override
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        values, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}.{self._advice(unknown)}")
+        return values
+
+    def _advice(self, unknown: Sequence[str]) -> str:
+        """Return what may have been meant by the first flag that there is not; empty if it is none."""
+        from bus_toolkit.signatures import did_you_mean
+
+        flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
+        if flag is None:
+            return ""
+        shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
+        known = [name for action in shown for name in action.option_strings]
+        advice = did_you_mean(flag, known)
+        if not advice and "--cfg-options" in known:
+            advice = " What a config holds is set by --cfg-options KEY=VALUE, such as train_cfg.max_epochs=5."
+        return advice
+
 
 def _help_formatter(prog: str) -> argparse.HelpFormatter:
     width = min(MAX_WIDTH, shutil.get_terminal_size().columns) - 2

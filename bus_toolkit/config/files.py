@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.config.yaml_text import read_yaml
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, describe
 from bus_toolkit.home import expand_home
 from bus_toolkit.shipped import find_shipped, nearest_names
 from bus_toolkit.signatures import did_you_mean
@@ -24,9 +24,11 @@ def find_config(path: str | Path, asked_by: Path | None = None) -> Path:
     ``<plugin>::<file>``.
 
     Raises:
-        ConfigError: There is no such file.
+        ConfigError: There is no such file, or ``path`` is something else.
         PluginError: The plugin cannot be used.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"config: must be the path or the name of a YAML file, got {describe(path)}.")
     if IN_PLUGIN in str(path):
         return _find_in_plugin(str(path))
     file = expand_home(path)

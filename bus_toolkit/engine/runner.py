@@ -12,7 +12,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -21,6 +21,7 @@ from bus_toolkit.data.text_survey import TextLimits
 from bus_toolkit.engine.batches import Batches, scale_rates, wrappers_of
 from bus_toolkit.engine.checkpoint import bring_home, has_checkpoint
 from bus_toolkit.engine.compile_parts import compile_parts
+from bus_toolkit.engine.held_out import check_held_out
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
@@ -116,6 +117,8 @@ class BusRunner(Runner):
         model, is_training = unwrap(self.model), path == "train_dataloader"
         check_loader(loader, path, model)
         check_texts(loader.dataset, path, model, TextLimits.of(self.cfg), training=is_training)
+        if not is_training and isinstance(self._train_loop, BaseLoop):
+            check_held_out(self._train_loop.dataloader.dataset, loader.dataset, path)
         if loader is dataloader:
             return loader
         if not (is_training and goes_by_iterations(self._train_loop)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.training_progress import loaded_progress
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
 from bus_toolkit.engine.vocabulary import words_of_checkpoint
-from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.errors import CheckpointError, ConfigError, describe
 from bus_toolkit.home import expand_home
 from bus_toolkit.models.build import build_model
 from bus_toolkit.models.momentum import copied_parts
@@ -44,6 +45,11 @@ def load_trained(
         ConfigError: A source that is neither, a config that is wrong, or one whose model reads no images.
         CheckpointError: No checkpoint, an unreadable one, or weights of another model.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError(
+            f"Inferencer: must be the path of a run folder or of a YAML file, got {describe(source)}. A model in "
+            "memory answers itself: model.encode, model.similarity, model.match."
+        )
     folder = expand_home(source) if expand_home(source).is_dir() else None
     weights = _find(folder, source, checkpoint)
     # A run folder from elsewhere may claim to be trusted, so only an option of the caller counts.
@@ -73,6 +79,11 @@ def _find(folder: Path | None, source: str | Path, checkpoint: str | Path | None
     """Return the checkpoint; ``folder`` is the run folder, if ``source`` is one."""
     if checkpoint is not None:
         return expand_home(checkpoint)
+    if folder is None and Path(source).suffix in (".pth", ".safetensors"):
+        raise CheckpointError(
+            f"Inferencer: {source} is no run folder and no config. Give the folder or the config of its training, and "
+            f"{source} as checkpoint (--checkpoint)."
+        )
     if folder is None:
         raise CheckpointError(
             f"Inferencer: {source} names no weights. Give checkpoint (--checkpoint): a .pth or "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bus_toolkit.data.transforms.decode import MAX_PIXELS
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import DataError, describe
 from bus_toolkit.inference.inputs import as_images
 from bus_toolkit.structures import VisualTokens
 from bus_toolkit.visualization.kept_patches import PatchPicture, render_kept_patches
@@ -35,10 +35,13 @@ def draw_kept(
         out: A PNG to write too.
 
     Raises:
-        DataError: Another number of images or texts than ``visual`` has, above 40, or a path that cannot be written.
+        DataError: ``visual`` is something else; another number of images or texts than it has, above 40; or a path that
+            cannot be written.
     """
     from PIL import Image
 
+    if not isinstance(visual, VisualTokens):
+        raise DataError(f"draw_kept: visual must be VisualTokens, which model.encode returns, got {describe(visual)}.")
     given = as_images(images)
     words = ["(no text)"] if texts is None else [texts] if isinstance(texts, str) else list(texts)
     words = words * len(given) if len(words) == 1 else words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bus_toolkit.backbones.check_inputs import check_images
 from bus_toolkit.blank_texts import is_blank
-from bus_toolkit.errors import ComponentError, DataError
+from bus_toolkit.errors import ComponentError, DataError, describe
 from bus_toolkit.heads.base import need_head
 from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.heads.itm import ITMHead
@@ -55,8 +55,10 @@ def listed_texts(texts: Texts) -> list[str]:
     """Return one or several texts as a list.
 
     Raises:
-        DataError: None, one that is no string, or one without a word.
+        DataError: No list, an empty one, a text that is no string, or one without a word.
     """
+    if not isinstance(texts, Iterable):
+        raise DataError(f"texts: must be a text or a list of texts, got {describe(texts)}.")
     words = [texts] if isinstance(texts, str) else list(texts)
     if not words:
         raise DataError("texts: needs at least one, got none. Give a text, or a list of one text an image.")

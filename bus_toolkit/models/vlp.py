@@ -14,6 +14,7 @@ from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models import asking
 from bus_toolkit.models.asking import Texts
+from bus_toolkit.models.check_calls import check_batch, check_progress
 from bus_toolkit.models.check_parts import check_built_parts
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_losses import idle_heads, run_heads
@@ -152,7 +153,12 @@ class VLPModel(BaseModel):
         return self.encoders.encode_visual(self.encoders.encode_shared(images), self.encoders.free_text(len(images)))
 
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
-        """Return every active head's losses, weighted, and figures to log; a head runs on the rows that serve it."""
+        """Return every active head's losses, weighted, and figures to log; a head runs on the rows that serve it.
+
+        Raises:
+            DataError: ``data_samples`` are no data samples, or of another number than the images.
+        """
+        check_batch(images, data_samples)
         groups = split_by_objectives(images, data_samples, self.heads)
         passes = [self.passes(group.images, group.samples) for group in groups]
         heads = {name: head for name, head in self.heads.items() if name not in self.idle_heads}
@@ -188,7 +194,12 @@ class VLPModel(BaseModel):
             self.momentum.restart(self)
 
     def set_progress(self, epoch: float, iteration: int) -> None:
-        """Set how far training is; schedules (keep ratios, late heads) and fresh noise follow it."""
+        """Set how far training is; schedules (keep ratios, late heads) and fresh noise follow it.
+
+        Raises:
+            ConfigError: ``epoch`` is no number of 0 or more, or ``iteration`` no whole one.
+        """
+        check_progress(epoch, iteration)
         self.epoch, self.iteration = epoch, iteration
         self.backbone.set_progress(epoch)
         if self.momentum is not None:

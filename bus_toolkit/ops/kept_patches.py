@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bus_toolkit.errors import DataError
+
 
 @dataclass(frozen=True, repr=False)
 class KeptPatches:
@@ -57,7 +59,12 @@ class KeptPatches:
         Args:
             height: Of the image that the boxes are for: the model's input, or the picture it was resized from.
             width: The same.
+
+        Raises:
+            DataError: A side that is not above 0.
         """
+        if not (height > 0 and width > 0):
+            raise DataError(f"boxes: height and width must be above 0 pixels, got {height} and {width}.")
         rows, columns = self.grid
         size = torch.tensor([width / columns, height / rows] * 2, device=self.mask.device)
         boxes = []

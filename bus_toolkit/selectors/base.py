@@ -53,6 +53,8 @@ class PatchSelector(nn.Module):
         self, *, blocks: Sequence[int], keep_ratio: float | Mapping[str, Any] = 0.5, fuse: Fuse = "none"
     ) -> None:
         super().__init__()
+        if isinstance(blocks, int):
+            raise ValueError(f"blocks: must be a list of block numbers, got {blocks}. Write blocks=[{blocks}].")
         if not blocks or min(blocks) < 1 or len(set(blocks)) != len(blocks):
             raise ValueError(f"blocks: must be different block numbers from 1 on, got {list(blocks)}.")
         if fuse not in ("none", "normalized", "raw"):

@@ -39,6 +39,8 @@ def count_words(
     for text in _captions(path, _TEXT_KEYS if text_key is None else (text_key,), quoting):
         counts.update(split(text))
     words = sorted((word for word, n in counts.items() if n >= min_frequency), key=lambda word: (-counts[word], word))
+    if not counts:
+        raise DataError(f"{path}: its captions hold no word, or there is none. Write a caption for each image.")
     if not words:
         raise DataError(f"{path}: no word occurs {min_frequency} times. Lower min_frequency, or check the file.")
     return words
@@ -73,8 +75,9 @@ def _column(path: Path, content: str, keys: tuple[str, ...], quoting: str | None
     key = next((key for key in keys if key in header), None)
     if key is None:
         raise DataError(
-            f"{path}: has none of {', '.join(keys)}, got {', '.join(filter(None, header)) or 'no columns'}. Set "
-            "text_key to one of these."
+            f"{path}: the first line must name the columns, one of them {' or '.join(keys)}, got "
+            f"{', '.join(filter(None, header)) or 'no columns'}. Write such a line (image,caption) above the rows, or "
+            "set text_key to the name that the captions have."
         )
     position = header.index(key)
     return [row[position] for _, row in rows if position < len(row)]

@@ -150,3 +150,19 @@ def test_embeddings_of_texts_that_are_no_numbers_are_refused():
     made(images(), TextTokens.of(embeds, torch.tensor([[1, 1, 1], [1, 1, 0]])))  # padding may hold anything
     with pytest.raises(DataError, match=r"^text: row 1 holds values that are no finite numbers \(1 such rows\)"):
         made(images(), TextTokens.of(embeds))
+
+
+def test_embeddings_of_another_dtype_than_the_selector_are_refused():
+    made = backbone(TextSemanticPatchSelector(blocks=[1], embed_dim=16, text_dim=8))
+    message = (
+        r"^text: the weights of TextSemanticPatchSelector are float32, got float64 embeds. Write embeds.to\(torch.f"
+    )
+    with pytest.raises(DataError, match=message):
+        made(images(), TextTokens.of(torch.rand(2, 3, 8, dtype=torch.float64)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made(images(), TextTokens.of(torch.rand(2, 3, 8, dtype=torch.bfloat16)))
+
+
+def test_one_block_in_place_of_a_list_is_refused():
+    with pytest.raises(ValueError, match=r"^blocks: must be a list of block numbers, got 3. Write blocks=\[3\]."):
+        RandomSelector(blocks=3)

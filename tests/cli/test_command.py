@@ -33,6 +33,20 @@ def test_a_flag_that_took_the_config_is_named(capsys):
     assert second.endswith("required: config")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["c.yaml", "--workdir", "x"], "unrecognized arguments: --workdir x. Did you mean '--work-dir'?"),
+        (["c.yaml", "--epochs=5"], "--epochs=5. What a config holds is set by --cfg-options KEY=VALUE, such as train_"),
+        (["c.yaml", "d.yaml"], "unrecognized arguments: d.yaml."),
+    ],
+)
+def test_a_flag_that_there_is_not_gets_the_nearest_or_the_way_to_set_a_value_of_the_config(words, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        find_command("train").main(words)
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--seed", "-1"], ["--seed", str(2**32)]])
 def test_a_seed_that_numpy_does_not_take_is_refused(words, capsys):
     with pytest.raises(SystemExit, match="2"):

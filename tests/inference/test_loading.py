@@ -184,3 +184,10 @@ def test_a_model_that_reads_no_images_is_reported(tmp_path, run):
     (tmp_path / "words.yaml").write_text(yaml.safe_dump(words))
     with pytest.raises(ConfigError, match=r"model.type: must read images \(VLPModel\), got CaptionLanguageModel"):
         Inferencer(tmp_path / "words.yaml", checkpoint=run / "epoch_1.pth")
+
+
+def test_what_is_no_place_of_a_run_is_answered(run):
+    with pytest.raises(ConfigError, match=r"^Inferencer: must be the path of a run folder .*, got Linear. A model"):
+        Inferencer(torch.nn.Linear(1, 1))
+    with pytest.raises(CheckpointError, match=r"epoch_1.pth is no run folder and no config. Give the folder"):
+        Inferencer(run / "epoch_1.pth")

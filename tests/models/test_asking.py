@@ -146,3 +146,15 @@ def test_a_normalisation_at_the_top_of_a_config_becomes_the_models():
 def test_all_errors_have_one_base():
     assert issubclass(DataError, BusError) and issubclass(ComponentError, BusError)
     assert ITCHead.sees is not None
+
+
+@pytest.mark.parametrize("texts", [3, None])
+def test_what_is_no_text_is_refused(texts):
+    with pytest.raises(DataError, match="^texts: must be a text or a list of texts, got (int|NoneType)."):
+        make_samples(texts)
+
+
+@pytest.mark.parametrize("path", [None, {"model": {}}])
+def test_what_names_no_config_is_refused(path):
+    with pytest.raises(ConfigError, match="^config: must be the path or the name of a YAML file, got (NoneType|dict)."):
+        load_config(path)

@@ -1,7 +1,9 @@
 """Kept patches as mask, indices and boxes."""
 
+import pytest
 import torch
 
+from bus_toolkit.errors import DataError
 from bus_toolkit.ops import KeptPatches
 
 MASK = torch.tensor([[True, False, False, False, False, True], [False, True, False, False, False, False]])
@@ -22,3 +24,8 @@ def test_rows_and_columns_are_those_of_the_image():
 def test_boxes_are_in_pixels_of_an_image_of_any_size():
     first, second = KEPT.boxes(40, 30)
     assert first.tolist() == [[0, 0, 10, 20], [20, 20, 30, 40]] and second.tolist() == [[10, 0, 20, 20]]
+
+
+def test_an_image_without_pixels_has_no_boxes():
+    with pytest.raises(DataError, match="^boxes: height and width must be above 0 pixels, got 0 and -5."):
+        KEPT.boxes(0, -5)

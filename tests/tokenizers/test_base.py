@@ -156,7 +156,8 @@ def test_words_are_counted_in_tables_of_pairs(tmp_path):
 def test_a_table_without_a_caption_column_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("file,alt\n0.png,x\n")
     with pytest.raises(
-        DataError, match=r"a.csv: has none of caption, text, title, sentence, got file, alt. Set text_key"
+        DataError,
+        match=r"a.csv: the first line must name the columns, one of them caption or text .*, got file, alt",
     ):
         CorpusTokenizer(corpus_file=str(tmp_path / "a.csv"))
     with pytest.raises(ConfigError, match="text_key: has no effect without corpus_file, got 'alt'"):

@@ -29,7 +29,7 @@ def test_reads_every_form_of_captions(tmp_path, name, content):
     [
         ("a.json", '{"annotations": [{"id": 1}]}', "records without a caption"),
         ("a.json", "{not json", "neither JSON nor JSON lines"),
-        ("a.txt", "", "no word occurs 1 times"),
+        ("a.txt", "", "its captions hold no word, or there is none. Write a caption for each image."),
         ("b.txt", None, "cannot be read: No such file"),
     ],
 )

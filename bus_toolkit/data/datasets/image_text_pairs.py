@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +67,11 @@ class ImageTextPairs(SampleDataset):
         self._first: dict[tuple[int, str], int] = {}
         self._image_ids = [self._number(row, record) for row, record in enumerate(self._records)]
         super().__init__(pipeline, size=len(self._records), max_bad_samples=max_bad_samples)
+
+    @property
+    def image_paths(self) -> Collection[str]:
+        """The absolute path of each image once."""
+        return self._images.keys()
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline.

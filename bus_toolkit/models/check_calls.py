@@ -1,0 +1,46 @@
+"""What a training loop of the user's own may give a model, checked before anything is computed from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from bus_toolkit.errors import ConfigError, DataError, describe
+
+
+def check_batch(images: Any, data_samples: Any) -> None:
+    """Refuse a batch whose texts do not belong to its images.
+
+    Raises:
+        DataError: ``data_samples`` are no list of data samples, or of another number than the images.
+    """
+    if not isinstance(data_samples, Sequence) or not all(isinstance(one, BaseDataElement) for one in data_samples):
+        what = describe(data_samples)
+        if isinstance(data_samples, Sequence) and len(data_samples):
+            what += f" of {describe(data_samples[0])}"
+        raise DataError(
+            f"data_samples: must be a list of data samples, one an image, got {what}. "
+            "bus_toolkit.models.make_samples makes it from texts."
+        )
+    if isinstance(images, Tensor) and images.dim() and len(images) != len(data_samples):
+        raise DataError(
+            f"data_samples: must be as many as the images, {len(images)}, got {len(data_samples)}. Give each image its "
+            "text; an image with several texts is repeated."
+        )
+
+
+def check_progress(epoch: Any, iteration: Any) -> None:
+    """Refuse a progress that no training has.
+
+    Raises:
+        ConfigError: ``epoch`` is no finite number of 0 or more, or ``iteration`` no whole number of 0 or more.
+    """
+    if not isinstance(epoch, Real) or not math.isfinite(epoch) or epoch < 0:
+        raise ConfigError(f"set_progress.epoch: must be a number of 0 or more, fractions count, got {epoch!r}.")
+    if not isinstance(iteration, Real) or iteration % 1 or iteration < 0:
+        raise ConfigError(f"set_progress.iteration: must be a whole number of 0 or more, got {iteration!r}.")
