@@ -32,6 +32,7 @@ from bus_toolkit.engine.quiet import split_screen_and_file
 from bus_toolkit.engine.recompute import own_checkpointing
 from bus_toolkit.engine.refusals import data_errors_at, refusals_at
 from bus_toolkit.engine.resuming import follow_config, plans_of
+from bus_toolkit.engine.schedule_checks import warn_of_climbing
 from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.text_checks import check_texts
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, write_words
@@ -136,13 +137,17 @@ class BusRunner(Runner):
             return super().build_optim_wrapper(optim_wrapper if own is None else {**optim_wrapper, "constructor": own})
 
     def build_param_scheduler(self, scheduler: Any) -> Any:
-        """Build MMEngine's schedules.
+        """Build MMEngine's schedules; a cosine that rises again before the training ends is warned of.
 
         Raises:
             ConfigError: One refuses its values.
         """
         with refusals_at("param_scheduler"):
-            return super().build_param_scheduler(scheduler)
+            schedules = super().build_param_scheduler(scheduler)
+        if isinstance(schedules, list) and isinstance(self._train_loop, BaseLoop):
+            lengths = (getattr(self._train_loop, name, 0) for name in ("max_epochs", "max_iters"))
+            warn_of_climbing(schedules, *lengths)
+        return schedules
 
     def register_hook(self, hook: Any, priority: Any = None) -> None:
         """Register a hook.
