@@ -38,6 +38,8 @@ _LOG_MESSAGES = (
     "is duplicate. It is skipped since bypass_duplicate=True",
     "is skipped since its requires_grad=False",
     "after calling `init_weights`",
+    "Fast sampler-level resume is unavailable",  # the rows are the right ones all the same
+    "Reach the end of the dataloader, it will be restarted",  # in a loop of iterations, after each pass
     "Resumed iteration number is not divisible by",  # WholeStepsHook says it where it is so
 )
 

@@ -36,6 +36,7 @@ from bus_toolkit.engine.schedule_checks import warn_of_climbing
 from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.text_checks import check_texts
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, write_words
+from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.load_rule import Purpose
 from bus_toolkit.weights.settings import checkpoint_of
 from bus_toolkit.weights.words import words_of
@@ -96,6 +97,7 @@ class BusRunner(Runner):
 
     def train(self) -> nn.Module:
         """Train, with ``activation_checkpointing`` and ``compile`` as the config sets them."""
+        self._take_seed()
         with own_checkpointing():
             return super().train()
 
@@ -168,6 +170,23 @@ class BusRunner(Runner):
                 optim_wrapper, Batches.of(self.train_dataloader, optim_wrapper), auto_scale_lr["base_batch_size"]
             )
 
+    def _take_seed(self) -> None:
+        """Take the seed of the checkpoint that a run goes on from, before samplers are built with it.
+
+        MMEngine restores the seed when they are there already, so that rows came in another order than they would have.
+        """
+        start, asked = checkpoint_of(self._load_from), self._randomness_cfg.get("seed")
+        if not self._resume or not start or "://" in start:
+            return
+        trusted = bool(self.cfg.get("trusted_checkpoints", False))
+        seed = (load_checkpoint_file(start, "meta", trusted=trusted).get("meta") or {}).get("seed")
+        if seed is None or seed == self.seed:
+            return
+        if asked is not None:
+            _log.warning("--resume: the seed of the checkpoint counts, %s, not %s of the config.", seed, asked)
+        self._randomness_cfg.update(seed=seed)
+        self.set_randomness(**self._randomness_cfg)
+
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Resume from a checkpoint: its weights, moments and progress; rates, schedules and lengths are the config's.
 
@@ -176,15 +195,12 @@ class BusRunner(Runner):
         Raises:
             CheckpointError: It belongs to another model or another optimizer.
         """
-        asked = self._randomness_cfg.get("seed")
         # Outside of train() MMEngine builds the optimizer only here: then there is no plan to be replaced.
         plans = plans_of(self) if isinstance(self.optim_wrapper, OptimWrapper) else None
         super().resume(filename, *args, **kwargs)
         (saved_run,) = (hook for hook in self.hooks if isinstance(hook, SavedRunHook))
         if plans is not None:
             follow_config(self, plans, saved_run.batches, saved_run.num_schedules)
-        if asked is not None and asked != self.seed:
-            _log.warning("--resume: the seed of the checkpoint counts, %s, not %s of the config.", self.seed, asked)
         if all(getattr(hook, "out_dir", None) is None for hook in self.hooks if isinstance(hook, CheckpointHook)):
             bring_home(self.message_hub, self.work_dir)
 

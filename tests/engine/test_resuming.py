@@ -185,7 +185,7 @@ def test_the_seed_of_the_checkpoint_counts_and_is_said(tmp_path, warnings):
     train(config(tmp_path, epochs=2))
     runner, _ = train(config(tmp_path, epochs=3, **{"randomness.seed": 5}), "latest")
     assert runner.seed == 0
-    assert warnings()[-1] == "WARNING --resume: the seed of the checkpoint counts, 0, not 5 of the config."
+    assert warnings()[0] == "WARNING --resume: the seed of the checkpoint counts, 0, not 5 of the config."
 
 
 def test_a_training_with_nothing_left_says_so(tmp_path, warnings):

@@ -41,7 +41,7 @@ def test_a_resumed_run_draws_what_it_would_have_drawn(straight, tmp_path):
 
 
 @pytest.mark.parametrize("sampler", [ENDLESS, {"type": "DefaultSampler", "shuffle": True}])
-def test_a_loop_of_iterations_resumes_its_draws_in_the_middle_of_a_pass(tmp_path, sampler, monkeypatch):
+def test_a_loop_of_iterations_resumes_its_draws_in_the_middle_of_a_pass(tmp_path, sampler, monkeypatch, capfd):
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # MMEngine waits between two passes
     by_step = {
         "default_hooks": {"checkpoint": {"type": "bus_toolkit.AtomicCheckpointHook", "by_epoch": False, "interval": 4}}
@@ -50,10 +50,27 @@ def test_a_loop_of_iterations_resumes_its_draws_in_the_middle_of_a_pass(tmp_path
     samples, masks = run(tmp_path / "straight", loader=loader, train_cfg=ITERATIONS, **by_step)
     assert run(tmp_path / "w", loader={**loader, "num_workers": 2}, train_cfg=ITERATIONS, **by_step) == (samples, masks)
     run(tmp_path / "cut", loader=loader, train_cfg={**ITERATIONS, "max_iters": 4}, **by_step)
+    capfd.readouterr()
     rest = run(tmp_path / "cut", loader=loader, train_cfg=ITERATIONS, options=RunOptions(resume=LATEST), **by_step)
+    shown = "".join(capfd.readouterr())
+    assert "Fast sampler-level" not in shown and "Reach the end" not in shown
     assert len(set(samples.values())) == 21
     assert rest[0] == {key: drawn for key, drawn in samples.items() if key[0] >= 4}
     assert rest[1] == {step: mask for step, mask in masks.items() if step >= 4}
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_a_resumed_run_has_the_order_of_the_seed_in_its_checkpoint(tmp_path, seed):
+    loader = {"sampler": {"type": "DefaultSampler", "shuffle": True}}
+    every = {"default_hooks": {"checkpoint": {"type": "bus_toolkit.AtomicCheckpointHook", "interval": 1}}}
+    chosen = {} if seed is None else {"randomness": {"seed": 4}}
+    unseeded = {"randomness": {"seed": seed}}
+    samples, masks = run(tmp_path, loader=loader, **every, **(chosen or unseeded))
+    resumed = run(
+        tmp_path, loader=loader, options=RunOptions(resume=str(tmp_path / "epoch_1.pth")), **every, **unseeded
+    )
+    assert resumed[0] == {key: drawn for key, drawn in samples.items() if key[0] >= 3}
+    assert resumed[1] == {step: mask for step, mask in masks.items() if step >= 3}
 
 
 def test_a_batch_sampler_that_makes_its_own_numbers_draws_afresh_each_epoch(tmp_path):
