@@ -17,7 +17,7 @@ from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PAGES = ("*.md", "registry_configs/*.md", "tools/*.md", "plugins/*.md", "plugins/*/*.md")
+PAGES = ("*.md", "bus_toolkit/*.md", "registry_configs/*.md", "tools/*.md", "plugins/*.md", "plugins/*/*.md")
 PICTURES = "tools/docs/*.png"
 
 
@@ -93,7 +93,7 @@ def interface_page(module: ModuleType, names: Sequence[str]) -> str:
 
 def _write_index(source: Path, pages: Sequence[str], packages: Sequence[str]) -> None:
     """Write the contents; the README is the first page."""
-    first = ["README", "tools/README", "registry_configs/README", "plugins/README"]
+    first = ["README", "bus_toolkit/README", "tools/README", "registry_configs/README", "plugins/README"]
     ordered = [*first, *(page for page in pages if page not in first)]
     lines = ["# bus_toolkit", ""]
     for caption, names in (("Pages", ordered), ("Python", [f"api/{name}" for name in packages])):

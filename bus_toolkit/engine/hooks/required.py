@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from torch import nn
 
@@ -22,10 +23,10 @@ class UpdatesAfterSteps(Protocol):
 
 
 def check_required_hooks(runner: Runner) -> None:
-    """Refuse to train a model without a hook that it depends on, such as one that a config removes by null.
+    """Refuse to train a model without a hook that it depends on, or with a hook twice that can be there once.
 
     Raises:
-        ConfigError: All that are missing, each with what depends on it.
+        ConfigError: All that are missing (null removes them), each with what depends on it; two averages.
     """
     model = unwrap(runner.model)
     needed = [
@@ -41,6 +42,9 @@ def check_required_hooks(runner: Runner) -> None:
         for protocol, kind, name, why in needed
         if isinstance(model, protocol) and not any(isinstance(hook, kind) for hook in runner.hooks)
     ]
+    if sum(isinstance(hook, EMAHook) for hook in runner.hooks) > 1:
+        text = "one EMAHook keeps the average, got several, which would exchange the weights of one another. Keep one."
+        problems.append(Problem("custom_hooks", text))
     if problems:
         raise ConfigError(problems)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bus_toolkit.engine import EMAHook, RunOptions, build_runner, load_checkpoint_file
+from bus_toolkit.errors import ConfigError
 from tests.engine.tiny_run import tiny_config
 
 
@@ -118,3 +119,10 @@ def test_a_checkpoint_from_inside_a_step_is_said_to_have_lost_its_part(tmp_path,
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         trained(config(tmp_path, iterations=12, interval=-1), resume="latest")
     assert "written inside a step of accumulated gradients (iteration 6)" in caplog.text
+
+
+def test_two_averages_are_refused(tmp_path):
+    cfg = tiny_config(tmp_path)
+    cfg.custom_hooks = [{"type": "bus_toolkit.EMAHook"}, {"type": "bus_toolkit.EMAHook", "momentum": 0.1}]
+    with pytest.raises(ConfigError, match="custom_hooks: one EMAHook keeps the average, got several"):
+        build_runner(cfg)
