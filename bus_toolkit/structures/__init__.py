@@ -1,0 +1,23 @@
+"""The typed objects that travel between the parts."""
+
+from bus_toolkit.structures.selections import Decision, Guide, Selection
+from bus_toolkit.structures.texts import Beginnings, Condition, Masked, Similarity, TextTokens, TokenBatch
+from bus_toolkit.structures.visual import Boxes, FusedTokens, SharedTokens, VisualTokens
+from bus_toolkit.structures.vocabulary import Vocabulary
+
+__all__ = [
+    "Beginnings",
+    "Boxes",
+    "Condition",
+    "Decision",
+    "FusedTokens",
+    "Guide",
+    "Masked",
+    "Selection",
+    "SharedTokens",
+    "Similarity",
+    "TextTokens",
+    "TokenBatch",
+    "VisualTokens",
+    "Vocabulary",
+]

@@ -1,0 +1,75 @@
+"""What selectors decide.
+
+Shapes: B batch, L text length, D width, N patches of the image, P prefix tokens (CLS, registers), S visual tokens after
+the prefix (kept patches, then the fused token of the last stage, or the queries of a decoder).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from bus_toolkit.ops.precision import at_least_float32
+from bus_toolkit.ops.token_plan import TokenPlan
+from bus_toolkit.short_repr import ShortRepr, short
+
+
+@dataclass(frozen=True, repr=False)
+class Guide(ShortRepr):
+    """What images say to learned tokens: for selectors that a head aligns with the text (CrossGET, MADTP).
+
+    Attributes:
+        tokens: (M, D), the learned tokens; the head puts the same to the text.
+        answers: (B, M, D), what the image said.
+    """
+
+    tokens: Tensor
+    answers: Tensor
+
+
+class Decision(NamedTuple):
+    """What a selector returns.
+
+    Attributes:
+        plan: Where each of its N input tokens goes.
+        scores: What it ranked them by, (B, N).
+        supervised: Whether the scores are logits (before a sigmoid) that a patch-text head may train.
+        guide: What a head may align with the text; ``None`` for most.
+    """
+
+    plan: TokenPlan
+    scores: Tensor
+    supervised: bool = False
+    guide: Guide | None = None
+
+    def __repr__(self) -> str:
+        """Return shapes."""
+        return f"Decision(plan={self.plan!r}, scores={short(self.scores)}, supervised={self.supervised})"
+
+
+@dataclass(frozen=True, repr=False)
+class Selection(ShortRepr):
+    """What a selector decided at ``block`` (counted from 1).
+
+    Attributes:
+        decision: Its plan for the tokens, with the scores.
+        block: The block it sits at.
+        slots_before: int64 (B, N), the input token that each original patch was in, or -1.
+    """
+
+    decision: Decision
+    block: int
+    slots_before: Tensor
+
+    def patch_scores(self) -> Tensor:
+        """Return the scores as those of the original patches, (B, N); NaN for patches that were gone before."""
+        before = self.slots_before  # (B, N): the token that held each patch when the selector looked
+        scores = at_least_float32(self.decision.scores).gather(1, before.clamp(min=0))
+        return scores.masked_fill(before < 0, float("nan"))
+
+    def __repr__(self) -> str:
+        """Return where it was made, and how many tokens went in and out."""
+        plan = self.decision.plan
+        return f"Selection(block {self.block}: {plan.num_inputs} tokens to {plan.num_slots})"
