@@ -6,6 +6,7 @@ from itertools import chain
 
 import pytest
 import torch
+from torch import nn
 
 from bus_toolkit.errors import ComponentError, ConfigError, DataError
 from bus_toolkit.inference.inputs import as_images
@@ -120,15 +121,13 @@ def test_impossible_settings_are_reported(inferencer, pictures, settings, messag
         inferencer.retrieve(pictures, TEXTS, **settings)
 
 
-def test_re_ranking_needs_a_matching_head(inferencer, pictures):
-    heads = inferencer.model.heads
-    itm = heads.pop("itm")
-    try:
-        with pytest.raises(ConfigError, match=r"retrieve\(rerank=...\): model.heads must hold ITMHead .*, got itc"):
-            inferencer.retrieve(pictures, TEXTS, rerank=2)
-        assert inferencer.retrieve(pictures, TEXTS)
-    finally:
-        heads["itm"] = itm
+def test_re_ranking_needs_a_matching_head(inferencer, pictures, monkeypatch):
+    heads = {name: head for name, head in inferencer.model.heads.items() if name != "itm"}
+    # Other heads in their place for a while: one taken out and put back would be the last, and other tests share it.
+    monkeypatch.setitem(inferencer.model._modules, "heads", nn.ModuleDict(heads))
+    with pytest.raises(ConfigError, match=r"retrieve\(rerank=...\): model.heads must hold ITMHead .*, got itc"):
+        inferencer.retrieve(pictures, TEXTS, rerank=2)
+    assert inferencer.retrieve(pictures, TEXTS)
 
 
 def test_an_empty_text_is_reported(inferencer, pictures):
