@@ -17,7 +17,7 @@ DEMO := registry_configs/bus/bus_scenes_tiny.yaml
 DEMO_DIR ?= work_dirs/bus_scenes_tiny
 # The tests' tensors are too small for a second thread to help, so each core gets a process of its own; a process takes
 # up to 2 GB of memory, hence the limit. 0 runs the tests in this process (for --pdb).
-PROCESSES ?= $(shell cores=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores : 8)))
+PROCESSES ?= $(shell cores=$$(env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores : 8)))
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
