@@ -79,7 +79,7 @@ class ClassificationHead(VLPHead):
                 "with labels, or leave the head out."
             )
         if labels.device.type == "cpu":  # on a GPU this would wait for the device; the data loader has looked already
-            for label in labels.tolist():
+            for label in (int(labels.min()), int(labels.max())):
                 if problem := label_problem(label, self.num_classes, step.head):
                     raise DataError(problem)
         logits = self._logits(step)
