@@ -33,7 +33,7 @@ from bus_toolkit.engine.recompute import own_checkpointing
 from bus_toolkit.engine.refusals import data_errors_at, refusals_at
 from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.schedule_checks import warn_of_climbing
-from bus_toolkit.engine.seeded_loader import seeded_loader
+from bus_toolkit.engine.seeded_loader import seeded_loader, stop_workers
 from bus_toolkit.engine.text_checks import check_texts
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, write_words
 from bus_toolkit.weights.files import load_checkpoint_file
@@ -99,7 +99,10 @@ class BusRunner(Runner):
         """Train, with ``activation_checkpointing`` and ``compile`` as the config sets them."""
         self._take_seed()
         with own_checkpointing():
-            return super().train()
+            model = super().train()
+        stop_workers(self._train_loop)
+        stop_workers(self._val_loop)
+        return model
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
         """Register the hooks of the config, and those that no run goes without."""

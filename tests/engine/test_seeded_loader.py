@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
@@ -21,8 +23,14 @@ def straight(tmp_path_factory):
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_workers_draw_what_the_process_itself_draws(straight, tmp_path, persistent):
+def test_workers_draw_what_the_process_itself_draws_and_end_with_the_training(straight, tmp_path, persistent):
     assert run(tmp_path, loader={"num_workers": 2, "persistent_workers": persistent}) == straight
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_that_never_reach_the_end_of_their_data_end_with_the_training_too(tmp_path):
+    run(tmp_path, loader={"num_workers": 1, "sampler": ENDLESS}, train_cfg=ITERATIONS)
+    assert multiprocessing.active_children() == []
 
 
 def test_samples_and_masks_differ_from_epoch_to_epoch(straight):
