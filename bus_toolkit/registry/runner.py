@@ -8,8 +8,10 @@ from __future__ import annotations
 import mmengine.registry as mmengine
 from mmengine.registry import Registry
 
+from bus_toolkit.registry.scoped import ModelRegistry
+
 SCOPE = "bus_toolkit"
-MODELS = Registry("model", parent=mmengine.MODELS, scope=SCOPE)
+MODELS = ModelRegistry("model", parent=mmengine.MODELS, scope=SCOPE)
 DATASETS = Registry("dataset", parent=mmengine.DATASETS, scope=SCOPE)
 TRANSFORMS = Registry("transform", parent=mmengine.TRANSFORMS, scope=SCOPE)
 DATA_SAMPLERS = Registry("data sampler", parent=mmengine.DATA_SAMPLERS, scope=SCOPE)
