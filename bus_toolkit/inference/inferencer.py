@@ -89,8 +89,8 @@ class Inferencer:
         """Find the best texts of each image (``i2t``) and the best images of each text (``t2i``).
 
         Ranked by cosine of features that the other side did not touch. The best ``rerank`` of each query come first, in
-        the order of image-text matching, the text selecting the patches; ``itc_weight`` of the config's ``test_cfg``
-        counts as it does there. ``images`` may be an ``ImageIndex``.
+        the order of image-text matching, the text selecting the patches; ``match_score`` and ``itc_weight`` of the
+        config's ``test_cfg`` count as they do there. ``images`` may be an ``ImageIndex``.
 
         Returns:
             A list with one entry a query: a list of at most ``topk``, best first, of ``index``, ``text`` or ``image``,
@@ -100,10 +100,11 @@ class Inferencer:
         head_for(self.model, "retrieve")
         if rerank is not None:
             head_for(self.model, "retrieve(rerank=...)")
-        search, words = Search(topk, rerank, direction), as_texts(texts)
+        loop = self.cfg.get("test_cfg") or self.cfg.get("val_cfg") or {}
+        order = {name: loop[name] for name in ("itc_weight", "match_score") if name in loop}
+        search, words = Search(topk, rerank, direction, **order), as_texts(texts)
         index = images if isinstance(images, ImageIndex) else self.index(images, rerank=rerank is not None)
-        weight = float((self.cfg.get("test_cfg") or self.cfg.get("val_cfg") or {}).get("itc_weight", 0.0))
-        hits = retrieve(self.model, index, words, search, itc_weight=weight, batch_size=self._predictor.batch_size)
+        hits = retrieve(self.model, index, words, search, batch_size=self._predictor.batch_size)
         return hits if direction == "both" else hits[direction]
 
     def answer(self, images: Any, questions: Texts) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from bus_toolkit.evaluation.retrieval.pair_scoring import EncodedTexts, score_pa
 from bus_toolkit.evaluation.retrieval.pairs import Nearest, Pairs, keys_of_images, keys_of_texts, nearest
 from bus_toolkit.heads.base import need_head
 from bus_toolkit.heads.itc import ITCHead
+from bus_toolkit.heads.itm import MatchScore, checked_match_score, match_scores
 from bus_toolkit.inference.index import ImageIndex
 from bus_toolkit.inference.numbers import refuse_nan
 
@@ -26,21 +27,24 @@ DIRECTIONS = ("both", "i2t", "t2i")
 
 @dataclass(frozen=True)
 class Search:
-    """The settings of a search; see ``Inferencer.retrieve``.
+    """The settings of a search; see ``Inferencer.retrieve``, and ``VLPEvalLoop`` for the last two.
 
     Raises:
-        ConfigError: ``topk`` or ``rerank`` below 1, or an unknown direction.
+        ConfigError: ``topk`` or ``rerank`` below 1, or an unknown direction or match score.
     """
 
     topk: int
     rerank: int | None
     direction: Direction
+    itc_weight: float = 0.0
+    match_score: MatchScore = "margin"
 
     def __post_init__(self) -> None:
         for name in ("topk", "rerank"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"Inferencer.retrieve.{name}: must be 1 or more, got {value}.")
+        checked_match_score(self.match_score, "VLPEvalLoop.match_score")
         if self.direction not in DIRECTIONS:
             raise ConfigError(
                 f"Inferencer.retrieve.direction: must be one of {', '.join(DIRECTIONS)}, got {self.direction!r}."
@@ -49,7 +53,7 @@ class Search:
 
 @torch.no_grad()
 def retrieve(
-    model: Any, index: ImageIndex, texts: Sequence[str], search: Search, *, itc_weight: float, batch_size: int
+    model: Any, index: ImageIndex, texts: Sequence[str], search: Search, *, batch_size: int
 ) -> dict[str, list[list[dict[str, Any]]]]:
     """Return the best partners of each image (``i2t``) and of each text (``t2i``); see ``Inferencer.retrieve``.
 
@@ -57,8 +61,7 @@ def retrieve(
         model: A model with an ITC head; with an ITM head for re-ranking.
         index: The encoded images.
         texts: The texts.
-        search: How many partners, and in which direction.
-        itc_weight: Factor of the cosine that is added to the match logit, as in ``VLPEvalLoop``.
+        search: How many partners, in which direction, and by what they are ordered.
         batch_size: Texts, and pairs, at a time.
 
     Raises:
@@ -79,15 +82,15 @@ def retrieve(
         found["i2t"] = nearest(index.feats, feats, most)
     if search.direction != "i2t":
         found["t2i"] = nearest(feats, index.feats, most)
-    matches = _match(model, index, cache, feats, _keys(found, near, len(texts)), itc_weight, batch_size)
+    matches = _match(model, index, cache, feats, _keys(found, near, len(texts)), search, batch_size)
     partners = {"i2t": ("text", list(texts)), "t2i": ("image", index.names)}
     return {way: _hits(hits, matches.get(way), search.topk, *partners[way]) for way, hits in found.items()}
 
 
 class Matches(NamedTuple):
-    """The re-ranked candidates of each query: match ``logits`` (Q, K), and what ``order`` follows (Q, K)."""
+    """The re-ranked candidates of each query: their match ``margin`` (Q, K), and what ``order`` follows (Q, K)."""
 
-    logits: Tensor
+    margin: Tensor
     order: Tensor
 
 
@@ -108,18 +111,19 @@ def _match(
     texts: EncodedTexts,
     feats: Tensor,
     keys: dict[str, Tensor],
-    itc_weight: float,
+    search: Search,
     batch_size: int,
 ) -> dict[str, Matches]:
-    """Return the match logit of each pair, which is scored once, whichever directions ask for it."""
+    """Return the match scores of each pair, which is scored once, whichever directions ask for it."""
     if not keys:
         return {}
     pairs = Pairs.of(len(texts), *keys.values())
     wanted = list(zip(pairs.images.tolist(), pairs.texts.tolist(), strict=True))
     logits = score_pairs(model, index.tokens, texts, wanted, batch_size)
     refuse_nan(logits, "the match logits of the pairs")
-    weighted = pairs.weighted(logits, index.feats, feats, itc_weight)
-    return {way: Matches(pairs.look_up(logits, own), pairs.look_up(weighted, own)) for way, own in keys.items()}
+    margin = match_scores(logits, "margin")
+    weighted = pairs.weighted(match_scores(logits, search.match_score), index.feats, feats, search.itc_weight)
+    return {way: Matches(pairs.look_up(margin, own), pairs.look_up(weighted, own)) for way, own in keys.items()}
 
 
 def _text_features(model: Any, texts: EncodedTexts, batch_size: int) -> Tensor:
@@ -133,14 +137,14 @@ def _hits(
     found: Nearest, matches: Matches | None, topk: int, key: str, names: Sequence[str]
 ) -> list[list[dict[str, Any]]]:
     """Return the best ``topk`` candidates of each query as users get them; re-ranked ones come first."""
-    near = 0 if matches is None else matches.logits.shape[1]
+    near = 0 if matches is None else matches.margin.shape[1]
     places = torch.arange(found.indices.shape[1]).expand_as(found.indices)
     probabilities = torch.zeros_like(found.cosines, dtype=torch.float64)
     if matches is not None:
         # Stable: equal candidates stay in the order of their cosines.
         places = torch.cat([matches.order.argsort(dim=1, descending=True, stable=True), places[:, near:]], dim=1)
         # The sigmoid is the softmax of the two classes of an ITM head.
-        probabilities[:, :near] = matches.logits.double().sigmoid()
+        probabilities[:, :near] = matches.margin.double().sigmoid()
     columns = [values.gather(1, places)[:, :topk].tolist() for values in (*found, probabilities)]
     hits: list[list[dict[str, Any]]] = []
     for query in zip(*columns, strict=True):

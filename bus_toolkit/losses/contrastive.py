@@ -39,8 +39,8 @@ def soft_cross_entropy(logits_BG: Tensor, targets_BG: Tensor, present_G: Tensor 
     return -(targets_BG * log_probs_BG).sum(dim=1)
 
 
-def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tensor) -> Tensor:
-    """Draw one candidate a row, (B,), with probability softmax(logits) among the allowed ones.
+def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tensor, *, floor: float = 0.0) -> Tensor:
+    """Draw one candidate a row, (B,), with probability ``softmax(logits) + floor``, scaled, among the allowed ones.
 
     ALBEF draws by ``multinomial`` over the in-batch softmax with the diagonal zeroed
     (salesforce/ALBEF:models/model_pretrain.py). The same distribution comes from the largest of logits + Gumbel noise,
@@ -50,9 +50,13 @@ def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tenso
         logits_BG: Similarities divided by the temperature.
         allowed_BG: bool, False for the row's own image. A row with none allowed gets an arbitrary candidate.
         noise_BG: Uniform in [0, 1).
+        floor: Added to every weight; BLIP adds 1e-4 (salesforce/BLIP:models/blip_pretrain.py).
     """
     # Neither end: log(0) is infinite, and so is the noise of a 1.
     noise_BG = noise_BG.clamp(1e-9, 1.0 - 1e-7)
     gumbel_BG = -torch.log(-torch.log(noise_BG))
-    scores_BG = F.log_softmax(at_least_float32(logits_BG), dim=1) + gumbel_BG
+    log_weights_BG = F.log_softmax(at_least_float32(logits_BG), dim=1)
+    if floor:
+        log_weights_BG = (log_weights_BG.exp() + floor).log()
+    scores_BG = log_weights_BG + gumbel_BG
     return scores_BG.masked_fill(~allowed_BG, torch.finfo(scores_BG.dtype).min).argmax(dim=1)

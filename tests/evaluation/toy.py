@@ -75,8 +75,9 @@ class ToyITM(ITMHead):
         super().__init__(text_dim=1)
         self.requires_grad_(False)
 
-    def match_logits(self, fused: FusedTokens) -> torch.Tensor:
-        return 1.0 - (fused.text[:, 0, 0] - fused.visual[:, 0, 0]).abs()
+    def class_logits(self, fused: FusedTokens) -> torch.Tensor:
+        match = 1.0 - (fused.text[:, 0, 0] - fused.visual[:, 0, 0]).abs()
+        return torch.stack([torch.zeros_like(match), match], dim=1)
 
 
 class ToyModel(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, cycle
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_both_directions_are_sorted_by_cosine(inferencer, pictures, features):
 )
 def test_what_is_nan_ranks_nothing(inferencer, pictures, monkeypatch, head, what):
     index = inferencer.index(pictures, rerank=True)
-    method = "text_feats" if head == "itc" else "match_logits"
+    method = "text_feats" if head == "itc" else "class_logits"
     real = getattr(inferencer.model.heads[head], method)
     monkeypatch.setattr(inferencer.model.heads[head], method, lambda *args: real(*args) * float("nan"))
     with pytest.raises(ComponentError, match=rf"Inferencer: {what} must be numbers, got NaN, so nothing can be ranked"):
@@ -88,6 +88,24 @@ def test_the_weight_of_the_cosine_is_that_of_the_config(inferencer, pictures):
         del inferencer.cfg.test_cfg["itc_weight"]
     plain = inferencer.retrieve(pictures, TEXTS)
     assert [places(weighted[way]) for way in plain] == [places(plain[way]) for way in plain]
+
+
+def test_the_match_score_is_that_of_the_config_and_the_probability_stays(inferencer, pictures, monkeypatch):
+    # Pairs are scored in the order of images, then texts, some at a time: the margins of an image are 1, -1 and 2.5.
+    logits = cycle(torch.tensor([[0.0, 1.0], [3.0, 2.0], [-2.0, 0.5]]))
+    scored = lambda fused: torch.stack([next(logits) for _ in fused.text])  # noqa: E731
+    monkeypatch.setattr(inferencer.model.heads["itm"], "class_logits", scored)
+    index = inferencer.index(pictures, rerank=True)
+    orders = {}
+    for score in ("margin", "logit"):
+        inferencer.cfg.test_cfg.match_score = score
+        try:
+            orders[score] = inferencer.retrieve(index, TEXTS[:3], rerank=3, direction="i2t")[0]
+        finally:
+            del inferencer.cfg.test_cfg["match_score"]
+    assert [hit["index"] for hit in orders["margin"]] == [2, 0, 1]
+    assert [hit["index"] for hit in orders["logit"]] == [1, 0, 2]
+    assert orders["logit"][0]["match"] == pytest.approx(torch.tensor(-1.0).sigmoid().item())
 
 
 def test_an_index_is_searched_many_times(inferencer, pictures):

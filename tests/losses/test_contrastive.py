@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -36,3 +37,21 @@ def test_negatives_are_drawn_in_proportion_to_the_softmax_and_never_forbidden() 
     counts = torch.bincount(sample_hard_negatives(logits, allowed, noise), minlength=4) / draws
     expected = torch.cat([torch.tensor([0.0, 1.0, 2.0]).softmax(0), torch.zeros(1)])
     torch.testing.assert_close(counts, expected, atol=0.015, rtol=0.0)
+
+
+@pytest.mark.parametrize("floor", [1e-4, 0.2])
+def test_a_floor_is_added_to_the_probabilities_before_drawing(floor: float) -> None:
+    """BLIP: ``softmax(sim) + 1e-4``, its own image 0, then torch.multinomial."""
+    draws = 40000
+    logits = torch.tensor([0.0, 14.0, 2.0, 12.0])
+    weights = (logits.softmax(0) + floor) * torch.tensor([1.0, 0.0, 1.0, 1.0])
+    noise = torch.rand(draws, 4, generator=torch.Generator().manual_seed(0))
+    allowed = torch.tensor([True, False, True, True]).repeat(draws, 1)
+    drawn = sample_hard_negatives(logits.repeat(draws, 1), allowed, noise, floor=floor)
+    torch.testing.assert_close(torch.bincount(drawn, minlength=4) / draws, weights / weights.sum(), atol=0.01, rtol=0.0)
+
+
+def test_a_floor_lets_candidates_be_drawn_whose_probability_underflows() -> None:
+    logits, allowed = torch.tensor([[0.0, 500.0, 0.0]]), torch.tensor([[True, False, True]])
+    noise = torch.tensor([[0.2, 0.9, 0.8]])
+    assert sample_hard_negatives(logits, allowed, noise, floor=1e-4).tolist() == [2]

@@ -16,7 +16,7 @@ from bus_toolkit.evaluation.retrieval.ranking import checked_ks
 from bus_toolkit.evaluation.retrieval.reranking import Reranking, RerankSettings
 from bus_toolkit.heads.base import find_head
 from bus_toolkit.heads.itc import ITCHead
-from bus_toolkit.heads.itm import ITMHead
+from bus_toolkit.heads.itm import ITMHead, MatchScore, checked_match_score
 from bus_toolkit.registry import LOOPS
 
 
@@ -26,10 +26,10 @@ class VLPEvalLoop(ValLoop):
 
     First every metric of the evaluator, on what the model predicts. Then, if asked, the best ``rerank_topk`` partners
     of each image and each text are scored by image-text matching, the patches selected under the caption of the pair
-    (the second stage of salesforce/ALBEF:Retrieval.py; ``itc_weight: 1`` adds the similarity as
-    salesforce/BLIP:train_retrieval.py does). The blocks before the first selector run once an image, for both stages;
-    their tokens stay on the device up to ``rerank_device_memory``, then on the CPU, as all features do. Ranks share the
-    work by image.
+    (the second stage of salesforce/ALBEF:Retrieval.py). ``match_score: logit`` orders the pairs as ALBEF, BLIP and
+    mPLUG do; ``itc_weight: 1`` adds the similarity as salesforce/BLIP:train_retrieval.py does. The blocks before the
+    first selector run once an image, for both stages; their tokens stay on the device up to ``rerank_device_memory``,
+    then on the CPU, as all features do. Ranks share the work by image.
 
     Args:
         runner: Given by MMEngine.
@@ -40,12 +40,14 @@ class VLPEvalLoop(ValLoop):
         rerank_device_memory: GiB of image and text tokens that stay on the device between the stages; those beyond wait
             on the CPU. 0 leaves the device to the model.
         recall_k: The k of R@k.
-        itc_weight: Factor of the first-stage similarity that is added to the match logit.
+        itc_weight: Factor of the first-stage similarity that is added to the match score.
+        match_score: By what pairs are ordered: ``margin``, the logit of "match" minus that of "no match", which orders
+            them as the probability of a match does (our choice), or ``logit``, that of "match" alone.
         fp16: Evaluate under automatic mixed precision.
 
     Raises:
-        ConfigError: A negative ``rerank_topk`` or memory, a batch size or a k below one, or re-ranking with a model
-            that cannot.
+        ConfigError: A negative ``rerank_topk`` or memory, a batch size or a k below one, an unknown ``match_score``, or
+            re-ranking with a model that cannot.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class VLPEvalLoop(ValLoop):
         rerank_device_memory: float = DEFAULT_GIB,
         recall_k: Sequence[int] = (1, 5, 10),
         itc_weight: float = 0.0,
+        match_score: MatchScore = "margin",
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
@@ -76,7 +79,8 @@ class VLPEvalLoop(ValLoop):
             )
         DeviceMemory(rerank_device_memory, owner="VLPEvalLoop.rerank_device_memory")  # says now what it cannot be
         ks = checked_ks(recall_k, "VLPEvalLoop.recall_k")
-        self.rerank = RerankSettings(rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16)
+        score = checked_match_score(match_score, "VLPEvalLoop.match_score")
+        self.rerank = RerankSettings(rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16, score)
 
     @property
     def bare_model(self) -> Any:

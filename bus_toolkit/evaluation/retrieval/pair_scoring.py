@@ -14,7 +14,6 @@ from bus_toolkit.evaluation.retrieval.device_memory import DeviceMemory, join
 from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
 from bus_toolkit.heads.base import need_head
 from bus_toolkit.heads.itm import ITMHead
-from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TextTokens
 
 
@@ -66,7 +65,7 @@ def score_pairs(
     pairs: Sequence[tuple[Hashable, int]],
     batch_size: int,
 ) -> Tensor:
-    """Return the match logit of each pair, the image selected under the pair's caption.
+    """Return the logits of "no match" and "match" of each pair, the image selected under the pair's caption.
 
     Args:
         model: The bare model.
@@ -77,10 +76,10 @@ def score_pairs(
         batch_size: Pairs at a time.
 
     Returns:
-        float32 or float64 (P,) on the CPU.
+        float32 or float64 (P, 2) on the CPU.
     """
     if not pairs:
-        return torch.zeros(0)
+        return torch.zeros(0, 2)
     device = next(model.parameters()).device
     head = need_head(model.heads, ITMHead, "scoring pairs")
     logits = []
@@ -92,5 +91,5 @@ def score_pairs(
         rows = torch.tensor([row_of[image] for image, _ in chunk], device=device)
         text = texts.take([row for _, row in chunk])
         visual = model.encoders.encode_visual(images.take(ids, device).index(rows), text)
-        logits.append(at_least_float32(head.match_logits(model.encoders.fuse(text, visual))))
+        logits.append(head.class_logits(model.encoders.fuse(text, visual)))
     return torch.cat(logits).cpu()

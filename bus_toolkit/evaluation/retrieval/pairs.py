@@ -65,18 +65,18 @@ class Pairs:
         """Return the entries of ``values`` (P,) for keys of any shape, all of which are pairs."""
         return values[torch.searchsorted(self.keys, keys.contiguous())]
 
-    def weighted(self, logits: Tensor, image_feats: Tensor, text_feats: Tensor, itc_weight: float) -> Tensor:
-        """Return what candidates are ordered by, (P,): match logits plus ``itc_weight`` times the cosine.
+    def weighted(self, scores: Tensor, image_feats: Tensor, text_feats: Tensor, itc_weight: float) -> Tensor:
+        """Return what candidates are ordered by, (P,): match scores plus ``itc_weight`` times the cosine.
 
         Args:
-            logits: (P,).
+            scores: (P,).
             image_feats: (I, E).
             text_feats: (T, E).
-            itc_weight: 0 leaves the logits as they are.
+            itc_weight: 0 leaves the scores as they are.
         """
         if not itc_weight:
-            return logits
-        return logits + itc_weight * (image_feats[self.images] * text_feats[self.texts]).sum(dim=1)
+            return scores
+        return scores + itc_weight * (image_feats[self.images] * text_feats[self.texts]).sum(dim=1)
 
 
 def keys_of_images(texts_of_image: Tensor, num_texts: int) -> Tensor:

@@ -77,9 +77,9 @@ def rerank_metrics(
     Args:
         data: The features.
         candidates: What the first stage proposed.
-        scores: Match logits (P,), in the order of ``candidates.pairs(data)``.
+        scores: Match scores (P,), in the order of ``candidates.pairs(data)``.
         recall_k: The k of R@k.
-        itc_weight: Factor of the first-stage similarity that is added to the match logit.
+        itc_weight: Factor of the first-stage similarity that is added to the match score.
 
     Returns:
         ``retrieval/rerank_i2t_R@<k>``, ``retrieval/rerank_t2i_R@<k>``; ``itm/hard_accuracy``, the share of images whose

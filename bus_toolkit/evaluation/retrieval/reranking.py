@@ -23,6 +23,7 @@ from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
 from bus_toolkit.evaluation.retrieval.pair_scoring import EncodedTexts, score_pairs
 from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, as_key, build_retrieval_set, retrieval_row
 from bus_toolkit.evaluation.retrieval.rerank import Candidates, choose_candidates, rerank_metrics
+from bus_toolkit.heads.itm import MatchScore, match_scores
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +36,10 @@ class RerankSettings:
         topk: Candidates of each query.
         batch_size: Pairs scored at a time.
         recall_k: The k of R@k.
-        itc_weight: Factor of the first-stage similarity that is added to the match logit.
+        itc_weight: Factor of the first-stage similarity that is added to the match score.
         device_memory: GiB of image and text tokens that may stay on the device.
         fp16: Score under automatic mixed precision.
+        match_score: By which logits of the ITM head pairs are ordered.
     """
 
     topk: int
@@ -46,6 +48,7 @@ class RerankSettings:
     itc_weight: float
     device_memory: float
     fp16: bool
+    match_score: MatchScore = "margin"
 
 
 class Reranking:
@@ -107,7 +110,7 @@ class Reranking:
         return metrics
 
     def _score(self, data: RetrievalSet, candidates: Candidates) -> Tensor:
-        """Return the match logits (P,) of all pairs; each rank scores those of the images that it holds."""
+        """Return the match scores (P,) of all pairs; each rank scores those of the images that it holds."""
         owner: dict[Hashable, int] = {}
         for rank, held in enumerate(all_gather_object(self._images.ids())):
             owner |= {image_id: rank for image_id in held if image_id not in owner}
@@ -124,5 +127,5 @@ class Reranking:
         positions, parts = zip(*all_gather_object((mine, logits)), strict=True)
         scored = torch.cat(parts)
         scores = scored.new_full((len(wanted),), float("nan"))
-        scores[list(chain.from_iterable(positions))] = scored
+        scores[list(chain.from_iterable(positions))] = match_scores(scored, self.settings.match_score)
         return scores

@@ -4,7 +4,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from bus_toolkit.errors import ConfigError
-from tests.evaluation.toy import NUM_IMAGES, ToyModel, build_runner, evaluate_on_rank
+from tests.evaluation.toy import NUM_IMAGES, ToyITM, ToyModel, build_runner, evaluate_on_rank
 
 
 def test_the_second_stage_puts_the_right_partner_first_where_the_first_stage_failed(tmp_path):
@@ -53,6 +53,22 @@ def test_the_similarity_can_be_added_to_the_match_logit(tmp_path):
     metrics = build_runner(tmp_path, itc_weight=6.0).val()
     assert metrics["retrieval/rerank_i2t_R@1"] < 1.0
     assert metrics["itm/hard_accuracy"] == 1.0
+
+
+def test_pairs_can_be_ordered_by_the_logit_of_match_alone(tmp_path, monkeypatch):
+    def with_certain_nearest_wrong_pair(self, fused):
+        distance = (fused.text[:, 0, 0] - fused.visual[:, 0, 0]).abs()
+        # Own caption: 1 - 0; the next one: 3 - 4. ALBEF ranks by the second number alone.
+        return torch.stack([4.0 * (distance == 1), (distance == 0) + 3.0 * (distance == 1)], dim=1)
+
+    monkeypatch.setattr(ToyITM, "class_logits", with_certain_nearest_wrong_pair)
+    assert build_runner(tmp_path).val()["retrieval/rerank_i2t_R@1"] == 1.0
+    assert build_runner(tmp_path, match_score="logit").val()["retrieval/rerank_i2t_R@1"] < 0.5
+
+
+def test_an_unknown_match_score_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"VLPEvalLoop.match_score: must be one of margin, logit, got 'sum'"):
+        build_runner(tmp_path, match_score="sum").val()
 
 
 @pytest.mark.parametrize("stage", ["val", "test"])

@@ -30,7 +30,7 @@ def test_cached_scores_equal_uncached_ones_bit_for_bit():
         rows, words = (torch.tensor(part) for part in zip(*pairs, strict=True))
         text = model.encoders.encode_text(model.encoders.tokenize(texts)).index(words)
         visual = model.encoders.encode_visual(model.encoders.encode_shared(images).index(rows), text)
-        uncached = model.heads["itm"].match_logits(model.encoders.fuse(text, visual))
+        uncached = model.heads["itm"].class_logits(model.encoders.fuse(text, visual))
     assert torch.equal(cached, uncached.float())
     assert len(cached.unique()) > 3, "each pair is a case of its own"
 
@@ -123,9 +123,9 @@ def test_evaluation_and_inference_rank_alike(counted):
     for batch in batches():
         index.add(model, batch, [str(sample.image_id) for sample in batch["data_samples"]], keep_tokens=True)
         texts += [sample.text for sample in reranking.predict(batch)]
-    for weight in (0.0, 5.0):
-        found = retrieve(model, index, texts, Search(2, 2, "both"), itc_weight=weight, batch_size=4)
-        reranking.settings = replace(SETTINGS, itc_weight=weight)
+    for order in ((0.0, "margin"), (5.0, "margin"), (0.0, "logit")):
+        found = retrieve(model, index, texts, Search(2, 2, "both", *order), batch_size=4)
+        reranking.settings = replace(SETTINGS, itc_weight=order[0], match_score=order[1])
         first = [[hits[0]["index"] == query for query, hits in enumerate(found[way])] for way in ("i2t", "t2i")]
         metrics = reranking.metrics()
         for way, right in zip(("i2t", "t2i"), first, strict=True):

@@ -10,12 +10,13 @@ def test_each_pair_gets_the_score_of_its_own_image_and_caption():
     texts = EncodedTexts(model, [f"picture {number}" for number in range(6)], 2)
     pairs = [(100, 0), (100, 5), (103, 3), (105, 0), (102, 1)]
     scores = score_pairs(model, toy_tokens(model), texts, pairs, 2)
-    torch.testing.assert_close(scores, torch.tensor([1.0, -4.0, 1.0, -4.0, 0.0]))
+    torch.testing.assert_close(scores[:, 1], torch.tensor([1.0, -4.0, 1.0, -4.0, 0.0]))
+    assert scores[:, 0].tolist() == [0.0] * 5
 
 
 def test_no_pairs_give_no_scores():
     model = ToyModel()
-    assert score_pairs(model, toy_tokens(model), EncodedTexts(model, [], 2), [], 2).shape == (0,)
+    assert score_pairs(model, toy_tokens(model), EncodedTexts(model, [], 2), [], 2).shape == (0, 2)
 
 
 def test_captions_are_padded_to_the_longest_of_the_chunk_only():
