@@ -18,7 +18,8 @@ from bus_toolkit.data.samplers.mixed_batch_sampler import mixed_batch_sampler
 from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler, ShardShuffleSampler
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
-from bus_toolkit.data.transforms.augment import ColourJitter, RandomCropKeepNamed, RandomFlipWithText
+from bus_toolkit.data.transforms.augment import ColourJitter, RandomFlipWithText
+from bus_toolkit.data.transforms.crops import RandomCropKeepNamed
 from bus_toolkit.data.transforms.load import LoadImage, LoadImageFromBytes
 from bus_toolkit.data.transforms.pack import PackRegions
 

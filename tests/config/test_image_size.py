@@ -4,7 +4,7 @@ import pytest
 
 from bus_toolkit.config.image_size import pixels, resize_data
 from bus_toolkit.data.scenes.settings import SceneSettings
-from bus_toolkit.data.transforms.augment import RandomCropKeepNamed
+from bus_toolkit.data.transforms.crops import RandomCropKeepNamed
 
 
 def loader(*transforms, **dataset):

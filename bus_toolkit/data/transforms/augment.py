@@ -1,4 +1,4 @@
-"""Transforms under which pixels, boxes and the words left and right stay consistent.
+"""A flip under which pixels, boxes and the words left and right stay consistent, and a change of brightness.
 
 A sample has ``img`` uint8 (H, W, 3), ``text``, and where known ``gt_bboxes`` float32 (n, 4) in pixels and ``named``
 bool (n,). mmpretrain's ``Resize`` moves ``gt_bboxes`` by itself. Random numbers come from NumPy's global generator,
@@ -74,62 +74,6 @@ def mirror_words(text: str) -> str:
         return other.capitalize() if word[0].isupper() else other
 
     return _SIDED_WORD.sub(swap, text)
-
-
-@TRANSFORMS.register_module()
-class RandomCropKeepNamed(BaseTransform):
-    """Cut out a random window that holds every named object whole, and bring it back to the size of the image.
-
-    Relations between the named objects stay true, since neither is cut and both axes keep their direction. Of an image
-    without named boxes any window is cut out, as crops without boxes do: an object that its caption names may then be
-    cut. Otherwise images with boxes alone would be varied, and a model could see by the scale which they are.
-    Slot: ``pipeline`` of a data set.
-
-    Args:
-        scale: Smallest and largest share of each side that the window has, in (0, 1]. It grows where the named objects
-            need more.
-        named_only: Leave images without named boxes as they are.
-
-    Raises:
-        ConfigError: Shares that are not ascending or outside (0, 1].
-    """
-
-    def __init__(self, scale: tuple[float, float] = (0.8, 1.0), *, named_only: bool = False) -> None:
-        if len(scale) != 2 or not 0.0 < scale[0] <= scale[1] <= 1.0:
-            raise ConfigError(
-                f"RandomCropKeepNamed.scale: must be [smallest, largest], ascending and in (0, 1], got {scale}."
-            )
-        self.smallest, self.largest = scale
-        self.named_only = named_only
-
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Crop the sample."""
-        named = results.get("named")
-        kept = np.zeros((0, 4)) if named is None else results["gt_bboxes"][named]
-        if self.named_only and not len(kept):
-            return results
-        height, width = results["img"].shape[:2]
-        share = np.random.uniform(self.smallest, self.largest)
-        left, right = self._window(kept[:, 0::2], width, share)
-        top, bottom = self._window(kept[:, 1::2], height, share)
-        window = results["img"][top:bottom, left:right]
-        results["img"] = cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
-        if "gt_bboxes" in results:
-            factor = np.array([width / (right - left), height / (bottom - top)] * 2, dtype=np.float32)
-            results["gt_bboxes"] = (results["gt_bboxes"] - np.array([left, top] * 2, dtype=np.float32)) * factor
-        return results
-
-    @staticmethod
-    def _window(spans: np.ndarray, side: int, share: float) -> tuple[int, int]:
-        """Return a random window of ``share`` of the side, in whole pixels, around all spans (n, 2); n may be 0."""
-        low, high = side, 0
-        if len(spans):
-            low = int(max(0, np.floor(spans.min())))
-            high = int(min(side, np.ceil(spans.max())))
-        # Any start for which the window covers low..high and stays inside the image.
-        length = max(1, round(side * share), high - low)
-        start = np.random.randint(max(0, high - length), min(low, side - length) + 1)
-        return start, start + length
 
 
 @TRANSFORMS.register_module()

@@ -5,7 +5,8 @@ from bus_toolkit.data.scenes.captions import scene_captions
 from bus_toolkit.data.scenes.draw import draw_scene
 from bus_toolkit.data.scenes.render import scene_at
 from bus_toolkit.data.scenes.settings import COLOURS, SceneSettings
-from bus_toolkit.data.transforms.augment import ColourJitter, RandomCropKeepNamed, RandomFlipWithText, mirror_words
+from bus_toolkit.data.transforms.augment import ColourJitter, RandomFlipWithText, mirror_words
+from bus_toolkit.data.transforms.crops import RandomCropKeepNamed
 from bus_toolkit.errors import ConfigError
 
 SETTINGS = SceneSettings(noise=0, clutter=0)
