@@ -12,18 +12,27 @@ Size = tuple[int, int]
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 # Transforms that leave the size of an image alone.
 _NEUTRAL = frozenset(
-    "LoadImage LoadImageFromBytes LoadImageFromFile RandomFlip RandomFlipWithText ColourJitter ColorJitter PackRegions "
-    "PackInputs".split()
+    "LoadImage LoadImageFromBytes LoadImageFromFile RandomFlip RandomFlipWithText RandomSwapImagesWithText "
+    "ColourJitter ColorJitter RandAugmentWithBoxes PackRegions PackInputs".split()
 )
-# Transforms of mmpretrain and the argument that holds the size they give: one number, or width and height.
-_RESIZING = {"Resize": "scale", "RandomResizedCrop": "scale", "CenterCrop": "crop_size"}
+# Transforms and the argument that holds the size they give: one number, or width and height.
+_RESIZING = {
+    "Resize": "scale",
+    "RandomResizedCrop": "scale",
+    "RandomResizedCropWithBoxes": "scale",
+    "CenterCrop": "crop_size",
+}
+
+# Transforms that apply others: to each image of a sample, or now and then.
+_WRAPPERS = frozenset({"ApplyToList", "RandomApply"})
 
 
 def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[str, Any], list[str]]:
     """Return the settings to change for images of another size, and the data loaders to check by hand.
 
-    Recognised are mmpretrain's ``Resize``, ``RandomResizedCrop`` and ``CenterCrop`` to the old size, and generated
-    scenes of that size, which are drawn again into a folder of their own; in them everything grows with the picture.
+    Recognised are mmpretrain's ``Resize``, ``RandomResizedCrop`` and ``CenterCrop`` and our
+    ``RandomResizedCropWithBoxes`` to the old size, and generated scenes of that size, which are drawn again into a
+    folder of their own; in them everything grows with the picture.
 
     Args:
         config: A whole config.
@@ -51,7 +60,7 @@ def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[s
 def final_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, Size]]:
     """Yield the image size of each pipeline where it can be read: YAML path of its setting, height and width.
 
-    It is the last of mmpretrain's transforms that give a size, if nothing after it can change that again; or the size
+    It is the last of the transforms that give a size, if nothing after it can change that again; or the size
     of generated scenes that no transform touches.
     """
     for name in _LOADERS:
@@ -74,21 +83,35 @@ def _final_sizes(node: Any, path: str) -> Iterator[tuple[str, Size]]:
 
 def _last_size(node: Mapping[str, Any], pipeline: Sequence[Any], path: str) -> Iterator[tuple[str, Size]]:
     """Yield the size at the end of one pipeline, or nothing where a transform of unknown effect decides it."""
-    for index, transform in reversed(list(enumerate(pipeline))):
-        kind = _kind(transform)
-        key = _RESIZING.get(kind)
-        if key is not None:
-            side = _as_width_height(transform.get(key))
-            if side is not None and not transform.get("keep_ratio"):
-                yield at(at(at(path, "pipeline"), index), key), (side[1], side[0])
-            return
-        if kind not in _NEUTRAL:
-            return
+    touched, size = _size_after(pipeline, at(path, "pipeline"))
+    if size is not None:
+        yield size
+    if touched:
+        return
     if _kind(node) == "SceneDataset":
         from bus_toolkit.data.scenes.settings import SceneSettings
 
         pixels_a_side = SceneSettings.parse(node.get("scenes") or {}).image_size
         yield at(path, "scenes"), (pixels_a_side, pixels_a_side)
+
+
+def _size_after(transforms: Sequence[Any], path: str) -> tuple[bool, tuple[str, Size] | None]:
+    """Return whether any of these transforms may change the size, and the size that they give where that is known."""
+    for index, transform in reversed(list(enumerate(transforms))):
+        kind, here = _kind(transform), at(path, index)
+        key = _RESIZING.get(kind)
+        if key is not None:
+            side = _as_width_height(transform.get(key))
+            if side is None or transform.get("keep_ratio"):
+                return True, None
+            return True, (at(here, key), (side[1], side[0]))
+        if kind in _WRAPPERS and isinstance(transform.get("transforms"), list | tuple):
+            touched, size = _size_after(transform["transforms"], at(here, "transforms"))
+            if touched:
+                return True, size if kind == "ApplyToList" else None
+        elif kind not in _NEUTRAL:
+            return True, None
+    return False, None
 
 
 def _kind(node: Any) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bus_toolkit.config.image_size import pixels, resize_data
+from bus_toolkit.config.image_size import final_sizes, pixels, resize_data
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.transforms.crops import RandomCropKeepNamed
 
@@ -36,6 +36,22 @@ def test_crops_of_mmpretrain_are_found_too():
     crops = [resize(256, "mmpretrain.RandomResizedCrop"), {"type": "mmpretrain.CenterCrop", "crop_size": 256}]
     changes, _ = resize_data({"train_dataloader": loader(*crops)}, (256, 256), (384, 384))
     assert set(changes) == {f"train_dataloader.dataset.pipeline.{end}" for end in ("0.scale", "1.crop_size")}
+
+
+def test_the_last_transform_that_decides_gives_the_size_also_within_others():
+    crop = {"type": "RandomResizedCropWithBoxes", "scale": 32}
+    flip, augment, pack = ({"type": kind} for kind in ("RandomFlipWithText", "RandAugmentWithBoxes", "PackRegions"))
+    both = {"type": "mmpretrain.ApplyToList", "transforms": [{"type": "LoadImage"}, crop, augment]}
+    seldom = {"type": "RandomApply", "transforms": [{"type": "mmpretrain.ColorJitter"}]}
+
+    def sizes(*transforms):
+        return list(final_sizes({"train_dataloader": loader(*transforms)}))
+
+    start = "train_dataloader.dataset.pipeline"
+    assert sizes(crop, flip, augment, pack) == [(f"{start}.0.scale", (32, 32))]
+    assert sizes(both, pack) == [(f"{start}.0.transforms.1.scale", (32, 32))]
+    assert sizes(crop, seldom, pack) == [(f"{start}.0.scale", (32, 32))]
+    assert sizes(crop, {**seldom, "transforms": [crop]}) == sizes(crop, {"type": "mmpretrain.Pad"}) == []
 
 
 @pytest.mark.parametrize("transforms", [(), (resize([224, 224]),), (resize(256, "ResizeEdge"),)])

@@ -11,7 +11,7 @@ from bus_toolkit.data.annotations.coco_boxes import read_instances
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.annotations.references import ImageEntry, Reference, read_images, read_references
 from bus_toolkit.data.datasets.base import SampleDataset, image_folder
-from bus_toolkit.data.transforms.blind import refuse_blind_transforms
+from bus_toolkit.data.transforms.blind import refuse_blind_transforms, refuse_lost_targets
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
@@ -34,13 +34,14 @@ class ReferringExpressions(SampleDataset):
         instances_file: COCO instances with ``images``; ``ann_id`` is the ``id`` of one. Crowds do not count.
         img_dir: Folder of the images, whose names are the instances' ``file_name``.
         splits: Read the references of these splits alone; ``None`` reads all.
-        pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too.
+        pipeline: Transforms; the last one packs. Those that move pixels must move boxes and words too,
+            and must not push the object that is meant out of view (``keep_named: true``).
         max_bad_samples: So many unreadable images are skipped before the run stops; 0 for evaluation, where none may
             be missing.
 
     Raises:
         DataError: A missing or malformed file, no expression, a reference whose instance or image does not exist, a box
-            that is not in its image, or a transform that would tear pixels, boxes and words apart.
+            that is not in its image, or a transform that would tear pixels, boxes and words apart or lose the object.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class ReferringExpressions(SampleDataset):
     ) -> None:
         name = type(self).__name__
         refuse_blind_transforms(pipeline, name, "leave it out")
+        refuse_lost_targets(pipeline, name)
         self.img_dir = image_folder(img_dir, f"{type(self).__name__}.img_dir")
         self.references = read_references(refs_file, f"{name}.refs_file", splits)
         self._boxes = read_instances(instances_file, f"{name}.instances_file")

@@ -31,18 +31,22 @@ class RandomFlipWithText(BaseTransform):
     ``clockwise`` and ``counterclockwise`` change places too.
 
     Where the text is a question, its answers (``gt_answer``, ``answers``) are mirrored as well. The words are also
-    found within ``left-of``, ``leftmost``, ``right-hand`` and the like. Slot: ``pipeline`` of a data set.
+    found within ``left-of``, ``leftmost``, ``right-hand`` and the like. ALBEF, mPLUG and BLIP mirror half of the images
+    and leave the words (but for mPLUG's grounding): that the words follow is our choice. Slot: ``pipeline`` of a data
+    set.
 
     Args:
         prob: How often, in [0, 1].
+        mirror_text: False leaves the words, for statements about two images, whose left and right are the images.
 
     Raises:
         ConfigError: ``prob`` outside [0, 1].
     """
 
-    def __init__(self, prob: float = 0.5) -> None:
+    def __init__(self, prob: float = 0.5, *, mirror_text: bool = True) -> None:
         _check_share("RandomFlipWithText.prob", prob)
         self.prob = prob
+        self.mirror_text = mirror_text
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Mirror the sample with the set probability."""
@@ -50,10 +54,11 @@ class RandomFlipWithText(BaseTransform):
             return results
         # Contiguous, since OpenCV takes no array with a negative stride.
         results["img"] = np.ascontiguousarray(results["img"][:, ::-1])
-        results["text"] = mirror_words(results["text"])
-        for name in ("gt_answer", "answers"):
-            if name in results:
-                results[name] = [mirror_words(answer) for answer in results[name]]
+        if self.mirror_text:
+            results["text"] = mirror_words(results["text"])
+            for name in ("gt_answer", "answers"):
+                if name in results:
+                    results[name] = [mirror_words(answer) for answer in results[name]]
         if "gt_bboxes" in results:
             # Left and right change places, or x1 would be larger than x2.
             width, boxes = results["img"].shape[1], results["gt_bboxes"]
@@ -63,17 +68,50 @@ class RandomFlipWithText(BaseTransform):
         return results
 
 
-def mirror_words(text: str) -> str:
-    """Swap the words left and right, clockwise and counterclockwise; their capitals stay."""
+def mirror_words(text: str, *, turns: bool = True) -> str:
+    """Swap the words left and right, and with ``turns`` clockwise and counterclockwise; their capitals stay."""
 
     def swap(match: re.Match[str]) -> str:
         word, side, against = match.group(0, 1, 2)
+        if not side and not turns:
+            return word
         other = _LEFT_RIGHT[side.lower()] if side else "clockwise" if against else "counterclockwise"
         if word.isupper():
             return other.upper()
         return other.capitalize() if word[0].isupper() else other
 
     return _SIDED_WORD.sub(swap, text)
+
+
+@TRANSFORMS.register_module()
+class RandomSwapImagesWithText(BaseTransform):
+    """Let the two images of a statement change places, together with the words left and right.
+
+    As mPLUG trains NLVR2 (alibaba/AliceMind: ``mPLUG/dataset/nlvr_dataset.py``). Slot: ``pipeline`` of a data set,
+    after both images are loaded.
+
+    Args:
+        prob: How often, in [0, 1].
+
+    Raises:
+        ConfigError: ``prob`` outside [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        _check_share("RandomSwapImagesWithText.prob", prob)
+        self.prob = prob
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Swap the images with the set probability."""
+        images = results["img"]
+        if not isinstance(images, list) or len(images) != 2:
+            raise OSError("RandomSwapImagesWithText needs a sample with two images")
+        if np.random.random() < self.prob:
+            results["img"] = images[::-1]
+            if isinstance(results.get("img_path"), list):
+                results["img_path"] = results["img_path"][::-1]
+            results["text"] = mirror_words(results["text"], turns=False)
+        return results
 
 
 @TRANSFORMS.register_module()

@@ -11,7 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+from torchvision.tv_tensors import BoundingBoxes
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import TRANSFORMS
@@ -67,6 +71,73 @@ class RandomCropKeepNamed(BaseTransform):
         return start, start + length
 
 
+@TRANSFORMS.register_module()
+class RandomResizedCropWithBoxes(BaseTransform):
+    """Cut out a window of random area and shape and resize it, as torchvision's ``RandomResizedCrop``; boxes follow.
+
+    Bicubic with antialias: within 2 grey levels of Pillow (below 0.2 on average), at a quarter of its time. ALBEF,
+    mPLUG and BLIP take 0.2 to 1 of the area in pre-training and 0.5 to 1 in fine-tuning (salesforce/ALBEF:
+    ``dataset/__init__.py``; alibaba/AliceMind: ``mPLUG/dataset/__init__.py``; salesforce/BLIP: ``data/__init__.py``).
+    They have no boxes, so what happens to those is our choice. Random numbers come from torch's global generator of the
+    CPU, which a training seeds for each sample. Slot: ``pipeline`` of a data set.
+
+    Args:
+        scale: Width and height in pixels that the sample gets, or one number for both.
+        crop_ratio_range: Smallest and largest share of the area that the window has, in (0, 1].
+        aspect_ratio_range: Smallest and largest width over height of the window.
+        keep_named: False: images with and without named objects are cropped alike, and a named object may be cut, or be
+            hidden and lose its label. True: the window is moved, and made larger where it must be, so that it holds
+            every named object whole; grounding needs it, since there the named object is the answer.
+
+    Raises:
+        ConfigError: A size below 1, or a range that is not ascending or out of bounds.
+    """
+
+    def __init__(
+        self,
+        scale: int | Sequence[int],
+        crop_ratio_range: Sequence[float] = (0.08, 1.0),
+        *,
+        aspect_ratio_range: Sequence[float] = (3 / 4, 4 / 3),
+        keep_named: bool = False,
+    ) -> None:
+        name = type(self).__name__
+        width, height = _width_height(scale, f"{name}.scale")
+        _check_range(crop_ratio_range, f"{name}.crop_ratio_range", largest=1.0)
+        _check_range(aspect_ratio_range, f"{name}.aspect_ratio_range", largest=float("inf"))
+        self.size = [height, width]
+        self.keep_named = keep_named
+        self._crop = v2.RandomResizedCrop(self.size, tuple(crop_ratio_range), tuple(aspect_ratio_range))
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Crop and resize the sample."""
+        # (3, H, W), a view: torchvision resizes channels that lie together as fast.
+        image = torch.from_numpy(np.ascontiguousarray(results["img"])).permute(2, 0, 1)
+        window = self._crop.make_params([image])
+        boxes = results.get("gt_bboxes")
+        if self.keep_named and boxes is not None and results["named"].any():
+            _hold(window, boxes[results["named"]], image.shape[1:])
+        bicubic = v2.InterpolationMode.BICUBIC
+        resized = functional.resized_crop(image, **window, size=self.size, interpolation=bicubic, antialias=True)
+        results["img"] = np.ascontiguousarray(resized.permute(1, 2, 0).numpy())
+        results["img_shape"] = tuple(self.size)
+        if boxes is not None:
+            corners = BoundingBoxes(torch.from_numpy(boxes).float(), format="XYXY", canvas_size=image.shape[1:])
+            results["gt_bboxes"] = functional.resized_crop(corners, **window, size=self.size).numpy()
+        return results
+
+
+def _hold(window: dict[str, int], boxes: np.ndarray, shape: Sequence[int]) -> None:
+    """Change a window, ``top left height width``, so that it holds what is in view of all boxes (n, 4), n > 0."""
+    sides = (("left", "width", shape[1], boxes[:, 0::2]), ("top", "height", shape[0], boxes[:, 1::2]))
+    for start, length, side, spans in sides:
+        low, high = _hull(spans, side)
+        window[length] = max(window[length], high - low)
+        first, last = _starts(low, high, side, window[length])
+        if not first <= window[start] <= last:
+            window[start] = int(torch.randint(first, last + 1, (1,)))
+
+
 def _hull(spans: np.ndarray, side: int) -> tuple[int, int]:
     """Return the whole pixels from ``low`` to ``high`` of an axis that hold all spans (n, 2); n > 0."""
     return int(np.floor(spans.min()).clip(0, side)), int(np.ceil(spans.max()).clip(0, side))
@@ -75,6 +146,13 @@ def _hull(spans: np.ndarray, side: int) -> tuple[int, int]:
 def _starts(low: int, high: int, side: int, length: int) -> tuple[int, int]:
     """Return the first and the last start for which a window covers low to high and stays inside the image."""
     return max(0, high - length), min(low, side - length)
+
+
+def _width_height(scale: int | Sequence[int], location: str) -> tuple[int, int]:
+    sides = [scale, scale] if isinstance(scale, int) else list(scale)
+    if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
+        raise ConfigError(f"{location}: must be one or two whole numbers of pixels (width, height), got {scale}.")
+    return sides[0], sides[1]
 
 
 def _check_range(values: Sequence[float], location: str, *, largest: float) -> None:

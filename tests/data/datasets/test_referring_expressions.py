@@ -89,6 +89,17 @@ def test_a_crop_keeps_the_object_whole(folder):
     np.testing.assert_allclose(sample.gt_boxes[sample.named][0].numpy(), [0, 0, 32, 16], atol=0.1)
 
 
+def test_augmentation_keeps_the_object_whole_or_is_refused(folder):
+    crop = {"type": "bus_toolkit.RandomResizedCropWithBoxes", "scale": 32, "crop_ratio_range": [0.2, 0.3]}
+    augment = {"type": "bus_toolkit.RandAugmentWithBoxes", "magnitude": 10, "prob": 1.0}
+    for transform in (crop, augment):
+        with pytest.raises(DataError, match=r"ReferringExpressions.pipeline.1: .* Add keep_named: true"):
+            build(folder, [PIPELINE[0], transform, PIPELINE[1]])
+    kept = [{**transform, "keep_named": True} for transform in (crop, augment)]
+    data = build(folder, [PIPELINE[0], *kept, PIPELINE[1]])
+    assert all(data[row]["data_samples"].named.sum() == 1 for row in range(4) for _ in range(10))
+
+
 def test_splits_of_one_file_are_kept_apart(folder):
     assert [r.text for r in build(folder, splits=["val", "testA"]).references] == ["the cat on the right", "all of it"]
     refused(folder, r"refs_file: .*refs.json has no expressions of the splits dev", splits=["dev"])

@@ -5,7 +5,12 @@ from bus_toolkit.data.scenes.captions import scene_captions
 from bus_toolkit.data.scenes.draw import draw_scene
 from bus_toolkit.data.scenes.render import scene_at
 from bus_toolkit.data.scenes.settings import COLOURS, SceneSettings
-from bus_toolkit.data.transforms.augment import ColourJitter, RandomFlipWithText, mirror_words
+from bus_toolkit.data.transforms.augment import (
+    ColourJitter,
+    RandomFlipWithText,
+    RandomSwapImagesWithText,
+    mirror_words,
+)
 from bus_toolkit.data.transforms.crops import RandomCropKeepNamed
 from bus_toolkit.errors import ConfigError
 
@@ -89,26 +94,19 @@ def test_never_flips_with_probability_zero():
     assert RandomFlipWithText(0.0)(sample) is sample
 
 
-def test_a_crop_keeps_every_named_object_whole():
-    for seed in range(30):
-        np.random.seed(seed)
-        _, sample = scene_sample(seed)
-        out = RandomCropKeepNamed((0.3, 0.6))(sample)
-        named = out["gt_bboxes"][out["named"]]
-        assert out["img"].shape == (64, 64, 3)
-        assert named.min() >= -1e-4 and named.max() <= 64 + 1e-4
+def test_a_flip_may_leave_the_words_of_a_statement_about_two_images():
+    sample = {"img": np.arange(12, dtype=np.uint8).reshape(2, 2, 3), "text": "the left image"}
+    out = RandomFlipWithText(1.0, mirror_text=False)(dict(sample))
+    assert out["text"] == "the left image" and np.array_equal(out["img"], sample["img"][:, ::-1])
 
 
-def test_images_without_named_boxes_are_cropped_too_unless_they_are_to_stay():
-    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    nothing_named = {"gt_bboxes": np.array([[0, 0, 4, 4]], np.float32), "named": np.array([False])}
-    for more in ({}, nothing_named):
-        np.random.seed(0)
-        out = RandomCropKeepNamed((0.3, 0.5))({"img": image, "text": "a", **more})
-        assert out["img"].shape == (4, 4, 3) and not np.array_equal(out["img"], image)
-        stays = RandomCropKeepNamed((0.3, 0.5), named_only=True)({"img": image, "text": "a", **more})
-        assert np.array_equal(stays["img"], image)
-    assert out["gt_bboxes"][0, 2:].tolist() > [4, 4]  # the box of a whole image is larger than a window of it
+def test_two_images_change_places_with_the_words_left_and_right():
+    sample = {"img": ["a", "b"], "img_path": ["a.jpg", "b.jpg"], "text": "the Left dog turns clockwise"}
+    out = RandomSwapImagesWithText(1.0)(dict(sample))
+    assert out == {"img": ["b", "a"], "img_path": ["b.jpg", "a.jpg"], "text": "the Right dog turns clockwise"}
+    assert RandomSwapImagesWithText(0.0)(dict(sample)) == sample
+    with pytest.raises(OSError, match="needs a sample with two images"):
+        RandomSwapImagesWithText()({"img": np.zeros((2, 2, 3), np.uint8), "text": "one"})
 
 
 def test_jitter_moves_all_channels_alike_at_mid_grey():
@@ -122,7 +120,7 @@ def test_jitter_moves_all_channels_alike_at_mid_grey():
     ("build", "message"),
     [
         (lambda: RandomFlipWithText(1.5), r"RandomFlipWithText.prob: must be in \[0, 1\], got 1.5"),
-        (lambda: RandomCropKeepNamed((0.9, 0.5)), r"RandomCropKeepNamed.scale: .* got \(0.9, 0.5\)"),
+        (lambda: RandomSwapImagesWithText(-1), r"RandomSwapImagesWithText.prob: must be in \[0, 1\], got -1"),
         (lambda: ColourJitter(brightness=-1), r"ColourJitter.brightness: must be in \[0, 1\], got -1"),
     ],
 )

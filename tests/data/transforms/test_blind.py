@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from bus_toolkit.data.transforms.blind import refuse_blind_transforms, warn_of_mirrors
+from bus_toolkit.data.transforms.blind import refuse_blind_transforms, refuse_lost_targets, warn_of_mirrors
+from bus_toolkit.data.transforms.crops import RandomResizedCropWithBoxes
 from bus_toolkit.errors import DataError
 
 
@@ -12,6 +13,26 @@ def test_a_transform_that_boxes_cannot_follow_is_refused_with_its_place():
     pipeline = [{"type": "LoadImage"}, {"type": "mmpretrain.RandomCrop", "crop_size": 32}]
     with pytest.raises(DataError, match=r"Captions\.pipeline\.1: RandomCrop moves pixels .* or leave the boxes out\."):
         refuse_blind_transforms(pipeline, "Captions", "leave the boxes out")
+
+
+@pytest.mark.parametrize("kind", ["RandomResizedCrop", "RandAugment", "RandomFlip"])
+def test_the_refusal_names_the_transform_to_use(kind):
+    ours = {"RandomFlip": "RandomFlipWithText"}.get(kind, f"{kind}WithBoxes")
+    with pytest.raises(DataError, match=rf"{kind} moves pixels .*\. Use {ours}, or leave them out\."):
+        refuse_blind_transforms([{"type": f"mmpretrain.{kind}"}], "Captions", "leave them out")
+    refuse_blind_transforms([{"type": ours}, {"type": f"bus_toolkit.{ours}"}], "Captions", "leave them out")
+
+
+def test_the_object_that_an_expression_means_must_be_kept_in_view():
+    pipeline = [{"type": "RandomApply", "transforms": [{"type": "RandAugmentWithBoxes"}]}]
+    with pytest.raises(
+        DataError, match=r"pipeline\.0\.transforms\.0: RandAugmentWithBoxes may push .* Add keep_named: true"
+    ):
+        refuse_lost_targets(pipeline, "ReferringExpressions")
+    with pytest.raises(DataError, match=r"pipeline\.0: RandomResizedCropWithBoxes may push"):
+        refuse_lost_targets([RandomResizedCropWithBoxes(32)], "ReferringExpressions")
+    kept = [{"type": "RandAugmentWithBoxes", "keep_named": True}, RandomResizedCropWithBoxes(32, keep_named=True)]
+    refuse_lost_targets(kept, "ReferringExpressions")
 
 
 def test_transforms_that_move_boxes_and_words_pass():
