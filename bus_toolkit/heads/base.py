@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.step.batch import Batch
+from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.pass_key import Hidden
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity
@@ -138,6 +139,14 @@ class VLPHead(nn.Module):
     def hide(self, batch: Batch) -> Hidden:
         """Return the captions with what is hidden; for a head that provides a condition. Called once a batch."""
         raise NotImplementedError(f"{type(self).__name__} provides a condition and has no hide().")
+
+    def setting_problems(self, encoders: Encoders) -> Iterator[tuple[str, str]]:
+        """Yield arguments that do not go with the parts of the model, and why; asked once, when the model is built.
+
+        Args:
+            encoders: The parts, and what selects in a pass without text.
+        """
+        yield from ()
 
     def load_weights(self, read: ReadWeights, path: str) -> None:
         """Load what the head needs from files of its own; called when a training starts, not when one is resumed.

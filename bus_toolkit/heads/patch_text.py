@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.heads.beginnings import drawn_lengths, encoded_beginnings, prompt_problem
 from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.step import Step
-from bus_toolkit.structures import Boxes, Condition, Selection
+from bus_toolkit.structures import Beginnings, Boxes, Condition, Selection
 
 
 class PatchTextHead(VLPHead):
@@ -28,11 +32,14 @@ class PatchTextHead(VLPHead):
         overlap: A patch is positive if the boxes cover more than this share of it, in [0, 1); 0 means any overlap.
         object_weight: Share of the loss, in [0, 1), that scores the text-free prompt against the boxes of all objects,
             so that a pass without text looks at objects. Needs ``conditioning.without_text: prompt``. Our addition.
+        beginning_weight: Share of the loss that scores a beginning of the text, of random length, against the boxes
+            that the whole text names, so that a caption which selects again while it is written (``reselect_every`` of
+            ``CaptionHead``) looks at what comes next. Needs ``conditioning.without_text: prompt``. Our addition.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
 
     Raises:
-        ValueError: ``overlap`` or ``object_weight`` outside [0, 1).
+        ValueError: ``overlap`` outside [0, 1), a negative share, or shares of 1 or more together.
     """
 
     sees = Condition.CAPTION  # the boxes are the answer, and no text says them
@@ -44,15 +51,28 @@ class PatchTextHead(VLPHead):
         patch_size: int,
         overlap: float = 0.0,
         object_weight: float = 0.0,
+        beginning_weight: float = 0.0,
         weight: float = 1.0,
         start_epoch: float = 0.0,
     ) -> None:
         super().__init__(weight=weight, start_epoch=start_epoch)
         if not 0.0 <= overlap < 1.0 or not 0.0 <= object_weight < 1.0:
             raise ValueError(f"overlap and object_weight: must be in [0, 1), got {overlap} and {object_weight}.")
+        if not 0.0 <= beginning_weight < 1.0 - object_weight:
+            raise ValueError(
+                f"beginning_weight: must be 0 or more, and below 1 together with object_weight ({object_weight}), got "
+                f"{beginning_weight}."
+            )
         self.patch_size = patch_size
         self.overlap = overlap
         self.object_weight = object_weight
+        self.beginning_weight = beginning_weight
+
+    @override
+    def setting_problems(self, encoders: Encoders) -> Iterator[tuple[str, str]]:
+        problem = prompt_problem(encoders) if self.beginning_weight else None
+        if problem is not None:
+            yield "beginning_weight", problem
 
     def labels(self, boxes: Boxes) -> tuple[Tensor, Tensor]:
         """Return which patches belong to named objects and which to any object, both bool (R, N)."""
@@ -67,10 +87,22 @@ class PatchTextHead(VLPHead):
             return HeadOutput({"ptm": step.text.pooled.sum() * 0.0})
         named, objects = self.labels(boxes)
         loss = self._loss(selections, named, boxes)
+        if self.object_weight or self.beginning_weight:
+            loss = (1.0 - self.object_weight - self.beginning_weight) * loss
         if self.object_weight:
             free = step.selections(Condition.FREE)
-            loss = (1.0 - self.object_weight) * loss + self.object_weight * self._loss(free, objects, boxes)
+            loss = loss + self.object_weight * self._loss(free, objects, boxes)
+        if self.beginning_weight:
+            begun = self._under_beginnings(step)
+            loss = loss + self.beginning_weight * self._loss(begun, named, boxes)
         return HeadOutput({"ptm": loss})
+
+    def _under_beginnings(self, step: Step) -> list[Selection]:
+        """Return what the selectors decide on all rows when a beginning of each text is known."""
+        tokens = step.batch.all_tokens
+        noise_R = step.batch.noise("ptm_beginning", tokens.input_ids.shape[0])
+        begun = Beginnings.of(tokens, drawn_lengths(tokens, noise_R, every=1))
+        return step.selections_under(encoded_beginnings(step.encoders, begun), counted_as="beginning_scores")
 
     def _loss(self, selections: list[Selection], labels: Tensor, boxes: Boxes) -> Tensor:
         has_boxes = boxes.valid.any(dim=1)

@@ -46,10 +46,8 @@ class PrefixLMHead(VLPHead):
 
     def hide(self, batch: Batch) -> Beginnings:
         """Return the beginnings of a batch's captions."""
-        ids, mask = batch.tokens
         lengths = self.prefix_lengths(batch.tokens, batch.noise("prefix_lm", batch.num_captions))
-        given = (torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)) & mask  # (B, L)
-        return Beginnings(TokenBatch(ids, given), lengths)
+        return Beginnings.of(batch.tokens, lengths)
 
     def prefix_lengths(self, tokens: TokenBatch, noise_B: Tensor) -> Tensor:
         """Return how many tokens of each caption are given, (B,): at least [CLS], at most the set share."""

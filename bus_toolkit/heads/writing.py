@@ -7,11 +7,17 @@ from torch import Tensor
 
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.structures import Vocabulary
-from bus_toolkit.text_decoders.generate import SearchRules, generate
+from bus_toolkit.text_decoders.generate import Rereading, SearchRules, generate
 
 
 def write_texts(
-    encoders: Encoders, memory: Tensor, memory_mask: Tensor, vocabulary: Vocabulary, rules: SearchRules | None
+    encoders: Encoders,
+    memory: Tensor,
+    memory_mask: Tensor,
+    vocabulary: Vocabulary,
+    rules: SearchRules | None,
+    *,
+    rereading: Rereading | None = None,
 ) -> list[str]:
     """Return the best text that the text decoder writes for each row of ``memory``, without special tokens.
 
@@ -21,6 +27,7 @@ def write_texts(
         memory_mask: bool (B, M), True = may be read.
         vocabulary: Token ids.
         rules: How to search.
+        rereading: Gives new states to the texts under way.
     """
     texts = generate(
         encoders.decode,
@@ -31,5 +38,6 @@ def write_texts(
         pad_id=vocabulary.pad_id,
         banned_ids=vocabulary.never_written,
         rules=rules,
+        rereading=rereading,
     )
     return [encoders.tokenizer.decode(ids) for ids in texts.ids[:, 0].tolist()]  # (B, beams, L) -> the best beam

@@ -12,7 +12,7 @@ from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.signatures import check_arguments, signature_of
-from bus_toolkit.step.encoders import Parts
+from bus_toolkit.step.encoders import Encoders, Parts
 
 
 def build_conditioning(node: Mapping[str, Any] | None) -> Conditioning:
@@ -82,6 +82,21 @@ def check_built_parts(parts: Parts, heads: Mapping[str, VLPHead], momentum: Mapp
         else:
             text = f"must be a bus_toolkit.heads.VLPHead, got {type(head).__name__}. Give another part."
             problems.append(Problem(f"model.heads.{name}", text))
+    if problems:
+        raise ConfigError(problems)
+
+
+def check_settings(heads: Mapping[str, VLPHead], encoders: Encoders) -> None:
+    """Refuse settings of heads that do not go with the parts of the model.
+
+    Raises:
+        ConfigError: There are such settings; all are named.
+    """
+    problems = [
+        Problem(f"model.heads.{name}.{argument}", text)
+        for name, head in heads.items()
+        for argument, text in head.setting_problems(encoders)
+    ]
     if problems:
         raise ConfigError(problems)
 

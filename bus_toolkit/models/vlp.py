@@ -15,7 +15,7 @@ from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models import asking
 from bus_toolkit.models.asking import Texts
 from bus_toolkit.models.check_calls import check_batch, check_progress
-from bus_toolkit.models.check_parts import check_built_parts
+from bus_toolkit.models.check_parts import check_built_parts, check_settings
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_losses import idle_heads, run_heads
 from bus_toolkit.models.head_plan import plan_heads
@@ -77,6 +77,7 @@ class VLPModel(BaseModel):
         check_built_parts(parts, heads, momentum)
         self.conditioning = conditioning or Conditioning()
         self.encoders = Encoders.of(parts, self.conditioning.without_text, self.conditioning.prompt)
+        check_settings(heads, self.encoders)
         # Registered under their own names, which are those of the state dict.
         self.tokenizer, self.text_encoder, self.backbone = parts.tokenizer, parts.text_encoder, parts.backbone
         self.decoder, self.fusion, self.text_decoder = parts.decoder, parts.fusion, parts.text_decoder

@@ -35,7 +35,7 @@ class Passes:
 
     Attributes:
         texts: The encoded texts.
-        counts: What the passes so far cost, by name: that of their key, or ``pairs``.
+        counts: What the passes so far cost, by name: that of their key, ``pairs``, or the name that a head gave.
     """
 
     def __init__(
@@ -80,9 +80,15 @@ class Passes:
             self.counts[str(key)] = PassCount.of(self._visual[key])
         return self._visual[key]
 
-    def images_under(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
+    def images_under(self, image_rows: Tensor, text: TextTokens, counted_as: str = "pairs") -> VisualTokens:
         """Return this rank's images at ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
-        return self._counted_pairs(self.encoders.encode_visual(self.shared.index(image_rows), text))
+        return self._counted(self.encoders.encode_visual(self.shared.index(image_rows), text), counted_as)
+
+    def selections_under(self, text: TextTokens, counted_as: str) -> list[Selection]:
+        """Return what the selectors decide on all rows, region rows last, each under its row of ``text``."""
+        selections = self.encoders.encode_scores(self.all_shared, text)
+        self._count_scores(selections, self.all_shared, counted_as)
+        return selections
 
     def pairs(self, key: PassKey, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
         """Return images and texts paired by the row numbers (R,) of all ranks; the images under the conditioning mode.
@@ -95,7 +101,7 @@ class Passes:
         if self._pairs_are_reencoded and key.condition is Condition.CAPTION and self.encoders.reads_text:
             # Gathered over the ranks before indexing: hard negatives may be images of another rank.
             shared = _gather_shared(self.shared).index(image_rows)
-            return self._counted_pairs(self.encoders.encode_visual(shared, text)), text
+            return self._counted(self.encoders.encode_visual(shared, text), "pairs"), text
         visual = self.visual(key)
         unread = None if visual.unread is None else gather_rows(visual.unread.float())[image_rows] > 0
         embeds = gather_rows(visual.embeds)[image_rows]
@@ -114,15 +120,18 @@ class Passes:
 
     def _scored(self, key: PassKey, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
         selections = self.encoders.encode_scores(shared, text)
-        count = PassCount.of_selections(selections, shared.tokens.shape[0], self.encoders.backbone.num_prefix)
-        self.counts.setdefault(f"{key}_scores", count)
+        self._count_scores(selections, shared, f"{key}_scores")
         return selections
 
-    def _counted_pairs(self, visual: VisualTokens) -> VisualTokens:
+    def _count_scores(self, selections: list[Selection], shared: SharedTokens, name: str) -> None:
+        count = PassCount.of_selections(selections, shared.tokens.shape[0], self.encoders.backbone.num_prefix)
+        self.counts.setdefault(name, count)
+
+    def _counted(self, visual: VisualTokens, name: str) -> VisualTokens:
         count = PassCount.of(visual)
-        if "pairs" in self.counts:
-            count.rows += self.counts["pairs"].rows
-        self.counts["pairs"] = count
+        if name in self.counts:
+            count.rows += self.counts[name].rows
+        self.counts[name] = count
         return visual
 
     def _effective(self, key: PassKey) -> PassKey:

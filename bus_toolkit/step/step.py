@@ -95,9 +95,19 @@ class Step:
         """
         return self.passes.pairs(self.key, image_rows, text_rows)
 
-    def images_under(self, image_rows: Tensor, text: TextTokens) -> VisualTokens:
-        """Return this rank's images at ``image_rows`` (R,), each under its row of a text of the head's choice."""
-        return self.passes.images_under(image_rows, text)
+    def images_under(self, image_rows: Tensor, text: TextTokens, *, counted_as: str = "pairs") -> VisualTokens:
+        """Return this rank's images at ``image_rows`` (R,), each under its row of a text of the head's choice.
+
+        Args:
+            image_rows: Numbers of this rank's rows; repeats are allowed.
+            text: A text for each of them.
+            counted_as: The name under which the pass is counted, in ``VLPModel.token_counts``.
+        """
+        return self.passes.images_under(image_rows, text, counted_as)
+
+    def selections_under(self, text: TextTokens, *, counted_as: str) -> list[Selection]:
+        """Return what the selectors decide on all rows, region rows last, each under its row of a head's own text."""
+        return self.passes.selections_under(text, counted_as)
 
     def _key(self, condition: Condition | None) -> PassKey:
         if condition is None or condition is self.key.condition:

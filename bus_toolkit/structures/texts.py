@@ -55,6 +55,13 @@ class Beginnings(NamedTuple):
     tokens: TokenBatch
     lengths: Tensor
 
+    @classmethod
+    def of(cls, tokens: TokenBatch, lengths: Tensor) -> Beginnings:
+        """Return the first ``lengths`` (B,) tokens of each text."""
+        ids, mask = tokens
+        begun = torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)  # (B, L)
+        return cls(TokenBatch(ids, begun & mask), lengths)
+
 
 class Similarity(NamedTuple):
     """How alike images and texts are, without gradient: this rank's B rows against all G rows of all ranks.

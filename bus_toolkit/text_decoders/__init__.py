@@ -2,7 +2,7 @@
 
 from bus_toolkit.text_decoders.bert import BertTextDecoder
 from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
-from bus_toolkit.text_decoders.generate import Generated, SearchRules, generate
+from bus_toolkit.text_decoders.generate import Generated, Rereading, SearchRules, generate
 from bus_toolkit.text_decoders.rank import Ranked, rank
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "CausalLMFolder",
     "Generated",
     "Ranked",
+    "Rereading",
     "SearchRules",
     "generate",
     "rank",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -15,8 +15,22 @@ from torch import Tensor
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TokenBatch
 
+LengthMeasure = Literal["written", "wu"]
 Decode = Callable[[TokenBatch, Tensor, Tensor], Tensor]
 """Tokens (B, t), states (B, M, D) and which of them may be read, bool (B, M), to next-token logits (B, t, V)."""
+
+
+class Rereading(NamedTuple):
+    """New states to read while texts are written, such as an image of which the words so far choose the patches.
+
+    Attributes:
+        every: Written tokens between two readings, at least 1.
+        states: Texts (R, t) to states (R, M, D) and which of them may be read, bool (R, M); the R = B * K texts are the
+            beams, those of a row next to each other, ended ones among them.
+    """
+
+    every: int
+    states: Callable[[TokenBatch], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -27,9 +41,12 @@ class SearchRules:
         beam_size: Beginnings that are followed at a time; 1 is greedy search.
         max_length: Most tokens; a text that has not ended by then is cut.
         min_length: Fewest tokens; a row of which no text may go on (``no_repeat_ngram``) ends earlier.
-        length_penalty: The log-probability is divided by this power of the number of written tokens before texts are
-            compared: 0 compares the probabilities of whole texts, 1 the mean log-probability a token (as
-            huggingface/transformers counts it); above 0 longer texts gain.
+        length_penalty: The log-probability is divided by this power of the length before texts are compared: 0 compares
+            the probabilities of whole texts; above 0 longer texts gain.
+        length_measure: That length, of n written tokens: ``written`` is n, so that a penalty of 1 compares the mean
+            log-probability a token (as huggingface/transformers and BLIP count it); ``wu`` is (5 + n) / 6, which
+            favours long texts less (arXiv 1609.08144, equation 14; mPLUG with penalty 0.6,
+            X-PLUG/mPLUG:models/predictor.py).
         no_repeat_ngram: No run of so many tokens occurs twice; 0 allows all.
         early_exit: Stop as soon as all beams have ended. The result is the same. Asking stops the device once a token;
             without it all ``max_length`` tokens are computed.
@@ -42,6 +59,7 @@ class SearchRules:
     max_length: int = 20
     min_length: int = 0
     length_penalty: float = 1.0
+    length_measure: LengthMeasure = "written"
     no_repeat_ngram: int = 0
     early_exit: bool = True
 
@@ -54,6 +72,15 @@ class SearchRules:
             )
         if self.no_repeat_ngram < 0:
             raise ValueError(f"no_repeat_ngram: must be 0 or more, got {self.no_repeat_ngram}. 0 allows repeats.")
+        if self.length_measure not in get_args(LengthMeasure):
+            raise ValueError(
+                f"length_measure: must be one of {', '.join(get_args(LengthMeasure))}, got {self.length_measure!r}."
+            )
+
+    def divisor(self, written: Tensor) -> Tensor:
+        """Return what log-probabilities of texts of so many written tokens are divided by."""
+        length = written if self.length_measure == "written" else (5 + written) / 6
+        return length**self.length_penalty
 
 
 def search_rules(search: Mapping[str, Any] | None, longest: int) -> SearchRules:
@@ -101,6 +128,7 @@ def generate(
     pad_id: int,
     banned_ids: Sequence[int] = (),
     rules: SearchRules | None = None,
+    rereading: Rereading | None = None,
 ) -> Generated:
     """Continue each row's prefix with the most probable text that beam search finds.
 
@@ -108,6 +136,10 @@ def generate(
     its score, until K better ones displace it (ours; huggingface/transformers moves it to a list of its own and goes on
     with K open beams). The contract of text decoders has no cache of keys and values, so that each pass recomputes the
     whole text: for captions of 20 tokens that is about ten times the work of a cache, in the text decoder alone.
+
+    With ``rereading`` the states change under way. As nothing is cached, the words so far are read again with the new
+    states, too: each pass is what the decoder gives for the text and these states, as in training. A beam keeps the
+    states that were read for the text which it continues.
 
     Args:
         decode: A text decoder in eval mode.
@@ -118,6 +150,7 @@ def generate(
         pad_id: What fills the positions after the end; never written.
         banned_ids: More ids that are never written.
         rules: The search.
+        rereading: Gives new states to each text every so many tokens; ``None`` reads ``memory`` to the end.
 
     Raises:
         ValueError: A prefix that leaves no token to write.
@@ -136,6 +169,13 @@ def generate(
     for length in range(start + 1, rules.max_length + 1):
         # (B, K, t) -> (B * K, t): to the decoder each beam is a row.
         tokens = TokenBatch(beams.ids.flatten(0, 1), beams.attention_mask.flatten(0, 1))
+        written = length - 1 - start
+        if rereading is not None and written:
+            if written % rereading.every == 0:
+                memory, memory_mask = rereading.states(tokens)
+            else:
+                parents = beams.parent_rows()
+                memory, memory_mask = memory[parents], memory_mask[parents]
         # Only the last position continues a text: (B * K, t, V) -> (B * K, V).
         log_probs = at_least_float32(decode(tokens, memory, memory_mask)[:, -1]).log_softmax(dim=-1)
         end = log_probs[:, end_id].clone()
@@ -145,10 +185,10 @@ def generate(
         if rules.no_repeat_ngram:
             log_probs = log_probs.masked_fill(repeats(tokens.input_ids, rules.no_repeat_ngram, log_probs), -torch.inf)
         next_BKV, end_BK = (part.unflatten(0, beams.ids.shape[:2]) for part in (log_probs, end))
-        beams = beams.extend(next_BKV, end_BK, start, end_id, pad_id, rules.length_penalty)
+        beams = beams.extend(next_BKV, end_BK, start, end_id, pad_id, rules.divisor)
         if rules.early_exit and beams.ended.all():
             break
-    return Generated(beams.ids, beams.attention_mask, beams.log_probs / beams.written(start) ** rules.length_penalty)
+    return Generated(beams.ids, beams.attention_mask, beams.log_probs / rules.divisor(beams.written(start)))
 
 
 def repeats(ids: Tensor, size: int, like: Tensor) -> Tensor:
@@ -170,12 +210,16 @@ def repeats(ids: Tensor, size: int, like: Tensor) -> Tensor:
 
 
 class _Beams(NamedTuple):
-    """Texts ``ids`` (B, K, t), their ``attention_mask`` (False after the end), ``log_probs`` (B, K), ``ended``."""
+    """Texts ``ids`` (B, K, t), their ``attention_mask`` (False after the end), ``log_probs`` (B, K), ``ended``.
+
+    ``parents`` (B, K) is which of the K beams each continues, before its last token.
+    """
 
     ids: Tensor
     attention_mask: Tensor
     log_probs: Tensor
     ended: Tensor
+    parents: Tensor
 
     @classmethod
     def start(cls, prefix: Tensor, beam_size: int) -> _Beams:
@@ -184,14 +228,26 @@ class _Beams(NamedTuple):
         log_probs = torch.full(ids.shape[:2], -torch.inf, device=prefix.device)
         log_probs[:, 0] = 0.0
         ended = torch.zeros_like(log_probs, dtype=torch.bool)
-        return cls(ids, torch.ones_like(ids, dtype=torch.bool), log_probs, ended)
+        return cls(ids, torch.ones_like(ids, dtype=torch.bool), log_probs, ended, torch.zeros_like(ids[..., 0]))
+
+    def parent_rows(self) -> Tensor:
+        """Return ``parents`` as rows of beams next to each other, (B * K,)."""
+        rows, beams = self.parents.shape
+        first = torch.arange(0, rows * beams, beams, device=self.parents.device)
+        return (first.unsqueeze(1) + self.parents).flatten()
 
     def written(self, start: int) -> Tensor:
         """Return how many tokens were written after the first ``start``, (B, K)."""
         return self.attention_mask.sum(dim=-1) - start
 
     def extend(
-        self, next_BKV: Tensor, end_BK: Tensor, start: int, end_id: int, pad_id: int, length_penalty: float
+        self,
+        next_BKV: Tensor,
+        end_BK: Tensor,
+        start: int,
+        end_id: int,
+        pad_id: int,
+        divisor: Callable[[Tensor], Tensor],
     ) -> _Beams:
         """Return the best K continuations by one token; an ended text continues with padding, at no cost.
 
@@ -201,7 +257,7 @@ class _Beams(NamedTuple):
             start: Tokens of the prefix.
             end_id: The end.
             pad_id: Padding.
-            length_penalty: As in ``SearchRules``.
+            divisor: As in ``SearchRules``.
         """
         padding = torch.full_like(next_BKV, -torch.inf)
         padding[..., pad_id] = 0.0  # log 1: an ended text keeps its score
@@ -210,7 +266,7 @@ class _Beams(NamedTuple):
         stuck = total.isneginf().flatten(1).all(dim=1, keepdim=True)
         total[..., end_id] = torch.where(stuck, self.log_probs + end_BK, total[..., end_id])
         lengths = self.written(start) + (~self.ended)
-        ranked = total / lengths.unsqueeze(-1) ** length_penalty
+        ranked = total / divisor(lengths).unsqueeze(-1)
         # One ranking over all continuations of all beams: (B, K, V) -> (B, K * V).
         best = ranked.flatten(1).topk(self.ids.shape[1], dim=1).indices
         parents, tokens = best // next_BKV.shape[-1], best % next_BKV.shape[-1]
@@ -224,4 +280,5 @@ class _Beams(NamedTuple):
             torch.cat([self.attention_mask.gather(1, rows), ~ended.unsqueeze(-1)], dim=-1),
             log_probs,
             ended | (tokens == end_id),
+            parents,
         )

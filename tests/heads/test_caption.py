@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.caption import CaptionHead
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.step.step import Step
+from bus_toolkit.structures import TokenBatch
 from tests.tiny import WIDTH, images
 from tests.tiny_model import LETTERS, sample, samples, tiny_heads, tiny_model
 
@@ -119,3 +122,75 @@ def test_a_smoothing_that_is_no_share_is_refused() -> None:
 
 def test_without_a_length_that_of_the_tokenizer_is_taken() -> None:
     assert CaptionHead(**SIZES).rules.max_length == 12
+
+
+def reselecting(every: int, **search: Any) -> VLPModel:
+    model = captioner(without_text="prompt", reselect_every=every, search=search or None).eval()
+    for name, weight in model.text_decoder.named_parameters():
+        if "crossattention" in name and weight.dim() > 1:
+            torch.nn.init.normal_(weight)  # random words that depend on the image
+    return model
+
+
+def begun(model: VLPModel, pictures: torch.Tensor, row: int, ids: list[int]) -> torch.Tensor:
+    """Return what the decoder reads of one image while this text is known, encoded from its pixels."""
+    texts = torch.tensor([ids if len(ids) > 1 else [2, 3]])  # nothing written: the prompt, [CLS][SEP]
+    text = model.encoders.encode_text(TokenBatch(texts, torch.ones_like(texts, dtype=torch.bool)))
+    return model.encoders.encode_visual(model.encoders.encode_shared(pictures[row : row + 1]), text).embeds
+
+
+def next_logits(model: VLPModel, ids: list[int], memory: torch.Tensor) -> torch.Tensor:
+    """Return the decoder's logits for one text, after each of its tokens."""
+    tokens = TokenBatch(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool))
+    return model.text_decoder(tokens, memory, torch.ones(memory.shape[:2], dtype=torch.bool))[0]
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_loss_of_a_selecting_caption_is_that_of_the_tokens_after_the_beginning_that_selected(every: int) -> None:
+    model, pictures, rows = reselecting(every), images(4), samples()
+    tokens = model.encoders.tokenize([row.text for row in rows])
+    noise = model.passes(pictures, rows).batch.noise("caption", 4)
+    terms, lengths = [], []
+    for row, length in enumerate(tokens.attention_mask.sum(dim=1).tolist()):
+        ids = tokens.input_ids[row, :length]
+        choices = [1 + k for k in range(0, length - 1, every)]
+        given = choices[int(noise[row] * len(choices))]
+        lengths.append(given)
+        logits = next_logits(model, ids.tolist(), begun(model, pictures, row, ids[:given].tolist()))
+        terms.append(F.cross_entropy(logits[given - 1 : -1], ids[given:], reduction="none"))
+    assert len(set(lengths)) > 1
+    with torch.no_grad():
+        torch.testing.assert_close(model.loss(pictures, rows)["loss_caption"], torch.cat(terms).mean())
+
+
+def test_a_caption_is_written_with_the_patches_that_its_own_words_selected_last() -> None:
+    model, pictures = reselecting(2, beam_size=1), images(3)
+    wanted = []
+    for row in range(3):
+        ids = [2]
+        while len(ids) < 12 and ids[-1] != 3:
+            memory = begun(model, pictures, row, ids[: 1 + (len(ids) - 1) // 2 * 2])
+            logits = next_logits(model, ids, memory)[-1]
+            ids.append(int(logits.index_fill(0, torch.tensor(LETTERS.never_written), -torch.inf).argmax()))
+        wanted.append(model.tokenizer.decode(ids))
+    assert written(model, ["x"] * 3, [0, 1, 2], pictures) == wanted
+    assert len(set(wanted)) > 1
+
+
+def test_selections_by_several_beams_are_counted() -> None:
+    model = reselecting(4, beam_size=3, max_length=10, early_exit=False)
+    passes = model.passes(images(4), samples())
+    with torch.no_grad():
+        model.heads["caption"].predict(Step(passes))
+    # 9 tokens are written; 4 and 8 of them select again: 2 x 4 images x 3 beams.
+    assert passes.counts["written"].rows == 24
+    assert passes.counts["free"].rows == 4
+
+
+def test_a_caption_that_no_text_can_select_for_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"heads.caption.reselect_every: has an effect only with .*prompt.*got cls"):
+        captioner(reselect_every=2)
+    with pytest.raises(ConfigError, match=r"heads.caption.reselect_every: has no effect: no selector and no decoder"):
+        tiny_model(without_text="prompt", selectors=[], heads={"caption": CaptionHead(**SIZES, reselect_every=2)})
+    with pytest.raises(ValueError, match="reselect_every: must be 0 or more, got -1"):
+        CaptionHead(**SIZES, reselect_every=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.text_decoders.bert import BertTextDecoder
-from bus_toolkit.text_decoders.generate import Generated, SearchRules, generate, repeats
+from bus_toolkit.text_decoders.generate import Generated, LengthMeasure, Rereading, SearchRules, generate, repeats
 from tests.tiny import VOCABULARY, WIDTH
 
 PAD, END, START, WORDS = 0, 1, 2, 6
@@ -34,16 +35,28 @@ class Toy:
         return self.logits[rows, places, tokens.input_ids]
 
 
-def search(toy: Toy, rules: SearchRules, rows: list[int] | None = None, prefix: Tensor | None = None) -> Generated:
+def search(
+    toy: Toy,
+    rules: SearchRules,
+    rows: list[int] | None = None,
+    prefix: Tensor | None = None,
+    rereading: Rereading | None = None,
+) -> Generated:
     rows = list(range(ROWS)) if rows is None else rows
     memory = torch.tensor(rows, dtype=torch.float32).reshape(-1, 1, 1)
     start = torch.full((len(rows), 1), START) if prefix is None else prefix
     mask = torch.ones(len(rows), 1, dtype=torch.bool)
-    return generate(toy, memory, mask, start, end_id=END, pad_id=PAD, banned_ids=[START], rules=rules)
+    ids: dict[str, Any] = {"end_id": END, "pad_id": PAD, "banned_ids": [START]}
+    return generate(toy, memory, mask, start, rules=rules, rereading=rereading, **ids)
 
 
-def every_text(toy: Toy, row: int, rules: SearchRules) -> dict[tuple[int, ...], float]:
-    """Return the score of each text: those that end, and those that are cut at the greatest length."""
+def every_text(toy: Toy, row: int, rules: SearchRules, every: int = LENGTH) -> dict[tuple[int, ...], float]:
+    """Return the score of each text, with other states every so many tokens: those that end, and those that are cut."""
+
+    def state(text: tuple[int, ...], written: int) -> int:
+        known = written // every * every
+        return sum(text[: 1 + known]) % ROWS if known else row
+
     outcome: dict[tuple[int, ...], float] = {}
     for written in range(1, rules.max_length):
         for words in itertools.product(range(3, WORDS), repeat=written - 1):
@@ -52,8 +65,9 @@ def every_text(toy: Toy, row: int, rules: SearchRules) -> dict[tuple[int, ...], 
                 if cut or (last == END and written + 1 >= rules.min_length):
                     text = (START, *words, last)
                     steps = zip(text[:-1], text[1:], range(written), strict=True)
-                    total = sum(float(toy.logits[row, k, a].log_softmax(-1)[b]) for a, b, k in steps)
-                    outcome[text] = total / written**rules.length_penalty
+                    total = sum(float(toy.logits[state(text, k), k, a].log_softmax(-1)[b]) for a, b, k in steps)
+                    length = written if rules.length_measure == "written" else (5 + written) / 6
+                    outcome[text] = total / length**rules.length_penalty
     return outcome
 
 
@@ -61,10 +75,17 @@ def text_of(outcome: Generated, row: int, beam: int = 0) -> tuple[int, ...]:
     return tuple(outcome.ids[row, beam][outcome.attention_mask[row, beam]].tolist())
 
 
-@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.0, -1.0])
+@pytest.mark.parametrize(
+    ("length_penalty", "measure"),
+    [(0.0, "written"), (1.0, "written"), (2.0, "written"), (-1.0, "written"), (0.6, "wu")],
+)
 @pytest.mark.parametrize("min_length", [0, 4])
-def test_wide_beams_find_every_text_in_the_right_order(length_penalty: float, min_length: int) -> None:
-    rules = dataclasses.replace(EVERY_TEXT, length_penalty=length_penalty, min_length=min_length)
+def test_wide_beams_find_every_text_in_the_right_order(
+    length_penalty: float, measure: LengthMeasure, min_length: int
+) -> None:
+    rules = dataclasses.replace(
+        EVERY_TEXT, length_penalty=length_penalty, length_measure=measure, min_length=min_length
+    )
     toy = Toy()
     outcome = search(toy, rules)
     for row in range(ROWS):
@@ -73,6 +94,22 @@ def test_wide_beams_find_every_text_in_the_right_order(length_penalty: float, mi
         assert scores == pytest.approx(wanted, abs=1e-5)
         assert list(scores.values()) == sorted(scores.values(), reverse=True)
         assert (outcome.scores[row, len(wanted) :] == -torch.inf).all()
+
+
+def state_of(tokens: TokenBatch) -> tuple[Tensor, Tensor]:
+    """Return a state that depends on all tokens so far."""
+    state = (tokens.input_ids * tokens.attention_mask).sum(dim=1) % ROWS
+    return state.reshape(-1, 1, 1).float(), torch.ones(len(state), 1, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_each_beam_reads_the_states_that_its_own_beginning_got(every: int) -> None:
+    toy = Toy()
+    outcome = search(toy, EVERY_TEXT, rereading=Rereading(every, state_of))
+    for row in range(ROWS):
+        wanted = every_text(toy, row, EVERY_TEXT, every)
+        scores = {text_of(outcome, row, beam): float(outcome.scores[row, beam]) for beam in range(len(wanted))}
+        assert scores == pytest.approx(wanted, abs=1e-5)
 
 
 def test_one_beam_is_greedy_search() -> None:
@@ -215,9 +252,10 @@ def test_a_real_decoder_writes_within_its_rules() -> None:
         ({"beam_size": 0}, "beam_size: must be at least 1, got 0"),
         ({"min_length": 30}, r"min_length: must be between 0 and max_length \(20\), got 30"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram: must be 0 or more, got -1"),
+        ({"length_measure": "words"}, "length_measure: must be one of written, wu, got 'words'"),
     ],
 )
-def test_wrong_rules_are_refused(settings: dict[str, int], message: str) -> None:
+def test_wrong_rules_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SearchRules(**settings)
 
