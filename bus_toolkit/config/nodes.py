@@ -121,7 +121,7 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
     if path == "model.momentum" and is_vlp_model(root):
         from bus_toolkit.models.momentum import MomentumBranch
 
-        return Node("momentum", signature_of(MomentumBranch), frozenset({"modules"}))
+        return Node("momentum", signature_of(MomentumBranch), frozenset({"model", "copied"}))
     section = openmmlab_section(path, node, root)
     if section is not None:
         return Node(*section)

@@ -1,6 +1,6 @@
 """VLP heads: one objective each, with its loss and its predictions."""
 
-from bus_toolkit.heads.base import Feed, HeadOutput, NestedPart, VLPHead, find_head
+from bus_toolkit.heads.base import Copied, Feed, HeadOutput, NestedPart, VLPHead, find_head
 from bus_toolkit.heads.caption import CaptionHead
 from bus_toolkit.heads.classification import ClassificationHead
 from bus_toolkit.heads.grounding import GroundingHead
@@ -16,6 +16,7 @@ from bus_toolkit.step.step import Step
 __all__ = [
     "CaptionHead",
     "ClassificationHead",
+    "Copied",
     "Feed",
     "GroundingHead",
     "HeadOutput",

@@ -44,6 +44,15 @@ class Feed(Enum):
     """``head.projections``: the maps ``image`` and ``text`` into a common space; the momentum branch copies them."""
 
 
+class Copied(Enum):
+    """What the momentum model needs a copy of, beside the encoders, for a head that distils."""
+
+    FUSION = "fusion"
+    TEXT_DECODER = "text_decoder"
+    HEAD = "head"
+    """The head itself: its prediction layers."""
+
+
 class NestedPart(NamedTuple):
     """A part that a head takes as an argument: the registry it is from, and its node where the config gives none."""
 
@@ -84,6 +93,8 @@ class VLPHead(nn.Module):
       heads.
     - ``uses``: feeds of other heads; those run earlier. A feed that no head provides is ``None``.
     - ``needs_fusion``, ``needs_text_decoder``, ``needs_momentum``: parts without which the config is refused.
+    - ``distils``: what the momentum model must have (``Copied``) to give soft targets to this head. Such a head takes
+      an argument ``alpha``, their share, and hands it on to this class; with 0 nothing is copied for it.
     - ``needs_supervised_scores``: its losses are 0 unless a selector is ``supervised``; without one it takes no part in
       a training, and a warning says so. A head that reads the scores of any selector (``step.selections()``) leaves it
       ``False``.
@@ -97,9 +108,10 @@ class VLPHead(nn.Module):
     Args:
         weight: Factor of the losses in the sum.
         start_epoch: The losses join in at this epoch (fractions count).
+        alpha: Share of the momentum model's soft targets; ``model.momentum.alpha_ramp_epochs`` lets it grow to that.
 
     Raises:
-        ValueError: A negative or infinite weight or start.
+        ValueError: A negative or infinite weight or start, or ``alpha`` outside [0, 1].
     """
 
     sees: ClassVar[Condition | None] = None
@@ -108,17 +120,26 @@ class VLPHead(nn.Module):
     needs_fusion: ClassVar[bool] = False
     needs_text_decoder: ClassVar[bool] = False
     needs_momentum: ClassVar[bool] = False
+    distils: ClassVar[tuple[Copied, ...]] = ()
     needs_supervised_scores: ClassVar[bool] = False
     several_images: ClassVar[bool] = False
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
 
-    def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0) -> None:
+    def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0, alpha: float = 0.0) -> None:
         super().__init__()
         for argument, value in (("weight", weight), ("start_epoch", start_epoch)):
             if not 0.0 <= value < math.inf:
                 raise ValueError(f"{argument}: must be 0 or more, and finite, got {value}.")
+        if not 0.0 <= alpha <= 1.0:
+            raise ValueError(f"alpha: must be in [0, 1], got {alpha}. ALBEF has 0.4; 0 is hard targets alone.")
         self.weight = weight
         self.start_epoch = start_epoch
+        self.alpha = alpha
+
+    @property
+    def momentum_parts(self) -> tuple[Copied, ...]:
+        """What the momentum branch copies for this head: ``distils``, or nothing with ``alpha: 0``."""
+        return self.distils if self.alpha else ()
 
     def loss(self, step: Step) -> HeadOutput:
         """Return the losses of a batch and what else comes with them.

@@ -15,7 +15,7 @@ from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
 from bus_toolkit.ops.collective import gather_rows
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.step.image_ids import EMPTY, UNKNOWN
-from bus_toolkit.step.passes import MomentumTokens
+from bus_toolkit.step.momentum import MomentumPasses
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity, TextTokens, VisualTokens
 
@@ -54,7 +54,8 @@ class ITCHead(VLPHead):
         feature_dim: Width E of the common space.
         temperature: Initial temperature in [0.001, 0.5]; learned, and put back into that range after each step.
         queue_size: Past momentum features kept as candidates (0: none). Needs ``model.momentum``.
-        alpha: Weight of the momentum model's soft targets. Needs ``model.momentum`` to have an effect.
+        alpha: Share of the momentum model's soft targets, which ``model.momentum.alpha_ramp_epochs`` lets grow. Needs
+            ``model.momentum`` to have an effect.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
 
@@ -81,13 +82,12 @@ class ITCHead(VLPHead):
         weight: float = 1.0,
         start_epoch: float = 0.0,
     ) -> None:
-        super().__init__(weight=weight, start_epoch=start_epoch)
         if not 0.0 <= alpha <= 1.0 or queue_size < 0 or not COLDEST <= temperature <= WARMEST:
             raise ValueError(
                 f"ITCHead: alpha must be in [0, 1], queue_size 0 or more and temperature in [{COLDEST}, {WARMEST}], "
                 f"got {alpha}, {queue_size} and {temperature}."
             )
-        self.alpha = alpha
+        super().__init__(weight=weight, start_epoch=start_epoch, alpha=alpha)
         self.queue_size = queue_size
         self.projections = nn.ModuleDict(
             {"image": nn.Linear(embed_dim, feature_dim), "text": nn.Linear(text_dim, feature_dim)}
@@ -115,12 +115,12 @@ class ITCHead(VLPHead):
     def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_itc``, the temperature, the similarities in the batch and the features for the queue."""
         image, text = self.image_feats(step.visual()), self.text_feats(step.text)
-        momentum = step.passes.momentum
+        momentum = step.momentum
         # Half precision would round a similarity of 14 by 0.06.
         with torch.autocast(image.device.type, enabled=False):
             return self._loss(image, text, step.batch.image_ids, momentum)
 
-    def _loss(self, image: Tensor, text: Tensor, own_ids: Tensor, momentum: MomentumTokens | None) -> HeadOutput:
+    def _loss(self, image: Tensor, text: Tensor, own_ids: Tensor, momentum: MomentumPasses | None) -> HeadOutput:
         ids = gather_rows(own_ids)
         all_images, all_texts = gather_rows(image), gather_rows(text)  # (B, E) -> (G, E)
         scale = self.scale()
@@ -130,11 +130,11 @@ class ITCHead(VLPHead):
             targets = positive_targets(own_ids, ids, image.dtype)
             against = _Candidates(all_images, all_texts, targets, targets, None)
         else:
-            visual_m, text_m, projections = momentum
-            own = self.image_feats(visual_m, projections), self.text_feats(text_m, projections)
+            projections = momentum.projections
+            own = self.image_feats(momentum.visual, projections), self.text_feats(momentum.text, projections)
             rows = QueueRows(gather_rows(own[0]), gather_rows(own[1]), ids)
             queue = QueueRows(self.image_queue, self.text_queue, self.queue_ids)
-            against = _with_queue(rows, queue, (scale * own[0], scale * own[1]), own_ids, self.alpha)
+            against = _with_queue(rows, queue, (scale * own[0], scale * own[1]), own_ids, self.alpha * momentum.trust)
         i2t = soft_cross_entropy(scale * image @ against.texts.T, against.image_to_text, against.present)
         t2i = soft_cross_entropy(scale * text @ against.images.T, against.text_to_image, against.present)
         losses, logs = {"itc": (i2t.mean() + t2i.mean()) / 2}, {"temperature": 1.0 / scale.detach()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.errors import ConfigError, Problem
-from bus_toolkit.heads.base import VLPHead
+from bus_toolkit.heads.base import Copied, VLPHead
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.registry import REGISTRIES
@@ -49,8 +50,9 @@ def check_combination(
         for name, node in heads.items()
         for problem in _head_problems(name, kinds[name], node, conditioning, **there)
     ]
+    distilling = [name for name, node in heads.items() if kinds[name].distils and _alpha(node)]
     try:
-        plan_heads(kinds, conditioning, momentum=momentum)
+        plan_heads(kinds, conditioning, momentum=momentum, distilling=distilling)
     except ConfigError as error:
         problems += error.problems
     if momentum is not None:
@@ -78,7 +80,9 @@ def check_built_parts(parts: Parts, heads: Mapping[str, VLPHead], momentum: Mapp
     }
     for name, head in heads.items():
         if isinstance(head, VLPHead):
-            problems += _needs_problems(f"model.heads.{name}", type(head), type(head).__name__, **there)
+            path, kind = f"model.heads.{name}", type(head)
+            problems += _needs_problems(path, kind, kind.__name__, **there)
+            problems += _distilling_problems(path, kind, kind.__name__, head.alpha, **there)
         else:
             text = f"must be a bus_toolkit.heads.VLPHead, got {type(head).__name__}. Give another part."
             problems.append(Problem(f"model.heads.{name}", text))
@@ -105,6 +109,10 @@ def _momentum_problems(momentum: Mapping[str, Any]) -> Iterator[Problem]:
     decay = momentum.get("decay")
     if isinstance(decay, int | float) and not 0.0 <= decay < 1.0:
         yield Problem("model.momentum.decay", f"must be in [0, 1), got {decay}. Write e.g. 0.995.")
+    ramp = momentum.get("alpha_ramp_epochs")
+    if isinstance(ramp, int | float) and not 0.0 <= ramp < math.inf:
+        text = f"must be 0 or more, and finite, got {ramp}. ALBEF has 1, BLIP 2; 0 starts with the whole alpha."
+        yield Problem("model.momentum.alpha_ramp_epochs", text)
 
 
 def _head_problems(
@@ -118,7 +126,9 @@ def _head_problems(
     momentum: bool,
 ) -> Iterator[Problem]:
     path, shown = f"model.heads.{name}", node["type"]
-    yield from _needs_problems(path, kind, shown, fusion=fusion, text_decoder=text_decoder, momentum=momentum)
+    there = {"fusion": fusion, "text_decoder": text_decoder, "momentum": momentum}
+    yield from _needs_problems(path, kind, shown, **there)
+    yield from _distilling_problems(path, kind, shown, _alpha(node), **there)
     if node.get("queue_size", 0) and not momentum:
         text = (
             "a queue holds features of the momentum branch, but there is none. "
@@ -143,3 +153,28 @@ def _needs_problems(
     if kind.needs_momentum and not momentum:
         text = f"{shown} follows the momentum branch, but there is none. Add model.momentum: {{decay: 0.995}}."
         yield Problem(path, text)
+
+
+def _distilling_problems(
+    path: str, kind: type[VLPHead], shown: str, alpha: Any, *, fusion: bool, text_decoder: bool, momentum: bool
+) -> Iterator[Problem]:
+    """Yield what a head with soft targets needs and does not have."""
+    if not (kind.distils and alpha):
+        return
+    if not momentum:
+        text = (
+            f"{shown} takes soft targets of the momentum model, got {alpha} and none. Add model.momentum: "
+            "{decay: 0.995}, or set it to 0."
+        )
+        yield Problem(f"{path}.alpha", text)
+    there = {Copied.FUSION: fusion, Copied.TEXT_DECODER: text_decoder}
+    for part in kind.distils:
+        if not there.get(part, True):
+            text = f"{shown} distils by the {part.value}, and there is none. Add model.{part.value}, or set it to 0."
+            yield Problem(f"{path}.alpha", text)
+
+
+def _alpha(node: Mapping[str, Any]) -> Any:
+    """Return the share of soft targets of a head that the config describes."""
+    argument = REGISTRIES.heads.get(node["type"], "model.heads").signature.arguments.get("alpha")
+    return node.get("alpha", argument.default if argument else 0.0)

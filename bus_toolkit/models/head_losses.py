@@ -78,7 +78,8 @@ def run_heads(
         outputs, counts = [], []
         for index in (index for index, group in enumerate(groups) if group.serves(name)):
             given = similarity[index] if Feed.SIMILARITY in head.uses else None
-            step = Step(passes[index], plan.keys[name], open_to, given, f"model.heads.{name} ({type(head).__name__})")
+            location = f"model.heads.{name} ({type(head).__name__})"
+            step = Step(passes[index], plan.keys[name], open_to, given, location, name)
             output = _checked(name, head, head.loss(step))
             similarity[index] = output.similarity or similarity[index]
             outputs.append(output)

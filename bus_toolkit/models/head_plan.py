@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from bus_toolkit.errors import ConfigError, Problem
-from bus_toolkit.heads.base import Feed, VLPHead
+from bus_toolkit.heads.base import Copied, Feed, VLPHead
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.step.pass_key import PassKey
@@ -43,6 +43,7 @@ def plan_heads(
     conditioning: Conditioning,
     *,
     momentum: Mapping[str, Any] | None = None,
+    distilling: Collection[str] = (),
 ) -> HeadPlan:
     """Resolve what the heads declare.
 
@@ -50,6 +51,7 @@ def plan_heads(
         parts: Heads, or their classes, by name, in the order of the config.
         conditioning: Decides what each sees.
         momentum: Settings of the momentum branch, which follows a head's projections; ``None`` without one.
+        distilling: The heads to which it gives soft targets.
 
     Raises:
         ConfigError: A head declares something unknown, or hides words without saying so; or what it needs is provided
@@ -64,7 +66,7 @@ def plan_heads(
     order = _order(heads, problems)
     projections = [name for name, kind in heads.items() if Feed.PROJECTIONS in kind.provides]
     if momentum is not None:
-        problems += _momentum_problems(momentum, keys, projections, conditioning)
+        problems += _momentum_problems(momentum, keys, projections, conditioning, distilling)
     problems += _ambiguous_feeds(heads)
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
@@ -85,6 +87,7 @@ def _declarations(name: str, kind: type[VLPHead]) -> Iterator[Problem]:
         "sees": (() if kind.sees is None else (kind.sees,), (Condition,)),
         "provides": (kind.provides, (Condition, Feed)),
         "uses": (kind.uses, (Feed,)),
+        "distils": (kind.distils, (Copied,)),
     }
     for attribute, (values, kinds) in wanted.items():
         if not isinstance(values, tuple | list) or not all(isinstance(value, kinds) for value in values):
@@ -120,22 +123,26 @@ def _hiding_problems(name: str, kind: type[VLPHead]) -> Iterator[Problem]:
 
 
 def _misnamed(kind: type[VLPHead], known: Mapping[str, Any]) -> Iterator[str]:
-    """Yield class attributes that hold conditions or feeds under a name close to one that is read."""
+    """Yield class attributes that hold conditions, feeds or copies under a name close to one that is read."""
     for cls in kind.__mro__[: kind.__mro__.index(VLPHead)]:
         for attribute, value in vars(cls).items():
             values = value if isinstance(value, tuple | list) else (value,)
-            declares = bool(values) and all(isinstance(item, Condition | Feed) for item in values)
+            declares = bool(values) and all(isinstance(item, Condition | Feed | Copied) for item in values)
             if declares and attribute not in known and did_you_mean(attribute, known):
                 yield attribute
 
 
 def _momentum_problems(
-    momentum: Mapping[str, Any], keys: Mapping[str, PassKey], projections: list[str], conditioning: Conditioning
+    momentum: Mapping[str, Any],
+    keys: Mapping[str, PassKey],
+    projections: list[str],
+    conditioning: Conditioning,
+    distilling: Collection[str],
 ) -> Iterator[Problem]:
-    if len(projections) != 1:
+    if len(projections) > 1 or not projections and not distilling:
         text = (
             f"it follows the projections of one contrastive head, got {', '.join(projections) or 'none'}. Have exactly "
-            "one, such as ITCHead, or remove model.momentum."
+            "one, such as ITCHead, or a head that distils by its alpha, or remove model.momentum."
         )
         yield Problem("model.momentum", text)
     # Every head can read the images of the momentum branch, so they may show no more than any of the heads sees.

@@ -1,72 +1,110 @@
-"""Slowly moving copies of the encoders, which give stable targets to the contrastive loss."""
+"""Slowly moving copies of a model's parts, which give stable and soft targets."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.heads.base import Copied, VLPHead
 from bus_toolkit.step.encoders import decode_visual
-from bus_toolkit.structures import TextTokens, TokenBatch, VisualTokens
+from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualTokens
 
 
 class MomentumBranch(nn.Module):
-    """Exponential moving averages of backbone, decoder, text encoder and contrastive projections.
+    """Exponential moving averages of backbone, decoder, text encoder and of what the heads need beside these.
 
-    The copies never get gradient and always run in eval mode. With ``selection: none`` their images are unpruned and
-    text-free, as in the published ELIP (guoyang9/ELIP:ALBEF/models/model_pretrain.py).
+    That is the projections of a contrastive head, and fusion, text decoder and prediction layers of heads that distil
+    (``VLPHead.distils``). The copies never get gradient and always run in eval mode. With ``selection: none`` their
+    images are unpruned and text-free, as in the published ELIP (guoyang9/ELIP:ALBEF/models/model_pretrain.py).
 
     Args:
-        modules: The trained modules by their path in the model; the last name of the path (``backbone``, ``decoder``,
-            ``text_encoder``, ``projections``) is that of the copy.
+        model: The trained model.
+        copied: The name of each copy, with the path of its original in ``model``; see ``followed_parts``.
         decay: Share of the old value kept at each step, in [0, 1).
         selection: ``none`` or ``same`` (selected by the own caption; only where every head sees that).
+        alpha_ramp_epochs: So many epochs the ``alpha`` of all heads grows from 0, linearly, since the copies know
+            nothing at first; fractions count. 1 in salesforce/ALBEF:Pretrain.py, 2 in salesforce/BLIP:pretrain.py.
+
+    Attributes:
+        trust: The factor of every head's ``alpha`` at the present epoch, from 0 to 1; 1 outside of a training.
 
     Raises:
-        ValueError: ``decay`` outside [0, 1) or an unknown ``selection``.
+        ValueError: ``decay`` outside [0, 1), an unknown ``selection``, or a negative or infinite ramp.
     """
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], *, decay: float = 0.995, selection: Literal["none", "same"] = "none"
+        self,
+        model: nn.Module,
+        copied: Mapping[str, str],
+        *,
+        decay: float = 0.995,
+        selection: Literal["none", "same"] = "none",
+        alpha_ramp_epochs: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0.0 <= decay < 1.0 or selection not in ("none", "same"):
             raise ValueError(
                 f"model.momentum: decay must be in [0, 1) and selection none or same, got {decay} and {selection!r}."
             )
+        if not 0.0 <= alpha_ramp_epochs < math.inf:
+            raise ValueError(
+                f"model.momentum.alpha_ramp_epochs: must be 0 or more, and finite, got {alpha_ramp_epochs}."
+            )
         self.decay = decay
         self.selection = selection
-        self.paths = {path.rsplit(".", 1)[-1]: path for path in modules}
-        self.copies: Any = nn.ModuleDict({name: copy.deepcopy(modules[path]) for name, path in self.paths.items()})
+        self.alpha_ramp_epochs = alpha_ramp_epochs
+        self.trust = 1.0
+        self.paths = dict(copied)
+        self.copies: Any = nn.ModuleDict()
+        for name, path in self.paths.items():
+            *folder, last = name.split(".")
+            parent = self.copies
+            for part in folder:
+                if part not in parent:
+                    parent[part] = nn.ModuleDict()
+                parent = parent[part]
+            parent[last] = copy.deepcopy(model.get_submodule(path))
         self.copies.requires_grad_(False)
         self.copies.eval()
+
+    @property
+    def selects(self) -> bool:
+        """Whether the text selects the patches of the copies' images."""
+        return self.selection == "same"
+
+    @property
+    def projections(self) -> nn.Module | None:
+        """The copy of the contrastive projections; ``None`` without a contrastive head."""
+        return self.copies["projections"] if "projections" in self.copies else None
 
     def train(self, mode: bool = True) -> MomentumBranch:
         """Stay in eval mode."""
         return super().train(False)
 
     def set_progress(self, epoch: float) -> None:
-        """Set the keep ratios that hold at ``epoch``, where the copies select."""
+        """Set how far training is: the heads' trust in the copies, and their keep ratios, where they select."""
+        self.trust = min(1.0, epoch / self.alpha_ramp_epochs) if self.alpha_ramp_epochs else 1.0
         self.copies["backbone"].set_progress(epoch)
 
     def restart(self, model: nn.Module) -> None:
         """Set every copy to its original."""
-        for name, path in self.paths.items():
-            self.copies[name].load_state_dict(model.get_submodule(path).state_dict())
+        for original, copied in self._pairs(model):
+            copied.load_state_dict(original.state_dict())
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Move every copy by ``1 - decay`` towards its original; buffers are copied."""
-        for name, path in self.paths.items():
-            module, copied = model.get_submodule(path), self.copies[name]
+        for original, copied in self._pairs(model):
             targets: list[Tensor] = list(copied.parameters())
-            sources: list[Tensor] = list(module.parameters())
+            sources: list[Tensor] = list(original.parameters())
             if targets:
                 torch._foreach_lerp_(targets, sources, 1.0 - self.decay)
-            for target, source in zip(copied.buffers(), module.buffers(), strict=True):
+            for target, source in zip(copied.buffers(), original.buffers(), strict=True):
                 target.copy_(source)
 
     def start_from_weights(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
@@ -96,15 +134,56 @@ class MomentumBranch(nn.Module):
             metadata[copied + own[len(path) :]] = metadata[own]
 
     @torch.no_grad()
-    def forward(self, images: Tensor, tokens: TokenBatch) -> tuple[VisualTokens, TextTokens, nn.Module]:
-        """Return images, texts and projections of the momentum model."""
-        text = self.copies["text_encoder"](tokens)
-        prefix = self.copies["backbone"].forward_shared(images)
-        if self.selection == "none":
-            visual, seen = self.copies["backbone"].forward_conditioned(prefix, None, select="none"), None
-        else:
-            visual, seen = self.copies["backbone"].forward_conditioned(prefix, text), text
-        return decode_visual(self.copies["decoder"], visual, seen), text, self.copies["projections"]
+    def encode_text(self, tokens: TokenBatch) -> TextTokens:
+        """Encode ids (B, L)."""
+        return self.copies["text_encoder"](tokens)
+
+    @torch.no_grad()
+    def encode_visual(self, images: Tensor, text: TextTokens | None) -> VisualTokens:
+        """Encode images (B, 3, H, W), each under its text; ``None`` leaves every patch."""
+        backbone = self.copies["backbone"]
+        select = "none" if text is None else "all"
+        visual = backbone.forward_conditioned(backbone.forward_shared(images), text, select=select)
+        return decode_visual(self.copies["decoder"], visual, text)
+
+    @torch.no_grad()
+    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+        """Let texts (B, L, D) and visual tokens (B, P + S, D_v) meet."""
+        return self.copies["fusion"](text, visual)
+
+    @torch.no_grad()
+    def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Return next-token logits (B, L, V) from ids (B, L) and states (B, M, D) with their mask (B, M)."""
+        return self.copies["text_decoder"](tokens, memory, memory_mask)
+
+    def head(self, name: str) -> nn.Module:
+        """Return the copy of a head."""
+        return self.copies["heads"][name]
+
+    def _pairs(self, model: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Yield each original with its copy."""
+        for name, path in self.paths.items():
+            yield model.get_submodule(path), self.copies.get_submodule(name)
+
+
+def followed_parts(heads: Mapping[str, VLPHead], projections: str | None) -> dict[str, str]:
+    """Return what a momentum branch copies: the name of each copy, with the path of its original in the model.
+
+    Args:
+        heads: Those of the model by name; what they distil by is copied, and nothing that none of them needs.
+        projections: The head whose contrastive projections are copied; ``None`` without one.
+    """
+    parts = {name: name for name in ("text_encoder", "backbone", "decoder")}
+    if projections is not None:
+        parts["projections"] = f"heads.{projections}.projections"
+    wanted = {part for head in heads.values() for part in head.momentum_parts}
+    for part in (Copied.FUSION, Copied.TEXT_DECODER):
+        if part in wanted:
+            parts[part.value] = part.value
+    for name, head in heads.items():
+        if Copied.HEAD in head.momentum_parts:
+            parts[f"heads.{name}"] = f"heads.{name}"
+    return parts
 
 
 def copied_parts(model: nn.Module) -> dict[str, str]:

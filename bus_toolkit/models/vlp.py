@@ -20,7 +20,7 @@ from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_losses import idle_heads, run_heads
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.models.layer_depth import layer_depth
-from bus_toolkit.models.momentum import MomentumBranch, copied_parts
+from bus_toolkit.models.momentum import MomentumBranch, copied_parts, followed_parts
 from bus_toolkit.models.predictions import write_predictions
 from bus_toolkit.models.source_groups import split_by_objectives
 from bus_toolkit.ops.collective import mean_logs_over_ranks
@@ -49,7 +49,7 @@ class VLPModel(BaseModel):
         parts: Tokenizer, encoders, decoder, fusion and text decoder.
         heads: Objectives by name; those that feed others (``VLPHead.provides``) run first, the rest in this order.
         conditioning: Which text conditions the image for which head.
-        momentum: ``decay`` and ``selection`` of the momentum branch; ``None`` goes without.
+        momentum: Settings of the momentum branch (``MomentumBranch``); ``None`` goes without.
         pretrained: By part, weights that ``init_weights`` loads.
         data_preprocessor: MMEngine's hook for normalising images on the device.
 
@@ -81,12 +81,12 @@ class VLPModel(BaseModel):
         # Registered under their own names, which are those of the state dict.
         self.tokenizer, self.text_encoder, self.backbone = parts.tokenizer, parts.text_encoder, parts.backbone
         self.decoder, self.fusion, self.text_decoder = parts.decoder, parts.fusion, parts.text_decoder
-        self.plan = plan_heads(heads, self.conditioning, momentum=momentum)
+        distilling = [name for name, head in heads.items() if head.momentum_parts]
+        self.plan = plan_heads(heads, self.conditioning, momentum=momentum, distilling=distilling)
         self.heads: Any = nn.ModuleDict({name: heads[name] for name in self.plan.order})
         self.momentum: MomentumBranch | None = None
         if momentum is not None:
-            followed = ("text_encoder", "backbone", "decoder", f"heads.{self.plan.projections}.projections")
-            self.momentum = MomentumBranch({path: self.get_submodule(path) for path in followed}, **momentum)
+            self.momentum = MomentumBranch(self, followed_parts(heads, self.plan.projections), **momentum)
             self._register_load_state_dict_pre_hook(self.momentum.start_from_weights)
         self.idle_heads = idle_heads(heads, parts.backbone.selectors)
         self.pretrained = pretrained or {}

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from bus_toolkit.ops.collective import gather_rows
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.encoders import Encoders
+from bus_toolkit.step.momentum import MomentumModel, MomentumPasses
 from bus_toolkit.step.pass_key import Hidden, PassCount, PassKey
 from bus_toolkit.step.texts import Texts
 from bus_toolkit.structures import Condition, Selection, SharedTokens, TextTokens, VisualTokens
-
-MomentumTokens = tuple[VisualTokens, TextTokens, nn.Module]
-"""Images, texts and contrastive projections of the momentum model."""
 
 
 class Passes:
@@ -45,7 +43,7 @@ class Passes:
         hide: Mapping[PassKey, Callable[[Batch], Hidden]],
         *,
         pairs_are_reencoded: bool = False,
-        momentum: nn.Module | None = None,
+        momentum: MomentumModel | None = None,
         shared: SharedTokens | None = None,
     ) -> None:
         self.batch, self.encoders = batch, encoders
@@ -66,11 +64,9 @@ class Passes:
         return self.all_shared.index(slice(0, self.batch.num_captions * self.batch.num_images))
 
     @cached_property
-    def momentum(self) -> MomentumTokens | None:
-        """Images, texts and projections of the momentum model; ``None`` without one."""
-        if self._momentum is None:
-            return None
-        return self._momentum(self.batch.images[: self.batch.num_captions], self.batch.tokens)
+    def momentum(self) -> MomentumPasses | None:
+        """What the momentum model makes of the batch; ``None`` without one."""
+        return None if self._momentum is None else MomentumPasses(self.batch, self._momentum, self.texts)
 
     def visual(self, key: PassKey) -> VisualTokens:
         """Return the images under a condition: B x ``num_images`` rows, those of a text next to each other."""

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.encoders import Encoders
+from bus_toolkit.step.momentum import MomentumPasses
 from bus_toolkit.step.pass_key import Hidden, PassKey
 from bus_toolkit.step.passes import Passes
 from bus_toolkit.structures import Condition, Selection, Similarity, TextTokens, VisualTokens
@@ -34,6 +35,7 @@ class Step:
         open: Conditions that the head may ask for beside its own.
         similarity: How alike images and texts are, from the head that provides it; ``None`` where none has.
         head: Who asks, for messages.
+        name: The head's name in the model.
     """
 
     passes: Passes
@@ -41,6 +43,7 @@ class Step:
     open: frozenset[Condition] = frozenset({Condition.FREE, Condition.CAPTION, Condition.OTHER_CAPTION})
     similarity: Similarity | None = None
     head: str = "step"
+    name: str = ""
 
     @property
     def batch(self) -> Batch:
@@ -56,6 +59,17 @@ class Step:
     def text(self) -> TextTokens:
         """The encoded captions (B, L, D)."""
         return self.passes.texts.captions
+
+    @property
+    def momentum(self) -> MomentumPasses | None:
+        """What the momentum model makes of the batch; ``None`` without one."""
+        return self.passes.momentum
+
+    @property
+    def momentum_head(self) -> nn.Module:
+        """The momentum copy of the head itself, for one that declares ``Copied.HEAD``."""
+        assert self.momentum is not None, "a head that distils has a momentum model"
+        return self.momentum.head(self.name)
 
     def once(self, compute: Callable[[Batch], _T]) -> _T:
         """Return ``compute(batch)`` of a head's method, such as its ``hide``, computed once a batch."""

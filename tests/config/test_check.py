@@ -121,7 +121,7 @@ def test_parts_that_cannot_work_together_are_reported(write):
     problems = _problems(write, "model: {momentum: {decay: 0.9}}")
     assert problems == [
         "model.momentum: it follows the projections of one contrastive head, got none. Have exactly one, such as "
-        "ITCHead, or remove model.momentum."
+        "ITCHead, or a head that distils by its alpha, or remove model.momentum."
     ]
 
 

@@ -44,7 +44,7 @@ class LastLetter(VLPHead):
         return Blanked(TokenBatch(ids.scatter(1, places, MASK_ID), mask), places)
 
     def loss(self, step):
-        visual, momentum = step.visual(), step.passes.momentum
+        visual, momentum = step.visual(), step.momentum
         rows = torch.arange(step.batch.num_captions)
         self.seen = {
             "embeds": visual.embeds,
@@ -57,7 +57,7 @@ class LastLetter(VLPHead):
             self.seen[f"scores {len(self.seen)}"] = selection.decision.scores
             self.seen[f"keep_indices {len(self.seen)}"] = selection.decision.plan.keep_indices
         if momentum is not None:
-            self.seen["momentum"] = momentum[0].embeds
+            self.seen["momentum"] = momentum.visual.embeds
         return HeadOutput({"last_letter": visual.cls.square().mean()})
 
 

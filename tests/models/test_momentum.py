@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.tiny import images
-from tests.tiny_model import samples, tiny_heads, tiny_model
+from tests.tiny_model import sample, samples, tiny_heads, tiny_model
 
 
 def momentum_model(**itc: object):  # noqa: ANN201
@@ -67,7 +67,8 @@ def test_without_soft_targets_the_first_step_equals_plain_contrast_against_momen
     texts = ["abcd", "ef", "ghijk", "lmn"]
     tokens = model.encoders.tokenize(texts)
     step_image, text = head.image_feats(model.encode(images(4), texts)), model.encoders.encode_text(tokens)
-    visual_m, text_m, projections = model.momentum(images(4), tokens)
+    visual_m, text_m = model.momentum.encode_visual(images(4), None), model.momentum.encode_text(tokens)
+    projections = model.momentum.projections
     all_images, all_texts = head.image_feats(visual_m, projections), head.text_feats(text_m, projections)
     target = torch.arange(4)
     i2t = torch.nn.functional.cross_entropy(head.scale() * step_image @ all_texts.T, target)
@@ -84,8 +85,8 @@ def test_bad_settings_are_refused(kwargs: dict[str, object]) -> None:
 def test_samples_without_an_image_id_are_images_of_their_own() -> None:
     model = momentum_model(queue_size=6)
     batch = samples()
-    for sample in batch:
-        del sample.image_id
+    for row in batch:
+        del row.image_id
     with_ids = momentum_model(queue_size=6).loss(images(4), samples())["loss_itc"]
     torch.testing.assert_close(model.loss(images(4), batch)["loss_itc"], with_ids)
 
@@ -94,8 +95,8 @@ def test_a_text_free_copy_hides_the_caption_from_a_decoder_that_reads_text() -> 
     torch.manual_seed(0)
     model = tiny_model(heads=tiny_heads(), momentum={"decay": 0.9})
     model.momentum.copies["decoder"].reads_text = True
-    one = model.momentum(images(2), model.encoders.tokenize(["ab", "cd"]))[0]
-    two = model.momentum(images(2), model.encoders.tokenize(["xy", "zz"]))[0]
+    one = model.passes(images(2), [sample("ab", 0), sample("cd", 1)]).momentum.visual
+    two = model.passes(images(2), [sample("xy", 0), sample("zz", 1)]).momentum.visual
     assert torch.equal(one.embeds, two.embeds)
 
 

@@ -60,8 +60,11 @@ class Workload:
         parts: dict[str, list[Any]] = {"selection": list(backbone.selectors), "decoder": [model.decoder]}
         if self.scope == "model":
             parts["text encoder"] = [model.text_encoder]
-            parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder], "momentum": [model.momentum]}
+            parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder]}
         methods = {name: [(m, "forward") for m in modules if m is not None] for name, modules in parts.items()}
+        if self.scope == "model":
+            passes = ("encode_text", "encode_visual", "fuse", "decode")
+            methods["momentum"] = [] if model.momentum is None else [(model.momentum, name) for name in passes]
         return {"backbone": [(backbone, "forward_shared"), (backbone, "forward_conditioned")], **methods}
 
     def forward(self) -> None:

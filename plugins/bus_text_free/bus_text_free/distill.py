@@ -70,9 +70,9 @@ class TeacherDistillHead(VLPHead):
         Raises:
             ConfigError: A momentum branch that drops patches itself.
         """
-        momentum = step.passes.momentum
+        momentum = step.momentum
         assert momentum is not None, "build_model refuses this head without a momentum branch"
-        teacher, texts, projections = momentum
+        teacher = momentum.visual
         if teacher.selections:
             raise ConfigError(
                 "TeacherDistillHead: the teacher must see every patch, but model.momentum.selection is 'same'. "
@@ -83,8 +83,9 @@ class TeacherDistillHead(VLPHead):
         if self.token_weight:
             parts["distill_tokens"] = token_distance(student, teacher)
         if self.prediction_weight:
+            projections = momentum.projections
             image, image_m = (_feats(projections, "image", visual.cls) for visual in (student, teacher))
-            captions_m = gather_rows(_feats(projections, "text", texts.pooled))
+            captions_m = gather_rows(_feats(projections, "text", momentum.text.pooled))
             parts["distill_predictions"] = prediction_divergence(image, image_m, captions_m, self.temperature)
         factors = {"distill_tokens": self.token_weight, "distill_predictions": self.prediction_weight}
         loss = torch.stack([factors[name] * part for name, part in parts.items()]).sum()

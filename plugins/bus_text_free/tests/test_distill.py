@@ -67,7 +67,9 @@ def test_equals_a_slow_version(selectors: Any) -> None:
     losses, student = watched(model)
     images, samples = tiny_batch()
     assert model.momentum is not None and student.origin is not None
-    teacher, texts, projections = model.momentum(images, model.encoders.tokenize([sample.text for sample in samples]))
+    momentum = model.passes(images, samples).momentum
+    assert momentum is not None
+    teacher, texts, projections = momentum.visual, momentum.text, momentum.projections
     assert not teacher.selections and teacher.embeds.shape[1] == 17
 
     gaps = []
