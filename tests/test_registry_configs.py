@@ -32,6 +32,8 @@ def test_the_resolved_config_loads_again_to_the_same(path: Path, tmp_path: Path)
 def test_the_model_builds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("pairs.csv").write_text("image,caption\n0.png,a picture\n")  # own_data counts its words
+    Path("data/vqa_v2").mkdir(parents=True)
+    Path("data/vqa_v2/answers.txt").write_text("".join(f"{n}\n" for n in range(128)))
     with torch.device("meta"):
         model = build_model(load_config(path))
     # The tiny reference of PRIOR models short captions alone.
