@@ -133,9 +133,13 @@ def test_the_table_has_a_line_for_each_rate_and_decay():
 
 
 def recipes():
-    """Return the recipes with a schedule of their own, and those of one system that fine-tune on each task."""
+    """Return the recipes with a schedule of their own, and those of one system that fine-tune on each task.
+
+    BLIP lets all parameters decay.
+    """
     paths = sorted(path for path in CONFIGS.glob("[a-z]*/*.yaml") if path.parent.name != "own_data")
-    return [path for path in paths if "_zero_shot" not in path.stem and (path.parent.name == "bus" or pretrains(path))]
+    paths = [path for path in paths if "_zero_shot" not in path.stem and "_blip_" not in path.stem]
+    return [path for path in paths if path.parent.name == "bus" or pretrains(path)]
 
 
 def pretrains(path):
