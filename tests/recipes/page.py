@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.recipes import sourced
+from tests.recipes import differences, sourced
 
 PAGE = Path(__file__).parents[2] / "registry_configs" / "SOURCES.md"
 TITLES = {
@@ -30,6 +30,7 @@ def render() -> str:
     lines += [f"| {name} | `{commit[:12]}` |" for name, commit in sourced.repositories().items()]
     for stem in sourced.FILES:
         lines += ["", f"## {TITLES[stem]}", *_file(sourced.read_file(stem))]
+    lines += ["", "## Where our recipes differ", *_ours()]
     return "\n".join(lines) + "\n"
 
 
@@ -47,6 +48,19 @@ def _file(content: Mapping[str, Any]) -> Iterator[str]:
         if parts.get("unknown"):
             yield ""
             yield from (f"- Unknown: `{entry['name']}`: {entry['reason']}." for entry in parts["unknown"])
+
+
+def _ours() -> Iterator[str]:
+    yield from ("", "A test compares the recipes with the tables above. What differs on purpose:")
+    yield from ("", "| recipe | name | ours | source | why |", "| --- | --- | --- | --- | --- |")
+    for recipe, table in differences.PAIRS.items():
+        values = sourced.recipes()[table].values
+        for name, own in differences.ours_of(recipe).items():
+            if name in values:
+                stated = (_plain(own["value"]), _plain(values[name].value))
+                yield f"| `{recipe}` | `{name}` | {' | '.join(stated)} | {own['why']} |"
+    yield from ("", "What no setting of a recipe decides:", "")
+    yield from (f"- `{name}`: {why}." for name, why in differences.ours()["no_setting"].items())
 
 
 def _table(entries: list[Mapping[str, Any]]) -> Iterator[str]:
