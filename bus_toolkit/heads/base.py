@@ -85,8 +85,8 @@ class VLPHead(nn.Module):
 
     - ``sees``: the text under which an image may be encoded in its loss without giving the answer away; a head whose
       target is in the caption must not see the caption. ``conditioning.mode`` decides from it what ``step.visual()``
-      is: ``strict`` keeps to it, ``free_itc`` follows ``FREE`` and shows all others the caption, ``shared`` and
-      ``masked`` show all heads one and the same. ``strict`` refuses a head that declares nothing.
+      is: ``strict`` keeps to it, ``free_itc`` follows ``FREE`` and ``own_prefix`` ``PREFIX`` and show all others the
+      caption, ``shared`` and ``masked`` show all heads the same. ``strict`` refuses a head that declares nothing.
     - ``provides``: ``Condition.MASKED`` or ``Condition.PREFIX`` for a head that hides a part of the caption; it
       implements ``hide`` (one without the other is refused), and images are encoded under what ``hide`` leaves. A head
       that ``sees`` such a condition and provides none gets that of the one head that does. Or a ``Feed``, for other

@@ -33,6 +33,7 @@ class ConditioningMode:
 _BUILT_IN: dict[str, ConditioningMode] = {
     "shared": ConditioningMode(otherwise=Condition.CAPTION),
     "masked": ConditioningMode(otherwise=Condition.MASKED),
+    "own_prefix": ConditioningMode({Condition.PREFIX: Condition.PREFIX}, otherwise=Condition.CAPTION),
     "free_itc": ConditioningMode({Condition.FREE: Condition.FREE}, otherwise=Condition.CAPTION),
     "strict": ConditioningMode({condition: condition for condition in Condition}, pairs_are_reencoded=True),
 }
@@ -66,9 +67,11 @@ class Conditioning:
     Args:
         mode: ``shared``: one pass, the image's own caption for all losses (what the published code does; the answer can
             be read off which patches survive). ``masked``: one pass, the masked caption: hidden words cannot be read
-            off. ``free_itc``: as ``shared``, and the contrastive features without text. ``strict``: contrast without
-            text, matching with the caption of each pair, masked words with the masked caption, the language model with
-            its prefix; every head sees what it declares, and one that declares nothing is refused. Or a plugin's mode.
+            off. ``own_prefix``: as ``shared``, and the language model's images under its prefix alone, in a pass of
+            their own. ``free_itc``: as ``shared``, and the contrastive features without text. ``strict``: contrast
+            without text, matching with the caption of each pair, masked words with the masked caption, the language
+            model with its prefix; every head sees what it declares, and one that declares nothing is refused. Or a
+            plugin's mode.
         without_text: What selects in a pass that has no text: ``cls`` attention, a fixed ``prompt``, or ``none``:
             text-aware selectors let everything through.
         prompt: The fixed prompt; empty is [CLS][SEP] alone.

@@ -63,7 +63,10 @@ TRAINING = [
     ("model.heads.itc.feature_dim=-1", "model.heads.itc: ITCHead refuses its arguments: Trying to create tensor with"),
     ("model.heads.itc.temperature=0", "temperature in [0.001, 0.5], got 0.4, 0 and 0."),
     ("model.heads.cap.weight=2", "model.heads has no 'cap'. It has itc."),
-    ("model.conditioning.mode=stric", "must be one of shared, masked, free_itc, strict, got 'stric'. Did you mean 'st"),
+    (
+        "model.conditioning.mode=stric",
+        "must be one of shared, masked, own_prefix, free_itc, strict, got 'stric'. Did you mean 'st",
+    ),
     ("optim_wrapper.optimizer.lr=fast", "optim_wrapper.optimizer.lr: must be a number, got 'fast'."),
     ("optim_wrapper.optimizer.lr=.nan", "optim_wrapper.optimizer.lr: must be a number, got nan."),
     ("param_scheduler.0.start_factor=0", "param_scheduler.0.start_factor: must be above 0, at most 1, got 0."),

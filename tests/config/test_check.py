@@ -46,7 +46,7 @@ reusme: true
         "model.selectors.1.fuse: must be one of none, raw, got 'rw'.",
         "model.heads.one.weight: must be a number, got 'heavy'.",
         "model.heads.two.type: is missing. Name a registered head.",
-        "model.conditioning.mode: must be one of shared, masked, free_itc, strict, got 'shard'.",
+        "model.conditioning.mode: must be one of shared, masked, own_prefix, free_itc, strict, got 'shard'.",
         "train_dataloader.batch_sizes: a data loader has no argument 'batch_sizes'. Did you mean 'batch_size'?",
         "train_dataloader.dataset.type: no dataset is registered as 'Pionts'. Did you mean 'Points'?",
         "train_cfg.max_epoch: EpochBasedTrainLoop has no argument 'max_epoch'. Did you mean 'max_epochs'?",

@@ -49,8 +49,9 @@ def test_the_image_for_masked_words_does_not_know_them(mode: str) -> None:
     assert torch.equal(seen_by(model, "mlm", samples()), seen_by(model, "mlm", other))
 
 
-def test_strict_prefix_does_not_know_the_rest() -> None:
-    model = tiny_model("strict").eval()
+@pytest.mark.parametrize("mode", ["own_prefix", "strict"])
+def test_the_image_for_a_prefix_does_not_know_the_rest(mode: str) -> None:
+    model = tiny_model(mode).eval()
     given = int(model.passes(images(4), samples()).texts.once(model.heads["prefix_lm"].hide).lengths[2])
     other = changed(2, "ghijk"[: given - 1] + "z" * (6 - given))
     torch.testing.assert_close(seen_by(model, "prefix_lm", samples()), seen_by(model, "prefix_lm", other))
@@ -75,7 +76,7 @@ def test_no_rule_removes_nothing_without_text() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"mode": "honest"}, "mode: must be one of shared, masked, free_itc, strict"),
+        ({"mode": "honest"}, "mode: must be one of shared, masked, own_prefix, free_itc, strict"),
         ({"without_text": "x"}, "cls, prompt, none"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_circle_is_refused_with_its_way() -> None:
         plan(a=one, b=two)
 
 
-@pytest.mark.parametrize("mode", ["shared", "free_itc", "masked", "strict"])
+@pytest.mark.parametrize("mode", ["shared", "own_prefix", "free_itc", "masked", "strict"])
 def test_the_name_of_a_head_decides_nothing(mode: str) -> None:
     named = plan(mode, itc=ITCHead, itm=ITMHead, mlm=MLMHead, prefix_lm=PrefixLMHead).keys
     other = plan(mode, a=ITCHead, itc=ITMHead, prefix_lm=MLMHead, mlm=PrefixLMHead).keys
@@ -87,6 +87,11 @@ def test_the_name_of_a_head_decides_nothing(mode: str) -> None:
 def test_strict_gives_each_head_what_it_declares() -> None:
     keys = plan("strict", itc=ITCHead, itm=ITMHead, mlm=MLMHead, prefix_lm=PrefixLMHead).keys
     assert [key.condition.value for key in keys.values()] == ["free", "caption", "masked", "prefix"]
+
+
+def test_own_prefix_hides_from_the_language_model_what_it_has_to_write_and_from_no_other_head() -> None:
+    keys = plan("own_prefix", itc=ITCHead, itm=ITMHead, mlm=MLMHead, prefix_lm=PrefixLMHead).keys
+    assert [key.condition.value for key in keys.values()] == ["caption", "caption", "caption", "prefix"]
 
 
 def test_strict_refuses_a_head_that_declares_nothing_and_other_modes_show_it_what_they_show_all() -> None:

@@ -12,7 +12,7 @@ from tests.tiny import images
 from tests.tiny_model import sample, samples, tiny_heads, tiny_model
 
 LOSSES = {"loss_itc", "loss_itm", "loss_mlm", "loss_prefix_lm", "loss_ptm"}
-MODES = ["shared", "masked", "free_itc", "strict"]
+MODES = ["shared", "masked", "own_prefix", "free_itc", "strict"]
 
 
 @pytest.mark.parametrize("without_text", ["cls", "prompt", "none"])
