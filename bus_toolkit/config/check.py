@@ -8,6 +8,7 @@ from typing import Any
 from bus_toolkit.config.nodes import SCOPE_KEY, Node, node_at
 from bus_toolkit.config.ranges import range_problems
 from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_model, slot_at
+from bus_toolkit.config.source_rows import row_problems
 from bus_toolkit.errors import BusError, ComponentError, Problem
 from bus_toolkit.signatures import at, check_arguments, did_you_mean
 
@@ -20,7 +21,7 @@ def check_config(root: Mapping[str, Any]) -> list[Problem]:
     """Return all that is wrong, with YAML paths and nearest names.
 
     Types, arguments and kinds of values are checked at every place. If the model has no such mistake, the combination
-    of its parts is checked too.
+    of its parts is checked too, and whether a head reads each row of the training data.
     """
     problems = list(dict.fromkeys(_walk(root, "", root, in_library=True)))
     if root.get("default_scope", DEFAULT_SCOPE) != DEFAULT_SCOPE:
@@ -28,6 +29,8 @@ def check_config(root: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem("default_scope", text))
     if not any(problem.is_within("model") for problem in problems) and is_vlp_model(root):
         problems += _combination(root["model"])
+        if not any(problem.is_within("train_dataloader") for problem in problems):
+            problems += row_problems(root)
     return problems
 
 

@@ -82,6 +82,7 @@ class Layout:
         appended_words: Words after the vocabulary that ours does not have.
         angles: Such a source has no angles of rotary positions, and means EVA-02's.
         activation: That of the best known weights of this layout, by transformers' name, used if there is no config.
+        norm_eps: The epsilon that the norms of all weights of this layout were trained with; 0 where it is not known.
         needs: The arguments that the model here needs, in words.
         notes: What the user should know once these weights are in.
     """
@@ -102,6 +103,7 @@ class Layout:
     appended_words: int = 0
     angles: bool = False
     activation: str = ""
+    norm_eps: float = 0.0
     needs: str = ""
     notes: tuple[str, ...] = ()
 

@@ -20,7 +20,7 @@ from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.reading import Source, read_tensors
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import AUTO, IDENTITY, target_of
-from bus_toolkit.weights.towers import head_problem, tower_notes
+from bus_toolkit.weights.towers import head_problem, tower_notes, tower_problems
 from bus_toolkit.weights.words import check_loaded_words
 
 # For modules that no table describes, such as towers of transformers and timm under their own names.
@@ -103,6 +103,8 @@ def load_tensors(
     heads = head_problem(module, source.config) if renamed.layout or target is _ANY else None
     if heads:
         comparison.problems.append(heads)
+    if renamed.layout:
+        comparison.problems += tower_problems(module, source.config, renamed.layout)
     if comparison.problems:
         raise CheckpointError(_misfit(part, source, renamed.layout, comparison))
     refuse_nan(f"{part}: {source.path}", comparison.tensors)
@@ -119,8 +121,7 @@ def _copy(module: nn.Module, comparison: Comparison) -> None:
 
 def _report(module: nn.Module, part: str, source: Source, renamed: Renamed, comparison: Comparison) -> LoadReport:
     usual = renamed.layout.activation if renamed.layout else ""
-    notes = [*source.notes(), *comparison.notes]
-    notes += [*(renamed.layout.notes if renamed.layout else ()), *tower_notes(module, source.config, usual)]
+    notes = [*source.notes(), *comparison.notes, *(renamed.layout.notes if renamed.layout else ())]
     return LoadReport(
         source.path,
         part,
@@ -130,6 +131,7 @@ def _report(module: nn.Module, part: str, source: Source, renamed: Renamed, comp
         missing=comparison.missing,
         unexpected=comparison.unexpected,
         notes=notes,
+        warnings=tower_notes(module, source.config, usual),
     )
 
 

@@ -26,6 +26,7 @@ class LoadReport:
         missing: Parameters of the part that stayed as they were.
         unexpected: Names of the source that have no place in the part.
         notes: Hints for the user.
+        warnings: Why the part may compute something else than the source did, a sentence each.
         grid: Rows and columns of patches that the positions of the source are of, where it says so.
     """
 
@@ -37,6 +38,7 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     grid: Grid | None = None
 
     def summary(self) -> str:
@@ -53,7 +55,7 @@ class LoadReport:
             lines.append(f"  stay as they were: {_grouped(self.missing)}")
         if self.unexpected:
             lines.append(f"  have no place: {_grouped(self.unexpected)}")
-        return lines + [f"  {note}" for note in self.notes]
+        return lines + [f"  {note}" for note in (*self.notes, *self.warnings)]
 
     def full(self) -> str:
         """Return the summary and every name."""

@@ -148,6 +148,8 @@ def load_parts(
             )
         _log.info(report.summary())
         _log.debug(report.full())
+        for text in report.warnings:
+            _log.warning("%s: %s", report.part, text)
         reports.append(report)
     return reports
 

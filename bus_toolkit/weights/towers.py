@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from bus_toolkit.weights.layouts import Layout
+
 _HEADS = ("num_heads", "num_attention_heads")
 # By transformers' names: the class of the activation and how its tanh form is named.
 _ACTIVATIONS = {
@@ -39,6 +41,28 @@ def head_problem(module: nn.Module, config: Mapping[str, Any]) -> str | None:
     return f"{said} attention heads, got a model with {own}"
 
 
+def tower_problems(module: nn.Module, config: Mapping[str, Any], layout: Layout) -> list[str]:
+    """Return where a tower computes something else than weights of a layout are sure to need, a clause each.
+
+    Only layouts whose tables name an epsilon are that well known: CLIP's.
+
+    Args:
+        module: The tower.
+        config: The contents of the ``config.json``; empty without one.
+        layout: That of the weights.
+    """
+    if not layout.norm_eps:
+        return []
+    problems = []
+    eps, own_eps = _said(config, "layer_norm_eps") or layout.norm_eps, _epsilons(module)
+    if own_eps and eps not in own_eps:
+        problems.append(f"its norms have the epsilon {eps}, got a model with {min(own_eps)}")
+    act, own_acts = _said(config, "hidden_act"), _activations(module)
+    if act in _ACTIVATIONS and own_acts and _ACTIVATIONS[act] not in own_acts:
+        problems.append(f"its activation is {act}, got a model with {', '.join(sorted(name for name, _ in own_acts))}")
+    return problems
+
+
 def tower_notes(module: nn.Module, config: Mapping[str, Any], usual: str = "") -> list[str]:
     """Return where the module computes something else than its weights were trained for, as far as this can be seen.
 
@@ -56,7 +80,7 @@ def tower_notes(module: nn.Module, config: Mapping[str, Any], usual: str = "") -
         how = f"; mmpretrain: layer_cfgs: {{act_cfg: {setting}}}" if setting else ""
         whose = "these weights were" if _said(config, "hidden_act") else "the best known weights of this layout were"
         notes.append(f"Beware: {whose} trained with the activation {act}, the model has another{how}.")
-    eps, own_eps = _said(config, "layer_norm_eps"), {m.eps for m in module.modules() if isinstance(m, nn.LayerNorm)}
+    eps, own_eps = _said(config, "layer_norm_eps"), _epsilons(module)
     if isinstance(eps, float) and own_eps and eps not in own_eps:
         notes.append(f"The norms of these weights have the epsilon {eps}, the model's {min(own_eps)}.")
     return notes
@@ -74,6 +98,10 @@ def _heads(module: nn.Module) -> int | None:
             if isinstance(getattr(part, name, None), int):
                 return getattr(part, name)
     return None
+
+
+def _epsilons(module: nn.Module) -> set[float]:
+    return {part.eps for part in module.modules() if isinstance(part, nn.LayerNorm)}
 
 
 def _activations(module: nn.Module) -> set[tuple[str, str]]:

@@ -132,18 +132,33 @@ def test_what_shows_in_the_tensors_is_reported_as_a_setting(
     refused(vit(**ours), saved(vit(**theirs).state_dict(), tmp_path / "a.pth"), advice)
 
 
-def test_what_no_tensor_shows_is_reported_as_a_note(tmp_path: Path) -> None:
-    randomised(hf.CLIPVisionModel(hf.CLIPVisionConfig(**HF))).save_pretrained(tmp_path)
-    report = load_pretrained(vit(pre_norm=True), tmp_path, part="model.backbone")
-    text = report.summary()
-    assert "activation quick_gelu, the model has another; mmpretrain: layer_cfgs: {act_cfg: {type: mmpretrain.Q" in text
-    assert "epsilon 1e-05, the model's 1e-06" in text
-
-
-def test_the_usual_activation_is_reported_where_no_config_tells_one(tmp_path: Path) -> None:
+def test_a_tower_that_computes_otherwise_than_clip_is_refused(tmp_path: Path) -> None:
     source = randomised(hf.CLIPVisionModel(hf.CLIPVisionConfig(**HF)))
-    report = load_pretrained(vit(pre_norm=True), saved(source.state_dict(), tmp_path / "a.pth"), part="model.backbone")
-    assert "best known weights of this layout were trained with the activation quick_gelu" in report.summary()
+    source.save_pretrained(tmp_path)
+    refused(
+        vit(pre_norm=True),
+        tmp_path,
+        r"epsilon 1e-05, got a model with 1e-06; its activation is quick_gelu, got a model with GELU\. A model for this "
+        r"layout: pre_norm: true, norm_cfg: \{type: LN, eps: 1e-5\}, .*QuickGELU",
+    )
+    tensors = saved(source.state_dict(), tmp_path / "a.pth")  # no config says that the activation is OpenAI's
+    refused(vit(pre_norm=True), tensors, "epsilon 1e-05, got a model with 1e-06")
+
+
+def test_an_activation_that_no_config_states_is_warned_of(tmp_path: Path) -> None:
+    source = randomised(hf.CLIPVisionModel(hf.CLIPVisionConfig(**HF)))
+    tower = vit(pre_norm=True, norm_cfg={"type": "LN", "eps": 1e-5})
+    report = load_pretrained(tower, saved(source.state_dict(), tmp_path / "a.pth"), part="model.backbone")
+    (warning,) = report.warnings
+    assert "best known weights of this layout were trained with the activation quick_gelu" in warning
+    assert warning in report.summary()
+
+
+def test_what_no_tensor_shows_is_reported(tmp_path: Path) -> None:
+    randomised(hf.ViTModel(hf.ViTConfig(**HF, hidden_act="gelu_new"))).save_pretrained(tmp_path)
+    report = load_pretrained(vit(), tmp_path, part="model.backbone")
+    assert ["activation gelu_new, the model has another" in report.warnings[0]] == [True]
+    assert "epsilon 1e-12, the model's 1e-06" in report.warnings[1]
 
 
 def test_an_unknown_grid_that_is_not_square_is_refused_unless_it_is_given(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Program(nn.Module):
 
 
 def test_names_of_the_vision_half(tmp_path: Path) -> None:
-    source, module = tensors(), vit(pre_norm=True)
+    source, module = tensors(), vit(pre_norm=True, norm_cfg={"type": "LN", "eps": 1e-5})
     report = load_pretrained(module, saved(source, tmp_path / "a.pth"), part="model.backbone")
     assert report.layout == "openai-clip"
     assert torch.equal(module.cls_token.flatten(), source["visual.class_embedding"])
@@ -71,7 +71,7 @@ def test_names_of_the_vision_half(tmp_path: Path) -> None:
 
 
 def test_an_archive_is_a_program_and_needs_trust(tmp_path: Path) -> None:
-    source, module = tensors(), vit(pre_norm=True)
+    source, module = tensors(), vit(pre_norm=True, norm_cfg={"type": "LN", "eps": 1e-5})
     path = tmp_path / "ViT-B-32.pt"
     torch.jit.trace(Program(source).half(), torch.zeros(1, dtype=torch.float16)).save(str(path))
     before = state_of(module)

@@ -1,0 +1,37 @@
+"""Rows of the training data that no head of the model reads: found before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bus_toolkit.errors import Problem
+from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.signatures import did_you_mean
+
+_LOADER = "train_dataloader"
+
+
+def row_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong between the rows of ``train_dataloader`` and ``model.heads``.
+
+    A ``RegionBatchSampler`` appends rows for patch-text supervision, which without a head that reads them cost a pass
+    through the backbone for nothing; a source of ``MixedSources`` may name heads that there are not.
+    """
+    loader, heads = config.get(_LOADER) or {}, config["model"]["heads"]
+    sampler = loader.get("batch_sampler") or {}
+    rows = sampler.get("region_batch_size", 0)
+    if rows and not any(REGISTRIES.heads.get(node["type"]).cls.needs_supervised_scores for node in heads.values()):
+        text = (
+            f"appends {rows} rows for patch-text supervision to each batch, and no head reads them; model.heads has "
+            f"{', '.join(heads)}. Set it to 0, or add model.heads.ptm: {{type: PatchTextHead}}."
+        )
+        yield Problem(f"{_LOADER}.batch_sampler.region_batch_size", text)
+    for source, node in ((loader.get("dataset") or {}).get("sources") or {}).items():
+        for name in node.get("objectives") or () if isinstance(node, Mapping) else ():
+            if name not in heads:
+                text = (
+                    f"no head is named {name!r}.{did_you_mean(str(name), heads)} model.heads has {', '.join(heads)}. "
+                    "Correct the name, or leave the source out."
+                )
+                yield Problem(f"{_LOADER}.dataset.sources.{source}.objectives", text)
