@@ -87,7 +87,7 @@ def mirror_words(text: str, *, turns: bool = True) -> str:
 class RandomSwapImagesWithText(BaseTransform):
     """Let the two images of a statement change places, together with the words left and right.
 
-    As mPLUG trains NLVR2 (alibaba/AliceMind: ``mPLUG/dataset/nlvr_dataset.py``). Slot: ``pipeline`` of a data set,
+    As mPLUG trains NLVR2 (X-PLUG/mPLUG: ``dataset/nlvr_dataset.py``). Slot: ``pipeline`` of a data set,
     after both images are loaded.
 
     Args:

@@ -77,7 +77,7 @@ class RandomResizedCropWithBoxes(BaseTransform):
 
     Bicubic with antialias: within 2 grey levels of Pillow (below 0.2 on average), at a quarter of its time. ALBEF,
     mPLUG and BLIP take 0.2 to 1 of the area in pre-training and 0.5 to 1 in fine-tuning (salesforce/ALBEF:
-    ``dataset/__init__.py``; alibaba/AliceMind: ``mPLUG/dataset/__init__.py``; salesforce/BLIP: ``data/__init__.py``).
+    ``dataset/__init__.py``; X-PLUG/mPLUG: ``dataset/__init__.py``; salesforce/BLIP: ``data/__init__.py``).
     They have no boxes, so what happens to those is our choice. Random numbers come from torch's global generator of the
     CPU, which a training seeds for each sample. Slot: ``pipeline`` of a data set.
 

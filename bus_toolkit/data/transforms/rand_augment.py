@@ -1,7 +1,7 @@
 """RandAugment as in ALBEF, mPLUG and BLIP, under which boxes follow the pixels.
 
 The ten operations, their strengths and the order of the random draws are those of salesforce/ALBEF:
-``dataset/randaugment.py`` (the same file in alibaba/AliceMind: ``mPLUG/dataset`` and salesforce/BLIP: ``transform``);
+``dataset/randaugment.py`` (the same file in X-PLUG/mPLUG: ``dataset`` and salesforce/BLIP: ``transform``);
 mmpretrain's and torchvision's RandAugment have other lists and strengths. Pixels are equal to theirs but for two slips
 there, in which we follow Pillow as their docstrings say: ``AutoContrast`` whitens a channel whose darkest pixel is not
 0 (a negative number of 8 bits wraps around), and ``Sharpness`` wraps values above 255 around to black.

@@ -43,7 +43,7 @@ def test_a_tiny_model_trains_and_is_evaluated_from_shards(shards, tmp_path):
     config.write_text(json.dumps(content))
     overrides = [
         f"train_dataloader.dataset.shards={shards}/train/train-*.tar",
-        "train_dataloader.dataset.pipeline.2.scale=[64, 64]",
+        "settings.image_size=64",
         "train_dataloader.batch_size=4",
         "train_dataloader.sampler.buffer_shards=2",
         "train_dataloader.batch_sampler.region_batch_size=2",
@@ -54,7 +54,6 @@ def test_a_tiny_model_trains_and_is_evaluated_from_shards(shards, tmp_path):
     for split in ("val", "test"):
         overrides += [
             f"{split}_dataloader.dataset.shards={shards}/val/val-*.tar",
-            f"{split}_dataloader.dataset.pipeline.1.scale=[64, 64]",
             f"{split}_cfg.rerank_topk=2",
         ]
     train(config, overrides, RunOptions(work_dir=str(tmp_path / "run"), no_validate=True))
