@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
@@ -14,18 +15,33 @@ from bus_toolkit.backbones.block_passes import attention_half, queries_and_keys,
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.selectors.view import BlockAccess
+from bus_toolkit.structures import TextTokens
 
 # Queries whose attention is looked at together: what ``attention_received`` holds at once is this times N, a head.
 _CHUNK = 128
 
 
-def key_bias(num_prefix: int, key_weights: Tensor | None) -> Tensor | None:
-    """Return what is added to attention logits (B, P + N) so that keys count by their weights (B, N); prefix: 1."""
-    if key_weights is None:
+def key_bias(
+    num_prefix: int, key_weights: Tensor | None, words: Tensor | None = None, num_patches: int = 0
+) -> Tensor | None:
+    """Return what is added to attention logits (B, P + N); ``None`` where that is nothing.
+
+    Args:
+        num_prefix: P; prefix tokens count 1.
+        key_weights: By how much the others count, (B, N); ``None``: 1.
+        words: bool (B, L), which of the last L prefix tokens are no padding, which is never read.
+        num_patches: N, where neither of them says it.
+    """
+    if key_weights is None and words is None:
         return None
     # The smallest weight keeps its gradient: a mask that was 0 in the forward pass can come back.
-    logs = key_weights.clamp(min=1e-6).log()
-    return torch.cat([logs.new_zeros(logs.shape[0], num_prefix), logs], dim=1)
+    logs = None if key_weights is None else key_weights.clamp(min=1e-6).log()
+    if words is None:
+        assert logs is not None
+        return torch.cat([logs.new_zeros(logs.shape[0], num_prefix), logs], dim=1)
+    hidden = torch.zeros_like(words, dtype=torch.float32).masked_fill(~words, -math.inf)
+    logs = hidden.new_zeros(hidden.shape[0], num_patches) if logs is None else logs
+    return torch.cat([hidden.new_zeros(hidden.shape[0], num_prefix - words.shape[1]), hidden, logs], dim=1)
 
 
 class ViTBlockAccess(BlockAccess):
@@ -43,6 +59,10 @@ class ViTBlockAccess(BlockAccess):
         block_input: What the block's attention reads or has read, (B, P + N, D).
         key_weights: Weight of each candidate as a key, (B, N), or ``None``.
         used: Queries, keys and values (B, H, P + N, E) that the block's attention has just used, where it has.
+        words: bool (B, L), which of the last L prefix tokens are words and no padding, in a sequence that holds a text.
+
+    Attributes:
+        num_image_prefix: Prefix tokens of the image, which come before the words.
     """
 
     def __init__(
@@ -55,11 +75,13 @@ class ViTBlockAccess(BlockAccess):
         block_input: Tensor,
         key_weights: Tensor | None,
         used: States | None,
+        words: Tensor | None = None,
     ) -> None:
         self._adapter, self._block, self._positions = adapter, block, positions
         self._num_prefix = adapter.num_prefix
         self._tokens, self._block_input, self._key_weights = tokens, block_input, key_weights
-        self._used = used
+        self._used, self._words = used, words
+        self.num_image_prefix = adapter.num_prefix - (0 if words is None else words.shape[1])
         self._first: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -81,7 +103,28 @@ class ViTBlockAccess(BlockAccess):
 
     @property
     def _bias(self) -> Tensor | None:
-        return key_bias(self._num_prefix, self._key_weights)
+        num_patches = self._block_input.shape[1] - self._num_prefix
+        return key_bias(self._num_prefix, self._key_weights, self._words, num_patches)
+
+    def text(self) -> TextTokens:
+        """Return the words of the sequence through the block's first norm, as its attention reads such tokens.
+
+        The residual stream of a pre-norm transformer has no fixed scale; that the norm is this one is our choice.
+
+        Raises:
+            ComponentError: The sequence holds no words.
+        """
+        words = self._need_words()
+        states = self._adapter.norm1(self._layer, self._tokens[:, self.num_image_prefix : self._num_prefix])
+        return TextTokens(states, states[:, 0], words)
+
+    def _need_words(self) -> Tensor:
+        if self._words is None:
+            raise ComponentError(
+                "model.selectors: a selector asks for the words in the sequence of the block, got a backbone that "
+                "reads patches alone. Set model.fusion.type to SingleStreamFusion, or use another selector."
+            )
+        return self._words
 
     @override
     def cls_attention(self) -> Tensor:
@@ -117,6 +160,7 @@ class ViTBlockAccess(BlockAccess):
         # (B, H, n, E) -> (B, H, E, n). Scaling the keys once is cheaper than scaling every piece of logits.
         scaled = keys.transpose(-1, -2) * self._adapter.scale(self._layer)
         relative = self._adapter.logit_bias(self._layer, self._positions)
+        asked = self._asked(keys)
         total = keys.new_zeros(keys.shape[0], keys.shape[2])
         for start in range(0, queries.shape[2], _CHUNK):
             logits = queries[:, :, start : start + _CHUNK] @ scaled  # (B, H, chunk, n)
@@ -125,8 +169,28 @@ class ViTBlockAccess(BlockAccess):
             if bias is not None:
                 logits = logits + bias[:, None, None, :]
             # Mean over the heads, sum over these queries: (B, H, chunk, n) -> (B, n).
-            total += logits.softmax(dim=-1).mean(dim=1).sum(dim=1)
-        return total[:, self._num_prefix :] / queries.shape[2]
+            rows = logits.softmax(dim=-1).mean(dim=1)
+            total += (rows if asked is None else rows * asked[:, start : start + _CHUNK, None]).sum(dim=1)
+        return total[:, self._num_prefix :] / (queries.shape[2] if asked is None else asked.sum(dim=1, keepdim=True))
+
+    def _asked(self, like: Tensor) -> Tensor | None:
+        """Return which tokens count as queries, (B, n), 1 or 0; ``None`` for all: padding depends on the batch."""
+        if self._words is None:
+            return None
+        return F.pad(self._words, (self.num_image_prefix, like.shape[2] - self._num_prefix), value=True).to(like.dtype)
+
+    @override
+    @torch.no_grad()
+    def word_attention(self) -> Tensor:
+        words = self._need_words()
+        queries, keys, _ = self._all()
+        queries = queries[:, :, self.num_image_prefix : self._num_prefix]
+        logits = queries @ keys.transpose(-1, -2) * self._adapter.scale(self._layer)  # (B, H, L, n)
+        bias = self._bias
+        assert bias is not None, "there are words, of which some may be padding"
+        rows = (logits + bias[:, None, None, :]).softmax(dim=-1).mean(dim=1)  # mean over the heads: (B, L, n)
+        rows = rows * words.unsqueeze(-1) / words.sum(dim=1)[:, None, None]
+        return rows.sum(dim=1)[:, self._num_prefix :]
 
     @override
     def read(self, vectors: Tensor) -> Tensor:
@@ -141,7 +205,7 @@ class ViTBlockAccess(BlockAccess):
                 "has none. Use a backbone with one, or a selector that reads the patches."
             )
         adapter, bias = self._adapter, self._bias
-        tokens = torch.cat([prefix, self._tokens[:, self._num_prefix :]], dim=1)
+        tokens = torch.cat([prefix, self._tokens[:, self.num_image_prefix :]], dim=1)
         # Of the last block only the class token's attention is needed, so it is not run.
         ahead = adapter.layers[self._block - 1 : self._block - 1 + num_blocks]
         if len(ahead) < num_blocks:

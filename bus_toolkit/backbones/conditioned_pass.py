@@ -39,6 +39,8 @@ class ConditionedPass:
         select: ``all`` selectors act; ``text_free``: those that read no text; ``none``: no selector.
         around_selection: Opened around each planning and applying of a selection, so that its cost can be measured.
         own_code: Looks at blocks that run by their parts.
+        words: bool (B, L), which of the words in the sequence are no padding, where it holds any: they are the last L
+            prefix tokens of ``adapter``. Selectors then get them as their text.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class ConditionedPass:
         select: Select = "all",
         around_selection: AroundSelection = nullcontext,
         own_code: OwnCode | None = None,
+        words: Tensor | None = None,
     ) -> None:
-        self._own_code = own_code
+        self._own_code, self._words = own_code, words
         self._adapter, self._selectors = adapter, list(selectors)
         self._shared, self._text, self._select = shared, text, select
         self._around_selection = around_selection
@@ -86,8 +89,8 @@ class ConditionedPass:
         state.block_input = state.tokens
         inside = selector_at(self._selectors, block, "inside_block") is not None
         # The library's own block cannot weigh keys, and may not know where the tokens that are left come from.
-        if inside or state.key_weights is not None or not adapter.runs_whole(state.positions):
-            bias = key_bias(adapter.num_prefix, state.key_weights)
+        bias = key_bias(adapter.num_prefix, state.key_weights, self._words, state.tokens.shape[1] - adapter.num_prefix)
+        if inside or bias is not None or not adapter.runs_whole(state.positions):
             if self._own_code is not None:
                 self._own_code.look_at_block(block, layer)
             inputs = (adapter, layer, state.tokens, state.positions, bias)
@@ -123,11 +126,11 @@ class ConditionedPass:
             block_input=state.block_input,
             key_weights=state.key_weights,
             used=state.used,
+            words=self._words,
         )
-        prefix, patches = state.tokens[:, :num_prefix], state.tokens[:, num_prefix:]
-        return BlockView(
-            patches, prefix, self._text, state.origin, block, state.key_weights, access, grid=self._shared.grid
-        )
+        prefix, patches = state.tokens[:, : access.num_image_prefix], state.tokens[:, num_prefix:]
+        text = self._text if self._words is None else access.text()
+        return BlockView(patches, prefix, text, state.origin, block, state.key_weights, access, grid=self._shared.grid)
 
     def _finish(self, unread: Tensor | None) -> Tensor:
         """Return the tokens as they leave the backbone, after their mean where it has no prefix token."""

@@ -81,7 +81,7 @@ class TokenReducingBackbone(nn.Module):
         self.vit = vit
         self.adapter = adapter or adapter_of(vit)
         check_sizes(self.adapter)
-        self._own_code = OwnCode(self.adapter)
+        self.own_code = OwnCode(self.adapter)
         self.selectors = nn.ModuleList(selectors)
         self.embed_dim = self.adapter.embed_dim
         self.num_blocks = len(self.adapter.layers)
@@ -147,16 +147,21 @@ class TokenReducingBackbone(nn.Module):
             check_text(text, images.shape[0], self.selectors, reads_values=not self.training)
         return self.forward_conditioned(self.forward_shared(images), text)
 
-    def forward_shared(self, images: Tensor) -> SharedTokens:
+    def forward_shared(self, images: Tensor, num_blocks: int | None = None) -> SharedTokens:
         """Run everything before the first selector: (B, 3, H, W) -> tokens (B, P + N, D).
+
+        Args:
+            images: (B, 3, H, W).
+            num_blocks: How many blocks to run in place of those; 0 embeds the images alone.
 
         Raises:
             ComponentError: The transformer, or its list of blocks, was replaced after the backbone was made.
         """
         check_same_transformer(self.vit, self.adapter, self.num_blocks)
-        self._own_code.look_at_transformer()
-        keep_input = selector_at(self.selectors, self.num_shared_blocks, "after_block") is not None
-        return run_shared(self.adapter, images, self.num_shared_blocks, keep_input=keep_input)
+        self.own_code.look_at_transformer()
+        num_blocks = self.num_shared_blocks if num_blocks is None else num_blocks
+        keep_input = selector_at(self.selectors, num_blocks, "after_block") is not None
+        return run_shared(self.adapter, images, num_blocks, keep_input=keep_input)
 
     def forward_conditioned(
         self,
@@ -183,7 +188,7 @@ class TokenReducingBackbone(nn.Module):
             text=text,
             select=select,
             around_selection=around_selection,
-            own_code=self._own_code,
+            own_code=self.own_code,
         )
         return conditioned.run(self.num_blocks if num_blocks is None else num_blocks)
 

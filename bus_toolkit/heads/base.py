@@ -98,6 +98,8 @@ class VLPHead(nn.Module):
     - ``needs_supervised_scores``: its losses are 0 unless a selector is ``supervised``; without one it takes no part in
       a training, and a warning says so. A head that reads the scores of any selector (``step.selections()``) leaves it
       ``False``.
+    - ``needs_towers``: it reads the visual tokens themselves (``step.visual()``), not only fused ones; refused in a
+      single-stream model, where these are patches that no block has seen.
     - ``several_images``: it can work with more than one image a text.
     - ``nested_parts``: arguments that the model builder turns from a YAML node into a part.
 
@@ -122,6 +124,7 @@ class VLPHead(nn.Module):
     needs_momentum: ClassVar[bool] = False
     distils: ClassVar[tuple[Copied, ...]] = ()
     needs_supervised_scores: ClassVar[bool] = False
+    needs_towers: ClassVar[bool] = False
     several_images: ClassVar[bool] = False
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
 

@@ -51,6 +51,7 @@ class CaptionHead(VLPHead):
 
     sees = Condition.FREE
     needs_text_decoder = True
+    needs_towers = True
 
     def __init__(
         self,

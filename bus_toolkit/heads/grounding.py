@@ -69,6 +69,7 @@ class GroundingHead(VLPHead):
 
     sees = Condition.CAPTION
     needs_fusion = True
+    needs_towers = True
 
     def __init__(
         self,

@@ -114,7 +114,7 @@ class ITCHead(VLPHead):
 
     def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_itc``, the temperature, the similarities in the batch and the features for the queue."""
-        image, text = self.image_feats(step.visual()), self.text_feats(step.text)
+        image, text = self.image_feats(step.image_alone()), self.text_feats(step.text_alone)
         momentum = step.momentum
         # Half precision would round a similarity of 14 by 0.06.
         with torch.autocast(image.device.type, enabled=False):
@@ -159,9 +159,9 @@ class ITCHead(VLPHead):
     def predict(self, step: Step) -> dict[str, Any]:
         """Return features: text-free images (first-stage retrieval), images under their own caption, captions."""
         return {
-            "image_feats": self.image_feats(step.visual(Condition.FREE)),
-            "paired_image_feats": self.image_feats(step.visual()),
-            "text_feats": self.text_feats(step.text),
+            "image_feats": self.image_feats(step.reduced(Condition.FREE)),
+            "paired_image_feats": self.image_feats(step.image_alone()),
+            "text_feats": self.text_feats(step.text_alone),
         }
 
 

@@ -100,7 +100,7 @@ def explain(
     explanations: list[Explanation] = []
     inputs: list[Tensor] = []
     for chunk, batch in predictor.batches(images, texts):
-        rows = explain_batch(predictor.step(batch).visual(condition))
+        rows = explain_batch(predictor.step(batch).reduced(condition))
         for image, sample, row in zip(chunk, batch["data_samples"], rows, strict=True):
             explanations.append(Explanation({"image": image.name, "text": sample.text if texts else None} | row))
         inputs += batch["inputs"]

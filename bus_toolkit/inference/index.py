@@ -89,7 +89,7 @@ class ImageIndex:
             shared = self.tokens.encode(model, images, range(len(self), len(self) + len(names)))
         else:
             shared = model.encoders.encode_shared(images)
-        visual = model.encoders.encode_visual(shared, model.encoders.free_text(len(names)))
+        visual = model.encoders.encode_reduced(shared, model.encoders.free_text(len(names)))
         feats = need_head(model.heads, ITCHead, "an index").image_feats(visual).cpu()
         self.feats = torch.cat([self.feats, feats]) if self.names else feats
         self.names += names

@@ -130,7 +130,8 @@ def _text_features(model: Any, texts: EncodedTexts, batch_size: int) -> Tensor:
     """Return the features (T, E) of all texts, on the CPU."""
     head = need_head(model.heads, ITCHead, "retrieval")
     starts = range(0, len(texts), batch_size)
-    return torch.cat([head.text_feats(texts.take(range(s, min(s + batch_size, len(texts))))).cpu() for s in starts])
+    taken = (texts.take(range(s, min(s + batch_size, len(texts)))) for s in starts)
+    return torch.cat([head.text_feats(model.encoders.text_alone(text)).cpu() for text in taken])
 
 
 def _hits(

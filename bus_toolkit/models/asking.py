@@ -25,21 +25,25 @@ def encode(model: Any, images: Tensor, texts: Texts | None) -> VisualTokens:
     """Return the visual tokens of images under a text each; see ``VLPModel.encode``."""
     check_images(images, model.backbone.adapter)
     if texts is None:
-        return _visual(model, images, model.encoders.free_text(len(images)), len(images))
+        return model.encoders.encode_reduced(
+            model.encoders.encode_shared(images), model.encoders.free_text(len(images))
+        )
     words = listed_texts(texts)
-    if not model.encoders.reads_text:
+    if not model.encoders.selects_by_text:
         raise ComponentError(
             "VLPModel.encode: no selector and no decoder of this model reads a text, got texts, which would change "
             "nothing. Leave them out; heads read texts: model.similarity, model.match, model.loss."
         )
     count = _count(images, words)
-    return _visual(model, images, _spread(_encoded(model, words), count), count)
+    shared = _spread(model.encoders.encode_shared(images), count)
+    return model.encoders.encode_reduced(shared, _spread(_encoded(model, words), count))
 
 
 def similarity(model: Any, images: Tensor, texts: Texts) -> Tensor:
     """Return the cosine of each image with each text; see ``VLPModel.similarity``."""
     head, words = need_head(model.heads, ITCHead, "VLPModel.similarity"), listed_texts(texts)
-    return head.image_feats(encode(model, images, None)) @ head.text_feats(_encoded(model, words)).T
+    text = model.encoders.text_alone(_encoded(model, words))
+    return head.image_feats(encode(model, images, None)) @ head.text_feats(text).T
 
 
 def match(model: Any, images: Tensor, texts: Texts) -> Tensor:
@@ -86,7 +90,7 @@ def _encoded(model: Any, words: list[str]) -> TextTokens:
     return model.encoders.encode_text(model.encoders.tokenize(words))
 
 
-def _visual(model: Any, images: Tensor, text: TextTokens | None, count: int) -> VisualTokens:
+def _visual(model: Any, images: Tensor, text: TextTokens, count: int) -> VisualTokens:
     return model.encoders.encode_visual(_spread(model.encoders.encode_shared(images), count), text)
 
 

@@ -33,7 +33,7 @@ def write_predictions(heads: Mapping[str, VLPHead], passes: Passes) -> None:
             )
         fields.update(predicted)
         owners.update(dict.fromkeys(predicted, name))
-    visual = step.visual()
+    visual = step.reduced()
     per_image = {"kept": visual.kept_patches()}
     if visual.selections:
         per_image["scores"] = visual.selections[0].decision.scores

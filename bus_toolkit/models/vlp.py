@@ -151,7 +151,7 @@ class VLPModel(BaseModel):
         if mode == "predict":
             return self.predict(images, data_samples or [])
         images = images.flatten(0, 1) if images.dim() == 5 else images
-        return self.encoders.encode_visual(self.encoders.encode_shared(images), self.encoders.free_text(len(images)))
+        return self.encoders.encode_reduced(self.encoders.encode_shared(images), self.encoders.free_text(len(images)))
 
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         """Return every active head's losses, weighted, and figures to log; a head runs on the rows that serve it.

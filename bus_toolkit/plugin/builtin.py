@@ -45,6 +45,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "CrossAttentionFusion": "fusion.cross_attention:CrossAttentionFusion",
         "SkipConnectedFusion": "fusion.skip_connected:SkipConnectedFusion",
         "CoAttentionFusion": "fusion.co_attention:CoAttentionFusion",
+        "SingleStreamFusion": "fusion.single_stream:SingleStreamFusion",
     },
     "text_decoders": {
         "BertTextDecoder": "text_decoders.bert:BertTextDecoder",

@@ -23,7 +23,8 @@ class PatchSelector(nn.Module):
     Class attributes: ``site``, where it acts; ``needs_text``; ``supervised``, whether its scores are logits that a
     patch-text head may train; ``ranks``, whether a later part may take the scores for an order of importance;
     ``reads_block``, whether it asks for the inside of its block, which a backbone taken as a whole does not show;
-    ``needs_class_token``, whether nothing can replace the class token.
+    ``needs_class_token``, whether nothing can replace the class token; ``needs_word_stream``, whether it reads how
+    words attend to patches, which only a single-stream model has in its blocks.
 
     A selector with parameters of a width sets ``embed_dim`` (of the patches) and ``text_dim`` (of the texts): backbones
     and texts of another width are then refused by name.
@@ -46,6 +47,7 @@ class PatchSelector(nn.Module):
     ranks: ClassVar[bool] = True
     reads_block: ClassVar[bool] = False
     needs_class_token: ClassVar[bool] = False
+    needs_word_stream: ClassVar[bool] = False
     embed_dim: int | None = None
     text_dim: int | None = None
 

@@ -35,6 +35,13 @@ class BlockAccess(Protocol):
         Without gradient, and in pieces: it costs N^2 D MACs once more, which the other members do not.
         """
 
+    def word_attention(self) -> Tensor:
+        """Return the attention that each candidate gets from the words in the same sequence, (B, N), without gradient.
+
+        The mean of all heads and of the words that are no padding. Only in a single-stream model; see
+        ``PatchSelector.needs_word_stream``.
+        """
+
     def project_query(self, vectors: Tensor) -> Tensor:
         """Return this block's query projection (B, ..., D) of ``vectors`` (B, ..., D), such as a text's [CLS]."""
 
@@ -61,7 +68,8 @@ class BlockView:
         patches: Candidates (B, N, D) at the selector's site, prefix tokens apart. The fused token of an earlier stage
             is one.
         prefix: CLS and register tokens (B, P, D).
-        text: The text that conditions this pass; ``None`` when there is none.
+        text: The text that conditions this pass; ``None`` when there is none. In a single-stream model it is the words
+            in the sequence as they are at this place, ``pooled`` their [CLS].
         origin: int64 (B, M), the candidate that each of the image's M original patches is in, or -1.
         block: Number of the block, from 1.
         key_weights: How much each candidate counts as a key in attention, (B, N); ``None`` where all count alike.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.backbones.token_reducing_backbone import Select, TokenReducingBackbone
 from bus_toolkit.errors import ComponentError, DataError
+from bus_toolkit.fusion.single_stream import SingleStreamFusion
 from bus_toolkit.structures import FusedTokens, Selection, SharedTokens, TextTokens, TokenBatch, VisualTokens
 
 WithoutText = Literal["cls", "prompt", "none"]
@@ -44,10 +46,12 @@ class Encoders(Parts):
         without_text: What selects in a pass without text: ``cls`` attention, a fixed ``prompt``, or ``none`` of the
             selectors that read text.
         prompt: The fixed prompt; empty is [CLS][SEP] alone.
+        on_fused: Called with what selectors inside the fusion left of the images, each time.
     """
 
     without_text: WithoutText = "cls"
     prompt: str = ""
+    on_fused: Callable[[VisualTokens], object] | None = None
 
     @classmethod
     def of(cls, parts: Parts, without_text: WithoutText, prompt: str) -> Encoders:
@@ -55,9 +59,19 @@ class Encoders(Parts):
         return cls(**vars(parts), without_text=without_text, prompt=prompt)
 
     @property
+    def stream(self) -> SingleStreamFusion | None:
+        """The fusion of a single-stream model, whose blocks and selectors see words and patches together."""
+        return self.fusion if isinstance(self.fusion, SingleStreamFusion) else None
+
+    @property
+    def selects_by_text(self) -> bool:
+        """Whether different texts leave different tokens of an image; in a single stream patches read the words."""
+        return self.stream is not None or self.backbone.needs_text or getattr(self.decoder, "reads_text", False)
+
+    @property
     def reads_text(self) -> bool:
-        """Whether different texts give different visual tokens."""
-        return self.backbone.needs_text or getattr(self.decoder, "reads_text", False)
+        """Whether different texts give different visual tokens; those of a single-stream model are only embedded."""
+        return self.selects_by_text and self.stream is None
 
     def tokenize(self, texts: list[str]) -> TokenBatch:
         """Turn B texts into ids (B, L) on the model's device.
@@ -82,21 +96,43 @@ class Encoders(Parts):
 
     def encode_shared(self, images: Tensor) -> SharedTokens:
         """Run all that no text can change: images (B, 3, H, W) to the tokens before the first selector."""
-        return self.backbone.forward_shared(images)
+        return self.backbone.forward_shared(images, None if self.stream is None else 0)
 
     def encode_visual(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
+        if self.stream is not None:
+            return VisualTokens(shared.tokens, self.backbone.num_prefix, shared.grid)
         visual = self.backbone.forward_conditioned(shared, text, select=self._select(text))
         return decode_visual(self.decoder, visual, text)
+
+    def encode_reduced(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
+        """Return images as all selectors leave them under a text: with those of a single-stream model, too."""
+        visual = self.encode_visual(shared, text)
+        return visual if self.stream is None else self._reduced_by_stream(self.stream, visual, text)
+
+    def _reduced_by_stream(
+        self, stream: SingleStreamFusion, visual: VisualTokens, text: TextTokens | None, last: int | None = None
+    ) -> VisualTokens:
+        if text is None:
+            return stream.image_alone(visual, self.backbone, self._select(text), last)
+        reduced = stream(text, visual, self.backbone, last).image
+        assert reduced is not None, "selectors act inside this fusion"
+        return reduced
+
+    def text_alone(self, text: TextTokens) -> TextTokens:
+        """Return encoded texts as a contrast compares them: those of a single-stream model run without any image."""
+        return text if self.stream is None else self.stream.text_alone(text, self.backbone)
 
     def encode_scores(self, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
         """Run just far enough for every trainable selector to have scored its patches."""
         last = max(self.backbone.num_scored_blocks, shared.num_blocks)
+        if self.stream is not None:
+            return self._reduced_by_stream(self.stream, self.encode_visual(shared, text), text, last).selections
         return self.backbone.forward_conditioned(shared, text, select=self._select(text), num_blocks=last).selections
 
     def free_text(self, batch: int) -> TextTokens | None:
         """Return what replaces the text in a text-free pass: the prompt for ``batch`` rows, or ``None``."""
-        if self.without_text != "prompt" or not self.reads_text:
+        if self.without_text != "prompt" or not self.selects_by_text:
             return None
         if self.prompt:
             tokens = self.tokenize([self.prompt])
@@ -115,7 +151,12 @@ class Encoders(Parts):
         """
         if self.fusion is None:
             raise ComponentError(_missing("fusion"))
-        return self.fusion(text, visual)
+        if self.stream is None:
+            return self.fusion(text, visual)
+        fused = self.stream(text, visual, self.backbone)
+        if self.on_fused is not None and fused.image is not None:
+            self.on_fused(fused.image)
+        return fused
 
     def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
         """Return next-token logits (B, L, V) from ids (B, L) and states (B, M, D) with their mask (B, M).

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 
 from torch import Tensor
 
@@ -46,12 +47,15 @@ class Passes:
         momentum: MomentumModel | None = None,
         shared: SharedTokens | None = None,
     ) -> None:
-        self.batch, self.encoders = batch, encoders
+        self.batch = batch
+        self.encoders = replace(encoders, on_fused=partial(self._counted, name="fused"))
         self.counts: dict[str, PassCount] = {}
         self.texts = Texts(batch, encoders, hide)
         self._pairs_are_reencoded = pairs_are_reencoded
         self._momentum, self._given = momentum, shared
         self._visual: dict[PassKey, VisualTokens] = {}
+        # Those of a single-stream model, whose selectors act in the fusion.
+        self._reduced: dict[PassKey, VisualTokens] = {}
 
     @cached_property
     def all_shared(self) -> SharedTokens:
@@ -73,8 +77,19 @@ class Passes:
         key = self._effective(key)
         if key not in self._visual:
             self._visual[key] = self.encoders.encode_visual(self.shared, self.texts.conditioning(key))
-            self.counts[str(key)] = PassCount.of(self._visual[key])
+            if self.encoders.stream is None:
+                self.counts[str(key)] = PassCount.of(self._visual[key])
         return self._visual[key]
+
+    def reduced(self, key: PassKey) -> VisualTokens:
+        """Return the images as all selectors leave them, rows as in ``visual``, which it is but for a single stream."""
+        if self.encoders.stream is None:
+            return self.visual(key)
+        key = self._selecting(key)
+        if key not in self._reduced:
+            self._reduced[key] = self.encoders.encode_reduced(self.shared, self.texts.conditioning(key))
+            self.counts[str(key)] = PassCount.of(self._reduced[key])
+        return self._reduced[key]
 
     def images_under(self, image_rows: Tensor, text: TextTokens, counted_as: str = "pairs") -> VisualTokens:
         """Return this rank's images at ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
@@ -106,12 +121,13 @@ class Passes:
     def selections(self, key: PassKey) -> list[Selection]:
         """Return what the selectors decided on all rows, region rows last."""
         # Another caption is compared with the own one, also where no part that reads text could make a difference.
-        key = key if key.condition is Condition.OTHER_CAPTION else self._effective(key)
+        key = key if key.condition is Condition.OTHER_CAPTION else self._selecting(key)
         # Region rows are scored too, so the cached pass of the caption rows is not enough.
         if self.batch.has_region_rows:
             return self._scored(key, self.all_shared, self.texts.conditioning_all_rows(key))
-        if key in self._visual:
-            return self._visual[key].selections
+        known = self._visual if self.encoders.stream is None else self._reduced
+        if key in known:
+            return known[key].selections
         return self._scored(key, self.shared, self.texts.conditioning(key))
 
     def _scored(self, key: PassKey, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
@@ -124,6 +140,8 @@ class Passes:
         self.counts.setdefault(name, count)
 
     def _counted(self, visual: VisualTokens, name: str) -> VisualTokens:
+        if name != "fused" and self.encoders.stream is not None:
+            return visual  # only embedded: what fuses them is counted
         count = PassCount.of(visual)
         if name in self.counts:
             count.rows += self.counts[name].rows
@@ -133,6 +151,10 @@ class Passes:
     def _effective(self, key: PassKey) -> PassKey:
         """Return the key under which the pass is run: without a part that reads text, all conditions are one."""
         return key if self.encoders.reads_text else PassKey(Condition.FREE)
+
+    def _selecting(self, key: PassKey) -> PassKey:
+        """As ``_effective``, for what selectors decide: in a single stream, too."""
+        return key if self.encoders.selects_by_text else PassKey(Condition.FREE)
 
 
 def _gather_shared(shared: SharedTokens) -> SharedTokens:

@@ -90,6 +90,28 @@ class Step:
         """
         return self.passes.visual(self._key(condition))
 
+    def reduced(self, condition: Condition | None = None) -> VisualTokens:
+        """Return the images as all selectors leave them: ``visual``, but where selectors act inside the fusion.
+
+        That is so in a single-stream model, whose ``visual`` is embedded patches that no block and no text has touched.
+
+        Args:
+            condition: ``None`` for the head's own.
+
+        Raises:
+            ComponentError: As ``visual``.
+        """
+        return self.passes.reduced(self._key(condition))
+
+    def image_alone(self) -> VisualTokens:
+        """Return the images for a contrast: under the head's own condition, in a single stream without any text."""
+        return self.passes.visual(self.key) if self.encoders.stream is None else self.reduced(Condition.FREE)
+
+    @property
+    def text_alone(self) -> TextTokens:
+        """The captions for a contrast: as encoded, in a single stream without any image."""
+        return self.passes.texts.alone
+
     def selections(self, condition: Condition | None = None) -> list[Selection]:
         """Return what the selectors decided on all rows, those for patch-text supervision last.
 

@@ -57,6 +57,11 @@ class Texts:
         """The encoded captions (B, L, D)."""
         return self.all_rows.index(slice(0, self.batch.num_captions)) if self.batch.has_region_rows else self.all_rows
 
+    @cached_property
+    def alone(self) -> TextTokens:
+        """The captions as a contrast compares them (B, L, D)."""
+        return self.encoders.text_alone(self.captions)
+
     def of_all_ranks(self) -> TextTokens:
         """Return the captions of all ranks (G, L, D)."""
         longest = self.encoders.tokenizer.max_length

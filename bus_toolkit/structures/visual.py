@@ -128,6 +128,7 @@ class FusedTokens(ShortRepr):
         attention_mask: bool (B, L), the text's.
         pooled: (B, D), the global token of the pair where the fusion makes one; else the text's [CLS] is it.
         unread: bool (B, V), visual tokens that must not be read; ``None`` where all may be.
+        image: Where selectors act inside the fusion: the visual tokens with what these decided.
     """
 
     text: Tensor
@@ -135,6 +136,7 @@ class FusedTokens(ShortRepr):
     attention_mask: Tensor
     pooled: Tensor | None = None
     unread: Tensor | None = None
+    image: VisualTokens | None = None
 
     @property
     def cls(self) -> Tensor:

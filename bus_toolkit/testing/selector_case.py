@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from typing_extensions import override
 
+from bus_toolkit.backbones.joint_pass import run_joint
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.structures import VisualTokens
@@ -46,4 +47,17 @@ class SelectorCase(Case):
         """Run the transformer around the selector."""
         vit = TokenReducingBackbone(tiny.vision_transformer(inputs["images"].dtype), [part])  # type: ignore[list-item]
         reads = with_text and getattr(part, "needs_text", False)  # a backbone refuses a text that nothing reads
-        return vit(inputs["images"], tiny.text_tokens(inputs) if reads else None)
+        return self._run(vit, inputs, reads, in_stream=getattr(part, "needs_word_stream", False))
+
+    def plain(self, part: nn.Module, inputs: Inputs) -> VisualTokens:
+        """Run the same transformer without any selector."""
+        vit = TokenReducingBackbone(tiny.vision_transformer())
+        return self._run(vit, inputs, False, in_stream=getattr(part, "needs_word_stream", False))
+
+    def _run(self, vit: TokenReducingBackbone, inputs: Inputs, reads: bool, *, in_stream: bool) -> VisualTokens:
+        text = tiny.text_tokens(inputs)
+        if not in_stream:
+            return vit(inputs["images"], text if reads else None)
+        shared = vit.forward_shared(inputs["images"], 0)
+        visual = VisualTokens(shared.tokens, vit.num_prefix, shared.grid)
+        return run_joint(vit, visual, text).visual

@@ -48,11 +48,12 @@ SIZES = {"num_heads": 4, "num_layers": 2, "num_queries": 4}
 
 
 @lru_cache
-def vision_transformer(dtype: torch.dtype = torch.float32) -> Any:
-    """Return a plain transformer of 4 blocks, always the same one, with weights that are large enough to matter."""
+def vision_transformer(dtype: torch.dtype = torch.float32, num_layers: int = 4) -> Any:
+    """Return a plain transformer, always the same one, with weights that are large enough to matter."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vit = REGISTRIES.backbones.build(VISION_TRANSFORMER, path="model.backbone")
+        arch = {**VISION_TRANSFORMER["arch"], "num_layers": num_layers}
+        vit = REGISTRIES.backbones.build({**VISION_TRANSFORMER, "arch": arch}, path="model.backbone")
         for parameter in vit.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.2)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
+from bus_toolkit.fusion.single_stream import SingleStreamFusion
 from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.structures import FusedTokens, VisualTokens
 from bus_toolkit.testing import tiny
@@ -53,13 +55,20 @@ class FusionCase(_TokenCase):
 
     def fused(self, part: nn.Module, inputs: Inputs) -> FusedTokens:
         """Run the fusion."""
-        return part(tiny.text_tokens(inputs), visual_tokens(inputs))
+        return _fused(part, inputs, visual_tokens(inputs))
 
     @override
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
         # The text counts only where it is not padded.
         fused = self.fused(part, inputs)
         return [fused.text * fused.attention_mask.unsqueeze(-1), fused.cls, fused.visual]
+
+
+def _fused(part: nn.Module, inputs: Inputs, visual: VisualTokens) -> FusedTokens:
+    text = tiny.text_tokens(inputs)
+    if isinstance(getattr(part, "_orig_mod", part), SingleStreamFusion):  # its layers are the blocks of a backbone
+        return part(text, visual, TokenReducingBackbone(tiny.vision_transformer(inputs["visual"].dtype, num_layers=1)))
+    return part(text, visual)
 
 
 def check_decoder(part: str | Callable[..., nn.Module], **settings: Any) -> None:
@@ -130,7 +139,7 @@ def check_image_read(case: FusionCase) -> None:
     """Every visual token reaches the fused global token."""
     part, inputs = case.build(), case.inputs()
     visual = replace(visual_tokens(inputs), embeds=inputs["visual"].clone().requires_grad_())
-    part(tiny.text_tokens(inputs), visual).cls.square().sum().backward()
+    _fused(part, inputs, visual).cls.square().sum().backward()
     assert visual.embeds.grad is not None, "no visual token is read"
     unread = (visual.embeds.grad.abs().sum(dim=-1) == 0).any(dim=0).nonzero().flatten().tolist()
     assert not unread, f"visual tokens {unread} are not read"

@@ -25,10 +25,15 @@ class BertShape:
     max_text_length: int
     dropout: float
 
+    least_layers: int = 1
+
     def __post_init__(self) -> None:
-        for name, value in (("num_layers", self.num_layers), ("num_heads", self.num_heads)):
-            if value < 1:
-                raise ValueError(f"{name}: must be 1 or more, got {value}.")
+        for name, value, least in (
+            ("num_layers", self.num_layers, self.least_layers),
+            ("num_heads", self.num_heads, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name}: must be {least} or more, got {value}.")
 
     def config(self) -> BertConfig:
         """Return the configuration of a stack with these sizes and random weights."""
@@ -88,7 +93,8 @@ class BertTextEncoder(nn.Module):
     Args:
         vocab_size: Entries of the vocabulary; filled in from the tokenizer.
         pad_token_id: Id of the padding; filled in from the tokenizer.
-        num_layers: Depth; with ``folder`` the first so many layers of it.
+        num_layers: Depth; with ``folder`` the first so many layers of it. 0 leaves the embeddings of words, positions
+            and types, for a single-stream model.
         hidden_size: Width D; with ``folder`` the folder decides.
         num_heads: Attention heads; with ``folder`` the folder decides.
         max_text_length: Number of positions; with ``folder`` at most as many as it has.
@@ -97,7 +103,7 @@ class BertTextEncoder(nn.Module):
             random. For weights that come in when a training starts, use the key ``pretrained`` beside the arguments.
 
     Raises:
-        ValueError: ``num_layers`` or ``num_heads`` below 1.
+        ValueError: ``num_layers`` below 0 or ``num_heads`` below 1.
         ComponentError: The folder cannot be used.
         CheckpointError: Its weights cannot be read safely or do not fit.
     """
@@ -123,11 +129,13 @@ class BertTextEncoder(nn.Module):
             num_heads=num_heads,
             max_text_length=max_text_length,
             dropout=dropout,
+            least_layers=0,
         )
         config = shape.config() if folder is None else shape.config_of_folder(folder)
         self.bert = BertModel(config, add_pooling_layer=False)
         if folder is not None:
             load_pretrained(self, folder, part="model.text_encoder.folder", layout="hf-bert")
+        self.num_layers: int = config.num_hidden_layers
         self.embed_dim: int = config.hidden_size
         self.max_text_length: int = config.max_position_embeddings
 

@@ -58,6 +58,8 @@ class Workload:
         """The methods by which MACs are distinguished."""
         model, backbone = self.model, self.model.backbone
         parts: dict[str, list[Any]] = {"selection": list(backbone.selectors), "decoder": [model.decoder]}
+        if self.model.encoders.stream is not None and self.scope == "vision":
+            parts["fusion"] = [model.fusion]  # the blocks run in it, on words and patches
         if self.scope == "model":
             parts["text encoder"] = [model.text_encoder]
             parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder]}
@@ -87,6 +89,9 @@ class Workload:
 
     def _encoded(self, backbone: Any) -> VisualTokens:
         """Return the batch through a backbone as a model runs it, without the checks of what a user gives by hand."""
+        encoders = self.model.encoders
+        if encoders.stream is not None:
+            return encoders.encode_reduced(encoders.encode_shared(self._seen), self.text)
         return backbone.forward_conditioned(backbone.forward_shared(self._seen), self.text)
 
     def selections(self) -> list[Selection]:
@@ -111,7 +116,7 @@ class Workload:
     def tokens_for_decoder(self) -> int:
         """Return how many visual tokens reach the decoder: patches and fused tokens, without the prefix."""
         with torch.no_grad(), self.autocast():
-            visual = self.model.backbone(self._seen, self.text)
+            visual = self._encoded(self.model.backbone)
         return visual.embeds.shape[1] - visual.num_prefix
 
     def _outputs(self) -> Tensor:

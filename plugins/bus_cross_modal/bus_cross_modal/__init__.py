@@ -13,8 +13,10 @@ def register_components(registries: Registries) -> None:
     from bus_cross_modal.guidance import GuidanceHead
     from bus_cross_modal.madtp import MADTPSelector
     from bus_cross_modal.pumer import PuMerFusion
+    from bus_cross_modal.pumer_selector import PuMerSelector
 
     registries.fusions.register(PuMerFusion, name="PuMer")
     registries.selectors.register(CrossGETSelector, name="CrossGET")
     registries.selectors.register(MADTPSelector, name="MADTP")
+    registries.selectors.register(PuMerSelector, name="PuMer")
     registries.heads.register(GuidanceHead)

@@ -43,6 +43,7 @@ class GuidanceHead(VLPHead):
 
     # The text is compared with what the selectors let the learned tokens say, whatever the mode shows other heads.
     sees = Condition.CAPTION
+    needs_towers = True
 
     def __init__(
         self, *, embed_dim: int, text_dim: int, loss: Loss = "kl", weight: float = 1.0, start_epoch: float = 0.0

@@ -10,11 +10,11 @@ from bus_toolkit.registry import new_registries
 from bus_toolkit.testing import tiny_batch, tiny_model
 
 
-def test_registers_the_fusion_both_selectors_and_the_head() -> None:
+def test_registers_the_fusion_the_selectors_and_the_head() -> None:
     registries = new_registries()
     register_components(registries)
     assert registries.fusions.names() == ["PuMer"]
-    assert registries.selectors.names() == ["CrossGET", "MADTP"]
+    assert registries.selectors.names() == ["CrossGET", "MADTP", "PuMer"]
     assert registries.heads.names() == ["GuidanceHead"]
 
 
