@@ -51,6 +51,7 @@ def shipped() -> Iterator[tuple[str, str, list[str]]]:
 def variants() -> Iterator[tuple[str, str, list[str]]]:
     """Yield the base recipe under each mode, each rule without text, each selector, and with momentum."""
     from bus_toolkit.registry import REGISTRIES
+    from bus_toolkit.testing.matrix import tower_selectors
 
     for mode in MODES:
         yield f"mode {mode}", BASE, [f"model.conditioning.mode={mode}"]
@@ -61,7 +62,7 @@ def variants() -> Iterator[tuple[str, str, list[str]]]:
             BASE,
             [*STRICT, f"model.conditioning.without_text={rule}"],
         )
-    for name in REGISTRIES.selectors.names():
+    for name in tower_selectors():
         arguments = REGISTRIES.selectors.get(name).signature.arguments
         node = {"type": name} | {k: v for k, v in {"blocks": [3], "keep_ratio": 0.5}.items() if k in arguments}
         yield f"selector {name}", BASE, [f"model.selectors=[{json.dumps(node)}]"]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from bus_toolkit.errors import BusError
+from bus_toolkit.fusion.single_stream import SingleStreamFusion
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.step.pass_key import PassCount
@@ -52,13 +53,21 @@ def num_combinations() -> int:
 
 
 def part_names() -> dict[str, list[str]]:
-    """Return slot to the parts that the matrix puts there."""
+    """Return slot to the parts that the matrix puts there: those of models with towers."""
     return {
-        "selectors": REGISTRIES.selectors.names(),
+        "selectors": tower_selectors(),
         "decoder": REGISTRIES.decoders.names(),
         "backbone": [*_HOST_BACKBONES, *REGISTRIES.backbones.names()],
-        "fusion": REGISTRIES.fusions.names(),
+        "fusion": [
+            name for name in REGISTRIES.fusions.names() if REGISTRIES.fusions.get(name).cls != SingleStreamFusion
+        ],
     }
+
+
+def tower_selectors() -> list[str]:
+    """Return the names of the selectors that need no words in the blocks of the backbone."""
+    entries = {name: REGISTRIES.selectors.get(name).cls for name in REGISTRIES.selectors.names()}
+    return [name for name, kind in entries.items() if not getattr(kind, "needs_word_stream", False)]
 
 
 def try_combination(parts: dict[str, str]) -> Cell:

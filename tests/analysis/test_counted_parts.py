@@ -12,14 +12,18 @@ from bus_toolkit.analysis.meta_macs import MacCounter
 from bus_toolkit.models.build import build_model
 from bus_toolkit.plugin.manager import list_plugins
 from bus_toolkit.registry import REGISTRIES, PartRegistry
+from bus_toolkit.testing.matrix import tower_selectors
 from bus_toolkit.testing.tiny import SIZES
 from tests.analysis.toy import WIDTH, toy
 from tests.backbones.test_towers_train import TOWERS
 
 list_plugins()  # loads them, so that their parts are here too
+ITM = {"itm": {"type": "ITMHead"}}
 ITC = {"itc": {"type": "ITCHead", "feature_dim": 16}}
 FUSION = {"type": "CrossAttentionFusion", "num_layers": 1, "num_heads": 4}
 WRITER = {"type": "BertTextDecoder", "num_layers": 1, "num_heads": 4, "max_text_length": 16}
+STREAM = {"text_encoder": {"type": "BertTextEncoder", "num_layers": 0, "hidden_size": WIDTH}, "heads": ITM}
+STREAM |= {"fusion": {"type": "SingleStreamFusion"}}
 # What heads need beside a fusion.
 BESIDE: dict[str, dict[str, Any]] = {
     "TeacherDistillHead": {"momentum": {}},
@@ -37,12 +41,12 @@ def models() -> dict[str, dict[str, Any]]:
     """Return by name the ``model`` part of a config around each part."""
     named = {f"tower {name}": toy(32, backbone=tower) for name, tower in TOWERS.items()}
     for name in REGISTRIES.selectors.names():
-        named[f"selector {name}"] = toy(32, selectors=[node(REGISTRIES.selectors, name)])
+        around = {} if name in tower_selectors() else STREAM
+        named[f"selector {name}"] = toy(32, selectors=[node(REGISTRIES.selectors, name)], **around)
     for name in REGISTRIES.decoders.names():
         named[f"decoder {name}"] = toy(32, decoder=node(REGISTRIES.decoders, name))
     for name in REGISTRIES.fusions.names():
-        heads = {"itm": {"type": "ITMHead"}}
-        named[f"fusion {name}"] = toy(32, heads=heads, fusion=node(REGISTRIES.fusions, name))
+        named[f"fusion {name}"] = toy(32, heads=ITM, fusion=node(REGISTRIES.fusions, name))
     for name in REGISTRIES.heads.names():
         heads = {**ITC, "checked": node(REGISTRIES.heads, name)}
         parts = {"fusion": FUSION, "text_decoder": WRITER, **BESIDE.get(name, {})}

@@ -15,6 +15,7 @@ from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.testing import tiny_model
+from bus_toolkit.testing.matrix import tower_selectors
 from tests.tiny import WIDTH, images, text_tokens, tiny_backbone
 
 SCHEDULE = {"start": 1.0, "end": 0.1, "epochs": 4}
@@ -25,7 +26,7 @@ def chosen(name: str, blocks: list[int], **settings: Any) -> PatchSelector:
     return REGISTRIES.selectors.build({"type": name, "blocks": blocks, **settings}, path="s", **known)
 
 
-@pytest.mark.parametrize("name", REGISTRIES.selectors.names())
+@pytest.mark.parametrize("name", tower_selectors())
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 1.0])
 def test_the_count_is_what_leaves_a_real_backbone(name: str, ratio: float) -> None:
     takes = REGISTRIES.selectors.get(name).signature.arguments

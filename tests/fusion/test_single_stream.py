@@ -10,14 +10,20 @@ from torch import Tensor
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
+from bus_toolkit.plugin.manager import list_plugins
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 from bus_toolkit.testing import tiny, tiny_batch, tiny_model
+from bus_toolkit.testing.check import run_checks
+from bus_toolkit.testing.selector_case import SelectorCase
+from bus_toolkit.testing.selectors import SELECTOR_CHECKS
 from tests.tiny import tiny_backbone
 
 WIDTHS = {"embed_dim": tiny.WIDTH, "text_dim": tiny.WIDTH}
-SELECTORS = ["TSPS", "TRIPS", "Identity"]
+list_plugins()  # loads them, so that their selectors are tried too
+# Those that read a sequence of patches alone: the last tokens of a language model, or one block of its own.
+SELECTORS = [name for name in REGISTRIES.selectors.names() if name not in ("Saliency",)]
 STREAM: dict[str, Any] = {
     "text_encoder": {
         "type": "BertTextEncoder",
@@ -50,7 +56,8 @@ def patches(backbone: TokenReducingBackbone, seed: int = 0) -> VisualTokens:
 
 def selector(name: str, blocks: list[int] | None = None, **settings: Any) -> PatchSelector:
     torch.manual_seed(3)
-    node = {"type": name, "blocks": blocks or [2], **settings}
+    takes = REGISTRIES.selectors.get(name).signature.arguments
+    node = {"type": name, "blocks": blocks or [2], **{key: value for key, value in settings.items() if key in takes}}
     part: PatchSelector = REGISTRIES.selectors.build(node, path="selector", **WIDTHS)
     for parameter in part.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -73,7 +80,7 @@ def by_hand(backbone: TokenReducingBackbone, part: SingleStreamFusion, text: Ten
 @pytest.mark.parametrize("name", SELECTORS)
 def test_with_all_patches_kept_it_is_the_blocks_on_one_sequence(name: str) -> None:
     part = fusion()
-    backbone = tiny_backbone(selector(name, keep_ratio=1.0) if name != "Identity" else selector(name))
+    backbone = tiny_backbone(selector(name, keep_ratio=1.0))
     text, visual = words(), patches(backbone)
     plain = tiny_backbone()
     fused, bare = part(text, visual, backbone), part(text, visual, plain)
@@ -85,7 +92,7 @@ def test_with_all_patches_kept_it_is_the_blocks_on_one_sequence(name: str) -> No
         torch.testing.assert_close(fused.cls[row], torch.tanh(part.pool(alone[0, 0])), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["TSPS", "TRIPS", "ELIP"])
+@pytest.mark.parametrize("name", SELECTORS)
 def test_neither_padding_nor_batch_mates_change_a_pair(name: str) -> None:
     part, backbone = fusion(), tiny_backbone(selector(name, blocks=[1, 3]))
     text, visual = words(), patches(backbone)
@@ -135,6 +142,10 @@ def test_image_and_text_run_alone_without_each_other() -> None:
     image = part.image_alone(visual, backbone, "all").embeds
     wanted = by_hand(backbone, part, text.embeds[:, :0], visual.embeds)
     torch.testing.assert_close(image, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_selector_that_needs_words_keeps_the_promises_of_its_kind() -> None:
+    run_checks(SelectorCase("PuMer", {}), SELECTOR_CHECKS)
 
 
 def test_unequal_widths_are_refused() -> None:

@@ -32,10 +32,16 @@ def test_padding_changes_neither_the_pooled_text_nor_the_real_tokens() -> None:
     torch.testing.assert_close(model(padded).embeds[:, :5], model(short).embeds)
 
 
-@pytest.mark.parametrize("name", ["num_layers", "num_heads"])
-def test_numbers_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: must be 1 or more, got -1"):
+@pytest.mark.parametrize(("name", "least"), [("num_layers", 0), ("num_heads", 1)])
+def test_too_low_numbers_are_refused(name: str, least: int) -> None:
+    with pytest.raises(ValueError, match=f"{name}: must be {least} or more, got -1"):
         encoder(**{name: -1})
+
+
+def test_without_layers_it_is_the_embeddings_of_bert() -> None:
+    model, tokens = encoder(num_layers=0), token_batch()
+    torch.testing.assert_close(model(tokens).embeds, model.bert.embeddings(tokens.input_ids))
+    assert [name for name, _ in model.named_parameters() if "embeddings" not in name] == []
 
 
 def test_a_local_folder_gives_the_same_numbers_as_the_library(tmp_path: Path) -> None:

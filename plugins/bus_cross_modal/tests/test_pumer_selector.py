@@ -13,9 +13,6 @@ from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.fusion import SingleStreamFusion
 from bus_toolkit.structures import TextTokens, VisualTokens
 from bus_toolkit.testing import tiny, tiny_model
-from bus_toolkit.testing.check import run_checks
-from bus_toolkit.testing.selector_case import SelectorCase
-from bus_toolkit.testing.selectors import SELECTOR_CHECKS
 
 HEADS = 4
 
@@ -95,10 +92,6 @@ def test_what_is_left_follows_the_ratio_whatever_merges(ratio: float, share: flo
     part, (text, visual) = fusion(), inputs()
     fused = part(text, visual, backbone(PuMerSelector(blocks=[2], keep_ratio=ratio, merge_share=share)))
     assert fused.visual.shape[1] == 1 + left and fused.visual.isfinite().all()
-
-
-def test_keeps_the_promises_of_a_selector() -> None:
-    run_checks(SelectorCase(PuMerSelector, {}), SELECTOR_CHECKS)
 
 
 def test_a_share_outside_its_range_and_a_backbone_of_patches_alone_are_refused() -> None:
