@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.heads.base import Copied, HeadOutput, VLPHead
+from bus_toolkit.heads.word_masks import first_places, hidden_tokens, hidden_words, replaced_as_bert
+from bus_toolkit.losses.soft_targets import SoftTargets, mixed_cross_entropy
 from bus_toolkit.ops.collective import mean_over_ranks
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.ops.token_plan import gather_tokens
@@ -20,32 +21,45 @@ from bus_toolkit.structures import Condition, FusedTokens, Masked, TokenBatch, V
 
 # Captions, each with one word hidden, that are predicted at a time.
 PREDICT_CHUNK = 256
+# Tokens of a hidden word that can be guessed in captions so short that the share is less.
+PIECES = 4
 
 
 class MLMHead(VLPHead):
     """Guess hidden words of the caption from the rest of it and the image.
 
-    Masking 15 % is BERT's and ALBEF's. Ours: always the mask token (BERT leaves one chosen word in ten visible, which
-    would let the answer through in the ``masked`` and ``strict`` conditionings); at least one word a caption; and the
-    vocabulary logits are computed at the hidden places only.
+    Masking 15 % is BERT's and ALBEF's. Ours: an exact share, at least one word a caption (they draw each token alone,
+    ALBEF [SEP] too); vocabulary logits at the hidden places only; and by default always the mask token. BERT leaves one
+    chosen word in ten visible, and the image is selected under it too in the ``masked`` and ``strict`` conditionings.
+
+    With ``alpha`` the momentum model's guesses from the same hidden caption are a part of the targets
+    (salesforce/ALBEF:models/model_pretrain.py, models/xbert.py): its text encoder and fusion run once more for them.
 
     Args:
         text_dim: Width of the fused tokens; filled in from the text encoder.
         vocabulary: Token ids; filled in from the tokenizer.
         mask_prob: Share of the maskable words that is hidden, in (0, 1).
         skip_words: Words that are never hidden, such as articles of a template; each one entry of the vocabulary.
+        whole_words: Hide all tokens of a word or none, as METER does (zdou0830/METER:meter/config.py), where the
+            tokenizer splits words. Of a word of more tokens than there are places to guess, the first ones are guessed.
+        replacement: ``mask``, always the mask token; ``bert``, for one in ten a random entry and for one in ten the
+            word itself (salesforce/ALBEF:models/model_pretrain.py).
+        alpha: Share of the momentum model's soft targets, which ``model.momentum.alpha_ramp_epochs`` lets grow; above 0
+            it needs ``model.momentum``, where the fusion and this head are copied.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
 
     Raises:
-        ValueError: ``mask_prob`` outside (0, 1).
+        ValueError: ``mask_prob`` outside (0, 1), ``alpha`` outside [0, 1] or an unknown ``replacement``.
         DataError: One of ``skip_words`` is no entry of the vocabulary.
     """
 
     sees = Condition.MASKED
     provides = (Condition.MASKED,)
     needs_fusion = True
+    distils = (Copied.FUSION, Copied.HEAD)
     maskable: Tensor
+    continues: Tensor
 
     def __init__(
         self,
@@ -54,25 +68,38 @@ class MLMHead(VLPHead):
         vocabulary: Vocabulary,
         mask_prob: float = 0.15,
         skip_words: Sequence[str] = (),
+        whole_words: bool = False,
+        replacement: Literal["mask", "bert"] = "mask",
+        alpha: float = 0.0,
         weight: float = 1.0,
         start_epoch: float = 0.0,
     ) -> None:
-        super().__init__(weight=weight, start_epoch=start_epoch)
+        super().__init__(weight=weight, start_epoch=start_epoch, alpha=alpha)
         if not 0.0 < mask_prob < 1.0:
             raise ValueError(f"mask_prob: must be in (0, 1), got {mask_prob}.")
-        self.mask_prob = mask_prob
+        if replacement not in ("mask", "bert"):
+            raise ValueError(f"replacement: must be mask or bert, got {replacement!r}.")
+        self.mask_prob, self.whole_words, self.replacement = mask_prob, whole_words, replacement
         self.mask_id, self.max_length = vocabulary.mask_id, vocabulary.max_length
         self.transform = nn.Sequential(nn.Linear(text_dim, text_dim), nn.GELU(), nn.LayerNorm(text_dim))
         self.vocabulary = nn.Linear(text_dim, vocabulary.size)
         maskable = torch.ones(vocabulary.size, dtype=torch.bool)
         maskable[[*vocabulary.special_ids, *vocabulary.ids_of_words(skip_words)]] = False
         self.register_buffer("maskable", maskable, persistent=False)
+        continues = torch.zeros_like(maskable)
+        continues[list(vocabulary.continuation_ids)] = True
+        self.register_buffer("continues", continues, persistent=False)
 
     def hide(self, batch: Batch) -> Masked:
         """Return the captions of a batch with words hidden."""
         # Drawn as wide as any caption can be: a word's number does not depend on the other captions of its rank.
-        numbers = batch.noise("mlm", batch.num_captions, self.max_length)
-        return self.mask(batch.tokens, numbers[:, : batch.tokens.input_ids.shape[1]])
+        length = batch.tokens.input_ids.shape[1]
+        masked = self.mask(batch.tokens, batch.noise("mlm", batch.num_captions, self.max_length)[:, :length])
+        if self.replacement == "mask":
+            return masked
+        numbers = batch.noise("mlm_replacement", batch.num_captions, self.max_length, 2)[:, :length]
+        ids = replaced_as_bert(batch.tokens.input_ids, masked.tokens.input_ids, numbers, self.maskable.shape[0])
+        return masked._replace(tokens=TokenBatch(ids, batch.tokens.attention_mask))
 
     def mask(self, tokens: TokenBatch, noise_BL: Tensor) -> Masked:
         """Hide the words with the lowest noise: the given share of the maskable ones, at least one.
@@ -82,12 +109,15 @@ class MLMHead(VLPHead):
             noise_BL: Uniform numbers, one a token.
         """
         candidates = self.maskable[tokens.input_ids] & tokens.attention_mask
-        wanted = (candidates.sum(dim=1, keepdim=True) * self.mask_prob).round().clamp(min=1)
+        wanted = (candidates.sum(dim=1) * self.mask_prob).round().clamp(min=1)
         most = max(1, math.ceil(tokens.input_ids.shape[1] * self.mask_prob))
-        order = noise_BL.masked_fill(~candidates, 2.0).argsort(dim=1)[:, :most]
-        ranks = torch.arange(order.shape[1], device=order.device)
-        valid = (ranks < wanted) & candidates.gather(1, order)
-        return self._hide(tokens, order, valid)
+        if not self.whole_words:
+            return self._hide(tokens, *hidden_tokens(candidates, noise_BL, wanted, most))
+        hidden = hidden_words(candidates, self.continues[tokens.input_ids] & tokens.attention_mask, noise_BL, wanted)
+        positions, valid = first_places(hidden, max(most, PIECES))
+        ids = tokens.input_ids.masked_fill(hidden, self.mask_id)
+        targets = tokens.input_ids.gather(1, positions)
+        return Masked(TokenBatch(ids, tokens.attention_mask), positions, targets, valid)
 
     def _hide(self, tokens: TokenBatch, positions: Tensor, valid: Tensor) -> Masked:
         targets = tokens.input_ids.gather(1, positions)
@@ -105,8 +135,17 @@ class MLMHead(VLPHead):
         fused = step.encoders.fuse(step.text_of(self.hide), step.visual())
         logits = self.logits(fused, masked.positions)  # (B, K, V)
         # (B, K, V) -> (B * K, V): one loss a hidden word; padded places are left out of the mean.
-        losses = F.cross_entropy(logits.flatten(0, 1), masked.targets.flatten(), reduction="none")
+        losses = mixed_cross_entropy(logits.flatten(0, 1), masked.targets.flatten(), self._soft_targets(step, masked))
         return HeadOutput({"mlm": mean_over_ranks(losses, masked.valid.flatten().to(losses.dtype))})
+
+    def _soft_targets(self, step: Step, masked: Masked) -> SoftTargets | None:
+        """Return what the momentum model guesses at the hidden places, logits (B * K, V)."""
+        momentum = step.momentum
+        if not self.alpha or momentum is None:
+            return None
+        copied = cast(MLMHead, step.momentum_head)
+        logits = copied.logits(momentum.fuse(momentum.text_of(self.hide)), masked.positions)
+        return SoftTargets(logits.flatten(0, 1), self.alpha * momentum.trust)
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Hide each maskable word alone and guess it; the selection sees the text with the word hidden."""

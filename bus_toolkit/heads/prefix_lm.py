@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.heads.base import Copied, HeadOutput, VLPHead
 from bus_toolkit.losses.next_token import checked_smoothing, next_token_loss
+from bus_toolkit.losses.soft_targets import SoftTargets
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Beginnings, Condition, TokenBatch
@@ -20,25 +23,38 @@ class PrefixLMHead(VLPHead):
     [CLS] alone and half of the caption). With ``max_prefix: 0`` the whole caption is written from [CLS] and the image,
     as BLIP's language model does (arXiv 2201.12086, section 3.2).
 
+    With ``alpha`` the momentum model's next-token probabilities are a part of the targets, as in ALBEF's and mPLUG's
+    decoders (salesforce/ALBEF:models/xbert.py, alibaba/AliceMind:mPLUG/models/modeling_mplug.py); whether mPLUG's
+    pre-training does so was not published.
+
     Args:
         max_prefix: Longest prefix as a share of the caption, in [0, 1).
         label_smoothing: Share of the target spread over the vocabulary.
+        alpha: Share of the momentum model's soft targets, which ``model.momentum.alpha_ramp_epochs`` lets grow; above 0
+            it needs ``model.momentum``, where fusion and text decoder are copied.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
 
     Raises:
-        ValueError: ``max_prefix`` or ``label_smoothing`` outside [0, 1).
+        ValueError: ``max_prefix`` or ``label_smoothing`` outside [0, 1), or ``alpha`` outside [0, 1].
     """
 
     sees = Condition.PREFIX
     provides = (Condition.PREFIX,)
     needs_fusion = True
     needs_text_decoder = True
+    distils: ClassVar[tuple[Copied, ...]] = (Copied.FUSION, Copied.TEXT_DECODER)
 
     def __init__(
-        self, *, max_prefix: float = 0.5, label_smoothing: float = 0.0, weight: float = 1.0, start_epoch: float = 0.0
+        self,
+        *,
+        max_prefix: float = 0.5,
+        label_smoothing: float = 0.0,
+        alpha: float = 0.0,
+        weight: float = 1.0,
+        start_epoch: float = 0.0,
     ) -> None:
-        super().__init__(weight=weight, start_epoch=start_epoch)
+        super().__init__(weight=weight, start_epoch=start_epoch, alpha=alpha)
         if not 0.0 <= max_prefix < 1.0:
             raise ValueError(f"max_prefix: must be in [0, 1), got {max_prefix}.")
         self.max_prefix = max_prefix
@@ -62,7 +78,8 @@ class PrefixLMHead(VLPHead):
         memory, memory_mask = fused.memory()
         logits = step.encoders.decode(tokens, memory, memory_mask)  # (B, L, V)
         weights = (tokens.attention_mask & ~given)[:, 1:] * self.token_weights(tokens)
-        return HeadOutput({"prefix_lm": next_token_loss(logits, tokens.input_ids, weights, self.label_smoothing)})
+        loss = next_token_loss(logits, tokens.input_ids, weights, self.label_smoothing, self._soft_targets(step))
+        return HeadOutput({"prefix_lm": loss})
 
     def token_weights(self, tokens: TokenBatch) -> Tensor:
         """Return how much each token after the first counts, (B, L - 1) of 0 or more; here all the same.
@@ -70,3 +87,11 @@ class PrefixLMHead(VLPHead):
         Only their ratios matter: the loss is divided by the sum of the weights of the wanted tokens of all ranks.
         """
         return torch.ones_like(tokens.input_ids[:, 1:], dtype=torch.float32)
+
+    def _soft_targets(self, step: Step) -> SoftTargets | None:
+        """Return what the momentum model writes after the same prefixes, logits (B, L, V)."""
+        momentum = step.momentum
+        if not self.alpha or momentum is None:
+            return None
+        memory, memory_mask = momentum.fuse(momentum.text_of(self.hide)).memory()
+        return SoftTargets(momentum.decode(step.batch.tokens, memory, memory_mask), self.alpha * momentum.trust)

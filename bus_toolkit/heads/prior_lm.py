@@ -41,6 +41,7 @@ class PriorLMHead(PrefixLMHead):
         ValueError: A negative ``gamma``, or a reference that reads an image.
     """
 
+    distils = ()
     nested_parts = {
         "reference": NestedPart(
             "text_decoders", {"type": "BertTextDecoder", "num_layers": 2, "num_heads": 4, "cross_attention": False}

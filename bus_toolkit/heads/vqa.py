@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.heads.answers import flatten_answers, read_answers
-from bus_toolkit.heads.base import HeadOutput, VLPHead
+from bus_toolkit.heads.base import Copied, HeadOutput, VLPHead
 from bus_toolkit.heads.writing import write_texts
 from bus_toolkit.losses.next_token import checked_smoothing, next_token_loss
+from bus_toolkit.losses.soft_targets import SoftTargets
 from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.step.step import Step
-from bus_toolkit.structures import Condition, Vocabulary
+from bus_toolkit.structures import Condition, TokenBatch, Vocabulary
 from bus_toolkit.text_decoders.generate import SearchRules, search_rules
 from bus_toolkit.text_decoders.rank import rank
 
@@ -23,10 +24,12 @@ class VQAHead(VLPHead):
     """Answer the question that is a sample's text, word by word from [CLS].
 
     The question conditions the image and is fused with it; the text decoder reads both and writes the answer (arXiv
-    2107.07651, section 3.4; with the visual states as in mPLUG, alibaba/AliceMind:mPLUG/models/model_vqa_mplug.py). The
-    momentum model's soft answers of both are left out. ``gt_answer`` of a sample are its different answers and
-    ``gt_answer_weight`` their shares, as ``QuestionAnswers`` gives them; a sample without answers gives no term. The
-    prediction is ``pred_answer``, a string a sample.
+    2107.07651, section 3.4; with the visual states as in mPLUG, alibaba/AliceMind:mPLUG/models/model_vqa_mplug.py).
+    ``gt_answer`` of a sample are its different answers and ``gt_answer_weight`` their shares, as ``QuestionAnswers``
+    gives them; a sample without answers gives no term. The prediction is ``pred_answer``, a string a sample.
+
+    With ``alpha`` the momentum model's next-token probabilities are a part of the targets, as in ALBEF (0.4,
+    salesforce/ALBEF:models/model_vqa.py). mPLUG's model computes them and trains without: no alpha reaches its decoder.
 
     Args:
         vocabulary: Token ids; filled in from the tokenizer.
@@ -36,17 +39,21 @@ class VQAHead(VLPHead):
         answer_list: What ``rank`` chooses from: a list, a text file with one answer a line, or a JSON list.
         rank_topk: So many answers, those with the most probable first token, are compared in full; ``None`` for all.
         label_smoothing: Share of the target spread over the vocabulary.
+        alpha: Share of the momentum model's soft targets, which ``model.momentum.alpha_ramp_epochs`` lets grow; above 0
+            it needs ``model.momentum``, where fusion and text decoder are copied.
         weight: Factor of the loss in the sum.
         start_epoch: The loss joins in at this epoch.
 
     Raises:
         ValueError: A search setting that does not exist or is out of range, a setting of the other kind of inference, a
-            list of answers that cannot be used, ``rank_topk`` above its length, or ``label_smoothing`` outside [0, 1).
+            list of answers that cannot be used, ``rank_topk`` above its length, or ``label_smoothing`` or ``alpha`` out
+            of range.
     """
 
     sees = Condition.CAPTION  # the question; the answer is no part of it
     needs_fusion = True
     needs_text_decoder = True
+    distils = (Copied.FUSION, Copied.TEXT_DECODER)
 
     def __init__(
         self,
@@ -57,10 +64,11 @@ class VQAHead(VLPHead):
         answer_list: str | Sequence[str] | None = None,
         rank_topk: int | None = None,
         label_smoothing: float = 0.0,
+        alpha: float = 0.0,
         weight: float = 1.0,
         start_epoch: float = 0.0,
     ) -> None:
-        super().__init__(weight=weight, start_epoch=start_epoch)
+        super().__init__(weight=weight, start_epoch=start_epoch, alpha=alpha)
         self.rules: SearchRules | None = None
         self.answers: list[str] = []
         if inference == "generate":
@@ -95,7 +103,8 @@ class VQAHead(VLPHead):
         logits = step.encoders.decode(answers, memory[owners], memory_mask[owners])  # (A, L, V)
         # (A, L - 1): each token's loss counts by its answer's share; the first token is given, never predicted.
         wanted = answers.attention_mask[:, 1:] * weights.unsqueeze(1)
-        return HeadOutput({"vqa": next_token_loss(logits, answers.input_ids, wanted, self.label_smoothing)})
+        soft = self._soft_targets(step, answers, owners)
+        return HeadOutput({"vqa": next_token_loss(logits, answers.input_ids, wanted, self.label_smoothing, soft)})
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return the answer to each question."""
@@ -103,6 +112,15 @@ class VQAHead(VLPHead):
         if self.answers:
             return {"pred_answer": self._chosen(step, memory, memory_mask)}
         return {"pred_answer": write_texts(step.encoders, memory, memory_mask, self.vocabulary, self.rules)}
+
+    def _soft_targets(self, step: Step, answers: TokenBatch, owners: Tensor) -> SoftTargets | None:
+        """Return what the momentum model makes of the answers (A, L) to the questions at rows ``owners`` (A,)."""
+        momentum = step.momentum
+        if not self.alpha or momentum is None:
+            return None
+        memory, memory_mask = momentum.fuse(momentum.text).memory()
+        logits = momentum.decode(answers, memory[owners], memory_mask[owners])
+        return SoftTargets(logits, self.alpha * momentum.trust)
 
     def _chosen(self, step: Step, memory: Tensor, memory_mask: Tensor) -> list[str]:
         candidates = step.encoders.tokenize(self.answers)

@@ -4,14 +4,17 @@ from bus_toolkit.losses.boxes import box_l1, giou_loss, iou
 from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, soft_cross_entropy
 from bus_toolkit.losses.next_token import next_token_loss
 from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
+from bus_toolkit.losses.soft_targets import SoftTargets, mixed_cross_entropy
 from bus_toolkit.losses.token_weights import difficulty_weights, next_token_log_probs
 
 __all__ = [
+    "SoftTargets",
     "box_l1",
     "difficulty_weights",
     "giou_loss",
     "iou",
     "labels_of_candidates",
+    "mixed_cross_entropy",
     "next_token_log_probs",
     "next_token_loss",
     "patch_text_loss",

@@ -6,8 +6,8 @@ B batch, L text length, T = L - 1 tokens after the first, V vocabulary.
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
+from bus_toolkit.losses.soft_targets import SoftTargets, mixed_cross_entropy
 from bus_toolkit.ops.collective import mean_over_ranks
 from bus_toolkit.ops.precision import at_least_float32
 
@@ -23,7 +23,13 @@ def checked_smoothing(label_smoothing: float) -> float:
     return label_smoothing
 
 
-def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def next_token_loss(
+    logits_BLV: Tensor,
+    ids_BL: Tensor,
+    weights_BT: Tensor,
+    label_smoothing: float = 0.0,
+    soft: SoftTargets | None = None,
+) -> Tensor:
     """Return the weighted mean cross-entropy of the tokens after the first, over the rows of all ranks.
 
     Args:
@@ -31,10 +37,13 @@ def next_token_loss(logits_BLV: Tensor, ids_BL: Tensor, weights_BT: Tensor, labe
         ids_BL: The tokens.
         weights_BT: How much each token counts, 0 or more; only the ratios matter.
         label_smoothing: Share of the target spread over the vocabulary.
+        soft: The momentum model's logits (B, L, V) for the same places, and their share; ``None`` for the tokens alone.
     """
     # The last position predicts nothing, and nothing predicts the first token; no half precision for the softmax.
     logits_BTV = at_least_float32(logits_BLV[:, :-1])
-    losses = F.cross_entropy(
-        logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), reduction="none", label_smoothing=label_smoothing
+    if soft is not None:
+        soft = SoftTargets(soft.logits[:, :-1].flatten(0, 1), soft.alpha)
+    losses = mixed_cross_entropy(
+        logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), soft, label_smoothing=label_smoothing
     )
     return mean_over_ranks(losses, weights_BT.flatten())

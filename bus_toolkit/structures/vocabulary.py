@@ -27,6 +27,7 @@ class Vocabulary:
         special_ids: All ids that are no words, the four above included.
         max_length: Most tokens of a text, start and end included.
         ids_of_words: Returns the id of each word; raises ``DataError`` for one that is no entry.
+        continuation_ids: Ids that continue the word of the token before; empty where a word is a token.
     """
 
     size: int
@@ -37,6 +38,7 @@ class Vocabulary:
     special_ids: tuple[int, ...]
     max_length: int
     ids_of_words: Callable[[Sequence[str]], list[int]]
+    continuation_ids: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, tokenizer: Any) -> Vocabulary:
@@ -52,7 +54,8 @@ class Vocabulary:
                 f"got none named {', '.join(missing)}. Add them to the class."
             )
         size, pad, start, end, mask, special, longest, ids = (getattr(tokenizer, name) for name in _TOKENIZER_CONTRACT)
-        return cls(size, pad, start, end, mask, tuple(special), longest, ids)
+        pieces = tuple(getattr(tokenizer, "continuation_ids", ()))
+        return cls(size, pad, start, end, mask, tuple(special), longest, ids, pieces)
 
     @property
     def never_written(self) -> tuple[int, ...]:

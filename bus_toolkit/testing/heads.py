@@ -47,6 +47,8 @@ class HeadCase:
         if getattr(cls, "needs_momentum", False):
             # The branch follows the contrast's projections; as it sees every patch, its PAD would have other queries.
             heads, parts = {"itc": {"type": "ITCHead"}, **heads}, {"momentum": {}, "decoder": {"type": "Identity"}}
+        if getattr(cls, "distils", ()) and settings.get("alpha"):
+            parts.setdefault("momentum", {})
         with self.factory.registered():
             return tiny_model(heads, seed=self.seed, conditioning=mode, **parts)
 
@@ -151,9 +153,28 @@ def check_state_dict_and_pickle(case: HeadCase) -> None:
         assert torch.equal(copied.state_dict()[name], tensor), f"{name} changed in pickling"
 
 
+def check_distillation(case: HeadCase) -> None:
+    """A head that ``distils`` takes ``alpha``, and trains on soft targets made of what it declares, in bfloat16 too."""
+    if not getattr(case.factory.registry.get(case.name).cls, "distils", ()):
+        return
+    assert "alpha" in case.factory.takes, "it declares `distils` and takes no argument alpha"
+    model = case.build(alpha=0.5).train()
+    assert case.head(model).alpha == 0.5, "it does not hand its alpha on to VLPHead"
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = model.loss(*tiny_batch())
+    except (KeyError, AttributeError) as error:
+        raise AssertionError(f"with alpha it reads a momentum copy that it does not declare: {error}") from error
+    for name, value in losses.items():
+        assert torch.isfinite(value), f"{name} is not finite with alpha"
+    sum(value for name, value in losses.items() if name.startswith("loss_")).backward()
+    trained = [name for name, parameter in model.momentum.named_parameters() if parameter.grad is not None]
+    assert not trained, f"{trained[0]} of the momentum model gets a gradient"
+
+
 def check_bad_arguments(case: HeadCase) -> None:
-    """A negative weight or start is refused."""
-    wrong: list[dict[str, Any]] = [{"weight": -1.0}, {"start_epoch": -1.0}]
+    """A negative weight or start is refused, and a share above 1."""
+    wrong: list[dict[str, Any]] = [{"weight": -1.0}, {"start_epoch": -1.0}, {"alpha": 1.5}]
     for bad in wrong:
         if not set(bad) <= set(case.factory.takes):
             continue
@@ -172,6 +193,7 @@ _CHECKS = (
     check_predictions,
     check_strict,
     check_state_dict_and_pickle,
+    check_distillation,
     check_bad_arguments,
 )
 

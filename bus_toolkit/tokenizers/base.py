@@ -76,6 +76,11 @@ class TextTokenizer:
         """Ids of padding, unknown, ``[CLS]``, ``[SEP]`` and ``[MASK]``."""
         return [self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id]
 
+    @property
+    def continuation_ids(self) -> list[int]:
+        """Ids that continue the word of the token before; empty where a word is a token."""
+        return []
+
     def ids_of_words(self, words: Sequence[str]) -> list[int]:
         """Return the id of each word.
 

@@ -37,6 +37,11 @@ class WordPieceTokenizer(TextTokenizer):
             ) from error
         super().__init__(backend, max_length=max_length)
 
+    @property
+    @override
+    def continuation_ids(self) -> list[int]:
+        return sorted(number for entry, number in self._backend.get_vocab().items() if entry.startswith("##"))
+
     @override
     def _whole_words(self, ids: list[int]) -> list[str]:
         words: list[str] = []

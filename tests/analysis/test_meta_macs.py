@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch
-from bus_toolkit.analysis.macs import count_macs
+from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
 from bus_toolkit.analysis.meta_macs import Frame, MacCounter, frame_of
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
@@ -26,6 +26,22 @@ def test_the_demo_is_counted_as_a_real_pass_is(work: str) -> None:
     counter = MacCounter(work, 10)  # type: ignore[arg-type]
     assert counter.macs(model) == count_macs(getattr(load, work)) // 2
     assert counter.tokens(model) == load.tokens_per_block() == [65, 65, 34, 34, 34, 34, 17]
+
+
+def test_what_the_momentum_model_does_for_soft_targets_is_counted() -> None:
+    """One more pass of text encoder and fusion for the hidden caption, the same for the prefix, and the decoder."""
+    model = load_config(TINY, {"model.momentum": {}, "model.heads.mlm.alpha": 0.4, "model.heads.prefix_lm.alpha": 0.4})
+    built = build_model(model.model)
+    load = Workload(built, "model", made_up_batch(built, 2, 10))
+    by_part = count_macs_by_part(load.forward, load.parts, "other")
+    assert MacCounter("forward", 10).macs(model.model) == sum(by_part.values()) // 2
+    tokens, momentum = built.encoders.tokenize([sample.text for sample in load.samples]), built.momentum
+    visual, text = momentum.encode_visual(load.images, None), built.encoders.encode_text(tokens)
+    memory = momentum.fuse(text, visual).memory()
+    images = count_macs(lambda: momentum.encode_visual(load.images, None))
+    texts = 3 * count_macs(lambda: momentum.encode_text(tokens))  # captions, hidden captions and prefixes
+    fusions = 2 * count_macs(lambda: momentum.fuse(text, visual))
+    assert by_part["momentum"] == images + texts + fusions + count_macs(lambda: momentum.decode(tokens, *memory))
 
 
 def test_a_part_that_asks_for_numbers_is_counted_on_the_cpu(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,13 @@ from bus_toolkit import losses
 from bus_toolkit.heads.itc import soften
 
 # Targets, weights, labels and choices: no gradient goes through them.
-WITHOUT_GRADIENT = {"difficulty_weights", "labels_of_candidates", "positive_targets", "sample_hard_negatives"}
+WITHOUT_GRADIENT = {
+    "SoftTargets",
+    "difficulty_weights",
+    "labels_of_candidates",
+    "positive_targets",
+    "sample_hard_negatives",
+}
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -35,6 +41,18 @@ CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "iou": (losses.iou, MEETING),
     "giou_loss of boxes that meet": (losses.giou_loss, MEETING),
     "giou_loss of boxes that do not": (losses.giou_loss, APART),
+    "mixed_cross_entropy": (
+        lambda x: losses.mixed_cross_entropy(
+            x, torch.tensor([1, 4, 0]), losses.SoftTargets(numbers(3, 5, seed=1).to(x.dtype), 0.4)
+        ),
+        (LOGITS,),
+    ),
+    "next_token_loss with soft targets": (
+        lambda x: losses.next_token_loss(
+            x, IDS, torch.ones(2, 3), soft=losses.SoftTargets(numbers(2, 4, 5, seed=1).to(x.dtype), 0.4)
+        ),
+        (numbers(2, 4, 5),),
+    ),
     "next_token_loss": (lambda x, w: losses.next_token_loss(x, IDS, w, 0.1), (numbers(2, 4, 5), numbers(2, 3).abs())),
     "next_token_log_probs": (lambda x: losses.next_token_log_probs(x, IDS), (numbers(2, 4, 5),)),
     "patch_text_loss": (lambda x: losses.patch_text_loss(x, LABELS, torch.tensor([True, False, True])), (LOGITS,)),

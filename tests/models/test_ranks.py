@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
-from bus_toolkit.heads.prior_lm import PriorLMHead
+from bus_toolkit.heads import MLMHead, PrefixLMHead, PriorLMHead, VLPHead
 from tests.conftest import TwoRanks
-from tests.tiny import images
-from tests.tiny_model import sample, tiny_heads, tiny_model, tiny_reference
+from tests.tiny import WIDTH, images
+from tests.tiny_model import LETTERS, sample, tiny_heads, tiny_model, tiny_reference
 
 CASES = (("shared", True), ("strict", False))  # conditioning and momentum
 
@@ -20,12 +20,18 @@ def global_batch() -> tuple[torch.Tensor, list]:
 
 def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     torch.manual_seed(0)
-    prior = {"prefix_lm": PriorLMHead(reference=tiny_reference())}  # weights over the global batch
+    heads: dict[str, VLPHead] = {"prefix_lm": PriorLMHead(reference=tiny_reference())}  # weights over the global batch
+    if momentum:
+        words = MLMHead(text_dim=WIDTH, vocabulary=LETTERS, mask_prob=0.3, alpha=0.4)
+        heads = {"mlm": words, "prefix_lm": PrefixLMHead(alpha=0.4)}
     model = tiny_model(
         mode,
-        heads=tiny_heads(queue_size=5) if momentum else {**tiny_heads(), **prior},
+        heads={**tiny_heads(queue_size=5 if momentum else 0), **heads},
         momentum={"decay": 0.9} if momentum else None,
     )
+    if model.momentum is not None:
+        for copied in model.momentum.copies.parameters():
+            copied.mul_(0.5)
     pixels, data_samples = global_batch()
     losses = model.loss(pixels[rows], data_samples[rows])
     total, logged = model.parse_losses(losses)
