@@ -1,9 +1,10 @@
 # make demo   train, evaluate and picture the tiny BUS on this machine (installs into .venv first)
 # make test   run the tests, one process a core; a slice of them with ARGS=tests/heads, one process with PROCESSES=0
 # make lint   check style, types and the pre-commit config
+# make parity compare with public packages, in a virtual environment of its own (some GB), and write tools/PARITY.md
 # make docs   build the pages of the Python interface into build/docs
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test lint parity docs clean
 
 # The first Python in the supported range that can make a virtual environment; override with `make PYTHON=... test`.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
@@ -12,6 +13,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Peers may want other versions of what the toolkit needs, so they get an environment of their own.
+PARITY_VENV ?= build/parity
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 DEMO := registry_configs/bus/bus_scenes_tiny.yaml
 DEMO_DIR ?= work_dirs/bus_scenes_tiny
@@ -35,6 +38,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/pre-commit validate-config
 
+parity: $(PARITY_VENV)/.installed
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 nice $(PARITY_VENV)/bin/python -m tests.parity --out tools/PARITY.md $(ARGS)
+
 docs: $(VENV)/.installed-docs
 	$(BIN)/python tools/docs/build.py
 
@@ -44,6 +50,12 @@ clean:
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.10, 3.11 or 3.12 with venv found. Install one, or run: make PYTHON=/path/to/python ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+$(PARITY_VENV)/.installed: pyproject.toml tests/parity/requirements.txt tests/parity/requirements-alone.txt
+	$(PYTHON) -m venv $(PARITY_VENV)
+	$(PARITY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e . -r tests/parity/requirements.txt
+	$(PARITY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/parity/requirements-alone.txt
+	@touch $@
 
 # The stamps make a second call install nothing while the project files are unchanged.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

@@ -34,10 +34,11 @@ class RandAugmentWithBoxes(BaseTransform):
 
     ``AutoContrast``, ``Equalize``, ``Brightness`` and ``Sharpness`` change colours; ``ShearX``, ``ShearY``,
     ``TranslateX``, ``TranslateY`` and ``Rotate`` move pixels and boxes and fill the rest with grey; ``Identity``
-    changes nothing. A moved box becomes the upright hull of what is in view of it; an object of which nothing is in
-    view keeps its row without an area, and ``PackRegions`` drops it. Words stay: left remains left under all of them.
-    Random numbers come from NumPy's global generator, which a training seeds for each sample. Slot: ``pipeline`` of a
-    data set, after the crop.
+    changes nothing. They are those of ALBEF, BLIP and mPLUG (salesforce/ALBEF: ``dataset/randaugment.py``) but for
+    ``AutoContrast``, which is Pillow's: theirs makes a channel white that has no black pixel. A moved box becomes the
+    upright hull of what is in view of it; an object of which nothing is in view keeps its row without an area, and
+    ``PackRegions`` drops it. Words stay: left remains left under all of them. Random numbers come from NumPy's global
+    generator, which a training seeds for each sample. Slot: ``pipeline`` of a data set, after the crop.
 
     Args:
         num_ops: Operations to draw, with replacement.
