@@ -18,14 +18,17 @@ from bus_toolkit.data.samplers.mixed_batch_sampler import mixed_batch_sampler
 from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler, ShardShuffleSampler
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
-from bus_toolkit.data.transforms.augment import ColourJitter, RandomFlipWithText, RandomSwapImagesWithText
+from bus_toolkit.data.transforms.augment import RandomFlipWithText, RandomSwapImagesWithText
+from bus_toolkit.data.transforms.colours import ColourEnhance, ColourJitter
 from bus_toolkit.data.transforms.crops import RandomCropKeepNamed, RandomResizedCropWithBoxes
 from bus_toolkit.data.transforms.load import LoadImage, LoadImageFromBytes
 from bus_toolkit.data.transforms.pack import PackRegions
+from bus_toolkit.data.transforms.pad import ResizeAndPad
 from bus_toolkit.data.transforms.rand_augment import RandAugmentWithBoxes
 
 __all__ = [
     "CaptionedImages",
+    "ColourEnhance",
     "ColourJitter",
     "EndlessShardSampler",
     "ImageTextPairs",
@@ -43,6 +46,7 @@ __all__ = [
     "ReferringExpressions",
     "RegionBatchSampler",
     "RegionCaptionDataset",
+    "ResizeAndPad",
     "SampleDataset",
     "SceneDataset",
     "SceneTask",

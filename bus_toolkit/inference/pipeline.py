@@ -11,14 +11,15 @@ from torch import Tensor
 
 from bus_toolkit.data.datasets.bad_samples import READ_ERRORS
 from bus_toolkit.data.transforms.decode import MAX_PIXELS
+from bus_toolkit.data.transforms.pad import ResizeAndPad
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.registry import TRANSFORMS
 
 _LOADERS = ("test_dataloader", "val_dataloader")
 _READS_ONE_IMAGE = frozenset({"LoadImage", "LoadImageFromFile", "LoadImageFromBytes"})
 _WITHOUT_EFFECT_ON_PIXELS = frozenset({"type", "max_pixels", "backend_args", "file_client_args", "ignore_empty"})
-# The whole image stays in view: a box comes back by the sides alone.
-_KEEPS_THE_WHOLE = frozenset({"Resize", "ResizeEdge"})
+# The whole image stays in view, so that a box can be brought back.
+_KEEPS_THE_WHOLE = frozenset({"Resize", "ResizeEdge", "ResizeAndPad"})
 
 
 class NamedImage(NamedTuple):
@@ -81,14 +82,18 @@ class ImagePipeline:
         if other:
             raise ConfigError(
                 f"{self.location}: boxes can be brought back to the image only through "
-                f"{' and '.join(sorted(_KEEPS_THE_WHOLE))}, got {', '.join(other)}. Take these out for grounding."
+                f"{', '.join(sorted(_KEEPS_THE_WHOLE))}, got {', '.join(other)}. Take these out for grounding."
             )
 
     def original_box(self, box: Sequence[float], size: tuple[int, int]) -> list[float]:
         """Return corners in pixels of the model's input in pixels of an image of ``size`` (H, W), cut to it."""
+        for transform in self._transforms:
+            if isinstance(transform, ResizeAndPad):
+                factor, left, top = transform.placement(size)
+                box = [(v - start) / factor for v, start in zip(box, [left, top] * 2, strict=True)]
+                return _cut(box, size)
         factors = [size[1] / self.image_size[1], size[0] / self.image_size[0]] * 2
-        limits = [size[1], size[0]] * 2
-        return [min(max(v * f, 0.0), float(limit)) for v, f, limit in zip(box, factors, limits, strict=True)]
+        return _cut([v * f for v, f in zip(box, factors, strict=True)], size)
 
     def _run(self, image: NamedImage, text: str, number: int) -> dict[str, Any]:
         shape = image.pixels.shape[:2]
@@ -112,6 +117,10 @@ class ImagePipeline:
         nodes.insert(1, {"type": "mmpretrain.Resize", "scale": [width, height], "interpolation": "bicubic"})
         text = ", ".join("{" + ", ".join(f"{key}: {value}" for key, value in node.items()) + "}" for node in nodes)
         return f"{self.location}=[{text}]"
+
+
+def _cut(box: Sequence[float], size: tuple[int, int]) -> list[float]:
+    return [min(max(v, 0.0), float(limit)) for v, limit in zip(box, [size[1], size[0]] * 2, strict=True)]
 
 
 def _check_size(inputs: Tensor, name: str, pipeline: ImagePipeline) -> None:

@@ -89,12 +89,18 @@ def test_an_image_of_another_size_is_reported_with_an_option_that_helps():
 
 def test_boxes_come_back_only_through_what_shows_the_whole_image():
     crop = {"type": "mmpretrain.CenterCrop", "crop_size": 16}
-    with pytest.raises(ConfigError, match="only through Resize and ResizeEdge, got CenterCrop. Take these out"):
+    with pytest.raises(
+        ConfigError, match="only through Resize, ResizeAndPad, ResizeEdge, got CenterCrop. Take these out"
+    ):
         ImagePipeline(config(LOAD, crop, PACK), (16, 16)).check_boxes()
     pipeline = ImagePipeline(config(LOAD, RESIZE, PACK), (16, 32))
     pipeline.check_boxes()
     # 100 x 80 px in, 32 x 16 px read: factors 3.125 across, 5 down.
     assert pipeline.original_box([8.0, -2.0, 40.0, 4.0], (80, 100)) == [25.0, 0.0, 100.0, 20.0]
+    # 100 x 50 px in the middle of 20 x 20 px read: 5 rows above it, factor 5.
+    padded = ImagePipeline(config(LOAD, {"type": "ResizeAndPad", "scale": 20}, PACK), (20, 20))
+    padded.check_boxes()
+    assert padded.original_box([2.0, 4.0, 30.0, 10.0], (50, 100)) == [10.0, 0.0, 100.0, 25.0]
 
 
 def test_an_image_that_a_transform_cannot_use_is_reported(monkeypatch):

@@ -1,4 +1,4 @@
-"""A flip under which pixels, boxes and the words left and right stay consistent, and a change of brightness.
+"""Mirrors under which pixels, boxes and the words left and right stay consistent.
 
 A sample has ``img`` uint8 (H, W, 3), ``text``, and where known ``gt_bboxes`` float32 (n, 4) in pixels and ``named``
 bool (n,). mmpretrain's ``Resize`` moves ``gt_bboxes`` by itself. Random numbers come from NumPy's global generator,
@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.data.transforms.shares import check_share
 from bus_toolkit.registry import TRANSFORMS
 
 _LEFT_RIGHT = {"left": "right", "right": "left"}
@@ -44,7 +43,7 @@ class RandomFlipWithText(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5, *, mirror_text: bool = True) -> None:
-        _check_share("RandomFlipWithText.prob", prob)
+        check_share("RandomFlipWithText.prob", prob)
         self.prob = prob
         self.mirror_text = mirror_text
 
@@ -98,7 +97,7 @@ class RandomSwapImagesWithText(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        _check_share("RandomSwapImagesWithText.prob", prob)
+        check_share("RandomSwapImagesWithText.prob", prob)
         self.prob = prob
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -112,38 +111,3 @@ class RandomSwapImagesWithText(BaseTransform):
                 results["img_path"] = results["img_path"][::-1]
             results["text"] = mirror_words(results["text"], turns=False)
         return results
-
-
-@TRANSFORMS.register_module()
-class ColourJitter(BaseTransform):
-    """Change brightness and contrast a little; hues stay, because captions name colours.
-
-    Slot: ``pipeline`` of a data set.
-
-    Args:
-        brightness: Largest shift, as a share of white, in [0, 1].
-        contrast: Largest change of the spread around mid-grey, in [0, 1].
-
-    Raises:
-        ConfigError: A value outside [0, 1].
-    """
-
-    def __init__(self, brightness: float = 0.08, contrast: float = 0.15) -> None:
-        _check_share("ColourJitter.brightness", brightness)
-        _check_share("ColourJitter.contrast", contrast)
-        self.brightness = brightness
-        self.contrast = contrast
-
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Change the pixels."""
-        gain = 1.0 + np.random.uniform(-self.contrast, self.contrast)
-        shift = 128.0 * (1.0 - gain) + 255.0 * np.random.uniform(-self.brightness, self.brightness)
-        # A table of the 256 levels is cheaper than arithmetic on every pixel.
-        levels = np.clip(np.arange(256) * gain + shift, 0, 255).astype(np.uint8)
-        results["img"] = cv2.LUT(results["img"], levels)
-        return results
-
-
-def _check_share(location: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ConfigError(f"{location}: must be in [0, 1], got {value}.")

@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 from torchvision.tv_tensors import BoundingBoxes
 
+from bus_toolkit.data.transforms.shares import check_share
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import TRANSFORMS
 
@@ -34,21 +35,39 @@ class RandomCropKeepNamed(BaseTransform):
         scale: Smallest and largest share of each side that the window has, in (0, 1]. It grows where the named objects
             need more.
         named_only: Leave images without named boxes as they are.
+        prob: How often an image is cropped, in [0, 1].
+        unless_words: Leave images as they are whose text contains one of these, in small letters. mPLUG crops for
+            grounding unless an expression says left, right, top, bottom or middle (X-PLUG/mPLUG:
+            ``dataset/vg_transforms.py``), since a crop changes what is in the middle.
 
     Raises:
-        ConfigError: Shares that are not ascending or outside (0, 1].
+        ConfigError: Shares that are not ascending or outside (0, 1], or ``prob`` outside [0, 1].
     """
 
-    def __init__(self, scale: tuple[float, float] = (0.8, 1.0), *, named_only: bool = False) -> None:
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.8, 1.0),
+        *,
+        named_only: bool = False,
+        prob: float = 1.0,
+        unless_words: Sequence[str] = (),
+    ) -> None:
         _check_range(scale, "RandomCropKeepNamed.scale", largest=1.0)
+        check_share("RandomCropKeepNamed.prob", prob)
         self.smallest, self.largest = scale
         self.named_only = named_only
+        self.prob = prob
+        self.unless_words = tuple(unless_words)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop the sample."""
         named = results.get("named")
         kept = np.zeros((0, 4)) if named is None else results["gt_bboxes"][named]
         if self.named_only and not len(kept):
+            return results
+        if self.unless_words and any(word in results["text"].lower() for word in self.unless_words):
+            return results
+        if self.prob < 1.0 and np.random.random() >= self.prob:
             return results
         height, width = results["img"].shape[:2]
         share = np.random.uniform(self.smallest, self.largest)

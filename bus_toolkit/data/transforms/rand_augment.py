@@ -17,6 +17,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from bus_toolkit.data.transforms.outlines import cut, hulls, is_inside, move, outlines_of
+from bus_toolkit.data.transforms.shares import check_share
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import TRANSFORMS
 from bus_toolkit.signatures import did_you_mean
@@ -197,8 +198,7 @@ def _check(num_ops: int, magnitude: float, prob: float, names: Sequence[str]) ->
         raise ConfigError(f"{location}.num_ops: must be a whole number above 0, got {num_ops}.")
     if not 0.0 <= magnitude <= _LARGEST_MAGNITUDE:
         raise ConfigError(f"{location}.magnitude: must be from 0 to {_LARGEST_MAGNITUDE:g}, got {magnitude}.")
-    if not 0.0 <= prob <= 1.0:
-        raise ConfigError(f"{location}.prob: must be in [0, 1], got {prob}.")
+    check_share(f"{location}.prob", prob)
     if not names:
         raise ConfigError(f"{location}.operations: must name at least one operation. Leave it out for all.")
     for name in names:

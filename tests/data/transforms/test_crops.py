@@ -33,6 +33,17 @@ def test_images_without_named_boxes_are_cropped_too_unless_they_are_to_stay():
     assert out["gt_bboxes"][0, 2:].tolist() > [4, 4]  # the box of a whole image is larger than a window of it
 
 
+def test_some_crops_are_left_out_by_chance_or_by_a_word_of_the_text():
+    crop = RandomCropKeepNamed((0.3, 0.5), prob=0.5, unless_words=["left", "top"])
+    for text in ("the one on the Left", "leftmost", "on top"):
+        assert np.array_equal(crop({"img": noise_image(), "text": text})["img"], noise_image())
+    np.random.seed(0)
+    cropped = sum(
+        not np.array_equal(crop({"img": noise_image(), "text": "a"})["img"], noise_image()) for _ in range(60)
+    )
+    assert 15 < cropped < 45
+
+
 def noise_image(height=48, width=60):
     rng = np.random.default_rng(0)
     return np.array(Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)).resize((width, height)))
