@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PICTURES = "work_dirs/infer"
 COMMANDS = {
     "retrieve": "the best texts of each image and the best images of each text",
+    "classify": "the class of each image, of those that the texts name",
     "answer": "answers to questions",
     "caption": "a sentence on each image",
     "ground": "the box that each expression speaks of",
@@ -35,10 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     words = parser.add_mutually_exclusive_group()
     words.add_argument(
-        "--text", nargs="+", action="extend", default=[], metavar="TEXT", help="captions, questions or expressions"
+        "--text",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="TEXT",
+        help="captions, questions, expressions or names of classes",
     )
     words.add_argument("--texts-file", type=Path, metavar="FILE", help="the same from a UTF-8 file, one a line")
-    parser.add_argument("--topk", type=positive_int, metavar="K", help="retrieve: partners of each query (default: 5)")
+    parser.add_argument(
+        "--template",
+        nargs="+",
+        action="extend",
+        metavar="TEXT",
+        help="classify: sentences with {} in the place of the name (default: 'a photo of a {}.')",
+    )
+    parser.add_argument(
+        "--topk", type=positive_int, metavar="K", help="retrieve, classify: partners of each query (default: 5)"
+    )
     parser.add_argument("--rerank", type=positive_int, metavar="K", help="retrieve: order the best K by matching")
     parser.add_argument("--direction", choices=("both", "i2t", "t2i"), help="retrieve: one of the two (default: both)")
     parser.add_argument(
@@ -89,8 +104,10 @@ def ask(
         images: Paths.
         texts: None for captions; without any, ``explain`` shows the pass without text.
         out: As ``--out``: pictures of ``explain`` go into this folder, or into one named as the JSON.
-        search: Arguments of ``retrieve``.
+        search: Arguments of ``retrieve`` or ``classify``.
     """
+    if command == "classify":
+        return inferencer.classify(list(images), list(texts), **search)
     if command == "retrieve":
         hits = inferencer.retrieve(list(images), list(texts), **search)
         return hits if isinstance(hits, dict) else {search["direction"]: hits}
@@ -119,9 +136,9 @@ def write(command: str, results: Any, out: Path) -> Path:
 
 
 COMMAND = Command(
-    "Ask a trained model about images: retrieve, answer, caption, ground, explain.",
+    f"Ask a trained model about images: {', '.join(COMMANDS)}.",
     add_arguments,
     run,
     "; ".join(f"{name}: {what}" for name, what in COMMANDS.items()) + ". One image is used for several texts, and one "
-    "text for several images; retrieve compares every image with every text.",
+    "text for several images; retrieve and classify compare every image with every text.",
 )

@@ -69,18 +69,30 @@ def check_out(command: str, out: Path | None) -> None:
         raise ConfigError(f"--out: must be a .json, or a folder for {command}.json{more}, got {out}.")
 
 
+_FLAGS = {
+    "topk": ("retrieve", "classify"),
+    "rerank": ("retrieve",),
+    "direction": ("retrieve",),
+    "template": ("classify",),
+}
+
+
 def search_flags(args: argparse.Namespace) -> dict[str, object]:
-    """Return the arguments of ``retrieve`` that were given.
+    """Return the arguments of ``retrieve`` or ``classify`` that were given.
 
     Raises:
         ConfigError: They were given to another command.
     """
-    given = {name: getattr(args, name) for name in ("topk", "rerank", "direction") if getattr(args, name) is not None}
-    if given and args.command != "retrieve":
-        raise ConfigError(
-            f"--{next(iter(given))}: has an effect on retrieve only, got the command {args.command}. Leave it out."
-        )
-    return given if args.command != "retrieve" else {"direction": "both", **given}
+    given = {name: getattr(args, name) for name in _FLAGS if getattr(args, name) is not None}
+    for name in given:
+        if args.command not in _FLAGS[name]:
+            raise ConfigError(
+                f"--{name}: has an effect on {' and '.join(_FLAGS[name])} only, got the command {args.command}. Leave "
+                "it out."
+            )
+    if "template" in given:
+        given["templates"] = given.pop("template")
+    return {"direction": "both", **given} if args.command == "retrieve" else given
 
 
 def check_texts(command: str, texts: Sequence[str]) -> None:
@@ -91,5 +103,5 @@ def check_texts(command: str, texts: Sequence[str]) -> None:
     """
     if command == "caption" and texts:
         raise ConfigError("--text: caption reads none, got some. Leave it out, or ask by answer or ground.")
-    if command in ("retrieve", "answer", "ground") and not texts:
+    if command in ("retrieve", "classify", "answer", "ground") and not texts:
         raise ConfigError(f"--text: {command} needs at least one, got none. Give --text or --texts-file.")

@@ -51,6 +51,14 @@ def _row(command: str, entry: dict[str, Any]) -> dict[str, str]:
             "left, top, right, bottom": ", ".join(f"{side:.1f}" for side in entry["box"]),
             "score": f"{entry['score']:.3f}",
         }
+    if command == "classify":
+        others = [f"{one['class']} {one['probability']:.3f}" for one in entry["classes"][1:]]
+        return {
+            "image": entry["image"],
+            "class": entry["class"],
+            "probability": f"{entry['probability']:.3f}",
+            "then": ", ".join(others),
+        }
     if command == "explain":
         kept = sum(map(sum, entry["kept"]))
         return {

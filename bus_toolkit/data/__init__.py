@@ -6,6 +6,7 @@ Importing this package registers what MMEngine's Runner builds: data sets, trans
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.datasets.captioned_images import CaptionedImages
 from bus_toolkit.data.datasets.image_text_pairs import ImageTextPairs
+from bus_toolkit.data.datasets.labelled_images import LabelledImages
 from bus_toolkit.data.datasets.mixed_sources import MixedSources
 from bus_toolkit.data.datasets.nlvr import NLVRDataset
 from bus_toolkit.data.datasets.question_answers import QuestionAnswers
@@ -32,6 +33,7 @@ __all__ = [
     "ColourJitter",
     "EndlessShardSampler",
     "ImageTextPairs",
+    "LabelledImages",
     "LoadImage",
     "LoadImageFromBytes",
     "MixedSources",

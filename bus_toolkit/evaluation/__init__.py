@@ -12,8 +12,10 @@ from bus_toolkit.evaluation.metrics.grounding_accuracy import GroundingAccuracy
 from bus_toolkit.evaluation.metrics.mlm_accuracy import MLMAccuracy
 from bus_toolkit.evaluation.metrics.patch_text_auc import PatchTextAUC, roc_auc
 from bus_toolkit.evaluation.metrics.retrieval_recall import RetrievalRecall
+from bus_toolkit.evaluation.metrics.top_k_accuracy import TopKAccuracy
 from bus_toolkit.evaluation.metrics.vqa_accuracy import VQAAccuracy
 from bus_toolkit.evaluation.retrieval.loop import VLPEvalLoop
+from bus_toolkit.evaluation.zero_shot.loop import ZeroShotLoop
 
 __all__ = [
     "CaptionLikelihood",
@@ -25,7 +27,9 @@ __all__ = [
     "PatchTextAUC",
     "RetrievalRecall",
     "SampleMetric",
+    "TopKAccuracy",
     "VLPEvalLoop",
     "VQAAccuracy",
+    "ZeroShotLoop",
     "roc_auc",
 ]

@@ -12,6 +12,7 @@ NEEDED: dict[str, tuple[type[VLPHead], str]] = {
     "index": (ITCHead, "bus/bus_scenes_tiny"),
     "retrieve": (ITCHead, "bus/bus_scenes_tiny"),
     "retrieve(rerank=...)": (ITMHead, "bus/bus_scenes_tiny"),
+    "classify": (ITCHead, "bus/bus_scenes_tiny"),
     "answer": (VQAHead, "bus/bus_vqa_scenes_small"),
     "caption": (CaptionHead, "bus/bus_caption_scenes_tiny"),
     "ground": (GroundingHead, "bus/bus_grounding_scenes_tiny"),

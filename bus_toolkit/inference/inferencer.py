@@ -1,4 +1,4 @@
-"""Ask a trained model: retrieve, answer, caption, ground, explain."""
+"""Ask a trained model: retrieve, classify, answer, caption, ground, explain."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from bus_toolkit.engine.device import find_device
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB
+from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates
+from bus_toolkit.inference.classification import classify
 from bus_toolkit.inference.explanation import Explanation, explain
 from bus_toolkit.inference.heads import head_for
 from bus_toolkit.inference.index import ImageIndex
@@ -106,6 +108,29 @@ class Inferencer:
         index = images if isinstance(images, ImageIndex) else self.index(images, rerank=rerank is not None)
         hits = retrieve(self.model, index, words, search, batch_size=self._predictor.batch_size)
         return hits if direction == "both" else hits[direction]
+
+    def classify(
+        self, images: Any, class_names: Sequence[str], *, templates: Texts = TEMPLATES, topk: int = 5
+    ) -> list[dict[str, Any]]:
+        """Classify images by the names of classes, without training for them.
+
+        A class is the mean of its sentences: each template with the name in the place of ``{}``. Images are encoded
+        without text, as for ``retrieve``. ``images`` may be an ``ImageIndex``.
+
+        Returns:
+            One dict an image with ``image``, the nearest ``class`` and its ``probability`` among all (softmax at the
+            temperature of the contrast), and ``classes``, at most ``topk`` with the nearest first: ``index``,
+            ``class``, ``score`` (cosine) and ``probability``.
+
+        Raises:
+            ConfigError: A template without ``{}``, or no ITC head.
+            DataError: Fewer than two names, an empty one, or one that is there twice.
+        """
+        head_for(self.model, "classify")
+        names = checked_names(class_names, "class_names")
+        sentences = checked_templates(templates, "templates")
+        index = images if isinstance(images, ImageIndex) else self.index(images)
+        return classify(self.model, index, names, sentences, topk=topk)
 
     def answer(self, images: Any, questions: Texts) -> list[dict[str, Any]]:
         """Answer questions: one dict a question with ``image``, ``question`` and ``answer``."""

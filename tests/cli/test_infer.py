@@ -31,6 +31,7 @@ def call(place, command, *flags):
     [
         ("answer", ["--text", *TEXTS], {"image", "question", "answer"}),
         ("caption", [], {"image", "caption"}),
+        ("classify", ["--text", *TEXTS, "--template", "{}.", "so {}"], {"image", "class", "probability", "classes"}),
         ("ground", ["--text", TEXTS[0]], {"image", "expression", "box", "score"}),
         ("explain", ["--text", TEXTS[1]], {"image", "text", "grid", "kept", "selectors", "tokens", "picture"}),
         ("explain", [], {"image", "text", "grid", "kept", "selectors", "tokens", "picture"}),
@@ -72,7 +73,8 @@ def test_a_search_takes_its_settings(place, tmp_path, capsys):
         ("answer", [], "--text: answer needs at least one, got none. Give --text or --texts-file"),
         ("retrieve", [], "--text: retrieve needs at least one"),
         ("caption", ["--text", "a"], "--text: caption reads none, got some"),
-        ("answer", ["--text", "a", "--topk", "2"], "--topk: has an effect on retrieve only, got the command answer"),
+        ("answer", ["--text", "a", "--topk", "2"], "--topk: has an effect on retrieve and classify only, got the command answer"),
+        ("retrieve", ["--text", "a", "--template", "{}"], "--template: has an effect on classify only, got the command"),
         ("caption", ["--rerank", "2"], "--rerank: has an effect on retrieve only"),
         ("caption", ["--out", "a.csv"], "--out: must be a .json, or a folder"),
     ],

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, ValLoop, autocast
-from mmengine.runner.loops import _parse_losses, _update_losses
+from mmengine.runner import Runner
+from typing_extensions import override
 
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.evaluation.eval_loop import EvalLoop
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB, DeviceMemory
 from bus_toolkit.evaluation.retrieval.ranking import checked_ks
 from bus_toolkit.evaluation.retrieval.reranking import Reranking, RerankSettings
@@ -21,7 +20,7 @@ from bus_toolkit.registry import LOOPS
 
 
 @LOOPS.register_module()
-class VLPEvalLoop(ValLoop):
+class VLPEvalLoop(EvalLoop):
     """Evaluate in two stages; goes into ``val_cfg`` and ``test_cfg``.
 
     First every metric of the evaluator, on what the model predicts. Then, if asked, the best ``rerank_topk`` partners
@@ -81,50 +80,18 @@ class VLPEvalLoop(ValLoop):
         ks = checked_ks(recall_k, "VLPEvalLoop.recall_k")
         score = checked_match_score(match_score, "VLPEvalLoop.match_score")
         self.rerank = RerankSettings(rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16, score)
+        self._reranking: Reranking | None = None
 
-    @property
-    def bare_model(self) -> Any:
-        """The model without its distributed wrapper."""
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
+    @override
+    def prepare(self) -> None:
+        self._reranking = Reranking(self.bare_model, self.rerank) if self.rerank.topk else None
 
-    @property
-    def stage(self) -> str:
-        """``test`` when it runs as the Runner's test loop, else ``val``: whose hooks are called."""
-        return "test" if self.runner._test_loop is self else "val"
+    @override
+    def predict(self, data_batch: Any) -> Sequence[Any]:
+        return super().predict(data_batch) if self._reranking is None else self._reranking.predict(data_batch)
 
-    def run(self) -> dict[str, float]:
-        """Evaluate the data set and return all metrics."""
-        stage = self.stage
-        self.runner.call_hook(f"before_{stage}")
-        self.runner.call_hook(f"before_{stage}_epoch")
-        self.runner.model.eval()
-        reranking = Reranking(self.bare_model, self.rerank) if self.rerank.topk else None
-        self.val_loss.clear()
-        for idx, data_batch in enumerate(self.dataloader):
-            self.run_iter(idx, data_batch, reranking)
-        metrics: dict[str, float] = self.evaluator.evaluate(len(self.dataloader.dataset))
-        if self.val_loss:
-            metrics.update(_parse_losses(self.val_loss, stage))
-        if reranking is not None:
-            metrics.update(reranking.metrics())
-        self.runner.call_hook(f"after_{stage}_epoch", metrics=metrics)
-        self.runner.call_hook(f"after_{stage}")
-        return metrics
-
-    @torch.no_grad()
-    def run_iter(self, idx: int, data_batch: Any, reranking: Reranking | None = None) -> Sequence[Any]:
-        """Predict one batch, give it to the metrics and the hooks, and return the predicted samples."""
-        stage = self.stage
-        self.runner.call_hook(f"before_{stage}_iter", batch_idx=idx, data_batch=data_batch)
-        with autocast(enabled=self.fp16):
-            if reranking is None:
-                outputs = getattr(self.runner.model, f"{stage}_step")(data_batch)
-            else:
-                outputs = reranking.predict(data_batch)
-        # A model may end its samples by an element that holds losses.
-        outputs, losses = _update_losses(outputs, self.val_loss)
-        self.val_loss: dict[str, Any] = losses
-        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
-        self.runner.call_hook(f"after_{stage}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
-        return outputs
+    @override
+    def more_metrics(self) -> dict[str, float]:
+        # What it keeps of the images is freed with it.
+        reranking, self._reranking = self._reranking, None
+        return {} if reranking is None else reranking.metrics()

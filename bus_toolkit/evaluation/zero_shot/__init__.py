@@ -1,0 +1,1 @@
+"""Classification without training: images against the names of classes."""

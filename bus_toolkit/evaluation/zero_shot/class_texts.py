@@ -1,0 +1,91 @@
+"""Names of classes in sentences, encoded: one feature a class.
+
+Dims: C classes, T templates, E width of the features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.blank_texts import is_blank
+from bus_toolkit.errors import ConfigError, DataError, describe
+from bus_toolkit.heads.base import need_head
+from bus_toolkit.heads.itc import ITCHead
+
+TEMPLATES = ("a photo of a {}.",)
+"""The sentence of openai/CLIP:README.md; its list of 80 for ImageNet (notebooks/) can be given in its place."""
+_PLACE = "{}"
+
+
+def checked_templates(templates: str | Sequence[str], location: str) -> tuple[str, ...]:
+    """Return one or several templates.
+
+    Args:
+        templates: Sentences with ``{}`` in the place of the name.
+        location: The setting, for messages.
+
+    Raises:
+        ConfigError: None, or one that does not hold ``{}`` once.
+    """
+    given = (templates,) if isinstance(templates, str) else tuple(templates)
+    if not given:
+        raise ConfigError(f"{location}: needs at least one, got none. Write e.g. {TEMPLATES[0]!r}.")
+    for position, template in enumerate(given):
+        if not isinstance(template, str) or template.count(_PLACE) != 1:
+            raise ConfigError(
+                f"{location}[{position}]: must hold {{}} once, in the place of the name of a class, got {template!r}. "
+                f"Write e.g. {TEMPLATES[0]!r}."
+            )
+    return given
+
+
+def checked_names(names: Sequence[str], location: str) -> list[str]:
+    """Return the names of classes, of which two or more are needed.
+
+    Raises:
+        DataError: Fewer, a name that is no text or has no word, or one that is there twice.
+    """
+    if isinstance(names, str) or len(names) < 2:
+        raise DataError(
+            f"{location}: needs the names of at least two classes, got {describe(names)}. Give a list of names."
+        )
+    for position, name in enumerate(names):
+        if not isinstance(name, str) or is_blank(name):
+            raise DataError(f"{location}[{position}]: must be a name with at least one word, got {name!r}.")
+    stripped = [name.strip() for name in names]
+    twice = [name for name, count in Counter(stripped).items() if count > 1]
+    if twice:
+        raise DataError(f"{location}: {twice[0]!r} is there twice, and two classes of one name look alike. Rename one.")
+    return stripped
+
+
+@torch.no_grad()
+def class_feats(model: Any, names: Sequence[str], templates: Sequence[str], *, batch_size: int = 256) -> Tensor:
+    """Return the feature of each class: the mean of the normalised features of its sentences, normalised again.
+
+    As openai/CLIP:notebooks/Prompt_Engineering_for_ImageNet.ipynb and mlfoundations/open_clip:src/open_clip/
+    zero_shot_classifier.py. No image takes part, so that they are computed once for all images.
+
+    Args:
+        model: A bare model with an ITC head, in eval mode.
+        names: C names.
+        templates: T templates.
+        batch_size: Sentences encoded at a time.
+
+    Returns:
+        float32 or float64 (C, E) on the model's device, of length 1.
+
+    Raises:
+        ComponentError: The model has no ITC head.
+    """
+    head, encoders = need_head(model.heads, ITCHead, "zero-shot classification"), model.encoders
+    texts = [template.replace(_PLACE, name) for name in names for template in templates]
+    chunks = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+    feats = torch.cat([head.text_feats(encoders.encode_text(encoders.tokenize(chunk))) for chunk in chunks])
+    return F.normalize(feats.unflatten(0, (len(names), len(templates))).mean(dim=1), dim=1)  # (C, T, E) -> (C, E)
