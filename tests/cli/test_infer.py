@@ -73,8 +73,16 @@ def test_a_search_takes_its_settings(place, tmp_path, capsys):
         ("answer", [], "--text: answer needs at least one, got none. Give --text or --texts-file"),
         ("retrieve", [], "--text: retrieve needs at least one"),
         ("caption", ["--text", "a"], "--text: caption reads none, got some"),
-        ("answer", ["--text", "a", "--topk", "2"], "--topk: has an effect on retrieve and classify only, got the command answer"),
-        ("retrieve", ["--text", "a", "--template", "{}"], "--template: has an effect on classify only, got the command"),
+        (
+            "answer",
+            ["--text", "a", "--topk", "2"],
+            "--topk: has an effect on retrieve and classify only, got the command answer",
+        ),
+        (
+            "retrieve",
+            ["--text", "a", "--template", "{}"],
+            "--template: has an effect on classify only, got the command",
+        ),
         ("caption", ["--rerank", "2"], "--rerank: has an effect on retrieve only"),
         ("caption", ["--out", "a.csv"], "--out: must be a .json, or a folder"),
     ],
