@@ -23,8 +23,9 @@ class LabelledImages(SampleDataset):
     Args:
         dataset: Config of the reader: ``{type: mmpretrain.ImageNet, data_root: ..., split: val}``, or
             ``{type: mmpretrain.CustomDataset, data_root: ...}`` for one folder a class, in order of their names.
-        class_names: The names in the order of the labels, as a list or in a file with one a line; or by label, those
-            that replace the reader's own. ``None`` for the reader's own: of ``CustomDataset`` the names of the folders.
+        class_names: The names in the order of the labels, as a list or in a file with one a line; or by label (as
+            text), those that replace the reader's own. ``None`` for the reader's own: of ``CustomDataset`` the names
+            of the folders.
         pipeline: Transforms; the last one packs.
         max_bad_samples: So many unreadable samples are skipped before the run stops; 0 for evaluation, where none may
             be missing.
@@ -38,7 +39,7 @@ class LabelledImages(SampleDataset):
         dataset: Mapping[str, Any],
         pipeline: Sequence[Mapping[str, Any]] = (),
         *,
-        class_names: str | Sequence[str] | Mapping[int, str] | None = None,
+        class_names: str | Sequence[str] | Mapping[str, str] | None = None,
         max_bad_samples: int = 10,
     ) -> None:
         self.reader = _build_reader(dataset, f"{type(self).__name__}.dataset")
@@ -63,14 +64,14 @@ class LabelledImages(SampleDataset):
             "text_id": row,
         }
 
-    def _names(self, given: str | Sequence[str] | Mapping[int, str] | None) -> list[str]:
+    def _names(self, given: str | Sequence[str] | Mapping[str, str] | None) -> list[str]:
         setting = f"{type(self).__name__}.class_names"
         if given is None or isinstance(given, Mapping):
             own = list(self.reader.metainfo.get("classes") or ())
-            unknown = [label for label in given or () if label not in range(len(own))]
-            if unknown:
-                raise DataError(f"{setting}: labels are 0 to {len(own) - 1}, got {unknown[0]!r}. Correct it.")
-            names = [(given or {}).get(label, name) for label, name in enumerate(own)]
+            renamed = dict(given or {})
+            names = [renamed.pop(str(label), name) for label, name in enumerate(own)]
+            if renamed:
+                raise DataError(f"{setting}: labels are 0 to {len(own) - 1}, got {next(iter(renamed))!r}. Correct it.")
         elif isinstance(given, str):
             lines = [line.strip() for line in split_lines(read_utf8(expand_home(given), setting))]
             names = [line for line in lines if line]

@@ -38,14 +38,14 @@ def test_names_come_from_a_list_or_a_file(folder, tmp_path) -> None:
     (tmp_path / "names.txt").write_text("a cat\n\na dog\n")
     for names in (["a cat", "a dog"], str(tmp_path / "names.txt")):
         assert LabelledImages(reader(folder), class_names=names).get_data_info(3)["text"] == "a dog"
-    assert LabelledImages(reader(folder), class_names={1: "a dog"}).class_names == ["cat", "a dog"]
+    assert LabelledImages(reader(folder), class_names={"1": "a dog"}).class_names == ["cat", "a dog"]
 
 
 def test_what_cannot_be_read_is_said(folder, tmp_path) -> None:
     with pytest.raises(DataError, match="LabelledImages.class_names: needs 2 names, one for each label, got 1"):
         LabelledImages(reader(folder), class_names=["cat"])
-    with pytest.raises(DataError, match="LabelledImages.class_names: labels are 0 to 1, got 2"):
-        LabelledImages(reader(folder), class_names={2: "a dog"})
+    with pytest.raises(DataError, match="LabelledImages.class_names: labels are 0 to 1, got '2'"):
+        LabelledImages(reader(folder), class_names={"2": "a dog"})
     with pytest.raises(DataError, match="LabelledImages.dataset: cannot read .*nowhere"):
         LabelledImages(reader(tmp_path / "nowhere"))
     (tmp_path / "empty" / "cat").mkdir(parents=True)
