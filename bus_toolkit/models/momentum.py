@@ -63,7 +63,7 @@ class MomentumBranch(nn.Module):
         self.copies: Any = nn.ModuleDict()
         for name, path in self.paths.items():
             *folder, last = name.split(".")
-            parent = self.copies
+            parent: Any = self.copies
             for part in folder:
                 if part not in parent:
                     parent[part] = nn.ModuleDict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -43,12 +44,22 @@ class LoadRule:
     def wrong(self, surplus: Iterable[str], own: Iterable[str]) -> list[str]:
         """Return the tensors of the file that must have a place in the model with the tensors ``own``.
 
-        To start a training, those of a part or a head that the model does not have need none.
+        To start a training, those of a part or a head that the model does not have need none; and copies of what this
+        model copies nothing of are needed by a resumed run alone.
         """
-        if self.purpose != "start":
+        if self.purpose == "resume":
             return list(surplus)
         known = paths_of(own)
-        return [name for name in surplus if first_path(name, known).count(".") > int(name.startswith("heads."))]
+        return [name for name in surplus if not self._needs_no_place(name, first_path(name, known))]
+
+    def _needs_no_place(self, name: str, missing: str) -> bool:
+        """Return whether the model may be without ``missing``, the shortest path to a tensor that it does not have."""
+        folder = _common_folder(self.copies.values())
+        if folder and is_below(missing, folder):
+            name, missing = name[len(folder) + 1 :], missing[len(folder) + 1 :]
+        elif self.purpose != "start":
+            return False
+        return missing.count(".") <= int(name.startswith("heads."))
 
 
 def is_below(name: str, path: str) -> bool:
@@ -74,6 +85,13 @@ def groups(names: Iterable[str], others: Iterable[str]) -> dict[str, int]:
         path = first_path(name, known)
         counts[path] = counts.get(path, 0) + 1
     return counts
+
+
+def _common_folder(paths: Iterable[str]) -> str:
+    """Return the longest path at which all of the paths begin; empty without any."""
+    steps = [path.split(".")[:-1] for path in paths]
+    shared = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*steps, strict=False))
+    return ".".join(names[0] for names in shared)
 
 
 def _steps(name: str) -> list[str]:

@@ -126,6 +126,38 @@ def test_the_copy_of_a_new_part_is_new_as_well() -> None:
     assert all(torch.equal(copied[name], value) for name, value in target.backbone.state_dict().items())
 
 
+def test_copies_by_which_this_model_distils_nothing_need_no_place_but_a_run_goes_on_with_its_own() -> None:
+    distilling = {**ITC, "mlm": {**TINY_HEADS["mlm"], "alpha": 0.4}}
+    source = model(distilling, seed=1, momentum={})
+    target, state = model(momentum={}), source.state_dict()
+    assert any(name.startswith("momentum.copies.heads.mlm.") for name in state)
+    report = load(target, state)
+    assert "momentum.copies.heads.mlm.vocabulary.weight" in report.unexpected
+    kept = {name: value for name, value in state.items() if name in target.state_dict()}
+    assert unchanged(target, kept)
+    same = model({**ITC, "mlm": TINY_HEADS["mlm"]}, momentum={})
+    load(same, state, "evaluate")
+    refused(same, state, r"it has .*momentum\.copies\.(fusion|heads)", "resume")
+    state["momentum.copies.backbone.vit.another"] = torch.ones(1)
+    refused(target, state, r"momentum\.copies\.backbone\.vit\.another")
+
+
+def test_an_answering_model_that_distils_starts_from_a_pre_training_with_a_new_decoder() -> None:
+    heads = {"vqa": {**TINY_HEADS["vqa"], "alpha": 0.4}}
+    state = model({**ITC, "mlm": {**TINY_HEADS["mlm"], "alpha": 0.4}}, seed=1, momentum={}).state_dict()
+    target = model(heads, momentum={})
+    load(target, state, new_parts=["text_decoder"])
+    copies = target.momentum.copies
+    assert torch.equal(
+        next(copies["fusion"].parameters()), state["momentum.copies.fusion." + first_name(target.fusion)]
+    )
+    assert unchanged(copies["text_decoder"], target.text_decoder.state_dict())
+
+
+def first_name(part: nn.Module) -> str:
+    return next(name for name, _ in part.named_parameters())
+
+
 def test_a_queue_of_another_length_is_refused_or_starts_empty() -> None:
     def with_queue(size: int, seed: int) -> Any:
         return model({"itc": {**TINY_HEADS["itc"], "queue_size": size}}, momentum={"decay": 0.9}, seed=seed)
