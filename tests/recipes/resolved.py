@@ -246,6 +246,7 @@ READERS: Mapping[str, Callable[[Config], Any]] = {
     "match.skip_same_image": lambda c: True,
     "mlm.probability": lambda c: _head(c, "mlm", "mask_prob", 0.15),
     "mlm.whole_word": lambda c: bool(_head(c, "mlm", "whole_words", False)),
+    "mlm.replace": lambda c: [0.8, 0.1, 0.1] if _head(c, "mlm", "replacement", "mask") == "bert" else [1.0, 0.0, 0.0],
     "mlm.distill": lambda c: (_head(c, "mlm", "alpha", 0.0) or 0.0) > 0,
     "lm.label_smoothing": lambda c: _head(c, "prefix_lm", "label_smoothing", 0.0),
     "lm.distill": lambda c: (_head(c, "prefix_lm", "alpha", 0.0) or 0.0) > 0,
