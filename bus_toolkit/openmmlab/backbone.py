@@ -17,9 +17,14 @@ from bus_toolkit.errors import ComponentError, ConfigError, Problem
 from bus_toolkit.ops.token_plan import patches_in_tokens, scatter_back
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
-from bus_toolkit.structures import VisualTokens
+from bus_toolkit.structures import TextTokens, VisualTokens
 
 _PATH = "model.backbone"
+_TEXTS_COME_FROM = (
+    "Of mmpretrain's models, bus_toolkit.TextAwareBlipRetrieval and its like give one: name it as the type of the "
+    "model, and put selectors beside it, not into the backbone. In a model of your own, set text_dim and open "
+    "bus_toolkit.openmmlab.conditioned_on(backbone, text) around the pass."
+)
 
 
 class TokenReducedViT(TokenReducingBackbone, BaseModule):
@@ -38,8 +43,12 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
 
     Args:
         vit: The transformer: its config in mmpretrain's registry, or built.
-        selectors: Configs of patch selectors that need no text (or built ones), at most one a block.
+        selectors: Configs of patch selectors (or built ones), at most one a block; without ``text_dim`` those that need
+            no text.
         out_type: ``cls_token``, ``avg_featmap``, ``featmap`` or ``raw``; the transformer's own when not given.
+        text_dim: Width of the texts that a model gives to each pass by ``conditioned_on``. The ``TextAware...`` models
+            set it; where a plain model gives no text, leave it out.
+        path: Place of this node in the config, for messages.
         init_cfg: As in any OpenMMLab module, e.g. ``dict(type='Pretrained', checkpoint=..., prefix='backbone.')``.
         **misplaced: Refused: a plain backbone's arguments that a config keeps when its ``type`` alone is replaced.
 
@@ -54,6 +63,8 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         selectors: Sequence[Mapping[str, Any] | PatchSelector] = (),
         *,
         out_type: str | None = None,
+        text_dim: int | None = None,
+        path: str = _PATH,
         init_cfg: Any = None,
         **misplaced: Any,
     ) -> None:
@@ -70,37 +81,57 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         built = vit if isinstance(vit, nn.Module) else _build_vit(vit, out_type)
         adapter = _adapter_of(built, out_type)
         parts = [
-            _build_selector(part, f"{_PATH}.selectors.{index}", adapter.embed_dim)
+            _build_selector(part, f"{path}.selectors.{index}", adapter.embed_dim, text_dim)
             for index, part in enumerate(selectors)
         ]
-        super().__init__(built, parts, adapter=adapter, path=_PATH)
+        super().__init__(built, parts, adapter=adapter, path=path)
+        self._path = path
         self.init_cfg = init_cfg
         self._has_schedule = any(part.schedule.epochs > 0 for part in parts)
         self._knows_progress = False
 
-    def forward(self, images: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        """Encode ``images`` (B, 3, H, W).
+    def forward(  # type: ignore[override]
+        self,
+        images: Tensor,
+        text_embeds: Tensor | None = None,
+        text_pooled: Tensor | None = None,
+        text_mask: Tensor | None = None,
+        without_text: bool = False,
+        with_scores: bool = False,
+    ) -> tuple[Any, ...]:
+        """Encode ``images`` (B, 3, H, W); ``conditioned_on`` fills in the rest.
+
+        Args:
+            images: Images.
+            text_embeds: (B, L, D) of the texts that selectors read.
+            text_pooled: (B, D).
+            text_mask: bool (B, L), True for tokens that may be read.
+            without_text: Whether this pass has no text on purpose: CLS attention replaces selectors that read one.
+            with_scores: Whether the scores of supervised selectors are returned, too.
 
         Returns:
             One output in the form of ``out_type``: (B, D), (B, D, rows, columns) or (B, P + S, D); after a distilled
-            transformer, ``cls_token`` is the pair of its two tokens.
+            transformer, ``cls_token`` is the pair of its two tokens. Then for each supervised selection, if asked for,
+            the logits (B, N) and the candidate that each original patch was in, (B, M).
 
         Raises:
-            ConfigError: A selector whose learned tokens a head must align with a text; in training, a scheduled
-                keep ratio that nobody moves.
+            ConfigError: A selector that reads a text, and no text; one whose learned tokens a head must align with a
+                text; in training, a scheduled keep ratio that nobody moves.
         """
-        if self.training and self._has_schedule and not self._knows_progress:
-            raise ConfigError(
-                f"{_PATH}.selectors: a scheduled keep_ratio needs the hook that moves it, got none. Add "
-                "custom_hooks=[dict(type='bus_toolkit.KeepRatioScheduleHook')], or give keep_ratio as a number."
-            )
-        visual = super().forward(images)
+        self._check_pass(has_text=text_embeds is not None or without_text)
+        text = None
+        if text_embeds is not None:
+            assert text_pooled is not None and text_mask is not None, "conditioned_on gives all three"
+            text = TextTokens(text_embeds, text_pooled, text_mask)
+        visual = super().forward(images, text)
         if any(selection.decision.guide is not None for selection in visual.selections):
             raise ConfigError(
-                f"{_PATH}.selectors: a head of VLPModel must align learned tokens with the text for this selector, "
-                "got a model without text. Use one that looks at the image alone, such as EViT or ToMe."
+                f"{self._path}.selectors: a head of VLPModel must align learned tokens with the text for this "
+                "selector, got a model without one. Use one that looks at the image alone, such as EViT or ToMe."
             )
-        return (self._output(visual),)
+        supervised = [s for s in visual.selections if s.decision.supervised] if with_scores else []
+        scores = (tensor for s in supervised for tensor in (s.decision.scores, s.slots_before))
+        return (self.output(visual), *scores)
 
     def set_progress(self, epoch: float) -> None:
         """Set the keep ratios that hold at ``epoch`` (fractions count); ``KeepRatioScheduleHook`` calls it."""
@@ -115,7 +146,19 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         """
         return self.vit.get_layer_depth(param_name, f"{prefix}vit.")
 
-    def _output(self, visual: VisualTokens) -> Any:
+    def _check_pass(self, *, has_text: bool) -> None:
+        if self.training and self._has_schedule and not self._knows_progress:
+            raise ConfigError(
+                f"{self._path}.selectors: a scheduled keep_ratio needs the hook that moves it, got none. Add "
+                "custom_hooks=[dict(type='bus_toolkit.KeepRatioScheduleHook')], or give keep_ratio as a number."
+            )
+        if self.needs_text and not has_text:
+            names = ", ".join(type(selector).__name__ for selector in self.selectors if selector.needs_text)
+            raise ConfigError(
+                f"{self._path}.selectors: {names} reads a text, got a pass without one. {_TEXTS_COME_FROM}"
+            )
+
+    def output(self, visual: VisualTokens) -> Any:
         """Return the output that mmpretrain's own method makes of all tokens, or its replacement."""
         # Without a class token, the token-reducing backbone prepends the mean, which mmpretrain does not.
         tokens = visual.embeds[:, visual.num_prefix - self.num_prefix :]
@@ -174,7 +217,13 @@ def _adapter_of(vit: Any, out_type: str | None) -> TransformerAdapter:
     return adapter
 
 
-def _build_selector(part: Mapping[str, Any] | PatchSelector, path: str, embed_dim: int) -> PatchSelector:
+def _build_selector(
+    part: Mapping[str, Any] | PatchSelector, path: str, embed_dim: int, text_dim: int | None
+) -> PatchSelector:
+    if text_dim is not None:
+        if isinstance(part, PatchSelector):
+            return part
+        return REGISTRIES.selectors.build(part, path=path, embed_dim=embed_dim, text_dim=text_dim)
     if isinstance(part, PatchSelector):
         _refuse_text(type(part).__name__, part, path)
         return part
@@ -185,11 +234,14 @@ def _build_selector(part: Mapping[str, Any] | PatchSelector, path: str, embed_di
 
 
 def _refuse_text(name: str, selector: Any, path: str) -> None:
-    """Refuse selectors whose decisions nothing could condition or train in a classifier."""
-    reads, supervised = getattr(selector, "needs_text", False), getattr(selector, "supervised", False)
-    if reads or supervised:
-        missing = "reads a text" if reads else "is trained by a patch-text head"
+    """Refuse selectors whose decisions nothing could condition or train in a model that gives no text."""
+    if getattr(selector, "needs_text", False):
         raise ComponentError(
-            f"{path}: {name} {missing}, got a backbone without one. Without a text the CLS attention would pick in its "
-            "place. Use EViT, which does just that, or ToMe; or train a VLPModel."
+            f"{path}: {name} reads a text, got a backbone that gets none. A classifier has no text: use EViT, whose "
+            f"CLS attention picks, or ToMe. {_TEXTS_COME_FROM}"
+        )
+    if getattr(selector, "supervised", False):
+        raise ComponentError(
+            f"{path}: {name} is trained by a patch-text head, got a backbone without one. Use EViT, whose CLS "
+            "attention picks, or ToMe; or train a VLPModel."
         )

@@ -1,13 +1,34 @@
 """Our parts in OpenMMLab's own configs: importing this module registers them, those of installed plugins included.
 
 ``custom_imports = dict(imports=['bus_toolkit.openmmlab'], allow_failed_imports=False)`` in a Python config makes
-``bus_toolkit.TokenReducedViT`` a backbone and ``bus_toolkit.KeepRatioScheduleHook`` a hook, whoever runs the config.
+``bus_toolkit.TokenReducedViT`` a backbone, ``bus_toolkit.TextAwareBlipRetrieval`` and its like models, and
+``bus_toolkit.KeepRatioScheduleHook`` a hook, whoever runs the config.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import bus_toolkit.engine.hooks.model_state
 import bus_toolkit.engine.hooks.training_progress  # noqa: F401 (both register hooks)
 from bus_toolkit.plugin.manager import load_plugins
+from bus_toolkit.registry import MODELS
+
+# Module below this package -> classes that are models of mmpretrain's kind.
+_MODELS = {
+    "blip": ("TextAwareBlipCaption", "TextAwareBlipGrounding", "TextAwareBlipNLVR", "TextAwareBlipVQA"),
+    "blip_retrieval": ("TextAwareBlipRetrieval",),
+    "decoder": ("XBertLMHeadDecoder",),
+}
+
+
+def register_models() -> None:
+    """Register the text-aware versions of mmpretrain's models."""
+    for module, names in _MODELS.items():
+        classes = import_module(f"bus_toolkit.openmmlab.{module}")
+        for name in names:
+            MODELS.register_module(module=getattr(classes, name), force=True)
+
 
 load_plugins()
+register_models()

@@ -8,6 +8,7 @@ from mmengine.registry import Registry
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.registry.kinds import REGISTRIES, Registries
+from bus_toolkit.signatures import did_you_mean
 
 
 class ModelRegistry(Registry):
@@ -31,17 +32,31 @@ class ModelRegistry(Registry):
         self._parts = parts
 
     def get(self, key: str) -> Any:
-        """Return the class or function registered as ``key``, or ``None``.
+        """Return the class or function registered as ``key``.
 
         Raises:
-            ComponentError: Parts of several kinds have this name.
+            ComponentError: Parts of several kinds have this name, or nothing has it; the message says what there is.
         """
         scope, name = self.split_scope_key(key) if isinstance(key, str) else (None, "")
         if scope in (None, self.scope) and name not in self.module_dict:
             part = self._part(name)
             if part is not None:
                 return part
-        return super().get(key)
+        known = super().get(key)
+        if known is None:
+            names = [*self.module_dict, *self.part_names()]
+            raise ComponentError(
+                f"type: no model and no part of ours is named {name!r}, got {key}.{did_you_mean(name, names)} Models: "
+                f"{', '.join(sorted(self.module_dict)) or 'none'}. 'bus-toolkit describe parts' lists the parts."
+            )
+        return known
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether ``get`` returns something."""
+        try:
+            return isinstance(key, str) and self.get(key) is not None
+        except ComponentError:
+            return False
 
     def part_names(self) -> list[str]:
         """Return the names of the parts here, sorted; names that several kinds have are in their long form."""

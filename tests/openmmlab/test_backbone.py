@@ -137,7 +137,7 @@ def test_the_class_is_looked_up_by_name_in_any_scope() -> None:
             r"selectors.0.keep_ratio: must be in \(0, 1\], got 2.0",
         ),
         (reduced(EVIT, EVIT), r"model.backbone.selectors.1.blocks: block 2 already has selector 0"),
-        (reduced({"type": "TSPS", "blocks": [2]}), r"selectors.0: TSPS reads a text, .* Use EViT"),
+        (reduced({"type": "TSPS", "blocks": [2]}), r"selectors.0: TSPS reads a text, .* use EViT.*TextAware"),
         (reduced({"type": "ELIP", "blocks": [2]}), r"selectors.0: ELIP reads a text"),
         (reduced(plain=vit(out_indices=[1, 3])), r"model.backbone.vit.out_indices: .*got \[1, 3\]"),
         (reduced(plain=vit("DeiT3", out_type="avg_featmap")), r"out_type: mmpretrain's DeiT3 cannot give it .*ln2"),

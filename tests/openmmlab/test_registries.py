@@ -67,8 +67,9 @@ def test_openmmlabs_parts_of_the_same_name_stay_what_they_were() -> None:
 
 def test_an_unknown_name_is_unknown_and_a_model_of_the_name_comes_first() -> None:
     assert mmpretrain.registry.MODELS.get("bus_toolkit.VLPModel") is MODELS.module_dict["VLPModel"]
-    with pytest.raises(KeyError, match="Nothing is not in"):
-        mmpretrain.registry.MODELS.build({"type": "bus_toolkit.Nothing"})
+    with pytest.raises(ComponentError, match=r"no model and no part of ours is named 'TSPZ'.* Did you mean 'TSPS'\?"):
+        mmpretrain.registry.MODELS.build({"type": "bus_toolkit.TSPZ"})
+    assert "TSPZ" not in MODELS and "TSPS" in MODELS
     lone = ModelRegistry("model", scope="lone")  # no child of OpenMMLab's
     lone.register_module(name="TSPS", module=nn.ReLU)
     assert lone.get("TSPS") is nn.ReLU and "TSPSSelector" in lone.part_names()

@@ -1,0 +1,85 @@
+"""mmpretrain's BLIP for questions, captions, grounding and statements, its patches selected by their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmpretrain.models.multimodal import BlipCaption, BlipGrounding, BlipNLVR, BlipVQA
+from typing_extensions import override
+
+from bus_toolkit.openmmlab.text_aware import ReadsOneText
+from bus_toolkit.openmmlab.texts import bert_texts, sample_texts
+from bus_toolkit.structures import TextTokens
+
+
+class TextAwareBlipVQA(ReadsOneText, BlipVQA):
+    """mmpretrain's ``BlipVQA`` whose question selects the patches.
+
+    The question alone, in training and prediction; its encoder is ``multimodal_backbone`` in text mode. Frames of a
+    video share their question.
+    """
+
+    @property
+    @override
+    def text_dim(self) -> int:
+        return self.multimodal_backbone.config.hidden_size
+
+    @override
+    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+        questions = sample_texts(data_samples, "question", self)
+        return bert_texts(self.multimodal_backbone, self.tokenizer, questions)
+
+
+class TextAwareBlipNLVR(ReadsOneText, BlipNLVR):
+    """mmpretrain's ``BlipNLVR`` whose statement selects the patches of both images."""
+
+    repeat = "all"  # first images of all samples, then second ones
+
+    @property
+    @override
+    def text_dim(self) -> int:
+        return self.multimodal_backbone.config.hidden_size
+
+    @override
+    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+        statements = sample_texts(data_samples, "text", self)
+        return bert_texts(self.multimodal_backbone, self.tokenizer, statements, max_length=self.max_txt_len)
+
+
+class TextAwareBlipGrounding(ReadsOneText, BlipGrounding):
+    """mmpretrain's ``BlipGrounding`` whose expression selects the patches.
+
+    With a ``patch_text_weight``, the box of the expression (``box``) teaches the selector.
+    """
+
+    backbone_name = "visual_encoder"
+    boxes_key = "box"
+
+    @property
+    @override
+    def text_dim(self) -> int:
+        return self.text_encoder.config.hidden_size
+
+    @override
+    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+        return bert_texts(self.text_encoder, self.tokenizer, sample_texts(data_samples, "text", self), max_length=128)
+
+
+class TextAwareBlipCaption(ReadsOneText, BlipCaption):
+    """mmpretrain's ``BlipCaption`` whose prompt selects the patches, the same for all images.
+
+    Never the caption, which the decoder still has to write. The prompt is encoded by the decoder's BERT in text mode,
+    without its causal mask (our choice: the model has no text encoder).
+    """
+
+    backbone_name = "visual_encoder"
+
+    @property
+    @override
+    def text_dim(self) -> int:
+        return self.seq_gen_head.decoder.config.hidden_size
+
+    @override
+    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+        return bert_texts(self.seq_gen_head.decoder.bert, self.tokenizer, [self.prompt])

@@ -1,0 +1,136 @@
+"""mmpretrain's BLIP for retrieval, its patches selected by the text of each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from typing import Any, Literal
+
+import torch
+from mmpretrain.models.multimodal import BlipRetrieval
+from torch import Tensor
+from torch.nn import functional as F
+
+from bus_toolkit.errors import ConfigError, Problem
+from bus_toolkit.openmmlab.conditioning import conditioned_on
+from bus_toolkit.openmmlab.text_aware import reading_texts
+from bus_toolkit.openmmlab.texts import bert_states
+from bus_toolkit.structures import SharedTokens, TextTokens
+
+
+class TextAwareBlipRetrieval(BlipRetrieval):
+    """mmpretrain's ``BlipRetrieval`` with selectors that read texts.
+
+    The contrast never reads one: image features for it, in training, in the momentum branch and in a gallery, are from
+    a pass without text, in which CLS attention picks. Matching reads the text of each pair: ``image_embeds``, which
+    mmpretrain passes around, are the tokens before the first selector, and the blocks after it run where mmpretrain
+    asks its text backbone to read an image, under the text that reads it. So a hard negative's image is selected by the
+    text that it does not belong to, as any pair is when candidates are ranked again in an evaluation.
+
+    Args:
+        selectors: Configs of patch selectors, at most one a block, as in ``model.selectors`` of a ``VLPModel``.
+        conditioning: ``strict``, as above. ``shared``: in training, one pass for each image under its own caption,
+            for contrast and matching both (guoyang9/ELIP:BLIP does so): three to four times cheaper after the first
+            selector, but a negative's image shows by its patches that it has another caption, and contrast meets text
+            in training only. Evaluation stays as above.
+        **model: Arguments of mmpretrain's model.
+
+    Raises:
+        ConfigError: No selectors, or an unknown ``conditioning``.
+    """
+
+    def __init__(
+        self,
+        selectors: Sequence[Mapping[str, Any]] = (),
+        *,
+        conditioning: Literal["strict", "shared"] = "strict",
+        **model: Any,
+    ) -> None:
+        super().__init__(**model)
+        if conditioning not in ("strict", "shared"):
+            text = f"must be strict or shared, got {conditioning!r}."
+            raise ConfigError(Problem("model.conditioning", text))
+        self.conditioning = conditioning
+        text_dim = self.text_backbone.config.hidden_size
+        self.vision_backbone = reading_texts(self, self.vision_backbone, selectors, text_dim)
+        copies = deepcopy(list(self.vision_backbone.selectors))
+        self.vision_backbone_m = reading_texts(self, self.vision_backbone_m, copies, text_dim)
+        self.vision_backbone_m.requires_grad_(False)
+        self.model_pairs[0] = [self.vision_backbone, self.vision_backbone_m]
+        self._is_shared_pass = False
+
+    def loss(self, images: Tensor, data_samples: Any = None) -> dict[str, Tensor]:
+        """Return mmpretrain's losses of contrast and matching."""
+        if not self.vision_backbone.needs_text:
+            return super().loss(images, data_samples)
+        with ExitStack() as stack:
+            stack.enter_context(conditioned_on(self.vision_backbone_m, None))
+            if self.conditioning == "shared":
+                tokens = self.preprocess_text(data_samples)
+                text = bert_states(self.text_backbone, tokens.input_ids, tokens.attention_mask)
+                stack.enter_context(conditioned_on(self.vision_backbone, text))
+                stack.enter_context(self._shared_pass())
+            else:
+                stack.enter_context(self._pairs_conditioned())
+            return super().loss(images, data_samples)
+
+    def predict_all(self, feats: dict[str, Tensor], data_samples: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return mmpretrain's rankings; candidates are ranked again with each image under the candidate's text."""
+        if not self.vision_backbone.needs_text or self.fast_match:
+            return super().predict_all(feats, data_samples, *args, **kwargs)
+        with self._pairs_conditioned():
+            return super().predict_all(feats, data_samples, *args, **kwargs)
+
+    def _extract_feat(self, inputs: Any, modality: str) -> dict[str, Tensor]:
+        if modality != "images" or not self.vision_backbone.needs_text or self._is_shared_pass:
+            return super()._extract_feat(inputs, modality)
+        backbone = self.vision_backbone
+        shared = backbone.forward_shared(inputs)
+        if shared.grid != backbone.grid:
+            raise ConfigError(
+                f"images: pairs are matched with the grid that the transformer was built for, {backbone.grid}, got "
+                f"{shared.grid}. Set img_size of model.vision_backbone to the size of the images."
+            )
+        free = backbone.output(backbone.forward_conditioned(shared))  # (B, P + S, D)
+        image_feat = F.normalize(self.vision_neck(free[:, 0, :]), dim=-1)
+        return {"image_embeds": _packed(shared), "image_feat": image_feat}
+
+    @contextmanager
+    def _shared_pass(self) -> Iterator[None]:
+        """Let images be encoded by a call of the backbone, which is conditioned."""
+        self._is_shared_pass = True
+        try:
+            yield
+        finally:
+            self._is_shared_pass = False
+
+    @contextmanager
+    def _pairs_conditioned(self) -> Iterator[None]:
+        """Let the text backbone read images that the text which it encodes has selected the patches of."""
+        with self.text_backbone.register_forward_pre_hook(self._condition_pairs, with_kwargs=True):
+            yield
+
+    def _condition_pairs(self, bert: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        images = kwargs.get("encoder_hidden_states")
+        if images is None:
+            return None
+        backbone, mask = self.vision_backbone, kwargs["attention_mask"]
+        # The first token of a pair asks for fusion; alone, a text begins with [CLS].
+        ids = args[0].index_fill(1, torch.zeros(1, dtype=torch.long, device=mask.device), self.tokenizer.cls_token_id)
+        text: TextTokens = bert_states(bert, ids, mask)
+        shared = _unpacked(images, backbone)
+        tokens = backbone.output(backbone.forward_conditioned(shared, text))
+        may_read = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
+        return args, {**kwargs, "encoder_hidden_states": tokens, "encoder_attention_mask": may_read}
+
+
+def _packed(shared: SharedTokens) -> Tensor:
+    """Return shared tokens as one tensor (B, P + N, D or 2 D), which mmpretrain may gather, index and repeat."""
+    parts = [shared.tokens] if shared.block_input is None else [shared.tokens, shared.block_input]
+    return torch.cat(parts, dim=-1)
+
+
+def _unpacked(packed: Tensor, backbone: Any) -> SharedTokens:
+    tokens, *block_input = packed.split(backbone.embed_dim, dim=-1)
+    return SharedTokens(tokens, backbone.grid, backbone.num_shared_blocks, block_input[0] if block_input else None)

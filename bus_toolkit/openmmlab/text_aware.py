@@ -1,0 +1,133 @@
+"""What the text-aware versions of mmpretrain's models share: one text for each image, which selects its patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from bus_toolkit.errors import ConfigError, DataError, Problem
+from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
+from bus_toolkit.openmmlab.backbone import TokenReducedViT
+from bus_toolkit.openmmlab.conditioning import ConditionedPasses, Repeat, conditioned_on
+from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.structures import TextTokens
+
+
+def reading_texts(model: nn.Module, vit: nn.Module, selectors: Sequence[Mapping[str, Any]], text_dim: int) -> Any:
+    """Return ``vit``, a transformer that mmpretrain built, with selectors between its blocks.
+
+    Raises:
+        ConfigError: It is reduced already, or no selectors are given.
+    """
+    name = type(model).__name__
+    if isinstance(vit, TokenReducedViT):
+        text = f"{name} puts the selectors in itself, got a TokenReducedViT. Give the plain transformer's config."
+        raise ConfigError(Problem("model", text))
+    if isinstance(selectors, Mapping) or not selectors:
+        text = f"{name} needs a list of selectors, got {selectors!r}. Write selectors=[dict(type='TSPS', blocks=[6])]."
+        raise ConfigError(Problem("model.selectors", text))
+    return TokenReducedViT(vit, selectors, text_dim=text_dim, path="model")
+
+
+class ReadsOneText(BaseModel):
+    """Base of text-aware versions of mmpretrain's models in which each image has one text.
+
+    A subclass names mmpretrain's class as its next base and says which text it is. Then ``loss`` and ``predict`` are
+    that model's own, run while its backbone is conditioned on the text.
+
+    Args:
+        selectors: Configs of patch selectors, at most one a block, as in ``model.selectors`` of a ``VLPModel``.
+        patch_text_weight: Factor of ``loss_ptm``, the patch-text loss that teaches supervised selectors (``TSPS``)
+            which patches the text speaks of, from the boxes of data samples. 0 leaves it out: then only the weights of
+            the fused token teach them.
+        patch_text_boxes: The key of these boxes in data samples, (4,) or (M, 4), corners in pixels of the image that
+            the model gets. Samples without it give no term.
+        **model: Arguments of mmpretrain's model.
+    """
+
+    backbone_name: ClassVar[str] = "vision_backbone"
+    repeat: ClassVar[Repeat] = "each"
+    boxes_key: ClassVar[str] = "gt_bboxes"
+
+    def __init__(
+        self,
+        selectors: Sequence[Mapping[str, Any]] = (),
+        *,
+        patch_text_weight: float = 0.0,
+        patch_text_boxes: str | None = None,
+        **model: Any,
+    ) -> None:
+        super().__init__(**model)
+        vit = reading_texts(self, self.read_backbone(), selectors, self.text_dim)
+        if patch_text_weight and not any(selector.supervised for selector in vit.selectors):
+            text = "no selector here learns from boxes, got a weight for them. Use TSPS, or leave it out."
+            raise ConfigError(Problem("model.patch_text_weight", text))
+        self.write_backbone(vit)
+        self.patch_text_weight = patch_text_weight
+        self.patch_text_boxes = patch_text_boxes or self.boxes_key
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the texts that ``encode_text`` gives."""
+        raise NotImplementedError
+
+    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+        """Return the text of each data sample, or one text for all images."""
+        raise NotImplementedError
+
+    def read_backbone(self) -> Any:
+        """Return the module that encodes the images, as it is now."""
+        return getattr(self, self.backbone_name)
+
+    def write_backbone(self, backbone: nn.Module) -> None:
+        """Put another module in its place."""
+        setattr(self, self.backbone_name, backbone)
+
+    def loss(self, images: Tensor, data_samples: Any = None, **settings: Any) -> dict[str, Tensor]:
+        """Return mmpretrain's losses and, with a ``patch_text_weight``, ``loss_ptm``."""
+        with self._conditioned(data_samples, with_scores=self.patch_text_weight > 0) as passes:
+            losses = super().loss(images, data_samples, **settings)
+        if self.patch_text_weight:
+            losses["loss_ptm"] = self.patch_text_weight * self._patch_text_loss(passes, images, data_samples)
+        return losses
+
+    def predict(self, images: Tensor, data_samples: Any = None, **settings: Any) -> Any:
+        """Return mmpretrain's predictions."""
+        with self._conditioned(data_samples):
+            return super().predict(images, data_samples, **settings)
+
+    def _conditioned(self, data_samples: Sequence[Any] | None, *, with_scores: bool = False) -> Any:
+        backbone = self.read_backbone()
+        if not backbone.needs_text:
+            return nullcontext(ConditionedPasses()) if not with_scores else conditioned_on(backbone, None)
+        return conditioned_on(backbone, self.encode_text(data_samples), repeat=self.repeat, with_scores=with_scores)
+
+    def _patch_text_loss(self, passes: ConditionedPasses, images: Tensor, data_samples: Sequence[Any]) -> Tensor:
+        """Return the mean loss over the supervised selections."""
+        boxes, valid = self._boxes(data_samples, images.device)
+        (height, width), (patch, _) = images.shape[-2:], self.read_backbone().adapter.patch_size
+        labels_BN = boxes_to_patch_labels(boxes, (height, width), patch, 0.0, valid).any(dim=1)
+        has_boxes = valid.any(dim=1)
+        terms = []
+        for scores, slots in passes.scores:
+            seen = labels_of_candidates(labels_BN, slots, scores.shape[1])
+            terms.append(patch_text_loss(scores, seen, has_boxes))
+        return torch.stack(terms).mean()
+
+    def _boxes(self, data_samples: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the boxes padded to (B, M, 4), and which of them are there, bool (B, M)."""
+        rows = [sample.get(self.patch_text_boxes) for sample in data_samples]
+        tensors = [torch.as_tensor([] if row is None else row, dtype=torch.float32).reshape(-1, 4) for row in rows]
+        if not any(len(row) for row in tensors) and all(row is None for row in rows):
+            raise DataError(
+                f"data_samples: patch_text_weight needs boxes, got no {self.patch_text_boxes!r} in a whole batch. Let "
+                "PackInputs pass them on, name their key as patch_text_boxes, or set patch_text_weight=0."
+            )
+        padded = nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(device)  # (B, M, 4)
+        counts = torch.tensor([len(row) for row in tensors], device=device)
+        return padded, torch.arange(padded.shape[1], device=device) < counts.unsqueeze(1)
