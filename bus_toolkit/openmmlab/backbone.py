@@ -96,7 +96,7 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
         text_embeds: Tensor | None = None,
         text_pooled: Tensor | None = None,
         text_mask: Tensor | None = None,
-        without_text: bool = False,
+        without_text: str | None = None,
         with_scores: bool = False,
     ) -> tuple[Any, ...]:
         """Encode ``images`` (B, 3, H, W); ``conditioned_on`` fills in the rest.
@@ -106,7 +106,8 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
             text_embeds: (B, L, D) of the texts that selectors read.
             text_pooled: (B, D).
             text_mask: bool (B, L), True for tokens that may be read.
-            without_text: Whether this pass has no text on purpose: CLS attention replaces selectors that read one.
+            without_text: That this pass has no text on purpose, and what selectors that read one do: ``cls`` attention
+                replaces them, or ``none``: they let everything through.
             with_scores: Whether the scores of supervised selectors are returned, too.
 
         Returns:
@@ -118,12 +119,15 @@ class TokenReducedViT(TokenReducingBackbone, BaseModule):
             ConfigError: A selector that reads a text, and no text; one whose learned tokens a head must align with a
                 text; in training, a scheduled keep ratio that nobody moves.
         """
-        self._check_pass(has_text=text_embeds is not None or without_text)
+        self._check_pass(has_text=text_embeds is not None or without_text is not None)
         text = None
         if text_embeds is not None:
             assert text_pooled is not None and text_mask is not None, "conditioned_on gives all three"
             text = TextTokens(text_embeds, text_pooled, text_mask)
-        visual = super().forward(images, text)
+        if without_text == "none":
+            visual = self.forward_conditioned(self.forward_shared(images), select="text_free")
+        else:
+            visual = super().forward(images, text)
         if any(selection.decision.guide is not None for selection in visual.selections):
             raise ConfigError(
                 f"{self._path}.selectors: a head of VLPModel must align learned tokens with the text for this "

@@ -12,8 +12,9 @@ from mmpretrain.models.multimodal import BlipRetrieval
 from torch import Tensor
 from torch.nn import functional as F
 
+from bus_toolkit.backbones.conditioned_pass import Select
 from bus_toolkit.errors import ConfigError, Problem
-from bus_toolkit.openmmlab.conditioning import conditioned_on
+from bus_toolkit.openmmlab.conditioning import WithoutText, conditioned_on
 from bus_toolkit.openmmlab.text_aware import reading_texts
 from bus_toolkit.openmmlab.texts import bert_states
 from bus_toolkit.structures import SharedTokens, TextTokens
@@ -23,7 +24,7 @@ class TextAwareBlipRetrieval(BlipRetrieval):
     """mmpretrain's ``BlipRetrieval`` with selectors that read texts.
 
     The contrast never reads one: image features for it, in training, in the momentum branch and in a gallery, are from
-    a pass without text, in which CLS attention picks. Matching reads the text of each pair: ``image_embeds``, which
+    a pass without text. Matching reads the text of each pair: ``image_embeds``, which
     mmpretrain passes around, are the tokens before the first selector, and the blocks after it run where mmpretrain
     asks its text backbone to read an image, under the text that reads it. So a hard negative's image is selected by the
     text that it does not belong to, as any pair is when candidates are ranked again in an evaluation.
@@ -31,13 +32,15 @@ class TextAwareBlipRetrieval(BlipRetrieval):
     Args:
         selectors: Configs of patch selectors, at most one a block, as in ``model.selectors`` of a ``VLPModel``.
         conditioning: ``strict``, as above. ``shared``: in training, one pass for each image under its own caption,
-            for contrast and matching both (guoyang9/ELIP:BLIP does so): three to four times cheaper after the first
-            selector, but a negative's image shows by its patches that it has another caption, and contrast meets text
-            in training only. Evaluation stays as above.
+            for contrast and matching both (as in guoyang9/ELIP:BLIP/models/blip_pretrain.py): one pass after the first
+            selector in the place of four, but a negative's image shows by its patches that it has another caption, and
+            contrast meets text in training only. The momentum branch and evaluation stay as above.
+        without_text: What selectors do in a pass without text: ``cls`` attention picks (our choice), or ``none``: they
+            let everything through, as ELIP's do.
         **model: Arguments of mmpretrain's model.
 
     Raises:
-        ConfigError: No selectors, or an unknown ``conditioning``.
+        ConfigError: No selectors, or an unknown ``conditioning`` or ``without_text``.
     """
 
     def __init__(
@@ -45,13 +48,17 @@ class TextAwareBlipRetrieval(BlipRetrieval):
         selectors: Sequence[Mapping[str, Any]] = (),
         *,
         conditioning: Literal["strict", "shared"] = "strict",
+        without_text: WithoutText = "cls",
         **model: Any,
     ) -> None:
         super().__init__(**model)
-        if conditioning not in ("strict", "shared"):
-            text = f"must be strict or shared, got {conditioning!r}."
-            raise ConfigError(Problem("model.conditioning", text))
-        self.conditioning = conditioning
+        for name, value, allowed in (
+            ("conditioning", conditioning, ("strict", "shared")),
+            ("without_text", without_text, ("cls", "none")),
+        ):
+            if value not in allowed:
+                raise ConfigError(Problem(f"model.{name}", f"must be {' or '.join(allowed)}, got {value!r}."))
+        self.conditioning, self.without_text = conditioning, without_text
         text_dim = self.text_backbone.config.hidden_size
         self.vision_backbone = reading_texts(self, self.vision_backbone, selectors, text_dim)
         copies = deepcopy(list(self.vision_backbone.selectors))
@@ -65,7 +72,7 @@ class TextAwareBlipRetrieval(BlipRetrieval):
         if not self.vision_backbone.needs_text:
             return super().loss(images, data_samples)
         with ExitStack() as stack:
-            stack.enter_context(conditioned_on(self.vision_backbone_m, None))
+            stack.enter_context(conditioned_on(self.vision_backbone_m, None, without_text=self.without_text))
             if self.conditioning == "shared":
                 tokens = self.preprocess_text(data_samples)
                 text = bert_states(self.text_backbone, tokens.input_ids, tokens.attention_mask)
@@ -92,7 +99,8 @@ class TextAwareBlipRetrieval(BlipRetrieval):
                 f"images: pairs are matched with the grid that the transformer was built for, {backbone.grid}, got "
                 f"{shared.grid}. Set img_size of model.vision_backbone to the size of the images."
             )
-        free = backbone.output(backbone.forward_conditioned(shared))  # (B, P + S, D)
+        select: Select = "all" if self.without_text == "cls" else "text_free"
+        free = backbone.output(backbone.forward_conditioned(shared, select=select))  # (B, P + S, D)
         image_feat = F.normalize(self.vision_neck(free[:, 0, :]), dim=-1)
         return {"image_embeds": _packed(shared), "image_feat": image_feat}
 

@@ -14,6 +14,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.structures import TextTokens
 
 Repeat = Literal["each", "all"]
+WithoutText = Literal["cls", "none"]
 
 
 @dataclass
@@ -32,7 +33,12 @@ class ConditionedPasses:
 
 @contextmanager
 def conditioned_on(
-    backbone: nn.Module, text: TextTokens | None, *, repeat: Repeat = "each", with_scores: bool = False
+    backbone: nn.Module,
+    text: TextTokens | None,
+    *,
+    repeat: Repeat = "each",
+    without_text: WithoutText = "cls",
+    with_scores: bool = False,
 ) -> Iterator[ConditionedPasses]:
     """Let ``backbone`` encode images under ``text`` while this is open, whoever calls it.
 
@@ -42,10 +48,11 @@ def conditioned_on(
 
     Args:
         backbone: A ``TokenReducedViT``, or what a library wrapped it in.
-        text: One text for each image, or for each group of equally many images; ``None`` asks for a pass without text,
-            in which CLS attention takes the place of selectors that read one.
+        text: One text for each image, or for each group of equally many images; ``None`` asks for a pass without text.
         repeat: How texts are repeated for groups: ``each`` (1 1 2 2: the images of a text in a row), or ``all`` (1 2 1
             2).
+        without_text: What selectors that read a text do in a pass without: ``cls`` attention picks, or ``none``: they let
+            everything through.
         with_scores: Whether to collect the scores of supervised selectors.
 
     Raises:
@@ -57,9 +64,9 @@ def conditioned_on(
         passes.count += 1
         images = args[0]
         if text is None:
-            return (images, None, None, None, True, with_scores)
+            return (images, None, None, None, without_text, with_scores)
         rows = _repeated(text, images.shape[0], repeat)
-        return (images, rows.embeds, rows.pooled, rows.attention_mask, False, with_scores)
+        return (images, rows.embeds, rows.pooled, rows.attention_mask, None, with_scores)
 
     def take_scores(module: nn.Module, args: Any, output: tuple[Any, ...]) -> tuple[Any, ...]:
         # mmpretrain's models take the first output or the last one: theirs is left alone.

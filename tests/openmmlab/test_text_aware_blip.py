@@ -20,7 +20,9 @@ from tests.openmmlab.blip_tiny import ELIP, EVIT, TRIPS, TSPS, aware, built, ima
 
 ONE_TEXT = ["BlipVQA", "BlipNLVR", "BlipGrounding", "BlipCaption"]
 KINDS = ["BlipRetrieval", *ONE_TEXT]
-SELECTORS = {"TSPS": TSPS, "TPD": {**TSPS, "type": "TPD"}, "TRIPS": TRIPS, "ELIP": ELIP, "EViT": EVIT}
+SELECTORS = {"TSPS": TSPS, "TRIPS": TRIPS, "ELIP": ELIP}
+CASES = [(kind, selector) for kind in KINDS for selector in SELECTORS.values()]
+CASES += [("BlipVQA", {**TSPS, "type": "TPD"}), ("BlipVQA", EVIT), ("BlipRetrieval", EVIT)]
 TEXTS = ("red circle", "blue star left of the square")
 
 
@@ -54,21 +56,19 @@ def watched() -> Iterator[list[tuple[TextTokens | None, VisualTokens]]]:
         yield seen
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("selector", [{**TSPS, "keep_ratio": 1.0}, {**ELIP, "keep_ratio": 1.0}], ids=["TSPS", "ELIP"])
+@pytest.mark.parametrize(("kind", "selector"), [*((kind, TSPS) for kind in KINDS), ("BlipRetrieval", ELIP)])
 def test_keeping_everything_is_mmpretrains_model_bit_for_bit(
     kind: str, selector: dict[str, Any], vocabulary: str
 ) -> None:
     bare = built(plain(kind, vocabulary))
-    ours = built(aware(plain(kind, vocabulary), selector), like=bare)
+    ours = built(aware(plain(kind, vocabulary), {**selector, "keep_ratio": 1.0}), like=bare)
     expected, got = (loss_of(model, kind, *TEXTS) for model in (bare, ours))
     assert expected.keys() == got.keys()
     for name, loss in expected.items():
         assert torch.equal(loss, got[name]), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("selector", SELECTORS.values(), ids=SELECTORS)
+@pytest.mark.parametrize(("kind", "selector"), CASES)
 def test_losses_are_finite_and_reach_the_scorer(kind: str, selector: dict[str, Any], vocabulary: str) -> None:
     model = built(aware(plain(kind, vocabulary), selector))
     losses = loss_of(model, kind, *TEXTS)
@@ -170,11 +170,19 @@ def test_candidates_are_ranked_again_under_their_own_texts(conditioning: str, vo
     assert torch.allclose(by_text[1].pred_score[0], matched + similarity, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("settings", [{}, {"without_text": "none"}], ids=["CLS attention", "everything"])
+def test_what_a_pass_without_text_keeps_is_a_setting(settings: dict[str, Any], vocabulary: str) -> None:
+    model = built(aware(plain("BlipRetrieval", vocabulary), TSPS, **settings))
+    with watched() as seen:
+        loss_of(model, "BlipRetrieval", *TEXTS)
+    assert [visual.kept_patches().sum(dim=1).tolist() for _, visual in seen[:2]] == [[16 if settings else 8] * 2] * 2
+
+
+@pytest.mark.parametrize("kind", ["BlipVQA", "BlipNLVR"])
 def test_fewer_patches_are_fewer_macs(kind: str, vocabulary: str) -> None:
     bare, ours = built(plain(kind, vocabulary)), built(aware(plain(kind, vocabulary), {**TSPS, "keep_ratio": 0.25}))
     before, after = (count_macs(lambda m=model: loss_of(m, kind, *TEXTS)) for model in (bare, ours))
-    assert 0 < after and (after < before or kind == "BlipRetrieval")
+    assert 0 < after < before
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
