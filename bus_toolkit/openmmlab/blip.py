@@ -26,7 +26,7 @@ class TextAwareBlipVQA(ReadsOneText, BlipVQA):
         return self.multimodal_backbone.config.hidden_size
 
     @override
-    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+    def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         questions = sample_texts(data_samples, "question", self)
         return bert_texts(self.multimodal_backbone, self.tokenizer, questions)
 
@@ -42,7 +42,7 @@ class TextAwareBlipNLVR(ReadsOneText, BlipNLVR):
         return self.multimodal_backbone.config.hidden_size
 
     @override
-    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+    def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         statements = sample_texts(data_samples, "text", self)
         return bert_texts(self.multimodal_backbone, self.tokenizer, statements, max_length=self.max_txt_len)
 
@@ -62,7 +62,7 @@ class TextAwareBlipGrounding(ReadsOneText, BlipGrounding):
         return self.text_encoder.config.hidden_size
 
     @override
-    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+    def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         return bert_texts(self.text_encoder, self.tokenizer, sample_texts(data_samples, "text", self), max_length=128)
 
 
@@ -81,5 +81,5 @@ class TextAwareBlipCaption(ReadsOneText, BlipCaption):
         return self.seq_gen_head.decoder.config.hidden_size
 
     @override
-    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
+    def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         return bert_texts(self.seq_gen_head.decoder.bert, self.tokenizer, [self.prompt])

@@ -51,8 +51,8 @@ def conditioned_on(
         text: One text for each image, or for each group of equally many images; ``None`` asks for a pass without text.
         repeat: How texts are repeated for groups: ``each`` (1 1 2 2: the images of a text in a row), or ``all`` (1 2 1
             2).
-        without_text: What selectors that read a text do in a pass without: ``cls`` attention picks, or ``none``: they let
-            everything through.
+        without_text: What selectors that read a text do in a pass without: ``cls`` attention picks, or ``none``: they
+            let everything through.
         with_scores: Whether to collect the scores of supervised selectors.
 
     Raises:

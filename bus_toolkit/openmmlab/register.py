@@ -18,6 +18,7 @@ from bus_toolkit.registry import MODELS
 _MODELS = {
     "blip": ("TextAwareBlipCaption", "TextAwareBlipGrounding", "TextAwareBlipNLVR", "TextAwareBlipVQA"),
     "blip_retrieval": ("TextAwareBlipRetrieval",),
+    "language_models": ("TextAwareBlip2Caption", "TextAwareBlip2VQA", "TextAwareMiniGPT4"),
     "decoder": ("XBertLMHeadDecoder",),
 }
 

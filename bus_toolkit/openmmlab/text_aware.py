@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import torch
@@ -76,8 +76,8 @@ class ReadsOneText(BaseModel):
         """Width of the texts that ``encode_text`` gives."""
         raise NotImplementedError
 
-    def encode_text(self, data_samples: Sequence[Any] | None) -> TextTokens:
-        """Return the text of each data sample, or one text for all images."""
+    def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
+        """Return the text of each data sample, or one text for all images, for a loss or a prediction."""
         raise NotImplementedError
 
     def read_backbone(self) -> Any:
@@ -90,7 +90,7 @@ class ReadsOneText(BaseModel):
 
     def loss(self, images: Tensor, data_samples: Any = None, **settings: Any) -> dict[str, Tensor]:
         """Return mmpretrain's losses and, with a ``patch_text_weight``, ``loss_ptm``."""
-        with self._conditioned(data_samples, with_scores=self.patch_text_weight > 0) as passes:
+        with self._conditioned(data_samples, predicting=False) as passes:
             losses = super().loss(images, data_samples, **settings)
         if self.patch_text_weight:
             losses["loss_ptm"] = self.patch_text_weight * self._patch_text_loss(passes, images, data_samples)
@@ -98,14 +98,17 @@ class ReadsOneText(BaseModel):
 
     def predict(self, images: Tensor, data_samples: Any = None, **settings: Any) -> Any:
         """Return mmpretrain's predictions."""
-        with self._conditioned(data_samples):
+        with self._conditioned(data_samples, predicting=True):
             return super().predict(images, data_samples, **settings)
 
-    def _conditioned(self, data_samples: Sequence[Any] | None, *, with_scores: bool = False) -> Any:
-        backbone = self.read_backbone()
+    def _conditioned(
+        self, data_samples: Sequence[Any] | None, *, predicting: bool
+    ) -> AbstractContextManager[ConditionedPasses]:
+        backbone, with_scores = self.read_backbone(), self.patch_text_weight > 0 and not predicting
         if not backbone.needs_text:
-            return nullcontext(ConditionedPasses()) if not with_scores else conditioned_on(backbone, None)
-        return conditioned_on(backbone, self.encode_text(data_samples), repeat=self.repeat, with_scores=with_scores)
+            return conditioned_on(backbone, None, with_scores=with_scores)
+        text = self.encode_text(data_samples, predicting=predicting)
+        return conditioned_on(backbone, text, repeat=self.repeat, with_scores=with_scores)
 
     def _patch_text_loss(self, passes: ConditionedPasses, images: Tensor, data_samples: Sequence[Any]) -> Tensor:
         """Return the mean loss over the supervised selections."""
