@@ -193,13 +193,15 @@ def _build_vit(cfg: Mapping[str, Any], out_type: str | None) -> Any:
 
 def _adapter_of(vit: Any, out_type: str | None) -> TransformerAdapter:
     """Return the adapter of a transformer of mmpretrain whose output can be made of fewer tokens."""
+    library = type(vit).__module__.partition(".")[0]
     name, given = type(vit).__name__, getattr(vit, "out_type", None)
     adapter = adapter_of(vit)
     if not isinstance(adapter, VisionTransformerAdapter):
         raise ConfigError(
-            f"{_PATH}.vit: must be a vision transformer of mmpretrain whose blocks selectors can sit at, got {name}. "
-            "Use e.g. VisionTransformer, DeiT3, BEiTViT, ViTEVA02 or T2T_ViT. Other libraries' go into "
-            "bus_toolkit.backbones.TokenReducingBackbone, or into a VLPModel."
+            f"{_PATH}.vit: must be a vision transformer of mmpretrain whose blocks selectors can sit at, got {name} of "
+            f"{library}. Use e.g. VisionTransformer, DeiT3, BEiTViT, ViTEVA02 or T2T_ViT; in a segmentor or detector "
+            "with out_type='featmap'. Other libraries' go into bus_toolkit.backbones.TokenReducingBackbone, or into a "
+            "VLPModel."
         )
     if out_type not in (None, given):
         raise ConfigError(
