@@ -45,7 +45,7 @@ OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}
 MAY_USE_OPENMMLAB = {"registry", "quiet_import", "weights", "config", "models", "backbones", "data"} | {
     *("engine", "evaluation", "analysis", "openmmlab", "testing")
 }
-MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones"}
+MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones", "openmmlab"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

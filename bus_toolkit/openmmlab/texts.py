@@ -57,7 +57,7 @@ def bert_states(bert: Any, input_ids: Any, attention_mask: Any) -> TextTokens:
 def embedded_texts(embedding: nn.Embedding, tokenizer: Any, texts: Sequence[str]) -> TextTokens:
     """Return the input embeddings of a language model; their mean is the text's vector.
 
-    A decoder has no state of a whole text before it has read the image. That the mean stands for the text is our
+    A decoder has no state of a whole text before it has read the image. That the mean is used for the text is our
     choice: it knows the words and not their order.
     """
     device = embedding.weight.device

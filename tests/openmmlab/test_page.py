@@ -50,6 +50,7 @@ def test_a_few_lines_on_top_of_mmpretrains_config_are_a_model(tmp_path: Path) ->
             "model.text_neck.in_features": 32,
             "model.multimodal_head.hidden_size": 32,
             "model.head.queue_size": 8,
+            "model.max_txt_len": 8,
         }
     )
     model = MODELS.build({"_scope_": "mmpretrain", **config.model})
