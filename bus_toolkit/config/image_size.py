@@ -13,7 +13,7 @@ _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 # Transforms that leave the size of an image alone.
 _NEUTRAL = frozenset(
     "LoadImage LoadImageFromBytes LoadImageFromFile RandomFlip RandomFlipWithText RandomSwapImagesWithText "
-    "ColourEnhance ColourJitter ColorJitter RandAugmentWithBoxes PackRegions PackInputs".split()
+    "CleanText ColourEnhance ColourJitter ColorJitter RandAugmentWithBoxes PackRegions PackInputs".split()
 )
 # Transforms and the argument that holds the size they give: one number, or width and height.
 _RESIZING = {

@@ -20,6 +20,7 @@ from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler, ShardShuffleSampler
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
 from bus_toolkit.data.transforms.augment import RandomFlipWithText, RandomSwapImagesWithText
+from bus_toolkit.data.transforms.clean import CleanText
 from bus_toolkit.data.transforms.colours import ColourEnhance, ColourJitter
 from bus_toolkit.data.transforms.crops import RandomCropKeepNamed, RandomResizedCropWithBoxes
 from bus_toolkit.data.transforms.load import LoadImage, LoadImageFromBytes
@@ -29,6 +30,7 @@ from bus_toolkit.data.transforms.rand_augment import RandAugmentWithBoxes
 
 __all__ = [
     "CaptionedImages",
+    "CleanText",
     "ColourEnhance",
     "ColourJitter",
     "EndlessShardSampler",

@@ -80,6 +80,11 @@ def _rand_augment(key: str, default: Any) -> Callable[[Config], Any]:
     return reader
 
 
+def _cleaning(config: Config) -> str:
+    node = _transform(config, "train_dataloader", "CleanText")
+    return "none" if node is None else node["rule"]
+
+
 def _flip(config: Config) -> float:
     node = _transform(config, "train_dataloader", "RandomFlipWithText")
     return 0.0 if node is None else node["prob"]
@@ -203,6 +208,7 @@ READERS: Mapping[str, Callable[[Config], Any]] = {
     "data.test_image_size": _size("test_dataloader"),
     "augment.crop_scale": _crop,
     "augment.flip_probability": _flip,
+    "data.text_cleaning": _cleaning,
     "augment.randaugment_num_ops": lambda c: _rand_augment("num_ops", 2)(c) or 0,
     "augment.randaugment_magnitude": _rand_augment("magnitude", 7),
     "augment.randaugment_op_probability": _rand_augment("prob", 0.5),
