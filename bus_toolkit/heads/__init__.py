@@ -10,6 +10,7 @@ from bus_toolkit.heads.mlm import MLMHead
 from bus_toolkit.heads.patch_text import PatchTextHead
 from bus_toolkit.heads.prefix_lm import PrefixLMHead
 from bus_toolkit.heads.prior_lm import PriorLMHead
+from bus_toolkit.heads.self_critical import SelfCriticalCaptionHead
 from bus_toolkit.heads.vqa import VQAHead
 from bus_toolkit.step.step import Step
 
@@ -27,6 +28,7 @@ __all__ = [
     "PatchTextHead",
     "PrefixLMHead",
     "PriorLMHead",
+    "SelfCriticalCaptionHead",
     "Step",
     "VLPHead",
     "VQAHead",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.structures import Vocabulary
-from bus_toolkit.text_decoders.generate import Rereading, SearchRules, generate
+from bus_toolkit.text_decoders.generate import Generated, Rereading, SearchRules, generate
 
 
 def write_texts(
@@ -29,7 +29,21 @@ def write_texts(
         rules: How to search.
         rereading: Gives new states to the texts under way.
     """
-    texts = generate(
+    texts = written_texts(encoders, memory, memory_mask, vocabulary, rules, rereading=rereading)
+    return [encoders.tokenizer.decode(ids) for ids in texts.ids[:, 0].tolist()]  # (B, beams, L) -> the best beam
+
+
+def written_texts(
+    encoders: Encoders,
+    memory: Tensor,
+    memory_mask: Tensor,
+    vocabulary: Vocabulary,
+    rules: SearchRules | None,
+    *,
+    rereading: Rereading | None = None,
+) -> Generated:
+    """Return the texts of all beams, best first; the arguments are those of ``write_texts``."""
+    return generate(
         encoders.decode,
         memory,
         memory_mask,
@@ -40,4 +54,3 @@ def write_texts(
         rules=rules,
         rereading=rereading,
     )
-    return [encoders.tokenizer.decode(ids) for ids in texts.ids[:, 0].tolist()]  # (B, beams, L) -> the best beam

@@ -58,6 +58,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "PrefixLMHead": "heads.prefix_lm:PrefixLMHead",
         "PriorLMHead": "heads.prior_lm:PriorLMHead",
         "CaptionHead": "heads.caption:CaptionHead",
+        "SelfCriticalCaptionHead": "heads.self_critical:SelfCriticalCaptionHead",
         "VQAHead": "heads.vqa:VQAHead",
         "PatchTextHead": "heads.patch_text:PatchTextHead",
         "ClassificationHead": "heads.classification:ClassificationHead",

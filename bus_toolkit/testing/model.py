@@ -77,4 +77,6 @@ def _sample(number: int, text: str) -> Any:
             "gt_answer_weight": [0.7, 0.3],
         }
     )
-    return packed["data_samples"]
+    sample = packed["data_samples"]
+    sample.set_field([text, _CAPTIONS[0]], "references", dtype=None)  # as CaptionedImages does
+    return sample

@@ -4,6 +4,7 @@ from bus_toolkit.text_decoders.bert import BertTextDecoder
 from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
 from bus_toolkit.text_decoders.generate import Generated, Rereading, SearchRules, generate
 from bus_toolkit.text_decoders.rank import Ranked, rank
+from bus_toolkit.text_decoders.sample import sample
 
 __all__ = [
     "BertTextDecoder",
@@ -14,4 +15,5 @@ __all__ = [
     "SearchRules",
     "generate",
     "rank",
+    "sample",
 ]

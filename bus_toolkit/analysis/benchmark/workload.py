@@ -174,6 +174,7 @@ def made_up_batch(model: VLPModel, size: int, text_length: int) -> tuple[Tensor,
             "gt_label": row % 2,
             "gt_answer": [words[row % len(words)]],
             "gt_answer_weight": [1.0],
+            "references": [" ".join(words[number] for number in drawn)],
         }
         for name, value in fields.items():
             sample.set_field(value, name, dtype=None)
