@@ -1,4 +1,4 @@
-"""Images with all of their captions, to evaluate the captions that a model writes."""
+"""Images with all of their captions, to score the captions that a model writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class CaptionedImages(Dataset):
     """One sample an image from a data set that has one a caption.
 
     An image is its first row there, and its data sample gets ``references``, the captions of all of its rows, for
-    ``CaptionMetrics``: so an image is encoded and described once. Slot: ``dataset`` of a data loader for evaluation.
+    ``CaptionMetrics``: so an image is encoded and described once. Slot: ``dataset`` of a data loader for evaluation, or
+    for a training with ``SelfCriticalCaptionHead``.
 
     Args:
         dataset: Config of the data set, such as ``SceneDataset`` or ``RegionCaptionDataset``; rows of one image have
