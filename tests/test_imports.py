@@ -30,7 +30,7 @@ LAYERS = [
         "console",
         "writing",
     },
-    {"structures", "ops", "losses", "layers", "labels"},
+    {"structures", "ops", "losses", "layers", "labels", "caption_scores"},
     {*PARTS, "step", "registry", "weights", "plugin"},
     {"models", "visualization"},
     {"data", "config"},

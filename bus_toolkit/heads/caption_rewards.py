@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from functools import cached_property
 
+from bus_toolkit.caption_scores.cider_d import DocumentFrequencies, cider_d
+from bus_toolkit.caption_scores.tokens import Tokens, caption_tokens
 from bus_toolkit.errors import DataError
-from bus_toolkit.evaluation.caption_scores.cider_d import DocumentFrequencies, cider_d
-from bus_toolkit.evaluation.caption_scores.tokens import Tokens, caption_tokens
 from bus_toolkit.home import expand_home
 from bus_toolkit.json_text import parse_json
 from bus_toolkit.text_files import read_utf8

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from bus_toolkit.caption_scores.cider_d import cider_d
 from bus_toolkit.errors import DataError
-from bus_toolkit.evaluation.caption_scores.cider_d import cider_d
 from bus_toolkit.heads.caption import CaptionHead
 from bus_toolkit.heads.caption_rewards import CaptionRewards
 from bus_toolkit.heads.self_critical import SelfCriticalCaptionHead

@@ -3,8 +3,8 @@
 import pytest
 
 from bus_toolkit.accents import without_accents
+from bus_toolkit.caption_scores.tokens import caption_tokens
 from bus_toolkit.data.annotations.answer_forms import normalise_answer
-from bus_toolkit.evaluation.caption_scores.tokens import caption_tokens
 from bus_toolkit.evaluation.metrics.caption_metrics import caption_scores
 from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares
 from bus_toolkit.tokenizers import CorpusTokenizer, WordPieceTokenizer

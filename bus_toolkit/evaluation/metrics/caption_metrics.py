@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain
 
-from bus_toolkit.evaluation.caption_scores.bleu import corpus_bleu
-from bus_toolkit.evaluation.caption_scores.cider_d import cider_d
-from bus_toolkit.evaluation.caption_scores.java_scores import check_java_scores, java_scores
-from bus_toolkit.evaluation.caption_scores.rouge_l import rouge_l
-from bus_toolkit.evaluation.caption_scores.tokens import caption_tokens
+from bus_toolkit.caption_scores.bleu import corpus_bleu
+from bus_toolkit.caption_scores.cider_d import cider_d
+from bus_toolkit.caption_scores.java_scores import check_java_scores, java_scores
+from bus_toolkit.caption_scores.rouge_l import rouge_l
+from bus_toolkit.caption_scores.tokens import caption_tokens
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
 from bus_toolkit.evaluation.retrieval.ranking import as_key
 from bus_toolkit.registry import METRICS

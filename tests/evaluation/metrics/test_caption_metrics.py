@@ -4,7 +4,7 @@ import pytest
 
 from bus_toolkit.evaluation import CaptionMetrics
 from bus_toolkit.evaluation.metrics.caption_metrics import caption_scores, most_frequent
-from tests.evaluation.caption_scores.corpus import CAPTIONS, REFERENCES
+from tests.caption_scores.corpus import CAPTIONS, REFERENCES
 
 
 def _samples(captions=CAPTIONS, references=REFERENCES):

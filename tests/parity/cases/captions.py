@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from bus_toolkit.evaluation.caption_scores.bleu import corpus_bleu
-from bus_toolkit.evaluation.caption_scores.cider_d import cider_d
-from bus_toolkit.evaluation.caption_scores.rouge_l import rouge_l
-from bus_toolkit.evaluation.caption_scores.tokens import caption_tokens
+from bus_toolkit.caption_scores.bleu import corpus_bleu
+from bus_toolkit.caption_scores.cider_d import cider_d
+from bus_toolkit.caption_scores.rouge_l import rouge_l
+from bus_toolkit.caption_scores.tokens import caption_tokens
 from tests.parity.comparison import Comparison, Measured
 
 WORDS = "a the dog cat red ball man on left of and two runs sits near tree with under car house".split()

@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from bus_toolkit.evaluation.caption_scores.rouge_l import common_subsequence, rouge_l
-from tests.evaluation.caption_scores.corpus import CAPTIONS, REFERENCES
+from bus_toolkit.caption_scores.rouge_l import common_subsequence, rouge_l
+from tests.caption_scores.corpus import CAPTIONS, REFERENCES
 
 CANDIDATES = [caption.split() for caption in CAPTIONS]
 WANTED = [[reference.split() for reference in references] for references in REFERENCES]

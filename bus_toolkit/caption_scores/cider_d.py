@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bus_toolkit.evaluation.caption_scores.tokens import Tokens, ngram_counts
+from bus_toolkit.caption_scores.tokens import Tokens, ngram_counts
 
 Weights = dict[tuple[str, ...], float]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bus_toolkit.evaluation.caption_scores.tokens import caption_tokens, ngram_counts
+from bus_toolkit.caption_scores.tokens import caption_tokens, ngram_counts
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bus_toolkit.evaluation.caption_scores.tokens import Tokens
+from bus_toolkit.caption_scores.tokens import Tokens
 
 
 def rouge_l(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], beta: float = 1.2) -> np.ndarray:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from bus_toolkit.evaluation.caption_scores.tokens import Tokens, ngram_counts
+from bus_toolkit.caption_scores.tokens import Tokens, ngram_counts
 
 # Those of tylin/coco-caption:pycocoevalcap/bleu/bleu_scorer.py, so that corpora without a single match agree as well.
 _TINY, _SMALL = 1e-15, 1e-9

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from bus_toolkit.evaluation.caption_scores.cider_d import cider_d
-from tests.evaluation.caption_scores.corpus import CAPTIONS, REFERENCES
+from bus_toolkit.caption_scores.cider_d import cider_d
+from tests.caption_scores.corpus import CAPTIONS, REFERENCES
 
 CANDIDATES = [caption.split() for caption in CAPTIONS]
 WANTED = [[reference.split() for reference in references] for references in REFERENCES]

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from bus_toolkit.caption_scores import java_scores as module
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.evaluation.caption_scores import java_scores as module
 from bus_toolkit.evaluation.metrics.caption_metrics import CaptionMetrics
 
 
