@@ -24,6 +24,7 @@ PAIRS = {
     "bus/bus_base_4m": "mplug_base_pretrain",
     "copa/copa_base_4m": "mplug_base_pretrain",
     "trips/trips_base_4m": "trips_base_pretrain",
+    "neighbours/pumer_vilt": "vilt_pretrain",
 }
 
 

@@ -34,6 +34,12 @@ def _arch(config: Config) -> Mapping[str, int]:
     return ARCHITECTURES[arch] if isinstance(arch, str) else arch
 
 
+def _tower_kind(config: Config) -> str:
+    if config.model.fusion.type == "SingleStreamFusion":
+        return "single_stream_vit"
+    return "clip_vit" if config.model.backbone.get("pre_norm") else "vit_deit"
+
+
 def _blocks(config: Config) -> Mapping[str, Any]:
     return config.model.backbone.get("layer_cfgs") or {}
 
@@ -172,7 +178,7 @@ def _connected(config: Config) -> list[int]:
 
 
 READERS: Mapping[str, Callable[[Config], Any]] = {
-    "tower.kind": lambda c: "clip_vit" if c.model.backbone.get("pre_norm") else "vit_deit",
+    "tower.kind": _tower_kind,
     "tower.patch_size": lambda c: c.model.backbone.patch_size,
     "tower.width": lambda c: _arch(c)["embed_dims"],
     "tower.depth": lambda c: _arch(c)["num_layers"],
@@ -189,7 +195,7 @@ READERS: Mapping[str, Callable[[Config], Any]] = {
     "tower.dropout": lambda c: c.model.backbone.get("drop_rate", 0.0),
     "tower.attention_dropout": lambda c: _blocks(c).get("attn_drop_rate", 0.0),
     "tower.position_resize": lambda c: c.model.backbone.get("interpolate_mode", "bicubic"),
-    "text.kind": lambda c: "bert",
+    "text.kind": lambda c: "bert" if c.model.text_encoder.num_layers else "embeddings_only",
     "text.vocab_size": lambda c: len(BERT_VOCABULARY.read_text(encoding="utf-8").splitlines()),
     "text.width": _text_encoder("hidden_size"),
     "text.heads": _text_encoder("num_heads"),

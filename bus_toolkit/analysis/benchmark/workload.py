@@ -58,12 +58,13 @@ class Workload:
         """The methods by which MACs are distinguished."""
         model, backbone = self.model, self.model.backbone
         parts: dict[str, list[Any]] = {"selection": list(backbone.selectors), "decoder": [model.decoder]}
-        if self.model.encoders.stream is not None and self.scope == "vision":
-            parts["fusion"] = [model.fusion]  # the blocks run in it, on words and patches
         if self.scope == "model":
             parts["text encoder"] = [model.text_encoder]
             parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder]}
         methods = {name: [(m, "forward") for m in modules if m is not None] for name, modules in parts.items()}
+        if self.model.encoders.stream is not None:  # the blocks run in the fusion, on words and patches
+            names = ("forward", "image_alone", "text_alone")
+            methods["fusion"] = [(self.model.encoders.stream, name) for name in names]
         if self.scope == "model":
             passes = ("encode_text", "encode_visual", "fuse", "decode")
             methods["momentum"] = [] if model.momentum is None else [(model.momentum, name) for name in passes]
