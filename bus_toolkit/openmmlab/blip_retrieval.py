@@ -43,6 +43,9 @@ class TextAwareBlipRetrieval(BlipRetrieval):
         ConfigError: No selectors, or an unknown ``conditioning`` or ``without_text``.
     """
 
+    vision_backbone: Any
+    vision_backbone_m: Any
+
     def __init__(
         self,
         selectors: Sequence[Mapping[str, Any]] = (),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.model import MMDistributedDataParallel
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -281,3 +282,29 @@ def test_a_selector_that_reads_texts_is_refused_where_no_model_gives_one(vocabul
     with pytest.raises(BusError, match=r"data_samples.1: TextAwareBlipVQA selects patches by 'question', one text"):
         model = built(aware(cfg, TSPS))
         model(images(2), [*samples(TEXTS[0]), *samples(TEXTS[1], question=None)])
+
+
+def gradient_of_rank(rank: int, vocabulary: str, conditioning: str) -> Tensor:
+    """Train two steps on two ranks and return the last gradient of the scorer's text projection."""
+    model = built(aware(plain("BlipRetrieval", vocabulary), TSPS, conditioning=conditioning))
+    model.train()
+    parallel = MMDistributedDataParallel(model, device_ids=None)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    for step in range(2):
+        pair = samples(*TEXTS)
+        for index, sample in enumerate(pair):
+            sample.set_field(4 * step + 2 * rank + index, "image_id")
+        losses = parallel(images(4)[2 * rank : 2 * rank + 2], pair, mode="loss")
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+    return model.vision_backbone.selectors[0].text_proj.weight.grad
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("conditioning", ["strict", "shared"])
+def test_two_ranks_learn_the_same_with_each_others_negatives(
+    conditioning: str, vocabulary: str, two_ranks: Any
+) -> None:
+    first, second = two_ranks(gradient_of_rank, vocabulary, conditioning)
+    assert first.abs().sum() > 0 and torch.equal(first, second)
