@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from bus_toolkit.heads.itc import soften
 from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, soft_cross_entropy
 from bus_toolkit.losses.next_token import next_token_loss
+from bus_toolkit.losses.soft_targets import SoftTargets
 from tests.parity.comparison import Comparison, Measured
 
 ROWS, QUEUE, ALPHA = 16, 240, 0.4
@@ -88,6 +89,20 @@ def _smoothed_of_transformers() -> Measured:
     return Measured.numbers(pairs)
 
 
+def _distilled_of_torchmultimodal() -> Measured:
+    from torchmultimodal.modules.losses.albef import CausalLanguageModelingLoss
+
+    pairs = []
+    for seed in range(200):
+        logits, ids, real = _next_words(seed)
+        logits_m, _, _ = _next_words(1000 + seed)
+        theirs = CausalLanguageModelingLoss()(ids.masked_fill(~real, -100), logits, logits_m, ALPHA).sum()
+        weights = real[:, 1:].double()
+        ours = next_token_loss(logits, ids, weights, soft=SoftTargets(logits_m, ALPHA)) * weights.sum()
+        pairs.append((ours, theirs))
+    return Measured.numbers(pairs)
+
+
 def _masked_words_of_transformers() -> Measured:
     """Logits of ``MLMHead`` at the hidden places and their mean loss, beside ``BertForMaskedLM``."""
     import transformers as hf
@@ -125,5 +140,6 @@ COMPARISONS = (
     Comparison("wrong pairs as ALBEF draws them, frequencies", "torch", lambda: _wrong_pairs(0.0), 0.005),
     Comparison("wrong pairs with BLIP's 1e-4, frequencies", "torch", lambda: _wrong_pairs(1e-4), 0.005),
     Comparison("next-word loss, smoothed", "transformers", _smoothed_of_transformers, 1e-6),
+    Comparison("next-word loss with soft targets", "torchmultimodal-nightly", _distilled_of_torchmultimodal, 1e-9),
     Comparison("masked words: logits and loss", "transformers", _masked_words_of_transformers, 1e-5),
 )
