@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"one of {', '.join(LOADERS)}; default: {LOADERS[0]}",
     )
     parser.add_argument("--num", type=positive_int, default=12, metavar="N", help="samples, default 12")
+    parser.add_argument(
+        "--count", type=positive_int, metavar="N", help="also read N samples and count what each transform changes"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="else work_dirs/browse/<config>_<loader>")
     parser.add_argument("--seed", type=seed, default=0, help="of choice and transforms, default 0")
     parser.add_argument("--region-rows", action="store_true", help="rows as a RegionBatchSampler appends them")
@@ -36,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     load_openmmlab()
     from bus_toolkit.config import load_config
     from bus_toolkit.data.browse import browse, patch_labels_of
+    from bus_toolkit.data.change_counts import count_changes, table_of
 
     config = load_config(args.config, args.cfg_options)
     if not (config.get(args.loader) or {}).get("dataset"):
@@ -52,6 +56,8 @@ def run(args: argparse.Namespace) -> None:
         overlap=overlap,
     )
     print(f"{written[0]} and {len(written) - 1} single files beside it")
+    if args.count:
+        print(table_of(count_changes(config[args.loader]["dataset"], num=args.count, seed=args.seed)))
 
 
 COMMAND = Command(
@@ -59,5 +65,6 @@ COMMAND = Command(
     add_arguments,
     run,
     "They are drawn after the pipeline, with boxes, patch labels, texts, answers, labels and file names: one sheet of "
-    "all and a file each.",
+    "all and a file each. --count prints how often each transform changed pixels, boxes and words, and how often it "
+    "left no named object in view.",
 )

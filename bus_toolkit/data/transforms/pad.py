@@ -63,8 +63,10 @@ class ResizeAndPad(BaseTransform):
         canvas[:] = _MEAN_COLOUR
         canvas[top : top + height, left : left + width] = small.permute(1, 2, 0).numpy()
         if "gt_bboxes" in results:
-            factors = np.array([width / image.shape[1], height / image.shape[0]] * 2, np.float32)
-            results["gt_bboxes"] = results["gt_bboxes"] * factors + np.array([left, top] * 2, np.float32)
+            # What a crop has cut off would lie on the padding.
+            boxes = np.clip(results["gt_bboxes"], 0, [image.shape[1], image.shape[0]] * 2)
+            factors = [width / image.shape[1], height / image.shape[0]] * 2
+            results["gt_bboxes"] = (boxes * factors + [left, top, left, top]).astype(np.float32)
         results.update(img=canvas, img_shape=canvas.shape[:2])
         return results
 

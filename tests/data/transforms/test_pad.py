@@ -28,6 +28,12 @@ def test_boxes_are_where_the_pixels_are_at_each_draw(shape):
     assert len(places) > 20
 
 
+def test_what_a_crop_has_cut_off_does_not_reach_into_the_padding():
+    sample = {**sample_of(32, 64), "gt_bboxes": np.array([[-5, 20, 10, 50], [70, 0, 80, 10]], np.float32)}
+    boxes = ResizeAndPad(64)(sample)["gt_bboxes"]
+    assert boxes[0].tolist() == [0, 36, 10, 48] and boxes[1][0] == boxes[1][2]  # the second one is hidden
+
+
 def test_the_rest_is_clips_mean_colour_and_an_evaluation_draws_nothing():
     outs = [ResizeAndPad(64)(sample_of(32, 64))["img"] for _ in range(2)]
     assert np.array_equal(*outs)
