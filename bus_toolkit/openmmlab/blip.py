@@ -20,15 +20,10 @@ class TextAwareBlipVQA(ReadsOneText, BlipVQA):
     video share their question.
     """
 
-    @property
-    @override
-    def text_dim(self) -> int:
-        return self.multimodal_backbone.config.hidden_size
-
     @override
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         questions = sample_texts(data_samples, "question", self)
-        return bert_texts(self.multimodal_backbone, self.tokenizer, questions)
+        return bert_texts(self.text_model, self.tokenizer, questions)
 
 
 class TextAwareBlipNLVR(ReadsOneText, BlipNLVR):
@@ -36,15 +31,10 @@ class TextAwareBlipNLVR(ReadsOneText, BlipNLVR):
 
     repeat = "all"  # first images of all samples, then second ones
 
-    @property
-    @override
-    def text_dim(self) -> int:
-        return self.multimodal_backbone.config.hidden_size
-
     @override
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         statements = sample_texts(data_samples, "text", self)
-        return bert_texts(self.multimodal_backbone, self.tokenizer, statements, max_length=self.max_txt_len)
+        return bert_texts(self.text_model, self.tokenizer, statements, max_length=self.max_txt_len)
 
 
 class TextAwareBlipGrounding(ReadsOneText, BlipGrounding):
@@ -54,16 +44,12 @@ class TextAwareBlipGrounding(ReadsOneText, BlipGrounding):
     """
 
     backbone_name = "visual_encoder"
+    text_model_name = "text_encoder"
     boxes_key = "box"
-
-    @property
-    @override
-    def text_dim(self) -> int:
-        return self.text_encoder.config.hidden_size
 
     @override
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
-        return bert_texts(self.text_encoder, self.tokenizer, sample_texts(data_samples, "text", self), max_length=128)
+        return bert_texts(self.text_model, self.tokenizer, sample_texts(data_samples, "text", self), max_length=128)
 
 
 class TextAwareBlipCaption(ReadsOneText, BlipCaption):
@@ -74,12 +60,8 @@ class TextAwareBlipCaption(ReadsOneText, BlipCaption):
     """
 
     backbone_name = "visual_encoder"
-
-    @property
-    @override
-    def text_dim(self) -> int:
-        return self.seq_gen_head.decoder.config.hidden_size
+    text_model_name = "seq_gen_head.decoder.bert"
 
     @override
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
-        return bert_texts(self.seq_gen_head.decoder.bert, self.tokenizer, [self.prompt])
+        return bert_texts(self.text_model, self.tokenizer, [self.prompt])

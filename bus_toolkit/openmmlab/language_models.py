@@ -26,18 +26,14 @@ class TextAwareMiniGPT4(ReadsOneText, MiniGPT4):
     """
 
     backbone_name = "vision_encoder"
-
-    @property
-    @override
-    def text_dim(self) -> int:
-        return self.llama_model.get_input_embeddings().embedding_dim
+    text_model_name = "llama_model"
 
     @override
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         samples = data_samples or []
         texts = [self._prompt(sample) for sample in samples] if predicting else self._asked(samples)
         instructions = [text.replace(f"<Img>{_IMAGE}</Img>", "").replace(_IMAGE, "").strip() for text in texts]
-        return embedded_texts(self.llama_model.get_input_embeddings(), self.llama_tokenizer, instructions)
+        return embedded_texts(self.text_model.get_input_embeddings(), self.llama_tokenizer, instructions)
 
     def _asked(self, samples: Sequence[Any]) -> list[str]:
         contents = sample_texts(samples, "chat_content", self)
@@ -65,14 +61,11 @@ class TextAwareBlip2Caption(ReadsOneText, Blip2Caption):
     The text is the mean of the language model's input embeddings, as in ``TextAwareMiniGPT4``.
     """
 
-    @property
-    @override
-    def text_dim(self) -> int:
-        return self.text_backbone.get_input_embeddings().embedding_dim
+    text_model_name = "text_backbone"
 
     @override
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
-        return embedded_texts(self.text_backbone.get_input_embeddings(), self.tokenizer, [self.prompt])
+        return embedded_texts(self.text_model.get_input_embeddings(), self.tokenizer, [self.prompt])
 
 
 class TextAwareBlip2VQA(ReadsOneText, Blip2VQA):
@@ -82,12 +75,9 @@ class TextAwareBlip2VQA(ReadsOneText, Blip2VQA):
     is that of captions, so its data samples need ``gt_caption`` beside ``question``.
     """
 
-    @property
-    @override
-    def text_dim(self) -> int:
-        return self.text_backbone.get_input_embeddings().embedding_dim
+    text_model_name = "text_backbone"
 
     @override
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         questions = sample_texts(data_samples, "question", self)
-        return embedded_texts(self.text_backbone.get_input_embeddings(), self.tokenizer, questions)
+        return embedded_texts(self.text_model.get_input_embeddings(), self.tokenizer, questions)

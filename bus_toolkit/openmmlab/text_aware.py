@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +38,8 @@ def reading_texts(model: nn.Module, vit: nn.Module, selectors: Sequence[Mapping[
 class ReadsOneText(BaseModel):
     """Base of text-aware versions of mmpretrain's models in which each image has one text.
 
-    A subclass names mmpretrain's class as its next base and says which text it is. Then ``loss`` and ``predict`` are
+    A subclass names mmpretrain's class as its next base, says which of its modules encodes images, which words, and
+    which text it is. Then ``loss`` and ``predict`` are
     that model's own, run while its backbone is conditioned on the text.
 
     Args:
@@ -51,6 +53,7 @@ class ReadsOneText(BaseModel):
     """
 
     backbone_name: ClassVar[str] = "vision_backbone"
+    text_model_name: ClassVar[str] = "multimodal_backbone"
     repeat: ClassVar[Repeat] = "each"
     boxes_key: ClassVar[str] = "gt_bboxes"
 
@@ -72,9 +75,14 @@ class ReadsOneText(BaseModel):
         self.patch_text_boxes = patch_text_boxes or self.boxes_key
 
     @property
+    def text_model(self) -> Any:
+        """The transformer of the model whose words the texts are made of."""
+        return attrgetter(self.text_model_name)(self)
+
+    @property
     def text_dim(self) -> int:
         """Width of the texts that ``encode_text`` gives."""
-        raise NotImplementedError
+        return self.text_model.get_input_embeddings().embedding_dim
 
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         """Return the text of each data sample, or one text for all images, for a loss or a prediction."""
