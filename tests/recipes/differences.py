@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from mmengine.config import Config
 
 from tests.recipes import resolved, sourced
+from tests.recipes.task_readers import TASK_READERS
 
 # Options that are still to come into the recipes.
 LATER = ("mlm.whole_word", "mlm.distill")
@@ -29,6 +31,15 @@ PAIRS = {
 
 
 @cache
+def tasks() -> Mapping[str, Any]:
+    """Return ``tasks.yaml``: ``pairs`` of the downstream recipes and ``reasons``, by pattern of their names."""
+    return yaml.safe_load((Path(__file__).parent / "tasks.yaml").read_text(encoding="utf-8"))
+
+
+PAIRS.update(tasks()["pairs"])
+
+
+@cache
 def ours() -> Mapping[str, Any]:
     """Return ``ours.yaml``: ``no_setting``, name to reason, and ``recipes``, recipe to name to value and reason."""
     return yaml.safe_load((Path(__file__).parent / "ours.yaml").read_text(encoding="utf-8"))
@@ -36,20 +47,47 @@ def ours() -> Mapping[str, Any]:
 
 def ours_of(recipe: str) -> Mapping[str, Mapping[str, Any]]:
     """Return the values of a recipe that differ from its source on purpose, by name."""
-    own = ours()
-    return {**own["everywhere"], **(own["recipes"].get(recipe) or {})}
+    own, found = ours(), {}
+    if recipe in tasks()["pairs"]:
+        for pattern, reasons in tasks()["reasons"].items():
+            found.update(reasons if fnmatch(recipe, pattern) else {})
+    return {**own["everywhere"], **found, **(own["recipes"].get(recipe) or {})}
+
+
+def no_setting(recipe: str) -> Mapping[str, str]:
+    """Return the names that no setting of a recipe decides, with the reason."""
+    return {**ours()["no_setting"], **(tasks()["no_setting"] if recipe in tasks()["pairs"] else {})}
+
+
+def reader_of(recipe: str, name: str) -> Callable[[Config], Any] | None:
+    """Return what reads a name; of a downstream recipe, ``None`` is the value in a part that is left out."""
+    if recipe not in tasks()["pairs"]:
+        return resolved.READERS.get(name)
+    reader = {**resolved.READERS, **TASK_READERS}.get(name)
+    return None if reader is None else _or_none(reader)
+
+
+def _or_none(reader: Callable[[Config], Any]) -> Callable[[Config], Any]:
+    def read(config: Config) -> Any:
+        try:
+            return reader(config)
+        except (AttributeError, TypeError):
+            return None
+
+    return read
 
 
 def differences(recipe: str, config: Config) -> Iterator[str]:
     """Yield each sourced value that the config neither has nor replaces by a value with a reason."""
     deviations = ours_of(recipe)
     for value in sourced.recipes()[PAIRS[recipe]].values.values():
-        if value.name in ours()["no_setting"] or value.name.startswith(LATER):
+        if value.name in no_setting(recipe) or value.name.startswith(LATER):
             continue
-        if value.name not in resolved.READERS:
+        reader = reader_of(recipe, value.name)
+        if reader is None:
             yield f"{value.name}: nothing reads it; add a reader, or a reason under no_setting"
             continue
-        own = resolved.read(value.name, config)
+        own = reader(config)
         if is_same(own, value.value):
             continue
         stated = deviations.get(value.name)

@@ -56,11 +56,13 @@ def _ours() -> Iterator[str]:
     for recipe, table in differences.PAIRS.items():
         values = sourced.recipes()[table].values
         for name, own in differences.ours_of(recipe).items():
-            if name in values:
+            if name in values and not differences.is_same(own["value"], values[name].value):
                 stated = (_plain(own["value"]), _plain(values[name].value))
                 yield f"| `{recipe}` | `{name}` | {' | '.join(stated)} | {own['why']} |"
     yield from ("", "What no setting of a recipe decides:", "")
     yield from (f"- `{name}`: {why}." for name, why in differences.ours()["no_setting"].items())
+    yield from ("", "Nor of a recipe that fine-tunes:", "")
+    yield from (f"- `{name}`: {why}." for name, why in differences.tasks()["no_setting"].items())
 
 
 def _table(entries: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -61,9 +61,14 @@ def _selector(config: Config) -> Mapping[str, Any]:
 def _transform(config: Config, loader: str, kind: str) -> Mapping[str, Any] | None:
     """Return the first transform of a kind; pipelines of several sources are alike."""
     pipelines = list(_pipelines(config[loader].dataset))
-    nodes = [[node for node in pipeline if node["type"].endswith(kind)] for pipeline in pipelines]
+    nodes = [[node for node in _flat(pipeline) if node["type"].endswith(kind)] for pipeline in pipelines]
     assert all(found == nodes[0] for found in nodes), f"{loader}: sources are augmented in different ways"
     return nodes[0][0] if nodes[0] else None
+
+
+def _flat(pipeline: Sequence[Any]) -> Sequence[Any]:
+    """Return transforms with those that a transform holds for each of several images."""
+    return [one for node in pipeline for one in (node, *node.get("transforms", ()))]
 
 
 def _pipelines(node: Any) -> Sequence[Any]:
