@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import Any
 
 import pytest
@@ -30,6 +31,10 @@ def test_a_recipe_has_its_sources_values_or_reasons(recipe: str) -> None:
         ("bus/bus_base_4m", "model.backbone.layer_cfgs.act_cfg", {"type": "GELU"}, "tower.activation"),
         ("copa/copa_base_4m", "train_dataloader.batch_size", 64, "ours.yaml says 32"),
         ("trips/trips_base_4m", "model.selectors.0.blocks", [4, 9], "select.blocks"),
+        ("albef/albef_vqa_base", "model.heads.vqa.rank_topk", 64, "eval.k_test"),
+        ("elip/elip_entailment_base", "train_cfg.max_epochs", 5, "schedule.epochs"),
+        ("bus/bus_caption_base", "model.heads.caption.search.min_length", 8, "eval.min_length"),
+        ("copa/copa_grounding_base", "param_scheduler.0.end", 100, "schedule.warmup_steps"),
     ],
 )
 def test_a_changed_value_is_found(recipe: str, path: str, value: Any, name: str) -> None:
@@ -46,9 +51,18 @@ def test_our_differences_are_differences(recipe: str) -> None:
     assert same in ([], ["optim.decay_exempt"])
 
 
+def test_reasons_by_pattern_are_of_differences() -> None:
+    recipes = differences.tasks()["pairs"]
+    for pattern, reasons in differences.tasks()["reasons"].items():
+        tables = [sourced.recipes()[recipes[one]].values for one in fnmatch.filter(recipes, pattern)]
+        for name, own in reasons.items():
+            stated = [table[name].value for table in tables if name in table]
+            assert any(not differences.is_same(own["value"], value) for value in stated), f"{pattern}: {name}"
+
+
 def test_every_difference_has_a_value_and_a_reason() -> None:
     own = differences.ours()
-    for entries in (own["everywhere"], *own["recipes"].values()):
+    for entries in (own["everywhere"], *own["recipes"].values(), *differences.tasks()["reasons"].values()):
         assert all(set(entry) == {"value", "why"} for entry in entries.values())
 
 
