@@ -34,7 +34,7 @@ def test_the_resolved_config_loads_again_to_the_same(path: Path, tmp_path: Path)
     assert load_config(tmp_path / "resolved.yaml").to_dict() == config.to_dict()
 
 
-# A system's models of the other tasks differ from these in a head; ``tests.recipes.downstream`` builds all of them small.
+# A system's models of the other tasks differ from these in a head; ``tests.recipes.downstream`` builds all.
 BUILT = [
     path for path in CONFIGS if is_own(path) or path.stem.endswith(("_vqa_base", "_caption_base", "_grounding_base"))
 ]

@@ -35,7 +35,7 @@ def _arch(config: Config) -> Mapping[str, int]:
 
 
 def _tower_kind(config: Config) -> str:
-    if config.model.fusion.type == "SingleStreamFusion":
+    if config.model.fusion is not None and config.model.fusion.type == "SingleStreamFusion":
         return "single_stream_vit"
     return "clip_vit" if config.model.backbone.get("pre_norm") else "vit_deit"
 
