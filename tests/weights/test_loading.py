@@ -138,8 +138,8 @@ def test_a_tower_that_computes_otherwise_than_clip_is_refused(tmp_path: Path) ->
     refused(
         vit(pre_norm=True),
         tmp_path,
-        r"epsilon 1e-05, got a model with 1e-06; its activation is quick_gelu, got a model with GELU\. A model for this "
-        r"layout: pre_norm: true, norm_cfg: \{type: LN, eps: 1e-5\}, .*QuickGELU",
+        r"epsilon 1e-05, got a model with 1e-06; its activation is quick_gelu, got a model with GELU\. A model for "
+        r"this layout: pre_norm: true, norm_cfg: \{type: LN, eps: 1e-5\}, .*QuickGELU",
     )
     tensors = saved(source.state_dict(), tmp_path / "a.pth")  # no config says that the activation is OpenAI's
     refused(vit(pre_norm=True), tensors, "epsilon 1e-05, got a model with 1e-06")
