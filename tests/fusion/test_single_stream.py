@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
@@ -18,6 +19,7 @@ from bus_toolkit.testing import tiny, tiny_batch, tiny_model
 from bus_toolkit.testing.check import run_checks
 from bus_toolkit.testing.selector_case import SelectorCase
 from bus_toolkit.testing.selectors import SELECTOR_CHECKS
+from tests.conftest import TwoRanks
 from tests.tiny import tiny_backbone
 
 WIDTHS = {"embed_dim": tiny.WIDTH, "text_dim": tiny.WIDTH}
@@ -171,6 +173,34 @@ def test_a_model_trains_on_all_objectives_and_counts_its_passes(without_text: st
     assert {name: count.rows for name, count in counts.items()} == {"fused": 8, "free": 2, "caption_scores": 3}
     assert counts["fused"].tokens == {"block 2": 10, "decoder": 10}
     assert counts["free"].tokens["decoder"] == left
+
+
+def losses_and_gradient(rows: slice) -> tuple[dict[str, Tensor], Tensor]:
+    torch.manual_seed(0)  # of hidden words and wrong pairs
+    heads = {name: {"type": kind} for name, kind in (("itm", "ITMHead"), ("mlm", "MLMHead"), ("ptm", "PatchTextHead"))}
+    model = tiny_model({**heads, "itc": {"type": "ITCHead", "feature_dim": 16}}, **STREAM)
+    batches = [tiny_batch(), tiny_batch()]
+    images, samples = torch.cat([batch[0] for batch in batches]), [one for batch in batches for one in batch[1]]
+    for number, one in enumerate(samples):
+        one.image_id = number
+    total, logged = model.parse_losses(model.loss(images[rows], samples[rows]))
+    total.backward()
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    return {name: torch.as_tensor(value).detach() for name, value in logged.items()}, gradient
+
+
+def results_of_rank(rank: int) -> tuple[dict[str, Tensor], Tensor]:
+    logged, gradient = losses_and_gradient(slice(rank, None, 2))
+    dist.all_reduce(gradient)  # what DDP does
+    return logged, gradient / 2
+
+
+def test_two_ranks_equal_one_process(two_ranks: TwoRanks) -> None:
+    """Wrong pairs come from the other rank, whose texts are padded to another length."""
+    (logged, gradient), (expected, expected_gradient) = two_ranks(results_of_rank)[0], losses_and_gradient(slice(None))
+    for name in expected:
+        torch.testing.assert_close(logged[name].float(), expected[name].float(), atol=1e-5, rtol=1e-5, msg=name)
+    torch.testing.assert_close(gradient, expected_gradient, atol=1e-4, rtol=1e-3)
 
 
 def test_predictions_and_questions_show_what_the_own_words_kept() -> None:
