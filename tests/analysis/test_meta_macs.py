@@ -30,11 +30,17 @@ def test_the_demo_is_counted_as_a_real_pass_is(work: str) -> None:
 
 def test_what_the_momentum_model_does_for_soft_targets_is_counted() -> None:
     """One more pass of text encoder and fusion for the hidden caption, the same for the prefix, and the decoder."""
-    model = load_config(TINY, {"model.momentum": {}, "model.heads.mlm.alpha": 0.4, "model.heads.prefix_lm.alpha": 0.4})
-    built = build_model(model.model)
-    load = Workload(built, "model", made_up_batch(built, 2, 10))
+    layers = {"num_layers": 1, "num_heads": 4}
+    parts = {
+        "fusion": {"type": "CrossAttentionFusion", **layers},
+        "text_decoder": {"type": "BertTextDecoder", **layers},
+    }
+    heads = {"mlm": {"type": "MLMHead", "alpha": 0.4}, "prefix_lm": {"type": "PrefixLMHead", "alpha": 0.4}}
+    model = toy(**parts, heads={**toy()["heads"], **heads}, momentum={})
+    built = build_model(model)
+    load = Workload(built, "model", made_up_batch(built, 2, 8))
     by_part = count_macs_by_part(load.forward, load.parts, "other")
-    assert MacCounter("forward", 10).macs(model.model) == sum(by_part.values()) // 2
+    assert MacCounter("forward", 8).macs(model) == sum(by_part.values()) // 2
     tokens, momentum = built.encoders.tokenize([sample.text for sample in load.samples]), built.momentum
     visual, text = momentum.encode_visual(load.images, None), built.encoders.encode_text(tokens)
     memory = momentum.fuse(text, visual).memory()
