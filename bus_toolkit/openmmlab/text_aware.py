@@ -39,8 +39,8 @@ class ReadsOneText(BaseModel):
     """Base of text-aware versions of mmpretrain's models in which each image has one text.
 
     A subclass names mmpretrain's class as its next base, says which of its modules encodes images, which words, and
-    which text it is. Then ``loss`` and ``predict`` are
-    that model's own, run while its backbone is conditioned on the text.
+    which text it is. Then ``loss`` and ``predict`` are that model's own, run while its backbone is conditioned on the
+    text.
 
     Args:
         selectors: Configs of patch selectors, at most one a block, as in ``model.selectors`` of a ``VLPModel``.
@@ -66,13 +66,20 @@ class ReadsOneText(BaseModel):
         **model: Any,
     ) -> None:
         super().__init__(**model)
-        vit = reading_texts(self, self.read_backbone(), selectors, self.text_dim)
+        vit = reading_texts(self, self.image_model, selectors, self.text_dim)
+        if patch_text_weight < 0:
+            raise ConfigError(Problem("model.patch_text_weight", f"must be 0 or more, got {patch_text_weight}."))
         if patch_text_weight and not any(selector.supervised for selector in vit.selectors):
             text = "no selector here learns from boxes, got a weight for them. Use TSPS, or leave it out."
             raise ConfigError(Problem("model.patch_text_weight", text))
-        self.write_backbone(vit)
+        setattr(self, self.backbone_name, vit)
         self.patch_text_weight = patch_text_weight
         self.patch_text_boxes = patch_text_boxes or self.boxes_key
+
+    @property
+    def image_model(self) -> Any:
+        """The module that encodes images, as it is now."""
+        return getattr(self, self.backbone_name)
 
     @property
     def text_model(self) -> Any:
@@ -87,14 +94,6 @@ class ReadsOneText(BaseModel):
     def encode_text(self, data_samples: Sequence[Any] | None, *, predicting: bool) -> TextTokens:
         """Return the text of each data sample, or one text for all images, for a loss or a prediction."""
         raise NotImplementedError
-
-    def read_backbone(self) -> Any:
-        """Return the module that encodes the images, as it is now."""
-        return getattr(self, self.backbone_name)
-
-    def write_backbone(self, backbone: nn.Module) -> None:
-        """Put another module in its place."""
-        setattr(self, self.backbone_name, backbone)
 
     def loss(self, images: Tensor, data_samples: Any = None, **settings: Any) -> dict[str, Tensor]:
         """Return mmpretrain's losses and, with a ``patch_text_weight``, ``loss_ptm``."""
@@ -112,7 +111,7 @@ class ReadsOneText(BaseModel):
     def _conditioned(
         self, data_samples: Sequence[Any] | None, *, predicting: bool
     ) -> AbstractContextManager[ConditionedPasses]:
-        backbone, with_scores = self.read_backbone(), self.patch_text_weight > 0 and not predicting
+        backbone, with_scores = self.image_model, self.patch_text_weight > 0 and not predicting
         if not backbone.needs_text:
             return conditioned_on(backbone, None, with_scores=with_scores)
         text = self.encode_text(data_samples, predicting=predicting)
@@ -121,7 +120,7 @@ class ReadsOneText(BaseModel):
     def _patch_text_loss(self, passes: ConditionedPasses, images: Tensor, data_samples: Sequence[Any]) -> Tensor:
         """Return the mean loss over the supervised selections."""
         boxes, valid = self._boxes(data_samples, images.device)
-        (height, width), (patch, _) = images.shape[-2:], self.read_backbone().adapter.patch_size
+        (height, width), (patch, _) = images.shape[-2:], self.image_model.adapter.patch_size
         labels_BN = boxes_to_patch_labels(boxes, (height, width), patch, 0.0, valid).any(dim=1)
         has_boxes = valid.any(dim=1)
         terms = []

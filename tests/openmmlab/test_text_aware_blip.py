@@ -76,7 +76,7 @@ def test_losses_are_finite_and_reach_the_scorer(kind: str, selector: dict[str, A
     total = torch.stack([loss for loss in losses.values() if loss.requires_grad]).sum()
     assert total.isfinite()
     total.backward()
-    backbone = model.visual_encoder if hasattr(model, "visual_encoder") else model.vision_backbone
+    backbone = model.vision_backbone if kind == "BlipRetrieval" else model.image_model
     for name, parameter in backbone.selectors.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -259,6 +259,7 @@ def test_our_decoder_writes_beside_current_transformers(kind: str, vocabulary: s
             r"selectors.0.type: no patch selector named 'TSPZ'",
         ),
         ("BlipVQA", {"selectors": [EVIT], "patch_text_weight": 1.0}, r"patch_text_weight: no selector here learns"),
+        ("BlipVQA", {"patch_text_weight": -1.0}, r"patch_text_weight: must be 0 or more, got -1\.0"),
         ("BlipRetrieval", {"conditioning": "free"}, r"model.conditioning: must be strict or shared, got 'free'"),
         ("BlipOFA", {}, r"named 'TextAwareBlipOFA'.*Models: .*TextAwareBlipCaption, .*TextAwareBlipVQA"),
     ],
