@@ -53,9 +53,9 @@ def stop_workers(loop: Any) -> None:
     Args:
         loop: MMEngine's loop over epochs or iterations, or anything else.
     """
-    loader = getattr(loop, "dataloader", None)
+    loader: Any = getattr(loop, "dataloader", None)
     for holder in (loader, getattr(loop, "dataloader_iterator", None)):
-        iterator = getattr(holder, "_iterator", None)
+        iterator: Any = getattr(holder, "_iterator", None)
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
     if isinstance(loader, DataLoader):

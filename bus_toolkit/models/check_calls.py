@@ -39,7 +39,7 @@ def check_progress(epoch: Any, iteration: Any) -> None:
     Raises:
         ConfigError: ``epoch`` is no number of 0 or more, or ``iteration`` no whole number of 0 or more.
     """
-    if not isinstance(epoch, Real) or not epoch >= 0:  # infinity is after the start of every head; NaN is not
+    if not isinstance(epoch, Real) or not float(epoch) >= 0.0:  # infinity is after the start of every head; NaN is not
         raise ConfigError(f"set_progress.epoch: must be a number of 0 or more, fractions count, got {epoch!r}.")
     if not isinstance(iteration, Real) or iteration % 1 or iteration < 0:
         raise ConfigError(f"set_progress.iteration: must be a whole number of 0 or more, got {iteration!r}.")
