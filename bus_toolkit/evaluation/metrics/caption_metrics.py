@@ -28,7 +28,10 @@ class CaptionMetrics(SampleMetric):
 
     Keys under ``caption/``: ``BLEU_1`` to ``BLEU_4`` and ``ROUGE_L`` in [0, 1], ``CIDEr_D`` in [0, 10], ``num_images``,
     ``num_references``; and the same scores as ``constant_<score>`` for the most frequent reference said of every image:
-    what a model reaches that has learned how captions sound and does not look. Goes into ``val_evaluator``.
+    what a model reaches that has learned how captions sound and does not look. Where samples have a ``domain``
+    (``domains_file`` of ``CaptionedImages``), ``CIDEr_D`` and the Java scores of each domain on its own follow as
+    ``<domain>_<score>``, each domain a corpus of its own, and the scores without a domain are those of all images
+    (NoCaps' "entire"). Goes into ``val_evaluator``.
 
     Args:
         java_scores: ``METEOR`` and ``SPICE``, which need Java and pycocoevalcap; they come without the constant.
@@ -55,16 +58,12 @@ class CaptionMetrics(SampleMetric):
             return {}
         image = as_key(sample["image_id"])
         references = [str(text) for text in sample.get("references", [sample["text"]])]
-        return {"image": image, "caption": str(sample["pred_caption"]), "references": references}
+        row = {"image": image, "caption": str(sample["pred_caption"]), "references": references}
+        return row if sample.get("domain") is None else {**row, "domain": str(sample["domain"])}
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return the scores of the predictions and of the constant caption."""
-        captions: dict[Hashable, str] = {}
-        references: dict[Hashable, list[str]] = {}
-        for row in rows:
-            captions.setdefault(row["image"], row["caption"])
-            references.setdefault(row["image"], []).extend(row["references"])
-        wanted = list(references.values())
+        captions, wanted = _by_image(rows)
         if len(wanted) == 1:
             _log.warning(
                 "CaptionMetrics: CIDEr_D of a single image is 0, whatever the caption: it weighs words by how few of "
@@ -74,12 +73,37 @@ class CaptionMetrics(SampleMetric):
         _log.info("CaptionMetrics: the constant caption is %r.", constant)
         baseline = caption_scores([constant] * len(wanted), wanted)
         return {
-            **caption_scores(list(captions.values()), wanted),
+            **caption_scores(captions, wanted),
             **{f"constant_{name}": score for name, score in baseline.items()},
-            **java_scores(self.java_scores, *_in_tokens(captions.values(), wanted)),
+            **java_scores(self.java_scores, *_in_tokens(captions, wanted)),
             "num_images": float(len(wanted)),
             "num_references": float(sum(map(len, wanted))),
+            **self._by_domain(rows),
         }
+
+    def _by_domain(self, rows: list[dict]) -> dict[str, float]:
+        """Return the scores of the images of each domain alone."""
+        scores: dict[str, float] = {}
+        for domain in sorted({row["domain"] for row in rows if "domain" in row}):
+            captions, wanted = _by_image([row for row in rows if row.get("domain") == domain])
+            tokens = [[caption_tokens(text) for text in of_image] for of_image in wanted]
+            scores[f"{domain}_CIDEr_D"] = float(cider_d([caption_tokens(text) for text in captions], tokens).mean())
+            java = java_scores(self.java_scores, *_in_tokens(captions, wanted))
+            scores |= {f"{domain}_{name}": score for name, score in java.items()}
+            scores[f"{domain}_num_images"] = float(len(wanted))
+        if scores and "SPICE" not in self.java_scores:
+            _log.info("CaptionMetrics: NoCaps also states SPICE, which needs Java: java_scores: [SPICE].")
+        return scores
+
+
+def _by_image(rows: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """Return the first caption of each image, and all of its references."""
+    captions: dict[Hashable, str] = {}
+    references: dict[Hashable, list[str]] = {}
+    for row in rows:
+        captions.setdefault(row["image"], row["caption"])
+        references.setdefault(row["image"], []).extend(row["references"])
+    return list(captions.values()), list(references.values())
 
 
 def caption_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
