@@ -56,6 +56,8 @@ DATA_SETS = {
     "gqa": DataSet("GQA: balanced questions and answers", "GQA"),
     "nlvr": DataSet("NLVR: statements on drawings", "NLVR"),
     "nlvr2": DataSet("NLVR2: statements on pairs of photos", "NLVR2"),
+    "cc3m": DataSet("Conceptual Captions 3M: shards of img2dataset", "CC3M"),
+    "sbu": DataSet("SBU captions: shards of img2dataset", "SBU"),
     "snli_ve": DataSet("SNLI-VE: visual entailment on Flickr30k", "SNLI_VE"),
 }
 

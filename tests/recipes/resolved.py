@@ -61,7 +61,7 @@ def _selector(config: Config) -> Mapping[str, Any]:
 def _transform(config: Config, loader: str, kind: str) -> Mapping[str, Any] | None:
     """Return the first transform of a kind; pipelines of several sources are alike."""
     pipelines = list(_pipelines(config[loader].dataset))
-    nodes = [[node for node in _flat(pipeline) if node["type"].endswith(kind)] for pipeline in pipelines]
+    nodes = [[{**node, "keep_named": False} for node in _flat(one) if node["type"].endswith(kind)] for one in pipelines]
     assert all(found == nodes[0] for found in nodes), f"{loader}: sources are augmented in different ways"
     return nodes[0][0] if nodes[0] else None
 
@@ -157,7 +157,10 @@ def _total(config: Config) -> int:
 
 
 def _per_gpu(config: Config) -> int:
-    return config.train_dataloader.batch_size
+    """Return the pairs of a batch: rows of boxes alone are no pairs."""
+    loader = config.train_dataloader
+    boxed = [name for name, source in (loader.dataset.get("sources") or {}).items() if source.get("boxed_only")]
+    return loader.batch_size - sum(loader.batch_sampler.weights[name] for name in boxed)
 
 
 def _kept(config: Config) -> list[int]:

@@ -29,16 +29,21 @@ def check_downloads(recipe: Recipe, source: Download, files: Iterable[Wanted]) -
         if wanted.is_folder:
             if not path.is_dir():
                 missing.append(wanted)
-        elif not path.is_file():
-            missing += [] if wanted.optional else [wanted]
-        elif not path.stat().st_size:
-            raise DataError(f"{recipe.name}: {path} has 0 bytes. Fetch it again: {wanted.origin}")
-        else:
-            stamps[wanted.path] = [path.stat().st_size, path.stat().st_mtime_ns]
+            continue
+        files_of = sorted(source.root.glob(wanted.path)) if wanted.is_pattern else [path] if path.is_file() else []
+        missing += [] if files_of or wanted.optional else [wanted]
+        stamps |= {str(file.relative_to(source.root)): _stamp(file, recipe, wanted) for file in files_of}
     if missing:
         lines = [f"{recipe.name}: {source.root} has no {wanted.path}. Get it: {wanted.origin}" for wanted in missing]
         raise DataError("\n".join([*lines, f"{recipe.name}: the page of {recipe.title}: {recipe.page}"]))
     return stamps
+
+
+def _stamp(file: Path, recipe: Recipe, wanted: Wanted) -> list[int]:
+    status = file.stat()
+    if not status.st_size:
+        raise DataError(f"{recipe.name}: {file} has 0 bytes. Fetch it again: {wanted.origin}")
+    return [status.st_size, status.st_mtime_ns]
 
 
 def check_images(source: Download, folder: str, names: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ class Wanted:
     """A file that must be there, or with ``/`` after its path a folder of images.
 
     Attributes:
-        path: Below the folder of the data set.
+        path: Below the folder of the data set; with ``*`` a glob pattern, of which one file at least must be there.
         origin: Which download has it.
         optional: It may be absent; results that need it are left out.
     """
@@ -32,6 +32,11 @@ class Wanted:
     def is_folder(self) -> bool:
         """Whether a folder of images is meant."""
         return self.path.endswith("/")
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether any number of files is meant."""
+        return "*" in self.path
 
 
 class Download:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 
+from tests.data.shards.tiny_shards import pairs, write_tar
+
 SPLITS = ("train", "restval", "val", "test")
 
 
@@ -133,6 +135,17 @@ def refcoco(root):
     files = {name: pickle.dumps(references, 2) for name in names}
     files |= {f"{which}/instances.json": instances for which in ("refcoco", "refcoco+", "refcocog")}
     return write(root, {**files, "train2014/7.jpg": b"x"})
+
+
+def cc3m(root):
+    """As img2dataset writes it: shards, a table and figures for each."""
+    for name in ("00000", "00001", "val-00000"):
+        write(root, {f"{name}_stats.json": {"count": 2}, f"{name}.parquet": b"PAR1"})
+        write_tar(root / f"{name}.tar", pairs(range(2)))
+    return root
+
+
+sbu = cc3m
 
 
 def nlvr2(root):
