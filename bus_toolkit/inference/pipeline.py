@@ -114,7 +114,13 @@ class ImagePipeline:
         """Return the override that lets the pipeline resize to the model's size."""
         height, width = self.image_size
         nodes = [dict(node) for node in self._nodes]
-        nodes.insert(1, {"type": "mmpretrain.Resize", "scale": [width, height], "interpolation": "bicubic"})
+        resize = {
+            "type": "mmpretrain.Resize",
+            "scale": [width, height],
+            "interpolation": "bicubic",
+            "backend": "pillow",
+        }
+        nodes.insert(1, resize)
         text = ", ".join("{" + ", ".join(f"{key}: {value}" for key, value in node.items()) + "}" for node in nodes)
         return f"{self.location}=[{text}]"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
+import mmcv
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,8 @@ from bus_toolkit.inference.inputs import as_images
 class ImagePreprocessor:
     """Files, PIL images and arrays to normalised floats (B, 3, H, W).
 
-    The whole image is resized to the size of the model, bicubic, as most configs of this toolkit do it; ``Inferencer``
-    follows the pipeline of a config to the letter. Channels are red, green, blue.
+    The whole image is resized to the size of the model by Pillow's antialiased bicubic, as the paper-scale configs
+    do it; ``Inferencer`` follows the pipeline of a config to the letter. Channels are red, green, blue.
 
     Args:
         size: Height and width in pixels, or one number for both.
@@ -104,8 +104,8 @@ class ImagePreprocessor:
     def _pixels(self, image: np.ndarray) -> np.ndarray:
         """Return pixels uint8 (H, W, 3), blue green red, of any size as red green blue of this size."""
         height, width = self.size
-        if image.shape[:2] != self.size:
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
-        if image.shape != (height, width, 3):
+        if image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"images: must have three channels, got an array {image.shape}.")
+        if image.shape[:2] != self.size:
+            image = mmcv.imresize(image, (width, height), interpolation="bicubic", backend="pillow")
         return np.ascontiguousarray(image[:, :, ::-1])

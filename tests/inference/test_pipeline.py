@@ -98,7 +98,7 @@ def test_boxes_come_back_only_through_what_shows_the_whole_image():
     # 100 x 80 px in, 32 x 16 px read: factors 3.125 across, 5 down.
     assert pipeline.original_box([8.0, -2.0, 40.0, 4.0], (80, 100)) == [25.0, 0.0, 100.0, 20.0]
     # 100 x 50 px in the middle of 20 x 20 px read: 5 rows above it, factor 5.
-    padded = ImagePipeline(config(LOAD, {"type": "ResizeAndPad", "scale": 20}, PACK), (20, 20))
+    padded = ImagePipeline(config(LOAD, {"type": "bus_toolkit.ResizeAndPad", "scale": 20}, PACK), (20, 20))
     padded.check_boxes()
     assert padded.original_box([2.0, 4.0, 30.0, 10.0], (50, 100)) == [10.0, 0.0, 100.0, 25.0]
 

@@ -55,7 +55,7 @@ def run_config(scenes: Path, **heads: Any) -> dict[str, Any]:
         "max_bad_samples": 0,
         "pipeline": [
             {"type": "LoadImage"},
-            {"type": "mmpretrain.Resize", "scale": [SIDE, SIDE], "interpolation": "bicubic"},
+            {"type": "mmpretrain.Resize", "scale": [SIDE, SIDE], "interpolation": "bicubic", "backend": "pillow"},
             {"type": "PackRegions"},
         ],
     }

@@ -6,11 +6,14 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from bus_toolkit.data.transforms.augment import RandomFlipWithText
+from bus_toolkit.data.transforms.colours import ColourEnhance
 from bus_toolkit.data.transforms.crops import RandomResizedCropWithBoxes
 from bus_toolkit.data.transforms.pack import PackRegions
+from bus_toolkit.data.transforms.pad import ResizeAndPad
 from bus_toolkit.data.transforms.rand_augment import RandAugmentWithBoxes
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.testing import check_transform
 from tests.data.transforms.test_crops import noise_image
 
 SIDE, PATCH = 64, 16
@@ -142,6 +145,19 @@ def test_half_of_the_drawn_operations_are_left_out():
         np.random.seed(seed)
         untouched += RandAugmentWithBoxes(operations=["Brightness"])({"img": image})["img"] is image
     assert 60 < untouched < 140
+
+
+@pytest.mark.parametrize(
+    ("part", "settings"),
+    [
+        (RandAugmentWithBoxes, {"prob": 1.0}),
+        (RandomResizedCropWithBoxes, {"scale": 24}),
+        (ResizeAndPad, {"scale": 24, "sizes": [24, 16], "random_place": True}),
+        (ColourEnhance, {}),
+    ],
+)
+def test_transforms_keep_the_promises_of_the_conformance_kit(part, settings):
+    check_transform(part, **settings)
 
 
 @pytest.mark.parametrize(
