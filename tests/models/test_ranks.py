@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
-from bus_toolkit.heads import MLMHead, PrefixLMHead, PriorLMHead, VLPHead
+from bus_toolkit.heads import MLMHead, PrefixLMHead, PriorLMHead, SelfCriticalCaptionHead, VLPHead
 from tests.conftest import TwoRanks
 from tests.tiny import WIDTH, images
 from tests.tiny_model import LETTERS, sample, tiny_heads, tiny_model, tiny_reference
@@ -15,12 +15,24 @@ CASES = (("shared", True), ("strict", False))  # conditioning and momentum
 
 def global_batch() -> tuple[torch.Tensor, list]:
     texts = ["abcd", "ef", "ghijk", "lmn", "opqrst", "u"]
-    return images(6), [sample(text, index, boxed=index in (0, 3, 5)) for index, text in enumerate(texts)]
+    rows = [sample(text, index, boxed=index in (0, 3, 5), references=[text]) for index, text in enumerate(texts)]
+    return images(6), rows
+
+
+def drawing_captions() -> SelfCriticalCaptionHead:
+    """Return a head whose drawn texts, one number for each token, are those of one process."""
+    sizes = {"embed_dim": WIDTH, "text_dim": WIDTH, "vocabulary": LETTERS}
+    head = SelfCriticalCaptionHead(**sizes, search={"beam_size": 3, "max_length": 6}, candidates="sample")
+    head.rewards = lambda captions, references: [[float(text < "m") for text in texts] for texts in captions]
+    return head
 
 
 def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     torch.manual_seed(0)
-    heads: dict[str, VLPHead] = {"prefix_lm": PriorLMHead(reference=tiny_reference())}  # weights over the global batch
+    heads: dict[str, VLPHead] = {
+        "prefix_lm": PriorLMHead(reference=tiny_reference()),  # weights over the global batch
+        "caption": drawing_captions(),
+    }
     if momentum:
         words = MLMHead(text_dim=WIDTH, vocabulary=LETTERS, mask_prob=0.3, alpha=0.4)
         heads = {"mlm": words, "prefix_lm": PrefixLMHead(alpha=0.4)}
