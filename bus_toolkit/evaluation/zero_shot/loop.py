@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.runner import Runner
 from torch import Tensor
@@ -75,16 +74,7 @@ class ZeroShotLoop(EvalLoop):
 
     @override
     def prepare(self) -> None:
-        rank, ranks = get_rank(), get_world_size()
-        own = self.names[rank::ranks]
-        model = self.bare_model
-        feats = class_feats(model, own, self.templates).cpu() if own else torch.zeros(0)
-        parts = all_gather_object(feats)
-        whole = next(part for part in parts if len(part)).new_empty(len(self.names), parts[0].shape[1])
-        for position, part in enumerate(parts):
-            if len(part):
-                whole[position::ranks] = part
-        self._classes = whole.to(next(model.parameters()).device)
+        self._classes = shared_class_feats(self.bare_model, self.names, self.templates)
 
     @override
     def predict(self, data_batch: Any) -> Sequence[Any]:
@@ -99,3 +89,14 @@ class ZeroShotLoop(EvalLoop):
             sample.set_field(row, "pred_classes", dtype=None)
             sample.set_field(row[:1], "pred_label", dtype=None)
         return batch["data_samples"]
+
+
+def shared_class_feats(model: Any, names: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """Return ``class_feats`` (C, E), of which each rank encodes its share and gets those of the others."""
+    rank, ranks = get_rank(), get_world_size()  # more ranks than classes: the last ones have none
+    parts = all_gather_object(class_feats(model, names[rank::ranks], templates).cpu() if names[rank::ranks] else None)
+    whole = parts[0].new_empty(len(names), parts[0].shape[1])
+    for position, part in enumerate(parts):
+        if part is not None:
+            whole[position::ranks] = part
+    return whole.to(next(model.parameters()).device)
