@@ -111,8 +111,9 @@ class SelfCriticalCaptionHead(CaptionHead):
         count, longest = self.rules.beam_size, self.rules.max_length - 1
         noise_BKT = step.batch.noise("self_critical", step.batch.num_captions, count, longest)
         start = torch.full((noise_BKT.shape[0], 1), self.vocabulary.cls_id, device=noise_BKT.device)
-        ids = {"end_id": self.vocabulary.sep_id, "pad_id": self.vocabulary.pad_id}
-        return sample(step.encoders.decode, *states, start, noise_BKT, **ids)
+        memory, mask = states
+        end, pad = self.vocabulary.sep_id, self.vocabulary.pad_id
+        return sample(step.encoders.decode, memory, mask, start, noise_BKT, end_id=end, pad_id=pad)
 
     def _baseline(self, step: Step, states: tuple[Tensor, Tensor], rewards_BK: Tensor) -> Tensor:
         """Return what the rewards of each image are compared with, (B, 1)."""
