@@ -21,7 +21,7 @@ def row_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     loader, heads = config.get(_LOADER) or {}, config["model"]["heads"]
     sampler = loader.get("batch_sampler") or {}
     rows = sampler.get("region_batch_size", 0)
-    if rows and not any(REGISTRIES.heads.get(node["type"]).cls.needs_supervised_scores for node in heads.values()):
+    if rows and not any(_reads_boxes(REGISTRIES.heads.get(node["type"]).cls) for node in heads.values()):
         text = (
             f"appends {rows} rows for patch-text supervision to each batch, and no head reads them; model.heads has "
             f"{', '.join(heads)}. Set it to 0, or add model.heads.ptm: {{type: PatchTextHead}}."
@@ -35,3 +35,9 @@ def row_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
                     "Correct the name, or leave the source out."
                 )
                 yield Problem(f"{_LOADER}.dataset.sources.{source}.objectives", text)
+
+
+def _reads_boxes(kind: Any) -> bool:
+    from bus_toolkit.heads.base import VLPHead
+
+    return isinstance(kind, type) and issubclass(kind, VLPHead) and kind.needs_supervised_scores
