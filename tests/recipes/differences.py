@@ -81,8 +81,6 @@ def differences(recipe: str, config: Config) -> Iterator[str]:
     for value in sourced.recipes()[PAIRS[recipe]].values.values():
         if value.name in no_setting(recipe):
             continue
-        if recipe in tasks()["pairs"] and value.name in tasks()["later"]:
-            continue
         reader = reader_of(recipe, value.name)
         if reader is None:
             yield f"{value.name}: nothing reads it; add a reader, or a reason under no_setting"
