@@ -43,7 +43,7 @@ LAYERS = [
 TOP = {"__init__", "__main__"}
 OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}
 MAY_USE_OPENMMLAB = {"registry", "quiet_import", "weights", "config", "models", "backbones", "data"} | {
-    *("engine", "evaluation", "analysis", "openmmlab", "testing")
+    *("engine", "evaluation", "analysis", "inference", "openmmlab", "testing")
 }
 MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones", "openmmlab"}
 FILES = sorted(PACKAGE.rglob("*.py"))
