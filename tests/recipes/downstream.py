@@ -31,6 +31,8 @@ TASKS = {
     "retrieval_zero_shot": "retrieval/rerank_i2t_R@1",
     "vqa_base": "vqa/accuracy",
     "caption_base": "caption/CIDEr_D",
+    "caption_scst_base": "caption/CIDEr_D",
+    "nocaps_base": "caption/out-domain_CIDEr_D",
     "nlvr2_base": "classification/accuracy",
     "entailment_base": "classification/accuracy",
     "grounding_base": "grounding/accuracy",
@@ -51,6 +53,9 @@ def write_data(root: Path) -> None:
             COMMAND.main([name, str(source), "--out", str(root / "data" / name), "--any-count"])
     answers = root / "data" / "vqa_v2" / "answers.txt"
     answers.write_text("".join(f"{answer}\n" for answer in ("yes", "no", "2", "red")))
+    nocaps = miniatures.nocaps(root / "data" / "nocaps")
+    for path in nocaps.glob("val/*.jpg"):
+        picture(path)
     imagenet = root / "data" / "imagenet"
     miniatures.write(imagenet, {"meta/val.txt": "".join(f"{label}.JPEG {label}\n" for label in range(4)), "val/x": ""})
     for label in range(4):
@@ -92,7 +97,7 @@ def small(recipe: str) -> Config:
         if config.get(loader) is not None:
             config[loader].update(num_workers=0, persistent_workers=False, pin_memory=False, batch_size=2)
     if config.train_cfg is not None:
-        rows = {"entailment": 1, "nlvr2": 2, "grounding": 2, "vqa": 10}  # others have 4
+        rows = {"scst": 2, "entailment": 1, "nlvr2": 2, "grounding": 2, "vqa": 10}  # others have 4
         config.train_dataloader.batch_size = next((count for task, count in rows.items() if task in recipe), 4)
         config.train_cfg.update(max_epochs=STEPS)  # of one step
     for hook in ("report", "checkpoint", "progress", "logger"):

@@ -69,6 +69,17 @@ def coco(root):
     )
 
 
+def nocaps(root):
+    domains = ("in-domain", "near-domain", "out-domain", "out-domain")
+    images = [
+        {"id": n, "coco_url": f"https://s3.amazonaws.com/nocaps/val/{n}.jpg", "file_name": f"{n}.jpg", "domain": domain}
+        for n, domain in enumerate(domains)
+    ]
+    notes = [{"image_id": n, "id": 10 * n + k, "caption": f"animal {n} runs {k}"} for n in range(4) for k in range(2)]
+    files = {"nocaps_val_4500_captions.json": {"images": images, "annotations": notes}}
+    return write(root, files | {f"val/{n}.jpg": b"x" for n in range(4)})
+
+
 def flickr30k(root):
     content = karpathy(lambda n: f"{n}.jpg", "", with_ids=False)
     images = {f"flickr30k-images/{n}.jpg": b"x" for n in range(4)}
