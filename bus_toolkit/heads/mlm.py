@@ -59,6 +59,7 @@ class MLMHead(VLPHead):
     needs_fusion = True
     distils = (Copied.FUSION, Copied.HEAD)
     maskable: Tensor
+    special: Tensor
     continues: Tensor
 
     def __init__(
@@ -83,12 +84,10 @@ class MLMHead(VLPHead):
         self.mask_id, self.max_length = vocabulary.mask_id, vocabulary.max_length
         self.transform = nn.Sequential(nn.Linear(text_dim, text_dim), nn.GELU(), nn.LayerNorm(text_dim))
         self.vocabulary = nn.Linear(text_dim, vocabulary.size)
-        maskable = torch.ones(vocabulary.size, dtype=torch.bool)
-        maskable[[*vocabulary.special_ids, *vocabulary.ids_of_words(skip_words)]] = False
-        self.register_buffer("maskable", maskable, persistent=False)
-        continues = torch.zeros_like(maskable)
-        continues[list(vocabulary.continuation_ids)] = True
-        self.register_buffer("continues", continues, persistent=False)
+        never_hidden = [*vocabulary.special_ids, *vocabulary.ids_of_words(skip_words)]
+        self.register_buffer("maskable", ~_entries(never_hidden, vocabulary.size), persistent=False)
+        self.register_buffer("special", _entries(vocabulary.special_ids, vocabulary.size), persistent=False)
+        self.register_buffer("continues", _entries(vocabulary.continuation_ids, vocabulary.size), persistent=False)
 
     def hide(self, batch: Batch) -> Masked:
         """Return the captions of a batch with words hidden."""
@@ -113,11 +112,18 @@ class MLMHead(VLPHead):
         most = max(1, math.ceil(tokens.input_ids.shape[1] * self.mask_prob))
         if not self.whole_words:
             return self._hide(tokens, *hidden_tokens(candidates, noise_BL, wanted, most))
-        hidden = hidden_words(candidates, self.continues[tokens.input_ids] & tokens.attention_mask, noise_BL, wanted)
+        hidden = hidden_words(candidates, self._continues_word(tokens), noise_BL, wanted)
         positions, valid = first_places(hidden, max(most, PIECES))
         ids = tokens.input_ids.masked_fill(hidden, self.mask_id)
         targets = tokens.input_ids.gather(1, positions)
         return Masked(TokenBatch(ids, tokens.attention_mask), positions, targets, valid)
+
+    def _continues_word(self, tokens: TokenBatch) -> Tensor:
+        """Return which tokens belong to the word of the token before, bool (B, L)."""
+        continues = self.continues[tokens.input_ids] & tokens.attention_mask
+        # A special token begins no word: the first piece of a text would else hide [CLS] together with itself.
+        continues[:, 1:] &= ~self.special[tokens.input_ids[:, :-1]]
+        return continues
 
     def _hide(self, tokens: TokenBatch, positions: Tensor, valid: Tensor) -> Masked:
         targets = tokens.input_ids.gather(1, positions)
@@ -165,3 +171,10 @@ class MLMHead(VLPHead):
                 predictions[row].append(guess)
         words = [step.encoders.tokenizer.convert_ids_to_tokens(ids) for ids in targets]
         return {"mlm_targets": targets, "mlm_predictions": predictions, "mlm_words": words}
+
+
+def _entries(ids: Sequence[int], size: int) -> Tensor:
+    """Return which of ``size`` entries are among ``ids``, bool (V,)."""
+    entries = torch.zeros(size, dtype=torch.bool)
+    entries[list(ids)] = True
+    return entries

@@ -34,7 +34,7 @@ def hidden_words(candidates_BL: Tensor, continues_BL: Tensor, noise_BL: Tensor, 
 
     Args:
         candidates_BL: bool, tokens that may be hidden; a word may if one of its tokens may, and then goes as a whole.
-        continues_BL: bool, tokens that continue the word of the token before.
+        continues_BL: bool, tokens that continue the word of the token before; never the one after a special token.
         noise_BL: Uniform in [0, 1); that of its first token is a word's.
         wanted_B: How many tokens of each caption.
 
@@ -42,12 +42,13 @@ def hidden_words(candidates_BL: Tensor, continues_BL: Tensor, noise_BL: Tensor, 
         bool (B, L), the hidden tokens.
     """
     word_BL = (~continues_BL).cumsum(dim=1).clamp(min=1) - 1  # the number of each token's word, W = L at most
-    zeros_BW = torch.zeros_like(noise_BL)
     starts_BL = torch.ones_like(continues_BL)
     starts_BL[:, 1:] = word_BL[:, 1:] != word_BL[:, :-1]
-    noise_BW = zeros_BW.scatter_add(1, word_BL, noise_BL * starts_BL)
-    may_BW = zeros_BW.scatter_add(1, word_BL, candidates_BL.to(noise_BL.dtype)) > 0
-    length_BW = zeros_BW.scatter_add(1, word_BL, torch.ones_like(noise_BL)) * may_BW
+    noise_BW = torch.zeros_like(noise_BL).scatter_add(1, word_BL, noise_BL * starts_BL)
+    # Whole numbers: a GPU refuses running sums of fractions where an algorithm must be deterministic.
+    counts_BW = torch.zeros_like(word_BL)
+    may_BW = counts_BW.scatter_add(1, word_BL, candidates_BL.long()) > 0
+    length_BW = counts_BW.scatter_add(1, word_BL, torch.ones_like(word_BL)) * may_BW
     order_BW = noise_BW.masked_fill(~may_BW, 2.0).argsort(dim=1)
     total_BW = length_BW.gather(1, order_BW).cumsum(dim=1)
     fits_BW = total_BW <= wanted_B.unsqueeze(1)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from bus_toolkit.losses.token_weights import next_token_log_probs
 from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.ops.precision import at_least_float32
 
 
 def text_log_probs(logits_RLV: Tensor, ids_RL: Tensor, mask_RL: Tensor) -> Tensor:
@@ -23,5 +24,5 @@ def policy_gradient_loss(log_probs_BK: Tensor, advantages_BK: Tensor) -> Tensor:
         log_probs_BK: Of K texts a row, with gradient.
         advantages_BK: Rewards less their baseline, without gradient.
     """
-    values = -advantages_BK.detach() * log_probs_BK
+    values = -advantages_BK.detach() * at_least_float32(log_probs_BK)
     return mean_over_ranks(values, values.detach().new_ones(values.shape))

@@ -12,6 +12,9 @@ from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.text_decoders.generate import Decode
 
+# Into so many parts probability 1 is cut; float64 holds all numbers up to it.
+_PARTS = 2**52
+
 
 @torch.no_grad()
 def sample(
@@ -46,9 +49,10 @@ def sample(
     alive = mask[:, 0]
     for noise_R in noise_BKT.flatten(0, 1).unbind(dim=1):
         logits_RV = at_least_float32(decode(TokenBatch(ids, mask), memory, memory_mask)[:, -1])
-        # float64: with float32 the sums over a large vocabulary end below the largest numbers that are drawn.
-        sums_RV = logits_RV.double().softmax(dim=-1).cumsum(dim=-1)
-        drawn = torch.searchsorted(sums_RV, noise_R.to(sums_RV).unsqueeze(1), right=True)
+        # Whole numbers: sums of float32 over a large vocabulary end below the largest numbers that are drawn, and a GPU
+        # refuses running sums of fractions where an algorithm must be deterministic.
+        sums_RV = (logits_RV.double().softmax(dim=-1) * _PARTS).round().long().cumsum(dim=-1)
+        drawn = torch.searchsorted(sums_RV, (noise_R.double() * _PARTS).long().unsqueeze(1), right=True)
         drawn = drawn.squeeze(1).clamp(max=sums_RV.shape[1] - 1)
         ids = torch.cat([ids, torch.where(alive, drawn, pad_id).unsqueeze(1)], dim=1)
         mask = torch.cat([mask, alive.unsqueeze(1)], dim=1)

@@ -12,6 +12,7 @@ from bus_toolkit.heads.word_masks import replaced_as_bert
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.structures import FusedTokens, Masked, TokenBatch, Vocabulary
 from bus_toolkit.tokenizers import CorpusTokenizer, WordPieceTokenizer
+from tests.deterministic import RefusesAsAGpu
 from tests.tiny import WIDTH, token_batch
 from tests.tiny_model import LETTERS, LetterTokenizer, sample
 
@@ -120,6 +121,17 @@ def test_whole_words_are_hidden_as_a_slow_version_hides_them(skipped: list[str])
         assert masked.targets[row][masked.valid[row]].tolist() == ids[row][guessed].tolist()
         counts.add(len(expected))
     assert len(counts) > 3, "words of several lengths were drawn"
+
+
+def test_a_piece_that_begins_a_text_is_hidden_without_the_special_token_before() -> None:
+    mlm = MLMHead(text_dim=WIDTH, vocabulary=PIECES, mask_prob=0.5, whole_words=True)
+    ids = torch.tensor([[2, 8, 9, 5, 3, 0]])  # [CLS] d e a [SEP] [PAD]
+    tokens = TokenBatch(ids, ids > 0)
+    for first, expected in ((0.1, [2, 4, 4, 5, 3, 0]), (0.9, [2, 8, 9, 4, 3, 0])):
+        draws = torch.tensor([[0.5, first, 0.3, 0.4, 0.5, 0.5]])
+        with RefusesAsAGpu():
+            shown = mlm.mask(tokens, draws).tokens.input_ids
+        assert shown[0].tolist() == expected
 
 
 def test_each_word_is_as_likely_to_be_hidden_whatever_its_tokens() -> None:

@@ -56,6 +56,11 @@ CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "next_token_loss": (lambda x, w: losses.next_token_loss(x, IDS, w, 0.1), (numbers(2, 4, 5), numbers(2, 3).abs())),
     "next_token_log_probs": (lambda x: losses.next_token_log_probs(x, IDS), (numbers(2, 4, 5),)),
     "patch_text_loss": (lambda x: losses.patch_text_loss(x, LABELS, torch.tensor([True, False, True])), (LOGITS,)),
+    "policy_gradient_loss": (
+        lambda x: losses.policy_gradient_loss(x, numbers(2, 3, seed=1).to(x.dtype)),
+        (numbers(2, 3),),
+    ),
+    "text_log_probs": (lambda x: losses.text_log_probs(x, IDS, IDS > 0), (numbers(2, 4, 5),)),
     "soft_cross_entropy": (lambda x, t: losses.soft_cross_entropy(x, t), (LOGITS, TARGETS)),
     "soft_cross_entropy with empty places": (
         lambda x, t: losses.soft_cross_entropy(x, t, PRESENT),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.text_decoders.sample import sample
+from tests.deterministic import RefusesAsAGpu
 
 PAD, END, START, WORDS, LONGEST = 0, 1, 2, 5, 3
 LOGITS = 2.0 * torch.randn(2, 4, WORDS, WORDS, generator=torch.Generator().manual_seed(0))
@@ -53,3 +54,23 @@ def test_equal_numbers_draw_equal_texts_and_the_largest_one_is_taken() -> None:
     texts = drawn(noise)
     assert torch.equal(texts.input_ids[:, 0], texts.input_ids[:, 1])
     assert texts.input_ids.max() < WORDS
+
+
+def test_a_gpu_draws_where_it_must_be_deterministic() -> None:
+    noise = torch.rand(2, 5, LONGEST, generator=torch.Generator().manual_seed(3))
+    with RefusesAsAGpu():
+        texts = drawn(noise)
+    assert torch.equal(texts.input_ids, drawn(noise).input_ids)
+
+
+def test_a_word_without_probability_is_never_drawn() -> None:
+    def sure(tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        logits = torch.full((*tokens.input_ids.shape, WORDS), -torch.inf)
+        logits[..., 3] = 0.0
+        return logits
+
+    ends = torch.tensor([0.0, 0.5, torch.nextafter(torch.tensor(1.0), torch.tensor(0.0)).item()])
+    memory, mask = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
+    prefix = torch.full((1, 1), START)
+    texts = sample(sure, memory, mask, prefix, ends.reshape(1, 1, LONGEST), end_id=END, pad_id=PAD)
+    assert texts.input_ids[0, 0, 1:].tolist() == [3, 3, 3]
