@@ -12,7 +12,7 @@ from bus_toolkit.engine.device import find_device
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB
-from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates
+from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates, refuse_alike
 from bus_toolkit.inference.classification import classify
 from bus_toolkit.inference.explanation import Explanation, explain
 from bus_toolkit.inference.heads import head_for
@@ -114,8 +114,8 @@ class Inferencer:
     ) -> list[dict[str, Any]]:
         """Classify images by the names of classes, without training for them.
 
-        A class is the mean of its sentences: each template with the name in the place of ``{}``. Images are encoded
-        without text, as for ``retrieve``. ``images`` may be an ``ImageIndex``.
+        A class is the mean of its sentences: each template with the name, its underscores as spaces, in the place of
+        ``{}``. Images are encoded without text, as for ``retrieve``. ``images`` may be an ``ImageIndex``.
 
         Returns:
             One dict an image with ``image``, the nearest ``class`` and its ``probability`` among all (softmax at the
@@ -124,11 +124,13 @@ class Inferencer:
 
         Raises:
             ConfigError: A template without ``{}``, or no ITC head.
-            DataError: Fewer than two names, an empty one, or one that is there twice.
+            DataError: Fewer than two names, an empty one, one that is there twice, or two that the tokenizer cannot
+                distinguish.
         """
         head_for(self.model, "classify")
         names = checked_names(class_names, "class_names")
         sentences = checked_templates(templates, "templates")
+        refuse_alike(getattr(self.model, "tokenizer", None), names, sentences, "class_names")
         index = images if isinstance(images, ImageIndex) else self.index(images)
         return classify(self.model, index, names, sentences, topk=topk)
 

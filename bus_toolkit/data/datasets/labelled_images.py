@@ -23,6 +23,8 @@ class LabelledImages(SampleDataset):
     Args:
         dataset: Config of the reader: ``{type: mmpretrain.ImageNet, data_root: ..., split: val}``, or
             ``{type: mmpretrain.CustomDataset, data_root: ...}`` for one folder a class, in order of their names.
+            Folders that are all named by numbers are in the order of these, 2 before 10 (ours; the reader's is that of
+            text, in which ImageNetV2's folders 0 to 999 are not the classes of their numbers).
         class_names: The names in the order of the labels, as a list or in a file with one a line; or by label (as
             text), those that replace the reader's own. ``None`` for the reader's own: of ``CustomDataset`` the names
             of the folders.
@@ -31,7 +33,7 @@ class LabelledImages(SampleDataset):
             be missing.
 
     Raises:
-        DataError: A missing folder or file, no image, no names, or another number of names than the labels need.
+        DataError: A missing folder or file, no image, no names, or another number of names than there are classes.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class LabelledImages(SampleDataset):
         max_bad_samples: int = 10,
     ) -> None:
         self.reader = _build_reader(dataset, f"{type(self).__name__}.dataset")
+        self._folders = dict(getattr(self.reader, "folder_to_idx", {}))
+        self._labels = _numbered(self._folders)
         self.class_names = self._names(class_names)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
 
@@ -55,7 +59,7 @@ class LabelledImages(SampleDataset):
         """Return a sample as it enters the pipeline."""
         row = int(index)
         info = self.reader.get_data_info(row)
-        label = int(info["gt_label"])
+        label = self._label(info["gt_label"])
         return {
             "img_path": info["img_path"],
             "gt_label": label,
@@ -64,10 +68,19 @@ class LabelledImages(SampleDataset):
             "text_id": row,
         }
 
+    def _label(self, label: Any) -> int:
+        """Return the label here of one of the reader."""
+        return self._labels.get(int(label), int(label))
+
+    def _own_names(self) -> list[str]:
+        """Return the names that the reader states, in the order of the labels here."""
+        own = list(self.reader.metainfo.get("classes") or ())
+        return sorted(own, key=int) if self._labels and own == list(self._folders) else own
+
     def _names(self, given: str | Sequence[str] | Mapping[str, str] | None) -> list[str]:
         setting = f"{type(self).__name__}.class_names"
         if given is None or isinstance(given, Mapping):
-            own = list(self.reader.metainfo.get("classes") or ())
+            own = self._own_names()
             renamed = dict(given or {})
             names = [renamed.pop(str(label), name) for label, name in enumerate(own)]
             if renamed:
@@ -77,19 +90,32 @@ class LabelledImages(SampleDataset):
             names = [line for line in lines if line]
         else:
             names = list(given)
+        stated = len(self._own_names())
+        if stated and len(names) != stated:
+            raise DataError(
+                f"{setting}: needs {stated} names, one for each class of the reader, got {len(names)}. If a class "
+                "has no image, make an empty folder for it: without it, the labels after it would be wrong."
+            )
         first = self.reader.get_data_info(0)
         if not {"img_path", "gt_label"} <= first.keys():
             raise DataError(
                 f"{type(self).__name__}.dataset: must give the path and the label of each image, got "
                 f"{', '.join(first)}. Use mmpretrain.ImageNet, or mmpretrain.CustomDataset with one folder a class."
             )
-        largest = max(int(label) for label in self.reader.get_gt_labels())
+        largest = max(self._label(label) for label in self.reader.get_gt_labels())
         if len(names) <= largest:
             raise DataError(
                 f"{setting}: needs {largest + 1} names, one for each label, got {len(names)}. Name all classes in the "
                 "order of the labels."
             )
         return names
+
+
+def _numbered(folders: Mapping[str, int]) -> dict[int, int]:
+    """Return the label of each folder's number by the label of its text, given folders that are all numbers."""
+    if not all(name.isdecimal() for name in folders):
+        return {}
+    return {folders[name]: label for label, name in enumerate(sorted(folders, key=int))}
 
 
 def _build_reader(dataset: Mapping[str, Any], location: str) -> Any:

@@ -46,7 +46,7 @@ class TopKAccuracy(SampleMetric):
         if len(nearest) < max(self.topk):
             raise ConfigError(
                 f"TopKAccuracy.topk: must be at most the {len(nearest)} classes that ZeroShotLoop.keep leaves, got "
-                f"{max(self.topk)}. Lower it, or raise keep."
+                f"{max(self.topk)}. Lower it; if the data have more classes, raising keep does, too."
             )
         try:
             return {"truth": as_label(sample["gt_label"]), "nearest": nearest}

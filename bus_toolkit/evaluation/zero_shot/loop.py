@@ -15,7 +15,13 @@ from typing_extensions import override
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.evaluation.eval_loop import EvalLoop
-from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates, class_feats
+from bus_toolkit.evaluation.zero_shot.class_texts import (
+    TEMPLATES,
+    checked_names,
+    checked_templates,
+    class_feats,
+    refuse_alike,
+)
 from bus_toolkit.heads.base import find_head
 from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.registry import LOOPS
@@ -68,7 +74,9 @@ class ZeroShotLoop(EvalLoop):
                 "ZeroShotLoop: the data set must state the names of its classes (metainfo['classes']), got none. Use "
                 "LabelledImages."
             )
-        self.names = checked_names(stated, "ZeroShotLoop: metainfo['classes'] of the data set")
+        location = "ZeroShotLoop: metainfo['classes'] of the data set"
+        self.names = checked_names(stated, location)
+        refuse_alike(getattr(self.bare_model, "tokenizer", None), self.names, self.templates, location)
         self.keep = min(keep, len(self.names))
         self._classes: Tensor | None = None
 

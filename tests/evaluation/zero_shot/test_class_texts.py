@@ -7,8 +7,15 @@ import torch
 from torch.nn import functional as F
 
 from bus_toolkit.errors import ComponentError, ConfigError, DataError
-from bus_toolkit.evaluation.zero_shot.class_texts import checked_names, checked_templates, class_feats
+from bus_toolkit.evaluation.zero_shot.class_texts import (
+    checked_names,
+    checked_templates,
+    class_feats,
+    class_sentences,
+    refuse_alike,
+)
 from bus_toolkit.heads import ITMHead
+from bus_toolkit.tokenizers import WordPieceTokenizer
 from tests.tiny import WIDTH
 from tests.tiny_model import tiny_model
 
@@ -60,8 +67,31 @@ def test_templates_without_one_place_for_the_name_are_refused(templates, message
         (["dog", " "], r"classes\[1\]: must be a name with at least one word, got ' '"),
         (["dog", 3], r"classes\[1\]: must be a name"),
         (["dog", "cat", "dog "], "classes: 'dog' is there twice"),
+        (["red_dog", "red  dog"], "classes: 'red dog' is there twice"),
+        (["dog", "_"], r"classes\[1\]: must be a name with at least one word, got '_'"),
     ],
 )
 def test_names_that_do_not_name_classes_are_refused(names, message) -> None:
     with pytest.raises(DataError, match=message):
         checked_names(names, "classes")
+
+
+def test_underscores_of_names_are_spaces_in_sentences() -> None:
+    assert class_sentences(["great_white_shark", "ray"], ["a {}.", "{}"]) == [
+        "a great white shark.",
+        "great white shark",
+        "a ray.",
+        "ray",
+    ]
+
+
+def test_names_that_are_one_to_the_tokenizer_are_refused() -> None:
+    short = WordPieceTokenizer(max_length=6)  # [CLS], four words, [SEP]
+    names = ["dog", "black dog", "black DOG"]
+    message = "names: the tokenizer cannot distinguish 'black dog' and 'black DOG', .* cut after 6 tokens"
+    with pytest.raises(DataError, match=message):
+        refuse_alike(short, names, ["a {}"], "names")
+    refuse_alike(short, names[:2], ["a photo of a {}", "a {}"], "names")  # the second sentence is not cut
+    with pytest.raises(DataError, match="cannot distinguish 'dog' and 'black dog'"):
+        refuse_alike(short, names[:2], ["this is a photo of a {}", "it is not a photo of a {}"], "names")
+    refuse_alike(object(), names, ["a {}"], "names")
