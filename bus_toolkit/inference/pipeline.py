@@ -89,9 +89,7 @@ class ImagePipeline:
         """Return corners in pixels of the model's input in pixels of an image of ``size`` (H, W), cut to it."""
         for transform in self._transforms:
             if isinstance(transform, ResizeAndPad):
-                factor, left, top = transform.placement(size)
-                box = [(v - start) / factor for v, start in zip(box, [left, top] * 2, strict=True)]
-                return _cut(box, size)
+                return _cut(transform.placement(size).on_image(np.array([box]), size)[0].tolist(), size)
         factors = [size[1] / self.image_size[1], size[0] / self.image_size[0]] * 2
         return _cut([v * f for v, f in zip(box, factors, strict=True)], size)
 

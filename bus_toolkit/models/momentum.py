@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from bus_toolkit.heads.base import Copied, VLPHead
 from bus_toolkit.step.encoders import decode_visual
 from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualTokens
+
+_log = logging.getLogger(__name__)
 
 
 class MomentumBranch(nn.Module):
@@ -59,6 +62,7 @@ class MomentumBranch(nn.Module):
         self.selection = selection
         self.alpha_ramp_epochs = alpha_ramp_epochs
         self.trust = 1.0
+        self._was_warned = False
         self.paths = dict(copied)
         self.copies: Any = nn.ModuleDict()
         for name, path in self.paths.items():
@@ -103,6 +107,7 @@ class MomentumBranch(nn.Module):
             targets: list[Tensor] = list(copied.parameters())
             sources: list[Tensor] = list(original.parameters())
             if targets:
+                self._warn_of_rounding(targets[0].dtype)
                 torch._foreach_lerp_(targets, sources, 1.0 - self.decay)
             for target, source in zip(copied.buffers(), original.buffers(), strict=True):
                 target.copy_(source)
@@ -159,6 +164,16 @@ class MomentumBranch(nn.Module):
     def head(self, name: str) -> nn.Module:
         """Return the copy of a head."""
         return self.copies["heads"][name]
+
+    def _warn_of_rounding(self, dtype: torch.dtype) -> None:
+        if dtype.itemsize < 4 and not self._was_warned:
+            self._was_warned = True
+            _log.warning(
+                "model.momentum: copies of %s weights hardly move, since steps of %.3g of a difference are rounded "
+                "away. Keep the weights in float32, and train in mixed precision.",
+                str(dtype).removeprefix("torch."),
+                1.0 - self.decay,
+            )
 
     def _pairs(self, model: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
         """Yield each original with its copy."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bus_toolkit.models.momentum import MomentumBranch
 from tests.tiny import images
 from tests.tiny_model import sample, samples, tiny_heads, tiny_model
 
@@ -23,6 +24,21 @@ def test_copies_move_a_tenth_of_the_way_at_decay_0_9() -> None:
     model.after_step()
     after = model.momentum.copies["text_encoder"].bert.embeddings.word_embeddings.weight
     torch.testing.assert_close(after, before + 0.1)
+
+
+@pytest.mark.parametrize(("dtype", "count"), [(torch.bfloat16, 1), (torch.float16, 1), (torch.float32, 0)])
+def test_copies_whose_steps_are_rounded_away_are_warned_of_once(
+    dtype: torch.dtype, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = torch.nn.ModuleDict({name: torch.nn.Linear(4, 4) for name in ("text_encoder", "backbone")}).to(dtype)
+    branch = MomentumBranch(parts, {name: name for name in parts})
+    for _ in range(3):
+        branch.update(parts)
+    said = [record.getMessage() for record in caplog.records]
+    name = str(dtype).removeprefix("torch.")
+    assert len(said) == count and all(
+        f"copies of {name} weights hardly move, since steps of 0.005 of" in s for s in said
+    )
 
 
 def test_copies_get_no_gradient_and_stay_in_eval_mode() -> None:

@@ -61,8 +61,7 @@ class RandomCropKeepNamed(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop the sample."""
-        named = results.get("named")
-        kept = np.zeros((0, 4)) if named is None else results["gt_bboxes"][named]
+        kept = _named_in_view(results)
         if self.named_only and not len(kept):
             return results
         if self.unless_words and any(word in results["text"].lower() for word in self.unless_words):
@@ -131,11 +130,14 @@ class RandomResizedCropWithBoxes(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop and resize the sample."""
         # (3, H, W), a view: torchvision resizes channels that lie together as fast.
-        image = torch.from_numpy(np.ascontiguousarray(results["img"])).permute(2, 0, 1)
+        image = torch.from_numpy(np.require(results["img"], requirements="CW")).permute(2, 0, 1)
         window = self._crop.make_params([image])
+        for side in ("height", "width"):
+            window[side] = max(window[side], 1)  # torchvision rounds a side of a thin image to 0 where no shape fits
         boxes = results.get("gt_bboxes")
-        if self.keep_named and boxes is not None and results["named"].any():
-            _hold(window, boxes[results["named"]], image.shape[1:])
+        kept = _named_in_view(results) if self.keep_named else ()
+        if len(kept):
+            _hold(window, kept, image.shape[1:])
         bicubic = v2.InterpolationMode.BICUBIC
         resized = functional.resized_crop(image, **window, size=self.size, interpolation=bicubic, antialias=True)
         results["img"] = np.ascontiguousarray(resized.permute(1, 2, 0).numpy())
@@ -144,6 +146,16 @@ class RandomResizedCropWithBoxes(BaseTransform):
             corners = BoundingBoxes(torch.from_numpy(boxes).float(), format="XYXY", canvas_size=image.shape[1:])
             results["gt_bboxes"] = functional.resized_crop(corners, **window, size=self.size).numpy()
         return results
+
+
+def _named_in_view(results: dict[str, Any]) -> np.ndarray:
+    """Return the boxes (n, 4) of named objects but for those that an earlier transform has pushed out of view."""
+    if "named" not in results:
+        return np.zeros((0, 4), dtype=np.float32)
+    height, width = results["img"].shape[:2]
+    boxes: np.ndarray = results["gt_bboxes"][results["named"]]
+    inside = np.clip(boxes, 0, [width, height] * 2)
+    return boxes[(inside[:, 2:] > inside[:, :2]).all(axis=1)]
 
 
 def _hold(window: dict[str, int], boxes: np.ndarray, shape: Sequence[int]) -> None:

@@ -19,11 +19,23 @@ _MEAN_COLOUR = (104, 117, 123)
 
 
 class Placement(NamedTuple):
-    """Where an image lies on its canvas: pixels of the canvas for one of the image, and its left top corner."""
+    """Where an image lies on its canvas, in whole pixels: the factors of its two sides may differ a bit."""
 
-    factor: float
-    left: int
+    height: int
+    width: int
     top: int
+    left: int
+
+    def on_canvas(self, boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """Return boxes (n, 4), corners in pixels of an image of ``shape`` (H, W), in pixels of the canvas."""
+        return boxes * self._factors(shape) + [self.left, self.top] * 2
+
+    def on_image(self, boxes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """Return boxes (n, 4) of the canvas in pixels of the image: the inverse of ``on_canvas``."""
+        return (boxes - [self.left, self.top] * 2) / self._factors(shape)
+
+    def _factors(self, shape: Sequence[int]) -> list[float]:
+        return [self.width / shape[1], self.height / shape[0]] * 2
 
 
 @TRANSFORMS.register_module()
@@ -54,29 +66,28 @@ class ResizeAndPad(BaseTransform):
         """Resize and pad the sample."""
         image = results["img"]
         size = self.sizes[np.random.randint(len(self.sizes))] if len(self.sizes) > 1 else self.sizes[0]
-        height, width = _fitted(image.shape[:2], size)
-        spare = (self.scale - width, self.scale - height)
-        left, top = np.random.randint(0, np.add(spare, 1)) if self.random_place else (spare[0] // 2, spare[1] // 2)
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-        small = functional.resize(pixels, [height, width], v2.InterpolationMode.BILINEAR, antialias=True)
+        place = self._placement(image.shape[:2], size, at_random=self.random_place)
+        pixels = torch.from_numpy(np.require(image, requirements="CW")).permute(2, 0, 1)
+        bilinear = v2.InterpolationMode.BILINEAR
+        small = functional.resize(pixels, [place.height, place.width], bilinear, antialias=True)
         canvas = np.empty((self.scale, self.scale, 3), np.uint8)
         canvas[:] = _MEAN_COLOUR
-        canvas[top : top + height, left : left + width] = small.permute(1, 2, 0).numpy()
+        rows, columns = slice(place.top, place.top + place.height), slice(place.left, place.left + place.width)
+        canvas[rows, columns] = small.permute(1, 2, 0).numpy()
         if "gt_bboxes" in results:
             # What a crop has cut off would lie on the padding.
             boxes = np.clip(results["gt_bboxes"], 0, [image.shape[1], image.shape[0]] * 2)
-            factors = [width / image.shape[1], height / image.shape[0]] * 2
-            results["gt_bboxes"] = (boxes * factors + [left, top, left, top]).astype(np.float32)
+            results["gt_bboxes"] = place.on_canvas(boxes, image.shape).astype(np.float32)
         results.update(img=canvas, img_shape=canvas.shape[:2])
         return results
 
-    def placement(self, shape: tuple[int, int]) -> Placement:
+    def placement(self, shape: Sequence[int]) -> Placement:
         """Return the place of an image of ``shape`` (H, W) where nothing is random, as in an evaluation."""
-        height, width = _fitted(shape, self.sizes[0])
-        return Placement(self.sizes[0] / max(shape), (self.scale - width) // 2, (self.scale - height) // 2)
+        return self._placement(shape, self.sizes[0])
 
-
-def _fitted(shape: tuple[int, int], longer: int) -> tuple[int, int]:
-    """Return height and width of an image whose longer side becomes ``longer``."""
-    height, width = (max(1, round(side * longer / max(shape))) for side in shape)
-    return height, width
+    def _placement(self, shape: Sequence[int], longer: int, *, at_random: bool = False) -> Placement:
+        """Return the place of an image whose longer side becomes ``longer``."""
+        height, width = (max(1, round(side * longer / max(shape[:2]))) for side in shape[:2])
+        spare = [self.scale - height, self.scale - width]
+        top, left = np.random.randint(0, np.add(spare[::-1], 1))[::-1] if at_random else (side // 2 for side in spare)
+        return Placement(height, width, int(top), int(left))

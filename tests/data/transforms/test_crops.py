@@ -84,6 +84,29 @@ def test_a_resized_crop_keeps_named_objects_whole_where_it_is_asked_to():
     assert cut > 150
 
 
+@pytest.mark.parametrize(
+    "build",
+    [lambda: RandomCropKeepNamed((0.3, 0.5)), lambda: RandomResizedCropWithBoxes(32, (0.2, 0.4), keep_named=True)],
+)
+@pytest.mark.parametrize("hidden", [[0, 0, 0, 0], [70, 10, 90, 30], [-9, 5, 0, 8]])
+def test_a_named_object_that_is_out_of_view_does_not_hold_the_window(build, hidden):
+    """As RandAugment leaves it, or a crop; the window would always reach the corner or the border where it is."""
+    outs = []
+    for boxes in (np.array([hidden], np.float32), np.zeros((0, 4), np.float32)):
+        np.random.seed(4)
+        torch.manual_seed(4)
+        sample = {"img": noise_image(), "gt_bboxes": boxes, "named": np.ones(len(boxes), bool)}
+        outs.append(build()(sample)["img"])
+    assert np.array_equal(*outs)
+
+
+def test_a_thin_image_keeps_a_pixel_in_each_direction_where_no_window_has_the_shape():
+    for shape in ((5, 1, 3), (1, 5, 3)):
+        for ratios in ((3.0, 4.0), (0.2, 0.3)):
+            crop = RandomResizedCropWithBoxes(8, aspect_ratio_range=ratios)
+            assert crop({"img": np.full(shape, 9, np.uint8)})["img"].tolist() == np.full((8, 8, 3), 9).tolist()
+
+
 def test_images_without_named_objects_are_cropped_alike_with_and_without_the_promise():
     outs = []
     for keep_named in (False, True):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bus_toolkit.data.transforms.crops import RandomResizedCropWithBoxes
 from bus_toolkit.data.transforms.pad import ResizeAndPad
 from bus_toolkit.errors import ConfigError
 
@@ -34,6 +35,14 @@ def test_what_a_crop_has_cut_off_does_not_reach_into_the_padding():
     assert boxes[0].tolist() == [0, 36, 10, 48] and boxes[1][0] == boxes[1][2]  # the second one is hidden
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("build", [lambda: ResizeAndPad(8), lambda: RandomResizedCropWithBoxes(8)])
+def test_arrays_that_may_not_be_written_such_as_pillows_are_read_without_a_warning(build):
+    image = np.full((6, 6, 3), 7, np.uint8)
+    image.setflags(write=False)
+    assert (build()({"img": image})["img"] == 7).mean() > 0.9
+
+
 def test_the_rest_is_clips_mean_colour_and_an_evaluation_draws_nothing():
     outs = [ResizeAndPad(64)(sample_of(32, 64))["img"] for _ in range(2)]
     assert np.array_equal(*outs)
@@ -41,11 +50,13 @@ def test_the_rest_is_clips_mean_colour_and_an_evaluation_draws_nothing():
     assert np.array_equal(outs[0][16:48], sample_of(32, 64)["img"])
 
 
-def test_a_box_finds_its_way_back():
+@pytest.mark.parametrize("shape", [(60, 90), (333, 500), (3, 1000), (1000, 1)])
+def test_a_box_finds_its_way_back(shape):
+    """Also where a side of the canvas is rounded by much, such as 0.19 pixels to 1."""
     transform = ResizeAndPad(64)
-    factor, left, top = transform.placement((60, 90))
-    box = transform(sample_of(60, 90))["gt_bboxes"][0]
-    assert np.allclose((box - [left, top, left, top]) / factor, [20, 10, 40, 30], atol=0.3)
+    box = np.array([[shape[1] * 0.2, shape[0] * 0.1, shape[1] * 0.7, shape[0] * 0.9]], np.float32)
+    moved = transform({"img": np.zeros((*shape, 3), np.uint8), "gt_bboxes": box})["gt_bboxes"]
+    np.testing.assert_allclose(transform.placement(shape).on_image(moved, shape), box, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [[], [65], [0, 3]])
