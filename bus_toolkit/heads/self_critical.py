@@ -11,7 +11,7 @@ from torch import Tensor
 from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import HeadOutput
 from bus_toolkit.heads.caption import CaptionHead
-from bus_toolkit.heads.caption_rewards import CaptionRewards
+from bus_toolkit.heads.caption_rewards import caption_rewards
 from bus_toolkit.heads.writing import written_texts
 from bus_toolkit.losses.policy_gradient import policy_gradient_loss, text_log_probs
 from bus_toolkit.ops.precision import at_least_float32_dtype
@@ -33,8 +33,9 @@ class SelfCriticalCaptionHead(CaptionHead):
       models/model_caption_mplug.py): the beams, and the mean of their scores. As there, a log-probability counts
       divided by ``search``'s power of the length and by the number of tokens, [CLS] included. mPLUG passes the gradient
       through the search itself; without dropout it is the same.
-    - ``candidates: sample`` with ``baseline: greedy``, as Rennie et al. (arXiv 1612.00563): texts drawn from the model
-      and its own most probable text. The gradient is that of the expected score, unbiased.
+    - ``candidates: sample`` with ``baseline: greedy`` and ``reward: {count_end: true}``, as Rennie et al. (arXiv
+      1612.00563): texts drawn from the model and its own most probable text. The gradient is that of the expected
+      score, unbiased.
 
     The parts stay in training mode while candidates are written, as in mPLUG's code: dropout acts. A step costs the
     writing (about L / 2 whole passes of the text decoder for L tokens, times K), one pass with gradient, and the
@@ -47,8 +48,9 @@ class SelfCriticalCaptionHead(CaptionHead):
         search: As in ``CaptionHead``; ``beam_size`` is also K, and sampled texts end after ``max_length`` tokens.
         candidates: Where the scored texts come from.
         baseline: What their scores are compared with.
-        captions_file: COCO captions JSON of the training, for CIDEr-D's document frequencies; ``None`` takes those of
-            each batch on each rank, as mPLUG does.
+        reward: Arguments of ``bus_toolkit.heads.caption_rewards.CaptionRewards``: ``captions_file``, COCO captions JSON
+            of the training for CIDEr-D's document frequencies, without which they are those of each batch on each rank,
+            as mPLUG has them; and ``count_end``, whether the end of a text counts as a word.
         weight: Factor of the loss in the sum.
 
     Raises:
@@ -64,7 +66,7 @@ class SelfCriticalCaptionHead(CaptionHead):
         search: Mapping[str, Any] | None = None,
         candidates: Literal["beam", "sample"] = "beam",
         baseline: Literal["mean", "greedy"] = "mean",
-        captions_file: str | None = None,
+        reward: Mapping[str, Any] | None = None,
         weight: float = 1.0,
     ) -> None:
         super().__init__(embed_dim=embed_dim, text_dim=text_dim, vocabulary=vocabulary, search=search, weight=weight)
@@ -80,7 +82,7 @@ class SelfCriticalCaptionHead(CaptionHead):
                 "candidate is its own mean. Raise it, or choose the baseline 'greedy'."
             )
         self.candidates, self.baseline = candidates, baseline
-        self.rewards = CaptionRewards(captions_file)
+        self.rewards = caption_rewards(reward)
 
     def load_weights(self, read: Any, path: str) -> None:
         """Read the document frequencies before the first step, so that a missing file is reported then."""
@@ -133,7 +135,9 @@ class SelfCriticalCaptionHead(CaptionHead):
             )
         decode = step.encoders.tokenizer.decode
         captions = [[decode(ids) for ids in of_image] for of_image in texts.input_ids.tolist()]
-        return torch.tensor(self.rewards(captions, references), device=like.device, dtype=at_least_float32_dtype(like))
+        ended_BK = (texts.input_ids == self.vocabulary.sep_id).any(dim=-1).tolist()
+        scores = self.rewards(captions, references, ended_BK)
+        return torch.tensor(scores, device=like.device, dtype=at_least_float32_dtype(like))
 
     def _length(self, texts: TokenBatch) -> Tensor | float:
         """Return what log-probabilities are divided by, (B, K); nothing where the texts were drawn."""

@@ -29,7 +29,9 @@ class Letters:
 
     frequencies = None
 
-    def __call__(self, captions: list[list[str]], references: list[list[str]]) -> list[list[float]]:
+    def __call__(
+        self, captions: list[list[str]], references: list[list[str]], have_ended: list[list[bool]]
+    ) -> list[list[float]]:
         assert len(captions) == len(references)
         return [[sum(ord(one) % 2 == 0 for one in text) / max(1, len(text)) for text in texts] for texts in captions]
 
@@ -65,8 +67,8 @@ def test_the_gradient_is_that_of_the_slow_estimate(candidates: str, baseline: st
     for row in range(4):
         memory = model(pictures[row : row + 1]).embeds
         mine = [model.tokenizer.decode(ids.tolist()) for ids in texts.input_ids[row]]
-        scores = Letters()([mine], [REFERENCES[row]])[0]
-        given = Letters()([[best[row]]], [REFERENCES[row]])[0][0] if baseline == "greedy" else sum(scores) / 3
+        scores = Letters()([mine], [REFERENCES[row]], [[True] * len(mine)])[0]
+        given = Letters()([[best[row]]], [REFERENCES[row]], [[True]])[0][0] if baseline == "greedy" else sum(scores) / 3
         rewards += scores
         for ids, mask, score in zip(texts.input_ids[row], texts.attention_mask[row], scores, strict=True):
             length = int(mask.sum())
@@ -122,19 +124,52 @@ def test_rewards_are_cider_d_with_the_document_frequencies_of_a_file(tmp_path: P
     wanted = cider_d([text.split() for text in written], [[text.split() for text in texts] for texts in corpus])
     rewards = CaptionRewards(str(path))
     for image, texts in enumerate(corpus):
-        alone = rewards([[written[image], "nothing"]], [texts])
+        alone = rewards([[written[image], "nothing"]], [texts], [[True, False]])
         assert alone == [[pytest.approx(wanted[image]), 0.0]]
-    assert CaptionRewards(None)([[text] for text in written], corpus) == [[pytest.approx(score)] for score in wanted]
+    alone = CaptionRewards()([[text] for text in written], corpus, [[True]] * 3)
+    assert alone == [[pytest.approx(score)] for score in wanted]
+
+
+def test_with_ends_that_count_a_text_that_breaks_off_gains_less(tmp_path: Path) -> None:
+    references = [["a dog sits on a red mat", "a dog on a mat"], ["a cat on a chair"], ["two cars"]]
+    whole, broken = ["a dog on a mat"], ["a dog sits on a"]
+    plain, with_ends = (CaptionRewards(count_end=count) for count in (False, True))
+    others = [["a cat"], ["two cars"]]
+    ended = [[True]] * 3
+    scores = {
+        name: [rewards([texts, *others], references, ended)[0][0] for texts in (whole, broken)]
+        for name, rewards in (("plain", plain), ("with ends", with_ends))
+    }
+    assert scores["with ends"][1] / scores["with ends"][0] < 0.9 * scores["plain"][1] / scores["plain"][0]
+    tokens = [[[*text.split(), "end"] for text in texts] for texts in references]
+    wanted = cider_d([[*text[0].split(), "end"] for text in (whole, *others)], tokens)
+    assert scores["with ends"][0] == pytest.approx(wanted[0])
+    cut = with_ends([whole, *others], references, [[False], [True], [True]])[0][0]
+    assert cut < scores["with ends"][0]  # all the words, but no end
+
+
+def test_a_text_has_ended_if_its_ids_have_the_end() -> None:
+    model = critical(candidates="sample", search={"beam_size": 8, "max_length": 4})
+    head, seen = model.heads["caption"], []
+
+    def note(captions: Any, references: Any, have_ended: list[list[bool]]) -> list[list[float]]:
+        seen.extend(zip(sum(captions, []), sum(have_ended, []), strict=True))
+        return [[0.0 for _ in texts] for texts in captions]
+
+    head.rewards = note
+    model.loss(images(4), rows())
+    assert {ended for _, ended in seen} == {True, False}
+    assert all(len(text) <= 3 - ended for text, ended in seen)  # [CLS] and at most three tokens, [SEP] one of them
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"annotations": [{"caption": "a"}]}', "no json"])
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "captions.json"
     path.write_text(content)
-    with pytest.raises(DataError, match="captions_file: .* is no file of COCO captions"):
+    with pytest.raises(DataError, match="reward.captions_file: .* is no file of COCO captions"):
         _ = CaptionRewards(str(path)).frequencies
-    head = SelfCriticalCaptionHead(**SIZES, captions_file=str(tmp_path / "none.json"))
-    with pytest.raises(DataError, match=r"captions_file: .*none.json: cannot be read: No such file"):
+    head = SelfCriticalCaptionHead(**SIZES, reward={"captions_file": str(tmp_path / "none.json")})
+    with pytest.raises(DataError, match=r"reward.captions_file: .*none.json: cannot be read: No such file"):
         head.load_weights(None, "model.heads.caption")
 
 
@@ -148,6 +183,7 @@ def test_a_sample_without_references_is_refused() -> None:
     [
         ({"candidates": "top"}, "candidates: must be beam or sample, got 'top'"),
         ({"baseline": "none"}, "baseline: must be mean or greedy, got 'none'"),
+        ({"reward": {"corpus": "x"}}, "reward: it takes captions_file, count_end, got {'corpus': 'x'}"),
         ({"search": {"beam_size": 1}}, "search.beam_size: must be 2 or more with baseline 'mean', got 1"),
     ],
 )
