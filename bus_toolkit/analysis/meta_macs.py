@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch
+from bus_toolkit.analysis.benchmark.workload import Scope, Workload, made_up_batch
 from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.models.build import build_model
 from bus_toolkit.models.vlp import VLPModel
@@ -58,13 +58,20 @@ class MacCounter:
         batch_size: Images, 2 or more: so that each has wrong pairs, as in training. Rows that a batch sampler appends
             and the similarities among more images are not in it.
         device: ``cpu`` counts real passes from the start: faster for toys.
+        scope: What belongs to the work (see ``Workload``).
     """
 
     def __init__(
-        self, work: Pass, text_length: int, *, batch_size: int = 2, device: Literal["meta", "cpu"] = "meta"
+        self,
+        work: Pass,
+        text_length: int,
+        *,
+        batch_size: int = 2,
+        device: Literal["meta", "cpu"] = "meta",
+        scope: Scope = "model",
     ) -> None:
         self.work, self.text_length, self.batch_size = work, text_length, batch_size
-        self._device = device
+        self._device, self._scope = device, scope
 
     def macs(self, model: Mapping[str, Any]) -> int:
         """Return the MACs an image of the ``model`` part of a config, rounded down."""
@@ -92,7 +99,7 @@ class MacCounter:
     def _load(self, model: Mapping[str, Any]) -> Workload:
         with torch.device(self._device):
             built: VLPModel = build_model(model)
-        return Workload(built, "model", made_up_batch(built, self.batch_size, self.text_length))
+        return Workload(built, self._scope, made_up_batch(built, self.batch_size, self.text_length))
 
 
 @contextmanager

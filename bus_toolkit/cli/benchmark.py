@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add configs, the measurements, and the output files."""
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="the YAML of a run, or a name")
     parser.add_argument(
-        "--scope", choices=("model", "vision"), default="model", help="whole model, or backbone and decoder"
+        "--scope",
+        choices=("model", "pair", "vision"),
+        default="model",
+        help="a training step; text, image and fusion of a pair; or backbone and decoder",
     )
     parser.add_argument("--batch-size", type=positive_int, default=4, metavar="N", help="default 4")
     parser.add_argument("--img-size", type=positive_int, metavar="N", help="pixels, in place of the config's")
@@ -29,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_flags(parser)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="default float32")
     parser.add_argument("--optimizer", action="store_true", help="count AdamW's step too (scope model)")
+    parser.add_argument("--no-random", action="store_true", help="leave out the random selections")
     parser.add_argument("--results", type=Path, metavar="JSON", help='accuracy by config name: {"bus_base_4m": 0.71}')
     parser.add_argument(
         "--out",
@@ -67,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
         device=find_device(args.device, "--device"),
         dtype=args.dtype,
         optimizer=args.optimizer,
+        random=not args.no_random,
     )
     overrides = [f"model.tokenizer.max_length={args.text_length}", *args.cfg_options]
     if args.img_size:

@@ -18,13 +18,14 @@ class Settings:
     """How to measure.
 
     Attributes:
-        scope: ``model`` or ``vision`` (see ``Workload``).
+        scope: ``model``, ``pair`` or ``vision`` (see ``Workload``).
         batch_size: Images.
         text_length: Tokens of a caption.
         rounds: Timed rounds; medians are reported.
         device: Where.
         dtype: ``float32``, or ``bfloat16`` for autocast.
         optimizer: Whether AdamW's step belongs to a training step of scope ``model``.
+        random: Whether a random selection of as many tokens is measured beside each selector.
     """
 
     scope: Scope = "model"
@@ -34,6 +35,7 @@ class Settings:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: str = "float32"
     optimizer: bool = False
+    random: bool = True
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the region that forward passes run in."""
@@ -70,6 +72,8 @@ class Measured:
         peak_bytes: Most memory that a training step held beyond parameters and gradients.
         forward_speed_up: Of the forward pass, against the baseline.
         step_speed_up: Of the training step.
+        forward_range: The least and the largest ratio of a round.
+        step_range: The same for the training step.
         promised_forward: The baseline's MACs over this model's, forward.
         promised_step: The same for the training step.
         memory_ratio: ``peak_bytes`` over the baseline's.
@@ -88,6 +92,8 @@ class Measured:
     backbone_seconds: float = 0.0
     forward_speed_up: float = 1.0
     step_speed_up: float = 1.0
+    forward_range: tuple[float, float] = (1.0, 1.0)
+    step_range: tuple[float, float] = (1.0, 1.0)
     promised_forward: float = 1.0
     promised_step: float = 1.0
     memory_ratio: float = 1.0

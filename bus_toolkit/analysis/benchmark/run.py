@@ -11,7 +11,7 @@ import torch
 from bus_toolkit.analysis.benchmark.groups import Group, select_at_random
 from bus_toolkit.analysis.benchmark.memory import peak_bytes
 from bus_toolkit.analysis.benchmark.results import Measured, Settings
-from bus_toolkit.analysis.benchmark.timing import Stopwatch, speed_up, take_turns
+from bus_toolkit.analysis.benchmark.timing import Stopwatch, ratios, take_turns
 from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch, releasing
 from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
 from bus_toolkit.models.vlp import VLPModel
@@ -39,8 +39,9 @@ def _measure(group: Group, settings: Settings) -> list[Measured]:
     base = results[group.baseline.name]
     for name, one in results.items():
         one.forward_seconds, one.step_seconds = median(forward[name]), median(step[name])
-        one.forward_speed_up = speed_up(forward[base.name], forward[name])
-        one.step_speed_up = speed_up(step[base.name], step[name])
+        for_forward, for_step = ratios(forward[base.name], forward[name]), ratios(step[base.name], step[name])
+        one.forward_speed_up, one.forward_range = median(for_forward), (min(for_forward), max(for_forward))
+        one.step_speed_up, one.step_range = median(for_step), (min(for_step), max(for_step))
         one.promised_forward = sum(base.macs.values()) / sum(one.macs.values())
         one.promised_step = base.step_macs / one.step_macs
         one.memory_ratio = one.peak_bytes / base.peak_bytes
@@ -53,7 +54,7 @@ def _workloads(group: Group, settings: Settings) -> dict[str, Workload]:
     for member in group.members:
         loads[member.name] = _workload(member.build(), settings)
         selections = loads[member.name].selections()
-        if selections:
+        if selections and settings.random:
             twin = select_at_random(member.build(), selections)
             loads[f"{member.name} Random"] = _workload(twin, settings)
     return loads

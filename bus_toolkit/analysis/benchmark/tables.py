@@ -36,21 +36,23 @@ def _work(rows: Sequence[Row], batch_size: int) -> Table:
 def _cost(rows: Sequence[Row], accuracy: Mapping[str, float], batch_size: int) -> Table:
     heads = [
         "forward\nms",
+        "forward\nspeed-up",
         "of vision,\nselection %",
         "step\nms",
         "images\nper s",
         "step\nspeed-up",
         "promised\nby MACs",
     ]
-    heads += ["measured /\npromised", "peak\nMiB", "of the\nhost's", *(["accuracy"] if accuracy else [])]
+    heads += ["measured /\npromised", "peak\nMiB", "of the\nunpruned", *(["accuracy"] if accuracy else [])]
     shown = _table(*heads)
     for row in rows:
         figures = [
             f"{1e3 * row['forward_seconds']:.0f}",
+            _ratio(row, "forward"),
             f"{100 * row['selection_share']:.1f}",
             f"{1e3 * row['step_seconds']:.0f}",
             f"{batch_size / row['step_seconds']:.1f}",
-            f"{row['step_speed_up']:.2f}",
+            _ratio(row, "step"),
             f"{row['promised_step']:.2f}",
             f"{row['efficiency']:.2f}",
             f"{row['peak_bytes'] / 2**20:.0f}",
@@ -60,6 +62,11 @@ def _cost(rows: Sequence[Row], accuracy: Mapping[str, float], batch_size: int) -
             figures.append(f"{accuracy[row['name']]:.3f}" if row["name"] in accuracy else "-")
         shown.add_row(row["name"], *figures)
     return shown
+
+
+def _ratio(row: Row, work: str) -> str:
+    least, most = row[f"{work}_range"]
+    return f"{row[f'{work}_speed_up']:.2f} ({least:.2f}-{most:.2f})"
 
 
 def _table(*columns: str) -> Table:

@@ -1,4 +1,4 @@
-"""The work that is timed and counted: a whole model's training step, or its vision side alone, on a made-up batch."""
+"""The work that is timed and counted on a made-up batch: a training step, pairs as in inference, or vision alone."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import Selection, TextTokens, VisualTokens
 
-Scope = Literal["vision", "model"]
+Scope = Literal["vision", "pair", "model"]
 
 
 class Workload:
     """A model with a batch, as two functions without arguments: ``forward`` and ``step``.
 
-    Both scopes are conditioned by a text of the batch, as in training. ``vision`` is backbone, selectors and decoder;
-    its step is a forward and a backward pass from the sum of the tokens. ``model`` is a training step with all heads,
-    forward and backward, and the update of momentum copies and queues; the optimizer's part, the same for all models of
-    one size, is left out unless there is an ``optimizer``.
+    All scopes are conditioned by a text of the batch, as in training. ``vision`` is backbone, selectors and decoder.
+    ``pair`` adds the text encoder before and the fusion after them, as inference on an image and its text needs them.
+    The steps of both go backward from the sum of the tokens. ``model`` is a training step with all heads, forward and
+    backward, and the update of momentum copies and queues; the optimizer's part, the same for all models of one size,
+    is left out unless there is an ``optimizer``.
 
     Args:
         model: The model.
-        scope: Which of the two.
+        scope: Which of the three.
         batch: Images (B, 3, H, W), or I a text (B, I, 3, H, W), and their data samples.
         autocast: Makes the region that forward passes run in; ``nullcontext`` for full precision.
         optimizer: Steps after the backward pass of scope ``model``.
@@ -46,9 +47,10 @@ class Workload:
         self.model, self.scope = model, scope
         self.images, self.samples = batch
         self.autocast, self.optimizer = autocast, optimizer
+        self.tokens = model.encoders.tokenize([sample.text for sample in self.samples])
         with torch.no_grad():
-            text = model.encoders.encode_text(model.encoders.tokenize([sample.text for sample in self.samples]))
-        num_images = self.images.shape[1] if self.images.dim() == 5 else 1
+            text = model.encoders.encode_text(self.tokens)
+        self._num_images = num_images = self.images.shape[1] if self.images.dim() == 5 else 1
         # (texts, images of a text, 3, H, W) to (texts * images of a text, 3, H, W): the backbone sees single images.
         self._seen = self.images.flatten(0, 1) if num_images > 1 else self.images
         self.text = TextTokens(text.embeds.detach(), text.pooled.detach(), text.attention_mask).repeat_each(num_images)
@@ -58,7 +60,7 @@ class Workload:
         """The methods by which MACs are distinguished."""
         model, backbone = self.model, self.model.backbone
         parts: dict[str, list[Any]] = {"selection": list(backbone.selectors), "decoder": [model.decoder]}
-        if self.scope == "model":
+        if self.scope != "vision":
             parts["text encoder"] = [model.text_encoder]
             parts |= {"fusion": [model.fusion], "text decoder": [model.text_decoder]}
         methods = {name: [(m, "forward") for m in modules if m is not None] for name, modules in parts.items()}
@@ -121,11 +123,19 @@ class Workload:
         return visual.embeds.shape[1] - visual.num_prefix
 
     def _outputs(self) -> Tensor:
+        if self.scope == "pair":
+            return self._pairs()
         if self.scope == "vision":
             visual: VisualTokens = self.model.decoder(self._encoded(self.model.backbone), self.text)
             return at_least_float32(visual.embeds).sum()
         losses = self.model(self.images, self.samples, mode="loss")
         return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
+
+    def _pairs(self) -> Tensor:
+        encoders = self.model.encoders
+        text = encoders.encode_text(self.tokens).repeat_each(self._num_images)
+        visual = encoders.encode_visual(encoders.encode_shared(self._seen), text)
+        return at_least_float32(encoders.fuse(text, visual).text).sum()
 
 
 class Steps(Protocol):

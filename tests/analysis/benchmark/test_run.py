@@ -61,6 +61,20 @@ def test_the_whole_model_is_counted_by_part() -> None:
     assert bus.parameters > baseline.parameters
 
 
+def test_a_pair_is_text_image_and_fusion_without_heads() -> None:
+    groups = make_groups([TINY])
+    settings = Settings(scope="pair", batch_size=BATCH, text_length=12, rounds=2, random=False)
+    baseline, bus = measure_groups(groups, settings)
+    assert all(bus.macs[part] > 0 for part in ("text encoder", "backbone", "selection", "decoder", "fusion"))
+    assert bus.macs["heads"] == bus.macs["text decoder"] == 0 and bus.promised_forward > 1
+    assert bus.macs["text encoder"] == baseline.macs["text encoder"] == BATCH * 2 * block_macs(12, WIDTH)
+    for least, median, most in (
+        (bus.forward_range[0], bus.forward_speed_up, bus.forward_range[1]),
+        (bus.step_range[0], bus.step_speed_up, bus.step_range[1]),
+    ):
+        assert least <= median <= most
+
+
 def test_tokens_are_shown_in_short() -> None:
     assert short_tokens([577, 577, 290, 290, 65]) == "577 x2, 290 x2 > 65"
     assert short_tokens([65, 65, 34, 34]) == "65 x2, 34"

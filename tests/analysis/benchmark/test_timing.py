@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bus_toolkit.analysis.benchmark.timing import speed_up, take_turns
+from bus_toolkit.analysis.benchmark.timing import ratios, take_turns
 
 CPU = torch.device("cpu")
 
@@ -18,4 +18,4 @@ def test_runs_take_turns_and_the_first_one_moves_on() -> None:
 
 
 def test_a_slow_round_slows_both_and_leaves_the_ratio() -> None:
-    assert speed_up([2.0, 20.0, 2.0], [1.0, 10.0, 1.0]) == 2.0
+    assert ratios([2.0, 20.0, 3.0], [1.0, 10.0, 2.0]) == [2.0, 2.0, 1.5]
