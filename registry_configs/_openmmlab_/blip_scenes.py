@@ -38,6 +38,9 @@ model = dict(
     text_neck=dict(type="Linear", in_features=96, out_features=64),
     head=dict(type="ITCHead", embed_dim=64, queue_size=128),
     multimodal_head=dict(type="ITMHead", hidden_size=96, with_pooler=False),
+    # BLIP's 0.995 is for 100,000s of steps: after 50, the copies that contrast compares with are still 78 % the random
+    # start, whose features hardly differ between images, and its loss stays at log(batch + queue).
+    momentum=0.9,
     topk=16,
     max_txt_len=24,
 )
