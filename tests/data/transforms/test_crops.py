@@ -69,10 +69,10 @@ def test_a_resized_crop_keeps_named_objects_whole_where_it_is_asked_to():
     whole = np.array([10 * 17, 18.5 * 25])
     cut = 0
     for seed in range(200):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         sample = {"img": noise_image(), "gt_bboxes": boxes, "named": np.array([True, True, False])}
         free = RandomResizedCropWithBoxes(32, (0.2, 0.5))(dict(sample))["gt_bboxes"]
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         kept = RandomResizedCropWithBoxes(32, (0.2, 0.5), keep_named=True)(dict(sample))["gt_bboxes"]
         sides = (kept[:, 2:] - kept[:, :2])[:2]
         # Width and height of two objects in one window grow by the same factors only if both are whole.
