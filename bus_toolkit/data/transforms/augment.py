@@ -8,6 +8,7 @@ which a training seeds for each sample.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,8 @@ class RandomFlipWithText(BaseTransform):
         if self.mirror_text:
             results["text"] = mirror_words(results["text"])
             for name in ("gt_answer", "answers"):
-                if name in results:
-                    results[name] = [mirror_words(answer) for answer in results[name]]
+                if results.get(name) is not None:
+                    results[name] = _mirror_answers(results[name])
         if "gt_bboxes" in results:
             # Left and right change places, or x1 would be larger than x2.
             width, boxes = results["img"].shape[1], results["gt_bboxes"]
@@ -65,6 +66,11 @@ class RandomFlipWithText(BaseTransform):
                 [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1
             ).astype(np.float32)
         return results
+
+
+def _mirror_answers(answers: str | Sequence[str]) -> str | list[str]:
+    """Mirror one answer, as mmpretrain's ``GQA`` has it, or a list of them."""
+    return mirror_words(answers) if isinstance(answers, str) else [mirror_words(answer) for answer in answers]
 
 
 def mirror_words(text: str, *, turns: bool = True) -> str:

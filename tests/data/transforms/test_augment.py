@@ -69,6 +69,8 @@ def test_flips_the_answers_of_a_question_and_leaves_the_given_lists_alone():
     sample = RandomFlipWithText(1.0)(given)
     assert sample["gt_answer"] == sample["answers"] == ["right", "the left one", "red"]
     assert answers == ["left", "the right one", "red"]
+    one = {"img": np.zeros((4, 4, 3), np.uint8), "text": "which side", "gt_answer": "on the left"}
+    assert RandomFlipWithText(1.0)(one)["gt_answer"] == "on the right", "one answer, as mmpretrain's GQA has it"
 
 
 @pytest.mark.parametrize(
