@@ -43,6 +43,8 @@ class MetricCase:
         model.set_progress(0.0, 0)
         with torch.no_grad():
             samples = model.predict(images, samples)
+        for sample in samples:  # as ZeroShotLoop does, which no head takes part in
+            sample.set_field(torch.tensor([1, 0, 2]), "pred_classes", dtype=None)
         return [sample.to_dict() for sample in tiny_caption_lm().eval().predict(samples)]
 
     def values(self, batches: Sequence[Sequence[dict[str, Any]]]) -> Values:

@@ -24,6 +24,7 @@ COMPONENTS = {
 # They read files in layouts of other projects, or samples of two images, which their own tests make.
 NEED_OWN_SAMPLES = {
     "dataset CaptionedImages",
+    "dataset LabelledImages",
     "dataset MixedSources",
     "dataset NLVRDataset",
     "dataset QuestionAnswers",
@@ -49,6 +50,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "EarlyStoppingHook": {"monitor": "retrieval/i2t_R@1"},
         "RandomResizedCropWithBoxes": {"scale": 32},
         "ResizeAndPad": {"scale": 32},
+        "TopKAccuracy": {"topk": [1, 2]},  # the kit has three classes
         "ImageTextPairs": {"ann_file": str(written_pairs(folder)), "img_dir": str(folder)},
     }
 
