@@ -82,6 +82,7 @@ def texts_of(sample: Any, heading: str) -> list[tuple[str, str]]:
         lines.append((heading, str(sample.get("text"))))
     answers, weights = sample.get("gt_answer"), sample.get("gt_answer_weight")
     if answers:
+        answers = [answers] if isinstance(answers, str) else answers
         shares = [f" ({weight:.0%})" for weight in weights] if weights else [""] * len(answers)
         lines.append(("answer", ", ".join(f"{text}{share}" for text, share in zip(answers, shares, strict=True))))
     if sample.get("gt_label") is not None:

@@ -57,6 +57,8 @@ def test_every_kind_of_text_has_its_heading():
         ("references", "a dog / two dogs"),
         ("source", "coco (serves itc, itm)"),
     ]
+    one = SamplePicture.from_packed(packed(text="what color", gt_answer="red"), heading="question")
+    assert ("answer", "red") in one.texts, "one answer without a list, as mmpretrain's GQA has it"
 
 
 def test_two_images_stand_side_by_side():
