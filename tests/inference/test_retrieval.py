@@ -6,11 +6,10 @@ from itertools import chain, cycle
 
 import pytest
 import torch
-from torch import nn
 
 from bus_toolkit.errors import ComponentError, ConfigError, DataError
 from bus_toolkit.inference.inputs import as_images
-from tests.inference.toy import TEXTS
+from tests.inference.toy import TEXTS, without_head
 
 
 @pytest.fixture
@@ -139,13 +138,11 @@ def test_impossible_settings_are_reported(inferencer, pictures, settings, messag
         inferencer.retrieve(pictures, TEXTS, **settings)
 
 
-def test_re_ranking_needs_a_matching_head(inferencer, pictures, monkeypatch):
-    heads = {name: head for name, head in inferencer.model.heads.items() if name != "itm"}
-    # Other heads in their place for a while: one taken out and put back would be the last, and other tests share it.
-    monkeypatch.setitem(inferencer.model._modules, "heads", nn.ModuleDict(heads))
-    with pytest.raises(ConfigError, match=r"retrieve\(rerank=...\): model.heads must hold ITMHead .*, got itc"):
-        inferencer.retrieve(pictures, TEXTS, rerank=2)
-    assert inferencer.retrieve(pictures, TEXTS)
+def test_re_ranking_needs_a_matching_head(inferencer, pictures):
+    with without_head(inferencer, "itm"):
+        with pytest.raises(ConfigError, match=r"retrieve\(rerank=...\): model.heads must hold ITMHead .*, got itc"):
+            inferencer.retrieve(pictures, TEXTS, rerank=2)
+        assert inferencer.retrieve(pictures, TEXTS)
 
 
 def test_an_empty_text_is_reported(inferencer, pictures):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import torch
 import yaml
 from mmengine.evaluator import BaseMetric
 from PIL import Image
+from torch import nn
 
-from bus_toolkit import build_model, load_config
+from bus_toolkit import Inferencer, build_model, load_config
 from bus_toolkit.config import dump_config
 from bus_toolkit.registry import METRICS
 
@@ -115,6 +118,20 @@ def write_run(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Path:
             torch.nn.init.normal_(parameter, std=0.6 if "text_decoder" in name or "caption" in name else 0.2)
     torch.save({"state_dict": model.state_dict(), "meta": {}}, folder / "epoch_1.pth")
     return folder
+
+
+@contextmanager
+def without_head(inferencer: Inferencer, name: str) -> Iterator[None]:
+    """Leave one head of a model that tests share out for a while.
+
+    Other heads take the place of all: one that was taken out and put back would be the last, and tests see the order.
+    """
+    heads = inferencer.model.heads
+    inferencer.model.heads = nn.ModuleDict({other: head for other, head in heads.items() if other != name})
+    try:
+        yield
+    finally:
+        inferencer.model.heads = heads
 
 
 def photos(folder: Path, count: int = 3, size: tuple[int, int] = (48, 40)) -> list[Path]:
