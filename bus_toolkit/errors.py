@@ -9,6 +9,7 @@ shown, so no code has to read a message.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -45,6 +46,24 @@ class Problem:
         return self.path == path or self.path.startswith(f"{path}.")
 
 
+_MOST_ALIKE = 3
+
+
+def _lines(problems: Sequence[Problem]) -> list[str]:
+    """Render a line each; of more than three that say the same, the first stands for all."""
+    alike = Counter(problem.text for problem in problems)
+    shown: set[str] = set()
+    lines = []
+    for problem in problems:
+        text, others = problem.text, alike[problem.text] - 1
+        if others < _MOST_ALIKE or not problem.path:
+            lines.append(str(problem))
+        elif text not in shown:
+            lines.append(f"{problem.path} (and {others} other places): {text}")
+        shown.add(text)
+    return lines
+
+
 class BusError(Exception):
     """Base of all errors whose message is meant for the user.
 
@@ -58,7 +77,7 @@ class BusError(Exception):
     def __init__(self, problems: str | Problem | Sequence[str | Problem]) -> None:
         listed = [problems] if isinstance(problems, str | Problem) else problems
         self.problems = [Problem("", problem) if isinstance(problem, str) else problem for problem in listed]
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__("\n".join(_lines(self.problems)))
 
 
 class ConfigError(BusError):

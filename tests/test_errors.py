@@ -19,6 +19,12 @@ def test_an_error_takes_one_text_one_problem_or_many() -> None:
     assert [one.kind for one in both.problems] == [ProblemKind.UNKNOWN_TYPE, ProblemKind.OTHER]
 
 
+def test_more_than_three_problems_of_one_text_are_one_line() -> None:
+    alike = [Problem(f"loader.{number}", "wrong.") for number in range(5)]
+    assert str(ConfigError([*alike[:4], "b: c."])) == "loader.0 (and 3 other places): wrong.\nb: c."
+    assert str(ConfigError(alike[:3])).count("wrong.") == 3 and len(ConfigError(alike).problems) == 5
+
+
 def test_a_problem_knows_the_nodes_that_it_is_within() -> None:
     problem = Problem("model.heads.itc", "wrong.")
     assert problem.is_within("model") and problem.is_within("model.heads.itc")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bus_toolkit.config.merge import merge, swap_type
@@ -15,6 +15,9 @@ from bus_toolkit.signatures import at, did_you_mean
 Overrides = Sequence[str] | Mapping[str, Any]
 
 
+_SPLIT = "the shell split this value at its spaces, got {} words. Put the whole word in quotes: '{}'."
+
+
 def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
     """Return (path, value) pairs; values of ``key=value`` words are read as YAML 1.2.
 
@@ -23,9 +26,13 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
     """
     if isinstance(overrides, Mapping):
         return list(overrides.items())
-    pairs, problems = [], []
-    for word in overrides:
+    pairs: list[tuple[str, Any]] = []
+    problems: list[Problem] = []
+    for word, count in _whole_words(overrides):
         key, equals, text = word.partition("=")
+        if count > 1:
+            problems.append(Problem(f"--cfg-options {key.strip()}", _SPLIT.format(count, word)))
+            continue
         if not equals or not key.strip():
             text = f"must be KEY=VALUE, got {word!r}. Write e.g. model.decoder.num_layers=2."
             problems.append(Problem("--cfg-options", text))
@@ -42,6 +49,26 @@ def parse_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
     if problems:
         raise ConfigError(problems)
     return pairs
+
+
+def _whole_words(words: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Yield each word with the number of words that it is on the command line: several, if the shell split brackets."""
+    first = 0
+    while first < len(words):
+        text = words[first].partition("=")[2]
+        last = _end_of_brackets(words, first) if text[:1] in ("{", "[") else first
+        yield " ".join(words[first : last + 1]), last + 1 - first
+        first = last + 1
+
+
+def _end_of_brackets(words: Sequence[str], first: int) -> int:
+    """Return the word that closes the brackets that ``words[first]`` opens; itself if none does."""
+    depth = 0
+    for index in range(first, len(words)):
+        depth += sum(words[index].count(mark) for mark in "{[") - sum(words[index].count(mark) for mark in "}]")
+        if depth <= 0:
+            return index
+    return first
 
 
 def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> list[Problem]:

@@ -44,7 +44,7 @@ def count_changes(node: Mapping[str, Any], *, num: int, seed: int = 0) -> dict[s
 
     Args:
         node: The ``dataset`` of a data loader.
-        num: Number of samples, at most all.
+        num: Number of samples; where there are fewer, all of them come again with other random numbers.
         seed: Seed of choice and transforms.
 
     Raises:
@@ -54,8 +54,9 @@ def count_changes(node: Mapping[str, Any], *, num: int, seed: int = 0) -> dict[s
     counts: dict[str, Changes] = {}
     with _counted(dataset, counts):
         samples = SeededSamples(dataset)
-        for row in chosen_rows(len(dataset), num, seed):
-            samples[Draw(row, derived_seed(seed, row))]
+        for first in range(0, num, max(len(dataset), 1)):
+            for row in chosen_rows(len(dataset), num - first, seed):
+                samples[Draw(row, derived_seed(seed, first, row))]
     return counts
 
 

@@ -21,11 +21,13 @@ from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import write_results
+from bus_toolkit.heads.self_critical import SelfCriticalCaptionHead
 from bus_toolkit.own_log import log_to_screen
-from bus_toolkit.weights.settings import check_files
+from bus_toolkit.weights.settings import check_files, checkpoint_of
 from bus_toolkit.writing import make_writable_folder, writing
 
 _log = logging.getLogger(__name__)
+_OF_TRAINING = ("train_dataloader", "train_cfg", "optim_wrapper")
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -55,7 +57,10 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
     log_to_screen()
     quiet_hosts()
     cfg = load_config(config, overrides)
-    _require(cfg, "a training", "model", "train_dataloader", "train_cfg", "optim_wrapper")
+    if all(cfg.get(key) is None for key in _OF_TRAINING) and cfg.get("test_dataloader") is not None:
+        text = "got none of {}: the config evaluates a checkpoint. Run: bus-toolkit test {} CHECKPOINT."
+        raise ConfigError(f"{config}: {text.format(', '.join(_OF_TRAINING), config)}")
+    _require(cfg, "a training", "model", *_OF_TRAINING)
     if not cfg.get("resume") and (options is None or options.resume is None):  # a resumed run needs none of them
         check_files(cfg.model)
     try:
@@ -67,6 +72,7 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
 def _train(cfg: Config, options: RunOptions | None) -> None:
     """Build the Runner and let it train; it is gone when the process group is closed."""
     runner = build_runner(cfg, options)
+    _warn_of_no_start(cfg, unwrap(runner.model))
     try:
         runner.train()
     except KeyboardInterrupt as interrupt:
@@ -81,6 +87,19 @@ def _train(cfg: Config, options: RunOptions | None) -> None:
             tokenizer.num_words,
         )
     _log.info("Logs, checkpoints and the resolved config are in %s.", runner.work_dir)
+
+
+def _warn_of_no_start(cfg: Config, model: Any) -> None:
+    """Warn where captions are to be trained by their score, and no model is loaded that writes any."""
+    if checkpoint_of(cfg.get("load_from")) or cfg.get("resume"):
+        return
+    for name, head in getattr(model, "heads", {}).items():
+        if isinstance(head, SelfCriticalCaptionHead):
+            _log.warning(
+                "model.heads.%s: SelfCriticalCaptionHead trains a model further that writes captions already, got no "
+                "load_from: all that random weights write scores 0. Set load_from to a checkpoint of CaptionHead.",
+                name,
+            )
 
 
 def evaluate(

@@ -18,8 +18,11 @@ def write_vocabulary(folder: Path) -> int:
     """Write ``vocab.txt`` and return how many tokens it has; BLIP's tokenizer adds two."""
     texts = []
     for name, key, entry in (("captions", "annotations", "caption"), ("questions", "questions", "question")):
-        (file,) = folder.glob(f"train_*/{name}_train.json")
-        texts += [item[entry] for item in json.loads(file.read_text(encoding="utf-8"))[key]]
+        files = sorted(folder.glob(f"train_*/{name}_train.json"))
+        if not files:
+            raise SystemExit(f"{folder}: must hold train_*/{name}_train.json. Run: bus-toolkit scenes {folder}")
+        for file in files:
+            texts += [item[entry] for item in json.loads(file.read_text(encoding="utf-8"))[key]]
     # BERT's tokenizers split words at hyphens.
     tokens = SPECIAL + sorted({token for text in texts for token in re.findall(r"\w+|[^\w\s]", text.lower())})
     (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")

@@ -109,6 +109,15 @@ COMMANDS = [
     ("train tab.yaml", "tab.yaml:2:1: found character '\\t' that cannot start any token. Indent with spaces"),
     ("train base.yaml", "no such config file. It is in _base_ of "),
     ("train --cfg-options a=1 c.yaml", "--cfg-options takes all words that follow it: write the others before it"),
+    (
+        "train own_data/pairs_tiny --cfg-options model.decoder={type: PAD, num_queries: 4} seed=1",
+        "got 4 words. Put the whole word in quotes: 'model.decoder={type: PAD, num_queries: 4}'.",
+    ),
+    ("train bus/bus_nocaps_base", "the config evaluates a checkpoint. Run: bus-toolkit test bus/bus_nocaps_base CHE"),
+    (
+        "train bus/bus_base_4m --cfg-options settings.text_rule=mplug",
+        "pipeline.4.rule (and 7 other places): must be",
+    ),
     ("train own_data/pairs_tiny --seed -1", "argument --seed: must be in 0 to 2^32 - 1, got -1"),
     ("train own_data/pairs_tiny --resume nope", "a run goes on from a .pth of its own work dir, got nope."),
     ("test own_data/pairs_tiny nope.pth", "CHECKPOINT: no such checkpoint, got nope.pth."),

@@ -27,7 +27,7 @@ def test_openclipart_shows_counts_and_what_differs_from_the_known_release(tmp_pa
     COMMAND.main(flags)
     out = capsys.readouterr().out
     assert "test: pairs: 3" in out and "train: pairs: 7" in out
-    assert "warning: openclipart: SVG files: must be 7,458, got 12" in out
+    assert "warning: openclipart: SVG files: got 12 of 7,458" in out
     COMMAND.main(flags)
     assert "is whole, nothing to do" in capsys.readouterr().out
 

@@ -40,6 +40,7 @@ def _plan(options: Mapping[str, str]) -> Conversion:
         "train_dataloader.dataset.dataset.data_root={out}  dataset.dataset.ann_file=captions_train.json",
         "descriptions_file: {out}/instances_train.json   # classes as sentences, for RegionBatchSampler",
         "instances_file: null  regions_file: null        # COCO does not say which objects a caption names",
+        "as one of several sources: registry_configs/_base_/data_4m_256.yaml",
     )
     if options["split"] == "karpathy":
         files = (Wanted("dataset_coco.json", ORIGIN), *_INSTANCES, *_IMAGES)

@@ -42,12 +42,14 @@ def check_counts(
         number = counted.get(count.name)
         if number is None or number == count.expected:
             continue
-        line = f"{dataset}: {count.name}: must be {count.expected:,}, got {number:,}"
         if count.sure and strict:
-            wrong.append(f"{line}. Fetch the file again, or allow another number with --any-count.")
+            must = f"must be {count.expected:,}, got {number:,}"
+            wrong.append(
+                f"{dataset}: {count.name}: {must}. Fetch the file again, or allow another number with --any-count."
+            )
         else:
-            source = "" if count.sure else " (a number that we could not read in its source)"
-            warnings.append(f"{line}{source}")
+            source = "published" if count.sure else "as it is quoted; its source was not readable to us"
+            warnings.append(f"{dataset}: {count.name}: got {number:,} of {count.expected:,} ({source})")
     if wrong:
         raise DataError("\n".join(wrong))
     return warnings

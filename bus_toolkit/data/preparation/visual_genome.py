@@ -37,6 +37,7 @@ _USAGE = (
     "instances_file: {out}/instances_train.json  regions_file: {out}/regions_train.json",
     "questions: {{type: QuestionAnswers, question_file: {out}/question_answers.json,",
     "            image_template: '{out}/images/{{image_id}}.jpg'}}",
+    "as one of several sources: registry_configs/_base_/data_4m_256.yaml",
 )
 
 VISUAL_GENOME = Recipe(

@@ -53,9 +53,8 @@ def checked_names(names: Sequence[str], location: str) -> list[str]:
         DataError: Fewer, a name that is no text or has no word, or one that is there twice.
     """
     if isinstance(names, str) or len(names) < 2:
-        raise DataError(
-            f"{location}: needs the names of at least two classes, got {describe(names)}. Give a list of names."
-        )
+        given = describe(names) if isinstance(names, str) else len(names)
+        raise DataError(f"{location}: needs the names of at least two classes, got {given}. Give a list of names.")
     for position, name in enumerate(names):
         if not isinstance(name, str) or is_blank(_in_words(name)):
             raise DataError(f"{location}[{position}]: must be a name with at least one word, got {name!r}.")

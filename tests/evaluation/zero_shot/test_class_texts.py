@@ -63,7 +63,7 @@ def test_templates_without_one_place_for_the_name_are_refused(templates, message
     ("names", "message"),
     [
         ("dog", "classes: needs the names of at least two classes"),
-        (["dog"], "classes: needs the names of at least two classes"),
+        (["dog"], "classes: needs the names of at least two classes, got 1. Give"),
         (["dog", " "], r"classes\[1\]: must be a name with at least one word, got ' '"),
         (["dog", 3], r"classes\[1\]: must be a name"),
         (["dog", "cat", "dog "], "classes: 'dog' is there twice"),
