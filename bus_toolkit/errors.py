@@ -50,7 +50,7 @@ _MOST_ALIKE = 3
 
 
 def _lines(problems: Sequence[Problem]) -> list[str]:
-    """Render a line each; of more than three that say the same, the first stands for all."""
+    """Render a line each; of more than three that say the same, the first alone."""
     alike = Counter(problem.text for problem in problems)
     shown: set[str] = set()
     lines = []
