@@ -95,7 +95,7 @@ def test_pad_without_scores_reads_the_same() -> None:
     "name", [name for name in REGISTRIES.fusions.names() if name not in ("PuMer", "SingleStreamFusion")]
 )
 def test_fusions_read_the_same_of_tokens_in_another_order(name: str) -> None:
-    # PuMer merges image tokens by their places, as ToMe does; SingleStreamFusion runs the blocks of a backbone on patches.
+    # PuMer merges image tokens by their places, as ToMe does; SingleStreamFusion runs a backbone's blocks on patches.
     fusion, visual = built(REGISTRIES.fusions, name), merged_tokens()
     plain, moved = (fusion(text(), tokens) for tokens in (visual, shuffled(visual)))
     torch.testing.assert_close(moved.cls, plain.cls, atol=1e-10, rtol=1e-8)
