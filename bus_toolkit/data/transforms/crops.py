@@ -130,14 +130,13 @@ class RandomResizedCropWithBoxes(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop and resize the sample."""
         # (3, H, W), a view: torchvision resizes channels that lie together as fast.
-        image = torch.from_numpy(np.require(results["img"], requirements="CW")).permute(2, 0, 1)
+        image = torch.from_numpy(np.require(results["img"], requirements=("C", "W"))).permute(2, 0, 1)
         window = self._crop.make_params([image])
         for side in ("height", "width"):
             window[side] = max(window[side], 1)  # torchvision rounds a side of a thin image to 0 where no shape fits
         boxes = results.get("gt_bboxes")
-        kept = _named_in_view(results) if self.keep_named else ()
-        if len(kept):
-            _hold(window, kept, image.shape[1:])
+        if self.keep_named:
+            _hold(window, _named_in_view(results), image.shape[1:])
         bicubic = v2.InterpolationMode.BICUBIC
         resized = functional.resized_crop(image, **window, size=self.size, interpolation=bicubic, antialias=True)
         results["img"] = np.ascontiguousarray(resized.permute(1, 2, 0).numpy())
@@ -159,7 +158,9 @@ def _named_in_view(results: dict[str, Any]) -> np.ndarray:
 
 
 def _hold(window: dict[str, int], boxes: np.ndarray, shape: Sequence[int]) -> None:
-    """Change a window, ``top left height width``, so that it holds what is in view of all boxes (n, 4), n > 0."""
+    """Change a window, ``top left height width``, so that it holds what is in view of all boxes (n, 4); n may be 0."""
+    if not len(boxes):
+        return
     sides = (("left", "width", shape[1], boxes[:, 0::2]), ("top", "height", shape[0], boxes[:, 1::2]))
     for start, length, side, spans in sides:
         low, high = _hull(spans, side)

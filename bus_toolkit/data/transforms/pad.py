@@ -67,7 +67,7 @@ class ResizeAndPad(BaseTransform):
         image = results["img"]
         size = self.sizes[np.random.randint(len(self.sizes))] if len(self.sizes) > 1 else self.sizes[0]
         place = self._placement(image.shape[:2], size, at_random=self.random_place)
-        pixels = torch.from_numpy(np.require(image, requirements="CW")).permute(2, 0, 1)
+        pixels = torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)
         bilinear = v2.InterpolationMode.BILINEAR
         small = functional.resize(pixels, [place.height, place.width], bilinear, antialias=True)
         canvas = np.empty((self.scale, self.scale, 3), np.uint8)
