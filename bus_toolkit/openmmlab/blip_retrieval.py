@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any, Literal
 
 import torch
+from mmengine.dist import get_world_size
 from mmpretrain.models.multimodal import BlipRetrieval
 from torch import Tensor
 from torch.nn import functional as F
@@ -85,12 +86,31 @@ class TextAwareBlipRetrieval(BlipRetrieval):
                 stack.enter_context(self._pairs_conditioned())
             return super().loss(images, data_samples)
 
-    def predict_all(self, feats: dict[str, Tensor], data_samples: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return mmpretrain's rankings; candidates are ranked again with each image under the candidate's text."""
+    def predict_all(
+        self,
+        feats: dict[str, Tensor],
+        data_samples: Any,
+        num_images: int | None = None,
+        num_texts: int | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Return mmpretrain's rankings; candidates are ranked again with each image under the candidate's text.
+
+        Raises:
+            ConfigError: ``topk`` is larger than the number of images or texts.
+        """
+        ranks = get_world_size()
+        counts = num_images or ranks * len(feats["image_feat"]), num_texts or ranks * len(feats["text_feat"])
+        if not self.fast_match and self.topk > min(counts):
+            raise ConfigError(
+                f"model.topk: must be at most the number of images and of texts, which are the candidates, got "
+                f"{self.topk} for {counts[0]} images and {counts[1]} texts. Lower it, or evaluate on more."
+            )
+        settings = {"num_images": num_images, "num_texts": num_texts, **settings}
         if not self.vision_backbone.needs_text or self.fast_match:
-            return super().predict_all(feats, data_samples, *args, **kwargs)
+            return super().predict_all(feats, data_samples, **settings)
         with self._pairs_conditioned():
-            return super().predict_all(feats, data_samples, *args, **kwargs)
+            return super().predict_all(feats, data_samples, **settings)
 
     def _extract_feat(self, inputs: Any, modality: str) -> dict[str, Tensor]:
         if modality != "images" or not self.vision_backbone.needs_text or self._is_shared_pass:

@@ -5,6 +5,7 @@ Dims: B rows, K beams a row, t tokens so far, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
@@ -69,6 +70,10 @@ class SearchRules:
         if not 0 <= self.min_length <= self.max_length:
             raise ValueError(
                 f"min_length: must be between 0 and max_length ({self.max_length}), got {self.min_length}."
+            )
+        if not math.isfinite(self.length_penalty):
+            raise ValueError(
+                f"length_penalty: must be a finite number, got {self.length_penalty}. 0 compares whole texts."
             )
         if self.no_repeat_ngram < 0:
             raise ValueError(f"no_repeat_ngram: must be 0 or more, got {self.no_repeat_ngram}. 0 allows repeats.")

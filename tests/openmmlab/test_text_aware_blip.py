@@ -171,6 +171,12 @@ def test_candidates_are_ranked_again_under_their_own_texts(conditioning: str, vo
     assert torch.allclose(by_text[1].pred_score[0], matched + similarity, atol=1e-5)
 
 
+def test_more_candidates_than_there_are_images_or_texts_are_refused(vocabulary: str) -> None:
+    model = built(aware(plain("BlipRetrieval", vocabulary), TSPS, topk=3))
+    with torch.no_grad(), pytest.raises(BusError, match="model.topk: .* got 3 for 3 images and 2 texts. Lower it"):
+        model.predict_all({"image_feat": torch.zeros(3, 16), "text_feat": torch.zeros(2, 16)}, [])
+
+
 @pytest.mark.parametrize("settings", [{}, {"without_text": "none"}], ids=["CLS attention", "everything"])
 def test_what_a_pass_without_text_keeps_is_a_setting(settings: dict[str, Any], vocabulary: str) -> None:
     model = built(aware(plain("BlipRetrieval", vocabulary), TSPS, **settings))

@@ -252,6 +252,7 @@ def test_a_real_decoder_writes_within_its_rules() -> None:
         ({"beam_size": 0}, "beam_size: must be at least 1, got 0"),
         ({"min_length": 30}, r"min_length: must be between 0 and max_length \(20\), got 30"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram: must be 0 or more, got -1"),
+        ({"length_penalty": float("nan")}, "length_penalty: must be a finite number, got nan"),
         ({"length_measure": "words"}, "length_measure: must be one of written, wu, got 'words'"),
     ],
 )

@@ -64,11 +64,7 @@ class CaptionMetrics(SampleMetric):
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return the scores of the predictions and of the constant caption."""
         captions, wanted = _by_image(rows)
-        if len(wanted) == 1:
-            _log.warning(
-                "CaptionMetrics: CIDEr_D of a single image is 0, whatever the caption: it weighs words by how few of "
-                "the images have them. Evaluate on more images, or read the other scores."
-            )
+        _warn_of_single_image(wanted, "CIDEr_D")
         constant = most_frequent(chain.from_iterable(wanted))
         _log.info("CaptionMetrics: the constant caption is %r.", constant)
         baseline = caption_scores([constant] * len(wanted), wanted)
@@ -86,6 +82,7 @@ class CaptionMetrics(SampleMetric):
         scores: dict[str, float] = {}
         for domain in sorted({row["domain"] for row in rows if "domain" in row}):
             captions, wanted = _by_image([row for row in rows if row.get("domain") == domain])
+            _warn_of_single_image(wanted, f"{domain}_CIDEr_D")
             tokens = [[caption_tokens(text) for text in of_image] for of_image in wanted]
             scores[f"{domain}_CIDEr_D"] = float(cider_d([caption_tokens(text) for text in captions], tokens).mean())
             java = java_scores(self.java_scores, *_in_tokens(captions, wanted))
@@ -94,6 +91,15 @@ class CaptionMetrics(SampleMetric):
         if scores and "SPICE" not in self.java_scores:
             _log.info("CaptionMetrics: NoCaps also states SPICE, which needs Java: java_scores: [SPICE].")
         return scores
+
+
+def _warn_of_single_image(references: Sequence[Sequence[str]], name: str) -> None:
+    if len(references) == 1:
+        _log.warning(
+            "CaptionMetrics: %s of a single image is 0, whatever the caption: it weighs words by how few of the images "
+            "have them. Evaluate on more images, or read the other scores.",
+            name,
+        )
 
 
 def _by_image(rows: list[dict]) -> tuple[list[str], list[list[str]]]:

@@ -100,3 +100,6 @@ def test_a_single_image_is_said_to_have_no_cider(caplog):
         metrics = _evaluate(_samples(CAPTIONS[:1], REFERENCES[:1]))
     assert metrics["caption/CIDEr_D"] == 0.0
     assert "CIDEr_D of a single image is 0, whatever the caption" in caplog.text
+    with caplog.at_level(logging.WARNING):
+        _evaluate([{**row, "domain": "more" if row["image_id"] else "one"} for row in _samples()])
+    assert "one_CIDEr_D of a single image is 0" in caplog.text and "more_CIDEr_D" not in caplog.text
