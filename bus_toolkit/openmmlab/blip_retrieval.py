@@ -17,7 +17,7 @@ from bus_toolkit.backbones.conditioned_pass import Select
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.openmmlab.conditioning import WithoutText, conditioned_on
 from bus_toolkit.openmmlab.text_aware import reading_texts
-from bus_toolkit.openmmlab.texts import bert_states
+from bus_toolkit.openmmlab.texts import bert_states, sample_texts
 from bus_toolkit.structures import SharedTokens, TextTokens
 
 
@@ -75,6 +75,7 @@ class TextAwareBlipRetrieval(BlipRetrieval):
         """Return mmpretrain's losses of contrast and matching."""
         if not self.vision_backbone.needs_text:
             return super().loss(images, data_samples)
+        sample_texts(data_samples, "text", self)  # without texts mmpretrain would look for their ids
         with ExitStack() as stack:
             stack.enter_context(conditioned_on(self.vision_backbone_m, None, without_text=self.without_text))
             if self.conditioning == "shared":

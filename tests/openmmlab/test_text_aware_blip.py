@@ -286,6 +286,10 @@ def test_a_selector_that_reads_texts_is_refused_where_no_model_gives_one(vocabul
         built({**cfg, "vision_backbone": {**backbone, "text_dim": 32}})(images(2), samples(*TEXTS))
     with pytest.raises(BusError, match="puts the selectors in itself, got a TokenReducedViT"):
         built(aware({**cfg, "vision_backbone": {**backbone, "selectors": [EVIT]}}, TSPS))
+    with pytest.raises(
+        BusError, match=r"data_samples: TextAwareBlipRetrieval selects patches by their 'text', got none"
+    ):
+        built(aware(plain("BlipRetrieval", vocabulary), TSPS))(images(2), None, mode="loss")
     with pytest.raises(BusError, match=r"data_samples.1: TextAwareBlipVQA selects patches by 'question', one text"):
         model = built(aware(cfg, TSPS))
         model(images(2), [*samples(TEXTS[0]), *samples(TEXTS[1], question=None)])
