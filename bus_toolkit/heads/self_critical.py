@@ -49,8 +49,9 @@ class SelfCriticalCaptionHead(CaptionHead):
         candidates: Where the scored texts come from.
         baseline: What their scores are compared with.
         reward: Arguments of ``bus_toolkit.heads.caption_rewards.CaptionRewards``: ``captions_file``, COCO captions JSON
-            of the training for CIDEr-D's document frequencies, without which they are those of each batch on each rank,
-            as mPLUG has them; and ``count_end``, whether the end of a text counts as a word.
+            of the training for CIDEr-D's document frequencies, without which they are those of each batch on each rank
+            (mPLUG's are too, with the captions of an image counted once a beam); and ``count_end``, whether the end of
+            a text counts as a word.
         weight: Factor of the loss in the sum.
 
     Raises:

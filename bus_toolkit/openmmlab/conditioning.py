@@ -61,6 +61,11 @@ def conditioned_on(
     passes = ConditionedPasses()
 
     def add_text(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not args:
+            raise ConfigError(
+                f"model: {type(backbone).__name__} takes its images as the first argument without a name while "
+                "conditioned_on is open, got none. Call backbone(images)."
+            )
         passes.count += 1
         images = args[0]
         if text is None:

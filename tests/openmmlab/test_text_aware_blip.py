@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.backbones.conditioned_pass import ConditionedPass
-from bus_toolkit.errors import BusError
+from bus_toolkit.errors import BusError, ConfigError
 from bus_toolkit.openmmlab import conditioned_on
 from bus_toolkit.structures import TextTokens, VisualTokens
 from tests.openmmlab.blip_tiny import ELIP, EVIT, TRIPS, TSPS, aware, built, images, plain, samples, write_vocabulary
@@ -169,6 +169,15 @@ def test_candidates_are_ranked_again_under_their_own_texts(conditioning: str, vo
     ).squeeze()
     assert torch.allclose(by_image[0].pred_score[1], matched + similarity, atol=1e-5)
     assert torch.allclose(by_text[1].pred_score[0], matched + similarity, atol=1e-5)
+
+
+def test_images_that_the_backbone_gets_by_name_are_refused(vocabulary: str) -> None:
+    backbone = built(aware(plain("BlipRetrieval", vocabulary), TSPS)).vision_backbone
+    with (
+        pytest.raises(ConfigError, match=r"images as the first argument .* Call backbone\(images\)"),
+        conditioned_on(backbone, None),
+    ):
+        backbone(images=images(2))
 
 
 def test_more_candidates_than_there_are_images_or_texts_are_refused(vocabulary: str) -> None:
