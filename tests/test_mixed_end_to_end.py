@@ -114,10 +114,10 @@ def test_the_large_recipe_reads_shards_and_regions(tmp_path: Path) -> None:
     config.write_text(yaml.safe_dump(recipe))
     overrides = [
         f"{SOURCES}.pairs.dataset.shards={tmp_path}/shards/*.tar",
-        f"{SOURCES}.pairs.dataset.pipeline.2.scale=[64, 64]",
+        f"{SOURCES}.pairs.dataset.pipeline.1.scale=[64, 64]",
         f"{SOURCES}.regions.dataset.dataset.data_root={folder}",
         f"{SOURCES}.regions.dataset.descriptions_file={folder}/instances_train.json",
-        f"{SOURCES}.regions.dataset.pipeline.2.scale=[64, 64]",
+        f"{SOURCES}.regions.dataset.pipeline.1.scale=[64, 64]",
         "val_dataloader=null",
         "val_cfg=null",
         "val_evaluator=null",

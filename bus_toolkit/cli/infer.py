@@ -136,7 +136,7 @@ def write(command: str, results: Any, out: Path) -> Path:
 
 
 COMMAND = Command(
-    f"Ask a trained model about images: {', '.join(COMMANDS)}.",
+    f"Ask a trained model: {', '.join(COMMANDS)}.",
     add_arguments,
     run,
     "; ".join(f"{name}: {what}" for name, what in COMMANDS.items()) + ". One image is used for several texts, and one "

@@ -138,7 +138,7 @@ def recipes():
     BLIP lets all parameters decay.
     """
     paths = sorted(path for path in CONFIGS.glob("[a-z]*/*.yaml") if path.parent.name != "own_data")
-    paths = [path for path in paths if "_zero_shot" not in path.stem and "_blip_" not in path.stem]
+    paths = [path for path in paths if "_blip_" not in path.stem and load_config(path).get("optim_wrapper")]
     return [path for path in paths if path.parent.name == "bus" or pretrains(path)]
 
 

@@ -24,13 +24,15 @@ def straight(tmp_path_factory):
 
 @pytest.mark.parametrize("persistent", [False, True])
 def test_workers_draw_what_the_process_itself_draws_and_end_with_the_training(straight, tmp_path, persistent):
+    others = set(multiprocessing.active_children())
     assert run(tmp_path, loader={"num_workers": 2, "persistent_workers": persistent}) == straight
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_workers_that_never_reach_the_end_of_their_data_end_with_the_training_too(tmp_path):
+    others = set(multiprocessing.active_children())
     run(tmp_path, loader={"num_workers": 1, "sampler": ENDLESS}, train_cfg=ITERATIONS)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_samples_and_masks_differ_from_epoch_to_epoch(straight):

@@ -23,7 +23,7 @@ def drawing_captions() -> SelfCriticalCaptionHead:
     """Return a head whose drawn texts, one number for each token, are those of one process."""
     sizes = {"embed_dim": WIDTH, "text_dim": WIDTH, "vocabulary": LETTERS}
     head = SelfCriticalCaptionHead(**sizes, search={"beam_size": 3, "max_length": 6}, candidates="sample")
-    head.rewards = lambda captions, references: [[float(text < "m") for text in texts] for texts in captions]
+    head.rewards = lambda captions, references, ended: [[float(text < "m") for text in texts] for texts in captions]
     return head
 
 

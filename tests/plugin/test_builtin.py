@@ -24,7 +24,7 @@ NO_PARTS = {
     "selectors": {"BlockAccess", "BlockView", "Decision", "MergingSelector", "PatchSelector"},
     "fusions": {"LayeredFusion"},
     "tokenizers": {"TextTokenizer"},
-    "text_decoders": {"Generated", "Ranked", "SearchRules"},
+    "text_decoders": {"Generated", "Ranked", "Rereading", "SearchRules"},
 }
 ENTRIES = [(kind, name) for kind, members in PARTS.items() for name in members]
 

@@ -59,7 +59,7 @@ def counted():
     model = tiny_model({"itc": {"type": "ITCHead", "feature_dim": 8}, "itm": {"type": "ITMHead"}}).eval()
     model.data_preprocessor = Plain()
     rows, forward = [], model.backbone.forward_shared
-    model.backbone.forward_shared = lambda images: (rows.append(len(images)), forward(images))[1]
+    model.backbone.forward_shared = lambda images, *more: (rows.append(len(images)), forward(images, *more))[1]
     return model, rows
 
 
