@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
+from bus_toolkit.evaluation.zero_shot.class_texts import class_feats
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
 from bus_toolkit.plugin.manager import list_plugins
 from bus_toolkit.registry import REGISTRIES
@@ -220,6 +221,9 @@ def test_predictions_and_questions_show_what_the_own_words_kept() -> None:
     assert torch.equal(kept, visual.kept_patches()) and (kept.sum(dim=1) == 8).all()
     feats = [torch.stack([sample.get(name) for sample in predicted]) for name in ("image_feats", "text_feats")]
     torch.testing.assert_close(cosines, feats[0] @ feats[1].T)
+    # Names of classes are texts too: classification compares what retrieval compares.
+    classes = class_feats(model, [sample.text for sample in samples], ["{}"])
+    torch.testing.assert_close(feats[0] @ classes.T, cosines)
     positive = torch.tensor([sample.itm_positive for sample in predicted])
     torch.testing.assert_close(match, positive.sigmoid(), atol=1e-5, rtol=1e-5)
     assert not torch.equal(predicted[0].patch_scores, predicted[0].patch_scores_shuffled)

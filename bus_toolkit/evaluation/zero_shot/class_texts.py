@@ -126,5 +126,6 @@ def class_feats(model: Any, names: Sequence[str], templates: Sequence[str], *, b
     head, encoders = need_head(model.heads, ITCHead, "zero-shot classification"), model.encoders
     texts = class_sentences(names, templates)
     chunks = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
-    feats = torch.cat([head.text_feats(encoders.encode_text(encoders.tokenize(chunk))) for chunk in chunks])
+    encoded = (encoders.text_alone(encoders.encode_text(encoders.tokenize(chunk))) for chunk in chunks)
+    feats = torch.cat([head.text_feats(text) for text in encoded])
     return F.normalize(feats.unflatten(0, (len(names), len(templates))).mean(dim=1), dim=1)  # (C, T, E) -> (C, E)
