@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.selectors.base import Fuse, PatchSelector
+from bus_toolkit.selectors.text_scorer import Interaction, add_text_scorer, score_by_text
 from bus_toolkit.selectors.view import BlockView
 
 
@@ -51,37 +50,19 @@ class TextSemanticPatchSelector(PatchSelector):
         text_dim: int,
         keep_ratio: float | Mapping[str, Any] = 0.5,
         fuse: Fuse = "normalized",
-        interaction: Literal["concat", "product"] = "concat",
+        interaction: Interaction = "concat",
         detach_fused: bool = False,
     ) -> None:
         super().__init__(blocks=blocks, keep_ratio=keep_ratio, fuse=fuse)
-        if interaction not in ("concat", "product"):
-            raise ValueError(f"interaction: must be concat or product, got {interaction!r}.")
         self.interaction = interaction
         self.embed_dim, self.text_dim = embed_dim, text_dim
         self.detach_fused = detach_fused
-        self.norm = nn.LayerNorm(embed_dim)
-        self.text_proj = nn.Linear(text_dim, embed_dim)
-        self.patch_in = nn.Linear(embed_dim, embed_dim)
-        # The first layer on [x ; c] is a sum of two: the text half is computed once a sample instead of once a patch.
-        self.text_in = nn.Linear(embed_dim, embed_dim, bias=False)
-        self.product_in = nn.Linear(embed_dim, embed_dim, bias=False) if interaction == "product" else None
-        self.hidden = nn.Linear(embed_dim, embed_dim // 2)
-        self.out = nn.Linear(embed_dim // 2, 1)
+        add_text_scorer(self, embed_dim, text_dim, interaction)
 
     def score(self, view: BlockView) -> Tensor:
         """Return logits (B, N) of "this patch belongs to what the text says"."""
         assert view.text is not None
-        patches = self.norm(view.patches)  # (B, N, D)
-        text = self.text_proj(view.text.pooled).unsqueeze(1)  # (B, 1, D), added to every patch below
-        hidden = self.patch_in(patches) + self.text_in(text)
-        if self.product_in is not None:
-            hidden = hidden + self.product_in(patches * text)
-        hidden = F.gelu(self.hidden(F.gelu(hidden)))
-        # In half precision many patches would tie, and ties go to the upper left.
-        with torch.autocast(hidden.device.type, enabled=False):
-            weight, bias = at_least_float32(self.out.weight), at_least_float32(self.out.bias)
-            return F.linear(at_least_float32(hidden), weight, bias).squeeze(-1)  # (B, N, 1) -> (B, N)
+        return score_by_text(self, view.patches, view.text.pooled)
 
     def fuse_weights(self, scores: Tensor) -> Tensor:
         """Weigh each patch of the fused token by its probability ``a``."""

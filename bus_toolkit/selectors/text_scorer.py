@@ -1,0 +1,60 @@
+"""The network that scores visual tokens against a text: that of ``TSPS``, and of what scores without selecting.
+
+Shape suffixes: B batch, N visual tokens, D their width, E the width of the text.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bus_toolkit.ops.precision import at_least_float32
+
+Interaction = Literal["concat", "product"]
+
+
+def add_text_scorer(part: Any, embed_dim: int, text_dim: int, interaction: Interaction) -> None:
+    """Give a module the layers of the scorer, under names that are those of its state dict.
+
+    Args:
+        part: The module, whose constructor has called that of ``nn.Module``.
+        embed_dim: Width D of the visual tokens.
+        text_dim: Width E of the text's [CLS].
+        interaction: ``concat`` reads ``[x ; c]``; ``product`` reads ``[x ; c ; x * c]``.
+
+    Raises:
+        ValueError: An unknown ``interaction``.
+    """
+    if interaction not in ("concat", "product"):
+        raise ValueError(f"interaction: must be concat or product, got {interaction!r}.")
+    part.norm = nn.LayerNorm(embed_dim)
+    part.text_proj = nn.Linear(text_dim, embed_dim)
+    part.patch_in = nn.Linear(embed_dim, embed_dim)
+    # The first layer on [x ; c] is a sum of two: the text half is computed once a sample instead of once a patch.
+    part.text_in = nn.Linear(embed_dim, embed_dim, bias=False)
+    part.product_in = nn.Linear(embed_dim, embed_dim, bias=False) if interaction == "product" else None
+    part.hidden = nn.Linear(embed_dim, embed_dim // 2)
+    part.out = nn.Linear(embed_dim // 2, 1)
+
+
+def score_by_text(part: Any, tokens_BND: Tensor, text_BE: Tensor) -> Tensor:
+    """Return logits (B, N) of "this token belongs to what the text says", in float32 or more.
+
+    Args:
+        part: A module that ``add_text_scorer`` gave its layers.
+        tokens_BND: Visual tokens.
+        text_BE: The [CLS] of a text each.
+    """
+    tokens_BND = part.norm(tokens_BND)
+    text_B1D = part.text_proj(text_BE).unsqueeze(1)  # added to every token below
+    hidden = part.patch_in(tokens_BND) + part.text_in(text_B1D)
+    if part.product_in is not None:
+        hidden = hidden + part.product_in(tokens_BND * text_B1D)
+    hidden = F.gelu(part.hidden(F.gelu(hidden)))
+    # In half precision many patches would tie, and ties go to the upper left.
+    with torch.autocast(hidden.device.type, enabled=False):
+        weight, bias = at_least_float32(part.out.weight), at_least_float32(part.out.bias)
+        return F.linear(at_least_float32(hidden), weight, bias).squeeze(-1)  # (B, N, 1) -> (B, N)
