@@ -16,7 +16,7 @@ from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.step import Step
-from bus_toolkit.structures import Beginnings, Boxes, Condition, Selection
+from bus_toolkit.structures import Beginnings, Boxes, Condition, LearnsFrom, Selection
 
 
 class PatchTextHead(VLPHead):
@@ -24,8 +24,8 @@ class PatchTextHead(VLPHead):
 
     BUS (arXiv 2307.08504) calls the task patch-text matching, COPA (arXiv 2308.03475) patch-text alignment; COPA
     turns object signals into patch labels, and we take BUS to do the same. The formula was not readable; ours is the
-    binary cross-entropy of each patch score against "the patch overlaps a box that the caption names". Several
-    selectors share the loss evenly.
+    binary cross-entropy of each patch score against "the patch overlaps a box that the caption names". A selector that
+    declares so (``learns_from``) learns from the boxes of all objects instead. Several selectors share the loss evenly.
 
     Args:
         patch_size: Side of a patch in pixels; filled in from the backbone.
@@ -86,15 +86,15 @@ class PatchTextHead(VLPHead):
         if not any(s.decision.supervised for s in selections):
             return HeadOutput({"ptm": step.text.pooled.sum() * 0.0})
         named, objects = self.labels(boxes)
-        loss = self._loss(selections, named, boxes)
+        loss = self._loss(selections, boxes, named, objects)
         if self.object_weight or self.beginning_weight:
             loss = (1.0 - self.object_weight - self.beginning_weight) * loss
         if self.object_weight:
             free = step.selections(Condition.FREE)
-            loss = loss + self.object_weight * self._loss(free, objects, boxes)
+            loss = loss + self.object_weight * self._loss(free, boxes, objects, objects)
         if self.beginning_weight:
             begun = self._under_beginnings(step)
-            loss = loss + self.beginning_weight * self._loss(begun, named, boxes)
+            loss = loss + self.beginning_weight * self._loss(begun, boxes, named, objects)
         return HeadOutput({"ptm": loss})
 
     def _under_beginnings(self, step: Step) -> list[Selection]:
@@ -104,11 +104,12 @@ class PatchTextHead(VLPHead):
         begun = Beginnings.of(tokens, drawn_lengths(tokens, noise_R, every=1))
         return step.selections_under(encoded_beginnings(step.encoders, begun), counted_as="beginning_scores")
 
-    def _loss(self, selections: list[Selection], labels: Tensor, boxes: Boxes) -> Tensor:
+    def _loss(self, selections: list[Selection], boxes: Boxes, named: Tensor, objects: Tensor) -> Tensor:
         has_boxes = boxes.valid.any(dim=1)
         terms = []
         for selection in selections:
             if selection.decision.supervised:
+                labels = objects if selection.decision.learns_from is LearnsFrom.OBJECTS else named
                 seen = labels_of_candidates(labels, selection.slots_before, selection.decision.scores.shape[1])
                 terms.append(patch_text_loss(selection.decision.scores, seen, has_boxes))
         return torch.stack(terms).mean()

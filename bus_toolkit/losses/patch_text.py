@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.ops.patch_labels import carry_to_candidates
 from bus_toolkit.ops.precision import at_least_float32
 
 
@@ -20,11 +20,7 @@ def labels_of_candidates(labels_RN: Tensor, slots_RN: Tensor, num_candidates: in
         slots_RN: int64, the candidate that each original patch is in, or -1.
         num_candidates: Number of candidates.
     """
-    # One more candidate takes the dropped patches; it is cut off at the end.
-    out = torch.zeros(labels_RN.shape[0], num_candidates + 1, device=labels_RN.device)
-    places = slots_RN.masked_fill(slots_RN < 0, num_candidates)
-    out.scatter_reduce_(1, places, labels_RN.float(), reduce="amax")
-    return out[:, :num_candidates] > 0
+    return carry_to_candidates(labels_RN.float(), slots_RN, num_candidates) > 0
 
 
 def patch_text_loss(logits_RN: Tensor, labels_RN: Tensor, has_boxes_R: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
 from bus_toolkit.openmmlab.backbone import TokenReducedViT
 from bus_toolkit.openmmlab.conditioning import ConditionedPasses, Repeat, conditioned_on
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
-from bus_toolkit.structures import TextTokens
+from bus_toolkit.structures import LearnsFrom, TextTokens
 
 
 def reading_texts(model: nn.Module, vit: nn.Module, selectors: Sequence[Mapping[str, Any]], text_dim: int) -> Any:
@@ -71,6 +71,12 @@ class ReadsOneText(BaseModel):
             raise ConfigError(Problem("model.patch_text_weight", f"must be 0 or more, got {patch_text_weight}."))
         if patch_text_weight and not any(selector.supervised for selector in vit.selectors):
             text = "no selector here learns from boxes, got a weight for them. Use TSPS, or leave it out."
+            raise ConfigError(Problem("model.patch_text_weight", text))
+        if patch_text_weight and any(selector.learns_from is LearnsFrom.OBJECTS for selector in vit.selectors):
+            text = (
+                "the boxes here are those that a text names, got a selector that learns from all objects of an image. "
+                "Use TSPS, or train it in a VLPModel."
+            )
             raise ConfigError(Problem("model.patch_text_weight", text))
         setattr(self, self.backbone_name, vit)
         self.patch_text_weight = patch_text_weight

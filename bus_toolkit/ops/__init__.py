@@ -13,7 +13,7 @@ from bus_toolkit.ops.collective import (
 from bus_toolkit.ops.kept_patches import KeptPatches
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
-from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.ops.patch_labels import boxes_to_patch_labels, carry_to_candidates, patch_cover
 from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable, RelativePositions
 from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
 from bus_toolkit.ops.schedule import KeepRatioSchedule
@@ -44,6 +44,7 @@ __all__ = [
     "bipartite_halves",
     "bipartite_merge_plan",
     "boxes_to_patch_labels",
+    "carry_to_candidates",
     "carry_weights",
     "compose",
     "gather_padded_rows",
@@ -56,6 +57,7 @@ __all__ = [
     "other_rows",
     "own_rows",
     "patch_centres",
+    "patch_cover",
     "patches_in_tokens",
     "rank",
     "scatter_back",

@@ -37,21 +37,53 @@ def boxes_to_patch_labels(
     Raises:
         ValueError: Boxes without four corners, a threshold outside [0, 1), or a patch larger than the image.
     """
-    if boxes.shape[-1] != 4:
-        raise ValueError(f"boxes_to_patch_labels: boxes must have shape (..., M, 4), got {tuple(boxes.shape)}.")
     if not 0.0 <= threshold < 1.0:
         raise ValueError(f"boxes_to_patch_labels: threshold must be in [0, 1), got {threshold}.")
+    labels = patch_cover(boxes, image_size, patch_size) > threshold
+    return labels if valid is None else labels & valid.unsqueeze(-1)
+
+
+def patch_cover(boxes: Tensor, image_size: tuple[int, int], patch_size: int) -> Tensor:
+    """Return the share of each patch, in [0, 1], that each box covers, float32 at least (M, N) or (B, M, N).
+
+    Args:
+        boxes: As for ``boxes_to_patch_labels``.
+        image_size: Height and width in pixels.
+        patch_size: Side p of a patch in pixels.
+
+    Raises:
+        ValueError: Boxes without four corners, or a patch larger than the image.
+    """
+    if boxes.shape[-1] != 4:
+        raise ValueError(f"patch_cover: boxes must have shape (..., M, 4), got {tuple(boxes.shape)}.")
     rows, columns = image_size[0] // patch_size, image_size[1] // patch_size
     if rows < 1 or columns < 1:
         raise ValueError(
-            f"boxes_to_patch_labels: patch_size must be at most the image size {tuple(image_size)}, got {patch_size}."
+            f"patch_cover: patch_size must be at most the image size {tuple(image_size)}, got {patch_size}."
         )
     boxes = at_least_float32(boxes)
     overlap_x = _overlap(boxes[..., 0], boxes[..., 2], columns, patch_size)
     overlap_y = _overlap(boxes[..., 1], boxes[..., 3], rows, patch_size)
     area = overlap_y.unsqueeze(-1) * overlap_x.unsqueeze(-2)
-    labels = (area / patch_size**2 > threshold).flatten(-2)
-    return labels if valid is None else labels & valid.unsqueeze(-1)
+    return (area / patch_size**2).flatten(-2)
+
+
+def carry_to_candidates(values_RN: Tensor, slots_RN: Tensor, num_candidates: int) -> Tensor:
+    """Carry numbers of 0 or more of the original patches over to the candidates of a later selector.
+
+    Args:
+        values_RN: Floats of the original patches.
+        slots_RN: int64, the candidate that each original patch is in, or -1.
+        num_candidates: Number of candidates.
+
+    Returns:
+        (R, num_candidates), the largest number of the patches in each candidate; 0 where none is in it.
+    """
+    # One more candidate takes the dropped patches; it is cut off at the end.
+    out = values_RN.new_zeros(values_RN.shape[0], num_candidates + 1)
+    places = slots_RN.masked_fill(slots_RN < 0, num_candidates)
+    out.scatter_reduce_(1, places, values_RN, reduce="amax")
+    return out[:, :num_candidates]
 
 
 def _overlap(low: Tensor, high: Tensor, num_cells: int, patch_size: int) -> Tensor:

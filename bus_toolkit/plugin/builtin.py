@@ -30,6 +30,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "ELIP": "selectors.look_ahead:LookAheadSelector",
         "TRIPS": "selectors.text_guided_attention:TextGuidedAttentionSelector",
         "Identity": "selectors.identity:IdentitySelector",
+        "Objectness": "selectors.objectness:ObjectnessSelector",
         "Random": "selectors.random:RandomSelector",
     },
     "decoders": {

@@ -4,6 +4,7 @@ from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
 from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.selectors.look_ahead import LookAheadSelector
 from bus_toolkit.selectors.merging import MergingSelector
+from bus_toolkit.selectors.objectness import ObjectnessSelector
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
@@ -16,6 +17,7 @@ __all__ = [
     "IdentitySelector",
     "LookAheadSelector",
     "MergingSelector",
+    "ObjectnessSelector",
     "PatchSelector",
     "RandomSelector",
     "Site",

@@ -11,7 +11,7 @@ from bus_toolkit.errors import ComponentError, describe
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.ops.token_plan import keep_plan, num_kept
 from bus_toolkit.selectors.view import BlockView
-from bus_toolkit.structures import Decision
+from bus_toolkit.structures import Decision, LearnsFrom
 
 Site = Literal["before_block", "inside_block", "after_block"]
 Fuse = Literal["none", "normalized", "raw"]
@@ -21,7 +21,8 @@ class PatchSelector(nn.Module):
     """Base of all selectors; a subclass gives ``score`` and, where it fuses by them, ``fuse_weights``.
 
     Class attributes: ``site``, where it acts; ``needs_text``; ``supervised``, whether its scores are logits that a
-    patch-text head may train; ``ranks``, whether a later part may take the scores for an order of importance;
+    patch-text head may train, and ``learns_from``, on which boxes; ``ranks``, whether a later part may take the scores
+    for an order of importance;
     ``reads_block``, whether it asks for the inside of its block, which a backbone taken as a whole does not show;
     ``needs_class_token``, whether nothing can replace the class token; ``needs_word_stream``, whether it reads how
     words attend to patches, which only a single-stream model has in its blocks.
@@ -44,6 +45,7 @@ class PatchSelector(nn.Module):
     site: ClassVar[Site] = "after_block"
     needs_text: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
+    learns_from: ClassVar[LearnsFrom] = LearnsFrom.NAMED
     ranks: ClassVar[bool] = True
     reads_block: ClassVar[bool] = False
     needs_class_token: ClassVar[bool] = False
@@ -119,7 +121,7 @@ class PatchSelector(nn.Module):
             fuse_weights_BN=weights,
             normalize=self.fuse == "normalized",
         )
-        return Decision(plan, scores, supervised)
+        return Decision(plan, scores, supervised, learns_from=self.learns_from)
 
     def _one_each(self, method: str, numbers: Tensor, view: BlockView) -> Tensor:
         """Return what a method of a subclass gave, if it is one number for each candidate."""

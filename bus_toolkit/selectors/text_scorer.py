@@ -53,7 +53,17 @@ def score_by_text(part: Any, tokens_BND: Tensor, text_BE: Tensor) -> Tensor:
     hidden = part.patch_in(tokens_BND) + part.text_in(text_B1D)
     if part.product_in is not None:
         hidden = hidden + part.product_in(tokens_BND * text_B1D)
-    hidden = F.gelu(part.hidden(F.gelu(hidden)))
+    return patch_logits(part, hidden)
+
+
+def patch_logits(part: Any, first_BND: Tensor) -> Tensor:
+    """Return one logit a token, (B, N), in float32 or more, from what the first of three layers gave.
+
+    Args:
+        part: A module with the other two as ``hidden`` and ``out``.
+        first_BND: Before the activation.
+    """
+    hidden = F.gelu(part.hidden(F.gelu(first_BND)))
     # In half precision many patches would tie, and ties go to the upper left.
     with torch.autocast(hidden.device.type, enabled=False):
         weight, bias = at_least_float32(part.out.weight), at_least_float32(part.out.bias)

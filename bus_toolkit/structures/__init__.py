@@ -1,6 +1,6 @@
 """The typed objects that travel between the parts."""
 
-from bus_toolkit.structures.selections import Decision, Guide, Selection
+from bus_toolkit.structures.selections import Decision, Guide, LearnsFrom, Selection
 from bus_toolkit.structures.texts import Beginnings, Condition, Masked, Similarity, TextTokens, TokenBatch
 from bus_toolkit.structures.visual import Boxes, FusedTokens, SharedTokens, VisualTokens
 from bus_toolkit.structures.vocabulary import Vocabulary
@@ -12,6 +12,7 @@ __all__ = [
     "Decision",
     "FusedTokens",
     "Guide",
+    "LearnsFrom",
     "Masked",
     "Selection",
     "SharedTokens",

@@ -7,6 +7,7 @@ the prefix (kept patches, then the fused token of the last stage, or the queries
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from torch import Tensor
@@ -29,6 +30,15 @@ class Guide(ShortRepr):
     answers: Tensor
 
 
+class LearnsFrom(Enum):
+    """The boxes whose patches a supervised selector learns to find."""
+
+    NAMED = "named"
+    """Those of the objects that the text names."""
+    OBJECTS = "objects"
+    """Those of all objects of the image."""
+
+
 class Decision(NamedTuple):
     """What a selector returns.
 
@@ -37,12 +47,14 @@ class Decision(NamedTuple):
         scores: What it ranked them by, (B, N).
         supervised: Whether the scores are logits (before a sigmoid) that a patch-text head may train.
         guide: What a head may align with the text; ``None`` for most.
+        learns_from: The boxes that supervised scores are trained on.
     """
 
     plan: TokenPlan
     scores: Tensor
     supervised: bool = False
     guide: Guide | None = None
+    learns_from: LearnsFrom = LearnsFrom.NAMED
 
     def __repr__(self) -> str:
         """Return shapes."""

@@ -7,8 +7,10 @@ import torch
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads.patch_text import PatchTextHead
-from bus_toolkit.structures import Boxes, TokenBatch
-from tests.tiny import images
+from bus_toolkit.selectors import ObjectnessSelector
+from bus_toolkit.step.pass_key import PassKey
+from bus_toolkit.structures import Boxes, Condition, TokenBatch
+from tests.tiny import WIDTH, images
 from tests.tiny_model import samples, tiny_heads, tiny_model
 
 
@@ -57,6 +59,20 @@ def test_the_share_of_beginnings_scores_a_part_of_each_text_against_the_boxes_of
     expected = torch.nn.functional.binary_cross_entropy_with_logits(torch.cat(scores), labels)
     torch.testing.assert_close(model.loss(images(4), rows)["loss_ptm"], expected, atol=1e-4, rtol=1e-4)
     assert len({len(ids) for ids in begun}) > 1
+
+
+def test_a_selector_without_text_learns_from_the_boxes_of_all_objects() -> None:
+    free = ObjectnessSelector(blocks=[2], embed_dim=WIDTH)
+    model = tiny_model(selectors=[free], heads={"ptm": PatchTextHead(patch_size=8)})
+    loss = model.loss(images(4), samples())["loss_ptm"]
+    scores = model.passes(images(4), samples()).visual(PassKey(Condition.CAPTION)).undecoded
+    assert scores is not None
+    labels = torch.zeros(4, 16)
+    labels[:, [0, 1, 4, 5, 15]] = 1.0
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(scores.selections[0].decision.scores, labels)
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert free.norm.weight.grad is not None
 
 
 def test_shares_of_the_whole_loss_and_beginnings_that_select_nothing_are_refused() -> None:

@@ -274,6 +274,11 @@ def test_our_decoder_writes_beside_current_transformers(kind: str, vocabulary: s
             r"selectors.0.type: no patch selector named 'TSPZ'",
         ),
         ("BlipVQA", {"selectors": [EVIT], "patch_text_weight": 1.0}, r"patch_text_weight: no selector here learns"),
+        (
+            "BlipVQA",
+            {"selectors": [{**TSPS, "type": "Objectness"}], "patch_text_weight": 1.0},
+            r"patch_text_weight: the boxes here are .* Use",
+        ),
         ("BlipVQA", {"patch_text_weight": -1.0}, r"patch_text_weight: must be 0 or more, got -1\.0"),
         ("BlipRetrieval", {"conditioning": "free"}, r"model.conditioning: must be strict or shared, got 'free'"),
         ("BlipOFA", {}, r"named 'TextAwareBlipOFA'.*Models: .*TextAwareBlipCaption, .*TextAwareBlipVQA"),

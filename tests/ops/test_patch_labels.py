@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.ops.patch_labels import boxes_to_patch_labels, carry_to_candidates, patch_cover
 
 
 def slow_labels(box, height, width, patch, threshold):
@@ -67,3 +67,9 @@ def test_mirrored_boxes_give_mirrored_labels():
 def test_refuses_wrong_arguments(boxes, patch, threshold, message):
     with pytest.raises(ValueError, match=message):
         boxes_to_patch_labels(boxes, (32, 32), patch, threshold)
+
+
+def test_the_cover_is_the_share_of_each_patch_and_a_candidate_has_the_largest_of_its_patches():
+    cover = patch_cover(torch.tensor([[[0.0, 0.0, 12.0, 8.0]]]), (16, 16), 8)[:, 0]
+    assert cover.tolist() == [[1.0, 0.5, 0.0, 0.0]]
+    assert carry_to_candidates(cover, torch.tensor([[-1, 1, 1, 0]]), 3).tolist() == [[0.0, 0.5, 0.0]]
