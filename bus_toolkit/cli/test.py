@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--work-dir", help="folder of logs and pictures (default: the config's, else ./work_dirs/<config name>)"
     )
     parser.add_argument("--out", metavar="JSON", help="write the metrics to this file")
+    parser.add_argument(
+        "--samples", metavar="JSONL", help="write the verdict on each sample to this file (.jsonl, or .jsonl.gz)"
+    )
     parser.add_argument("--amp", action="store_true", help="evaluate in mixed precision (bfloat16 on the CPU)")
     add_launch_flags(parser)
 
@@ -26,7 +29,12 @@ def run(args: argparse.Namespace) -> None:
     from bus_toolkit.engine import RunOptions, evaluate
 
     options = RunOptions(
-        work_dir=args.work_dir, load_from=args.checkpoint, amp=args.amp, launcher=args.launcher, debug=args.debug
+        work_dir=args.work_dir,
+        load_from=args.checkpoint,
+        amp=args.amp,
+        launcher=args.launcher,
+        debug=args.debug,
+        samples_file=args.samples,
     )
     evaluate(args.config, args.cfg_options, options, out=args.out)
 

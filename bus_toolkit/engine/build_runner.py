@@ -14,6 +14,7 @@ from bus_toolkit.engine.hooks.missed_validation import MissedValidationHook
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.optimizer_steps import WholeStepsHook
 from bus_toolkit.engine.hooks.required import check_required_hooks
+from bus_toolkit.engine.hooks.sample_lines import SampleLinesHook
 from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
@@ -67,6 +68,8 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_pipeline_sizes(cfg, unwrap(runner.model))
     check_answer_lists(unwrap(runner.model))
+    if options.samples_file is not None:
+        runner.register_hook(SampleLinesHook(options.samples_file))
     if cfg.get("train_cfg") is not None:
         check_required_hooks(runner)
         runner.register_hook(WholeStepsHook())

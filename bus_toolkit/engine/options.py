@@ -12,8 +12,10 @@ from mmengine.config import Config
 from bus_toolkit.engine.amp import evaluate_in_amp, fit_amp_to_device, use_amp
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.evaluation.sample_file import checked_sample_path
 from bus_toolkit.home import expand_home
 from bus_toolkit.weights.settings import checkpoint_of
+from bus_toolkit.writing import make_writable_folder
 
 _log = logging.getLogger(__name__)
 LATEST = "latest"
@@ -38,6 +40,7 @@ class RunOptions:
         seed: Seed of Python, NumPy and torch.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         debug: Show everything that OpenMMLab logs.
+        samples_file: Where a test writes its verdict on each sample, ``.jsonl`` or ``.jsonl.gz``.
     """
 
     work_dir: str | None = None
@@ -49,6 +52,7 @@ class RunOptions:
     seed: int | None = None
     launcher: str = "none"
     debug: bool = False
+    samples_file: str | Path | None = None
 
 
 def apply_options(cfg: Config, options: RunOptions) -> None:
@@ -75,6 +79,8 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
         cfg.randomness.seed = options.seed
     if options.debug:
         cfg.log_level = "DEBUG"
+    if options.samples_file is not None:
+        _check_samples_file(cfg, options.samples_file)
     _check_complete(cfg)
     _resume(cfg, options.resume)
     is_named = options.resume not in (None, LATEST)
@@ -129,6 +135,13 @@ def _check_complete(cfg: Config) -> None:
             problems += [f"{key}: missing although there is {given}. Add it, or remove the others." for key in missing]
     if problems:
         raise ConfigError(problems)
+
+
+def _check_samples_file(cfg: Config, path: str | Path) -> None:
+    """Refuse a file that could not be written after an evaluation, which may take hours."""
+    make_writable_folder(checked_sample_path(path, "--samples").parent, "--samples")
+    if cfg.get("test_dataloader") is None:
+        raise ConfigError("--samples: a test writes its verdicts, got a config without test_dataloader. Add it.")
 
 
 def _check_start(cfg: Config, source: str) -> None:

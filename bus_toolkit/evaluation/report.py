@@ -48,7 +48,7 @@ def write_results(path: Path, payload: Mapping[str, Any]) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(_finite(payload), file, indent=2, ensure_ascii=False, default=float)
+            json.dump(finite(payload), file, indent=2, ensure_ascii=False, default=float)
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
@@ -58,11 +58,12 @@ def write_results(path: Path, payload: Mapping[str, Any]) -> Path:
     return path
 
 
-def _finite(value: Any) -> Any:  # any JSON value
+def finite(value: Any) -> Any:  # any JSON value
+    """Return a JSON value with ``None`` for each NaN and infinity, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, Real) and not math.isfinite(value) else value
 
 

@@ -108,6 +108,10 @@ def _classification(metrics: Metrics) -> Table | None:
     if "accuracy" not in metrics:
         return None
     table = _table("Classification, %", "", "accuracy", "majority label")
+    for key in metrics:
+        if key.startswith("accuracy_"):
+            kind = key.removeprefix("accuracy_")
+            table.add_row(kind.replace("_", " "), _percent(metrics[key]), _percent(metrics.get(f"majority_{kind}")))
     table.add_row("all", _percent(metrics["accuracy"]), _percent(metrics.get("majority")))
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.evaluator import BaseMetric
 
+from bus_toolkit.evaluation.metrics.base import SampleMetric
 from bus_toolkit.registry import METRICS
 from bus_toolkit.testing.check import run_checks
 from bus_toolkit.testing.engine_parts import EngineFactory
@@ -53,6 +55,17 @@ class MetricCase:
         for batch in batches:
             metric.process({}, copy.deepcopy(list(batch)))
         return metric.evaluate(sum(map(len, batches)))
+
+    def lines(self, batches: Sequence[Sequence[dict[str, Any]]]) -> list[Mapping[str, Any]]:
+        """Return the lines that a new metric has for these batches; none of one that is no ``SampleMetric``."""
+        metric: Any = self.build()
+        lines: list[Mapping[str, Any]] = []
+        if isinstance(metric, SampleMetric):
+            metric.write_lines_to(lambda given: lines.extend(given))
+        for batch in batches:
+            metric.process({}, copy.deepcopy(list(batch)))
+        metric.evaluate(sum(map(len, batches)))
+        return lines
 
 
 def check_metric(
@@ -113,4 +126,15 @@ def check_rows_travel(case: MetricCase) -> None:
     pickle.loads(pickle.dumps(metric.results))
 
 
-_CHECKS = (check_values, check_batches, check_samples_untouched, check_rows_travel)
+def check_lines(case: MetricCase) -> None:
+    """What a samples file says of each sample is JSON, names the sample, and does not depend on the batches."""
+    together, alone = case.lines([case.predictions]), case.lines([[sample] for sample in case.predictions])
+    assert len(together) == len(alone), f"{len(together)} lines of one batch of three, {len(alone)} of three of one"
+    ids = [(line.get("id"), line.get("kind")) for line in together]
+    assert ids == [(line.get("id"), line.get("kind")) for line in alone], "ids and kinds depend on the batches"
+    assert None not in [part for pair in ids for part in pair], "a line has no id or no kind"
+    assert len(set(ids)) == len(ids), "two lines have one id and one kind"
+    json.dumps(together, allow_nan=True)
+
+
+_CHECKS = (check_values, check_batches, check_samples_untouched, check_rows_travel, check_lines)

@@ -69,3 +69,12 @@ def test_metrics_that_cannot_be_written_are_reported_with_the_flag(config, tmp_p
     checkpoint = str(tmp_path / "work/epoch_2.pth")
     with pytest.raises(ConfigError, match=r"--out: cannot write .*file/new: Not a directory\. Set --out to a place"):
         evaluate("tiny.yaml", (), RunOptions(load_from=checkpoint), out=tmp_path / "file/new/m.json")
+
+
+def test_verdicts_need_a_metric_that_has_them_a_test_and_a_file_that_can_be_written(config, tmp_path):
+    with pytest.raises(ConfigError, match="samples_file: a test writes its verdicts, got it for a training"):
+        train("tiny.yaml", (), RunOptions(samples_file="x.jsonl"))
+    with pytest.raises(ConfigError, match="--samples: the verdicts are written as JSON lines, got x.json"):
+        evaluate("tiny.yaml", (), RunOptions(samples_file="x.json"))
+    with pytest.raises(ConfigError, match="--samples: needs a metric with a verdict on single samples, got TinyMean"):
+        evaluate("tiny.yaml", (), RunOptions(samples_file=tmp_path / "x.jsonl"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from mmengine.dataset import DefaultSampler
+from mmengine.dist import barrier
 from mmengine.model import BaseDataPreprocessor, BaseModel, MMDistributedDataParallel
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -14,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import bus_toolkit.evaluation  # noqa: F401  (registers the loop and the metrics)
+from bus_toolkit.engine.hooks.sample_lines import SampleLinesHook
 from bus_toolkit.heads import ITCHead, ITMHead
 from bus_toolkit.structures import FusedTokens, SharedTokens, TextTokens, TokenBatch, VisualTokens
 
@@ -157,7 +159,15 @@ def build_runner(
     )
 
 
-def evaluate_on_rank(rank: int, work_dir: Path) -> dict[str, float]:
-    """Evaluate the toy as one of several processes; return its metrics."""
-    model = MMDistributedDataParallel(ToyModel(), device_ids=None)
-    return build_runner(work_dir, captions=3, images=5, model=model).val()
+def evaluate(work_dir: Path, *, wrapped: bool = False) -> tuple[dict[str, float], str]:
+    """Test the toy on three captions of five images; return its metrics and its samples file."""
+    model = MMDistributedDataParallel(ToyModel(), device_ids=None) if wrapped else None
+    path = work_dir / "samples.jsonl"
+    metrics = build_runner(work_dir, captions=3, images=5, model=model, hooks=[SampleLinesHook(path)]).test()
+    barrier()  # the main process alone writes
+    return metrics, path.read_text()
+
+
+def evaluate_on_rank(rank: int, work_dir: Path) -> tuple[dict[str, float], str]:
+    """Do ``evaluate`` as one of several processes."""
+    return evaluate(work_dir, wrapped=True)

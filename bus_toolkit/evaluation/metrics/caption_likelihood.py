@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
+
+from typing_extensions import override
 
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
 from bus_toolkit.registry import METRICS
@@ -25,6 +29,10 @@ class CaptionLikelihood(SampleMetric):
             return {}
         log_probs = sample["caption_log_probs"]
         return {"surprise": -math.fsum(log_probs), "tokens": len(log_probs)}
+
+    @override
+    def verdicts(self, row: dict) -> Iterator[dict[str, Any]]:
+        yield {"nll": row["surprise"] / row["tokens"], "tokens": row["tokens"]}
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return nats a token and the perplexity."""

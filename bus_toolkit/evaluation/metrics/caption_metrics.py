@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
+
+from typing_extensions import override
 
 from bus_toolkit.caption_scores.bleu import corpus_bleu
 from bus_toolkit.caption_scores.cider_d import cider_d
@@ -13,7 +16,7 @@ from bus_toolkit.caption_scores.java_scores import check_java_scores, java_score
 from bus_toolkit.caption_scores.rouge_l import rouge_l
 from bus_toolkit.caption_scores.tokens import caption_tokens
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
-from bus_toolkit.evaluation.retrieval.ranking import as_key
+from bus_toolkit.evaluation.metrics.sample_ids import SampleId, as_key, in_order
 from bus_toolkit.registry import METRICS
 
 _log = logging.getLogger(__name__)
@@ -77,6 +80,20 @@ class CaptionMetrics(SampleMetric):
             **self._by_domain(rows),
         }
 
+    @override
+    def sample_lines(self, samples: Sequence[SampleId], rows: Sequence[dict]) -> Iterator[dict[str, Any]]:
+        # One line an image, its first sample's; there is no right and wrong, but a part of CIDEr-D.
+        firsts: dict[Hashable, SampleId] = {}
+        for sample, row in zip(samples, rows, strict=True):
+            firsts.setdefault(row["image"], sample)
+        captions, wanted = _by_image(rows)
+        tokens = [[caption_tokens(text) for text in of_image] for of_image in wanted]
+        parts = cider_d([caption_tokens(text) for text in captions], tokens)
+        of_image = list(firsts.values())
+        for place in in_order([sample.id for sample in of_image]):
+            written = {"prediction": captions[place], "answer": wanted[place], "cider_d": float(parts[place])}
+            yield {**self.line_of(of_image[place]), **written}
+
     def _by_domain(self, rows: list[dict]) -> dict[str, float]:
         """Return the scores of the images of each domain alone."""
         scores: dict[str, float] = {}
@@ -102,7 +119,7 @@ def _warn_of_single_image(references: Sequence[Sequence[str]], name: str) -> Non
         )
 
 
-def _by_image(rows: list[dict]) -> tuple[list[str], list[list[str]]]:
+def _by_image(rows: Iterable[dict]) -> tuple[list[str], list[list[str]]]:
     """Return the first caption of each image, and all of its references."""
     captions: dict[Hashable, str] = {}
     references: dict[Hashable, list[str]] = {}

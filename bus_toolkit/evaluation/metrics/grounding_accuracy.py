@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
@@ -54,6 +58,12 @@ class GroundingAccuracy(SampleMetric):
         truth = boxes[named][0]
         right = (iou(boxes, truth) >= self.threshold).float().mean()
         return {"guess": _cpu(sample["pred_box"]), "truth": truth, "random": float(right)}
+
+    @override
+    def verdicts(self, row: dict) -> Iterator[dict[str, Any]]:
+        overlap = float(iou(row["guess"], row["truth"]))
+        boxes = {"prediction": row["guess"].tolist(), "answer": row["truth"].tolist()}
+        yield {**boxes, "correct": int(overlap >= self.threshold), "iou": overlap}
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return accuracy, mean IoU and the baselines."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from typing_extensions import override
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
@@ -55,26 +58,27 @@ class MLMAccuracy(SampleMetric):
             self.kind_of[word] = kind
 
     def row(self, sample: dict) -> dict:
-        """Return, for each kind in this caption, how many words were hidden and how many were guessed."""
+        """Return the hidden words, and which entries of the vocabulary they are and were guessed to be."""
         if not has(sample, "mlm_targets", "mlm_predictions", "mlm_words") or not len(sample["mlm_targets"]):
             return {}
-        hidden: Counter[str] = Counter()
-        right: Counter[str] = Counter()
-        for target, guess, word in zip(
-            sample["mlm_targets"], sample["mlm_predictions"], sample["mlm_words"], strict=True
-        ):
-            kind = self.kind_of.get(word, _OTHER)
-            hidden[kind] += 1
-            right[kind] += int(target) == int(guess)
-        return {"hidden": dict(hidden), "right": dict(right)}
+        targets, guesses = ([int(entry) for entry in sample[f"mlm_{name}"]] for name in ("targets", "predictions"))
+        return {"targets": targets, "guesses": guesses, "words": list(sample["mlm_words"])}
+
+    @override
+    def verdicts(self, row: dict) -> Iterator[dict[str, Any]]:
+        right = sum(target == guess for target, guess in zip(row["targets"], row["guesses"], strict=True))
+        entries = {"prediction": row["guesses"], "answer": row["targets"], "words": row["words"]}
+        yield {**entries, "correct": right / len(row["targets"])}
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return the accuracy and the chance of all words and of each kind that occurs."""
         hidden: Counter[str] = Counter()
         right: Counter[str] = Counter()
         for row in rows:
-            hidden.update(row["hidden"])
-            right.update(row["right"])
+            for target, guess, word in zip(row["targets"], row["guesses"], row["words"], strict=True):
+                kind = self.kind_of.get(word, _OTHER)
+                hidden[kind] += 1
+                right[kind] += target == guess
         metrics = {"accuracy": right.total() / hidden.total()}
         known = {kind: hidden[kind] for kind in self.chance if hidden[kind]}
         if known:

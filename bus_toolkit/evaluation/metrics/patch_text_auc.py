@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has, to_numpy
 from bus_toolkit.registry import METRICS
@@ -38,6 +41,14 @@ class PatchTextAUC(SampleMetric):
         if has(sample, "patch_scores_shuffled"):
             row["other"] = to_numpy(sample["patch_scores_shuffled"])
         return row
+
+    @override
+    def verdicts(self, row: dict) -> Iterator[dict[str, Any]]:
+        # Of the patches of this image alone, the own text's scores; undefined areas are null.
+        kind, scores = row["kind"].reshape(-1), row["own"].reshape(-1)
+        on_object = kind != _BACKGROUND
+        named = roc_auc(scores[on_object], kind[on_object] == _NAMED)
+        yield {"auc": roc_auc(scores, kind == _NAMED), "auc_named": named}
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return those of the four areas that are defined, and a note for the others."""

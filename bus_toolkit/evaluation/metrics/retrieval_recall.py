@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.evaluation.metrics.base import SampleMetric
+from bus_toolkit.evaluation.metrics.sample_ids import SampleId
+from bus_toolkit.evaluation.retrieval.pairs import nearest
+from bus_toolkit.evaluation.retrieval.query_lines import query_lines
 from bus_toolkit.evaluation.retrieval.ranking import (
     RetrievalSet,
     best_match_ranks,
@@ -56,6 +61,17 @@ class RetrievalRecall(SampleMetric):
         metrics = both_ways(data.image_feats, data.text_feats, images, data.image_of_text, self.topk, "")
         metrics |= {"num_images": float(len(data.image_ids)), "num_texts": float(len(data.texts))}
         return metrics | self._leak(data, images)
+
+    @override
+    def sample_lines(self, samples: Sequence[SampleId], rows: Sequence[dict]) -> Iterator[dict[str, Any]]:
+        data = build_retrieval_set(rows)
+        images = torch.arange(len(data.image_ids))
+        ranks = best_match_ranks(data.image_feats, data.text_feats, images, data.image_of_text)
+        best = nearest(data.image_feats, data.text_feats, 1).indices[:, 0]
+        yield from query_lines(data, "i2t", ranks, best, metric=self.prefix)
+        ranks = best_match_ranks(data.text_feats, data.image_feats, data.image_of_text, images)
+        best = nearest(data.text_feats, data.image_feats, 1).indices[:, 0]
+        yield from query_lines(data, "t2i", ranks, best, metric=self.prefix)
 
     def _leak(self, data: RetrievalSet, images: Tensor) -> dict[str, float]:
         if data.paired_feats is None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from typing_extensions import override
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has, to_numpy
@@ -52,6 +55,12 @@ class TopKAccuracy(SampleMetric):
             return {"truth": as_label(sample["gt_label"]), "nearest": nearest}
         except ValueError as error:
             raise DataError(f"TopKAccuracy: gt_label: {error}. Correct the data.") from error
+
+    @override
+    def verdicts(self, row: dict) -> Iterator[dict[str, Any]]:
+        nearest, truth = row["nearest"], row["truth"]
+        rank = nearest.index(truth) + 1 if truth in nearest else None
+        yield {"prediction": nearest[0], "answer": truth, "correct": int(rank == 1), "rank": rank}
 
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return the shares."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from typing_extensions import override
 
 from bus_toolkit.data.annotations.answer_forms import normalise_answer
 from bus_toolkit.evaluation.metrics.base import SampleMetric, has
+from bus_toolkit.evaluation.metrics.kinds import by_kind
 from bus_toolkit.evaluation.metrics.vqa_answers import answer_accuracy, answer_shares
 from bus_toolkit.registry import METRICS
 
@@ -44,6 +47,13 @@ class VQAAccuracy(SampleMetric):
             "question_type": sample.get("question_type") or "",
         }
 
+    @override
+    def verdicts(self, row: dict) -> Iterator[dict[str, Any]]:
+        # The accuracy itself, a fraction where people disagree: the mean of all lines is the metric.
+        shares = row["shares"]
+        best = min(shares, key=lambda answer: (-shares[answer], answer))
+        yield {"prediction": row["answer"], "answer": best, "correct": answer_accuracy(row["answer"], shares)}
+
     def summarise(self, rows: list[dict]) -> dict[str, float]:
         """Return the accuracy, that of each type, and the baseline."""
         scores = [answer_accuracy(row["answer"], row["shares"]) for row in rows]
@@ -51,8 +61,8 @@ class VQAAccuracy(SampleMetric):
         guessed = [answer_accuracy(guesses[row["question_type"]], row["shares"]) for row in rows]
         return {
             "accuracy": _mean(scores),
-            **_by_type("answer", [row["answer_type"] for row in rows], scores),
-            **_by_type("question", [row["question_type"] for row in rows], scores),
+            **_by_type("answer", rows, scores),
+            **_by_type("question", rows, scores),
             "by_question_type": _mean(guessed),
             "num_questions": float(len(rows)),
         }
@@ -66,13 +76,10 @@ def most_frequent_answers(rows: Iterable[Mapping]) -> dict[str, str]:
     return {kind: min(counts, key=lambda answer: (-counts[answer], answer)) for kind, counts in totals.items()}
 
 
-def _by_type(prefix: str, types: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
-    """Return the mean score of each type; letters and digits of its name stay, all else becomes one underscore."""
-    grouped: dict[str, list[float]] = {}
-    for kind, score in zip(types, scores, strict=True):
-        grouped.setdefault(kind, []).append(score)
-    names = {kind: re.sub(r"\W+", "_", kind).strip("_") for kind in sorted(grouped)}
-    return {f"{prefix}_{name}": _mean(grouped[kind]) for kind, name in names.items() if name}
+def _by_type(prefix: str, rows: Iterable[Mapping], scores: Iterable[float]) -> dict[str, float]:
+    """Return the mean score of each answer type or question type."""
+    grouped = by_kind([row[f"{prefix}_type"] for row in rows], scores)
+    return {f"{prefix}_{name}": _mean(of_type) for name, of_type in grouped.items()}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.metrics.base import has, to_numpy
+from bus_toolkit.evaluation.metrics.sample_ids import as_key
 from bus_toolkit.evaluation.retrieval.pairs import similarity_chunks
 from bus_toolkit.ops.precision import at_least_float32
 
@@ -30,6 +31,7 @@ class RetrievalSet:
         image_of_text: int64 (T,), the image that each text belongs to.
         first_text: int64 (I,), the first text of each image.
         image_ids: I ids.
+        text_ids: T ids, unique within an image.
         texts: T captions.
     """
 
@@ -39,6 +41,7 @@ class RetrievalSet:
     image_of_text: Tensor
     first_text: Tensor
     image_ids: list[Hashable]
+    text_ids: list[Hashable]
     texts: list[str]
 
 
@@ -79,6 +82,7 @@ def build_retrieval_set(rows: Sequence[dict]) -> RetrievalSet:
         image_of_text=torch.tensor(image_of_text),
         first_text=torch.tensor(first_text),
         image_ids=list(images),
+        text_ids=[row["text_id"][1] for row in texts.values()],
         texts=[row["text"] for row in texts.values()],
     )
 
@@ -132,8 +136,3 @@ def recall_at(ranks: Tensor, topk: Sequence[int], prefix: str) -> dict[str, floa
 
 def _stack(rows: list[dict], name: str) -> Tensor:
     return at_least_float32(torch.from_numpy(np.stack([row[name].reshape(-1) for row in rows])))
-
-
-def as_key(value: Any) -> Hashable:
-    """Return an id as something that can be compared; a tensor of one element becomes its number."""
-    return value.item() if isinstance(value, Tensor) else value

@@ -18,10 +18,11 @@ from mmengine.runner import autocast
 from torch import Tensor
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.evaluation.metrics.sample_ids import as_key
 from bus_toolkit.evaluation.retrieval.device_memory import DeviceMemory
 from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
 from bus_toolkit.evaluation.retrieval.pair_scoring import EncodedTexts, score_pairs
-from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, as_key, build_retrieval_set, retrieval_row
+from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, build_retrieval_set, retrieval_row
 from bus_toolkit.evaluation.retrieval.rerank import Candidates, choose_candidates, rerank_metrics
 from bus_toolkit.heads.itm import MatchScore, match_scores
 

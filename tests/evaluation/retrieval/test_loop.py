@@ -1,10 +1,12 @@
+import json
+
 import pytest
 import torch
 from mmengine.structures import BaseDataElement
 from torch import nn
 
 from bus_toolkit.errors import ConfigError
-from tests.evaluation.toy import NUM_IMAGES, ToyITM, ToyModel, build_runner, evaluate_on_rank
+from tests.evaluation.toy import NUM_IMAGES, ToyITM, ToyModel, build_runner, evaluate, evaluate_on_rank
 
 
 def test_the_second_stage_puts_the_right_partner_first_where_the_first_stage_failed(tmp_path):
@@ -118,8 +120,13 @@ def test_impossible_settings_are_named(tmp_path, setting, message):
         build_runner(tmp_path, **setting).val()
 
 
-def test_two_wrapped_processes_report_what_one_reports(tmp_path, two_ranks):
+def test_two_wrapped_processes_report_and_write_what_one_does(tmp_path, two_ranks):
     # 15 samples: the sampler repeats one, and the three captions of an image lie on both ranks.
-    single = build_runner(tmp_path / "single", captions=3, images=5).val()
+    single = evaluate(tmp_path / "single")
     (tmp_path / "double").mkdir()
     assert two_ranks(evaluate_on_rank, tmp_path / "double") == [single, single]
+    lines = [json.loads(line) for line in single[1].splitlines()]
+    assert [line["id"] for line in lines if line["kind"] == "t2i"] == list(range(15))
+    for kind in ("i2t", "t2i"):
+        right = [line["correct"] for line in lines if line["kind"] == kind]
+        assert sum(right) / len(right) == single[0][f"retrieval/{kind}_R@1"]

@@ -8,7 +8,7 @@ def _set(images, texts, owners):
     rows = [
         {
             "image_id": owner,
-            "text_id": row,
+            "text_id": (row, row),
             "text": str(row),
             "image_feats": images[owner].numpy(),
             "text_feats": text.numpy(),
