@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+from bus_toolkit.engine.cpu_attention import CPU_ATTENTION, CpuAttention, cpu_attention
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import LOOPS, OPTIM_WRAPPERS
 
@@ -34,9 +35,11 @@ class CPUAmpOptimWrapper(AmpOptimWrapper):
             ``GradScaler``.
         accumulative_counts: Backward passes an optimizer step.
         clip_grad: Arguments of torch's ``clip_grad_norm_`` or, with ``type: value``, ``clip_grad_value_``.
+        attention: How attention is computed: ``fused``, ``fused_float32`` or ``unfused`` (``cpu_attention``). A GPU,
+            whose fused kernels are fast in half precision, has no use for it.
 
     Raises:
-        ConfigError: Another ``dtype``.
+        ConfigError: Another ``dtype`` or ``attention``.
     """
 
     def __init__(
@@ -47,8 +50,13 @@ class CPUAmpOptimWrapper(AmpOptimWrapper):
         loss_scale: Literal["dynamic"] | float | dict[str, Any] = "dynamic",
         accumulative_counts: int = 1,
         clip_grad: dict[str, Any] | None = None,
+        attention: CpuAttention = "fused",
     ) -> None:
         _check_dtype(dtype)
+        if attention not in CPU_ATTENTION:
+            raise ConfigError(
+                f"optim_wrapper.attention: must be one of {', '.join(CPU_ATTENTION)}, got {attention!r}. Choose one."
+            )
         OptimWrapper.__init__(self, optimizer, accumulative_counts=accumulative_counts, clip_grad=clip_grad)
         settings: dict[str, Any] = {"enabled": dtype == "float16"}
         if isinstance(loss_scale, Mapping):
@@ -58,11 +66,13 @@ class CPUAmpOptimWrapper(AmpOptimWrapper):
         self.loss_scaler = torch.amp.GradScaler("cpu", **settings)
         self._scale_update_param = settings["init_scale"] if isinstance(loss_scale, float) else None
         self.cast_dtype = getattr(torch, dtype)
+        self.attention: CpuAttention = attention
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Open the autocast region around the forward pass of ``model``."""
-        with OptimWrapper.optim_context(self, model), torch.autocast("cpu", dtype=self.cast_dtype):
+        autocast_region = torch.autocast("cpu", dtype=self.cast_dtype)
+        with OptimWrapper.optim_context(self, model), autocast_region, cpu_attention(self.attention):
             yield
 
 
@@ -100,8 +110,7 @@ def fit_amp_to_device(cfg: Config) -> None:
     elif isinstance(wrapper.get("loss_scale"), int):
         wrapper.loss_scale = float(wrapper.loss_scale)  # MMEngine takes a float only
     wrapper.type = _GPU_WRAPPER if on_gpu else _CPU_WRAPPER
-    if not on_gpu:
-        wrapper.pop("use_fsdp", None)
+    wrapper.pop("attention" if on_gpu else "use_fsdp", None)
 
 
 def _check_dtype(dtype: object) -> None:

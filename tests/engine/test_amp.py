@@ -82,3 +82,19 @@ def test_another_precision_is_refused(tmp_path, no_gpu):
     cfg.optim_wrapper |= {"type": "AmpOptimWrapper", "dtype": "float61"}
     with pytest.raises(ConfigError, match=message):
         fit_amp_to_device(cfg)
+
+
+def test_attention_of_another_kind_is_refused_with_the_choices():
+    with pytest.raises(ConfigError, match=r"optim_wrapper\.attention: must be one of fused, fused_float32, unfused"):
+        CPUAmpOptimWrapper(torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1), attention="fast")
+
+
+def test_attention_is_computed_as_the_wrapper_says(monkeypatch):
+    model = torch.nn.Linear(2, 2)
+    wrapper = CPUAmpOptimWrapper(torch.optim.SGD(model.parameters(), 0.1), attention="unfused")
+    states = [torch.randn(1, 1, 3, 4) for _ in range(3)]
+    with wrapper.optim_context(model):
+        inside = torch.nn.functional.scaled_dot_product_attention(*states)
+    outside = torch.nn.functional.scaled_dot_product_attention(*states)
+    assert not torch.equal(inside, outside)
+    assert torch.allclose(inside.float(), outside, atol=0.05)
