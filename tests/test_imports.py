@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "bus_toolkit"
-PARTS = {"selectors", "backbones", "decoders", "text_encoders", "fusion", "text_decoders", "heads", "tokenizers"}
+PARTS = {
+    "selectors",
+    "backbones",
+    "decoders",
+    "priors",
+    "text_encoders",
+    "fusion",
+    "text_decoders",
+    "heads",
+    "tokenizers",
+}
 # A module imports from lower layers and its own folder only; the commands put everything together.
 LAYERS = [
     {

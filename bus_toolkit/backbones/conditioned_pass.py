@@ -78,7 +78,16 @@ class ConditionedPass:
             num_prefix += num_added
             unread = None if unread is None else F.pad(unread, (num_added, 0))
         grid = self._shared.grid
-        return VisualTokens(tokens, num_prefix, grid, state.selections, state.origin, state.scores, unread=unread)
+        return VisualTokens(
+            tokens,
+            num_prefix,
+            grid,
+            state.selections,
+            state.origin,
+            state.scores,
+            unread=unread,
+            scores_are_logits=state.scores_are_logits,
+        )
 
     def _run_block(self, block: int) -> None:
         """Run one block with the selectors before, inside and after it."""

@@ -25,7 +25,8 @@ class TokenState:
         block_input: (B, P + S, D), what the current block's attention reads or has read.
         key_weights: (B, S), how much each token counts as a key; ``None`` if all count alike.
         used: Queries, keys and values (B, H, P + S, E) that the current block's attention has just used.
-        scores: (B, S), the score of each token from the last selector that ranks.
+        scores: (B, S), the score of each token from the last selector; ``None`` where that does not rank.
+        scores_are_logits: Whether a patch-text head may train them.
         selections: What the selectors have decided, in order.
     """
 
@@ -36,6 +37,7 @@ class TokenState:
     key_weights: Tensor | None = None
     used: States | None = None
     scores: Tensor | None = None
+    scores_are_logits: bool = False
     selections: list[Selection] = field(default_factory=list)
 
     def unread(self, num_prefix: int) -> Tensor | None:
@@ -61,6 +63,7 @@ class TokenState:
         plan = decision.plan
         self.selections.append(Selection(decision, block, self.origin))
         self.scores = _scores_of_slots(decision.scores, plan) if ranks else None
+        self.scores_are_logits = ranks and decision.supervised
         # Also for an identity plan: a soft mask keeps every token and still weighs the keys.
         self.key_weights = carry_weights(self.key_weights, plan)
         if plan.is_identity:

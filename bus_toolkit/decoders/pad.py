@@ -20,10 +20,10 @@ class PatchAbstractionDecoder(nn.Module):
     BUS (arXiv 2307.08504, abstract; the CVF abstract calls it a light summarisation decoder on the selected patches)
     puts a Transformer decoder on top of the ViT. Its queries were not readable; both readings are here. ``topk``: the
     best-scored tokens that the selector left are the queries, so that they depend on the text. ``learned``: free
-    vectors, as in a Q-Former. That the global token is query 0, that there are no
-    further positions, and the order of the norms are our choice. Layers are ``torch.nn.TransformerDecoderLayer``
-    (self-attention of the queries, cross-attention to all visual tokens, feed-forward). Depth
-    and length are our choice.
+    vectors, as in a Q-Former. That the global token is query 0, that there are no further positions, that a query from
+    a token keeps its score (for ``SelectorScorePrior``: it starts from this token, and residual connections carry it
+    on), and the order of the norms are our choice. Layers are ``torch.nn.TransformerDecoderLayer`` (self-attention of
+    the queries, cross-attention to all visual tokens, feed-forward). Depth and length are our choice.
 
     Args:
         embed_dim: Width D; filled in from the backbone.
@@ -78,7 +78,8 @@ class PatchAbstractionDecoder(nn.Module):
     def forward(self, visual: VisualTokens, text: TextTokens | None = None) -> VisualTokens:
         """Summarise ``visual`` (B, P + S, D) into (B, 1 + Q, D); ``text`` is read with ``text_in_memory``."""
         # The global token is query 0, so that it is updated like the others: (B, 1 + Q, D).
-        tokens = torch.cat([visual.embeds[:, :1], self._queries(visual)], dim=1)
+        queries, scores = self._queries(visual)
+        tokens = torch.cat([visual.embeds[:, :1], queries], dim=1)
         memory, padding = visual.embeds, visual.unread
         if self.reads_text and text is not None:
             memory = torch.cat([memory, text.embeds], dim=1)  # (B, P + S + L, D)
@@ -86,7 +87,7 @@ class PatchAbstractionDecoder(nn.Module):
             padding = torch.cat([unread, ~text.attention_mask], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, memory, memory_key_padding_mask=padding)
-        return replace(visual, embeds=self.norm(tokens), num_prefix=1, origin=None, scores=None, unread=None)
+        return replace(visual, embeds=self.norm(tokens), num_prefix=1, origin=None, scores=scores, unread=None)
 
     def check_tokens(self, num_tokens: int, grid: tuple[int, int]) -> None:
         """Refuse more queries from patches than there are.
@@ -105,10 +106,10 @@ class PatchAbstractionDecoder(nn.Module):
                 "selectors' keep_ratio."
             )
 
-    def _queries(self, visual: VisualTokens) -> Tensor:
-        """Return the initial queries (B, Q, D)."""
+    def _queries(self, visual: VisualTokens) -> tuple[Tensor, Tensor | None]:
+        """Return the initial queries (B, Q, D), and the selector's score (B, Q) of the tokens that they are."""
         if self.queries is not None:
-            return self.queries.expand(visual.embeds.shape[0], -1, -1)
+            return self.queries.expand(visual.embeds.shape[0], -1, -1), None
         patches = visual.embeds[:, visual.num_prefix :]
         available = patches.shape[1]
         self.check_tokens(available, visual.grid)
@@ -120,4 +121,5 @@ class PatchAbstractionDecoder(nn.Module):
         if visual.unread is not None:
             scores = scores.masked_fill(visual.unread[:, visual.num_prefix :], torch.finfo(scores.dtype).min)
         # Detached: which tokens are the queries is a choice, through which no gradient can flow.
-        return gather_tokens(patches, top_indices(scores.detach(), count))
+        chosen = top_indices(scores.detach(), count)  # (B, Q)
+        return gather_tokens(patches, chosen), None if visual.scores is None else visual.scores.gather(1, chosen)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+import math
+
+from torch import Tensor, nn
 
 from bus_toolkit.layers import LayerSettings, match_width
+from bus_toolkit.structures import VisualTokens
 
 
 class LayeredFusion(nn.Module):
@@ -43,6 +46,22 @@ class LayeredFusion(nn.Module):
             width=text_dim, num_heads=num_heads, mlp_ratio=mlp_ratio, dropout=dropout, norm_first=norm_first
         )
         self.visual_proj = match_width(embed_dim, text_dim)
+
+    @staticmethod
+    def key_mask(visual: VisualTokens, prior: Tensor | None) -> Tensor | None:
+        """Return what ``memory_key_padding_mask`` of a reading layer takes: (B, V).
+
+        torch adds a float mask of the keys to the logits of all heads and queries, so that a prior needs no copy for
+        each query, and attention stays fused.
+
+        Args:
+            visual: Says which tokens must not be read.
+            prior: What is added to the attention logits, (B, V); without it the mask is bool, or ``None``.
+        """
+        if prior is None:
+            return visual.unread
+        prior = prior.to(visual.embeds.dtype)
+        return prior if visual.unread is None else prior.masked_fill(visual.unread, -math.inf)
 
     def reading_layers(self) -> nn.ModuleList:
         """Return ``num_layers`` layers of self-attention, cross-attention and feed-forward."""

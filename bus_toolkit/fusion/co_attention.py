@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bus_toolkit.fusion.base import LayeredFusion
 from bus_toolkit.signatures import forwards_to_super
@@ -33,14 +33,20 @@ class CoAttentionFusion(LayeredFusion):
         self.image_norm = self.layer_settings.closing_norm()
         self.pool = nn.Linear(2 * text_dim, text_dim)
 
-    def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
-        """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read."""
+    def forward(self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None) -> FusedTokens:
+        """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read.
+
+        Args:
+            text: Words.
+            visual: Visual tokens.
+            prior: Added to the logits of the attention from text to visual tokens in every layer of the text, (B, V).
+        """
         image, states = self.visual_proj(visual.embeds), text.embeds  # (B, V, D), (B, L, D)
-        padding, unread = ~text.attention_mask, visual.unread
+        padding, unread, keys = ~text.attention_mask, visual.unread, self.key_mask(visual, prior)
         for read_image, read_text in zip(self.text_layers, self.image_layers, strict=True):
             # One assignment for both: each stream reads the other as it was before this layer.
             states, image = (
-                read_image(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=unread),
+                read_image(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys),
                 read_text(image, states, tgt_key_padding_mask=unread, memory_key_padding_mask=padding),
             )
         states, image = self.text_norm(states), self.image_norm(image)

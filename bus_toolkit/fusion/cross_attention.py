@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from bus_toolkit.fusion.base import LayeredFusion
 from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
@@ -25,11 +27,17 @@ class CrossAttentionFusion(LayeredFusion):
         self.layers = self.reading_layers()
         self.norm = self.layer_settings.closing_norm()
 
-    def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
-        """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read."""
+    def forward(self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None) -> FusedTokens:
+        """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read.
+
+        Args:
+            text: Words.
+            visual: Visual tokens.
+            prior: Added to the logits of the attention from text to visual tokens in every layer, (B, V).
+        """
         image = self.visual_proj(visual.embeds)  # (B, V, D)
-        states = text.embeds
+        states, keys = text.embeds, self.key_mask(visual, prior)
         for layer in self.layers:
             padding = ~text.attention_mask
-            states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=visual.unread)
+            states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
         return FusedTokens(self.norm(states), image, text.attention_mask, unread=visual.unread)

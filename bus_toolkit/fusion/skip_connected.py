@@ -38,10 +38,16 @@ class SkipConnectedFusion(LayeredFusion):
         )
         self.norm = layer.closing_norm()
 
-    def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
-        """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read."""
+    def forward(self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None) -> FusedTokens:
+        """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read.
+
+        Args:
+            text: Words.
+            visual: Visual tokens.
+            prior: Added to the logits of the attention from text to visual tokens in every reading layer, (B, V).
+        """
         image, states = self.visual_proj(visual.embeds), text.embeds  # (B, V, D), (B, L, D)
-        padding, unread = ~text.attention_mask, visual.unread
+        padding, unread, keys = ~text.attention_mask, visual.unread, self.key_mask(visual, prior)
         # Visual tokens come first, and as a rule all of them are read: bool (B, V + L).
         hidden = padding.new_zeros(image.shape[:2]) if unread is None else unread
         all_padding = torch.cat([hidden, padding], dim=1)
@@ -49,7 +55,7 @@ class SkipConnectedFusion(LayeredFusion):
             if connected:
                 image, states = _run_connected(layer, image, states, all_padding)
             else:
-                states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=unread)
+                states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
         return FusedTokens(self.norm(states), image, text.attention_mask, unread=unread)
 
 

@@ -1,7 +1,11 @@
-"""Binary cross-entropy between patch scores and patch labels."""
+"""What patch scores are trained by: the boxes of what the text names, each patch alone or all against each other.
+
+Shape suffixes: R images, N original patches, C candidates of a selector.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,3 +40,21 @@ def patch_text_loss(logits_RN: Tensor, labels_RN: Tensor, has_boxes_R: Tensor) -
     logits_RN = at_least_float32(logits_RN)
     losses = F.binary_cross_entropy_with_logits(logits_RN, labels_RN.to(logits_RN.dtype), reduction="none")
     return mean_over_ranks(losses, has_boxes_R.unsqueeze(1).expand_as(losses).to(losses.dtype))
+
+
+def patch_text_softmax_loss(logits_RC: Tensor, cover_RC: Tensor) -> Tensor:
+    """Return the mean cross-entropy between the softmax over an image's patches and what the named boxes cover of them.
+
+    The target is the cover of each patch divided by that of all; each image has the same weight. Images of which boxes
+    cover nothing give no term and no gradient.
+
+    Args:
+        logits_RC: Patch scores before the softmax.
+        cover_RC: Share of each patch that is covered, 0 or more.
+    """
+    logits_RC = at_least_float32(logits_RC)
+    cover_RC = cover_RC.to(logits_RC.dtype)
+    sum_R1 = cover_RC.sum(dim=1, keepdim=True)
+    target_RC = cover_RC / sum_R1.clamp(min=torch.finfo(logits_RC.dtype).tiny)
+    losses_R = -(target_RC * logits_RC.log_softmax(dim=1)).sum(dim=1)
+    return mean_over_ranks(losses_R, (sum_R1.squeeze(1) > 0).to(losses_R.dtype))

@@ -32,6 +32,7 @@ def build_vlp_model(
     heads: Mapping[str, Mapping[str, Any]],
     selectors: Sequence[Mapping[str, Any]] = (),
     decoder: Mapping[str, Any] | None = None,
+    prior: Mapping[str, Any] | None = None,
     fusion: Mapping[str, Any] | None = None,
     text_decoder: Mapping[str, Any] | None = None,
     conditioning: Mapping[str, Any] | None = None,
@@ -68,6 +69,7 @@ def build_vlp_model(
         decoder=_build_decoder(decoder, known, images),
         fusion=REGISTRIES.fusions.build(fusion, path="model.fusion", **known) if fusion else None,
         text_decoder=_build_text_decoder(text_decoder, words, known) if text_decoder else None,
+        prior=REGISTRIES.priors.build(prior, path="model.prior", **known) if prior else None,
     )
     built = {name: _build_head(name, node, words, known) for name, node in heads.items()}
     settings = {"momentum": momentum, "pretrained": weights, "data_preprocessor": data_preprocessor}

@@ -9,6 +9,7 @@ from typing import Any
 from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.heads.base import Copied, VLPHead
+from bus_toolkit.models.check_prior import prior_problems
 from bus_toolkit.models.check_stream import single_stream_problems
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_plan import plan_heads
@@ -76,6 +77,7 @@ def check_built_parts(parts: Parts, heads: Mapping[str, VLPHead], momentum: Mapp
         problems.append(Problem("Parts.backbone", text))
     else:
         problems += single_stream_problems(parts, heads, momentum=momentum is not None)
+        problems += prior_problems(parts)
     there = {
         "fusion": parts.fusion is not None,
         "text_decoder": parts.text_decoder is not None,

@@ -31,13 +31,20 @@ class StepResult(NamedTuple):
     carried: dict[str, list[Any]]
 
 
-def idle_heads(heads: Mapping[str, VLPHead], selectors: Iterable[PatchSelector]) -> frozenset[str]:
-    """Return the heads that train supervised scores where no selector has any: their loss would be 0 for ever.
+def idle_heads(
+    heads: Mapping[str, VLPHead], selectors: Iterable[PatchSelector], *, prior_is_trained: bool = False
+) -> frozenset[str]:
+    """Return the heads that train supervised scores where nothing has any: their loss would be 0 for ever.
+
+    Args:
+        heads: Those of the model by name.
+        selectors: Those of its backbone.
+        prior_is_trained: Whether its prior has scores that such a head trains.
 
     Raises:
         ConfigError: No other head is left, so that nothing would be trained.
     """
-    if any(selector.supervised for selector in selectors):
+    if prior_is_trained or any(selector.supervised for selector in selectors):
         return frozenset()
     idle = frozenset(name for name, head in heads.items() if head.needs_supervised_scores)
     if idle and len(idle) == len(heads):

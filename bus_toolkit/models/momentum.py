@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.heads.base import Copied, VLPHead
-from bus_toolkit.step.encoders import decode_visual
+from bus_toolkit.step.encoders import decode_visual, fuse_by
 from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualTokens
 
 _log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class MomentumBranch(nn.Module):
     @torch.no_grad()
     def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         """Let texts (B, L, D) and visual tokens (B, P + S, D_v) meet."""
-        return self.copies["fusion"](text, visual)
+        return fuse_by(self.copies["fusion"], self.copies["prior"] if "prior" in self.copies else None, text, visual)
 
     @torch.no_grad()
     def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
@@ -181,12 +181,13 @@ class MomentumBranch(nn.Module):
             yield model.get_submodule(path), self.copies.get_submodule(name)
 
 
-def followed_parts(heads: Mapping[str, VLPHead], projections: str | None) -> dict[str, str]:
+def followed_parts(heads: Mapping[str, VLPHead], projections: str | None, *, has_prior: bool = False) -> dict[str, str]:
     """Return what a momentum branch copies: the name of each copy, with the path of its original in the model.
 
     Args:
         heads: Those of the model by name; what they distil by is copied, and nothing that none of them needs.
         projections: The head whose contrastive projections are copied; ``None`` without one.
+        has_prior: Whether the fusion has a prior, of which its copy has one too.
     """
     parts = {name: name for name in ("text_encoder", "backbone", "decoder")}
     if projections is not None:
@@ -195,6 +196,8 @@ def followed_parts(heads: Mapping[str, VLPHead], projections: str | None) -> dic
     for part in (Copied.FUSION, Copied.TEXT_DECODER):
         if part in wanted:
             parts[part.value] = part.value
+    if has_prior and Copied.FUSION in wanted:
+        parts["prior"] = "prior"
     for name, head in heads.items():
         if Copied.HEAD in head.momentum_parts:
             parts[f"heads.{name}"] = f"heads.{name}"

@@ -16,6 +16,7 @@ from bus_toolkit.models import asking
 from bus_toolkit.models.asking import Texts
 from bus_toolkit.models.check_calls import check_batch, check_progress
 from bus_toolkit.models.check_parts import check_built_parts, check_settings
+from bus_toolkit.models.check_prior import trains_prior
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_losses import idle_heads, run_heads
 from bus_toolkit.models.head_plan import plan_heads
@@ -42,11 +43,11 @@ class VLPModel(BaseModel):
     1. captions -> ``text_encoder`` -> text tokens (B, L, D) and their [CLS];
     2. images -> ``backbone`` with selectors, conditioned as ``conditioning`` says -> visual tokens (B, P + S, D_v);
     3. -> ``decoder`` -> fewer visual tokens;
-    4. text + visual -> ``fusion`` (and ``text_decoder`` for generation);
+    4. text + visual -> ``fusion``, under a ``prior`` if there is one (and ``text_decoder`` for generation);
     5. ``heads`` turn these into losses or predictions.
 
     Args:
-        parts: Tokenizer, encoders, decoder, fusion and text decoder.
+        parts: Tokenizer, encoders, decoder, prior, fusion and text decoder.
         heads: Objectives by name; those that feed others (``VLPHead.provides``) run first, the rest in this order.
         conditioning: Which text conditions the image for which head.
         momentum: Settings of the momentum branch (``MomentumBranch``); ``None`` goes without.
@@ -81,14 +82,16 @@ class VLPModel(BaseModel):
         # Registered under their own names, which are those of the state dict.
         self.tokenizer, self.text_encoder, self.backbone = parts.tokenizer, parts.text_encoder, parts.backbone
         self.decoder, self.fusion, self.text_decoder = parts.decoder, parts.fusion, parts.text_decoder
+        self.prior = parts.prior
         distilling = [name for name, head in heads.items() if head.momentum_parts]
         self.plan = plan_heads(heads, self.conditioning, momentum=momentum, distilling=distilling)
         self.heads: Any = nn.ModuleDict({name: heads[name] for name in self.plan.order})
         self.momentum: MomentumBranch | None = None
         if momentum is not None:
-            self.momentum = MomentumBranch(self, followed_parts(heads, self.plan.projections), **momentum)
+            followed = followed_parts(heads, self.plan.projections, has_prior=parts.prior is not None)
+            self.momentum = MomentumBranch(self, followed, **momentum)
             self._register_load_state_dict_pre_hook(self.momentum.start_from_weights)
-        self.idle_heads = idle_heads(heads, parts.backbone.selectors)
+        self.idle_heads = idle_heads(heads, parts.backbone.selectors, prior_is_trained=trains_prior(parts))
         self.pretrained = pretrained or {}
         self.epoch, self.iteration = float("inf"), 0
         self.noise_seed: int | None = None

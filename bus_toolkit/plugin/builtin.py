@@ -42,6 +42,10 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "TokenPacker": "decoders.token_packer:TokenPacker",
         "AveragePool": "decoders.average_pool:AveragePool",
     },
+    "priors": {
+        "SelectorScorePrior": "priors.selector_score:SelectorScorePrior",
+        "TextScorePrior": "priors.text_score:TextScorePrior",
+    },
     "fusions": {
         "CrossAttentionFusion": "fusion.cross_attention:CrossAttentionFusion",
         "SkipConnectedFusion": "fusion.skip_connected:SkipConnectedFusion",

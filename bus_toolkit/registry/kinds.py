@@ -25,6 +25,7 @@ class Registries:
     backbones: PartRegistry
     selectors: PartRegistry
     decoders: PartRegistry
+    priors: PartRegistry
     fusions: PartRegistry
     text_decoders: PartRegistry
     heads: PartRegistry
@@ -46,6 +47,7 @@ def new_registries(prepare: Callable[[], object] = lambda: None) -> Registries:
         "backbone": ("backbone", "images (B, 3, H, W) -> patch tokens, block by block"),
         "selectors": ("patch selector", "BlockView (B, N, D) -> plan: where each patch goes"),
         "decoder": ("abstraction decoder", "VisualTokens -> fewer VisualTokens"),
+        "prior": ("fusion prior", "TextTokens and VisualTokens -> attention logits (B, P + S) for the fusion"),
         "fusion": ("fusion", "TextTokens and VisualTokens -> FusedTokens"),
         "text_decoder": ("text decoder", "ids and states -> next-token logits"),
         "heads": ("head", "tokens -> losses in training, data samples in prediction"),
@@ -62,6 +64,7 @@ def new_registries(prepare: Callable[[], object] = lambda: None) -> Registries:
         backbones=parts["backbone"],
         selectors=parts["selectors"],
         decoders=parts["decoder"],
+        priors=parts["prior"],
         fusions=parts["fusion"],
         text_decoders=parts["text_decoder"],
         heads=parts["heads"],

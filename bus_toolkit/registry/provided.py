@@ -27,6 +27,7 @@ _BY_MODEL: Mapping[str, Mapping[str, frozenset[str]]] = {
         "backbone": frozenset(),
         "selectors": _WIDTHS,
         "decoder": _WIDTHS,
+        "prior": _WIDTHS,
         "fusion": _WIDTHS,
         "text_decoder": _VOCABULARY | _WIDTHS,
         "heads": _WIDTHS | {"patch_size", "vocabulary"},

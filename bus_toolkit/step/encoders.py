@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.token_reducing_backbone import Select, TokenReducingBackbone
 from bus_toolkit.errors import ComponentError, DataError
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
-from bus_toolkit.structures import FusedTokens, Selection, SharedTokens, TextTokens, TokenBatch, VisualTokens
+from bus_toolkit.priors.base import FusionPrior
+from bus_toolkit.structures import (
+    FusedTokens,
+    PatchScores,
+    Selection,
+    SharedTokens,
+    TextTokens,
+    TokenBatch,
+    VisualTokens,
+)
 
 WithoutText = Literal["cls", "prompt", "none"]
 
@@ -28,6 +37,7 @@ class Parts:
         decoder: ``VisualTokens`` to fewer ``VisualTokens``.
         fusion: ``TextTokens`` and ``VisualTokens`` to ``FusedTokens``; ``None`` for heads that need none.
         text_decoder: Next-token logits from ids and states; ``None`` for heads that write nothing.
+        prior: ``TextTokens`` and ``VisualTokens`` to attention logits for the fusion; ``None`` adds nothing.
     """
 
     tokenizer: Any
@@ -36,6 +46,7 @@ class Parts:
     decoder: nn.Module
     fusion: nn.Module | None = None
     text_decoder: nn.Module | None = None
+    prior: FusionPrior | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,11 @@ class Encoders(Parts):
     def reads_text(self) -> bool:
         """Whether different texts give different visual tokens; those of a single-stream model are only embedded."""
         return self.selects_by_text and self.stream is None
+
+    @property
+    def scores_by_text(self) -> bool:
+        """Whether the prior scores tokens by a network of its own, which a patch-text head may train."""
+        return self.prior is not None and self.prior.supervised
 
     def tokenize(self, texts: list[str]) -> TokenBatch:
         """Turn B texts into ids (B, L) on the model's device.
@@ -130,9 +146,18 @@ class Encoders(Parts):
             return self._reduced_by_stream(self.stream, self.encode_visual(shared, text), text, last).selections
         return self.backbone.forward_conditioned(shared, text, select=self._select(text), num_blocks=last).selections
 
+    def prior_scores(self, visual: VisualTokens, text: TextTokens) -> PatchScores | None:
+        """Return the prior's scores of visual tokens under a text each, for a patch-text head.
+
+        ``None`` without a prior that may be trained so, and for the queries of a decoder, which have no place.
+        """
+        if self.prior is None or not self.prior.supervised or visual.read_origin is None:
+            return None
+        return PatchScores(self.prior.token_scores(text, visual), visual.read_origin)
+
     def free_text(self, batch: int) -> TextTokens | None:
         """Return what replaces the text in a text-free pass: the prompt for ``batch`` rows, or ``None``."""
-        if self.without_text != "prompt" or not self.selects_by_text:
+        if self.without_text != "prompt" or not (self.selects_by_text or self.scores_by_text):
             return None
         if self.prompt:
             tokens = self.tokenize([self.prompt])
@@ -152,7 +177,7 @@ class Encoders(Parts):
         if self.fusion is None:
             raise ComponentError(_missing("fusion"))
         if self.stream is None:
-            return self.fusion(text, visual)
+            return fuse_by(self.fusion, self.prior, text, visual)
         fused = self.stream(text, visual, self.backbone)
         if self.on_fused is not None and fused.image is not None:
             self.on_fused(fused.image)
@@ -178,6 +203,20 @@ def decode_visual(decoder: nn.Module, visual: VisualTokens, text: TextTokens | N
     # Queries of a decoder all hold something, also where a decoder of a plugin does not say so.
     unread = None if decoded.origin is None else decoded.unread
     return replace(decoded, undecoded=visual, unread=unread)
+
+
+def fuse_by(fusion: nn.Module, prior: nn.Module | None, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+    """Return what a fusion makes of texts and visual tokens under a prior, which reads the text that is fused.
+
+    Args:
+        fusion: Of towers.
+        prior: The model's; ``None`` adds nothing.
+        text: A text an image (B, L, D).
+        visual: (B, P + S, D_v); a prior that they bring along (``VisualTokens.prior``) replaces the model's.
+    """
+    if prior is None:
+        return fusion(text, visual)
+    return fusion(text, visual, prior(text, visual) if visual.prior is None else visual.prior)
 
 
 def _missing(part: str) -> str:

@@ -14,7 +14,7 @@ from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.momentum import MomentumModel, MomentumPasses
 from bus_toolkit.step.pass_key import Hidden, PassCount, PassKey
 from bus_toolkit.step.texts import Texts
-from bus_toolkit.structures import Condition, Selection, SharedTokens, TextTokens, VisualTokens
+from bus_toolkit.structures import Condition, PatchScores, Selection, SharedTokens, TextTokens, VisualTokens
 
 
 class Passes:
@@ -116,7 +116,38 @@ class Passes:
         visual = self.visual(key)
         unread = None if visual.unread is None else gather_rows(visual.unread.float())[image_rows] > 0
         embeds = gather_rows(visual.embeds)[image_rows]
-        return VisualTokens(embeds, visual.num_prefix, visual.grid, unread=unread), text
+        prior = self.encoders.prior
+        paired = VisualTokens(embeds, visual.num_prefix, visual.grid, unread=unread)
+        if prior is not None and prior.needs_scores and visual.scores is not None:
+            scores = gather_rows(visual.scores)[image_rows]
+            paired = replace(paired, scores=scores, scores_are_logits=visual.scores_are_logits)
+        return paired, text
+
+    def prior_scores(self, key: PassKey) -> PatchScores | None:
+        """Return the trainable scores of the model's prior on all rows, region rows last; ``None`` without any.
+
+        A prior reads what the fusion reads. So where there are region rows, all rows go through the rest of the
+        backbone once more for it.
+        """
+        if not self.encoders.scores_by_text:
+            return None
+        all_rows = self.batch.has_region_rows
+        text = self.texts.conditioning_all_rows(key) if all_rows else self.texts.conditioning(key)
+        return self._prior_scores(None if all_rows else key, text)
+
+    def prior_scores_under(self, text: TextTokens) -> PatchScores | None:
+        """As ``prior_scores``, each row under its row of ``text``."""
+        must_select = self.batch.has_region_rows or self.encoders.reads_text
+        return self._prior_scores(None if must_select else PassKey(Condition.FREE), text)
+
+    def _prior_scores(self, key: PassKey | None, text: TextTokens | None) -> PatchScores | None:
+        """Score under ``text`` the images of a pass; without one, those of all rows, which ``text`` selects."""
+        if text is None or not self.encoders.scores_by_text:
+            return None
+        if key is not None:
+            return self.encoders.prior_scores(self.visual(key), text)
+        visual = self._counted(self.encoders.encode_visual(self.all_shared, text), "prior_scores")
+        return self.encoders.prior_scores(visual, text)
 
     def selections(self, key: PassKey) -> list[Selection]:
         """Return what the selectors decided on all rows, region rows last."""

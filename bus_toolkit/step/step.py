@@ -14,7 +14,7 @@ from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.momentum import MomentumPasses
 from bus_toolkit.step.pass_key import Hidden, PassKey
 from bus_toolkit.step.passes import Passes
-from bus_toolkit.structures import Condition, Selection, Similarity, TextTokens, VisualTokens
+from bus_toolkit.structures import Condition, PatchScores, Selection, Similarity, TextTokens, VisualTokens
 
 _T = TypeVar("_T")
 
@@ -144,6 +144,23 @@ class Step:
     def selections_under(self, text: TextTokens, *, counted_as: str) -> list[Selection]:
         """Return what the selectors decide on all rows, region rows last, each under its row of a head's own text."""
         return self.passes.selections_under(text, counted_as)
+
+    def prior_scores(self, condition: Condition | None = None) -> PatchScores | None:
+        """Return the scores of the model's prior on all rows, those for patch-text supervision last.
+
+        ``None`` where no prior has scores that a patch-text head may train.
+
+        Args:
+            condition: ``None`` for the head's own.
+
+        Raises:
+            ComponentError: As ``visual``.
+        """
+        return self.passes.prior_scores(self._key(condition))
+
+    def prior_scores_under(self, text: TextTokens) -> PatchScores | None:
+        """As ``prior_scores``, each row under its row of a head's own text."""
+        return self.passes.prior_scores_under(text)
 
     def _key(self, condition: Condition | None) -> PassKey:
         if condition is None or condition is self.key.condition:

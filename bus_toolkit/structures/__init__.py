@@ -1,6 +1,6 @@
 """The typed objects that travel between the parts."""
 
-from bus_toolkit.structures.selections import Decision, Guide, LearnsFrom, Selection
+from bus_toolkit.structures.selections import Decision, Guide, LearnsFrom, PatchScores, Selection
 from bus_toolkit.structures.texts import Beginnings, Condition, Masked, Similarity, TextTokens, TokenBatch
 from bus_toolkit.structures.visual import Boxes, FusedTokens, SharedTokens, VisualTokens
 from bus_toolkit.structures.vocabulary import Vocabulary
@@ -14,6 +14,7 @@ __all__ = [
     "Guide",
     "LearnsFrom",
     "Masked",
+    "PatchScores",
     "Selection",
     "SharedTokens",
     "Similarity",

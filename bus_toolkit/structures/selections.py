@@ -61,6 +61,25 @@ class Decision(NamedTuple):
         return f"Decision(plan={self.plan!r}, scores={short(self.scores)}, supervised={self.supervised})"
 
 
+class PatchScores(NamedTuple):
+    """Scores of candidates that a patch-text head may train: logits, before a sigmoid.
+
+    Attributes:
+        scores: (B, C), of C candidates.
+        slots: int64 (B, N), the candidate that each original patch is in, or -1.
+        learns_from: The boxes of which objects they learn from.
+    """
+
+    scores: Tensor
+    slots: Tensor
+    learns_from: LearnsFrom = LearnsFrom.NAMED
+
+    def of_patches(self, gone: float) -> Tensor:
+        """Return the scores as those of the original patches, (B, N), ``gone`` for patches in no candidate."""
+        scores = at_least_float32(self.scores).gather(1, self.slots.clamp(min=0))
+        return scores.masked_fill(self.slots < 0, gone)
+
+
 @dataclass(frozen=True, repr=False)
 class Selection(ShortRepr):
     """What a selector decided at ``block`` (counted from 1).
@@ -77,9 +96,8 @@ class Selection(ShortRepr):
 
     def patch_scores(self) -> Tensor:
         """Return the scores as those of the original patches, (B, N); NaN for patches that were gone before."""
-        before = self.slots_before  # (B, N): the token that held each patch when the selector looked
-        scores = at_least_float32(self.decision.scores).gather(1, before.clamp(min=0))
-        return scores.masked_fill(before < 0, float("nan"))
+        # By the token that held each patch when the selector looked.
+        return PatchScores(self.decision.scores, self.slots_before).of_patches(gone=float("nan"))
 
     def __repr__(self) -> str:
         """Return where it was made, and how many tokens went in and out."""

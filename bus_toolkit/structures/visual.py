@@ -66,8 +66,11 @@ class VisualTokens(ShortRepr):
             decoder, whose queries read from everywhere.
         scores: (B, S), the ranking score of each token from the last selector, lowest for a fused token; ``None``
             without one.
+        scores_are_logits: Whether they are logits (before a sigmoid) that a patch-text head may train.
         undecoded: The tokens that the decoder read, straight from the backbone; ``None`` where no decoder did.
         unread: bool (B, P + S), tokens that hold nothing or are hidden and must not be read; ``None`` where all may be.
+        prior: (B, P + S), what is added to the attention logits of the fusion, where it was computed under another text
+            than the one that is fused; ``None``: ``Encoders.fuse`` asks the model's prior, if there is one.
     """
 
     embeds: Tensor
@@ -78,6 +81,8 @@ class VisualTokens(ShortRepr):
     scores: Tensor | None = None
     undecoded: VisualTokens | None = None
     unread: Tensor | None = None
+    scores_are_logits: bool = False
+    prior: Tensor | None = None
 
     @property
     def cls(self) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -43,6 +46,29 @@ def test_every_visual_token_is_read(fusion: nn.Module) -> None:
     fusion(text_tokens(), tokens).cls.square().sum().backward()
     assert tokens.embeds.grad is not None
     assert (tokens.embeds.grad.abs().sum(dim=-1) > 0).all()
+
+
+@pytest.mark.parametrize("fusion", fusions(), ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_prior_is_added_to_the_logits_of_every_head_and_query(fusion: nn.Module, hidden: bool) -> None:
+    """Keys repeated r times have log r more weight: the prior of whole numbers, by hand."""
+    unread = torch.tensor([[False, False, False, hidden, False]]).expand(3, -1)
+    tokens, repeats = replace(visual(), unread=unread), torch.tensor([1, 3, 1, 2, 1])
+    got = fusion(text_tokens(), tokens, torch.log(repeats).expand(3, -1))
+    twice = replace(
+        tokens, embeds=tokens.embeds.repeat_interleave(repeats, 1), unread=unread.repeat_interleave(repeats, 1)
+    )
+    if isinstance(fusion, CrossAttentionFusion):  # elsewhere repeated tokens read, or are read, as such too
+        torch.testing.assert_close(got.text, fusion(text_tokens(), twice).text)
+    with warnings.catch_warnings():  # none about masks of different kinds
+        warnings.simplefilter("error")
+        prior = torch.zeros(3, 5, requires_grad=True)
+        plain = fusion(text_tokens(), tokens, prior)
+    torch.testing.assert_close(plain.text, fusion(text_tokens(), tokens).text)
+    assert not torch.allclose(got.text, plain.text)
+    plain.text.square().sum().backward()
+    assert prior.grad is not None and torch.isfinite(prior.grad).all()
+    assert (prior.grad[:, 3] == 0).all() == hidden
 
 
 def test_the_streams_read_each_other_as_they_were_before_the_layer() -> None:

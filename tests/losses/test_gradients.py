@@ -34,6 +34,7 @@ TARGETS = losses.positive_targets(torch.tensor([1, 2, 1]), torch.tensor([1, 2, 1
 IDS = torch.tensor([[1, 3, 0, 2], [2, 2, 1, 0]])
 MEETING = (boxes(0.1, 0.2, 0.6, 0.7), boxes(0.3, 0.1, 0.8, 0.55))
 APART = (boxes(0.1, 0.2, 0.3, 0.4), boxes(0.5, 0.6, 0.8, 0.95))
+COVER = torch.tensor([[0.3, 0.0, 0.0, 1.0, 0.0], [0.0] * 5, [0.0, 0.1, 0.5, 0.0, 0.0]], dtype=torch.float64)
 LABELS = torch.tensor([[True, False, False, True, False]] * 3)
 
 CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
@@ -56,6 +57,7 @@ CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "next_token_loss": (lambda x, w: losses.next_token_loss(x, IDS, w, 0.1), (numbers(2, 4, 5), numbers(2, 3).abs())),
     "next_token_log_probs": (lambda x: losses.next_token_log_probs(x, IDS), (numbers(2, 4, 5),)),
     "patch_text_loss": (lambda x: losses.patch_text_loss(x, LABELS, torch.tensor([True, False, True])), (LOGITS,)),
+    "patch_text_softmax_loss": (lambda x: losses.patch_text_softmax_loss(x, COVER), (LOGITS,)),
     "policy_gradient_loss": (
         lambda x: losses.policy_gradient_loss(x, numbers(2, 3, seed=1).to(x.dtype)),
         (numbers(2, 3),),

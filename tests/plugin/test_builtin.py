@@ -22,6 +22,7 @@ NO_PARTS = {
         "ViTBlockAccess",
     },
     "selectors": {"BlockAccess", "BlockView", "Decision", "MergingSelector", "PatchSelector"},
+    "priors": {"FusionPrior"},
     "fusions": {"LayeredFusion"},
     "tokenizers": {"TextTokenizer"},
     "text_decoders": {"Generated", "Ranked", "Rereading", "SearchRules"},

@@ -67,6 +67,8 @@ class Workload:
         if self.model.encoders.stream is not None:  # the blocks run in the fusion, on words and patches
             names = ("forward", "image_alone", "text_alone")
             methods["fusion"] = [(self.model.encoders.stream, name) for name in names]
+        if self.scope != "vision" and model.prior is not None:
+            methods["prior"] = [(model.prior, "token_scores")]
         if self.scope == "model":
             passes = ("encode_text", "encode_visual", "fuse", "decode")
             methods["momentum"] = [] if model.momentum is None else [(model.momentum, name) for name in passes]
