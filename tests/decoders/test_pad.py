@@ -26,7 +26,10 @@ def test_one_layer_equals_torchs_decoder_layer_on_the_best_tokens() -> None:
     peer.load_state_dict(pad.layers[0].state_dict())
     tokens = visual(scores=scores)
     best = torch.stack([tokens.embeds[0, [0, 2, 4, 7]], tokens.embeds[1, [0, 1, 3, 8]]])
-    torch.testing.assert_close(pad(tokens).embeds, peer(best, tokens.embeds))
+    out = pad(tokens)
+    torch.testing.assert_close(out.embeds, peer(best, tokens.embeds))
+    # A query keeps the score of the token that it starts from.
+    assert out.scores is not None and out.scores.tolist() == [[5.0, 4.0, 3.0], [9.0, 8.0, 7.0]]
 
 
 @pytest.mark.parametrize(("num_queries", "expected"), [(None, 4), (3, 3), (8, 8)])
@@ -83,4 +86,5 @@ def test_a_selector_that_ranks_nothing_leaves_the_choice_of_queries_to_the_globa
     likeness = torch.bmm(tokens.embeds[:, 1:], tokens.embeds[:, 0].unsqueeze(-1)).squeeze(-1)
     best = likeness.topk(4, dim=1).indices.sort(dim=1).values
     expected = tokens.embeds[:, 1:].gather(1, best.unsqueeze(-1).expand(-1, -1, WIDTH))
-    assert torch.equal(pad._queries(tokens), expected)
+    queries, scores = pad._queries(tokens)
+    assert torch.equal(queries, expected) and scores is None
