@@ -9,24 +9,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.data.scenes.coco_files import write_annotations
-from bus_toolkit.data.scenes.render import draw_to_files, plan_scenes, usable_cpus
-from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.chunks import usable_cpus
+from bus_toolkit.data.scenes.families import family_of
+from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
+from bus_toolkit.data.scenes.pictures import draw_to_files
 from bus_toolkit.data.scenes.streams import SPLITS
-from bus_toolkit.data.scenes.task_files import write_task_files
 from bus_toolkit.data.whole_folder import whole_folder
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
 
 _log = logging.getLogger(__name__)
 
-# Part of the manifest: raise it when the same settings give other files, and old folders are written again.
-GENERATOR_VERSION = 5
 MANIFEST = "manifest.json"
 
 
 def prepare_scenes(
-    data_root: str | Path, split: str, num_images: int, settings: SceneSettings, workers: int | None = None
+    data_root: str | Path, split: str, num_images: int, settings: GeneratorSettings, workers: int | None = None
 ) -> Path:
     """Return the folder of these scenes; write it if it is missing, damaged or of other settings.
 
@@ -36,7 +34,7 @@ def prepare_scenes(
         data_root: Folder of all splits.
         split: ``train``, ``val`` or ``test``.
         num_images: Number of pictures, at least 1.
-        settings: What the scenes contain.
+        settings: What the scenes contain; they name the family by their class.
         workers: Processes that draw; ``None`` for one a processor.
 
     Raises:
@@ -48,7 +46,7 @@ def prepare_scenes(
         raise DataError(f"scenes.num_images: must be at least 1, got {num_images}.")
     folder = scene_folder(data_root, split, num_images)
     wanted = {
-        "generator_version": GENERATOR_VERSION,
+        **family_of(settings).identity,
         "split": split,
         "num_images": num_images,
         "settings": settings.to_dict(),
@@ -102,16 +100,17 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _write(folder: Path, manifest: dict[str, Any], settings: SceneSettings, workers: int) -> None:
+def _write(folder: Path, manifest: dict[str, Any], settings: GeneratorSettings, workers: int) -> None:
     start = time.monotonic()
-    split, count = manifest["split"], manifest["num_images"]
+    split, count, family = manifest["split"], manifest["num_images"], family_of(settings)
     _log.info("writing %d %s scenes to %s", count, split, folder)
     with whole_folder(folder) as scratch:
         (scratch / "images").mkdir()
-        planned = plan_scenes(settings, split, count, workers)
-        names = write_annotations(scratch, split, planned, settings)
-        names += write_task_files(scratch, split, planned, settings)
-        pictures = draw_to_files(planned, settings, split, scratch / "images", workers)
+        planned = family.plan(settings, split, count, workers)
+        names = family.write(scratch, split, planned, settings)
+        pictures = draw_to_files(
+            planned, family.draw, settings, split=split, folder=scratch / "images", workers=workers
+        )
         files = {name: _sha256(scratch / name) for name in names}
         files.update((f"images/{name}", digest) for name, digest in pictures.items())
         (scratch / MANIFEST).write_text(json.dumps({**manifest, "files": files}, indent=1), encoding="utf-8")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.data.scenes.captions import scene_descriptions
+from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
+from bus_toolkit.data.scenes.pictures import picture_name
 from bus_toolkit.data.scenes.render import PlannedScene
 from bus_toolkit.data.scenes.scene import Scene
 from bus_toolkit.data.scenes.settings import SceneSettings
@@ -24,10 +26,8 @@ def write_annotations(
 ) -> list[str]:
     """Write captions, instances, regions and descriptions of the split and ``words.json``; return their names.
 
-    ``regions_<split>.json`` maps the id of a caption to the ids of the instances it names;
     ``descriptions_<split>.json`` has the form of Visual Genome's ``region_descriptions.json``, one entry for each
     object that a description fits.
-    ``coco_url`` of an image is the part of its path that mmpretrain's ``COCORetrieval`` reads.
     """
     images: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
@@ -35,32 +35,49 @@ def write_annotations(
     regions: dict[str, list[int]] = {}
     descriptions: list[dict[str, Any]] = []
     for number, scene, texts in planned:
-        identity = image_id(split, number)
-        name = f"{identity:012d}.{settings.image_format}"
-        size = scene.image_size
-        images.append({"id": identity, "file_name": name, "coco_url": f"images/{name}", "width": size, "height": size})
+        images.append(image_entry(split, number, scene.image_size, settings))
+        identity = images[-1]["id"]
         first = len(instances) + 1
         instances += _instances(scene, identity, first, settings)
         descriptions.append({"id": identity, "regions": _descriptions(scene, identity, instances[first - 1 :])})
         for text in texts:
             captions.append({"id": len(captions) + 1, "image_id": identity, "caption": text.text})
             regions[str(len(captions))] = [first + text.first, first + text.second]
-    categories = [{"id": i + 1, "name": shape} for i, shape in enumerate(settings.shapes)]
-    files: dict[str, Any] = {
-        f"captions_{split}.json": {"info": _INFO, "images": images, "annotations": captions},
-        f"instances_{split}.json": {
-            "info": _INFO,
-            "images": images,
-            "annotations": instances,
-            "categories": categories,
-        },
-        f"regions_{split}.json": regions,
-        f"descriptions_{split}.json": descriptions,
-        "words.json": settings.words(),
-    }
+    files = coco_files(split, images, captions, regions, instances, categories=settings.shapes)
+    files |= {f"descriptions_{split}.json": descriptions, "words.json": settings.words()}
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     return list(files)
+
+
+def coco_files(
+    split: str,
+    images: Sequence[dict[str, Any]],
+    captions: Sequence[dict[str, Any]],
+    regions: dict[str, list[int]],
+    instances: Sequence[dict[str, Any]],
+    *,
+    categories: Sequence[str],
+) -> dict[str, Any]:
+    """Return COCO captions and instances, and ``regions_<split>.json``: caption id to ids of the instances it names."""
+    named = [{"id": i + 1, "name": name} for i, name in enumerate(categories)]
+    return {
+        f"captions_{split}.json": {"info": _INFO, "images": images, "annotations": captions},
+        f"instances_{split}.json": {"info": _INFO, "images": images, "annotations": instances, "categories": named},
+        f"regions_{split}.json": regions,
+    }
+
+
+def image_entry(split: str, number: int, side: int, settings: GeneratorSettings) -> dict[str, Any]:
+    """Return COCO's entry of a square picture; ``coco_url`` is the part that mmpretrain's ``COCORetrieval`` reads."""
+    name = picture_name(split, number, settings)
+    return {
+        "id": image_id(split, number),
+        "file_name": name,
+        "coco_url": f"images/{name}",
+        "width": side,
+        "height": side,
+    }
 
 
 def _instances(scene: Scene, identity: int, first: int, settings: SceneSettings) -> list[dict[str, Any]]:

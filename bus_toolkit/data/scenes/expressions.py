@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,17 +84,33 @@ def _of_different_targets(
 
 
 def expression_files(split: str, planned: Sequence[PlannedScene], settings: SceneSettings) -> dict[str, Any]:
+    """Return ``refs_<split>.json`` of the scenes of a split."""
+    expressed = (
+        (
+            image_id(split, number),
+            len(scene.objects),
+            choose_expressions(scene, _MOST_RELATIONAL, stream(settings, split, number, "expressions")),
+        )
+        for number, scene, _ in planned
+    )
+    return reference_files(split, expressed)
+
+
+def reference_files(split: str, expressed: Iterable[tuple[int, int, Sequence[SceneExpression]]]) -> dict[str, Any]:
     """Return ``refs_<split>.json``: a list of references, each an object and the sentences that mean it.
 
     The keys are RefCOCO's (lichengunc/refer: refer.py): ``ref_id``, ``image_id``, ``ann_id`` (an instance of
     ``instances_<split>.json``), ``split`` and ``sentences`` of ``sent_id`` and ``sent``.
+
+    Args:
+        split: Name of the split.
+        expressed: Image id, number of objects and expressions of each scene, in the order of the instances.
     """
     refs: list[dict[str, Any]] = []
     first_instance, num_sentences = 1, 0
-    for number, scene, _ in planned:
+    for image, num_objects, expressions in expressed:
         of_target: dict[int, list[str]] = {}
-        rng = stream(settings, split, number, "expressions")
-        for expression in choose_expressions(scene, _MOST_RELATIONAL, rng):
+        for expression in expressions:
             of_target.setdefault(expression.target, []).append(expression.text)
         for target, texts in sorted(of_target.items()):
             sentences = [{"sent_id": num_sentences + k + 1, "sent": text} for k, text in enumerate(texts)]
@@ -102,11 +118,11 @@ def expression_files(split: str, planned: Sequence[PlannedScene], settings: Scen
             refs.append(
                 {
                     "ref_id": len(refs) + 1,
-                    "image_id": image_id(split, number),
+                    "image_id": image,
                     "ann_id": first_instance + target,
                     "split": split,
                     "sentences": sentences,
                 }
             )
-        first_instance += len(scene.objects)
+        first_instance += num_objects
     return {f"refs_{split}.json": refs}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from bus_toolkit.errors import ConfigError
+from typing_extensions import override
+
+from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 
 # Each relation is one word, so that no other word of the caption gives its axis away: in "left of" the "of" would.
 RELATIONS = ("left-of", "right-of", "above", "below")
@@ -34,7 +33,7 @@ REFERENCE_SIZE = 64
 
 
 @dataclass(frozen=True)
-class SceneSettings:
+class SceneSettings(GeneratorSettings):
     """Difficulty of the scenes; the defaults are the easy variant.
 
     Args:
@@ -69,57 +68,29 @@ class SceneSettings:
         for name in ("num_objects", "shapes", "colours"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "radii", {str(k): float(v) for k, v in self.radii.items()})
-        problems = list(self._problems())
-        if problems:
-            raise ConfigError([f"scenes.{problem}" for problem in problems])
+        self.check()
 
-    def _problems(self) -> list[str]:
-        problems = []
+    @override
+    def _problems(self) -> Iterator[str]:
         if not 32 <= self.image_size <= 1024:
-            problems.append(f"image_size: must be between 32 and 1024 pixels, got {self.image_size}.")
+            yield f"image_size: must be between 32 and 1024 pixels, got {self.image_size}."
         if len(self.num_objects) != 2 or not 2 <= self.num_objects[0] <= self.num_objects[1] <= 8:
-            problems.append(
-                f"num_objects: must be [fewest, most] with 2 <= fewest <= most <= 8, got {self.num_objects}."
-            )
+            yield f"num_objects: must be [fewest, most] with 2 <= fewest <= most <= 8, got {self.num_objects}."
         for name, known in (("shapes", SHAPES), ("colours", tuple(COLOURS))):
             chosen = getattr(self, name)
             if not chosen or set(chosen) - set(known) or len(set(chosen)) < len(chosen):
-                problems.append(f"{name}: must be some of {', '.join(known)}, each once, got {list(chosen)}.")
+                yield f"{name}: must be some of {', '.join(known)}, each once, got {list(chosen)}."
         if not self.radii or not all(3.0 <= r <= 20.0 for r in self.radii.values()):
-            problems.append(f"radii: each size word needs a radius of 3 to 20 pixels, got {dict(self.radii)}.")
+            yield f"radii: each size word needs a radius of 3 to 20 pixels, got {dict(self.radii)}."
         if self.captions_per_image < 1:
-            problems.append(f"captions_per_image: must be at least 1, got {self.captions_per_image}.")
+            yield f"captions_per_image: must be at least 1, got {self.captions_per_image}."
         if not 0 <= self.noise <= 60 or not 0 <= self.clutter <= 50:
-            problems.append(f"noise, clutter: must be 0 to 60 and 0 to 50, got {self.noise} and {self.clutter}.")
+            yield f"noise, clutter: must be 0 to 60 and 0 to 50, got {self.noise} and {self.clutter}."
         if self.image_format not in ("png", "jpg"):
-            problems.append(f"image_format: must be png or jpg, got {self.image_format!r}.")
-        return problems
+            yield f"image_format: must be png or jpg, got {self.image_format!r}."
 
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> SceneSettings:
-        """Read the mapping of a YAML file.
-
-        Raises:
-            ConfigError: An unknown key (with the nearest one), or a value outside its range.
-        """
-        known = [f.name for f in dataclasses.fields(cls)]
-        problems = []
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                problems.append(f"scenes: no setting named {key!r}.{hint} It takes {', '.join(known)}.")
-        if problems:
-            raise ConfigError(problems)
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as the manifest holds them (lists, numbers and strings only)."""
-        values = dataclasses.asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
+    @override
     def words(self) -> dict[str, list[str]]:
-        """Return the caption words by kind: colour, shape, size, relation."""
         return {
             "colour": list(self.colours),
             "shape": list(self.shapes),

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 
 SPLITS = ("train", "val", "test")
 Purpose = Literal["scene", "text", "picture", "questions", "expressions", "statements"]
@@ -20,6 +20,6 @@ def image_id(split: str, number: int) -> int:
     return SPLITS.index(split) * _ID_STEP + number + 1
 
 
-def stream(settings: SceneSettings, split: str, number: int, purpose: Purpose) -> np.random.Generator:
+def stream(settings: GeneratorSettings, split: str, number: int, purpose: Purpose) -> np.random.Generator:
     """Return a random stream of its own for each picture and purpose: draws for one purpose change no other."""
     return np.random.default_rng([settings.seed, SPLITS.index(split), number, get_args(Purpose).index(purpose)])

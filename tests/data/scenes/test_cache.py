@@ -52,7 +52,7 @@ def test_a_damaged_picture_is_noticed(tmp_path, caplog):
 
 
 def test_a_crash_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "draw_to_files", lambda *_: (_ for _ in ()).throw(RuntimeError("power cut")))
+    monkeypatch.setattr(cache, "draw_to_files", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("power cut")))
     with pytest.raises(RuntimeError, match="power cut"):
         prepare(tmp_path)
     assert list(tmp_path.iterdir()) == []

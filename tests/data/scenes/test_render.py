@@ -1,6 +1,8 @@
 import pytest
 
-from bus_toolkit.data.scenes.render import draw_to_files, plan_scenes, scene_at
+from bus_toolkit.data.scenes.draw import draw_scene
+from bus_toolkit.data.scenes.pictures import draw_to_files
+from bus_toolkit.data.scenes.render import plan_scenes, scene_at
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.streams import image_id
 from bus_toolkit.errors import DataError
@@ -30,13 +32,14 @@ def test_evaluation_scenes_have_one_caption_each_all_different():
 
 
 def test_several_processes_draw_the_same_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("bus_toolkit.data.scenes.render._CHUNK", 3)
+    monkeypatch.setattr("bus_toolkit.data.scenes.chunks._CHUNK", 3)
     results = []
     for workers in (1, 2):
         folder = tmp_path / str(workers)
         folder.mkdir()
         planned = plan_scenes(SETTINGS, "train", 7, workers)
-        results.append((planned, draw_to_files(planned, SETTINGS, "train", folder, workers)))
+        pictures = draw_to_files(planned, draw_scene, SETTINGS, split="train", folder=folder, workers=workers)
+        results.append((planned, pictures))
     assert results[0] == results[1]
     assert len(list((tmp_path / "2").iterdir())) == 7
 
