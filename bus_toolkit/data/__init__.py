@@ -19,6 +19,7 @@ from bus_toolkit.data.samplers.mixed_batch_sampler import mixed_batch_sampler
 from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler, ShardShuffleSampler
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
+from bus_toolkit.data.transforms.answer_label import AnswerLabel
 from bus_toolkit.data.transforms.augment import RandomFlipWithText, RandomSwapImagesWithText
 from bus_toolkit.data.transforms.clean import CleanText
 from bus_toolkit.data.transforms.colours import ColourEnhance, ColourJitter
@@ -29,6 +30,7 @@ from bus_toolkit.data.transforms.pad import ResizeAndPad
 from bus_toolkit.data.transforms.rand_augment import RandAugmentWithBoxes
 
 __all__ = [
+    "AnswerLabel",
     "CaptionedImages",
     "CleanText",
     "ColourEnhance",

@@ -12,6 +12,8 @@ from bus_toolkit.home import expand_home
 from bus_toolkit.tokenizers.base import SPECIAL_TOKENS, TextTokenizer
 from bus_toolkit.tokenizers.vocabularies import SHIPPED, count_words, read_vocabulary
 
+_VOCABULARIES = ("scenes", "needles")
+
 
 class CorpusTokenizer(TextTokenizer):
     """Split lower-cased text into whole words; words outside the vocabulary become ``[UNK]``.
@@ -20,8 +22,9 @@ class CorpusTokenizer(TextTokenizer):
     the special tokens, then the words by falling frequency, ties by alphabet. Slot: ``model.tokenizer``.
 
     Args:
-        vocab_file: One word a line, special tokens included; ``None`` for the vocabulary that ships with the toolkit:
-            all words of the generated scenes and some 280 plain words about shapes, numbers and places.
+        vocab_file: One word a line, special tokens included; ``None`` for one that ships with the toolkit.
+        vocabulary: Which of those: ``scenes`` has all words of the generated scenes and some 280 plain words about
+            shapes, numbers and places, ``needles`` all words of the needle scenes. ``None`` is ``scenes``.
         corpus_file: Instead of ``vocab_file``: captions to count words in. A CSV or TSV with a header, COCO captions
             JSON, a JSON list of records, JSON lines, or plain text. A training keeps the words in its checkpoints (and
             in its work dir as ``vocabulary.txt``); whatever starts from a checkpoint has them.
@@ -32,7 +35,8 @@ class CorpusTokenizer(TextTokenizer):
         quoting: What quotes mean in a table as ``corpus_file``, as in ``ImageTextPairs``.
 
     Raises:
-        ConfigError: Both files, or ``min_frequency``, ``text_key`` or ``quoting`` without ``corpus_file``.
+        ConfigError: Both files, an unknown ``vocabulary`` or one beside a file, or ``min_frequency``, ``text_key`` or
+            ``quoting`` without ``corpus_file``.
         DataError: The file is missing, has no words, or has no special token.
     """
 
@@ -40,6 +44,7 @@ class CorpusTokenizer(TextTokenizer):
         self,
         *,
         vocab_file: str | None = None,
+        vocabulary: Literal["scenes", "needles"] | None = None,
         corpus_file: str | None = None,
         text_key: str | None = None,
         max_length: int = 64,
@@ -48,6 +53,16 @@ class CorpusTokenizer(TextTokenizer):
     ) -> None:
         if vocab_file is not None and corpus_file is not None:
             raise ConfigError("CorpusTokenizer: takes vocab_file or corpus_file, got both. Leave one out.")
+        if vocabulary is not None and not (vocab_file is None and corpus_file is None):
+            raise ConfigError(
+                f"CorpusTokenizer.vocabulary: has no effect beside vocab_file or corpus_file, got {vocabulary!r}. "
+                "Leave one of them out."
+            )
+        if vocabulary not in (None, *_VOCABULARIES):
+            raise ConfigError(
+                f"CorpusTokenizer.vocabulary: must be {' or '.join(_VOCABULARIES)}, got {vocabulary!r}. Words of your "
+                "own are counted in corpus_file."
+            )
         if corpus_file is None and min_frequency != 1:
             raise ConfigError(
                 f"CorpusTokenizer.min_frequency: has no effect without corpus_file, got {min_frequency}. Leave it out."
@@ -62,11 +77,11 @@ class CorpusTokenizer(TextTokenizer):
             )
         if corpus_file is not None:
             words = count_words(expand_home(corpus_file), split_words, min_frequency, text_key, quoting)
-            vocabulary = {word: number for number, word in enumerate([*SPECIAL_TOKENS, *words])}
+            words_of_file = {word: number for number, word in enumerate([*SPECIAL_TOKENS, *words])}
         else:
-            path = SHIPPED / "scenes.txt" if vocab_file is None else expand_home(vocab_file)
-            vocabulary = read_vocabulary(path)
-        super().__init__(_word_backend(vocabulary), max_length=max_length)
+            shipped = SHIPPED / f"{vocabulary or _VOCABULARIES[0]}.txt"
+            words_of_file = read_vocabulary(shipped if vocab_file is None else expand_home(vocab_file))
+        super().__init__(_word_backend(words_of_file), max_length=max_length)
 
     def save_vocabulary(self, path: str | Path) -> None:
         """Write the vocabulary, one word a line, to be read as ``vocab_file``."""

@@ -27,7 +27,7 @@ class AllowedAnswers:
 
     def __init__(self, path: str | None, name: str) -> None:
         self.path, self.name = path, name
-        self._listed: set[str] = set()
+        self._class_of: dict[str, int] = {}
         self._by_form: dict[str, str] = {}
         if path is None:
             return
@@ -35,7 +35,7 @@ class AllowedAnswers:
             answers = read_answers(path)
         except ValueError as error:
             raise DataError(f"{name}.answers_file: {error}") from error
-        self._listed.update(answers)
+        self._class_of = {answer: place for place, answer in enumerate(answers)}
         for answer in answers:
             self._by_form.setdefault(normalise_answer(answer), answer)
 
@@ -44,9 +44,13 @@ class AllowedAnswers:
 
         ``None`` if there is neither.
         """
-        if self.path is None or answer in self._listed:
+        if self.path is None or answer in self._class_of:
             return answer
         return self._by_form.get(normalise_answer(answer))
+
+    def class_of(self, answer: str) -> int | None:
+        """Return the place of an answer in the list, from 0; ``None`` if it is not on it."""
+        return self._class_of.get(self.form_of(answer) or "")
 
     def refuse_without_answers(self, file: str) -> None:
         """Refuse a list for questions that have no answers.
@@ -75,7 +79,7 @@ class AllowedAnswers:
         if lost and all(question.problem for question in kept):
             raise DataError(
                 f"{self.name}.answers_file: none of the {len(questions)} questions of {file} has one of the "
-                f"{len(self._listed)} answers of {self.path}; their own are such as {examples}. Give the list that "
+                f"{len(self._class_of)} answers of {self.path}; their own are such as {examples}. Give the list that "
                 "belongs to these questions."
             )
         if lost:
@@ -89,7 +93,7 @@ class AllowedAnswers:
                 100 * lost.total() / total,
                 total,
                 file,
-                len(self._listed),
+                len(self._class_of),
                 self.path,
                 examples,
                 left_out,

@@ -11,7 +11,8 @@ from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
 from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
 from bus_toolkit.data.scenes.cache import prepare_scenes, scene_folder
-from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.families import parse_settings
+from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 from bus_toolkit.errors import BusError, DataError
 from bus_toolkit.registry import DATASETS
 
@@ -26,14 +27,16 @@ class SceneDataset(RegionCaptionDataset):
         data_root: Folder of the scenes; made if missing.
         split: ``train``, ``val`` (for choices during development) or ``test``.
         num_images: Number of scenes.
-        scenes: What they contain: the fields of ``bus_toolkit.data.scenes.settings.SceneSettings``.
+        family: As in ``SceneTask``. Needle scenes have no descriptions: a row for patch-text supervision shows its
+            caption.
+        scenes: As in ``SceneTask``.
         pipeline: As in ``RegionCaptionDataset``.
         box_fraction: As in ``RegionCaptionDataset``.
         box_seed: As in ``RegionCaptionDataset``.
         max_bad_samples: As in ``RegionCaptionDataset``.
 
     Raises:
-        ConfigError: A scene setting that does not exist or is out of range.
+        ConfigError: A family or a scene setting that does not exist, or one that is out of range.
         DataError: A folder that cannot be written or is not ours, and all of ``RegionCaptionDataset``.
     """
 
@@ -44,13 +47,15 @@ class SceneDataset(RegionCaptionDataset):
         num_images: int,
         *,
         pipeline: Sequence[Mapping[str, Any]] = (),
+        family: str = "scenes",
         scenes: Mapping[str, Any] | None = None,
         box_fraction: float = 1.0,
         box_seed: int = 0,
         max_bad_samples: int = 10,
     ) -> None:
-        settings = SceneSettings.parse(scenes or {})
+        settings = parse_settings(family, scenes)
         folder = prepare_once(data_root, split, num_images, settings)
+        descriptions = folder / f"descriptions_{split}.json"
         reader = {
             "type": "mmpretrain.COCORetrieval",
             "data_root": str(folder),
@@ -61,7 +66,7 @@ class SceneDataset(RegionCaptionDataset):
             pipeline,
             instances_file=str(folder / f"instances_{split}.json"),
             regions_file=str(folder / f"regions_{split}.json"),
-            descriptions_file=str(folder / f"descriptions_{split}.json"),
+            descriptions_file=str(descriptions) if descriptions.exists() else None,
             box_fraction=box_fraction,
             box_seed=box_seed,
             max_bad_samples=max_bad_samples,
@@ -69,7 +74,7 @@ class SceneDataset(RegionCaptionDataset):
         self.words = settings.words()
 
 
-def prepare_once(data_root: str, split: str, num_images: int, settings: SceneSettings) -> Path:
+def prepare_once(data_root: str, split: str, num_images: int, settings: GeneratorSettings) -> Path:
     """Return the folder of scenes, written by the first process of each machine; all go on, or fail, together."""
     problem = ""
     rank, _ = get_dist_info()

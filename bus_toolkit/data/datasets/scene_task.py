@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from bus_toolkit.data.datasets.scene_dataset import prepare_once
-from bus_toolkit.data.scenes.settings import SceneSettings
+from bus_toolkit.data.scenes.families import parse_settings
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
@@ -17,18 +17,21 @@ from bus_toolkit.registry import DATASETS
 class SceneTask(Dataset):
     """Write generated scenes below ``data_root`` if they are not there, then read them as a user's data are read.
 
-    Beside captions and boxes (``SceneDataset``) a folder of scenes holds questions, referring expressions and
-    statements in the files of VQA v2, RefCOCO, NLVR2 and SNLI-VE. Slot: ``dataset`` of a data loader.
+    Beside captions and boxes (``SceneDataset``) a folder holds questions, referring expressions and, of the family
+    ``scenes``, statements in the files of VQA v2, RefCOCO, NLVR2 and SNLI-VE. A folder of the family ``needles`` holds
+    ``answers.txt`` as well, for ``AnswerLabel``. Slot: ``dataset`` of a data loader.
 
     Args:
         data_root: Folder of the scenes; made if missing.
         split: ``train``, ``val`` (for choices during development) or ``test``.
         num_images: Number of scenes.
         reader: Config of the data set that reads them; ``{folder}`` and ``{split}`` in its values are filled in.
-        scenes: What the scenes contain: the fields of ``bus_toolkit.data.scenes.settings.SceneSettings``.
+        family: ``scenes``: a few large objects. ``needles``: many small ones, each with a mark to be read.
+        scenes: What the scenes contain: the fields of ``bus_toolkit.data.scenes.settings.SceneSettings``, or of
+            ``bus_toolkit.data.needles.settings.NeedleSettings``.
 
     Raises:
-        ConfigError: A scene setting that does not exist or is out of range.
+        ConfigError: A family or a scene setting that does not exist, or one that is out of range.
         DataError: A folder that cannot be written or is not ours, or all that the reader raises.
     """
 
@@ -39,9 +42,10 @@ class SceneTask(Dataset):
         num_images: int,
         reader: Mapping[str, Any],
         *,
+        family: str = "scenes",
         scenes: Mapping[str, Any] | None = None,
     ) -> None:
-        settings = SceneSettings.parse(scenes or {})
+        settings = parse_settings(family, scenes)
         folder = prepare_once(data_root, split, num_images, settings)
         self.words = settings.words()
         self.dataset = DATASETS.build(_filled(dict(reader), {"{folder}": str(folder), "{split}": split}))

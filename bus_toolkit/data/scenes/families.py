@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.data.needles.draw import draw_scene as draw_needles
+from bus_toolkit.data.needles.files import write_needles
+from bus_toolkit.data.needles.plan import plan_scenes as plan_needles
+from bus_toolkit.data.needles.settings import NeedleSettings
 from bus_toolkit.data.scenes.coco_files import write_annotations
 from bus_toolkit.data.scenes.draw import draw_scene
 from bus_toolkit.data.scenes.family import SceneFamily
@@ -23,6 +27,9 @@ def _write_scenes(folder: Path, split: str, planned: list[PlannedScene], setting
 
 FAMILIES: dict[str, SceneFamily] = {
     "scenes": SceneFamily({"generator_version": 5}, SceneSettings, plan_scenes, _write_scenes, draw_scene),
+    "needles": SceneFamily(
+        {"family": "needles", "generator_version": 1}, NeedleSettings, plan_needles, write_needles, draw_needles
+    ),
 }
 
 
