@@ -15,10 +15,10 @@ from bus_toolkit.registry import TRANSFORMS
 class AnswerLabel(BaseTransform):
     """Give a question the class of its answer, ``gt_label``: the place of the answer in a file, from 0.
 
-    A ``ClassificationHead`` with as many classes as the file has lines then answers questions, as ViLT (arXiv
-    2102.03334, section 4.2) and METER (arXiv 2111.02387, section 4) do, but with one right answer: of several the
-    one that most people gave, and of these the first. Slot: ``pipeline`` of a data set of questions, such as
-    ``QuestionAnswers``, before ``PackRegions``.
+    A ``ClassificationHead`` with as many classes as the file has lines then answers questions, as ViLT does (arXiv
+    2102.03334, section 4.3). ViLT scores every answer by how many people gave it; here one is right [our choice]: of
+    several the one that most people gave, and of these the first. Slot: ``pipeline`` of a data set of questions, such
+    as ``QuestionAnswers``, before ``PackRegions``.
 
     Args:
         answers_file: Text file, one answer a line, or a JSON list. Answers are compared as VQA's evaluation does.
