@@ -42,7 +42,7 @@ def check_selectors(selectors: Sequence[PatchSelector], adapter: TransformerAdap
         ConfigError: All problems together: a block that does not exist or that another selector has, a place in or
             between blocks that the backbone does not offer, something inside a block that it does not show.
     """
-    problems = [*_block_problems(selectors, len(adapter.layers), path)]
+    problems = [*_block_problems(selectors, len(adapter.layers), path), *_order_problems(selectors, path)]
     for index, selector in enumerate(selectors):
         problems += _site_problems(selector, adapter, f"{path}.{index}")
     if problems:
@@ -67,6 +67,18 @@ def _block_problems(selectors: Sequence[PatchSelector], num_blocks: int, path: s
                     f"block {block} already has selector {taken[block]}. A block holds one selector. Give one of them "
                     "another block.",
                 )
+
+
+def _order_problems(selectors: Sequence[PatchSelector], path: str) -> Iterator[Problem]:
+    """Yield selectors that work on the whole grid and come after another."""
+    for index, selector in enumerate(selectors):
+        before = [f"{path}.{i}" for i, other in enumerate(selectors) if min(other.blocks) < min(selector.blocks)]
+        if selector.needs_whole_grid and before:
+            yield Problem(
+                f"{path}.{index}.blocks",
+                f"{type(selector).__name__} works on the grid of all patches, got {before[0]} before it. Let it be the "
+                "first selector, or use another.",
+            )
 
 
 def _reach_problems(selector: PatchSelector, num_blocks: int, path: str) -> Iterator[Problem]:
@@ -102,6 +114,12 @@ def _site_problems(selector: PatchSelector, adapter: TransformerAdapter, path: s
             path,
             f"{name} was built for patches of width {selector.embed_dim}, got {backbone}, whose tokens have "
             f"{adapter.embed_dim}. Build it with embed_dim={adapter.embed_dim}.",
+        )
+    elif selector.needs_boxes and adapter.patch_size[0] != adapter.patch_size[1]:
+        yield Problem(
+            path,
+            f"{name} lays boxes on a grid of squares, got {backbone}, whose patches are "
+            f"{adapter.patch_size[0]} x {adapter.patch_size[1]} pixels. Choose a square patch_size.",
         )
     elif selector.site not in adapter.sites:
         sites = ", ".join(sorted(site.replace("_", " ") for site in adapter.sites))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -138,7 +139,9 @@ class ConditionedPass:
             words=self._words,
         )
         prefix, patches = state.tokens[:, : access.num_image_prefix], state.tokens[:, num_prefix:]
-        text = self._text if self._words is None else access.text()
+        text = self._text
+        if self._words is not None:
+            text = replace(access.text(), named_cover=None if text is None else text.named_cover)
         return BlockView(patches, prefix, text, state.origin, block, state.key_weights, access, grid=self._shared.grid)
 
     def _finish(self, unread: Tensor | None) -> Tensor:

@@ -96,6 +96,11 @@ class TokenReducingBackbone(nn.Module):
         return any(selector.needs_text for selector in self.selectors)
 
     @property
+    def needs_boxes(self) -> bool:
+        """Whether any selector reads the boxes that each text names (``TextTokens.named_cover``)."""
+        return any(selector.needs_boxes for selector in self.selectors)
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels that the transformer was built for."""
         return self.adapter.image_size

@@ -69,6 +69,11 @@ def load_trained(
             f"{source}: model.type: must read images (VLPModel), got {type(model).__name__}. Give the run of such a "
             "model."
         )
+    if model.backbone.needs_boxes:
+        raise ConfigError(
+            f"{source}: model.selectors: a selector reads the boxes that a text names, which images to predict for do "
+            "not have. Give the run of another model."
+        )
     _load_weights(model, held, weights)
     # Training alone follows the momentum copies; predictions never ask for them.
     model.momentum = None

@@ -227,9 +227,17 @@ def _build_selector(
     part: Mapping[str, Any] | PatchSelector, path: str, embed_dim: int, text_dim: int | None
 ) -> PatchSelector:
     if text_dim is not None:
+        built: PatchSelector
         if isinstance(part, PatchSelector):
-            return part
-        return REGISTRIES.selectors.build(part, path=path, embed_dim=embed_dim, text_dim=text_dim)
+            built = part
+        else:
+            built = REGISTRIES.selectors.build(part, path=path, embed_dim=embed_dim, text_dim=text_dim)
+        if built.needs_boxes:
+            raise ComponentError(
+                f"{path}: {type(built).__name__} reads the boxes that a text names, which mmpretrain's models do not "
+                "hand on. Study it in a VLPModel."
+            )
+        return built
     if isinstance(part, PatchSelector):
         _refuse_text(type(part).__name__, part, path)
         return part

@@ -10,6 +10,7 @@ from bus_toolkit.ops.collective import (
     shared_noise,
     world_size,
 )
+from bus_toolkit.ops.even_cells import even_cells
 from bus_toolkit.ops.kept_patches import KeptPatches
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
@@ -47,6 +48,7 @@ __all__ = [
     "carry_to_candidates",
     "carry_weights",
     "compose",
+    "even_cells",
     "gather_padded_rows",
     "gather_rows",
     "gather_tokens",

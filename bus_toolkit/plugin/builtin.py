@@ -31,7 +31,10 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "TRIPS": "selectors.text_guided_attention:TextGuidedAttentionSelector",
         "Identity": "selectors.identity:IdentitySelector",
         "Objectness": "selectors.objectness:ObjectnessSelector",
+        "OracleBoxes": "selectors.oracle_boxes:OracleBoxesSelector",
         "Random": "selectors.random:RandomSelector",
+        "UniformGrid": "selectors.uniform_grid:UniformGridSelector",
+        "GridPool": "selectors.grid_pool:GridPoolSelector",
     },
     "decoders": {
         "PAD": "decoders.pad:PatchAbstractionDecoder",

@@ -25,7 +25,9 @@ class PatchSelector(nn.Module):
     for an order of importance;
     ``reads_block``, whether it asks for the inside of its block, which a backbone taken as a whole does not show;
     ``needs_class_token``, whether nothing can replace the class token; ``needs_word_stream``, whether it reads how
-    words attend to patches, which only a single-stream model has in its blocks.
+    words attend to patches, which only a single-stream model has in its blocks; ``needs_boxes``, whether it reads
+    ``text.named_cover``, which is the answer; ``needs_whole_grid``, whether it works on the grid of all patches: it has
+    one block then, and comes first.
 
     A selector with parameters of a width sets ``embed_dim`` (of the patches) and ``text_dim`` (of the texts): backbones
     and texts of another width are then refused by name.
@@ -39,7 +41,8 @@ class PatchSelector(nn.Module):
             sum.
 
     Raises:
-        ValueError: A block below 1, none at all or the same twice, a bad ratio, an unknown ``fuse``.
+        ValueError: A block below 1, none at all or the same twice, several for one that needs the whole grid, a bad
+            ratio, an unknown ``fuse``.
     """
 
     site: ClassVar[Site] = "after_block"
@@ -50,6 +53,8 @@ class PatchSelector(nn.Module):
     reads_block: ClassVar[bool] = False
     needs_class_token: ClassVar[bool] = False
     needs_word_stream: ClassVar[bool] = False
+    needs_boxes: ClassVar[bool] = False
+    needs_whole_grid: ClassVar[bool] = False
     embed_dim: int | None = None
     text_dim: int | None = None
 
@@ -61,6 +66,11 @@ class PatchSelector(nn.Module):
             raise ValueError(f"blocks: must be a list of block numbers, got {blocks}. Write blocks=[{blocks}].")
         if not blocks or min(blocks) < 1 or len(set(blocks)) != len(blocks):
             raise ValueError(f"blocks: must be different block numbers from 1 on, got {list(blocks)}.")
+        if self.needs_whole_grid and len(blocks) > 1:
+            raise ValueError(
+                f"blocks: must be one block, got {list(blocks)}. {type(self).__name__} works on the grid of all "
+                "patches, which are not there after its first selection. Name one block, or use another selector."
+            )
         if fuse not in ("none", "normalized", "raw"):
             raise ValueError(f"fuse: must be one of none, normalized, raw, got {fuse!r}.")
         self.blocks = sorted(blocks)

@@ -63,7 +63,7 @@ class MomentumPasses:
     @cached_property
     def text(self) -> TextTokens:
         """The encoded captions (B, L, D)."""
-        return self._model.encode_text(self._batch.tokens)
+        return self._texts.with_boxes(self._model.encode_text(self._batch.tokens))
 
     @cached_property
     def visual(self) -> VisualTokens:

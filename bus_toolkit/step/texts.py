@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from bus_toolkit.errors import ComponentError, describe
-from bus_toolkit.ops.collective import gather_padded_rows
+from bus_toolkit.ops.collective import gather_padded_rows, gather_rows
 from bus_toolkit.ops.other_rows import other_rows
+from bus_toolkit.ops.patch_labels import patch_cover
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.pass_key import Hidden, PassKey
@@ -44,13 +47,13 @@ class Texts:
         """Return the encoded ``tokens`` of ``once(hide)``."""
         if hide not in self._hidden:
             tokens = _tokens_left(hide, self.once(hide), self.batch.num_captions)
-            self._hidden[hide] = self.encoders.encode_text(tokens)
+            self._hidden[hide] = self.with_boxes(self.encoders.encode_text(tokens))
         return self._hidden[hide]
 
     @cached_property
     def all_rows(self) -> TextTokens:
         """All encoded texts (B + R, L, D), region rows included."""
-        return self.encoders.encode_text(self.batch.all_tokens)
+        return self.with_boxes(self.encoders.encode_text(self.batch.all_tokens))
 
     @cached_property
     def captions(self) -> TextTokens:
@@ -67,7 +70,23 @@ class Texts:
         longest = self.encoders.tokenizer.max_length
         embeds = gather_padded_rows(self.captions.embeds, longest)
         mask = gather_padded_rows(self.captions.attention_mask.to(torch.uint8), longest).bool()
-        return TextTokens(embeds, embeds[:, 0], mask)
+        cover = self.captions.named_cover
+        return TextTokens(embeds, embeds[:, 0], mask, None if cover is None else gather_rows(cover))
+
+    def with_boxes(self, text: TextTokens) -> TextTokens:
+        """Return the encoded texts of the captions, or of all rows, with what they name where a selector needs it."""
+        cover = self._named_cover
+        return text if cover is None else replace(text, named_cover=cover[: text.embeds.shape[0]])
+
+    @cached_property
+    def _named_cover(self) -> Tensor | None:
+        """The largest share of each patch that a box covers which the text names, (B + R, N)."""
+        backbone = self.encoders.backbone
+        if not backbone.needs_boxes:
+            return None
+        boxes = self.batch.all_boxes
+        cover = patch_cover(boxes.xyxy, boxes.size, backbone.adapter.patch_size[0])
+        return (cover * (boxes.named & boxes.valid).unsqueeze(-1)).amax(dim=1)  # (R, boxes, N) -> (R, N)
 
     def conditioning(self, key: PassKey) -> TextTokens | None:
         """Return the text that conditions the images of the caption rows, (B * num_images, L, D)."""

@@ -6,7 +6,7 @@ the prefix (kept patches, then the fused token of the last stage, or the queries
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -77,11 +77,16 @@ class Similarity(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class TextTokens(ShortRepr):
-    """Output of a text encoder: ``embeds`` (B, L, D), ``pooled`` (B, D), ``attention_mask`` bool (B, L)."""
+    """Output of a text encoder: ``embeds`` (B, L, D), ``pooled`` (B, D), ``attention_mask`` bool (B, L).
+
+    ``named_cover`` (B, N) is no output of it: the share of each patch of the image that the boxes which the text names
+    cover. A training and an evaluation give it where a selector needs boxes; it is ``None`` elsewhere.
+    """
 
     embeds: Tensor
     pooled: Tensor
     attention_mask: Tensor
+    named_cover: Tensor | None = None
 
     @classmethod
     def of(cls, embeds: Tensor, attention_mask: Tensor | None = None, pooled: Tensor | None = None) -> TextTokens:
@@ -113,28 +118,34 @@ class TextTokens(ShortRepr):
 
     def index(self, rows: Tensor | slice) -> TextTokens:
         """Return the texts at ``rows`` (int64, any length, repeats are allowed; or a slice)."""
-        return TextTokens(self.embeds[rows], self.pooled[rows], self.attention_mask[rows])
+        cover = None if self.named_cover is None else self.named_cover[rows]
+        return TextTokens(self.embeds[rows], self.pooled[rows], self.attention_mask[rows], cover)
 
     def repeat_each(self, times: int) -> TextTokens:
         """Return every text ``times`` times in a row."""
         if times == 1:
             return self
-        return TextTokens(
-            *(part.repeat_interleave(times, dim=0) for part in (self.embeds, self.pooled, self.attention_mask))
+        embeds, pooled, mask = (
+            part.repeat_interleave(times, dim=0) for part in (self.embeds, self.pooled, self.attention_mask)
         )
+        cover = None if self.named_cover is None else self.named_cover.repeat_interleave(times, dim=0)
+        return TextTokens(embeds, pooled, mask, cover)
 
     def followed_by(self, others: TextTokens) -> TextTokens:
         """Return these texts and, after them, others; the shorter ones are padded to the length of the longer."""
         length = max(self.embeds.shape[1], others.embeds.shape[1])
         one, two = self._padded(length), others._padded(length)
+        covers = [text.named_cover for text in (one, two) if text.named_cover is not None]
         return TextTokens(
             torch.cat([one.embeds, two.embeds]),
             torch.cat([one.pooled, two.pooled]),
             torch.cat([one.attention_mask, two.attention_mask]),
+            torch.cat(covers) if len(covers) == 2 else None,
         )
 
     def _padded(self, length: int) -> TextTokens:
         missing = length - self.embeds.shape[1]
         if not missing:
             return self
-        return TextTokens(pad(self.embeds, (0, 0, 0, missing)), self.pooled, pad(self.attention_mask, (0, missing)))
+        mask = pad(self.attention_mask, (0, missing))
+        return replace(self, embeds=pad(self.embeds, (0, 0, 0, missing)), attention_mask=mask)

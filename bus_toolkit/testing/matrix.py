@@ -65,9 +65,10 @@ def part_names() -> dict[str, list[str]]:
 
 
 def tower_selectors() -> list[str]:
-    """Return the names of the selectors that need no words in the blocks of the backbone."""
+    """Return the names of the selectors that need neither words in the blocks of the backbone nor the answer."""
     entries = {name: REGISTRIES.selectors.get(name).cls for name in REGISTRIES.selectors.names()}
-    return [name for name, kind in entries.items() if not getattr(kind, "needs_word_stream", False)]
+    needs = ("needs_word_stream", "needs_boxes")
+    return [name for name, kind in entries.items() if not any(getattr(kind, need, False) for need in needs)]
 
 
 def try_combination(parts: dict[str, str]) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,7 +36,9 @@ class SelectorCase(Case):
 
     @override
     def inputs(self) -> Inputs:
-        return {"images": tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), **tiny.text_inputs()}
+        # The share of each patch that boxes cover, for selectors that read it.
+        cover = tiny.numbers(tiny.BATCH, (tiny.SIDE // tiny.PATCH) ** 2, seed=2).clamp(0.0, 1.0)
+        return {"images": tiny.numbers(tiny.BATCH, 3, tiny.SIDE, tiny.SIDE), **tiny.text_inputs(), "cover": cover}
 
     @override
     def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
@@ -55,7 +58,7 @@ class SelectorCase(Case):
         return self._run(vit, inputs, False, in_stream=getattr(part, "needs_word_stream", False))
 
     def _run(self, vit: TokenReducingBackbone, inputs: Inputs, reads: bool, *, in_stream: bool) -> VisualTokens:
-        text = tiny.text_tokens(inputs)
+        text = replace(tiny.text_tokens(inputs), named_cover=inputs["cover"])
         if not in_stream:
             return vit(inputs["images"], text if reads else None)
         shared = vit.forward_shared(inputs["images"], 0)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import BusError, ComponentError
 from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import Decision
@@ -161,10 +161,21 @@ def check_patches_untouched(case: SelectorCase) -> None:
 
 
 def check_without_text(case: SelectorCase) -> None:
-    """A pass without text works."""
+    """A pass without text works; a selector that reads the boxes which a text names refuses it."""
+    if getattr(case.build(), "needs_boxes", False):
+        _assert_refused(case)
+        return
     visual = case.visual(case.build(), case.inputs(), with_text=False)
     assert torch.isfinite(visual.embeds).all(), "tokens are not finite without a text"
     assert visual.selections, "no plan was made without a text"
+
+
+def _assert_refused(case: SelectorCase) -> None:
+    try:
+        case.visual(case.build(), case.inputs(), with_text=False)
+    except BusError:
+        return
+    raise AssertionError("it needs boxes, and a pass without text is not refused")
 
 
 def check_bad_arguments(case: SelectorCase) -> None:

@@ -33,7 +33,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 
 
 def node(registry: PartRegistry, name: str) -> dict[str, Any]:
-    settings = {**SIZES, "blocks": [1], "keep_ratio": 0.5, "num_classes": 2}
+    settings = {**SIZES, "blocks": [1], "keep_ratio": 0.5, "num_classes": 2, "in_study": True}
     return {"type": name, **{k: v for k, v in settings.items() if k in registry.get(name).signature.arguments}}
 
 
@@ -41,7 +41,7 @@ def models() -> dict[str, dict[str, Any]]:
     """Return by name the ``model`` part of a config around each part."""
     named = {f"tower {name}": toy(32, backbone=tower) for name, tower in TOWERS.items()}
     for name in REGISTRIES.selectors.names():
-        around = {} if name in tower_selectors() else STREAM
+        around = {} if name in (*tower_selectors(), "OracleBoxes") else STREAM
         named[f"selector {name}"] = toy(32, selectors=[node(REGISTRIES.selectors, name)], **around)
     for name in REGISTRIES.decoders.names():
         named[f"decoder {name}"] = toy(32, decoder=node(REGISTRIES.decoders, name))

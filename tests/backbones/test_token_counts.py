@@ -31,7 +31,7 @@ def chosen(name: str, blocks: list[int], **settings: Any) -> PatchSelector:
 def test_the_count_is_what_leaves_a_real_backbone(name: str, ratio: float) -> None:
     takes = REGISTRIES.selectors.get(name).signature.arguments
     settings = {"keep_ratio": ratio} if "keep_ratio" in takes else {}
-    part = chosen(name, [1, 3] if name != "Saliency" else [2], **settings)
+    part = chosen(name, [2] if name in ("Saliency", "GridPool", "UniformGrid") else [1, 3], **settings)
     left = tiny_backbone(part)(images(), text_tokens() if part.needs_text else None).embeds.shape[1] - 1
     assert fewest_tokens([part], (4, 4)) == left
 

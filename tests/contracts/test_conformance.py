@@ -48,6 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     return {
         "CausalLMFolder": {"folder": str(folder / "lm")},
         "SceneDataset": {"data_root": str(folder), "split": "train", "num_images": 4},
+        "OracleBoxes": {"in_study": True},
         "EarlyStoppingHook": {"monitor": "retrieval/i2t_R@1"},
         "RandomResizedCropWithBoxes": {"scale": 32},
         "ResizeAndPad": {"scale": 32},

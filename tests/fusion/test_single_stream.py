@@ -25,8 +25,9 @@ from tests.tiny import tiny_backbone
 
 WIDTHS = {"embed_dim": tiny.WIDTH, "text_dim": tiny.WIDTH}
 list_plugins()  # loads them, so that their selectors are tried too
-# Those that read a sequence of patches alone: the last tokens of a language model, or one block of its own.
-SELECTORS = [name for name in REGISTRIES.selectors.names() if name not in ("Saliency",)]
+# Without those that work at one block of their own or read boxes.
+OTHERS = ("Saliency", "GridPool", "UniformGrid", "OracleBoxes")
+SELECTORS = [name for name in REGISTRIES.selectors.names() if name not in OTHERS]
 STREAM: dict[str, Any] = {
     "text_encoder": {
         "type": "BertTextEncoder",

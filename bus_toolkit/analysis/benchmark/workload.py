@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from bus_toolkit.analysis.macs import Method
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.ops.precision import at_least_float32
-from bus_toolkit.structures import Selection, TextTokens, VisualTokens
+from bus_toolkit.structures import Selection, VisualTokens
 
 Scope = Literal["vision", "pair", "model"]
 
@@ -49,11 +50,11 @@ class Workload:
         self.autocast, self.optimizer = autocast, optimizer
         self.tokens = model.encoders.tokenize([sample.text for sample in self.samples])
         with torch.no_grad():
-            text = model.encoders.encode_text(self.tokens)
+            text = model.passes(self.images, self.samples).texts.captions
         self._num_images = num_images = self.images.shape[1] if self.images.dim() == 5 else 1
         # (texts, images of a text, 3, H, W) to (texts * images of a text, 3, H, W): the backbone sees single images.
         self._seen = self.images.flatten(0, 1) if num_images > 1 else self.images
-        self.text = TextTokens(text.embeds.detach(), text.pooled.detach(), text.attention_mask).repeat_each(num_images)
+        self.text = replace(text, embeds=text.embeds.detach(), pooled=text.pooled.detach()).repeat_each(num_images)
 
     @property
     def parts(self) -> dict[str, list[Method]]:
@@ -136,6 +137,7 @@ class Workload:
     def _pairs(self) -> Tensor:
         encoders = self.model.encoders
         text = encoders.encode_text(self.tokens).repeat_each(self._num_images)
+        text = replace(text, named_cover=self.text.named_cover)
         visual = encoders.encode_visual(encoders.encode_shared(self._seen), text)
         return at_least_float32(encoders.fuse(text, visual).text).sum()
 

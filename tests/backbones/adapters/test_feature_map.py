@@ -136,7 +136,7 @@ def test_what_the_class_gives_out_follows_from_the_tokens(name: str) -> None:
     assert tokens.shape == (2, num_prefix + rows * columns, adapter.embed_dim)
 
 
-@pytest.mark.parametrize("name", REGISTRIES.selectors.names())
+@pytest.mark.parametrize("name", [name for name in REGISTRIES.selectors.names() if name != "OracleBoxes"])
 def test_selectors_that_need_no_block_work_and_the_others_are_refused_when_it_is_built(name: str) -> None:
     widths = {"embed_dim": 32, "text_dim": 32}
     node = {"type": name, "blocks": [1]}
