@@ -68,9 +68,9 @@ class ITMHead(VLPHead):
         all_ids = gather_rows(batch.image_ids)
         allowed = batch.image_ids.unsqueeze(1) != all_ids.unsqueeze(0)  # (B, G)
         i2t, t2i = step.similarity or (torch.zeros(allowed.shape, device=own.device),) * 2
-        noise, floor = batch.noise, self.negative_floor
-        wrong_text = sample_hard_negatives(i2t, allowed, noise("itm_text", *allowed.shape), floor=floor)
-        wrong_image = sample_hard_negatives(t2i, allowed, noise("itm_image", *allowed.shape), floor=floor)
+        noise, floor = batch.noise_of_pairs, self.negative_floor
+        wrong_text = sample_hard_negatives(i2t, allowed, noise("itm_text"), floor=floor)
+        wrong_image = sample_hard_negatives(t2i, allowed, noise("itm_image"), floor=floor)
         image_rows = torch.cat([own, own, wrong_image])  # (3 B,)
         text_rows = torch.cat([own, wrong_text, own])
         visual, text = step.pairs(image_rows, text_rows)

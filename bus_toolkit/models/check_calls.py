@@ -10,27 +10,25 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from bus_toolkit.errors import ConfigError, DataError, describe
+from bus_toolkit.step.batch import texts_per_image
 
 
 def check_batch(images: Any, data_samples: Any) -> None:
     """Refuse a batch whose texts do not belong to its images.
 
     Raises:
-        DataError: ``data_samples`` are no list of data samples, or of another number than the images.
+        DataError: ``data_samples`` are no list of data samples, or not as many for each image.
     """
     if not isinstance(data_samples, Sequence) or not all(isinstance(one, BaseDataElement) for one in data_samples):
         what = describe(data_samples)
         if isinstance(data_samples, Sequence) and len(data_samples):
             what += f" of {describe(data_samples[0])}"
         raise DataError(
-            f"data_samples: must be a list of data samples, one an image, got {what}. "
+            f"data_samples: must be a list of data samples, one or more an image, got {what}. "
             "bus_toolkit.models.make_samples makes it from texts."
         )
-    if isinstance(images, Tensor) and images.dim() and len(images) != len(data_samples):
-        raise DataError(
-            f"data_samples: must be as many as the images, {len(images)}, got {len(data_samples)}. Give each image its "
-            "text; an image with several texts is repeated."
-        )
+    if isinstance(images, Tensor) and images.dim():
+        texts_per_image(images, data_samples)
 
 
 def check_progress(epoch: Any, iteration: Any) -> None:

@@ -145,10 +145,13 @@ class MomentumBranch(nn.Module):
 
     @torch.no_grad()
     def encode_visual(self, images: Tensor, text: TextTokens | None) -> VisualTokens:
-        """Encode images (B, 3, H, W), each under its text; ``None`` leaves every patch."""
+        """Encode images (B, 3, H, W), each under its text or its Q texts (B * Q, L, D); ``None`` leaves every patch."""
         backbone = self.copies["backbone"]
         select = "none" if text is None else "all"
-        visual = backbone.forward_conditioned(backbone.forward_shared(images), text, select=select)
+        shared = backbone.forward_shared(images)
+        if text is not None:
+            shared = shared.repeat_each(text.embeds.shape[0] // images.shape[0])
+        visual = backbone.forward_conditioned(shared, text, select=select)
         return decode_visual(self.copies["decoder"], visual, text)
 
     @torch.no_grad()

@@ -47,13 +47,14 @@ def split_by_objectives(images: Tensor, samples: Sequence[Any], heads: Collectio
 
     Args:
         images: (B, ...), in the order of the samples.
-        samples: Data samples, with or without ``objectives``.
+        samples: Data samples, with or without ``objectives``; several an image are next to each other.
         heads: Names of the model's heads, each of which must be served.
 
     Raises:
         ConfigError: A sample names a head that there is not, or no sample serves a head.
-        DataError: A group of ``region_only`` rows alone.
+        DataError: A group of ``region_only`` rows alone, or texts of one image with different objectives.
     """
+    texts = len(samples) // max(1, len(images))
     rows: dict[frozenset[str] | None, list[int]] = {}
     for row, sample in enumerate(samples):
         objectives = sample.get("objectives")
@@ -62,7 +63,7 @@ def split_by_objectives(images: Tensor, samples: Sequence[Any], heads: Collectio
         groups = [SourceGroup(next(iter(rows), None), images, samples)]
     else:
         groups = [
-            SourceGroup(objectives, _pick(images, numbers), [samples[row] for row in numbers])
+            SourceGroup(objectives, _pick(images, _images_of(numbers, texts)), [samples[row] for row in numbers])
             for objectives, numbers in rows.items()
         ]
     if any(group.objectives is not None for group in groups):
@@ -95,6 +96,18 @@ def _weighted_sum(values: Sequence[Mapping[str, Tensor]], shares: Sequence[float
         key: sum(one[key] * share for one, share in zip(values, shares, strict=True))  # type: ignore[misc]
         for key in values[0]
     }
+
+
+def _images_of(rows: list[int], texts: int) -> list[int]:
+    """Return the images of ascending rows, each once, where an image has so many ``texts``."""
+    numbers = [row // texts for row in rows]
+    images = numbers[::texts]
+    if numbers != [image for image in images for _ in range(texts)]:
+        raise DataError(
+            f"objectives: must be the same for all {texts} texts of an image, got an image with several. Let each "
+            "source of MixedSources be a data set of type TextsOfImage."
+        )
+    return images
 
 
 def _pick(images: Tensor, rows: list[int]) -> Tensor:

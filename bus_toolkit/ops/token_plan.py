@@ -10,7 +10,7 @@ width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -63,6 +63,16 @@ class TokenPlan(ShortRepr):
     def is_identity(self) -> bool:
         """Whether every token is kept as it is, so that nothing needs to be computed."""
         return not (self.merging or self.fused) and self.keep_indices.shape[1] == self.num_inputs
+
+    def repeat_each(self, times: int) -> TokenPlan:
+        """Return the plan of every image ``times`` times in a row."""
+        parts = ("keep_indices", "slots", "weights", "key_weights")
+        return replace(self, **{name: repeated(getattr(self, name), times) for name in parts})
+
+
+def repeated(rows: Tensor | None, times: int) -> Tensor | None:
+    """Return every row of a tensor (B, ...) ``times`` times in a row, (B * times, ...); nothing of nothing."""
+    return None if rows is None else rows.repeat_interleave(times, dim=0)
 
 
 def num_kept(num_patches: int, keep_ratio: float) -> int:

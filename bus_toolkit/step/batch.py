@@ -16,28 +16,67 @@ from bus_toolkit.step.image_ids import id_number
 from bus_toolkit.structures import Boxes, TokenBatch
 
 
-class Batch:
-    """The rows of a batch on this rank.
-
-    Rows that only serve patch-text supervision (``region_only``) come after the B caption rows; everything here but
-    ``all_tokens`` and ``all_boxes`` leaves them out.
+def texts_per_image(images: Tensor, samples: Sequence[Any]) -> int:
+    """Return how many texts Q each image of a batch has, by their numbers.
 
     Args:
-        images: (B + R, 3, H, W), normalised; R region rows last. Or (B, I, 3, H, W): I images a text.
-        samples: Their data samples, each with a ``text``.
+        images: (B / Q, 3, H, W); with one dimension more, the images of a text, Q is 1.
+        samples: B data samples.
+
+    Raises:
+        DataError: B is no multiple of the images, or texts that stand beside each other as those of one image have
+            different image ids.
+    """
+    count, rest = divmod(len(samples), max(1, len(images)))
+    if rest or not count or (count > 1 and images.dim() == 5):
+        several = " of several images each" if images.dim() == 5 else ", or the same number for each of them"
+        raise DataError(
+            f"data_samples: must be as many as the images{several}, {len(images)}, got {len(samples)}. Give each image "
+            "its text; an image with several texts has them next to each other, and each as many as the others."
+        )
+    if count > 1:
+        _refuse_other_images(samples, count)
+    return count
+
+
+def _refuse_other_images(samples: Sequence[Any], count: int) -> None:
+    """Refuse rows that are the texts of one image by their number, and of several by their ids."""
+    ids = [sample.get("image_id") for sample in samples]
+    for start in range(0, len(ids), count):
+        other = next((one for one in ids[start : start + count] if one != ids[start]), ids[start])
+        if other != ids[start]:
+            raise DataError(
+                f"data_samples: {count} texts an image, those of image {start // count} of the batch must have one "
+                f"image_id, got {ids[start]!r} and {other!r}. Put the texts of an image next to each other, or give an "
+                "image for each text."
+            )
+
+
+class Batch:
+    """The rows of a batch on this rank: a row is a text with its image.
+
+    Rows that only serve patch-text supervision (``region_only``) come after the B caption rows; everything here but
+    ``all_tokens`` and ``all_boxes`` leaves them out. An image may have several texts, the same number Q each: its rows
+    are next to each other, and row b shows image ``b // Q``.
+
+    Args:
+        images: ((B + R) / Q, 3, H, W), normalised; those of R region rows last. Or (B, I, 3, H, W): I images a text.
+        samples: The data samples of the B + R rows, each with a ``text``.
         tokenize: Texts to ids on the device.
         iteration: The optimizer step, for ``noise``.
         seed: The run's seed, for ``noise``; ``None`` for torch's.
 
     Attributes:
-        images: (B + R, 3, H, W), or (B * I, 3, H, W) with the images of a text next to each other.
+        images: ((B + R) / Q, 3, H, W), or (B * I, 3, H, W) with the images of a text next to each other.
         num_images: I, images a text.
+        num_texts: Q, texts an image; 1 where a text has several images.
         num_captions: B.
         tokens: The captions' ids (B, L).
         all_tokens: Those of all rows (B + R, L).
 
     Raises:
-        DataError: Region rows of several images.
+        DataError: Texts that are not as many for each image, or that belong to several images; region rows of several
+            images, or beside captions of the same image.
     """
 
     def __init__(
@@ -50,6 +89,7 @@ class Batch:
         seed: int | None = None,
     ) -> None:
         self.num_images = images.shape[1] if images.dim() == 5 else 1
+        self.num_texts = texts_per_image(images, samples)
         self.images = images.flatten(0, 1) if images.dim() == 5 else images  # (B, I, 3, H, W) -> (B * I, 3, H, W)
         self.samples = samples
         self.iteration = iteration
@@ -59,6 +99,11 @@ class Batch:
             raise DataError(
                 f"region_only: rows for patch-text supervision have one image, got {self.num_images}. Set "
                 "region_batch_size to 0 for a data set of several images a text."
+            )
+        if self.num_captions % self.num_texts:
+            raise DataError(
+                f"region_only: must be said of all {self.num_texts} texts of an image or of none, got an image with "
+                "both. Read region rows by a data set of type TextsOfImage."
             )
         self.all_tokens = tokenize([sample.text for sample in samples])
         self.tokens = TokenBatch(*(part[: self.num_captions] for part in self.all_tokens))
@@ -79,12 +124,37 @@ class Batch:
             name: What they are for; different names give independent numbers, the same name the same ones in a step.
             *shape: (B, ...).
         """
-        return shared_noise(name, self.iteration, shape, self.tokens.input_ids.device, seed=self.seed)
+        rows, *rest = shape
+        # Samplers deal out images: those of all ranks, each with its texts, are in the same order for any number.
+        by_image = (rows // self.num_texts, self.num_texts, *rest)
+        noise = shared_noise(name, self.iteration, by_image, self.tokens.input_ids.device, seed=self.seed)
+        return noise.flatten(0, 1)
+
+    def noise_of_pairs(self, name: str) -> Tensor:
+        """Return such numbers for each row of this rank with each of all G rows (B, G), numbered as they are gathered.
+
+        Args:
+            name: What they are for.
+        """
+        count, texts, ranks = self.num_captions, self.num_texts, world_size()
+        noise = self.noise(name, count, count * ranks)
+        # Drawn for images in the order of one process, (images, ranks, texts); gathered rows have the ranks last.
+        return noise.unflatten(1, (count // texts, ranks, texts)).transpose(2, 3).flatten(1)
+
+    def images_of(self, rows: Tensor) -> Tensor:
+        """Return the number of the image of each row (R,), both numbered as rows of all ranks are gathered."""
+        if self.num_texts == 1:
+            return rows
+        ranks = world_size()
+        # Row i of rank r is number i * ranks + r, and so is image i.
+        return rows // (self.num_texts * ranks) * ranks + rows % ranks
 
     @cached_property
     def image_ids(self) -> Tensor:
-        """Image ids int64 (B,), as ``step.image_ids`` numbers them; rows without one are images of their own."""
-        ids = [id_number(image_id, row * world_size() + rank()) for row, image_id in enumerate(self.field("image_id"))]
+        """Image ids int64 (B,), as ``step.image_ids`` numbers them; images without one are different images."""
+        # Images are numbered as rows are, so that no two of all ranks have one number.
+        own = [row // self.num_texts * world_size() + rank() for row in range(self.num_captions)]
+        ids = [id_number(image_id, number) for image_id, number in zip(self.field("image_id"), own, strict=True)]
         return torch.tensor(ids).to(self.images.device, non_blocking=True)
 
     @cached_property

@@ -75,9 +75,14 @@ class Encoders(Parts):
         return self.fusion if isinstance(self.fusion, SingleStreamFusion) else None
 
     @property
+    def blocks_read_text(self) -> bool:
+        """Whether different texts give different tokens within the backbone, or in the blocks of a single stream."""
+        return self.stream is not None or self.backbone.needs_text
+
+    @property
     def selects_by_text(self) -> bool:
         """Whether different texts leave different tokens of an image; in a single stream patches read the words."""
-        return self.stream is not None or self.backbone.needs_text or getattr(self.decoder, "reads_text", False)
+        return self.blocks_read_text or getattr(self.decoder, "reads_text", False)
 
     @property
     def reads_text(self) -> bool:
@@ -115,11 +120,21 @@ class Encoders(Parts):
         return self.backbone.forward_shared(images, None if self.stream is None else 0)
 
     def encode_visual(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
-        """Select, run the remaining blocks and abstract, each under its text; ``None`` is a text-free pass."""
+        """Select, run the remaining blocks and abstract, each under its text.
+
+        Args:
+            shared: Of B images.
+            text: For each image one text, or Q next to each other, (B * Q, L, D): blocks that read no text then run
+                once an image. ``None`` is a text-free pass.
+        """
+        count = _texts_per_image(shared, text)
+        if self.blocks_read_text:
+            shared, count = shared.repeat_each(count), 1
         if self.stream is not None:
             return VisualTokens(shared.tokens, self.backbone.num_prefix, shared.grid)
-        visual = self.backbone.forward_conditioned(shared, text, select=self._select(text))
-        return decode_visual(self.decoder, visual, text)
+        blocks_text = text if count == 1 else None
+        visual = self.backbone.forward_conditioned(shared, blocks_text, select=self._select(text))
+        return decode_visual(self.decoder, visual.repeat_each(count), text)
 
     def encode_reduced(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Return images as all selectors leave them under a text: with those of a single-stream model, too."""
@@ -140,11 +155,16 @@ class Encoders(Parts):
         return text if self.stream is None else self.stream.text_alone(text, self.backbone)
 
     def encode_scores(self, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
-        """Run just far enough for every trainable selector to have scored its patches."""
+        """Run just far enough for every trainable selector to have scored its patches; arguments as above."""
         last = max(self.backbone.num_scored_blocks, shared.num_blocks)
         if self.stream is not None:
             return self._reduced_by_stream(self.stream, self.encode_visual(shared, text), text, last).selections
-        return self.backbone.forward_conditioned(shared, text, select=self._select(text), num_blocks=last).selections
+        count = _texts_per_image(shared, text)
+        if self.blocks_read_text:
+            shared, count = shared.repeat_each(count), 1
+        blocks_text = text if count == 1 else None
+        visual = self.backbone.forward_conditioned(shared, blocks_text, select=self._select(text), num_blocks=last)
+        return visual.repeat_each(count).selections
 
     def prior_scores(self, visual: VisualTokens, text: TextTokens) -> PatchScores | None:
         """Return the prior's scores of visual tokens under a text each, for a patch-text head.
@@ -202,7 +222,7 @@ def decode_visual(decoder: nn.Module, visual: VisualTokens, text: TextTokens | N
     decoded = decoder(visual, text)
     # Queries of a decoder all hold something, also where a decoder of a plugin does not say so.
     unread = None if decoded.origin is None else decoded.unread
-    return replace(decoded, undecoded=visual, unread=unread)
+    return replace(decoded, undecoded=visual, unread=unread, unrepeated=None)
 
 
 def fuse_by(fusion: nn.Module, prior: nn.Module | None, text: TextTokens, visual: VisualTokens) -> FusedTokens:
@@ -224,6 +244,10 @@ def _missing(part: str) -> str:
         f"model.{part}: a head asks for it, and the config has none. Add model.{part}, and set needs_{part} = True in "
         "the head's class: then such a config is refused when it is built."
     )
+
+
+def _texts_per_image(shared: SharedTokens, text: TextTokens | None) -> int:
+    return 1 if text is None else text.embeds.shape[0] // shared.tokens.shape[0]
 
 
 def _refuse_all_padding(tokens: TokenBatch) -> None:

@@ -31,7 +31,7 @@ class MomentumModel(Protocol):
         """Encode ids (B, L)."""
 
     def encode_visual(self, images: Tensor, text: TextTokens | None) -> VisualTokens:
-        """Encode images (B, 3, H, W), each under its text; ``None`` leaves every patch."""
+        """Encode images (B, 3, H, W), each under its text or its Q texts (B * Q, L, D); ``None`` leaves every patch."""
 
     def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         """Let texts and visual tokens meet."""
@@ -68,9 +68,11 @@ class MomentumPasses:
     @cached_property
     def visual(self) -> VisualTokens:
         """The images of the caption rows, B x ``num_images``: one pass for all heads."""
-        count = self._batch.num_images
-        images = self._batch.images[: self._batch.num_captions * count]
-        return self._model.encode_visual(images, self.text.repeat_each(count) if self._model.selects else None)
+        count, texts = self._batch.num_images, self._batch.num_texts
+        images = self._batch.images[: self._batch.num_captions * count // texts]
+        if self._model.selects:
+            return self._model.encode_visual(images, self.text.repeat_each(count))
+        return self._model.encode_visual(images, None).repeat_each(texts)
 
     @property
     def projections(self) -> nn.Module:

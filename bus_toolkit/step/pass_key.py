@@ -38,20 +38,24 @@ class PassCount:
     """What a kind of pass cost: images encoded, and visual tokens of each after every stage.
 
     Attributes:
-        rows: Images.
+        rows: Images, each as often as it was encoded: once for all of its texts where the backbone reads none.
         tokens: By stage the tokens left, prefix tokens included: ``block <number>`` of each selector (``backbone``
             where there is none), then ``decoder``.
+        texts: For so many texts a row the decoder ran: above 1 where it alone reads the text of an image with several.
     """
 
     rows: int
     tokens: dict[str, int]
+    texts: int = 1
 
     @classmethod
     def of(cls, visual: VisualTokens) -> PassCount:
         """Return that of a whole pass."""
         backbone = visual if visual.undecoded is None else visual.undecoded
         tokens = _by_block(backbone.selections, backbone.num_prefix) or {"backbone": backbone.embeds.shape[1]}
-        return cls(visual.embeds.shape[0], {**tokens, "decoder": visual.embeds.shape[1]})
+        encoded = backbone if backbone.unrepeated is None else backbone.unrepeated
+        rows = encoded.embeds.shape[0]
+        return cls(rows, {**tokens, "decoder": visual.embeds.shape[1]}, visual.embeds.shape[0] // rows)
 
     @classmethod
     def of_selections(cls, selections: Iterable[Selection], rows: int, num_prefix: int) -> PassCount:
@@ -69,5 +73,5 @@ def total_counts(parts: Iterable[Mapping[str, PassCount]]) -> dict[str, PassCoun
     for counts in parts:
         for name, count in counts.items():
             before = totals.get(name, PassCount(0, {}))
-            totals[name] = PassCount(before.rows + count.rows, {**before.tokens, **count.tokens})
+            totals[name] = PassCount(before.rows + count.rows, {**before.tokens, **count.tokens}, count.texts)
     return totals

@@ -22,7 +22,8 @@ class Passes:
 
     The blocks before the first selector run once, for all conditions; the rest once a condition, and once more for
     pairs whose wrong texts select. Region rows share the text pass and the first blocks, and go no further than the
-    last selector.
+    last selector. Where an image has several texts, what reads none of them runs once an image: the first blocks, and
+    a pass without text as a whole, whose tokens are then repeated for each row.
 
     Args:
         batch: The rows.
@@ -64,8 +65,9 @@ class Passes:
 
     @cached_property
     def shared(self) -> SharedTokens:
-        """Those of the caption rows."""
-        return self.all_shared.index(slice(0, self.batch.num_captions * self.batch.num_images))
+        """Those of the caption rows' images."""
+        count = self.batch.num_captions * self.batch.num_images // self.batch.num_texts
+        return self.all_shared.index(slice(0, count))
 
     @cached_property
     def momentum(self) -> MomentumPasses | None:
@@ -76,9 +78,10 @@ class Passes:
         """Return the images under a condition: B x ``num_images`` rows, those of a text next to each other."""
         key = self._effective(key)
         if key not in self._visual:
-            self._visual[key] = self.encoders.encode_visual(self.shared, self.texts.conditioning(key))
+            visual = self.encoders.encode_visual(self.shared, self.texts.conditioning(key))
             if self.encoders.stream is None:
-                self.counts[str(key)] = PassCount.of(self._visual[key])
+                self.counts[str(key)] = PassCount.of(visual)
+            self._visual[key] = visual.repeat_each(self._texts_a_row(key))
         return self._visual[key]
 
     def reduced(self, key: PassKey) -> VisualTokens:
@@ -87,19 +90,19 @@ class Passes:
             return self.visual(key)
         key = self._selecting(key)
         if key not in self._reduced:
-            self._reduced[key] = self.encoders.encode_reduced(self.shared, self.texts.conditioning(key))
-            self.counts[str(key)] = PassCount.of(self._reduced[key])
+            visual = self.encoders.encode_reduced(self.shared, self.texts.conditioning(key))
+            self.counts[str(key)] = PassCount.of(visual)
+            self._reduced[key] = visual.repeat_each(self._texts_a_row(key))
         return self._reduced[key]
 
     def images_under(self, image_rows: Tensor, text: TextTokens, counted_as: str = "pairs") -> VisualTokens:
-        """Return this rank's images at ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
-        return self._counted(self.encoders.encode_visual(self.shared.index(image_rows), text), counted_as)
+        """Return the images of this rank's rows ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
+        shared = self.shared.index(image_rows // self.batch.num_texts)
+        return self._counted(self.encoders.encode_visual(shared, text), counted_as)
 
     def selections_under(self, text: TextTokens, counted_as: str) -> list[Selection]:
         """Return what the selectors decide on all rows, region rows last, each under its row of ``text``."""
-        selections = self.encoders.encode_scores(self.all_shared, text)
-        self._count_scores(selections, self.all_shared, counted_as)
-        return selections
+        return self._scored(self.all_shared, text, counted_as)
 
     def pairs(self, key: PassKey, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
         """Return images and texts paired by the row numbers (R,) of all ranks; the images under the conditioning mode.
@@ -111,9 +114,11 @@ class Passes:
         # The texts of the pairs are whole: to select by them would show a head what its own condition hides.
         if self._pairs_are_reencoded and key.condition is Condition.CAPTION and self.encoders.reads_text:
             # Gathered over the ranks before indexing: hard negatives may be images of another rank.
-            shared = _gather_shared(self.shared).index(image_rows)
+            shared = _gather_shared(self.shared).index(self.batch.images_of(image_rows))
             return self._counted(self.encoders.encode_visual(shared, text), "pairs"), text
         visual = self.visual(key)
+        if visual.unrepeated is not None:
+            visual, image_rows = visual.unrepeated, self.batch.images_of(image_rows)
         unread = None if visual.unread is None else gather_rows(visual.unread.float())[image_rows] > 0
         embeds = gather_rows(visual.embeds)[image_rows]
         prior = self.encoders.prior
@@ -155,20 +160,26 @@ class Passes:
         key = key if key.condition is Condition.OTHER_CAPTION else self._selecting(key)
         # Region rows are scored too, so the cached pass of the caption rows is not enough.
         if self.batch.has_region_rows:
-            return self._scored(key, self.all_shared, self.texts.conditioning_all_rows(key))
+            return self._scored_under(key, self.all_shared, self.texts.conditioning_all_rows(key))
         known = self._visual if self.encoders.stream is None else self._reduced
         if key in known:
             return known[key].selections
-        return self._scored(key, self.shared, self.texts.conditioning(key))
+        return self._scored_under(key, self.shared, self.texts.conditioning(key))
 
-    def _scored(self, key: PassKey, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
+    def _scored_under(self, key: PassKey, shared: SharedTokens, text: TextTokens | None) -> list[Selection]:
+        selections, count = self._scored(shared, text, f"{key}_scores"), self._texts_a_row(key)
+        return selections if count == 1 else [selection.repeat_each(count) for selection in selections]
+
+    def _scored(self, shared: SharedTokens, text: TextTokens | None, name: str) -> list[Selection]:
         selections = self.encoders.encode_scores(shared, text)
-        self._count_scores(selections, shared, f"{key}_scores")
+        rows = shared.tokens.shape[0] if text is None or not self.encoders.blocks_read_text else text.embeds.shape[0]
+        count = PassCount.of_selections(selections, rows, self.encoders.backbone.num_prefix)
+        self.counts.setdefault(name, count)
         return selections
 
-    def _count_scores(self, selections: list[Selection], shared: SharedTokens, name: str) -> None:
-        count = PassCount.of_selections(selections, shared.tokens.shape[0], self.encoders.backbone.num_prefix)
-        self.counts.setdefault(name, count)
+    def _texts_a_row(self, key: PassKey) -> int:
+        """Return for how many rows one row of a pass serves: a pass without text is run once an image."""
+        return self.batch.num_texts if key.condition is Condition.FREE else 1
 
     def _counted(self, visual: VisualTokens, name: str) -> VisualTokens:
         if name != "fused" and self.encoders.stream is not None:

@@ -89,15 +89,21 @@ class Texts:
         return (cover * (boxes.named & boxes.valid).unsqueeze(-1)).amax(dim=1)  # (R, boxes, N) -> (R, N)
 
     def conditioning(self, key: PassKey) -> TextTokens | None:
-        """Return the text that conditions the images of the caption rows, (B * num_images, L, D)."""
+        """Return the text that conditions the images of the caption rows.
+
+        (B * num_images, L, D), a text for each image of each row; one that is no row's own, for each image once.
+        """
         if key.condition is Condition.FREE:
-            return self.encoders.free_text(self.batch.num_captions * self.batch.num_images)
+            return self.encoders.free_text(self.batch.num_captions * self.batch.num_images // self.batch.num_texts)
         return self._under(key).repeat_each(self.batch.num_images)
 
     def conditioning_all_rows(self, key: PassKey) -> TextTokens | None:
-        """Return the text that conditions the caption rows, then that of the region rows: always their own."""
+        """Return the text that conditions the caption rows, then that of the region rows: always their own.
+
+        For each row or, where it is no row's own, for each image.
+        """
         if key.condition is Condition.FREE:
-            return self.encoders.free_text(len(self.batch.samples))
+            return self.encoders.free_text(len(self.batch.images))
         if key.condition is Condition.CAPTION:
             return self.all_rows
         return self._under(key).followed_by(self.all_rows.index(slice(self.batch.num_captions, None)))

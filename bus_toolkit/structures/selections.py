@@ -56,6 +56,15 @@ class Decision(NamedTuple):
     guide: Guide | None = None
     learns_from: LearnsFrom = LearnsFrom.NAMED
 
+    def repeat_each(self, times: int) -> Decision:
+        """Return what was decided on every image ``times`` times in a row."""
+        guide = self.guide
+        return self._replace(
+            plan=self.plan.repeat_each(times),
+            scores=self.scores.repeat_interleave(times, dim=0),
+            guide=None if guide is None else Guide(guide.tokens, guide.answers.repeat_interleave(times, dim=0)),
+        )
+
     def __repr__(self) -> str:
         """Return shapes."""
         return f"Decision(plan={self.plan!r}, scores={short(self.scores)}, supervised={self.supervised})"
@@ -98,6 +107,11 @@ class Selection(ShortRepr):
         """Return the scores as those of the original patches, (B, N); NaN for patches that were gone before."""
         # By the token that held each patch when the selector looked.
         return PatchScores(self.decision.scores, self.slots_before).of_patches(gone=float("nan"))
+
+    def repeat_each(self, times: int) -> Selection:
+        """Return what was decided on every image ``times`` times in a row."""
+        decision, before = self.decision.repeat_each(times), self.slots_before.repeat_interleave(times, dim=0)
+        return Selection(decision, self.block, before)
 
     def __repr__(self) -> str:
         """Return where it was made, and how many tokens went in and out."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.ops.kept_patches import KeptPatches
+from bus_toolkit.ops.token_plan import repeated
 from bus_toolkit.short_repr import ShortRepr, short
 from bus_toolkit.structures.selections import Selection
 
@@ -47,6 +48,13 @@ class SharedTokens(ShortRepr):
         block_input = None if self.block_input is None else self.block_input[rows]
         return replace(self, tokens=self.tokens[rows], block_input=block_input)
 
+    def repeat_each(self, times: int) -> SharedTokens:
+        """Return every image ``times`` times in a row, each for a text of its own."""
+        if times == 1:
+            return self
+        tokens = self.tokens.repeat_interleave(times, dim=0)
+        return replace(self, tokens=tokens, block_input=repeated(self.block_input, times))
+
     def to(self, device: torch.device | str) -> SharedTokens:
         """Return a copy on ``device``."""
         block_input = None if self.block_input is None else self.block_input.to(device)
@@ -71,6 +79,7 @@ class VisualTokens(ShortRepr):
         unread: bool (B, P + S), tokens that hold nothing or are hidden and must not be read; ``None`` where all may be.
         prior: (B, P + S), what is added to the attention logits of the fusion, where it was computed under another text
             than the one that is fused; ``None``: ``Encoders.fuse`` asks the model's prior, if there is one.
+        unrepeated: Where rows are the same image again for each of its texts: the tokens of every image once.
     """
 
     embeds: Tensor
@@ -83,11 +92,28 @@ class VisualTokens(ShortRepr):
     unread: Tensor | None = None
     scores_are_logits: bool = False
     prior: Tensor | None = None
+    unrepeated: VisualTokens | None = None
 
     @property
     def cls(self) -> Tensor:
         """The global token (B, D)."""
         return self.embeds[:, 0]
+
+    def repeat_each(self, times: int) -> VisualTokens:
+        """Return every image ``times`` times in a row, for so many texts, with these tokens as ``unrepeated``."""
+        if times == 1:
+            return self
+        return replace(
+            self,
+            embeds=self.embeds.repeat_interleave(times, dim=0),
+            selections=[selection.repeat_each(times) for selection in self.selections],
+            origin=repeated(self.origin, times),
+            scores=repeated(self.scores, times),
+            undecoded=None if self.undecoded is None else self.undecoded.repeat_each(times),
+            unread=repeated(self.unread, times),
+            prior=repeated(self.prior, times),
+            unrepeated=self,
+        )
 
     @property
     def read_origin(self) -> Tensor | None:

@@ -13,9 +13,9 @@ SAMPLE = BaseDataElement()
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        (["a", "b"], "must be a list of data samples, one an image, got list of str. bus_toolkit.models.make_samples"),
-        (None, "must be a list of data samples, one an image, got NoneType."),
-        ([SAMPLE], "must be as many as the images, 2, got 1. Give each image its text"),
+        (["a", "b"], "must be a list of data samples, one or more an image, got list of str. bus_toolkit.models.make_samples"),
+        (None, "must be a list of data samples, one or more an image, got NoneType."),
+        ([SAMPLE], "must be as many as the images, or the same number for each of them, 2, got 1. Give each"),
     ],
 )
 def test_samples_that_do_not_belong_to_the_images_are_refused(samples, message):

@@ -171,7 +171,14 @@ def describe_step(
     parts = ["  ".join(losses)] if losses else []
     if counts:
         # Each pass: its images x the tokens that are left of one of them after every stage.
-        passes = [f"{name} {c.rows} x {' > '.join(map(str, c.tokens.values()))}" for name, c in counts.items()]
+        passes = [_described(name, count) for name, count in counts.items()]
         parts.append("tokens " + ", ".join(passes))
     parts += [f"{samples_per_second:.1f} samples/s", f"{clock(remaining)} left"]
     return "  |  ".join(parts)
+
+
+def _described(name: str, count: PassCount) -> str:
+    stages = list(map(str, count.tokens.values()))
+    if count.texts > 1:
+        stages[-1] += f" for {count.texts} texts"
+    return f"{name} {count.rows} x {' > '.join(stages)}"
