@@ -15,6 +15,7 @@ from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
 from bus_toolkit.data.datasets.scene_dataset import SceneDataset
 from bus_toolkit.data.datasets.scene_task import SceneTask
 from bus_toolkit.data.datasets.statements import Statements
+from bus_toolkit.data.datasets.texts_of_image import TextsOfImage, collate_texts_of_images
 from bus_toolkit.data.samplers.mixed_batch_sampler import mixed_batch_sampler
 from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler, ShardShuffleSampler
@@ -59,5 +60,7 @@ __all__ = [
     "ShardDataset",
     "ShardShuffleSampler",
     "Statements",
+    "TextsOfImage",
+    "collate_texts_of_images",
     "mixed_batch_sampler",
 ]

@@ -11,6 +11,8 @@ from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch.utils.data import DataLoader
 
+from bus_toolkit.data.datasets.texts_of_image import texts_an_item
+
 _log = logging.getLogger(__name__)
 
 
@@ -19,7 +21,8 @@ class Batches:
     """The sizes that rates and schedules are planned for.
 
     Attributes:
-        batch_size: Rows of a batch of one process; those that serve the patch-text loss only do not count.
+        batch_size: Rows of a batch of one process, each a text with its image: 16 images with 8 texts are 128. Those
+            that serve the patch-text loss only do not count.
         processes: Processes that each have such a batch.
         accumulation: Batches of a process whose gradients make one optimizer step.
         steps_per_epoch: Batches of a process in an epoch.
@@ -36,7 +39,7 @@ class Batches:
         # A loader with a batch sampler of its own has no size: the sampler has it.
         size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 1
         accumulation = max(wrapper._accumulative_counts for wrapper in wrappers_of(optim_wrapper))
-        return cls(int(size), get_world_size(), accumulation, len(loader))
+        return cls(int(size) * texts_an_item(loader.dataset), get_world_size(), accumulation, len(loader))
 
     @property
     def samples_per_update(self) -> int:

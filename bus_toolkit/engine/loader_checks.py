@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.config.image_size import Size, final_sizes, pixels
 from bus_toolkit.data.datasets.bad_samples import LoadingError
+from bus_toolkit.data.datasets.texts_of_image import collate_texts_of_images, texts_an_item
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
 from bus_toolkit.data.samplers.source_streams import MixedRows
 from bus_toolkit.errors import ConfigError, DataError, Problem
@@ -38,6 +39,7 @@ def check_loader(loader: DataLoader, path: str, model: nn.Module) -> None:
             stay a list that the model would take for several images of one text.
     """
     _check_stacked(loader, path, model)
+    _check_several_texts(loader, path)
     if isinstance(loader.dataset, Sequence) or hasattr(loader.dataset, "__len__"):
         _check_length(loader, path, len(loader.dataset))
     size, classes = image_size_of(model), class_counts(model)
@@ -55,6 +57,25 @@ def _check_stacked(loader: DataLoader, path: str, model: nn.Module) -> None:
             f"{path}.collate_fn: must stack the images, got pseudo_collate, MMEngine's default, which leaves a list. "
             "Set it to {type: default_collate}."
         )
+
+
+def _check_several_texts(loader: DataLoader, path: str) -> None:
+    """Refuse several texts an image where each text is wanted once, and without the function that collates them.
+
+    Raises:
+        ConfigError: They are there.
+    """
+    if texts_an_item(loader.dataset) == 1:
+        return
+    if not path.startswith("train"):
+        text = (
+            "draws some texts of each image, some of them twice, got TextsOfImage in an evaluation, which reads every "
+            "text once. Put its `dataset` in its place."
+        )
+        raise ConfigError(Problem(f"{path}.dataset", text))
+    if getattr(loader.collate_fn, "func", loader.collate_fn) is not collate_texts_of_images:
+        text = "must be collate_texts_of_images for several texts an image. Set it to {type: collate_texts_of_images}."
+        raise ConfigError(Problem(f"{path}.collate_fn", text))
 
 
 def is_endless(loader: DataLoader) -> bool:
@@ -138,7 +159,7 @@ class CheckedCollate:
         self.collate, self.path, self.size, self.classes = collate, path, size, dict(classes or {})
         kind = getattr(collate, "func", collate)
         # MMEngine's pseudo_collate leaves images of several sizes to the data preprocessor, which pads to the largest.
-        self.stacks, self.pads = kind is default_collate, kind is pseudo_collate
+        self.stacks, self.pads = kind in (default_collate, collate_texts_of_images), kind is pseudo_collate
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         """Return the batch.
@@ -154,7 +175,8 @@ class CheckedCollate:
                 for size in _sizes(sample["inputs"]):
                     self._check_size(size, sample, self.size)
             if self.classes:
-                self._check_label(sample["data_samples"])
+                for one in _texts(sample["data_samples"]):
+                    self._check_label(one)
         return self.collate(samples)
 
     def _check_label(self, sample: Any) -> None:
@@ -210,6 +232,11 @@ def class_counts(model: nn.Module) -> dict[str, int]:
     return {name: head.num_classes for name, head in heads.items() if isinstance(head, ClassificationHead)}
 
 
+def _texts(samples: Any) -> Sequence[Any]:
+    """Return the data samples of an item: one, or those of several texts."""
+    return samples if isinstance(samples, list) else [samples]
+
+
 def _named(sample: Any) -> str:
     """Return the id of a sample's text and its image, for messages."""
     return f"text id {sample.get('text_id')}, {sample.get('img_path')}"
@@ -237,5 +264,5 @@ def _check_length(loader: DataLoader, path: str, rows: int) -> None:
 
 
 def _file(sample: Mapping[str, Any]) -> str:
-    path = getattr(sample["data_samples"], "img_path", None)
+    path = getattr(_texts(sample["data_samples"])[0], "img_path", None)
     return "" if path is None else f" ({path})"

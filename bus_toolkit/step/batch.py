@@ -24,8 +24,7 @@ def texts_per_image(images: Tensor, samples: Sequence[Any]) -> int:
         samples: B data samples.
 
     Raises:
-        DataError: B is no multiple of the images, or texts that stand beside each other as those of one image have
-            different image ids.
+        DataError: B is no multiple of the images, or the texts that are one image's by their place have several ids.
     """
     count, rest = divmod(len(samples), max(1, len(images)))
     if rest or not count or (count > 1 and images.dim() == 5):

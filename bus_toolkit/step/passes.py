@@ -138,7 +138,8 @@ class Passes:
             return None
         all_rows = self.batch.has_region_rows
         text = self.texts.conditioning_all_rows(key) if all_rows else self.texts.conditioning(key)
-        return self._prior_scores(None if all_rows else key, text)
+        scores = self._prior_scores(None if all_rows else key, text)
+        return None if scores is None else scores.repeat_each(self._texts_a_row(key))
 
     def prior_scores_under(self, text: TextTokens) -> PatchScores | None:
         """As ``prior_scores``, each row under its row of ``text``."""
@@ -150,7 +151,10 @@ class Passes:
         if text is None or not self.encoders.scores_by_text:
             return None
         if key is not None:
-            return self.encoders.prior_scores(self.visual(key), text)
+            visual = self.visual(key)
+            of_images = visual.unrepeated
+            once = of_images is not None and len(text.pooled) < len(visual.embeds)  # a text that is no row's own
+            return self.encoders.prior_scores(of_images if once and of_images else visual, text)
         visual = self._counted(self.encoders.encode_visual(self.all_shared, text), "prior_scores")
         return self.encoders.prior_scores(visual, text)
 

@@ -83,6 +83,13 @@ class PatchScores(NamedTuple):
     slots: Tensor
     learns_from: LearnsFrom = LearnsFrom.NAMED
 
+    def repeat_each(self, times: int) -> PatchScores:
+        """Return those of every image ``times`` times in a row."""
+        if times == 1:
+            return self
+        scores, slots = self.scores.repeat_interleave(times, dim=0), self.slots.repeat_interleave(times, dim=0)
+        return self._replace(scores=scores, slots=slots)
+
     def of_patches(self, gone: float) -> Tensor:
         """Return the scores as those of the original patches, (B, N), ``gone`` for patches in no candidate."""
         scores = at_least_float32(self.scores).gather(1, self.slots.clamp(min=0))

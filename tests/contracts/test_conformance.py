@@ -33,6 +33,7 @@ NEED_OWN_SAMPLES = {
     "dataset SceneTask",
     "dataset ShardDataset",
     "dataset Statements",
+    "dataset TextsOfImage",
     "transform AnswerLabel",
     "transform RandomSwapImagesWithText",
 }

@@ -13,7 +13,7 @@ SAMPLE = BaseDataElement()
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        (["a", "b"], "must be a list of data samples, one or more an image, got list of str. bus_toolkit.models.make_samples"),
+        (["a", "b"], "must be a list of data samples, one or more an image, got list of str. bus_toolkit.models.make_"),
         (None, "must be a list of data samples, one or more an image, got NoneType."),
         ([SAMPLE], "must be as many as the images, or the same number for each of them, 2, got 1. Give each"),
     ],

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from mmpretrain.structures import DataSample
 
 from bus_toolkit.errors import DataError
@@ -14,7 +13,6 @@ from bus_toolkit.models import VLPModel, make_samples
 from bus_toolkit.step.pass_key import PassCount
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.model import TINY_HEADS, tiny_model
-from tests.conftest import TwoRanks
 
 TEXTS = 3
 WORDS = ("small red circle", "large blue square", "green star", "a white triangle", "the red star", "a blue circle")
@@ -85,3 +83,86 @@ def test_losses_and_gradients_are_those_of_repeated_images(case: str) -> None:
     assert list(got) == list(expected)
     for name, value in expected.items():
         torch.testing.assert_close(got[name], value, atol=1e-10, rtol=1e-10, msg=lambda text, name=name: name + text)
+
+
+def rows_in_blocks(case: str) -> tuple[list[int], dict[str, PassCount]]:
+    """Return with how many rows the first and the last block ran in a training step, and what the model counted."""
+    model, seen = model_of(case), []
+    for number in (0, -1):
+        model.backbone.vit.layers[number].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    model.loss(*rows())
+    return seen, model.token_counts
+
+
+def test_work_that_reads_no_text_is_done_once_an_image() -> None:
+    ran, counts = rows_in_blocks("unpruned")
+    assert ran == [2, 2] and counts == {"free": PassCount(2, {"backbone": 17, "decoder": 17})}
+    ran, counts = rows_in_blocks("TSPS")  # strict: once without text, else for each text, three times in pairs
+    assert ran[0] == 2 and sorted(ran[1:]) == [2, 6, 6, 6, 18]
+    expected = {"free": 2, "masked": 6, "prefix": 6, "caption": 6, "caption_scores": 6, "pairs": 18}
+    assert {name: count.rows for name, count in counts.items()} == expected
+    ran, counts = rows_in_blocks("text-free, PAD reads the text")
+    assert ran == [2, 2] and counts["caption"].rows == 2 and counts["caption"].texts == TEXTS
+
+
+def test_wrong_pairs_are_never_of_the_own_image() -> None:
+    model, (images, samples) = model_of("unpruned"), rows()
+    passes = model.passes(images, samples)
+    noise = passes.batch.noise_of_pairs("itm_text")
+    assert noise.shape == (6, 6) and torch.equal(passes.batch.images_of(torch.arange(6)), torch.arange(6) // TEXTS)
+    assert passes.batch.image_ids.tolist() == [0, 0, 0, 1, 1, 1]
+    for sample in samples:
+        sample.pop("image_id")
+    assert model.passes(images, samples).batch.image_ids.tolist() == [-3, -3, -3, -4, -4, -4]
+
+
+def test_predictions_are_those_of_repeated_images() -> None:
+    for case in ("text-free", "TSPS, free contrast"):
+        model, (images, samples) = model_of(case).eval(), rows()
+        with torch.no_grad():
+            got = [sample.to_dict() for sample in model.predict(images, samples)]
+            expected = model.predict(images.repeat_interleave(TEXTS, dim=0), rows()[1])
+        for one, other in zip(got, expected, strict=True):
+            for name in ("kept", "scores", "patch_scores", "pred_box", "image_feats"):
+                if name in other:
+                    torch.testing.assert_close(one[name], other.get(name), atol=1e-10, rtol=1e-10)
+            assert one["pred_answer"] == other.pred_answer and one["pred_label"] == other.pred_label
+
+
+def test_rows_for_patch_text_supervision_follow_as_images_with_texts() -> None:
+    model, (images, samples) = model_of("TSPS"), rows(3)
+    for sample in samples[-TEXTS:]:
+        sample.set_field(True, "region_only", dtype=None)
+    got = losses_and_gradient(model, images, samples)
+    expected = losses_and_gradient(model, images.repeat_interleave(TEXTS, dim=0), samples)
+    torch.testing.assert_close(got["gradient"], expected["gradient"], atol=1e-10, rtol=1e-10)
+    samples[-1].pop("region_only")
+    with pytest.raises(DataError, match="region_only: must be said of all 3 texts of an image or of none"):
+        model.loss(images, samples)
+
+
+def test_sources_with_several_texts_an_image_are_split_by_image() -> None:
+    model, (images, samples) = model_of("TSPS"), rows()
+    for row, sample in enumerate(samples):
+        sample.set_field(list(HEADS) if row < TEXTS else ["ptm", "vqa"], "objectives", dtype=None)
+    got = losses_and_gradient(model, images, samples)
+    expected = losses_and_gradient(model, images.repeat_interleave(TEXTS, dim=0), samples)
+    torch.testing.assert_close(got["gradient"], expected["gradient"], atol=1e-10, rtol=1e-10)
+    samples[0].set_field(["ptm", "vqa"], "objectives", dtype=None)
+    with pytest.raises(DataError, match="objectives: must be the same for all 3 texts of an image"):
+        model.loss(images, samples)
+
+
+@pytest.mark.parametrize(
+    ("images", "ids", "message"),
+    [
+        ((2, 3, 32, 32), [0, 0, 1], r"must be as many as the images, or the same number for each of them, 2, got 3"),
+        ((2, 3, 32, 32), [0, 1, 0, 1], r"those of image 0 of the batch must have one image_id, got 0 and 1. Put the"),
+        ((2, 2, 3, 32, 32), [0, 0, 1, 1], r"must be as many as the images of several images each, 2, got 4"),
+    ],
+)
+def test_texts_that_belong_to_no_image_are_refused(images: tuple[int, ...], ids: list[int], message: str) -> None:
+    samples = make_samples(["red star"] * len(ids), image_id=ids)
+    for run in (model_of("unpruned").loss, model_of("unpruned").predict):
+        with pytest.raises(DataError, match=f"^data_samples: .*{message}"):
+            run(torch.zeros(images).double(), samples)

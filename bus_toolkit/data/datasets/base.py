@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +88,12 @@ class SampleDataset(Dataset):
         Raises:
             TooManyBadSamples: More than ``max_bad_samples`` were met, or no good sample is left.
         """
-        place = int(index)
-        for _ in range(len(self)):
+        region_only = isinstance(index, RegionRow)
+        for place in places_from(int(index), len(self)):
             try:
-                return self._load(place, isinstance(index, RegionRow))
+                return self._load(place, region_only)
             except BadSample as error:
                 self.bad.add(place, error)
-                place = (place + _STRIDE) % len(self)
         raise self.bad.nothing_left()
 
     def read(self, index: int, *, region_only: bool = False) -> Any:
@@ -110,12 +109,33 @@ class SampleDataset(Dataset):
         return self._load(int(index), region_only)
 
     def _load(self, index: int, region_only: bool) -> Any:
-        sample: Any = self.get_region_info(index) if region_only else self.get_data_info(index)
-        path = sample["img_path"]
+        return self.transformed(self.checked_info(index, region_only=region_only), self.pipeline)
+
+    def checked_info(self, index: int, *, region_only: bool = False) -> dict[str, Any]:
+        """Return a sample as it enters the pipeline, with a text that can be used.
+
+        Args:
+            index: Its row.
+            region_only: As a row that a ``RegionBatchSampler`` appended.
+
+        Raises:
+            BadSample: It cannot be used.
+        """
+        sample = self.get_region_info(index) if region_only else self.get_data_info(index)
         check_caption(sample)
         if region_only:
             sample["region_only"] = True
-        for transform in self.pipeline:
+        return sample
+
+    def transformed(self, sample: Any, transforms: Iterable[Any]) -> Any:  # whatever the last of them packs
+        """Return a sample after some of the pipeline's transforms.
+
+        Raises:
+            BadSample: It cannot be used.
+            LoadingError: A transform needs what the sample does not have.
+        """
+        path = sample["img_path"]
+        for transform in transforms:
             try:
                 sample = transform(sample)
             except READ_ERRORS as error:
@@ -132,6 +152,12 @@ class SampleDataset(Dataset):
             if sample is None:
                 raise BadSample(path, f"{type(transform).__name__} could not use it")
         return sample
+
+
+def places_from(start: int, count: int) -> Iterator[int]:
+    """Yield all places below ``count``, from ``start`` on by large steps: where to look for a good sample."""
+    for step in range(count):
+        yield (start + step * _STRIDE) % count
 
 
 def blank_caption(text: str) -> str:

@@ -102,16 +102,21 @@ class MixedSources(Dataset):
         source = self.sources[name]
         row = source.rows[index - self.rows_of(name).start]
         packed = source.dataset[RegionRow(row) if source.boxed_only or isinstance(index, RegionRow) else row]
-        sample = packed["data_samples"]
-        if source.boxed_only:
+        samples = packed["data_samples"]
+        for sample in samples if isinstance(samples, list) else [samples]:  # several of a TextsOfImage
+            self._mark(sample, name)
+        self._check_shape(name, tuple(packed["inputs"].shape))
+        return packed
+
+    def _mark(self, sample: Any, name: str) -> None:
+        """Write into a data sample where it is from, and which heads it serves."""
+        if self.sources[name].boxed_only:
             # Its group of rows has no captions that it would have to be kept from.
             sample.pop("region_only", None)
         if "image_id" in sample:
             sample.set_field(self._own_id(name, sample.image_id), "image_id", dtype=None)
         sample.set_field(name, "source", dtype=None)
-        sample.set_field(source.objectives, "objectives", dtype=None)
-        self._check_shape(name, tuple(packed["inputs"].shape))
-        return packed
+        sample.set_field(self.sources[name].objectives, "objectives", dtype=None)
 
     def _own_id(self, name: str, image_id: Any) -> Any:
         number = self._names.index(name)
