@@ -66,8 +66,13 @@ class TokenPlan(ShortRepr):
 
     def repeat_each(self, times: int) -> TokenPlan:
         """Return the plan of every image ``times`` times in a row."""
-        parts = ("keep_indices", "slots", "weights", "key_weights")
-        return replace(self, **{name: repeated(getattr(self, name), times) for name in parts})
+        return replace(
+            self,
+            keep_indices=self.keep_indices.repeat_interleave(times, dim=0),
+            slots=self.slots.repeat_interleave(times, dim=0),
+            weights=self.weights.repeat_interleave(times, dim=0),
+            key_weights=repeated(self.key_weights, times),
+        )
 
 
 def repeated(rows: Tensor | None, times: int) -> Tensor | None:
