@@ -152,9 +152,9 @@ class Passes:
             return None
         if key is not None:
             visual = self.visual(key)
-            of_images = visual.unrepeated
-            once = of_images is not None and len(text.pooled) < len(visual.embeds)  # a text that is no row's own
-            return self.encoders.prior_scores(of_images if once and of_images else visual, text)
+            if visual.unrepeated is not None and len(text.pooled) < len(visual.embeds):
+                visual = visual.unrepeated  # the text is no row's own
+            return self.encoders.prior_scores(visual, text)
         visual = self._counted(self.encoders.encode_visual(self.all_shared, text), "prior_scores")
         return self.encoders.prior_scores(visual, text)
 

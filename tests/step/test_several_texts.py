@@ -36,6 +36,13 @@ CASES: dict[str, dict[str, Any]] = {
         "momentum": {"decay": 0.9},
         "fusion": {"type": "SkipConnectedFusion", "num_layers": 3, "stride": 2, "num_heads": 4},
     },
+    "unpruned, prior by the text": {
+        "selectors": [],
+        "decoder": IDENTITY,
+        "prior": {"type": "TextScorePrior"},
+        "conditioning": {"mode": "shared", "without_text": "prompt"},
+    },
+    "TSPS, prior by its scores": {"selectors": TSPS, "decoder": IDENTITY, "prior": {"type": "SelectorScorePrior"}},
     "TSPS, momentum selects": {"selectors": TSPS, "momentum": {"decay": 0.9, "selection": "same"}},
 }
 DISTILLED = {"itc": 0.4, "mlm": 0.4, "prefix_lm": 0.4, "vqa": 0.4, "classification": 0.4}
@@ -48,6 +55,8 @@ def model_of(case: str) -> VLPModel:
         for name, alpha in DISTILLED.items():
             heads[name]["alpha"] = alpha
         heads["itc"]["queue_size"] = 8
+    if settings.get("conditioning", {}).get("without_text") == "prompt":
+        heads["ptm"]["object_weight"] = 0.3
     # Random draws for each image in training, and dropout for each row: neither is what is compared here.
     return tiny_model(heads, **settings).double().train(case != "random")
 
@@ -129,8 +138,9 @@ def test_predictions_are_those_of_repeated_images() -> None:
             assert one["pred_answer"] == other.pred_answer and one["pred_label"] == other.pred_label
 
 
-def test_rows_for_patch_text_supervision_follow_as_images_with_texts() -> None:
-    model, (images, samples) = model_of("TSPS"), rows(3)
+@pytest.mark.parametrize("case", ["TSPS", "unpruned, prior by the text"])
+def test_rows_for_patch_text_supervision_follow_as_images_with_texts(case: str) -> None:
+    model, (images, samples) = model_of(case), rows(3)
     for sample in samples[-TEXTS:]:
         sample.set_field(True, "region_only", dtype=None)
     got = losses_and_gradient(model, images, samples)
