@@ -21,10 +21,12 @@ from bus_toolkit.data.text_survey import TextLimits
 from bus_toolkit.engine.batches import Batches, scale_rates, wrappers_of
 from bus_toolkit.engine.checkpoint import bring_home, has_checkpoint
 from bus_toolkit.engine.compile_parts import compile_parts
+from bus_toolkit.engine.evaluator_checks import check_metrics
 from bus_toolkit.engine.held_out import check_held_out
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
+from bus_toolkit.engine.hooks.wanted_fields import WantedFieldsHook
 from bus_toolkit.engine.load_weights import load_weights
 from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_iterations
 from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor, shared_weights_refused
@@ -109,6 +111,7 @@ class BusRunner(Runner):
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(StepSeedHook())
         self.register_hook(SavedRunHook())
+        self.register_hook(WantedFieldsHook())
 
     def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
         """Build a data loader with random numbers of its own, and refuse one that would train on nothing.
@@ -130,6 +133,26 @@ class BusRunner(Runner):
         if not (is_training and goes_by_iterations(self._train_loop)):
             check_end(loader, path)
         return seeded_loader(loader, lambda: int(self.seed))
+
+    def build_val_loop(self, loop: Any) -> BaseLoop:
+        """Build the validation loop.
+
+        Raises:
+            ConfigError: One of its metrics reads what no head predicts.
+        """
+        built = super().build_val_loop(loop)
+        check_metrics(built, unwrap(self.model), "val_evaluator")
+        return built
+
+    def build_test_loop(self, loop: Any) -> BaseLoop:
+        """Build the test loop.
+
+        Raises:
+            ConfigError: As for a validation.
+        """
+        built = super().build_test_loop(loop)
+        check_metrics(built, unwrap(self.model), "test_evaluator")
+        return built
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build MMEngine's optimizer wrapper; the rules for rates and decay of parameters multiply.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -14,8 +14,16 @@ from mmengine.runner.loops import _parse_losses, _update_losses
 class EvalLoop(ValLoop):
     """MMEngine's validation loop, also for tests, with a place before, in and after the passes over the data.
 
-    A subclass replaces ``prepare``, ``predict`` or ``more_metrics``.
+    A subclass replaces ``prepare``, ``predict`` or ``more_metrics``. It declares by ``gives`` what its ``predict`` adds
+    to the heads' predictions, and by ``reads`` which of them it reads itself.
     """
+
+    gives: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The predictions that the loop reads, beside those that metrics and hooks do."""
+        return ()
 
     @property
     def bare_model(self) -> Any:

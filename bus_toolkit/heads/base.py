@@ -101,6 +101,8 @@ class VLPHead(nn.Module):
     - ``needs_towers``: it reads the visual tokens themselves (``step.visual()``), not only fused ones; refused in a
       single-stream model, where these are patches that no block has seen.
     - ``several_images``: it can work with more than one image a text.
+    - ``predicts``: what ``predict`` may return, by name. An evaluation that reads none of it does not call ``predict``.
+      A class that implements ``predict`` and does not say so is always called.
     - ``nested_parts``: arguments that the model builder turns from a YAML node into a part.
 
     Constructor arguments that the builder fills in where the YAML file does not give them: ``embed_dim`` (width of the
@@ -127,6 +129,7 @@ class VLPHead(nn.Module):
     needs_towers: ClassVar[bool] = False
     several_images: ClassVar[bool] = False
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
+    predicts: ClassVar[tuple[str, ...] | None] = ()
 
     def __init__(self, *, weight: float = 1.0, start_epoch: float = 0.0, alpha: float = 0.0) -> None:
         super().__init__()
@@ -156,7 +159,8 @@ class VLPHead(nn.Module):
         """Return named predictions, each with one entry a sample, ``None`` where there is nothing.
 
         ``step.visual()`` is under the sample's caption here, whatever ``sees`` says: that is how a question or a
-        caption is asked. A head whose target is in the caption asks for ``step.visual(Condition.FREE)``.
+        caption is asked. A head whose target is in the caption asks for ``step.visual(Condition.FREE)``. What costs a
+        pass of its own may be left out unless ``step.wants`` its name.
         """
         return {}
 

@@ -52,6 +52,7 @@ class CaptionHead(VLPHead):
     sees = Condition.FREE
     needs_text_decoder = True
     needs_towers = True
+    predicts = ("pred_caption",)
 
     def __init__(
         self,

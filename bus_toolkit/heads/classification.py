@@ -51,6 +51,7 @@ class ClassificationHead(VLPHead):
     needs_fusion = True
     several_images = True
     distils = (Copied.FUSION, Copied.HEAD)
+    predicts = ("pred_label", "pred_score")
 
     def __init__(
         self,

@@ -70,6 +70,7 @@ class GroundingHead(VLPHead):
     sees = Condition.CAPTION
     needs_fusion = True
     needs_towers = True
+    predicts = ("pred_box", "pred_box_score")
 
     def __init__(
         self,

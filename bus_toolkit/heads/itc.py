@@ -69,6 +69,7 @@ class ITCHead(VLPHead):
     text_queue: Tensor
     queue_ids: Tensor
     queue_next: Tensor
+    predicts = ("image_feats", "paired_image_feats", "text_feats")
 
     def __init__(
         self,
@@ -158,11 +159,12 @@ class ITCHead(VLPHead):
 
     def predict(self, step: Step) -> dict[str, Any]:
         """Return features: text-free images (first-stage retrieval), images under their own caption, captions."""
-        return {
-            "image_feats": self.image_feats(step.reduced(Condition.FREE)),
-            "paired_image_feats": self.image_feats(step.image_alone()),
-            "text_feats": self.text_feats(step.text_alone),
+        feats = {
+            "image_feats": lambda: self.image_feats(step.reduced(Condition.FREE)),
+            "paired_image_feats": lambda: self.image_feats(step.image_alone()),
+            "text_feats": lambda: self.text_feats(step.text_alone),
         }
+        return {name: compute() for name, compute in feats.items() if step.wants(name)}
 
 
 def _with_queue(

@@ -43,6 +43,7 @@ class ITMHead(VLPHead):
     sees = Condition.CAPTION
     uses = (Feed.SIMILARITY,)
     needs_fusion = True
+    predicts = ("itm_positive", "itm_negative")
 
     def __init__(
         self, *, text_dim: int, negative_floor: float = 0.0, weight: float = 1.0, start_epoch: float = 0.0

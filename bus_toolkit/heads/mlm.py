@@ -61,6 +61,7 @@ class MLMHead(VLPHead):
     maskable: Tensor
     special: Tensor
     continues: Tensor
+    predicts = ("mlm_targets", "mlm_predictions", "mlm_words")
 
     def __init__(
         self,

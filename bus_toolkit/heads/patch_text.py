@@ -54,6 +54,7 @@ class PatchTextHead(VLPHead):
 
     sees = Condition.CAPTION  # the boxes are the answer, and no text says them
     needs_supervised_scores = True
+    predicts = ("patch_scores", "patch_scores_shuffled", "patch_labels", "object_labels")
 
     def __init__(
         self,
@@ -143,21 +144,23 @@ class PatchTextHead(VLPHead):
 
         They are those of the first selector, or of the prior where that selector is not supervised.
         """
-        own = _scores_of_patches(step)
-        other = None if own is None else _scores_of_patches(step, Condition.OTHER_CAPTION)
-        if own is None or other is None:
+        own, boxes = _scores_of_patches(step), step.batch.all_boxes
+        if own is None:
             return {}
-        boxes = step.batch.all_boxes
         named, objects = self.labels(boxes)
         kinds = torch.where(named, 1, torch.where(objects, 0, -1)).to(torch.int8)
         has_boxes = boxes.valid.any(dim=1)
-        has_other = has_boxes & (other_rows(step.batch.image_ids) >= 0)
-        return {
+        predictions = {
             "patch_scores": _rows_if(has_boxes, own),
-            "patch_scores_shuffled": _rows_if(has_other, other),
             "patch_labels": _rows_if(has_boxes, named),
             "object_labels": _rows_if(has_boxes, kinds),
         }
+        # A pass of its own.
+        other = _scores_of_patches(step, Condition.OTHER_CAPTION) if step.wants("patch_scores_shuffled") else None
+        if other is not None:
+            has_other = has_boxes & (other_rows(step.batch.image_ids) >= 0)
+            predictions["patch_scores_shuffled"] = _rows_if(has_other, other)
+        return predictions
 
 
 def _has_supervised(step: Step) -> bool:

@@ -54,6 +54,7 @@ class VQAHead(VLPHead):
     needs_fusion = True
     needs_text_decoder = True
     distils = (Copied.FUSION, Copied.TEXT_DECODER)
+    predicts = ("pred_answer",)
 
     def __init__(
         self,

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from bus_toolkit.declarations import declared
 from bus_toolkit.errors import ComponentError, describe
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.head_losses import check_images
 from bus_toolkit.step.passes import Passes
 from bus_toolkit.step.step import Step
 
+PATCH_FIELDS = ("patch_grid", "kept", "scores")
+"""What the model predicts beside its heads."""
 
-def write_predictions(heads: Mapping[str, VLPHead], passes: Passes) -> None:
-    """Write every head's predictions, and which patches the own caption kept, into the data samples.
+
+def write_predictions(heads: Mapping[str, VLPHead], passes: Passes, wanted: Collection[str] | None = None) -> None:
+    """Write the heads' predictions, and which patches the own caption kept, into the data samples.
+
+    Args:
+        heads: By name.
+        passes: The encodings of the batch.
+        wanted: Names of what is read; heads that give none of it do not run. ``None`` for all.
 
     Raises:
         ComponentError: A head predicts anything but an entry for each sample, or what another head does.
         DataError: A head reads one image a text, and there are more.
     """
     check_images(heads, passes.batch.num_images)
-    step, batch = Step(passes), passes.batch
+    batch = passes.batch
     fields: dict[str, Any] = {}
     owners: dict[str, str] = {}
     for name, head in heads.items():
+        given = declared(head, "predicts", "predict")
+        if given is not None and wanted is not None and not any(field in wanted for field in given):
+            continue
+        # What a head does not declare may depend on anything that it computes.
+        step = Step(passes, wanted=wanted if given is not None else None)
         predicted = _checked(name, head, head.predict(step), len(batch.samples))
         twice = next((key for key in predicted if key in owners), None)
         if twice is not None:
@@ -33,18 +47,24 @@ def write_predictions(heads: Mapping[str, VLPHead], passes: Passes) -> None:
             )
         fields.update(predicted)
         owners.update(dict.fromkeys(predicted, name))
-    visual = step.reduced()
-    per_image = {"kept": visual.kept_patches()}
-    if visual.selections:
-        per_image["scores"] = visual.selections[0].decision.scores
-    for name, rows in per_image.items():
-        # (B * I, N) -> (B, I, N) for several images I a text
-        fields.setdefault(name, rows if batch.num_images == 1 else rows.unflatten(0, (-1, batch.num_images)))
+    fields = {**_patches(passes, wanted), **fields}
     for index, sample in enumerate(batch.samples):
-        sample.set_field(visual.grid, "patch_grid", dtype=None)
         for name, values in fields.items():
             if values[index] is not None:
                 sample.set_field(values[index], name, dtype=None)
+
+
+def _patches(passes: Passes, wanted: Collection[str] | None) -> dict[str, Any]:
+    """Return which patches the own caption kept, the first selector's scores and the patch grid, an entry a sample."""
+    if wanted is not None and not any(name in wanted for name in PATCH_FIELDS):
+        return {}
+    visual, count = Step(passes).reduced(), passes.batch.num_images
+    per_image = {"kept": visual.kept_patches()}
+    if visual.selections:
+        per_image["scores"] = visual.selections[0].decision.scores
+    # (B * I, N) -> (B, I, N) for several images I a text
+    rows = {name: values if count == 1 else values.unflatten(0, (-1, count)) for name, values in per_image.items()}
+    return {"patch_grid": [visual.grid] * len(passes.batch.samples), **rows}
 
 
 def _checked(name: str, head: VLPHead, predicted: Any, num_samples: int) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,6 +58,7 @@ class VLPModel(BaseModel):
         epoch: Set by ``set_progress`` alone, as ``iteration``; outside of a training all heads take part.
         noise_seed: Of the noise that all ranks share; a training sets it, ``None`` is torch's seed.
         idle_heads: Heads that take no part in the loss, since no selector has the supervised scores that they train.
+        wanted_fields: What an evaluation reads of the predictions, set for its length; ``None`` for all.
         token_counts: What each kind of pass of the last training step cost (``step.PassCount``), by condition.
 
     Raises:
@@ -95,6 +96,7 @@ class VLPModel(BaseModel):
         self.pretrained = pretrained or {}
         self.epoch, self.iteration = float("inf"), 0
         self.noise_seed: int | None = None
+        self.wanted_fields: frozenset[str] | None = None
         self.token_counts: dict[str, PassCount] = {}
         self._carried: dict[str, list[Any]] = {}
         self._last_iteration: int | None = None
@@ -152,7 +154,7 @@ class VLPModel(BaseModel):
         if mode == "loss":
             return self.loss(images, data_samples or [])
         if mode == "predict":
-            return self.predict(images, data_samples or [])
+            return self.predict(images, data_samples or [], fields=self.wanted_fields)
         images = images.flatten(0, 1) if images.dim() == 5 else images
         return self.encoders.encode_reduced(self.encoders.encode_shared(images), self.encoders.free_text(len(images)))
 
@@ -170,15 +172,23 @@ class VLPModel(BaseModel):
         self.token_counts = total_counts(part.counts for part in passes)
         return values
 
-    def predict(self, images: Tensor, data_samples: Sequence[Any], shared: SharedTokens | None = None) -> list[Any]:
-        """Write every head's predictions, and which patches the own caption kept, into the data samples.
+    def predict(
+        self,
+        images: Tensor,
+        data_samples: Sequence[Any],
+        shared: SharedTokens | None = None,
+        *,
+        fields: Collection[str] | None = None,
+    ) -> list[Any]:
+        """Write the heads' predictions, and which patches the own caption kept, into the data samples.
 
         Args:
             images: Normalised, (B, 3, H, W), or I a text (B, I, 3, H, W).
             data_samples: Each with a ``text``.
             shared: The images before the first selector, if they have been encoded already.
+            fields: Names of the predictions that are read: heads that give none of them do not run. ``None`` for all.
         """
-        write_predictions(self.heads, self.passes(images, data_samples, shared))
+        write_predictions(self.heads, self.passes(images, data_samples, shared), fields)
         return list(data_samples)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ class Step:
         similarity: How alike images and texts are, from the head that provides it; ``None`` where none has.
         head: Who asks, for messages.
         name: The head's name in the model.
+        wanted: The predictions that are read; ``None`` for all.
     """
 
     passes: Passes
@@ -44,6 +45,7 @@ class Step:
     similarity: Similarity | None = None
     head: str = "step"
     name: str = ""
+    wanted: Collection[str] | None = None
 
     @property
     def batch(self) -> Batch:
@@ -70,6 +72,10 @@ class Step:
         """The momentum copy of the head itself, for one that declares ``Copied.HEAD``."""
         assert self.momentum is not None, "a head that distils has a momentum model"
         return self.momentum.head(self.name)
+
+    def wants(self, prediction: str) -> bool:
+        """Return whether somebody reads a prediction: what costs a pass of its own may be left out otherwise."""
+        return self.wanted is None or prediction in self.wanted
 
     def once(self, compute: Callable[[Batch], _T]) -> _T:
         """Return ``compute(batch)`` of a head's method, such as its ``hide``, computed once a batch."""

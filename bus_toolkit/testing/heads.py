@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bus_toolkit.declarations import declared
 from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import PartFactory, run_checks
@@ -135,6 +137,20 @@ def check_predictions(case: HeadCase) -> None:
             assert same, f"two runs predict different {name}"
 
 
+def check_declared_predictions(case: HeadCase) -> None:
+    """If it declares by ``predicts`` what it predicts, then all of it: an evaluation may ask for no more."""
+    model, (images, samples) = case.build().eval(), tiny_batch()
+    declared_fields = declared(case.head(model), "predicts", "predict")
+    if declared_fields is None:
+        return
+    model.set_progress(0.0, 0)
+    with torch.no_grad():
+        predicted = set(case.head(model).predict(Step(model.passes(images, samples))))
+    assert predicted <= set(declared_fields), (
+        f"it predicts {', '.join(sorted(predicted - set(declared_fields)))}, which `predicts` does not name"
+    )
+
+
 def check_strict(case: HeadCase) -> None:
     """It declares by ``sees`` which text its images may be encoded under, and trains under conditioning mode strict."""
     try:
@@ -191,6 +207,7 @@ _CHECKS = (
     check_autocast,
     check_float64,
     check_predictions,
+    check_declared_predictions,
     check_strict,
     check_state_dict_and_pickle,
     check_distillation,

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 
 from bus_toolkit.evaluation.metrics.base import SampleMetric
+from bus_toolkit.evaluation.wanted_fields import wanted_fields
 from bus_toolkit.registry import METRICS
 from bus_toolkit.testing.check import run_checks
 from bus_toolkit.testing.engine_parts import EngineFactory
@@ -41,10 +42,14 @@ class MetricCase:
     @cached_property
     def predictions(self) -> list[dict[str, Any]]:
         """The predicted samples, as MMEngine's evaluator hands them to a metric."""
+        return self.predicted()
+
+    def predicted(self, fields: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """Return them with these predictions alone; ``None`` for all."""
         model, (images, samples) = tiny_model(self.heads).eval(), tiny_batch()
         model.set_progress(0.0, 0)
         with torch.no_grad():
-            samples = model.predict(images, samples)
+            samples = model.predict(images, samples, fields=fields)
         for sample in samples:  # as ZeroShotLoop does, which no head takes part in
             sample.set_field(torch.tensor([1, 0, 2]), "pred_classes", dtype=None)
         return [sample.to_dict() for sample in tiny_caption_lm().eval().predict(samples)]
@@ -126,6 +131,16 @@ def check_rows_travel(case: MetricCase) -> None:
     pickle.loads(pickle.dumps(metric.results))
 
 
+def check_reads(case: MetricCase) -> None:
+    """Of the predictions it reads those that it declares, if it declares any: no others are computed for it."""
+    wanted = wanted_fields([case.build()], (), None)
+    declared, every = case.values([case.predicted(wanted)]), case.values([case.predictions])
+    assert declared == every, (
+        f"it reports {declared} where only what it declares is predicted ({', '.join(sorted(wanted or ()))}), and "
+        f"{every} otherwise; name all that row() reads in reads, or in also_reads"
+    )
+
+
 def check_lines(case: MetricCase) -> None:
     """What a samples file says of each sample is JSON, names the sample, and does not depend on the batches."""
     together, alone = case.lines([case.predictions]), case.lines([[sample] for sample in case.predictions])
@@ -137,4 +152,4 @@ def check_lines(case: MetricCase) -> None:
     json.dumps(together, allow_nan=True)
 
 
-_CHECKS = (check_values, check_batches, check_samples_untouched, check_rows_travel, check_lines)
+_CHECKS = (check_values, check_batches, check_samples_untouched, check_rows_travel, check_reads, check_lines)

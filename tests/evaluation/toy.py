@@ -92,6 +92,7 @@ class ToyModel(BaseModel):
         self.tokenizer = tokenize
         self.prefix_images = 0
         self.scored_pairs = 0
+        self.wanted_fields = None
 
     @property
     def encoders(self) -> ToyModel:
@@ -102,7 +103,7 @@ class ToyModel(BaseModel):
             return {"loss_itc": (self.unused - 2.0).square().sum()}
         return self.predict(images, data_samples)
 
-    def predict(self, images: torch.Tensor, data_samples: list, shared: SharedTokens | None = None) -> list:
+    def predict(self, images: torch.Tensor, data_samples: list, shared: SharedTokens | None = None, **_) -> list:
         for image, sample in zip(images, data_samples, strict=True):
             number = int(image[0, 0, 0])
             own = nn.functional.one_hot(torch.tensor(number), NUM_IMAGES).float()

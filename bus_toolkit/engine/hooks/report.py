@@ -62,6 +62,11 @@ class ReportHook(Hook):
         self._iterations: int | None = None
         self._pictures = _KeptPictures(num_images)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The predictions that it draws, as long as a picture is missing; only the main process draws."""
+        return ("kept", "scores", "patch_grid") if is_main_process() and not self._pictures.is_full else ()
+
     def before_train(self, runner: Runner) -> None:
         """Wait for the last validation."""
         self._training, self._resumed, self._metrics = True, runner.iter > 0, None
@@ -163,15 +168,20 @@ class _KeptPictures:
         """The pictures in the order of the data set."""
         return list(self._by_key.values())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no picture is missing."""
+        return len(self._by_key) >= self.limit
+
     def add_batch(self, inputs: Any, outputs: Sequence[Any]) -> None:
         """Add the new images of a predicted batch; ``inputs`` are its images."""
         for row, output in enumerate(outputs):
-            if len(self._by_key) >= self.limit:
+            if self.is_full:
                 return
             for position, (image, sample) in enumerate(_seen(inputs, row, output.to_dict())):
                 # An image comes once for each of its captions; its id is that of the image, not of the row.
                 key = (sample.get("image_id", len(self._by_key)), position)
-                wanted = len(self._by_key) < self.limit and key not in self._by_key
+                wanted = not self.is_full and key not in self._by_key
                 if wanted and sample.get("kept") is not None and sample.get("patch_grid") is not None:
                     self._by_key[key] = PatchPicture.from_prediction(image, sample)
 

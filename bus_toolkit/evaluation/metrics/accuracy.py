@@ -27,6 +27,7 @@ class ITMAccuracy(SampleMetric):
 
     default_prefix = "itm"
     needs = "itm_positive and itm_negative (a model with an ITM head, and batches of at least two different images)"
+    reads = ("itm_positive", "itm_negative")
 
     def row(self, sample: dict) -> dict:
         """Return which answers are right; a NaN of the negative alone says that the batch had no other caption."""
@@ -70,6 +71,7 @@ class ClassificationAccuracy(SampleMetric):
 
     default_prefix = "classification"
     needs = "gt_label and pred_label (a data set with labels and a model with a classification head)"
+    reads = ("pred_label",)
 
     def __init__(self, by: str | None = None, *, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)

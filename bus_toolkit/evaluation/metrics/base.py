@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +38,12 @@ class SampleMetric(BaseMetric):
 
     needs: str = ""
     """What the model or the data must provide, for the note when it does not."""
+    reads: ClassVar[tuple[str, ...] | None] = None
+    """The predictions that ``row`` reads, as heads name them (fields of the data are always there): an evaluation
+    computes no others. A model whose heads do not give them is refused. ``None``: not said, so that all are computed.
+    """
+    also_reads: ClassVar[tuple[str, ...]] = ()
+    """Predictions that it reads where a model gives them."""
 
     def __init__(self, *, prefix: str | None = None, collect_device: str = "gpu") -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)

@@ -22,6 +22,7 @@ class CaptionLikelihood(SampleMetric):
 
     default_prefix = "caption"
     needs = "caption_log_probs (the model CaptionLanguageModel)"
+    reads = ("caption_log_probs",)
 
     def row(self, sample: dict) -> dict:
         """Return the summed surprise and the number of tokens."""

@@ -47,6 +47,7 @@ class CaptionMetrics(SampleMetric):
 
     default_prefix = "caption"
     needs = "pred_caption, text and image_id (a model with a CaptionHead)"
+    reads = ("pred_caption",)
 
     def __init__(
         self, *, java_scores: Sequence[str] = (), prefix: str | None = None, collect_device: str = "gpu"

@@ -41,6 +41,7 @@ class GroundingAccuracy(SampleMetric):
 
     default_prefix = "grounding"
     needs = "pred_box, gt_boxes and one named box (a data set with boxes and a model with a grounding head)"
+    reads = ("pred_box",)
 
     def __init__(self, threshold: float = 0.5, *, prefix: str | None = None) -> None:
         if not 0.0 < threshold <= 1.0:

@@ -34,6 +34,7 @@ class MLMAccuracy(SampleMetric):
 
     default_prefix = "mlm"
     needs = "mlm_targets, mlm_predictions and mlm_words (a model with an MLM head)"
+    reads = ("mlm_targets", "mlm_predictions", "mlm_words")
 
     def __init__(self, word_kinds: Mapping[str, Sequence[str]] | None = None, *, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)

@@ -29,6 +29,8 @@ class PatchTextAUC(SampleMetric):
 
     default_prefix = "patch_text"
     needs = "boxes and patch scores (annotated images, and a selector that a patch-text head trains)"
+    reads = ()  # models with and without such a head may share an evaluator
+    also_reads = ("patch_scores", "patch_scores_shuffled", "object_labels")
 
     def row(self, sample: dict) -> dict:
         """Return the scores (N,) under the own and another caption, and the kind of each patch (N,).

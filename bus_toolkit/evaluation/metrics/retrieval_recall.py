@@ -45,6 +45,8 @@ class RetrievalRecall(SampleMetric):
 
     default_prefix = "retrieval"
     needs = "image_feats, text_feats and image_id (a model with an ITC head)"
+    reads = ("image_feats", "text_feats")
+    also_reads = ("paired_image_feats",)
 
     def __init__(self, topk: Sequence[int] = (1, 5, 10), *, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)

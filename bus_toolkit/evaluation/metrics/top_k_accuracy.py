@@ -31,6 +31,7 @@ class TopKAccuracy(SampleMetric):
 
     default_prefix = "zero_shot"
     needs = "gt_label and pred_classes (a data set with labels, and val_cfg: {type: ZeroShotLoop})"
+    reads = ("pred_classes",)
 
     def __init__(self, topk: Sequence[int] = (1, 5), *, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)

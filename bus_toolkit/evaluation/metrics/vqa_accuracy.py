@@ -31,6 +31,7 @@ class VQAAccuracy(SampleMetric):
 
     default_prefix = "vqa"
     needs = "pred_answer (a model with a VQAHead) and answers (VQA v2's test questions have none)"
+    reads = ("pred_answer",)
 
     def row(self, sample: dict) -> dict:
         """Return the cleaned prediction, the shares of the people's answers, and the types of one sample."""

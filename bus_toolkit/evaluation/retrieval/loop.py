@@ -82,6 +82,11 @@ class VLPEvalLoop(EvalLoop):
         self.rerank = RerankSettings(rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16, score)
         self._reranking: Reranking | None = None
 
+    @property
+    @override
+    def reads(self) -> tuple[str, ...]:
+        return ("image_feats", "text_feats") if self.rerank.topk else ()
+
     @override
     def prepare(self) -> None:
         self._reranking = Reranking(self.bare_model, self.rerank) if self.rerank.topk else None

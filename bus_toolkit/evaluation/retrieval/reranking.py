@@ -83,7 +83,7 @@ class Reranking:
                 "data set give each image an image_id, or set rerank_topk: 0."
             )
         shared = self._images.encode(self.model, batch["images"], [as_key(sample.image_id) for sample in samples])
-        outputs = self.model.predict(batch["images"], samples, shared)
+        outputs = self.model.predict(batch["images"], samples, shared, fields=self.model.wanted_fields)
         self._rows.extend(row for row in (retrieval_row(sample.to_dict()) for sample in outputs) if row)
         return outputs
 

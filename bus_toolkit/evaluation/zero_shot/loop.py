@@ -49,6 +49,8 @@ class ZeroShotLoop(EvalLoop):
         DataError: The data set states no names, or unusable ones.
     """
 
+    gives = ("pred_classes", "pred_label")
+
     def __init__(
         self,
         runner: Runner,
