@@ -23,6 +23,7 @@ PARTS = {
 LAYERS = [
     {
         "addresses",
+        "declarations",
         "errors",
         "signatures",
         "registry_loader",

@@ -140,12 +140,13 @@ def check_predictions(case: HeadCase) -> None:
 def check_declared_predictions(case: HeadCase) -> None:
     """If it declares by ``predicts`` what it predicts, then all of it: an evaluation may ask for no more."""
     model, (images, samples) = case.build().eval(), tiny_batch()
-    declared_fields = declared(case.head(model), "predicts", "predict")
+    head: Any = case.head(model)
+    declared_fields = declared(head, "predicts", "predict")
     if declared_fields is None:
         return
     model.set_progress(0.0, 0)
     with torch.no_grad():
-        predicted = set(case.head(model).predict(Step(model.passes(images, samples))))
+        predicted = set(head.predict(Step(model.passes(images, samples))))
     assert predicted <= set(declared_fields), (
         f"it predicts {', '.join(sorted(predicted - set(declared_fields)))}, which `predicts` does not name"
     )
