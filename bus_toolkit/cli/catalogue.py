@@ -9,7 +9,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.signatures import did_you_mean
 
 GROUPS = {
-    "Train and evaluate": ("train", "test", "study"),
+    "Train and evaluate": ("train", "test", "study", "study-report"),
     "Use a trained model": ("infer",),
     "List configs and parts": ("configs", "describe", "list-backbones"),
     "Data": ("prepare", "shards", "scenes", "verify", "browse"),

@@ -1,0 +1,177 @@
+"""Which arm to take for a kind of question at a keep ratio, and what it costs, said from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text
+from bus_toolkit.study.report.columns import SEVERAL
+from bus_toolkit.study.report.panels import Panel, Role, Row
+from bus_toolkit.study.report.scores import Cell
+from bus_toolkit.study.report.settings import ReportSettings
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to take for the questions of one panel.
+
+    Attributes:
+        panel: Those questions.
+        take: Of the arms that the interval cannot distinguish from the best one, the one that needs least: first no
+            boxes, then no text, then fewer MACs (our order).
+        best: The highest accuracy among the arms that may be chosen.
+        ties: Arms whose difference to the best one has an interval that includes 0.
+    """
+
+    panel: Panel
+    take: Row
+    best: Row
+    ties: tuple[Row, ...]
+
+
+def advise(panel: Panel) -> Advice | None:
+    """Return what to take; ``None`` if no arm may be chosen."""
+    choices = [row for row in panel.rows if row.is_choice]
+    if not choices:
+        return None
+    best = choices[0]
+    ties = tuple(row for row in choices[1:] if _is_tie(panel, best, row))
+    take = min((best, *ties), key=lambda row: (_learns_from_boxes(row), _reads_text(row), not _is_plain(row), row.macs))
+    return Advice(panel, take, best, ties)
+
+
+def all_advice(panels: Sequence[Panel]) -> list[Advice]:
+    """Return the advice for each panel that has any."""
+    return [advice for advice in map(advise, panels) if advice is not None]
+
+
+def advice_row(advice: Advice) -> list[str]:
+    """Return the cells of the advice in a table with the heads ``ADVICE_HEADS``, not escaped."""
+    panel, take = advice.panel, advice.take
+    full = _unpruned(panel)
+    return [
+        panel.name,
+        f"{panel.keep:g}",
+        take.shown,
+        estimate_text(take.accuracy),
+        macs_text(take.macs),
+        NOTHING if full is None else f"{take.macs / full.macs:.2f}",
+        NOTHING if full is None else f"{full.accuracy.mean:.1f}",
+        "yes" if _reads_text(take) else "no",
+        "yes" if _learns_from_boxes(take) else "no",
+        ", ".join(row.shown for row in (advice.best, *advice.ties) if row is not take) or "none",
+    ]
+
+
+ADVICE_HEADS = (
+    "questions",
+    "keep",
+    "take",
+    "accuracy, %",
+    "MMAC a question",
+    "share of all tokens' MACs",
+    "accuracy of all tokens, %",
+    "reads the text",
+    "selector learns from boxes",
+    "not distinguishable from it or from the best",
+)
+
+
+def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
+    """Return the advice in sentences; names are as the study has them, nothing is escaped."""
+    panel, take = advice.panel, advice.take
+    asked = settings.tasks.get(panel.kind, settings.tasks.get(panel.task, f"the questions of {panel.name}"))
+    sentences = [
+        f"For {asked}, at keep {panel.keep:g} (about one token in {1 / panel.keep:.0f}): take {take.shown}. "
+        f"It answers {estimate_text(take.accuracy)} % and costs {macs_text(take.macs)} million MACs a question"
+        f"{_of_unpruned(panel, take)}; {_needs(take)}.",
+        _sharing(take),
+    ]
+    others = [row.shown for row in (advice.best, *advice.ties) if row is not take]
+    if others:
+        sentences.append(f"This study cannot distinguish from the best: {', '.join(others)}.")
+    if _is_plain(take):
+        sentences.append("No method is distinguishably better: selecting gains nothing here that this study can see.")
+    choices = [row for row in panel.rows if row.is_choice and row is not take]
+    named: dict[str, list[str]] = {}
+    for words, fits in _ALTERNATIVES:
+        row = next(filter(fits, choices), None)
+        if row is not None and not fits(take):
+            named.setdefault(_short(row), []).append(words)
+    sentences += [f"The best {', '.join(words)}: {row}." for row, words in named.items()]
+    if take.is_undertrained:
+        sentences.append(f"{take.shown} still learned when its training ended.")
+    return sentences
+
+
+def _unpruned(panel: Panel) -> Row | None:
+    return next((row for row in panel.rows if row.role is Role.UNPRUNED), None)
+
+
+def _is_plain(row: Row) -> bool:
+    """Return whether an arm needs no method at all."""
+    return row.role in (Role.BASELINE, Role.SMALLER_IMAGE)
+
+
+def _is_tie(panel: Panel, best: Row, row: Row) -> bool:
+    difference = panel.scores.difference(Cell(row.arm, row.keep), Cell(best.arm, best.keep))
+    return difference is not None and difference.low <= 0 <= difference.high
+
+
+def _learns_from_boxes(row: Row) -> bool:
+    return bool(row.properties.get("learns_from_boxes"))
+
+
+def _reads_text(row: Row) -> bool:
+    return row.role is Role.TEXT_AWARE
+
+
+_ALTERNATIVES: tuple[tuple[str, Callable[[Row], bool]], ...] = (
+    ("without reading the text", lambda row: not _reads_text(row)),
+    ("without boxes for its selector", lambda row: not _learns_from_boxes(row)),
+    ("of the baselines", lambda row: row.role is Role.BASELINE),
+    ("with a smaller image", lambda row: row.role is Role.SMALLER_IMAGE),
+)
+
+
+def _of_unpruned(panel: Panel, row: Row) -> str:
+    full = _unpruned(panel)
+    if full is None:
+        return ""
+    share = f"{row.macs / full.macs:.2f} of {full.shown}, which reads all tokens and answers {full.accuracy.mean:.1f} %"
+    return f" ({share})"
+
+
+def _needs(row: Row) -> str:
+    """Return what a user must have to train and use an arm."""
+    needs = ["it reads the text" if _reads_text(row) else "it does not read the text"]
+    if _learns_from_boxes(row):
+        needs.append("its selector learns from boxes")
+    elif row.properties.get("boxes_in_training"):
+        needs.append("a loss of its training reads boxes")
+    if row.steps:
+        needs.append(f"it was trained for {row.steps:.0f} steps ({row.seconds:.0f} s)")
+    else:
+        needs.append("nothing was trained")
+    return ", ".join(needs)
+
+
+def _sharing(row: Row) -> str:
+    """Return what several questions about one image share."""
+    first = row.properties.get("blocks")
+    if _reads_text(row):
+        until = f" up to block {first}" if first else " before the selector"
+        shared = f"{row.shown}: of several questions about one image, only the work{until} is shared"
+    else:
+        shared = f"{row.shown}: several questions about one image share all of the image's work"
+    cost = row.macs_of(SEVERAL)
+    return f"{shared}." if cost is None else f"{shared}: {macs_text(cost)} million MACs each for {SEVERAL} questions."
+
+
+def _short(row: Row) -> str:
+    difference = ""
+    if row.difference is not None:
+        difference = f", {estimate_text(row.difference, signed=True)} points to the reference"
+    late = ", undertrained" if row.is_undertrained else ""
+    return f"{row.shown} ({estimate_text(row.accuracy)} %{difference}, {macs_text(row.macs)} million MACs{late})"

@@ -1,0 +1,30 @@
+"""How estimates and costs are written."""
+
+from __future__ import annotations
+
+import math
+
+from bus_toolkit.study.report.bootstrap import Estimate
+
+NOTHING = "-"
+
+
+def estimate_text(estimate: Estimate | None, signed: bool = False) -> str:
+    """Return a value with its interval; the value alone if there is none."""
+    if estimate is None or math.isnan(estimate.mean):
+        return NOTHING
+    sign = "+" if signed else ""
+    mean = f"{estimate.mean:{sign}.1f}"
+    return mean if math.isnan(estimate.low) else f"{mean} [{estimate.low:{sign}.1f}, {estimate.high:{sign}.1f}]"
+
+
+def number_text(value: float | None, form: str = ".0f") -> str:
+    """Return a number in a format, a dash for ``None``."""
+    return NOTHING if value is None else f"{value:{form}}"
+
+
+def macs_text(macs: float | None) -> str:
+    """Return MACs in millions, with three digits at least."""
+    if macs is None:
+        return NOTHING
+    return f"{macs / 1e6:.1f}" if macs < 1e8 else f"{macs / 1e6:.0f}"

@@ -1,0 +1,96 @@
+"""What a study aimed at, written into its YAML before it ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from bus_toolkit.errors import ConfigError
+
+
+class ClaimKind(Enum):
+    """What is compared."""
+
+    ABOVE = "above"
+    """An arm is at least ``bound`` points above another one."""
+    WITHIN = "within"
+    """An arm differs from another one by at most ``bound`` points."""
+    WRONG_TEXT = "wrong_text_of"
+    """An arm whose selection reads another text is at most ``bound`` points above another arm."""
+    TIME = "time_of"
+    """An arm needs at most ``bound`` times the time of the unpruned arm to that one's end quality."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One aim.
+
+    Attributes:
+        says: The aim in words.
+        kind: What is compared.
+        task: The task.
+        question_kind: Kind of its questions; empty if it has one kind only.
+        keep: Keep ratio.
+        arm: The arm it is about.
+        other: The arm it is compared to; empty for a time, which is compared to the unpruned arm.
+        bound: In points; for a time the factor.
+    """
+
+    says: str
+    kind: ClaimKind
+    task: str
+    question_kind: str
+    keep: float
+    arm: str
+    other: str
+    bound: float
+
+
+# Keys beside says, task, kind and keep: of the arm, of the other arm, of the bound and its default (None: needed).
+_FORMS: dict[ClaimKind, tuple[str, str | None, str, float | None]] = {
+    ClaimKind.ABOVE: ("arm", "above", "by", None),
+    ClaimKind.WITHIN: ("arm", "of", "within", None),
+    ClaimKind.WRONG_TEXT: ("wrong_text_of", "at_most", "by", 0.0),
+    ClaimKind.TIME: ("time_of", None, "at_most", None),
+}
+_COMMON = {"says", "task", "kind", "keep"}
+
+
+def read_claim(node: Any, location: str) -> Claim:
+    """Return the claim of a YAML node.
+
+    Raises:
+        ConfigError: It has none of the four forms, or a value is of the wrong kind.
+    """
+    kind = next((kind for kind in ClaimKind if isinstance(node, dict) and kind.value in node), None)
+    forms = "; ".join(_form(kind) for kind in ClaimKind)
+    if kind is None:
+        raise ConfigError(f"{location}: must be a mapping with says, task, keep and one of: {forms}, got {node!r}.")
+    arm, other, bound, default = _FORMS[kind]
+    own = {arm, bound} | ({other} if other else set())
+    needed = (_COMMON - {"kind"}) | (own if default is None else own - {bound})
+    if set(node) - _COMMON - own or needed - set(node):
+        raise ConfigError(
+            f"{location}: takes says, task, keep, perhaps kind, and {_form(kind)}, got {', '.join(map(str, node))}."
+        )
+    limit = node.get(bound, default)
+    for key, value in (("keep", node["keep"]), (bound, limit)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{location}.{key}: must be a number, got {value!r}.")
+    return Claim(
+        says=str(node["says"]),
+        kind=kind,
+        task=str(node["task"]),
+        question_kind=str(node.get("kind", "")),
+        keep=float(node["keep"]),
+        arm=str(node[arm]),
+        other=str(node[other]) if other else "",
+        bound=float(limit),
+    )
+
+
+def _form(kind: ClaimKind) -> str:
+    arm, other, bound, default = _FORMS[kind]
+    keys = [arm, *([other] if other else []), bound if default is None else f"[{bound}]"]
+    return ", ".join(keys)

@@ -1,0 +1,91 @@
+"""The columns of a study's tables: what a cell shows, and the number by which a reader sorts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bus_toolkit.study.report.bootstrap import Estimate
+from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text, number_text
+from bus_toolkit.study.report.panels import Panel, Row
+
+SEVERAL = 8
+"""Questions about one image where the cost of several is shown."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        head: Its title.
+        text: What a cell shows, not escaped.
+        number: By what it is sorted; ``None`` is by the text.
+        of_panel: Whether the table of one panel has it, too.
+    """
+
+    head: str
+    text: Callable[[Panel, Row], str]
+    number: Callable[[Panel, Row], float | None] | None = None
+    of_panel: bool = True
+
+
+def marks(row: Row) -> str:
+    """Return what qualifies a row."""
+    return "undertrained" if row.is_undertrained else "no curve" if row.is_undertrained is None else ""
+
+
+def _difference(row: Row) -> str:
+    return "reference" if row.is_reference else estimate_text(row.difference, signed=True)
+
+
+def _split(row: Row) -> str:
+    return NOTHING if row.split is None else f"{estimate_text(row.split.accuracy)} of {row.split.num_questions}"
+
+
+def _mean(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.mean
+
+
+def _yes(value: object) -> str:
+    return NOTHING if value is None else "yes" if value else "no"
+
+
+COLUMNS = (
+    Column("task", lambda panel, row: panel.name, of_panel=False),
+    Column("keep", lambda panel, row: f"{panel.keep:g}", lambda panel, row: panel.keep, of_panel=False),
+    Column("arm", lambda panel, row: row.shown),
+    Column("what it is", lambda panel, row: row.role.value),
+    Column("accuracy, %", lambda panel, row: estimate_text(row.accuracy), lambda panel, row: row.accuracy.mean),
+    Column(
+        "to the reference, points",
+        lambda panel, row: _difference(row),
+        lambda panel, row: 0.0 if row.is_reference else _mean(row.difference),
+    ),
+    Column("MMAC a question", lambda panel, row: macs_text(row.macs), lambda panel, row: row.macs),
+    Column(
+        f"MMAC, {SEVERAL} questions an image",
+        lambda panel, row: macs_text(row.macs_of(SEVERAL)),
+        lambda panel, row: row.macs_of(SEVERAL),
+    ),
+    Column("off target, %", lambda panel, row: number_text(row.deviation, "+.1f"), lambda panel, row: row.deviation),
+    Column("tokens", lambda panel, row: number_text(row.tokens), lambda panel, row: row.tokens),
+    Column("training, s", lambda panel, row: number_text(row.seconds), lambda panel, row: row.seconds),
+    Column("steps", lambda panel, row: number_text(row.steps), lambda panel, row: row.steps),
+    Column("seeds", lambda panel, row: str(len(row.runs)), lambda panel, row: len(row.runs)),
+    Column(
+        "under another text, %",
+        lambda panel, row: estimate_text(row.wrong_text),
+        lambda panel, row: _mean(row.wrong_text),
+    ),
+    Column(
+        "lost by downsampling, %",
+        lambda panel, row: _split(row),
+        lambda panel, row: _mean(row.split.accuracy) if row.split else None,
+    ),
+    Column(
+        "selector learns from boxes", lambda panel, row: _yes(row.properties.get("learns_from_boxes")), of_panel=False
+    ),
+    Column("merges tokens", lambda panel, row: _yes(row.properties.get("merges")), of_panel=False),
+    Column("marks", lambda panel, row: marks(row)),
+)

@@ -1,0 +1,168 @@
+"""What the plots of a study share: colours by role, labels beside the lines, files that are equal when drawn again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bus_toolkit.study.report.panels import Role
+from bus_toolkit.visualization.canvas import GRID, INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Colours of Okabe and Ito, which readers with any kind of colour vision can distinguish; the yellow is left out, since
+# it is too pale on white.
+COLOURS = {
+    Role.TEXT_AWARE: "#0072b2",
+    Role.TEXT_FREE: "#d55e00",
+    Role.SMALLER_IMAGE: "#cc79a7",
+    Role.BASELINE: "#6b7280",
+    Role.CEILING: "#009e73",
+    Role.UNPRUNED: "#1f2430",
+    Role.UNKNOWN: "#56b4e9",
+}
+DASHES = {
+    Role.TEXT_AWARE: "-",
+    Role.TEXT_FREE: "-",
+    Role.SMALLER_IMAGE: (0, (5, 2)),
+    Role.BASELINE: (0, (1, 1.2)),
+    Role.CEILING: (0, (3, 1, 1, 1)),
+    Role.UNPRUNED: (0, (6, 3)),
+    Role.UNKNOWN: "-",
+}
+MARKERS = "osD^vP*Xhp<>d"
+TEXT = 11.0
+TITLE = 13.0
+_FONT = "DejaVu Sans"
+# Letters stay text, so that they can be searched; names are never read as mathematics.
+_RC: Any = {
+    "svg.fonttype": "none",
+    "font.family": [_FONT],
+    "text.parse_math": False,
+}
+
+
+class Style:
+    """A colour, dash and marker for each arm: colour and dash by its role, marker by its place among all arms."""
+
+    def __init__(self, roles: dict[str, Role]) -> None:
+        self.roles = roles
+        self._markers = {arm: MARKERS[i % len(MARKERS)] for i, arm in enumerate(sorted(roles))}
+
+    def line(self, arm: str) -> dict[str, Any]:
+        """Return the arguments of ``plot`` and ``errorbar``."""
+        role = self.roles[arm]
+        return {
+            "color": COLOURS[role],
+            "linestyle": DASHES[role],
+            "marker": self._markers[arm],
+            "linewidth": 2.6 if role is Role.TEXT_AWARE else 1.8,
+            "markersize": 6.5,
+        }
+
+    def colour(self, arm: str) -> str:
+        """Return the colour of an arm."""
+        return COLOURS[self.roles[arm]]
+
+
+def new_axes(columns: int = 1, height: float = 5.6) -> tuple[Figure, list[Axes]]:
+    """Return a white figure, 8 inches wide, with axes side by side."""
+    from bus_toolkit.visualization.canvas import new_figure
+
+    figure = new_figure(8.0, height)
+    return figure, [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+
+
+def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Set words and grid."""
+    axes.set_title(title, fontsize=TITLE, color=INK, loc="left", weight="bold", pad=10)
+    axes.set_xlabel(x_label, fontsize=TEXT, color=INK)
+    axes.set_ylabel(y_label, fontsize=TEXT, color=INK)
+    axes.tick_params(labelsize=TEXT, colors=INK, length=0, which="both")
+    axes.grid(color=GRID, linewidth=0.9)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(GRID)
+
+
+def label_lines(
+    axes: Axes, x: float, ends: Sequence[tuple[float, float, str, str]], *, size: float = TEXT, left: bool = False
+) -> None:
+    """Write names in a column at ``x``, a thin line from each to the end of its curve, none over another one.
+
+    Args:
+        axes: With its limits and its place in the figure set.
+        x: Where the column is, in data coordinates.
+        ends: (x, y, name, colour) of each curve's end.
+        size: Of the letters, in points.
+        left: Whether the names end at ``x``, on the left of their curves, rather than begin there.
+    """
+    low, high = axes.get_ylim()
+    inches = axes.get_window_extent().height / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    gap = (high - low) * size * 1.25 / 72 / inches
+    order = sorted(ends, key=lambda end: end[1])
+    places = spread([end[1] for end in order], gap, low + gap / 2, high - gap / 2)
+    for (end_x, end_y, name, colour), y in zip(order, places, strict=True):
+        axes.plot([end_x, x], [end_y, y], color=colour, linewidth=0.7, alpha=0.55, zorder=1)
+        words, side = (f"{name} ", "right") if left else (f" {name}", "left")
+        axes.text(x, y, words, color=colour, fontsize=size, va="center", ha=side, weight="bold")
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return places near the ``wanted`` ones, ascending, at least ``gap`` apart and in [low, high] if they fit."""
+    gap = min(gap, (high - low) / max(1, len(wanted) - 1))
+    groups: list[tuple[float, int]] = []  # centre and number of names that touch
+    for place in wanted:
+        groups.append((place, 1))
+        groups[-1] = (_within(groups[-1][0], 1, gap, low, high), 1)
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2 - 1e-9:
+            (centre, count), (last, more) = groups[-2], groups[-1]
+            total = count + more
+            merged = _within((centre * count + last * more) / total, total, gap, low, high)
+            groups[-2:] = [(merged, total)]
+    return [centre + gap * (i - (count - 1) / 2) for centre, count in groups for i in range(count)]
+
+
+def _within(centre: float, count: int, gap: float, low: float, high: float) -> float:
+    half = gap * (count - 1) / 2
+    return min(max(centre, low + half), max(high - half, low + half))
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write ``path`` as SVG, and a PNG beside it; neither has a date or the version of a program in it."""
+    import matplotlib
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    with matplotlib.rc_context({**_RC, "svg.hashsalt": path.stem}):
+        for kind, empty in metadata.items():
+            target = path.with_suffix(f".{kind}")
+            temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp.{kind}")
+            try:
+                figure.savefig(temporary, format=kind, metadata=empty)
+                if kind == "svg":
+                    text = temporary.read_text(encoding="utf-8").replace(
+                        f"'{_FONT}'", f"'{_FONT}', Verdana, sans-serif"
+                    )
+                    temporary.write_text(text, encoding="utf-8")
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+    return path
+
+
+def drawing() -> Any:
+    """Return the context in which a figure is made: its fonts, and no mathematics in names."""
+    import matplotlib
+
+    return matplotlib.rc_context(_RC)
+
+
+def plain_name(name: str) -> str:
+    """Return a name that XML can hold, on one line."""
+    return "".join(c if c.isprintable() else " " for c in name)

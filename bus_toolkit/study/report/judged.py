@@ -1,0 +1,115 @@
+"""Claims against results: met, met on average, missed or not run, with the figures that say so."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from bus_toolkit.study.report.bootstrap import Estimate
+from bus_toolkit.study.report.claims import Claim, ClaimKind
+from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.scores import Cell
+from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.verdicts import OTHER
+
+
+class Verdict(Enum):
+    """What became of a claim, worst first."""
+
+    MISSED = "missed"
+    ON_AVERAGE = "met on average only"
+    """The value meets it, its interval does not."""
+    NOT_RUN = "not run"
+    MET = "met"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict and the figures in words."""
+
+    claim: Claim
+    verdict: Verdict
+    figures: str
+
+
+def judge_claims(panels: Sequence[Panel], settings: ReportSettings) -> list[Judged]:
+    """Return all claims, the missed ones first."""
+    judged = [_judge(claim, panels, settings) for claim in settings.claims]
+    order = list(Verdict)
+    return sorted(judged, key=lambda each: order.index(each.verdict))
+
+
+def _judge(claim: Claim, panels: Sequence[Panel], settings: ReportSettings) -> Judged:
+    of_task = [p for p in panels if p.task == claim.task and p.keep == claim.keep]
+    fitting = [p for p in of_task if claim.question_kind in ("", p.kind)]
+    if len(fitting) != 1:
+        kinds = ", ".join(p.kind for p in fitting)
+        why = f"the claim must give kind, one of {kinds}" if fitting else "no such task at this keep ratio"
+        return Judged(claim, Verdict.NOT_RUN, why)
+    if claim.kind is ClaimKind.TIME:
+        return _judge_time(claim, fitting[0])
+    return _judge_difference(claim, fitting[0], settings)
+
+
+def _judge_difference(claim: Claim, panel: Panel, settings: ReportSettings) -> Judged:
+    cells = []
+    for arm in (claim.arm, claim.other):
+        row = panel.row(arm)
+        if row is None:
+            return Judged(claim, Verdict.NOT_RUN, f"{settings.shown(arm)} has not run")
+        cells.append(Cell(arm, row.keep))
+    if claim.kind is ClaimKind.WRONG_TEXT:
+        cells[0] = cells[0]._replace(text=OTHER)
+    scores = panel.scores
+    first, second = (scores.accuracy(cell) for cell in cells)
+    difference = scores.difference(*cells)
+    if first is None or second is None or difference is None:
+        missing = "no run under another text" if first is None else "no seed in common"
+        return Judged(claim, Verdict.NOT_RUN, missing)
+    figures = (
+        f"{first.mean:.1f} against {second.mean:.1f}, difference {difference.mean:+.1f} points "
+        f"[{difference.low:+.1f}, {difference.high:+.1f}]"
+    )
+    return Judged(claim, _verdict(claim, difference), figures)
+
+
+def _verdict(claim: Claim, difference: Estimate) -> Verdict:
+    """Compare what is worst in the interval, and the mean, to the bound."""
+    if claim.kind is ClaimKind.ABOVE:
+        mean, worst = -difference.mean, -difference.low
+        bound = -claim.bound
+    elif claim.kind is ClaimKind.WITHIN:
+        mean, worst = abs(difference.mean), max(abs(difference.low), abs(difference.high))
+        bound = claim.bound
+    else:
+        mean, worst, bound = difference.mean, difference.high, claim.bound
+    if not mean <= bound:
+        return Verdict.MISSED
+    return Verdict.MET if worst <= bound else Verdict.ON_AVERAGE
+
+
+def _judge_time(claim: Claim, panel: Panel) -> Judged:
+    """A time is met if every seed meets it, met on average if the mean of the seeds that got there does."""
+    row = panel.row(claim.arm)
+    if row is None or row.time is None or not row.time.seeds:
+        return Judged(claim, Verdict.NOT_RUN, "no curves of this arm and the unpruned one with the same seed")
+    ratios = row.time.seconds or row.time.macs
+    unit = "wall time" if row.time.seconds else "MACs (the machines differ)"
+    reached = f"reached by {len(ratios)} of {len(row.time.seeds)} seeds"
+    if not ratios:
+        return Judged(
+            claim,
+            Verdict.MISSED,
+            f"the unpruned arm's end quality was not reached by any of {len(row.time.seeds)} seeds",
+        )
+    mean = statistics.fmean(ratios.values())
+    figures = (
+        f"{mean:.2f} of the unpruned arm's {unit} ({min(ratios.values()):.2f} to {max(ratios.values()):.2f}), {reached}"
+    )
+    everywhere = len(ratios) == len(row.time.seeds) and max(ratios.values()) <= claim.bound
+    if everywhere:
+        return Judged(claim, Verdict.MET, figures)
+    on_average = mean <= claim.bound and len(ratios) == len(row.time.seeds)
+    return Judged(claim, Verdict.ON_AVERAGE if on_average else Verdict.MISSED, figures)

@@ -1,0 +1,70 @@
+"""Style and script of the leaderboard page. The page has no other script: its hash is the only one that may run."""
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2430; --soft: #5b6270; --ground: #ffffff; --line: #d9dce4; --band: #f4f5f8;
+  --accent: #0072b2; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8eaf0; --soft: #a9b0bf; --ground: #14171e; --line: #343a48;
+  --band: #1d222c; --accent: #6bb8e8; } }
+body { margin: 0 auto; max-width: 90rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
+  background: var(--ground); }
+h1, h2, h3 { line-height: 1.25; }
+section, .prose { max-width: 60rem; }
+a { color: var(--accent); }
+.wide { max-width: none; overflow-x: auto; }
+.missed { font-weight: bold; }
+.controls { display: flex; flex-wrap: wrap; gap: 1rem; margin: 0.75rem 0; }
+select { font: inherit; padding: 0.2rem 0.4rem; }
+table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+thead th { position: sticky; top: 0; background: var(--band); }
+th button { all: unset; cursor: pointer; font-weight: bold; }
+th button:focus-visible { outline: 2px solid var(--accent); }
+th[aria-sort=ascending] button::after { content: " \\2191"; }
+th[aria-sort=descending] button::after { content: " \\2193"; }
+tbody tr.reference { background: var(--band); font-weight: 600; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 1rem;
+  max-width: none; }
+figure { margin: 0; background: #ffffff; border: 1px solid var(--line); border-radius: 6px; padding: 0.5rem; }
+figure svg { width: 100%; height: auto; stroke-linejoin: round; stroke-linecap: butt; }
+figcaption { color: #1f2430; font-size: 0.875rem; }
+.soft { color: var(--soft); }
+"""
+
+SCRIPT = """
+"use strict";
+const table = document.querySelector("#board");
+const body = table.tBodies[0];
+const rows = Array.from(body.rows);
+const controls = document.querySelector(".controls");
+controls.hidden = false;
+const filters = Array.from(controls.querySelectorAll("select"));
+for (const filter of filters) {
+  const values = new Set(rows.map((row) => row.dataset[filter.name]));
+  for (const value of values) filter.add(new Option(value, value));
+  filter.addEventListener("change", () => {
+    for (const row of rows) {
+      row.hidden = filters.some((each) => each.value && row.dataset[each.name] !== each.value);
+    }
+  });
+}
+const key = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+Array.from(table.tHead.rows[0].cells).forEach((head, column) => {
+  const button = document.createElement("button");
+  button.textContent = head.textContent;
+  head.replaceChildren(button);
+  button.addEventListener("click", () => {
+    const down = head.getAttribute("aria-sort") !== "descending";
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const numbers = rows.some((row) => row.cells[column].dataset.value !== undefined);
+    const missing = (value) => numbers && (value === "" || Number.isNaN(Number(value)));
+    rows.sort((one, two) => {
+      const [a, b] = [key(one, column), key(two, column)];
+      if (missing(a) || missing(b)) return missing(a) - missing(b);
+      const order = numbers ? Number(a) - Number(b) : a.localeCompare(b);
+      return down ? -order : order;
+    });
+    body.append(...rows);
+  });
+});
+"""

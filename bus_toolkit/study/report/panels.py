@@ -1,0 +1,220 @@
+"""Everything a table or a plot shows: one panel a kind of question and keep ratio, one row an arm."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from bus_toolkit.study.report.bootstrap import DRAWS, Estimate, ImageDraws
+from bus_toolkit.study.report.curves import TimeToQuality, curve_of, is_undertrained, metric_key, time_to_quality
+from bus_toolkit.study.report.runs import Run, RunKey
+from bus_toolkit.study.report.scores import Cell, Scores, Split, images_of
+from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.verdicts import OTHER, Verdicts
+
+
+class Role(Enum):
+    """What an arm is in the comparison; the value is how readers read it."""
+
+    UNPRUNED = "all tokens"
+    CEILING = "ceiling"
+    TEXT_AWARE = "reads the text"
+    TEXT_FREE = "text-free"
+    BASELINE = "baseline"
+    SMALLER_IMAGE = "smaller image"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm at one keep ratio on one kind of question.
+
+    Attributes:
+        arm: Its name in the study.
+        shown: Its name for readers.
+        role: What it is in the comparison.
+        keep: Its keep ratio; 1 for an arm without one.
+        is_reference: Whether the others are compared to it.
+        runs: One a seed.
+        accuracy: In per cent.
+        difference: To the reference at the panel's keep ratio, in points; ``None`` without seeds in common.
+        wrong_text: Accuracy while the selection reads another text; ``None`` if that was not tried.
+        split: Accuracy where the unpruned arm is right and the smaller image wrong.
+        is_undertrained: Whether its curves still rose; ``None`` if unknown.
+        time: To the unpruned arm's end quality; ``None`` if that cannot be said.
+        curve_key: The validation metric of its curves.
+    """
+
+    arm: str
+    shown: str
+    role: Role
+    keep: float
+    is_reference: bool
+    runs: tuple[Run, ...]
+    accuracy: Estimate
+    difference: Estimate | None
+    wrong_text: Estimate | None
+    split: Split | None
+    is_undertrained: bool | None
+    time: TimeToQuality | None
+    curve_key: str | None
+
+    @property
+    def macs(self) -> float:
+        """MACs of one text with one image."""
+        return statistics.fmean(run.macs for run in self.runs)
+
+    @property
+    def deviation(self) -> float | None:
+        """By how many per cent the MACs differ from their target."""
+        off = [100 * (run.macs / run.target_macs - 1) for run in self.runs if run.target_macs]
+        return max(off, key=abs) if off else None
+
+    @property
+    def tokens(self) -> float | None:
+        """Visual tokens after the last stage."""
+        last = [list(run.tokens.values())[-1] for run in self.runs if run.tokens]
+        return statistics.fmean(last) if last else None
+
+    def macs_of(self, questions: int) -> float | None:
+        """Return the MACs a question where an image has several; ``None`` if what they share is unknown."""
+        shared = [run.shared_macs for run in self.runs if run.shared_macs is not None]
+        if len(shared) < len(self.runs):
+            return None
+        return self.macs - statistics.fmean(shared) * (1 - 1 / questions)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, the mean of its seeds."""
+        return statistics.fmean(run.seconds for run in self.runs)
+
+    @property
+    def steps(self) -> float:
+        """Steps of training, the mean of its seeds."""
+        return statistics.fmean(run.steps for run in self.runs)
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """What its parts need; empty if unknown."""
+        return self.runs[0].properties
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether a reader may choose it: no ceiling, and it reduces something."""
+        return self.role not in (Role.CEILING, Role.UNPRUNED)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One kind of question at one keep ratio.
+
+    Attributes:
+        task: The task.
+        kind: The kind of question.
+        name: Of both, as short as possible.
+        keep: Keep ratio.
+        rows: Best first.
+        scores: For claims: any two arms.
+    """
+
+    task: str
+    kind: str
+    name: str
+    keep: float
+    rows: tuple[Row, ...]
+    scores: Scores
+
+    def row(self, arm: str) -> Row | None:
+        """Return the row of an arm; ``None`` if it has not run."""
+        return next((row for row in self.rows if row.arm == arm), None)
+
+
+def make_panels(
+    runs: Mapping[RunKey, Run], verdicts: Mapping[str, Verdicts], settings: ReportSettings, draws: int = DRAWS
+) -> list[Panel]:
+    """Return the panels of all tasks, kinds of question and keep ratios.
+
+    Arms without a ratio are in the panels of all ratios.
+
+    Args:
+        runs: As committed.
+        verdicts: As committed.
+        settings: The arms' roles and names.
+        draws: Of the bootstrap.
+    """
+    panels = []
+    for task, of_task in verdicts.items():
+        kinds = sorted({question.kind for question in of_task.questions})
+        image_draws = ImageDraws(len(images_of(of_task)), draws)
+        for kind in kinds:
+            scores = Scores(of_task, kind, image_draws)
+            name = task if len(kinds) == 1 else f"{task}: {kind}"
+            keeps = sorted({cell.keep for cell in scores.cells()}, reverse=True)
+            for keep in [keep for keep in keeps if keep < 1] or keeps:
+                rows = _rows(task, kind, keep, scores, runs, settings)
+                panels.append(Panel(task, kind, name, keep, rows, scores))
+    return panels
+
+
+def _rows(
+    task: str, kind: str, keep: float, scores: Scores, runs: Mapping[RunKey, Run], settings: ReportSettings
+) -> tuple[Row, ...]:
+    cells = [cell for cell in scores.cells() if cell.keep in (keep, 1.0) and cell.text != OTHER]
+    cells = [cell for cell in cells if all((task, cell.arm, cell.keep, seed) in runs for seed in scores.seeds(cell))]
+    splits: Mapping[Cell, Split] = {}
+    if settings.unpruned and settings.smaller_image:
+        splits = scores.split(cells, Cell(settings.unpruned, 1.0), Cell(settings.smaller_image, keep))
+    of_cell = {cell: tuple(runs[task, cell.arm, cell.keep, seed] for seed in scores.seeds(cell)) for cell in cells}
+    unpruned = of_cell.get(Cell(settings.unpruned, 1.0), ())
+    rows = []
+    for cell in cells:
+        own = of_cell[cell]
+        key = metric_key({name for run in own for p in run.curve for name in p.val}, kind, settings.metrics.get(task))
+        accuracy = scores.accuracy(cell)
+        assert accuracy is not None, "the cell is one of those that ran"
+        is_reference = cell.arm == settings.reference
+        compared = bool(unpruned) and cell.arm != settings.unpruned
+        row = Row(
+            arm=cell.arm,
+            shown=settings.shown(cell.arm),
+            role=role_of(cell.arm, cell.keep, own[0].properties, settings),
+            keep=cell.keep,
+            is_reference=is_reference,
+            runs=own,
+            accuracy=accuracy,
+            difference=None if is_reference else scores.difference(cell, Cell(settings.reference, keep)),
+            wrong_text=scores.accuracy(cell._replace(text=OTHER)),
+            split=splits.get(cell),
+            is_undertrained=is_undertrained([curve_of(run, key) for run in own]),
+            time=time_to_quality(own, unpruned, key) if compared else None,
+            curve_key=key,
+        )
+        rows.append(row)
+    return tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.arm)))
+
+
+def role_of(arm: str, keep: float, properties: Mapping[str, Any], settings: ReportSettings) -> Role:
+    """Return what an arm is in the comparison; a part's own promises decide between text-aware and text-free."""
+    if arm in settings.ceilings or properties.get("needs_boxes"):
+        return Role.CEILING
+    if arm == settings.smaller_image:
+        return Role.SMALLER_IMAGE
+    if arm in settings.baselines:
+        return Role.BASELINE
+    if keep == 1:
+        return Role.UNPRUNED
+    if not properties:
+        return Role.TEXT_AWARE if arm == settings.reference else Role.UNKNOWN
+    return Role.TEXT_AWARE if properties.get("needs_text") else Role.TEXT_FREE
+
+
+def panels_at(panels: Sequence[Panel], keep: float | None) -> list[Panel]:
+    """Return the panel of each kind of question at ``keep``, or at the kind's smallest ratio if there is none."""
+    kept: dict[str, Panel] = {}
+    for panel in sorted(panels, key=lambda panel: panel.keep):
+        if panel.name not in kept or panel.keep == keep:
+            kept[panel.name] = panel
+    return [kept[name] for name in dict.fromkeys(panel.name for panel in panels)]

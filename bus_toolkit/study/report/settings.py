@@ -1,0 +1,103 @@
+"""What the YAML of a study says about its report: the key ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.config.yaml_text import read_yaml
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.home import expand_home
+from bus_toolkit.study.report.claims import Claim, read_claim
+
+_TEXTS = ("reference", "unpruned", "smaller_image", "page")
+_LISTS = ("ceilings", "baselines", "notes")
+_MAPPINGS = ("tasks", "arms", "metrics")
+_KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "keep", "claims")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """How a study is reported.
+
+    Attributes:
+        name: Of the study: the stem of its file.
+        title: Of the study.
+        reference: The arm that the others are compared to.
+        unpruned: The arm without reduction, for the split and the time to quality; empty for none.
+        smaller_image: The arm for the split "right at full size, wrong after downsampling"; empty for none.
+        ceilings: Arms that read what no user has, such as boxes at inference: never recommended.
+        baselines: Arms that look at neither the text nor the content of the image.
+        keep: Keep ratio of the short table, the curves and the times; ``None`` is the smallest one.
+        tasks: What the questions of a task or kind ask for, in words.
+        arms: Shown names.
+        metrics: Key of the validation metric by task; else ``.../accuracy_<kind>`` or ``.../accuracy``.
+        page: The Markdown page that has the study's markers; ``None`` for none.
+        notes: Sentences for the reader: what was tuned, on what, how often.
+        claims: What was aimed at before the study ran.
+    """
+
+    name: str
+    title: str
+    reference: str
+    unpruned: str = ""
+    smaller_image: str = ""
+    ceilings: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
+    keep: float | None = None
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    arms: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    page: Path | None = None
+    notes: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    def shown(self, arm: str) -> str:
+        """Return the name of an arm in tables and plots."""
+        return self.arms.get(arm, arm)
+
+
+def read_settings(path: str | Path) -> ReportSettings:
+    """Read the title and the key ``report`` of a study; ``page`` is relative to the file.
+
+    Raises:
+        ConfigError: No such file, no ``report``, a key that is unknown, missing or of the wrong kind.
+    """
+    file = expand_home(path)
+    if not file.is_file():
+        raise ConfigError(f"{path}: no such study. Give the path of its YAML file.")
+    content = read_yaml(file)
+    location = f"{file}: report"
+    node = content.get("report")
+    if not isinstance(node, dict) or "reference" not in node:
+        raise ConfigError(f"{location}: must be a mapping with reference (an arm), got {node!r}. Add it to the study.")
+    if unknown := [key for key in node if key not in _KEYS]:
+        raise ConfigError(f"{location}: no such key, got {unknown[0]!r}. It takes {', '.join(_KEYS)}.")
+    for keys, kind in ((_TEXTS, str), (_LISTS, list), (_MAPPINGS, dict), (("claims",), list)):
+        for key in keys:
+            if key in node and not isinstance(node[key], kind):
+                raise ConfigError(f"{location}.{key}: must be a {_WORDS[kind]}, got {node[key]!r}.")
+    given: dict[str, Any] = {key: node[key] for key in _TEXTS[:3] if key in node}
+    given.update({key: tuple(map(str, node[key])) for key in _LISTS if key in node})
+    given.update({key: {str(k): str(v) for k, v in node[key].items()} for key in _MAPPINGS if key in node})
+    return ReportSettings(
+        **given,
+        name=file.stem,
+        title=str(content.get("title", file.stem)),
+        keep=_share(node.get("keep"), f"{location}.keep"),
+        page=file.parent / node["page"] if "page" in node else None,
+        claims=tuple(read_claim(c, f"{location}.claims.{i}") for i, c in enumerate(node.get("claims", []))),
+    )
+
+
+_WORDS: Mapping[type, str] = {str: "text", list: "list", dict: "mapping"}
+
+
+def _share(value: Any, location: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigError(f"{location}: must be a number in (0, 1], got {value!r}.")
+    return float(value)

@@ -1,0 +1,155 @@
+"""Which run answered which question rightly, as committed: ``samples.jsonl.gz``.
+
+Its first line is a header, ``{"runs": {TASK: [[ARM, KEEP, SEED, TEXT], ...]}}``, where TEXT is ``own`` or ``other``:
+what the selection read at test. Each other line is a question, ``{"task", "kind", "id", "image", "answer",
+"correct"}``: character i of ``correct`` is 1 if run i of the task's list was right.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus_toolkit.errors import DataError
+
+FILE = "samples.jsonl.gz"
+OWN, OTHER = "own", "other"
+# A study's per-sample files have some megabytes; a small file that grows without end when it is read is refused.
+_LARGEST = 1 << 30
+
+
+class Column(NamedTuple):
+    """One run under one kind of text."""
+
+    arm: str
+    keep: float
+    seed: int
+    text: str
+
+
+class Question(NamedTuple):
+    """What makes a question of a task."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The answers of all runs of a task to its questions.
+
+    Attributes:
+        questions: Each question to its image and its answer (``None`` if that is no text).
+        columns: Each run to its verdicts, bool (N,), in the order of the questions.
+    """
+
+    questions: Mapping[Question, tuple[str, str | None]]
+    columns: Mapping[Column, NDArray[np.bool_]]
+
+
+def read_samples(file: Path) -> tuple[dict[Question, tuple[str, str | None]], NDArray[np.bool_]]:
+    """Return the questions of one run, sorted, and which of them it answered rightly.
+
+    Args:
+        file: Per-sample lines as the evaluation writes them, compressed.
+
+    Raises:
+        DataError: The file is damaged, a field is missing, or a question is there twice.
+    """
+    rows: dict[Question, tuple[str, str | None, bool]] = {}
+    for number, line in _lines(file):
+        try:
+            key = Question(str(line["kind"]), str(line["id"]))
+            answer = line.get("answer")
+            row = (str(line["image"]), answer if isinstance(answer, str) else None, _verdict(line["correct"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{file}, line {number}: needs id, image, kind and correct (0 or 1), got {line!r}. Test it again."
+            ) from error
+        if key in rows:
+            raise DataError(f"{file}, line {number}: the question {key.id!r} of kind {key.kind!r} is there twice.")
+        rows[key] = row
+    questions = {key: rows[key][:2] for key in sorted(rows)}
+    return questions, np.array([rows[key][2] for key in questions], bool)
+
+
+def read_verdicts(folder: Path) -> dict[str, Verdicts]:
+    """Return the committed verdicts of each task; empty if there are none yet.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return {}
+    lines = (line for _, line in _lines(file))
+    try:
+        header = next(lines)["runs"]
+        columns = {task: [Column(str(a), float(k), int(s), str(t)) for a, k, s, t in header[task]] for task in header}
+        questions: dict[str, dict[Question, tuple[str, str | None]]] = {task: {} for task in columns}
+        rows: dict[str, list[str]] = {task: [] for task in columns}
+        for line in lines:
+            task, verdicts = line["task"], line["correct"]
+            if len(verdicts) != len(columns[task]):
+                raise ValueError(f"{len(verdicts)} verdicts of {len(columns[task])} runs")
+            questions[task][Question(line["kind"], line["id"])] = (line["image"], line["answer"])
+            rows[task].append(verdicts)
+        return {task: Verdicts(questions[task], _columns(columns[task], rows[task])) for task in columns}
+    except (StopIteration, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: is damaged, {type(error).__name__}: {error}. Collect the runs again.") from error
+
+
+def _columns(columns: list[Column], rows: list[str]) -> dict[Column, NDArray[np.bool_]]:
+    marks_NC = np.frombuffer("".join(rows).encode("ascii"), np.uint8).reshape(len(rows), len(columns))
+    return dict(zip(columns, (marks_NC == ord("1")).T, strict=True))
+
+
+def write_verdicts(folder: Path, verdicts: Mapping[str, Verdicts]) -> None:
+    """Write ``samples.jsonl.gz``; equal verdicts give an equal file."""
+    columns = {task: sorted(verdicts[task].columns) for task in sorted(verdicts)}
+    lines = [json.dumps({"runs": columns}, ensure_ascii=False)]
+    for task, order in columns.items():
+        right_NC = np.stack([verdicts[task].columns[column] for column in order], axis=1)
+        for (key, (image, answer)), right_C in zip(verdicts[task].questions.items(), right_NC, strict=True):
+            marks = (right_C + np.uint8(ord("0"))).astype(np.uint8).tobytes().decode()
+            line = {"task": task, "kind": key.kind, "id": key.id, "image": image, "answer": answer, "correct": marks}
+            lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+    buffer = io.BytesIO()
+    # Without a name and a time in its head, so that the same content gives the same bytes.
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=9) as packed:
+        packed.write("".join(f"{line}\n" for line in lines).encode())
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{FILE}.{os.getpid()}.tmp"
+    try:
+        temporary.write_bytes(buffer.getvalue())
+        temporary.replace(folder / FILE)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _verdict(value: Any) -> bool:
+    if value not in (0, 1):
+        raise ValueError(value)
+    return bool(value)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        with gzip.open(file) as packed:
+            size = 0
+            for number, text in enumerate(packed, start=1):
+                size += len(text)
+                if size > _LARGEST:
+                    raise ValueError("more than 1 GiB")
+                yield number, json.loads(text)
+    except (OSError, EOFError, ValueError, RecursionError) as error:
+        raise DataError(f"{file}: cannot be read: {error}. Test the run again.") from error

@@ -1,0 +1,62 @@
+"""One call from the committed results of a study to all that is drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bus_toolkit.errors import DataError
+from bus_toolkit.study.report.bootstrap import DRAWS
+from bus_toolkit.study.report.figures import draw_figures
+from bus_toolkit.study.report.judged import judge_claims
+from bus_toolkit.study.report.leaderboard import leaderboard_page
+from bus_toolkit.study.report.pages import (
+    LEADERBOARD,
+    PAGE,
+    leaderboard_markdown,
+    relative_folder,
+    section_markdown,
+    write_section,
+)
+from bus_toolkit.study.report.panels import make_panels
+from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.verdicts import read_verdicts
+from bus_toolkit.writing import write_whole
+
+
+def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) -> list[Path]:
+    """Write tables, plots and pages into ``results``, and the section of the study's page; return the files.
+
+    The same results give the same files, byte for byte, on the same versions of NumPy and matplotlib.
+
+    Args:
+        settings: Of the study.
+        results: Folder of ``runs.jsonl`` and ``samples.jsonl.gz``.
+        draws: Of the bootstrap.
+
+    Raises:
+        DataError: There are no results, they are damaged, or the page has no markers.
+    """
+    runs, verdicts = read_runs(results), read_verdicts(results)
+    if not runs or not verdicts:
+        raise DataError(f"{results}: holds no results. Add them with --collect and the folder of the study's runs.")
+    panels = make_panels(runs, verdicts, settings, draws)
+    judged = judge_claims(panels, settings)
+    _remove_old(results, (".svg", ".png"))
+    figures = draw_figures(panels, settings, results)
+    write_whole(results / LEADERBOARD, leaderboard_markdown(panels, judged, figures, settings))
+    write_whole(results / PAGE, leaderboard_page(panels, judged, figures, settings))
+    written = [results / LEADERBOARD, results / PAGE, *figures.values()]
+    if settings.page is not None:
+        folder = relative_folder(results, settings.page)
+        write_section(settings.page, settings.name, section_markdown(panels, judged, figures, settings, folder))
+        written.append(settings.page)
+    return written
+
+
+def _remove_old(folder: Path, suffixes: Iterable[str]) -> None:
+    """Remove the pictures of an earlier report: of a task that is no longer there nothing would replace them."""
+    for file in folder.iterdir():
+        if file.suffix in suffixes and file.name.startswith(("accuracy_macs_", "curves_", "time_")):
+            file.unlink()

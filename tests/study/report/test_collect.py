@@ -1,0 +1,113 @@
+"""Runs are added to the committed ones in pieces, and what does not fit is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bus_toolkit.errors import DataError
+from bus_toolkit.study.report.collect import collect_runs
+from bus_toolkit.study.report.properties import properties_of
+from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.verdicts import OTHER, OWN, Column, Question, read_samples, read_verdicts
+from tests.study.report.fake_study import write_run
+
+
+def test_pieces_from_several_places_give_the_files_of_one_place(tmp_path: Path) -> None:
+    for out in ("whole", "first", "second"):
+        for arm in ("TSPS", "random") if out == "whole" else ("TSPS",) if out == "first" else ("random",):
+            write_run(tmp_path / out, "glyph", arm, 0.11, 0, questions=30, wrong_text=0.3)
+    assert len(collect_runs(tmp_path / "whole", tmp_path / "a")) == 2
+    for out in ("second", "first"):
+        collect_runs(tmp_path / out, tmp_path / "b")
+    assert collect_runs(tmp_path / "first", tmp_path / "b") == []
+    for name in ("runs.jsonl", "samples.jsonl.gz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_verdicts_are_those_of_the_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=30, wrong_text=0.3)
+    collect_runs(tmp_path / "out", tmp_path / "results")
+    questions, right = read_samples(folder / "samples.jsonl.gz")
+    verdicts = read_verdicts(tmp_path / "results")["glyph"]
+    assert verdicts.questions == questions and questions[Question("glyph", "4")] == ("1", "red")
+    assert (verdicts.columns[Column("TSPS", 0.11, 0, OWN)] == right).all()
+    assert not np.array_equal(verdicts.columns[Column("TSPS", 0.11, 0, OTHER)], right)
+    run = read_runs(tmp_path / "results")["glyph", "TSPS", 0.11, 0]
+    assert run.steps == 800 and run.curve[0].step == 200 and run.properties["selectors"] == ["Random"]
+
+
+def test_another_content_is_refused_unless_it_is_to_replace(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    write_run(tmp_path / "old", "glyph", "TSPS", 0.11, 0, questions=30, right=0.2, wrong_text=0.2)
+    collect_runs(tmp_path / "old", results)
+    write_run(tmp_path / "new", "glyph", "TSPS", 0.11, 0, questions=40, right=0.9)
+    with pytest.raises(DataError, match="TSPS on glyph at keep 0.11, seed 0 is committed .* collect with --replace"):
+        collect_runs(tmp_path / "new", results)
+    assert len(collect_runs(tmp_path / "new", results, replacing=True)) == 1
+    verdicts = read_verdicts(results)["glyph"]
+    assert len(verdicts.questions) == 40 and list(verdicts.columns) == [Column("TSPS", 0.11, 0, OWN)]
+
+
+def test_runs_on_other_questions_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=30)
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 1, questions=31)
+    with pytest.raises(DataError, match=r"other questions .* \(31 and 30 questions; '30' differs\)"):
+        collect_runs(tmp_path / "out", tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("result.json", b"{", "is no JSON object"),
+        ("result.json", b'{"task": "glyph"}', "is no result of a study, KeyError: 'arm'"),
+        ("samples.jsonl.gz", b"no gzip", "cannot be read"),
+        ("samples.jsonl.gz", gzip.compress(b'{"id": 1}\n'), r"line 1: needs id, image, kind and correct \(0 or 1\)"),
+        (
+            "samples.jsonl.gz",
+            gzip.compress(b'{"id": 1, "image": 2, "kind": "x", "correct": 1}\n' * 2),
+            "line 2: the question '1' of kind 'x' is there twice",
+        ),
+        (
+            "samples.jsonl.gz",
+            gzip.compress(b'{"id": 1, "image": 2, "kind": "x", "correct": 0.5}\n'),
+            "line 1: needs id",
+        ),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3) / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        collect_runs(tmp_path / "out", tmp_path / "results")
+
+
+def test_nothing_to_collect_and_damaged_results_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no finished run"):
+        collect_runs(tmp_path / "out", tmp_path / "results")
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3)
+    results = tmp_path / "results"
+    collect_runs(tmp_path / "out", results)
+    line = (results / "runs.jsonl").read_text()
+    (results / "runs.jsonl").write_text(line * 2)
+    with pytest.raises(DataError, match="line 2: TSPS on glyph at keep 0.11, seed 0 is there twice"):
+        read_runs(results)
+    header = json.dumps({"runs": {"glyph": [["TSPS", 0.11, 0, "own"]]}})
+    row = '{"task": "glyph", "kind": "x", "id": "1", "image": "1", "answer": null, "correct": "10"}'
+    (results / "samples.jsonl.gz").write_bytes(gzip.compress(f"{header}\n{row}\n".encode()))
+    with pytest.raises(DataError, match="is damaged, ValueError: 2 verdicts of 1 runs"):
+        read_verdicts(results)
+
+
+def test_properties_come_from_the_classes_that_a_config_names(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("_base_: bus/bus_scenes_tiny\n")
+    properties = properties_of(config)
+    assert properties["selectors"] == ["TSPS"] and properties["decoder"] == "PAD"
+    assert properties["needs_text"] and properties["learns_from_boxes"] and not properties["merges"]
+    config.write_text("_base_: bus/bus_scenes_tiny\nmodel: {selectors: [{type: Random, blocks: [2]}]}\n")
+    properties = properties_of(config)
+    assert not properties["needs_text"] and not properties["learns_from_boxes"] and properties["blocks"] == 2

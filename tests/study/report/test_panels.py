@@ -1,0 +1,160 @@
+"""Rows, splits, claims and advice of a generated study whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bus_toolkit.study.report.advice import advice_row, advice_text, advise
+from bus_toolkit.study.report.bootstrap import ImageDraws
+from bus_toolkit.study.report.claims import Claim, ClaimKind
+from bus_toolkit.study.report.judged import Judged, Verdict, judge_claims
+from bus_toolkit.study.report.panels import Panel, Role, make_panels, panels_at
+from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.scores import Cell, Scores
+from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.tables import claims_list, escape_markdown, panel_table, short_table, times_table
+from bus_toolkit.study.report.verdicts import OTHER, OWN, Column, Question, Verdicts, read_verdicts
+
+
+def panel_of(panels: list[Panel], name: str, keep: float) -> Panel:
+    return next(panel for panel in panels if panel.name == name and panel.keep == keep)
+
+
+def test_there_is_a_panel_for_each_kind_and_ratio_with_the_arms_that_have_none(panels: list[Panel]) -> None:
+    assert [(p.name, p.keep) for p in panels] == [
+        *(("attribute", 0.25), ("attribute", 0.11), ("control", 0.25), ("control", 0.11))
+    ]
+    panel = panels[1]
+    assert {row.arm for row in panel.rows} == {"full", "text-aware", "EViT", "random", "smaller image", "oracle"}
+    roles = {row.arm: row.role for row in panel.rows}
+    assert roles["full"] is Role.UNPRUNED and roles["oracle"] is Role.CEILING and roles["EViT"] is Role.TEXT_FREE
+    assert roles["text-aware"] is Role.TEXT_AWARE and roles["random"] is Role.BASELINE
+    assert [p.keep for p in panels_at(panels, 0.25)] == [0.25, 0.25]
+    assert [p.keep for p in panels_at(panels, 0.5)] == [0.11, 0.11]
+
+
+def test_rows_have_the_truth_in_their_intervals(panels: list[Panel]) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+    truth = {"full": 99, "text-aware": 97, "EViT": 60, "random": 42, "smaller image": 30}
+    for arm, value in truth.items():
+        row = panel.row(arm)
+        assert row is not None and row.accuracy.low - 1 < value < row.accuracy.high + 1
+    row = panel.row("random")
+    assert row is not None and row.difference is not None and -65 < row.difference.mean < -45
+    reference = panel.row("text-aware")
+    assert reference is not None and reference.is_reference and reference.difference is None
+    assert reference.wrong_text is not None and 18 < reference.wrong_text.mean < 32
+    assert reference.deviation == pytest.approx(100 * (130_800_000 / 131_800_000 - 1)) and reference.tokens == 16
+    assert reference.is_undertrained is False and reference.macs_of(8) is None
+
+
+def test_the_split_is_the_accuracy_where_one_is_right_and_the_other_wrong() -> None:
+    """Four questions by hand: asked are those that full has right and the smaller image wrong, 0 and 2."""
+    questions = {Question("x", str(i)): (str(i), None) for i in range(4)}
+    right = {"full": [1, 1, 1, 0], "small": [0, 1, 0, 0], "ours": [1, 0, 0, 1]}
+    columns = {Column(arm, 0.1, 0, OWN): np.array(values, bool) for arm, values in right.items()}
+    columns[Column("alone", 0.1, 5, OWN)] = np.ones(4, bool)
+    scores = Scores(Verdicts(questions, columns), "x", ImageDraws(4, draws=100))
+    cells = {arm: Cell(arm, 0.1) for arm in (*right, "alone")}
+    splits = scores.split(list(cells.values()), cells["full"], cells["small"])
+    assert splits[cells["ours"]].num_questions == 2 and splits[cells["ours"]].accuracy.mean == 50.0
+    assert splits[cells["full"]].accuracy.mean == 100.0 and cells["alone"] not in splits
+    assert scores.difference(cells["ours"], cells["alone"]) is None, "no seed in common"
+    assert scores.accuracy(Cell("ours", 0.1, OTHER)) is None
+
+
+def test_the_work_that_questions_share_is_counted_once(panels: list[Panel]) -> None:
+    row = panels[0].rows[0]
+    shared = replace(row, runs=tuple(replace(run, macs=100.0, shared_macs=80.0) for run in row.runs))
+    assert shared.macs_of(1) == 100.0 and shared.macs_of(8) == 30.0
+
+
+def claim(**changes: object) -> Claim:
+    given = Claim("so it is", ClaimKind.ABOVE, "attribute", "", 0.11, "text-aware", "random", 10.0)
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "figures"),
+    [
+        ({}, Verdict.MET, "difference +5"),
+        ({"bound": 70.0}, Verdict.MISSED, "difference +5"),
+        ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 0.0}, Verdict.MISSED, "points"),
+        ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 15.0}, Verdict.MET, "points"),
+        ({"kind": ClaimKind.WRONG_TEXT, "bound": 0.0}, Verdict.MET, "difference -1"),
+        ({"kind": ClaimKind.WRONG_TEXT, "arm": "EViT"}, Verdict.NOT_RUN, "no run under another text"),
+        ({"other": "nobody"}, Verdict.NOT_RUN, "nobody has not run"),
+        ({"keep": 0.5}, Verdict.NOT_RUN, "no such task at this keep ratio"),
+        ({"kind": ClaimKind.TIME, "other": "", "bound": 0.5}, Verdict.MISSED, "not reached by any of 2 seeds"),
+        ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.5}, Verdict.MET, "wall time"),
+        ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.01}, Verdict.MISSED, "reached by 2 of 2 seeds"),
+        ({"kind": ClaimKind.TIME, "arm": "full"}, Verdict.NOT_RUN, "no curves"),
+    ],
+)
+def test_claims_are_judged(
+    panels: list[Panel], settings: ReportSettings, changes: dict, verdict: Verdict, figures: str
+) -> None:
+    (judged,) = judge_claims(panels, replace(settings, claims=(claim(**changes),)))
+    assert judged.verdict is verdict and figures in judged.figures
+
+
+def test_a_claim_that_only_the_mean_meets_says_so(panels: list[Panel], settings: ReportSettings) -> None:
+    (judged,) = judge_claims(panels, replace(settings, claims=(claim(),)))
+    mean = float(judged.figures.split("difference ")[1].split(" ")[0])
+    (judged,) = judge_claims(panels, replace(settings, claims=(claim(bound=mean - 0.5),)))
+    assert judged.verdict is Verdict.ON_AVERAGE
+
+
+def test_missed_claims_come_first(panels: list[Panel], settings: ReportSettings) -> None:
+    listed = claims_list(judge_claims(panels, settings)).splitlines()
+    assert listed[0].startswith("- **Missed**: half of the time") and listed[-1].startswith("- Met: ")
+    assert claims_list([Judged(claim(says="a|b"), Verdict.MET, "x")]) == "- Met: a\\|b: x."
+
+
+def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], settings: ReportSettings) -> None:
+    advice = advise(panel_of(panels, "attribute", 0.11))
+    assert advice is not None and advice.take.arm == "text-aware" and advice.ties == ()
+    first, *rest = advice_text(advice, settings)
+    assert first.startswith("For an attribute of a small named object, at keep 0.11 (about one token in 9): take text-")
+    assert "costs 131 million MACs a question (0.33 of full, which reads all tokens and answers 9" in first
+    assert "it reads the text, its selector learns from boxes, it was trained for 800 steps (113 s)." in first
+    assert any(
+        line.startswith("The best without reading the text, without boxes for its selector: EViT") for line in rest
+    )
+    assert any(line.startswith("The best with a smaller image: smaller image (") for line in rest)
+    assert advice_row(advice)[2] == "text-aware" and advice_row(advice)[-1] == "none"
+
+
+def test_where_nothing_differs_the_advice_takes_what_needs_least(panels: list[Panel], settings: ReportSettings) -> None:
+    advice = advise(panel_of(panels, "control", 0.11))
+    assert advice is not None and advice.take.arm in ("random", "smaller image")
+    assert "No method is distinguishably better" in " ".join(advice_text(advice, settings))
+
+
+def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel]) -> None:
+    table = panel_table(panel_of(panels, "attribute", 0.11))
+    assert table.count("\n") == 7 and "| text-aware | reads the text | 9" in table and "| reference |" in table
+    short = short_table(panels_at(panels, 0.11))
+    assert short.splitlines()[0] == "| arm | what it is | attribute, keep 0.11, % | control, keep 0.11, % |"
+    assert "| attribute | 0.11 | oracle |" in times_table(panels)
+
+
+def test_markdown_shows_names_as_they_are() -> None:
+    assert escape_markdown("a|b <img> `x` *y*\n[z](w)") == r"a\|b \<img\> \`x\` \*y\* \[z\](w)"
+    assert escape_markdown("97.0 [96.5, 97.4]") == "97.0 [96.5, 97.4]"
+
+
+def test_arms_without_properties_are_unknown_and_without_a_ratio_there_is_one_panel(
+    study: tuple[Path, Path, Path], settings: ReportSettings
+) -> None:
+    runs, verdicts = read_runs(study[2]), read_verdicts(study[2])
+    bare = {key: replace(run, properties={}) for key, run in runs.items()}
+    panel = make_panels(bare, verdicts, settings, draws=50)[0]
+    assert {row.arm: row.role for row in panel.rows}["EViT"] is Role.UNKNOWN
+    columns = {c: v for c, v in verdicts["control"].columns.items() if c.keep == 1}
+    (alone,) = make_panels(runs, {"control": replace(verdicts["control"], columns=columns)}, settings, draws=50)
+    assert alone.keep == 1 and [row.arm for row in alone.rows] == ["full"] and advise(alone) is None

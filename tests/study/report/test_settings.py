@@ -1,0 +1,49 @@
+"""What a study's YAML says about its report is checked when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.study.report.claims import ClaimKind
+from bus_toolkit.study.report.settings import ReportSettings, read_settings
+from tests.study.report.fake_study import STUDY
+
+
+def test_the_settings_are_read(settings: ReportSettings) -> None:
+    assert settings.name == "needles" and settings.reference == "text-aware" and settings.keep == 0.11
+    assert settings.shown("EViT") == "EViT" and settings.page is None
+    assert [claim.kind for claim in settings.claims] == [
+        ClaimKind.ABOVE,
+        ClaimKind.WRONG_TEXT,
+        ClaimKind.WITHIN,
+        ClaimKind.TIME,
+    ]
+    assert settings.claims[1].bound == 0.0 and settings.claims[3].other == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  reference: text-aware\n", "", r"report: must be a mapping with reference \(an arm\)"),
+        ("  unpruned: full", "  unprunned: full", "report: no such key, got 'unprunned'. It takes reference, unpruned"),
+        ("  ceilings: [oracle]", "  ceilings: oracle", "report.ceilings: must be a list, got 'oracle'"),
+        ("  keep: 0.11", "  keep: 11", r"report.keep: must be a number in \(0, 1\], got 11"),
+        (", above: random, by: 10", "", "report.claims.0: must be a mapping with says, task, keep and one of: arm"),
+        (", by: 10", ", by: ten", "report.claims.0.by: must be a number, got 'ten'"),
+        (", within: 5", ", within: 5, by: 3", "report.claims.2: takes says, task, keep, perhaps kind, and arm, of"),
+    ],
+)
+def test_a_bad_report_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "study.yaml"
+    assert old in STUDY
+    file.write_text(STUDY.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        read_settings(file)
+
+
+def test_a_missing_study_is_named() -> None:
+    with pytest.raises(ConfigError, match="nothing.yaml: no such study"):
+        read_settings("nothing.yaml")

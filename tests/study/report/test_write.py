@@ -1,0 +1,122 @@
+"""Everything is drawn from the committed results by one command, and drawing it again changes nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bus_toolkit.cli.study_report import COMMAND
+from bus_toolkit.errors import ConfigError, DataError
+from bus_toolkit.study.report.drawing import spread
+from bus_toolkit.study.report.pages import write_section
+from tests.study.report.fake_study import STUDY, write_run
+
+EVIL = '<script>alert("x")</script> $\\frac|`'
+MARKERS = "<!-- study: small -->\nold\n<!-- end of study: small -->\n"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reported study of three arms; one of them has a name that a plugin's author made up."""
+    folder = tmp_path_factory.mktemp("small")
+    text = STUDY.replace("tasks: {attribute", "page: PAGE.md\n  tasks: {attribute").replace("A generated", EVIL)
+    (folder / "small.yaml").write_text(text.replace("title: ", "title: '").replace("study\nreport", "study'\nreport"))
+    (folder / "PAGE.md").write_text(f"# Results\n\n{MARKERS}\nafter\n")
+    for arm, keep, right in (("full", 1.0, 0.9), ("text-aware", 0.11, 0.9), ("plugin", 0.11, 0.4)):
+        name = EVIL if arm == "plugin" else arm
+        run = write_run(folder / "out", "attribute", arm, keep, 0, right=right, questions=60, result={"arm": name})
+        assert run.is_dir()
+    assert COMMAND.main([str(folder / "small.yaml"), "--collect", str(folder / "out")]) == 0
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_drawing_again_changes_nothing(small: Path, tmp_path: Path) -> None:
+    before = files_of(small)
+    copy = shutil.copytree(small, tmp_path / "copy")
+    shutil.rmtree(copy / "out")
+    (copy / "results" / "small" / "curves_of_a_task_that_is_gone.svg").write_text("old")
+    assert COMMAND.main([str(copy / "small.yaml")]) == 0
+    after = files_of(copy)
+    assert {name: before[name] for name in after} == after
+    assert {"leaderboard.md", "leaderboard.html", "accuracy_macs_attribute.svg", "time_attribute.png"} <= set(after)
+
+
+def test_the_section_of_the_page_is_replaced_and_the_rest_stays(small: Path) -> None:
+    page = (small / "PAGE.md").read_text()
+    assert page.startswith("# Results\n\n<!-- study: small -->\n\n- Not run: ") and page.endswith("\n\nafter\n")
+    assert "- Met: half of the time: 0.33 of the unpruned arm's wall time" in page
+    assert "\nold\n" not in page and "](results/small/accuracy_macs_attribute.svg)" in page
+
+
+class Page(HTMLParser):
+    """Collects tags and the rows of the table."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_needs_no_network_and_runs_no_name(small: Path) -> None:
+    text = (small / "results" / "small" / "leaderboard.html").read_text()
+    page = Page(text)
+    names = [tag for tag, _ in page.tags]
+    assert names.count("script") == 1 and names.count("svg") == 3 and "alert" in text
+    assert not {"img", "link", "iframe", "object", "image"} & set(names)
+    links = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "href", "xlink:href")]
+    assert all(str(link).startswith("#") for link in links)
+    assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
+    assert "default-src 'none'" in text and "script-src 'sha256-" in text
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids)), "figures share no names"
+    referred = set(re.findall(r"url\(#([^)]+)\)", text)) | {str(link)[1:] for link in links}
+    assert referred <= set(map(str, ids))
+    rows = [attrs for tag, attrs in page.tags if tag == "tr" and "data-task" in attrs]
+    assert len(rows) == 3 and {row["data-keep"] for row in rows} == {"0.11"}
+    assert "Which to take" in text and "take text-aware" in text
+
+
+def test_a_picture_holds_neither_a_date_nor_a_version_and_is_opaque(small: Path) -> None:
+    svg = (small / "results" / "small" / "accuracy_macs_attribute.svg").read_text()
+    assert "dc:date" not in svg and "Matplotlib" not in svg and "fill: #ffffff" in svg
+    assert "&lt;script&gt;" in svg and "<script" not in svg
+
+
+def test_mistakes_are_named(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--replace: has no effect without --collect"):
+        COMMAND.main([str(small / "small.yaml"), "--replace"])
+    with pytest.raises(DataError, match="holds no results. Add them with --collect"):
+        COMMAND.main([str(small / "small.yaml"), "--results", str(tmp_path / "none")])
+    page = tmp_path / "page.md"
+    page.write_text(MARKERS * 2)
+    with pytest.raises(DataError, match="needs the lines <!-- study: small -->"):
+        write_section(page, "small", "text")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ([1.0, 5.0], [1.0, 5.0]),
+        ([5.0, 5.0], [4.5, 5.5]),
+        ([0.0, 0.0, 9.0], [0.0, 1.0, 9.0]),
+        ([4.0, 4.0, 5.2], [3.4, 4.4, 5.4]),
+        ([3.0], [3.0]),
+    ],
+)
+def test_names_are_spread_without_meeting(wanted: list[float], places: list[float]) -> None:
+    assert spread(wanted, 1.0, 0.0, 10.0) == pytest.approx(places)
+
+
+def test_more_names_than_fit_are_as_far_apart_as_there_is_room() -> None:
+    assert spread([5.0] * 5, 4.0, 0.0, 10.0) == pytest.approx([0.0, 2.5, 5.0, 7.5, 10.0])
