@@ -57,6 +57,7 @@ class MacCounter:
         text_length: Tokens of every caption.
         batch_size: Images, 2 or more: so that each has wrong pairs, as in training. Rows that a batch sampler appends
             and the similarities among more images are not in it.
+        texts_per_image: Texts of each image, as in a training on ``TextsOfImage``: they share what reads none of them.
         device: ``cpu`` counts real passes from the start: faster for toys.
         scope: What belongs to the work (see ``Workload``).
     """
@@ -67,15 +68,21 @@ class MacCounter:
         text_length: int,
         *,
         batch_size: int = 2,
+        texts_per_image: int = 1,
         device: Literal["meta", "cpu"] = "meta",
         scope: Scope = "model",
     ) -> None:
         self.work, self.text_length, self.batch_size = work, text_length, batch_size
+        self.texts_per_image = texts_per_image
         self._device, self._scope = device, scope
 
     def macs(self, model: Mapping[str, Any]) -> int:
-        """Return the MACs an image of the ``model`` part of a config, rounded down."""
-        return self._run(model, lambda load: count_macs(getattr(load, self.work))) // self.batch_size
+        """Return the MACs of a text with its image, by the ``model`` part of a config, rounded down.
+
+        With Q texts an image that is a text's own share, and a Q-th of what its image needs once.
+        """
+        total = self._run(model, lambda load: count_macs(getattr(load, self.work)))
+        return total // (self.batch_size * self.texts_per_image)
 
     def tokens(self, model: Mapping[str, Any]) -> list[int]:
         """Return visual tokens, prefix included, after each block and, last, after the decoder."""
@@ -99,7 +106,8 @@ class MacCounter:
     def _load(self, model: Mapping[str, Any]) -> Workload:
         with torch.device(self._device):
             built: VLPModel = build_model(model)
-        return Workload(built, self._scope, made_up_batch(built, self.batch_size, self.text_length))
+        batch = made_up_batch(built, self.batch_size, self.text_length, texts_per_image=self.texts_per_image)
+        return Workload(built, self._scope, batch)
 
 
 @contextmanager

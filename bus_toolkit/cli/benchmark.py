@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="model",
         help="a training step; text, image and fusion of a pair; or backbone and decoder",
     )
-    parser.add_argument("--batch-size", type=positive_int, default=4, metavar="N", help="default 4")
+    parser.add_argument("--batch-size", type=positive_int, default=4, metavar="N", help="images (default 4)")
+    parser.add_argument(
+        "--texts-per-image", type=positive_int, default=1, metavar="Q", help="texts of each image (default 1)"
+    )
     parser.add_argument("--img-size", type=positive_int, metavar="N", help="pixels, in place of the config's")
     parser.add_argument(
         "--text-length", type=positive_int, default=30, metavar="N", help="tokens of a caption (default 30)"
@@ -66,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(
         scope=args.scope,
         batch_size=args.batch_size,
+        texts_per_image=args.texts_per_image,
         text_length=args.text_length,
         rounds=args.rounds,
         device=find_device(args.device, "--device"),
@@ -80,11 +84,11 @@ def run(args: argparse.Namespace) -> None:
     for measured in measure_groups(make_groups(args.configs, overrides), settings):
         rows.append(measured.to_dict())
         console.print(f"{measured.name}: {measured.step_seconds:.3f} s a step", style="dim")
-    console.print(benchmark_tables(rows, accuracy, settings.batch_size))
+    console.print(benchmark_tables(rows, accuracy, settings.batch_size, texts_per_image=settings.texts_per_image))
     console.print(settings.describe())
     with writing(args.out, "--out"):
         written = write_results(args.out / "benchmark.json", {"settings": settings.describe(), "models": rows})
-    picture = draw_benchmark(rows, accuracy, settings.batch_size, args.out / "benchmark.png")
+    picture = draw_benchmark(rows, accuracy, settings.samples, args.out / "benchmark.png")
     console.print(f"{written}\n{picture}", soft_wrap=True)
 
 

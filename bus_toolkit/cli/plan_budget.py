@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-length", type=positive_int, metavar="N", help="tokens of a caption (default: the shorter max_length)"
     )
+    parser.add_argument(
+        "--texts-per-image", type=positive_int, default=1, metavar="Q", help="texts of each image (default 1)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="else work_dirs/plan_budget/<config>_<N>px.yaml")
     add_cfg_options(parser, "overrides of CONFIG")
     parser.add_argument(
@@ -61,10 +64,11 @@ def run(args: argparse.Namespace) -> None:
         work=args.work,
         text_length=args.text_length,
         scale_queries=args.num_queries == "scale",
+        texts_per_image=args.texts_per_image,
     )
     write_plan(out, args.config, planned.config, planned.changed, planned.headlines)
     console = wide_console()
-    console.print(budget_table(planned.rows))
+    console.print(budget_table(planned.rows, args.texts_per_image))
     for line in (*planned.headlines, *planned.notes, str(out)):
         console.print(line, soft_wrap=True)
 

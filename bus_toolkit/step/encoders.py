@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,20 @@ class Parts:
     fusion: nn.Module | None = None
     text_decoder: nn.Module | None = None
     prior: FusionPrior | None = None
+
+
+class ForBlocks(NamedTuple):
+    """What the blocks after the shared ones read.
+
+    Attributes:
+        shared: A row for each pass through them.
+        text: The text of each row; ``None`` where they read none.
+        texts: For so many texts each row serves.
+    """
+
+    shared: SharedTokens
+    text: TextTokens | None
+    texts: int
 
 
 @dataclass(frozen=True)
@@ -127,14 +141,21 @@ class Encoders(Parts):
             text: For each image one text, or Q next to each other, (B * Q, L, D): blocks that read no text then run
                 once an image. ``None`` is a text-free pass.
         """
-        count = _texts_per_image(shared, text)
-        if self.blocks_read_text:
-            shared, count = shared.repeat_each(count), 1
         if self.stream is not None:
+            shared = shared.repeat_each(_texts_per_image(shared, text))
             return VisualTokens(shared.tokens, self.backbone.num_prefix, shared.grid)
-        blocks_text = text if count == 1 else None
-        visual = self.backbone.forward_conditioned(shared, blocks_text, select=self._select(text))
-        return decode_visual(self.decoder, visual.repeat_each(count), text)
+        blocks = self.for_blocks(shared, text)
+        visual = self.backbone.forward_conditioned(blocks.shared, blocks.text, select=self._select(text))
+        if blocks.texts == 1 or getattr(self.decoder, "reads_text", False):
+            return decode_visual(self.decoder, visual.repeat_each(blocks.texts), text)
+        return decode_visual(self.decoder, visual, None).repeat_each(blocks.texts)
+
+    def for_blocks(self, shared: SharedTokens, text: TextTokens | None) -> ForBlocks:
+        """Return what the rest of the backbone reads: images with a text each, or every image once and no text."""
+        count = _texts_per_image(shared, text)
+        if count == 1 or self.blocks_read_text:
+            return ForBlocks(shared.repeat_each(count), text, 1)
+        return ForBlocks(shared, None, count)
 
     def encode_reduced(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Return images as all selectors leave them under a text: with those of a single-stream model, too."""
@@ -159,12 +180,9 @@ class Encoders(Parts):
         last = max(self.backbone.num_scored_blocks, shared.num_blocks)
         if self.stream is not None:
             return self._reduced_by_stream(self.stream, self.encode_visual(shared, text), text, last).selections
-        count = _texts_per_image(shared, text)
-        if self.blocks_read_text:
-            shared, count = shared.repeat_each(count), 1
-        blocks_text = text if count == 1 else None
-        visual = self.backbone.forward_conditioned(shared, blocks_text, select=self._select(text), num_blocks=last)
-        return visual.repeat_each(count).selections
+        blocks, select = self.for_blocks(shared, text), self._select(text)
+        visual = self.backbone.forward_conditioned(blocks.shared, blocks.text, select=select, num_blocks=last)
+        return visual.repeat_each(blocks.texts).selections
 
     def prior_scores(self, visual: VisualTokens, text: TextTokens) -> PatchScores | None:
         """Return the prior's scores of visual tokens under a text each, for a patch-text head.

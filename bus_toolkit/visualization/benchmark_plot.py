@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_benchmark(
-    rows: Sequence[Mapping[str, Any]], accuracy: Mapping[str, float], batch_size: int, out: Path
-) -> Path:
+def draw_benchmark(rows: Sequence[Mapping[str, Any]], accuracy: Mapping[str, float], samples: int, out: Path) -> Path:
     """Draw one line a model and return the PNG.
 
     Args:
         rows: What ``Measured.to_dict`` returns, in the order of the table.
         accuracy: Figures by model name; models without one are left out of that plot.
-        batch_size: Images of a step; MACs are drawn for one.
+        samples: Texts of a step, each with its image; MACs are drawn for one.
         out: Where to.
     """
     known = [row for row in rows if row["name"] in accuracy]
@@ -29,7 +27,7 @@ def draw_benchmark(
     speed = figure.add_subplot(1, columns, 1)
     _draw_speed(speed, rows)
     macs = figure.add_subplot(1, columns, 2, sharey=speed)
-    _draw_macs(macs, rows, batch_size)
+    _draw_macs(macs, rows, samples)
     macs.tick_params(labelleft=False)
     if known:
         _draw_accuracy(figure.add_subplot(1, columns, 3), known, accuracy)
@@ -51,14 +49,14 @@ def _draw_speed(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=2)
 
 
-def _draw_macs(axes: Axes, rows: Sequence[Mapping[str, Any]], batch_size: int) -> None:
+def _draw_macs(axes: Axes, rows: Sequence[Mapping[str, Any]], samples: int) -> None:
     left = [0.0] * len(rows)
     for number, part in enumerate(dict.fromkeys(name for row in rows for name in row["macs"])):
-        widths = [row["macs"].get(part, 0) / 1e9 / batch_size for row in rows]
+        widths = [row["macs"].get(part, 0) / 1e9 / samples for row in rows]
         if any(widths):
             axes.barh(range(len(rows)), widths, left=left, height=0.6, color=CYCLE[number % len(CYCLE)], label=part)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    _style(axes, "GMAC of a forward pass, one image")
+    _style(axes, "GMAC of a forward pass, one text and image")
     axes.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=4)
 
 

@@ -15,6 +15,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.build import build_model
 from tests.analysis.toy import toy
 
+FUSION = {"type": "CrossAttentionFusion", "num_layers": 1, "num_heads": 4}
 TINY = Path(__file__).parents[2] / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
 
 
@@ -26,6 +27,27 @@ def test_the_demo_is_counted_as_a_real_pass_is(work: str) -> None:
     counter = MacCounter(work, 10)  # type: ignore[arg-type]
     assert counter.macs(model) == count_macs(getattr(load, work)) // 2
     assert counter.tokens(model) == load.tokens_per_block() == [65, 65, 34, 34, 34, 34, 17]
+
+
+def test_texts_of_an_image_share_what_reads_none_of_them() -> None:
+    """Text-free, everything up to the fusion is the image's; with TSPS, the blocks before it."""
+    one, four = (MacCounter("forward", 8, scope="vision", texts_per_image=count) for count in (1, 4))
+    evit = toy(selectors=[{"type": "EViT", "blocks": [1], "keep_ratio": 0.5}])
+    assert four.macs(evit) == one.macs(evit) // 4
+    model = toy()
+    built = build_model(model)
+    shared = count_macs(lambda: built.backbone.forward_shared(made_up_batch(built, 2, 8)[0])) // 2
+    assert four.macs(model) == shared // 4 + one.macs(model) - shared
+    for work in ("step", "forward"):  # with all heads, too, and what runs is what is counted
+        batch = made_up_batch(built, 2, 8, texts_per_image=4)
+        load = Workload(built, "model", batch)
+        assert MacCounter(work, 8, texts_per_image=4).macs(model) == count_macs(getattr(load, work)) // 8
+
+
+def test_several_texts_an_image_are_refused_for_several_images_a_text() -> None:
+    built = build_model(toy(heads={"cls": {"type": "ClassificationHead", "num_images": 2}}, fusion=FUSION))
+    with pytest.raises(ConfigError, match="--texts-per-image: must be 1 for a model that reads 2 images a text, got 4"):
+        made_up_batch(built, 2, 8, texts_per_image=4)
 
 
 def test_what_the_momentum_model_does_for_soft_targets_is_counted() -> None:

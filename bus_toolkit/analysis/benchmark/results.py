@@ -20,6 +20,7 @@ class Settings:
     Attributes:
         scope: ``model``, ``pair`` or ``vision`` (see ``Workload``).
         batch_size: Images.
+        texts_per_image: Texts of each.
         text_length: Tokens of a caption.
         rounds: Timed rounds; medians are reported.
         device: Where.
@@ -30,12 +31,18 @@ class Settings:
 
     scope: Scope = "model"
     batch_size: int = 4
+    texts_per_image: int = 1
     text_length: int = 30
     rounds: int = 5
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: str = "float32"
     optimizer: bool = False
     random: bool = True
+
+    @property
+    def samples(self) -> int:
+        """Texts of a batch, each with its image."""
+        return self.batch_size * self.texts_per_image
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the region that forward passes run in."""
@@ -48,9 +55,10 @@ class Settings:
         on_gpu = self.device.type == "cuda"
         device = torch.cuda.get_device_name(self.device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
         step = "forward and backward" + (" and AdamW" if self.optimizer else "")
+        texts = f" images of {self.texts_per_image} texts" if self.texts_per_image > 1 else ""
         return (
-            f"scope {self.scope}, batch {self.batch_size}, {self.text_length} text tokens, {self.dtype}, {device}, "
-            f"torch {torch.__version__}; a step is {step}; medians of {self.rounds} rounds"
+            f"scope {self.scope}, batch {self.batch_size}{texts}, {self.text_length} text tokens, {self.dtype}, "
+            f"{device}, torch {torch.__version__}; a step is {step}; medians of {self.rounds} rounds"
         )
 
 
@@ -111,6 +119,11 @@ class Measured:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, derived figures too."""
         return {**asdict(self), "efficiency": self.efficiency, "selection_share": self.selection_share}
+
+
+def per_sample(texts_per_image: int) -> str:
+    """Return for what a cost is given: an image with its text, or a text of several that share their image."""
+    return "an image" if texts_per_image == 1 else f"a text, {texts_per_image} an image"
 
 
 def short_tokens(tokens: Sequence[int]) -> str:

@@ -63,7 +63,8 @@ def _workloads(group: Group, settings: Settings) -> dict[str, Workload]:
 def _workload(model: VLPModel, settings: Settings) -> Workload:
     model.to(settings.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6) if settings.optimizer else None
-    batch = made_up_batch(model, settings.batch_size, settings.text_length)
+    texts = settings.texts_per_image
+    batch = made_up_batch(model, settings.batch_size, settings.text_length, texts_per_image=texts)
     return Workload(model, settings.scope, batch, autocast=settings.autocast, optimizer=optimizer)
 
 
@@ -91,7 +92,7 @@ def _selection_cost(load: Workload, settings: Settings) -> tuple[float, float]:
     for _ in range(settings.rounds):
         inside, whole = Stopwatch(settings.device), Stopwatch(settings.device)
         with torch.no_grad(), settings.autocast(), whole.running():
-            shared = backbone.forward_shared(load.images)
-            backbone.forward_conditioned(shared, load.text, around_selection=inside.running)
+            blocks = load.model.encoders.for_blocks(backbone.forward_shared(load.images), load.text)
+            backbone.forward_conditioned(blocks.shared, blocks.text, around_selection=inside.running)
         pairs.append((inside.seconds, whole.seconds))
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)

@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from bus_toolkit.analysis.macs import Method
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import Selection, VisualTokens
@@ -31,7 +32,7 @@ class Workload:
     Args:
         model: The model.
         scope: Which of the three.
-        batch: Images (B, 3, H, W), or I a text (B, I, 3, H, W), and their data samples.
+        batch: Images (B, 3, H, W), or I a text (B, I, 3, H, W), and their data samples: one or several an image.
         autocast: Makes the region that forward passes run in; ``nullcontext`` for full precision.
         optimizer: Steps after the backward pass of scope ``model``.
     """
@@ -98,7 +99,8 @@ class Workload:
         encoders = self.model.encoders
         if encoders.stream is not None:
             return encoders.encode_reduced(encoders.encode_shared(self._seen), self.text)
-        return backbone.forward_conditioned(backbone.forward_shared(self._seen), self.text)
+        blocks = encoders.for_blocks(backbone.forward_shared(self._seen), self.text)
+        return backbone.forward_conditioned(blocks.shared, blocks.text).repeat_each(blocks.texts)
 
     def selections(self) -> list[Selection]:
         """Return the selections of the selectors for this batch."""
@@ -163,38 +165,53 @@ def releasing(load: Steps) -> Callable[[], None]:
     return run
 
 
-def made_up_batch(model: VLPModel, size: int, text_length: int) -> tuple[Tensor, list[Any]]:
+def made_up_batch(
+    model: VLPModel, size: int, text_length: int, *, texts_per_image: int = 1
+) -> tuple[Tensor, list[Any]]:
     """Return noise images and random words: speed does not depend on the content, and no data is needed.
 
     Args:
         model: Gives resolution, vocabulary and device.
-        size: Captions B; each has one image, or as many as a head wants, one box, one label and one answer.
+        size: Images, or captions where a head wants several images of each.
         text_length: Tokens of every caption, [CLS] and [SEP] included.
+        texts_per_image: Captions of each image; each has one box, one label and one answer.
+
+    Raises:
+        ConfigError: Several texts an image for a head that wants several images a text.
     """
     noise = torch.Generator().manual_seed(0)
     height, width = model.backbone.image_size
     device = model.backbone.device
     num_images = max((getattr(head, "num_images", 1) for head in model.heads.values()), default=1)
+    if num_images > 1 and texts_per_image > 1:
+        raise ConfigError(
+            f"--texts-per-image: must be 1 for a model that reads {num_images} images a text, got {texts_per_image}."
+        )
     images = torch.randn(size * num_images, 3, height, width, generator=noise).to(device)
     words = _words(model, noise)
+    box = torch.tensor([[0.0, 0.0, width / 2, height / 2]])
     samples = []
-    for row in range(size):
+    for row in range(size * texts_per_image):
         drawn = torch.randint(len(words), (text_length - 2,), generator=noise).tolist()
-        box = torch.tensor([[0.0, 0.0, width / 2, height / 2]])
-        sample = BaseDataElement(metainfo={"image_id": row})
-        fields = {
-            "text": " ".join(words[number] for number in drawn),
-            "gt_boxes": box,
-            "named": torch.ones(1, dtype=torch.bool),
-            "gt_label": row % 2,
-            "gt_answer": [words[row % len(words)]],
-            "gt_answer_weight": [1.0],
-            "references": [" ".join(words[number] for number in drawn)],
-        }
-        for name, value in fields.items():
-            sample.set_field(value, name, dtype=None)
-        samples.append(sample)
+        text = " ".join(words[number] for number in drawn)
+        samples.append(_made_up_sample(row, row // texts_per_image, text, box, words[row % len(words)]))
     return images if num_images == 1 else images.unflatten(0, (size, num_images)), samples
+
+
+def _made_up_sample(row: int, image_id: int, text: str, box: Tensor, answer: str) -> BaseDataElement:
+    sample = BaseDataElement(metainfo={"image_id": image_id})
+    fields = {
+        "text": text,
+        "gt_boxes": box,
+        "named": torch.ones(1, dtype=torch.bool),
+        "gt_label": row % 2,
+        "gt_answer": [answer],
+        "gt_answer_weight": [1.0],
+        "references": [text],
+    }
+    for name, value in fields.items():
+        sample.set_field(value, name, dtype=None)
+    return sample
 
 
 def _words(model: VLPModel, noise: torch.Generator) -> list[str]:

@@ -26,7 +26,7 @@ class Plan:
         model: The ``model`` part of its config.
         changes: What was set in it, by YAML path.
         kept: Patches that the smallest ratio keeps, of all of them.
-        macs: An image.
+        macs: Of an image, or of one of its texts where the counter gives it several.
     """
 
     model: Node
@@ -192,4 +192,4 @@ def _tokens_for_decoder(model: Node, counter: MacCounter) -> int:
 
 
 def _giga(macs: int) -> str:
-    return f"{macs / 1e9:.3f} GMAC an image"
+    return f"{macs / 1e9:.3f} GMAC"

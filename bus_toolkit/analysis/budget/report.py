@@ -11,7 +11,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from bus_toolkit.analysis.benchmark.results import short_tokens
+from bus_toolkit.analysis.benchmark.results import per_sample, short_tokens
 from bus_toolkit.config import dump_yaml, load_config
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.home import expand_home
@@ -33,11 +33,17 @@ class Row:
     macs: int
 
 
-def budget_table(rows: Sequence[Row]) -> Table:
-    """Return the table; the first row is the reference."""
+def budget_table(rows: Sequence[Row], texts_per_image: int = 1) -> Table:
+    """Return the table; the first row is the reference.
+
+    Args:
+        rows: Its rows.
+        texts_per_image: Of the counted batches; MACs are those of one text.
+    """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="dim")
     table.add_column("model", overflow="fold")
-    for column in ("px", "patches", "visual tokens after blocks > decoder", "keep ratio", "GMAC an image", "ratio"):
+    cost = f"GMAC {per_sample(texts_per_image)}"
+    for column in ("px", "patches", "visual tokens after blocks > decoder", "keep ratio", cost, "ratio"):
         table.add_column(column, justify="left" if column.startswith("visual") else "right", overflow="fold")
     for row in rows:
         ratios = ", ".join(f"{ratio:.4g}" for ratio in row.ratios) or "-"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.analysis.benchmark.results import per_sample
 from bus_toolkit.analysis.budget.plan import plan_budget, ratios_of, summary_share
 from bus_toolkit.analysis.budget.report import Row
 from bus_toolkit.analysis.meta_macs import Frame, MacCounter, Pass, frame_of
@@ -76,6 +77,7 @@ def plan_resolution(
     work: Pass = "step",
     text_length: int | None = None,
     scale_queries: bool = False,
+    texts_per_image: int = 1,
 ) -> Resolution:
     """Plan ``source`` at its size for the MACs of ``reference`` at its own (see ``plan_budget``).
 
@@ -85,6 +87,7 @@ def plan_resolution(
         work: ``step`` or ``forward`` (see ``MacCounter``).
         text_length: Tokens of every caption; ``None`` for the shorter ``max_length`` of the two tokenizers.
         scale_queries: Whether the decoder's ``num_queries`` keeps its share of the tokens that reach it.
+        texts_per_image: Texts of each image of a batch; MACs are those of one text.
 
     Raises:
         ConfigError: Anything wrong with a config, texts longer than a tokenizer allows, or no plan within the budget.
@@ -93,7 +96,8 @@ def plan_resolution(
     own = ConfigVariant(source.path, source.overrides).load()
     target, matched = source.load(), reference.load()
     before, frame, reference_frame = (frame_of(config["model"]) for config in (own, target, matched))
-    counter = MacCounter(work, _text_length(text_length, frame, reference_frame))
+    length = _text_length(text_length, frame, reference_frame)
+    counter = MacCounter(work, length, texts_per_image=texts_per_image)
     share = summary_share(own["model"], counter) if scale_queries else None
     budget = counter.macs(matched["model"])
     plan = plan_budget(target["model"], budget, counter, share)
@@ -110,9 +114,10 @@ def plan_resolution(
         for name, model, at, macs in figures
     ]
     options = f", with {' '.join(reference.overrides)}" if reference.overrides else ""
+    giga, per = [f"{macs / 1e9:.3f}" for macs in (plan.macs, budget)], per_sample(texts_per_image)
     headlines = [
         f"{source.name} at {pixels(frame.image_size)} px keeps {plan.kept} of {frame.num_patches} patches: "
-        f"{plan.macs / 1e9:.3f} of {budget / 1e9:.3f} GMAC an image ({work}, {counter.text_length} text tokens).",
+        f"{' of '.join(giga)} GMAC {per} ({work}, {length} text tokens).",
         f"Reference: {reference.path} at {pixels(reference_frame.image_size)} px{options}.",
     ]
     return Resolution(rows, source.load({**data, **plan.changes}), list(changes), headlines, notes)

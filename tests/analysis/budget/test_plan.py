@@ -115,13 +115,13 @@ def test_a_summary_without_a_fixed_length_cannot_be_scaled(decoder: dict[str, An
 
 
 def test_a_budget_that_all_patches_do_not_reach_is_reported_with_both_figures() -> None:
-    text = r"keeping all 64 patches takes 0\.00\d GMAC an image, less than the 1\.000 GMAC an image of the reference"
+    text = r"keeping all 64 patches takes 0\.00\d GMAC, less than the 1\.000 GMAC of the reference"
     with pytest.raises(ConfigError, match=text):
         plan_budget(toy(), 10**9, COUNTER)
 
 
 def test_a_budget_below_one_patch_is_reported_with_both_figures() -> None:
-    text = r"keeping 1 of 64 patches still takes 0\.00\d GMAC an image, more than the 0\.001 GMAC.*Choose a smaller"
+    text = r"keeping 1 of 64 patches still takes 0\.00\d GMAC, more than the 0\.001 GMAC.*Choose a smaller"
     with pytest.raises(ConfigError, match=text):
         plan_budget(toy(), 10**6, COUNTER)
 
