@@ -15,6 +15,9 @@ from bus_toolkit.ops.collective import rank, shared_noise, world_size
 from bus_toolkit.step.image_ids import id_number
 from bus_toolkit.structures import Boxes, TokenBatch
 
+SELECTING_TEXT = "selecting_text"
+"""The field of a data sample with a text that selectors and a prior read in the place of its own."""
+
 
 def texts_per_image(images: Tensor, samples: Sequence[Any]) -> int:
     """Return how many texts Q each image of a batch has, by their numbers.
@@ -91,6 +94,7 @@ class Batch:
         self.num_texts = texts_per_image(images, samples)
         self.images = images.flatten(0, 1) if images.dim() == 5 else images  # (B, I, 3, H, W) -> (B * I, 3, H, W)
         self.samples = samples
+        self._tokenize = tokenize
         self.iteration = iteration
         self.seed = seed
         self.num_captions = sum(not sample.get("region_only", False) for sample in samples)
@@ -106,6 +110,15 @@ class Batch:
             )
         self.all_tokens = tokenize([sample.text for sample in samples])
         self.tokens = TokenBatch(*(part[: self.num_captions] for part in self.all_tokens))
+
+    @cached_property
+    def selecting_tokens(self) -> TokenBatch | None:
+        """The ids (B + R, L) of what selects in the place of the own texts, where it is given; ``None`` without any."""
+        texts = [sample.get(SELECTING_TEXT) for sample in self.samples]
+        if all(text is None for text in texts):
+            return None
+        own = (sample.text for sample in self.samples)
+        return self._tokenize([mine if text is None else text for mine, text in zip(own, texts, strict=True)])
 
     @property
     def has_region_rows(self) -> bool:

@@ -8,8 +8,9 @@ from functools import cached_property, partial
 
 from torch import Tensor
 
+from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.collective import gather_rows
-from bus_toolkit.step.batch import Batch
+from bus_toolkit.step.batch import SELECTING_TEXT, Batch
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.momentum import MomentumModel, MomentumPasses
 from bus_toolkit.step.pass_key import Hidden, PassCount, PassKey
@@ -76,13 +77,20 @@ class Passes:
 
     def visual(self, key: PassKey) -> VisualTokens:
         """Return the images under a condition: B x ``num_images`` rows, those of a text next to each other."""
-        key = self._effective(key)
+        asked, key = key, self._effective(key)
         if key not in self._visual:
             visual = self.encoders.encode_visual(self.shared, self.texts.conditioning(key))
             if self.encoders.stream is None:
                 self.counts[str(key)] = PassCount.of(visual)
             self._visual[key] = visual.repeat_each(self._texts_a_row(key))
-        return self._visual[key]
+        return self._with_prior(self._visual[key], asked)
+
+    def _with_prior(self, visual: VisualTokens, key: PassKey) -> VisualTokens:
+        """Return the images with the prior of the text that selects, where it is not the one that is fused."""
+        prior, text = self.encoders.prior, None
+        if prior is not None and key.condition is Condition.CAPTION and self.batch.selecting_tokens is not None:
+            text = self.texts.conditioning(key)
+        return visual if prior is None or text is None else replace(visual, prior=prior(text, visual))
 
     def reduced(self, key: PassKey) -> VisualTokens:
         """Return the images as all selectors leave them, rows as in ``visual``, which it is but for a single stream."""
@@ -97,11 +105,13 @@ class Passes:
 
     def images_under(self, image_rows: Tensor, text: TextTokens, counted_as: str = "pairs") -> VisualTokens:
         """Return the images of this rank's rows ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
+        self._refuse_another_text()
         shared = self.shared.index(image_rows // self.batch.num_texts)
         return self._counted(self.encoders.encode_visual(shared, text), counted_as)
 
     def selections_under(self, text: TextTokens, counted_as: str) -> list[Selection]:
         """Return what the selectors decide on all rows, region rows last, each under its row of ``text``."""
+        self._refuse_another_text()
         return self._scored(self.all_shared, text, counted_as)
 
     def pairs(self, key: PassKey, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
@@ -110,6 +120,7 @@ class Passes:
         Where the mode re-encodes pairs, the text of each pair selects, for a head that sees captions; elsewhere an
         image is the same in all its pairs.
         """
+        self._refuse_another_text()
         text = self.texts.of_all_ranks().index(text_rows)
         # The texts of the pairs are whole: to select by them would show a head what its own condition hides.
         if self._pairs_are_reencoded and key.condition is Condition.CAPTION and self.encoders.reads_text:
@@ -127,6 +138,18 @@ class Passes:
             scores = gather_rows(visual.scores)[image_rows]
             paired = replace(paired, scores=scores, scores_are_logits=visual.scores_are_logits)
         return paired, text
+
+    def _refuse_another_text(self) -> None:
+        """Refuse to let a text of a head's choice select where the data samples say which one does.
+
+        Raises:
+            ComponentError: They do.
+        """
+        if self.batch.selecting_tokens is not None:
+            raise ComponentError(
+                f"{SELECTING_TEXT}: a head lets texts of its own select (step.pairs, images_under, selections_under), "
+                "got data samples with another one that selects. Leave the metrics of this head out of the evaluation."
+            )
 
     def prior_scores(self, key: PassKey) -> PatchScores | None:
         """Return the trainable scores of the model's prior on all rows, region rows last; ``None`` without any.

@@ -61,6 +61,19 @@ class Texts:
         return self.all_rows.index(slice(0, self.batch.num_captions)) if self.batch.has_region_rows else self.all_rows
 
     @cached_property
+    def selecting_all_rows(self) -> TextTokens:
+        """What conditions images under their own text: ``all_rows``, or what the data samples give in its place."""
+        tokens = self.batch.selecting_tokens
+        return self.all_rows if tokens is None else self.encoders.encode_text(tokens)
+
+    @property
+    def selecting(self) -> TextTokens:
+        """That of the caption rows (B, L, D)."""
+        if self.batch.selecting_tokens is None:
+            return self.captions
+        return self.selecting_all_rows.index(slice(0, self.batch.num_captions))
+
+    @cached_property
     def alone(self) -> TextTokens:
         """The captions as a contrast compares them (B, L, D)."""
         return self.encoders.text_alone(self.captions)
@@ -105,7 +118,7 @@ class Texts:
         if key.condition is Condition.FREE:
             return self.encoders.free_text(len(self.batch.images))
         if key.condition is Condition.CAPTION:
-            return self.all_rows
+            return self.selecting_all_rows
         return self._under(key).followed_by(self.all_rows.index(slice(self.batch.num_captions, None)))
 
     def _under(self, key: PassKey) -> TextTokens:
@@ -114,7 +127,7 @@ class Texts:
         if key.condition is Condition.OTHER_CAPTION:
             return self.captions.index(other_rows(self.batch.image_ids).clamp(min=0))
         assert key.condition is Condition.CAPTION, "conditions whose text no head provides are refused beforehand"
-        return self.captions
+        return self.selecting
 
 
 def _tokens_left(hide: Callable[[Batch], Any], hidden: Any, num_captions: int) -> TokenBatch:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mmengine.runner import Runner
 from typing_extensions import override
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.eval_loop import EvalLoop
+from bus_toolkit.evaluation.other_texts import OtherTexts, check_other_texts
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB, DeviceMemory
 from bus_toolkit.evaluation.retrieval.ranking import checked_ks
 from bus_toolkit.evaluation.retrieval.reranking import Reranking, RerankSettings
@@ -17,6 +18,8 @@ from bus_toolkit.heads.base import find_head
 from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.heads.itm import ITMHead, MatchScore, checked_match_score
 from bus_toolkit.registry import LOOPS
+
+SelectingText = Literal["own", "other"]
 
 
 @LOOPS.register_module()
@@ -42,11 +45,15 @@ class VLPEvalLoop(EvalLoop):
         itc_weight: Factor of the first-stage similarity that is added to the match score.
         match_score: By what pairs are ordered: ``margin``, the logit of "match" minus that of "no match", which orders
             them as the probability of a match does (our choice), or ``logit``, that of "match" alone.
+        selecting_text: What selectors and the model's prior read of a row: its ``own`` text, or that of an ``other``
+            image (``OtherTexts`` says which), while question and fusion stay. What falls between the two is what
+            selecting by the text brings. For predictions under the own text: classes, answers, boxes, patch scores.
         fp16: Evaluate under automatic mixed precision.
 
     Raises:
-        ConfigError: A negative ``rerank_topk`` or memory, a batch size or a k below one, an unknown ``match_score``, or
-            re-ranking with a model that cannot.
+        ConfigError: A negative ``rerank_topk`` or memory, a batch size or a k below one, an unknown ``match_score`` or
+            ``selecting_text``, re-ranking with a model that cannot, or a text of others where it says nothing.
+        DataError: A data set without texts of other images.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class VLPEvalLoop(EvalLoop):
         recall_k: Sequence[int] = (1, 5, 10),
         itc_weight: float = 0.0,
         match_score: MatchScore = "margin",
+        selecting_text: SelectingText = "own",
         fp16: bool = False,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
@@ -81,6 +89,13 @@ class VLPEvalLoop(EvalLoop):
         score = checked_match_score(match_score, "VLPEvalLoop.match_score")
         self.rerank = RerankSettings(rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16, score)
         self._reranking: Reranking | None = None
+        if selecting_text not in get_args(SelectingText):
+            allowed = " or ".join(get_args(SelectingText))
+            raise ConfigError(f"VLPEvalLoop.selecting_text: must be {allowed}, got {selecting_text!r}.")
+        self._others: OtherTexts | None = None
+        if selecting_text == "other":
+            check_other_texts(self.bare_model, self.evaluator.metrics, rerank_topk)
+            self._others = OtherTexts(self.dataloader.dataset)
 
     @property
     @override
@@ -93,6 +108,8 @@ class VLPEvalLoop(EvalLoop):
 
     @override
     def predict(self, data_batch: Any) -> Sequence[Any]:
+        if self._others is not None:
+            self._others.write(data_batch["data_samples"])
         return super().predict(data_batch) if self._reranking is None else self._reranking.predict(data_batch)
 
     @override
