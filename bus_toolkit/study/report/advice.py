@@ -46,13 +46,14 @@ def all_advice(panels: Sequence[Panel]) -> list[Advice]:
     return [advice for advice in map(advise, panels) if advice is not None]
 
 
-def advice_row(advice: Advice) -> list[str]:
+def advice_row(advice: Advice, settings: ReportSettings) -> list[str]:
     """Return the cells of the advice in a table with the heads ``ADVICE_HEADS``, not escaped."""
     panel, take = advice.panel, advice.take
     full = _unpruned(panel)
+    words = _words(panel, settings)
     return [
-        panel.name,
-        f"{panel.keep:g}",
+        f"{panel.name}: {words}" if words else panel.name,
+        f"{panel.keep:g} (1 token in {1 / panel.keep:.0f})",
         take.shown,
         estimate_text(take.accuracy),
         macs_text(take.macs),
@@ -81,7 +82,7 @@ ADVICE_HEADS = (
 def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
     """Return the advice in sentences; names are as the study has them, nothing is escaped."""
     panel, take = advice.panel, advice.take
-    asked = settings.tasks.get(panel.kind, settings.tasks.get(panel.task, f"the questions of {panel.name}"))
+    asked = _words(panel, settings) or f"the questions of {panel.name}"
     sentences = [
         f"For {asked}, at keep {panel.keep:g} (about one token in {1 / panel.keep:.0f}): take {take.shown}. "
         f"It answers {estimate_text(take.accuracy)} % and costs {macs_text(take.macs)} million MACs a question"
@@ -103,6 +104,11 @@ def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
     if take.is_undertrained:
         sentences.append(f"{take.shown} still learned when its training ended.")
     return sentences
+
+
+def _words(panel: Panel, settings: ReportSettings) -> str:
+    """Return what the questions of a panel ask for; empty if the study does not say."""
+    return settings.tasks.get(panel.kind, settings.tasks.get(panel.task, ""))
 
 
 def _unpruned(panel: Panel) -> Row | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from bus_toolkit.text_files import read_utf8
 RESULT, SAMPLES, WRONG_SAMPLES, CONFIG = "result.json", "samples.jsonl.gz", "samples_wrong.jsonl.gz", "config.yaml"
 
 
-def collect_runs(out: Path, committed: Path, *, replacing: bool = False) -> list[RunKey]:
+def collect_runs(
+    out: Path, committed: Path, *, metrics: Mapping[str, str] | None = None, replacing: bool = False
+) -> list[RunKey]:
     """Add each finished run below ``out`` to the files in ``committed``; return those that are new or replaced.
 
     Pieces of a study that ran in several places are collected one by one. A run that is committed already with the
@@ -33,6 +35,7 @@ def collect_runs(out: Path, committed: Path, *, replacing: bool = False) -> list
     Args:
         out: Folder of the study's runs.
         committed: Folder of ``runs.jsonl`` and ``samples.jsonl.gz``.
+        metrics: By task, the metric whose verdicts count; not needed where only one says what is correct.
         replacing: Whether a run takes the place of a committed one with another content.
 
     Raises:
@@ -51,7 +54,7 @@ def collect_runs(out: Path, committed: Path, *, replacing: bool = False) -> list
                 "Keep one of the two: collect with --replace, or leave this folder out."
             )
         runs[run.key] = run
-        verdicts[run.task] = _with_run(verdicts.get(run.task), run, folder)
+        verdicts[run.task] = _with_run(verdicts.get(run.task), run, folder, (metrics or {}).get(run.task, ""))
         changed.append(run.key)
     write_runs(committed, runs.values())
     write_verdicts(committed, verdicts)
@@ -76,14 +79,14 @@ def _finished(out: Path) -> Iterator[tuple[Path, Run]]:
         yield file.parent, run
 
 
-def _with_run(known: Verdicts | None, run: Run, folder: Path) -> Verdicts:
+def _with_run(known: Verdicts | None, run: Run, folder: Path, metric: str) -> Verdicts:
     """Return the verdicts of a task with those of one more run."""
     columns = {} if known is None else {c: v for c, v in known.columns.items() if c[:3] != run.key[1:]}
     questions = known.questions if known is not None else None
     for name, text in ((SAMPLES, OWN), (WRONG_SAMPLES, OTHER)):
         if not (folder / name).is_file():
             continue
-        own, right = read_samples(folder / name)
+        own, right = read_samples(folder / name, metric)
         if questions is None or not columns:
             questions = own
         elif own != questions:

@@ -83,7 +83,7 @@ class TimeToQuality:
     """An arm against the unpruned arm's end quality, seed by seed from the same start.
 
     Attributes:
-        seeds: Those that both have.
+        seeds: Those that both have, and in which the unpruned arm still learned.
         seconds: Ratio of its time to that of the unpruned arm, by seed that reached it; empty if the machines differ.
         macs: Ratio of MACs by seed that reached it.
         quality: The unpruned arm's last validation by seed.
@@ -108,13 +108,15 @@ def time_to_quality(runs: Sequence[Run], unpruned: Sequence[Run], key: str | Non
         curve, base = curve_of(run, key), curve_of(other, key) if other is not None else []
         if other is None or not curve or not base:
             continue
+        full = first_reach(base, base[-1][1])
+        if full is None or full.macs <= 0:  # it had its end quality when it started: there is nothing to compare
+            continue
         seeds.append(run.seed)
         quality[run.seed] = base[-1][1]
-        ours, full = first_reach(curve, base[-1][1]), first_reach(base, base[-1][1])
-        if ours is None or full is None:
+        ours = first_reach(curve, base[-1][1])
+        if ours is None:
             continue
-        if full.macs > 0:
-            macs[run.seed] = ours.macs / full.macs
+        macs[run.seed] = ours.macs / full.macs
         if run.machine == other.machine and full.seconds > 0:
             seconds[run.seed] = ours.seconds / full.seconds
     return TimeToQuality(tuple(seeds), seconds, macs, quality)

@@ -94,7 +94,7 @@ def _judge_time(claim: Claim, panel: Panel) -> Judged:
     """A time is met if every seed meets it, met on average if the mean of the seeds that got there does."""
     row = panel.row(claim.arm)
     if row is None or row.time is None or not row.time.seeds:
-        return Judged(claim, Verdict.NOT_RUN, "no curves of this arm and the unpruned one with the same seed")
+        return Judged(claim, Verdict.NOT_RUN, "no curves with the seed of an unpruned arm that still learned")
     ratios = row.time.seconds or row.time.macs
     unit = "wall time" if row.time.seconds else "MACs (the machines differ)"
     reached = f"reached by {len(ratios)} of {len(row.time.seeds)} seeds"

@@ -65,14 +65,15 @@ def _advice(panels: Sequence[Panel], settings: ReportSettings) -> str:
     advised = all_advice(panels)
     heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in ADVICE_HEADS)
     rows = "\n".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in advice_row(advice))}</tr>" for advice in advised
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in advice_row(advice, settings))}</tr>" for advice in advised
     )
     parts = [f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>']
     for advice in advised:
         head = f"{advice.panel.name}, keep {advice.panel.keep:g}: {advice.take.shown}"
         first, *rest = advice_text(advice, settings)
+        shown = " open" if advice.panel.keep == settings.keep else ""
         parts.append(
-            f"<details><summary>{escape(head)}</summary><p>{escape(first)}</p><ul>{_items(rest)}</ul></details>"
+            f"<details{shown}><summary>{escape(head)}</summary><p>{escape(first)}</p><ul>{_items(rest)}</ul></details>"
         )
     return f"<h2>Which to take</h2>{''.join(parts)}"
 

@@ -16,6 +16,9 @@ a { color: var(--accent); }
 select { font: inherit; padding: 0.2rem 0.4rem; }
 table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+#board td { white-space: nowrap; }
+details { max-width: 60rem; margin: 0.5rem 0; }
+summary { cursor: pointer; font-weight: 600; }
 thead th { position: sticky; top: 0; background: var(--band); }
 th button { all: unset; cursor: pointer; font-weight: bold; }
 th button:focus-visible { outline: 2px solid var(--accent); }

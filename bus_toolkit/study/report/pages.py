@@ -34,7 +34,7 @@ def leaderboard_markdown(
     if judged:
         parts += ["## What was aimed at", claims_list(judged)]
     advised = all_advice(panels)
-    parts += ["## Which to take", advice_table(advised), *_advice(advised, settings)]
+    parts += ["## Which to take", advice_table(advised, settings), *_advice(advised, settings)]
     for panel in panels:
         parts += [f"## {escape_markdown(panel.name)}, keep {panel.keep:g}", panel_table(panel)]
     times = times_table(panels)
@@ -73,7 +73,7 @@ def section_markdown(
     shown = panels_at(panels, settings.keep)
     links = f"All tables: [{LEADERBOARD}]({results}/{LEADERBOARD}); a sortable page: [{PAGE}]({results}/{PAGE})."
     parts = [claims_list(judged)] if judged else []
-    parts += [short_table(shown), "Which to take:", advice_table(all_advice(shown)), links]
+    parts += [short_table(shown), "Which to take:", advice_table(all_advice(shown), settings), links]
     parts += [_bullets([*how_to_read(settings)[:2], *settings.notes, *sizes(panels), *machines(panels)])]
     parts += [_figure(words, f"{results}/{path.name}") for words, path in figures.items()]
     return "\n\n".join(parts)
@@ -101,9 +101,10 @@ def relative_folder(folder: Path, page: Path) -> str:
     return os.path.relpath(folder.resolve(), page.resolve().parent).replace(os.sep, "/")
 
 
-def advice_table(advised: Sequence[Advice]) -> str:
+def advice_table(advised: Sequence[Advice], settings: ReportSettings) -> str:
     """Return what to take for each kind of question and keep ratio."""
-    return markdown_table(ADVICE_HEADS, [[escape_markdown(cell) for cell in advice_row(each)] for each in advised])
+    rows = [[escape_markdown(cell) for cell in advice_row(each, settings)] for each in advised]
+    return markdown_table(ADVICE_HEADS, rows)
 
 
 def _advice(advised: Sequence[Advice], settings: ReportSettings) -> list[str]:

@@ -172,7 +172,8 @@ def _rows(
     rows = []
     for cell in cells:
         own = of_cell[cell]
-        key = metric_key({name for run in own for p in run.curve for name in p.val}, kind, settings.metrics.get(task))
+        given = settings.metrics.get(kind, settings.metrics.get(task))
+        key = metric_key({name for run in own for point in run.curve for name in point.val}, kind, given)
         accuracy = scores.accuracy(cell)
         assert accuracy is not None, "the cell is one of those that ran"
         is_reference = cell.arm == settings.reference

@@ -101,7 +101,8 @@ def run_of(line: Any, location: str) -> Run:
             steps=float(train.get("steps") or 0),
             seconds=float(train.get("seconds") or 0),
             curve=tuple(_point(point) for point in line.get("curve") or ()),
-            machine=dict(line.get("machine") or {}),
+            # What else ran meanwhile is no part of the machine.
+            machine={str(key): value for key, value in (line.get("machine") or {}).items() if key != "load"},
             properties=dict(line.get("properties") or {}),
             line=line,
         )

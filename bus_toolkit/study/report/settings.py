@@ -14,7 +14,7 @@ from bus_toolkit.study.report.claims import Claim, read_claim
 
 _TEXTS = ("reference", "unpruned", "smaller_image", "page")
 _LISTS = ("ceilings", "baselines", "notes")
-_MAPPINGS = ("tasks", "arms", "metrics")
+_MAPPINGS = ("tasks", "arms", "metrics", "samples")
 _KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "keep", "claims")
 
 
@@ -33,7 +33,8 @@ class ReportSettings:
         keep: Keep ratio of the short table, the curves and the times; ``None`` is the smallest one.
         tasks: What the questions of a task or kind ask for, in words.
         arms: Shown names.
-        metrics: Key of the validation metric by task; else ``.../accuracy_<kind>`` or ``.../accuracy``.
+        metrics: Key of the validation metric by task or kind; else ``.../accuracy_<kind>`` or ``.../accuracy``.
+        samples: By task, the metric whose verdicts on samples count, where several metrics have some.
         page: The Markdown page that has the study's markers; ``None`` for none.
         notes: Sentences for the reader: what was tuned, on what, how often.
         claims: What was aimed at before the study ran.
@@ -50,6 +51,7 @@ class ReportSettings:
     tasks: Mapping[str, str] = field(default_factory=dict)
     arms: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, str] = field(default_factory=dict)
+    samples: Mapping[str, str] = field(default_factory=dict)
     page: Path | None = None
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()

@@ -56,30 +56,45 @@ class Verdicts:
     columns: Mapping[Column, NDArray[np.bool_]]
 
 
-def read_samples(file: Path) -> tuple[dict[Question, tuple[str, str | None]], NDArray[np.bool_]]:
+def read_samples(file: Path, metric: str = "") -> tuple[dict[Question, tuple[str, str | None]], NDArray[np.bool_]]:
     """Return the questions of one run, sorted, and which of them it answered rightly.
 
     Args:
         file: Per-sample lines as the evaluation writes them, compressed.
+        metric: Whose lines count; empty is the only metric that says what is correct.
 
     Raises:
-        DataError: The file is damaged, a field is missing, or a question is there twice.
+        DataError: The file is damaged, a field is missing, a question is there twice, or no or several metrics say
+            what is correct.
     """
+    lines = [(number, line) for number, line in _lines(file) if isinstance(line, dict) and "correct" in line]
+    metrics = sorted({str(line.get("metric", "")) for _, line in lines})
+    if (metric and metric not in metrics) or (not metric and len(metrics) != 1):
+        raise DataError(
+            f"{file}: verdicts of one metric are needed, got those of {', '.join(metrics) or 'none'}"
+            f"{f' and not of {metric}' if metric else ''}. Name one under report.samples of the study, by task."
+        )
     rows: dict[Question, tuple[str, str | None, bool]] = {}
-    for number, line in _lines(file):
-        try:
-            key = Question(str(line["kind"]), str(line["id"]))
-            answer = line.get("answer")
-            row = (str(line["image"]), answer if isinstance(answer, str) else None, _verdict(line["correct"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                f"{file}, line {number}: needs id, image, kind and correct (0 or 1), got {line!r}. Test it again."
-            ) from error
+    for number, line in lines:
+        if metric and line.get("metric") != metric:
+            continue
+        key, row = _row(line, f"{file}, line {number}")
         if key in rows:
             raise DataError(f"{file}, line {number}: the question {key.id!r} of kind {key.kind!r} is there twice.")
         rows[key] = row
     questions = {key: rows[key][:2] for key in sorted(rows)}
     return questions, np.array([rows[key][2] for key in questions], bool)
+
+
+def _row(line: dict[str, Any], location: str) -> tuple[Question, tuple[str, str | None, bool]]:
+    try:
+        answer = line.get("answer")
+        shown = str(answer) if isinstance(answer, str | int) else None
+        return Question(str(line["kind"]), str(line["id"])), (str(line["image"]), shown, _verdict(line["correct"]))
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{location}: needs id, image, kind and correct (0 or 1), got {line!r}. Test it again."
+        ) from error
 
 
 def read_verdicts(folder: Path) -> dict[str, Verdicts]:

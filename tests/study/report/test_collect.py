@@ -66,7 +66,12 @@ def test_runs_on_other_questions_are_refused(tmp_path: Path) -> None:
         ("result.json", b"{", "is no JSON object"),
         ("result.json", b'{"task": "glyph"}', "is no result of a study, KeyError: 'arm'"),
         ("samples.jsonl.gz", b"no gzip", "cannot be read"),
-        ("samples.jsonl.gz", gzip.compress(b'{"id": 1}\n'), r"line 1: needs id, image, kind and correct \(0 or 1\)"),
+        (
+            "samples.jsonl.gz",
+            gzip.compress(b'{"correct": 1}\n'),
+            r"line 1: needs id, image, kind and correct \(0 or 1\)",
+        ),
+        ("samples.jsonl.gz", gzip.compress(b'{"id": 1}\n'), "verdicts of one metric are needed, got those of none"),
         (
             "samples.jsonl.gz",
             gzip.compress(b'{"id": 1, "image": 2, "kind": "x", "correct": 1}\n' * 2),
@@ -83,6 +88,24 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, mess
     (write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3) / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         collect_runs(tmp_path / "out", tmp_path / "results")
+
+
+def test_of_several_metrics_one_is_named(tmp_path: Path) -> None:
+    lines = [
+        {"id": 1, "image": 2, "kind": "i2t", "metric": "retrieval", "correct": 1, "answer": 7},
+        {"id": 1, "image": 2, "kind": "positive", "metric": "itm", "correct": 0},
+        {"id": 1, "image": 2, "kind": "attribute", "metric": "patch_text", "auc": 0.9},
+    ]
+    content = gzip.compress("".join(f"{json.dumps(line)}\n" for line in lines).encode())
+    folder = write_run(tmp_path / "out", "retrieval", "TSPS", 0.11, 0, questions=3)
+    (folder / "samples.jsonl.gz").write_bytes(content)
+    with pytest.raises(DataError, match="got those of itm, retrieval. Name one under report.samples"):
+        collect_runs(tmp_path / "out", tmp_path / "results")
+    with pytest.raises(DataError, match="got those of itm, retrieval and not of vqa"):
+        collect_runs(tmp_path / "out", tmp_path / "results", metrics={"retrieval": "vqa"})
+    collect_runs(tmp_path / "out", tmp_path / "results", metrics={"retrieval": "retrieval"})
+    verdicts = read_verdicts(tmp_path / "results")["retrieval"]
+    assert dict(verdicts.questions) == {Question("i2t", "1"): ("2", "7")}
 
 
 def test_nothing_to_collect_and_damaged_results_are_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,12 @@ def test_times_are_compared_seed_by_seed():
     time = time_to_quality(ours, full, "vqa/accuracy")
     assert time.seeds == (0, 1) and time.quality == {0: 90.0, 1: 90.0}
     assert time.seconds == {0: pytest.approx(10 / 30)} == time.macs
+
+
+def test_a_quality_that_was_there_from_the_start_is_no_race():
+    full = run([0.9, 0.9])
+    warm = replace(full, curve=tuple(replace(point, macs=point.macs - 1e10) for point in full.curve))
+    assert time_to_quality([run([0.9])], [warm], "vqa/accuracy").seeds == ()
 
 
 def test_seconds_of_other_machines_are_not_compared():
