@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="OUT",
-        help="first add the finished runs below these folders to the committed ones",
+        help="first add the finished runs below these folders, or the committed runs in them",
     )
     parser.add_argument(
         "--results", type=Path, metavar="FOLDER", help="committed results (default: results/<name> beside the YAML)"

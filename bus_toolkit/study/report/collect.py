@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.json_text import parse_json
 from bus_toolkit.study.report.properties import properties_of
+from bus_toolkit.study.report.runs import FILE as RUNS
 from bus_toolkit.study.report.runs import Run, RunKey, committed_line, describe_run, read_runs, run_of, write_runs
 from bus_toolkit.study.report.verdicts import (
     OTHER,
     OWN,
     Column,
+    Question,
     Verdicts,
     read_samples,
     read_verdicts,
@@ -22,6 +28,17 @@ from bus_toolkit.study.report.verdicts import (
 from bus_toolkit.text_files import read_utf8
 
 RESULT, SAMPLES, WRONG_SAMPLES, CONFIG = "result.json", "samples.jsonl.gz", "samples_wrong.jsonl.gz", "config.yaml"
+Answered = tuple[Mapping[Question, tuple[str, str | None]], NDArray[np.bool_]]
+"""Questions, and which of them were answered rightly."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A run to add, and what reads its answers by what its selection read; ``path`` is for messages."""
+
+    run: Run
+    path: Path
+    answers: Callable[[], dict[str, Answered]]
 
 
 def collect_runs(
@@ -33,7 +50,7 @@ def collect_runs(
     same content changes nothing.
 
     Args:
-        out: Folder of the study's runs.
+        out: Folder of the study's runs, or a folder of committed results.
         committed: Folder of ``runs.jsonl`` and ``samples.jsonl.gz``.
         metrics: By task, the metric whose verdicts count; not needed where only one says what is correct.
         replacing: Whether a run takes the place of a committed one with another content.
@@ -44,58 +61,73 @@ def collect_runs(
     """
     runs, verdicts = read_runs(committed), read_verdicts(committed)
     changed = []
-    for folder, run in _finished(out):
+    for piece in _committed(out) if (out / RUNS).is_file() else _finished(out, metrics or {}):
+        run = piece.run
         known = runs.get(run.key)
         if known is not None and committed_line(known) == committed_line(run):
             continue
         if known is not None and not replacing:
             raise DataError(
-                f"{folder}: {describe_run(run.key)} is committed in {committed} already, with another content. "
+                f"{piece.path}: {describe_run(run.key)} is committed in {committed} already, with another content. "
                 "Keep one of the two: collect with --replace, or leave this folder out."
             )
         runs[run.key] = run
-        verdicts[run.task] = _with_run(verdicts.get(run.task), run, folder, (metrics or {}).get(run.task, ""))
+        verdicts[run.task] = _with_run(verdicts.get(run.task), piece)
         changed.append(run.key)
     write_runs(committed, runs.values())
     write_verdicts(committed, verdicts)
     return changed
 
 
-def _finished(out: Path) -> Iterator[tuple[Path, Run]]:
-    """Yield the folder and the run of each finished run that has been tested question by question."""
+def _finished(out: Path, metrics: Mapping[str, str]) -> Iterator[_Piece]:
+    """Yield each finished run that has been tested question by question."""
     files = sorted(out.rglob(RESULT)) if out.is_dir() else []
-    finished = [file for file in files if (file.parent / SAMPLES).is_file()]
+    finished = [file.parent for file in files if (file.parent / SAMPLES).is_file()]
     if not finished:
         raise DataError(f"{out}: no finished run ({RESULT} with {SAMPLES}) is below it. Run the study there first.")
-    for file in finished:
+    for folder in finished:
+        file = folder / RESULT
         try:
             run = run_of(parse_json(read_utf8(file)), str(file))
         except (ValueError, RecursionError) as error:
             raise DataError(f"{file}: is no JSON object: {error}. Run it again.") from error
-        config = file.parent / CONFIG
-        if not run.properties and config.is_file():
-            properties = properties_of(config)
+        if not run.properties and (folder / CONFIG).is_file():
+            properties = properties_of(folder / CONFIG)
             run = replace(run, properties=properties, line={**run.line, "properties": properties})
-        yield file.parent, run
+        yield _Piece(run, folder, partial(_answers, folder, metrics.get(run.task, "")))
 
 
-def _with_run(known: Verdicts | None, run: Run, folder: Path, metric: str) -> Verdicts:
+def _answers(folder: Path, metric: str) -> dict[str, Answered]:
+    files = {OWN: folder / SAMPLES, OTHER: folder / WRONG_SAMPLES}
+    return {text: read_samples(file, metric) for text, file in files.items() if file.is_file()}
+
+
+def _committed(folder: Path) -> Iterator[_Piece]:
+    """Yield each run of a folder of committed results."""
+    verdicts = read_verdicts(folder)
+    for run in read_runs(folder).values():
+        of_task = verdicts.get(run.task, Verdicts({}, {}))
+        own = {column.text: right for column, right in of_task.columns.items() if column[:3] == run.key[1:]}
+        if not own:
+            raise DataError(f"{folder}: has no verdicts of {describe_run(run.key)}. Both files must be of one report.")
+        answers = {text: (of_task.questions, right) for text, right in own.items()}
+        yield _Piece(run, folder, partial(dict, answers))
+
+
+def _with_run(known: Verdicts | None, piece: _Piece) -> Verdicts:
     """Return the verdicts of a task with those of one more run."""
+    run = piece.run
     columns = {} if known is None else {c: v for c, v in known.columns.items() if c[:3] != run.key[1:]}
-    questions = known.questions if known is not None else None
-    for name, text in ((SAMPLES, OWN), (WRONG_SAMPLES, OTHER)):
-        if not (folder / name).is_file():
-            continue
-        own, right = read_samples(folder / name, metric)
-        if questions is None or not columns:
-            questions = own
-        elif own != questions:
+    questions = known.questions if known is not None and columns else None
+    for text, (own, right) in piece.answers().items():
+        if questions is not None and own != questions:
             differing = min(key for key in {*own, *questions} if own.get(key) != questions.get(key))
             raise DataError(
-                f"{folder / name}: was tested on other questions than the runs of {run.task} before it "
+                f"{piece.path}: was tested on other questions than the runs of {run.task} before it "
                 f"({len(own)} and {len(questions)} questions; {differing.id!r} differs). "
                 "Test all runs of a task on the same split."
             )
+        questions = own
         columns[Column(run.arm, run.keep, run.seed, text)] = right
-    assert questions is not None, "a finished run has its samples"
+    assert questions is not None, "a run that is collected has its answers"
     return Verdicts(questions, columns)

@@ -109,8 +109,14 @@ def label_lines(
     places = spread([end[1] for end in order], gap, low + gap / 2, high - gap / 2)
     for (end_x, end_y, name, colour), y in zip(order, places, strict=True):
         axes.plot([end_x, x], [end_y, y], color=colour, linewidth=0.7, alpha=0.55, zorder=1)
-        words, side = (f"{name} ", "right") if left else (f" {name}", "left")
-        axes.text(x, y, words, color=colour, fontsize=size, va="center", ha=side, weight="bold")
+        style: Any = {
+            "color": colour,
+            "fontsize": size,
+            "va": "center",
+            "ha": "right" if left else "left",
+            "weight": "bold",
+        }
+        axes.annotate(name, (x, y), xytext=(-4 if left else 4, 0), textcoords="offset points", **style)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

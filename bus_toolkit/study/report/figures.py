@@ -132,7 +132,7 @@ def _draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> 
             for curve in _curves(row):
                 x, y = [unit.read(point) for point, _ in curve], [value for _, value in curve]
                 axes.plot(x, y, **{**style.line(row.arm), "markersize": 3.5})
-        axes.axhline(quality, color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
+        axes.plot([0, last], [quality, quality], color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
         axes.set_xlim(0, last * 1.85)
         _set_percent(axes, [value for row in rows for curve in _curves(row) for _, value in curve])
         style_axes(axes, "", unit.label, "accuracy on val, %" if unit is _UNITS[0] else "")

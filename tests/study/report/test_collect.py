@@ -25,8 +25,12 @@ def test_pieces_from_several_places_give_the_files_of_one_place(tmp_path: Path) 
     for out in ("second", "first"):
         collect_runs(tmp_path / out, tmp_path / "b")
     assert collect_runs(tmp_path / "first", tmp_path / "b") == []
+    assert len(collect_runs(tmp_path / "b", tmp_path / "c")) == 2 and collect_runs(tmp_path / "a", tmp_path / "c") == []
     for name in ("runs.jsonl", "samples.jsonl.gz"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert len({(tmp_path / folder / name).read_bytes() for folder in "abc"}) == 1
+    (tmp_path / "b" / "samples.jsonl.gz").unlink()
+    with pytest.raises(DataError, match="b: has no verdicts of TSPS on glyph at keep 0.11, seed 0"):
+        collect_runs(tmp_path / "b", tmp_path / "d")
 
 
 def test_verdicts_are_those_of_the_run(tmp_path: Path) -> None:
