@@ -31,7 +31,7 @@ WITHOUT_GRADIENT = {
     *("AbsolutePositions", "KeptPatches", "PositionTable", "RelativePositions", "bipartite_halves"),
     *("KeepRatioSchedule", "TokenPlan", "at_least_float32_dtype", "boxes_to_patch_labels", "compose", "num_kept"),
     *("other_rows", "own_rows", "patch_centres", "patches_in_tokens", "rank", "shared_noise", "top_indices"),
-    "world_size",
+    *("carry_to_candidates", "patch_cover", "world_size"),
 }
 
 
