@@ -37,9 +37,14 @@ def encoded_beginnings(encoders: Encoders, beginnings: Beginnings) -> TextTokens
     return encoders.encode_text(beginnings.tokens).followed_by(prompt).index(rows)
 
 
-def prompt_problem(encoders: Encoders) -> str | None:
-    """Return why no beginning of a text can select patches with these parts; ``None`` if it can."""
-    if not encoders.reads_text:
+def prompt_problem(encoders: Encoders, *, or_scores: bool = False) -> str | None:
+    """Return why no beginning of a text can select patches with these parts; ``None`` if it can.
+
+    Args:
+        encoders: The parts.
+        or_scores: Whether it is enough that a prior scores them.
+    """
+    if not (encoders.reads_text or (or_scores and encoders.scores_by_text)):
         return "has no effect: no selector and no decoder of the model reads a text. Add a TSPS, or set it to 0."
     if encoders.without_text != "prompt":
         return (

@@ -85,7 +85,7 @@ class PatchTextHead(VLPHead):
 
     @override
     def setting_problems(self, encoders: Encoders) -> Iterator[tuple[str, str]]:
-        problem = prompt_problem(encoders) if self.beginning_weight else None
+        problem = prompt_problem(encoders, or_scores=True) if self.beginning_weight else None
         if problem is not None:
             yield "beginning_weight", problem
 

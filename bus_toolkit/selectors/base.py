@@ -94,6 +94,10 @@ class PatchSelector(nn.Module):
         """Return non-negative weights (B, N) for the fused token; ``None`` means equal ones."""
         return None
 
+    def ranking(self, scores: Tensor) -> Tensor:
+        """Return the numbers (B, N) by which candidates are chosen; here the scores. Others read the scores alone."""
+        return scores
+
     def num_kept(self, view: BlockView) -> int:
         """Return how many candidates stay; here a share of those present."""
         return num_kept(view.patches.shape[1], self.keep_ratio)
@@ -114,18 +118,20 @@ class PatchSelector(nn.Module):
         (youweiliang/evit:evit.py). That it is used here is our choice.
 
         Raises:
-            ComponentError: ``score`` or ``fuse_weights`` returns anything but one number for each candidate.
+            ComponentError: ``score``, ``fuse_weights`` or ``ranking`` returns anything but a number for each candidate.
         """
         if self.needs_text and view.text is None:
             scores, supervised = view.inside.cls_attention(), False
             weights: Tensor | None = scores
+            ranked_by = scores
         else:
             scores, supervised = self._one_each("score", self.score(view), view), self.supervised
             weights = self.fuse_weights(scores)
             if weights is not None:
                 weights = self._one_each("fuse_weights", weights, view)
+            ranked_by = self._one_each("ranking", self.ranking(scores), view)
         plan = keep_plan(
-            scores,
+            ranked_by,
             self.num_kept(view),
             fuse=self.fuse != "none",
             fuse_weights_BN=weights,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.selectors.base import Fuse, PatchSelector
 from bus_toolkit.selectors.text_scorer import Interaction, add_text_scorer, score_by_text
@@ -37,6 +39,13 @@ class TextSemanticPatchSelector(PatchSelector):
         interaction: ``concat`` reads ``[x ; c]``; ``product`` reads ``[x ; c ; x * c]``, our addition, at D^2 more MACs
             a patch.
         detach_fused: Whether the fused token's weights carry no gradient to the scorer (ELIP: detached).
+        noise: Factor of Gumbel noise that is added to the scores for the choice in training, so that patches which
+            score low are tried too: for a training without boxes, in which the scores learn through
+            ``SelectorScorePrior`` (0.5 to begin with). The scores themselves have none. Each rank draws from torch's
+            generator, as ``Random`` does. Our addition.
+
+    Raises:
+        ValueError: An unknown ``interaction``, or a negative or infinite ``noise``.
     """
 
     needs_text: ClassVar[bool] = True
@@ -52,17 +61,29 @@ class TextSemanticPatchSelector(PatchSelector):
         fuse: Fuse = "normalized",
         interaction: Interaction = "concat",
         detach_fused: bool = False,
+        noise: float = 0.0,
     ) -> None:
         super().__init__(blocks=blocks, keep_ratio=keep_ratio, fuse=fuse)
         self.interaction = interaction
         self.embed_dim, self.text_dim = embed_dim, text_dim
         self.detach_fused = detach_fused
+        if not 0.0 <= noise < math.inf:
+            raise ValueError(f"noise: must be 0 or more, and finite, got {noise}.")
+        self.noise = noise
         add_text_scorer(self, embed_dim, text_dim, interaction)
 
     def score(self, view: BlockView) -> Tensor:
         """Return logits (B, N) of "this patch belongs to what the text says"."""
         assert view.text is not None
         return score_by_text(self, view.patches, view.text.pooled)
+
+    @override
+    def ranking(self, scores: Tensor) -> Tensor:
+        if not (self.training and self.noise):
+            return scores
+        # The lowest uniform number would give an infinite noise.
+        uniform = torch.rand_like(scores).clamp(min=torch.finfo(scores.dtype).tiny)
+        return scores - self.noise * torch.log(-torch.log(uniform))
 
     def fuse_weights(self, scores: Tensor) -> Tensor:
         """Weigh each patch of the fused token by its probability ``a``."""

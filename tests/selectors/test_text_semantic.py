@@ -66,3 +66,23 @@ def test_scores_stay_float32_under_half_precision_so_that_few_patches_tie() -> N
         scores = tsps.score(seen)
     assert scores.dtype == torch.float32
     assert scores.unique().numel() == scores.numel()
+
+
+def test_noise_chooses_by_the_softmax_of_the_scores_and_in_training_alone() -> None:
+    """The largest score with Gumbel noise is a draw from their softmax."""
+    tsps = selector(noise=1.0)
+    scores = torch.log(torch.tensor([0.1, 0.3, 0.6])).expand(4000, -1)
+    shares = tsps.ranking(scores).argmax(dim=1).bincount() / 4000
+    torch.testing.assert_close(shares, torch.tensor([0.1, 0.3, 0.6]), atol=0.03, rtol=0)
+    assert torch.equal(tsps.eval().ranking(scores), scores)
+
+
+def test_scores_and_weights_that_others_read_have_no_noise() -> None:
+    noisy, plain = selector(noise=100.0)(view()), selector()(view())
+    assert torch.equal(noisy.scores, plain.scores)
+    assert not torch.equal(noisy.plan.keep_indices, plain.plan.keep_indices)
+
+
+def test_negative_noise_is_refused() -> None:
+    with pytest.raises(ValueError, match="noise: must be 0 or more, and finite, got -1.0"):
+        selector(noise=-1.0)
