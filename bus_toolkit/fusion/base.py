@@ -60,7 +60,6 @@ class LayeredFusion(nn.Module):
         """
         if prior is None:
             return visual.unread
-        prior = prior.to(visual.embeds.dtype)
         return prior if visual.unread is None else prior.masked_fill(visual.unread, -math.inf)
 
     def reading_layers(self) -> nn.ModuleList:

@@ -55,7 +55,7 @@ class FusionPrior(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no token_scores(text, visual).")
 
     def forward(self, text: TextTokens, visual: VisualTokens) -> Tensor:
-        """Return what is added to the attention logits, (B, P + S); 0 for prefix tokens.
+        """Return what is added to the attention logits, (B, P + S) in the dtype of the tokens; 0 for prefix tokens.
 
         Raises:
             ComponentError: ``token_scores`` returns anything but one number for each token.
@@ -68,4 +68,4 @@ class FusionPrior(nn.Module):
                 f"model.prior: {type(self).__name__}.token_scores must return one number for each token after the "
                 f"prefix, (B, S) = {wanted}, got {got}. Leave the prefix tokens out."
             )
-        return F.pad(self.scale * scores_BS, (visual.num_prefix, 0))
+        return F.pad(self.scale * scores_BS, (visual.num_prefix, 0)).to(visual.embeds.dtype)

@@ -11,9 +11,9 @@ with the promise that it breaks::
     check_selector(Mine, heads={"mine": {"type": "MineHead"}}) # a selector that a head of its own trains
 
 Model parts: ``check_tokenizer``, ``check_text_encoder``, ``check_backbone``, ``check_selector``, ``check_decoder``,
-``check_fusion``, ``check_text_decoder``, ``check_head``. What MMEngine's Runner builds: ``check_dataset``,
-``check_transform``, ``check_metric``, ``check_hook``, ``check_optimizer``, ``check_scheduler``. ``check_plugin`` runs
-them on all that a plugin registers, as ``bus-toolkit check-plugin`` does.
+``check_prior``, ``check_fusion``, ``check_text_decoder``, ``check_head``. What MMEngine's Runner builds:
+``check_dataset``, ``check_transform``, ``check_metric``, ``check_hook``, ``check_optimizer``, ``check_scheduler``.
+``check_plugin`` runs them on all that a plugin registers, as ``bus-toolkit check-plugin`` does.
 
 Every part that is an ``nn.Module`` must give the same result twice and for a sample alone as within a batch, leave its
 inputs alone, give each parameter a finite gradient, work in bfloat16, float64 and under autocast, hold all of its state
@@ -34,7 +34,7 @@ from bus_toolkit.testing.plugin import Verdict, check_plugin
 from bus_toolkit.testing.samples import check_dataset, check_transform
 from bus_toolkit.testing.selectors import check_selector
 from bus_toolkit.testing.text_parts import check_text_decoder, check_text_encoder
-from bus_toolkit.testing.token_parts import check_decoder, check_fusion
+from bus_toolkit.testing.token_parts import check_decoder, check_fusion, check_prior
 from bus_toolkit.testing.tokenizers import check_tokenizer
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "check_metric",
     "check_optimizer",
     "check_plugin",
+    "check_prior",
     "check_scheduler",
     "check_selector",
     "check_text_decoder",

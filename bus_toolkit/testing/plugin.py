@@ -29,7 +29,7 @@ from bus_toolkit.testing.optimizers import check_optimizer, check_scheduler
 from bus_toolkit.testing.samples import check_dataset, check_transform
 from bus_toolkit.testing.selectors import check_selector
 from bus_toolkit.testing.text_parts import check_text_decoder, check_text_encoder
-from bus_toolkit.testing.token_parts import check_decoder, check_fusion
+from bus_toolkit.testing.token_parts import check_decoder, check_fusion, check_prior
 from bus_toolkit.testing.tokenizers import check_tokenizer
 
 Settings = Mapping[str, Any]
@@ -40,6 +40,7 @@ CHECKS: Mapping[str, Callable[..., None]] = {
     REGISTRIES.backbones.kind: check_backbone,
     REGISTRIES.selectors.kind: check_selector,
     REGISTRIES.decoders.kind: check_decoder,
+    REGISTRIES.priors.kind: check_prior,
     REGISTRIES.fusions.kind: check_fusion,
     REGISTRIES.text_decoders.kind: check_text_decoder,
     REGISTRIES.heads.kind: check_head,

@@ -1,4 +1,4 @@
-"""The conformance kit for abstraction decoders and fusions."""
+"""The conformance kit for abstraction decoders, priors and fusions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
+from bus_toolkit.priors.base import FusionPrior
 from bus_toolkit.registry import REGISTRIES, PartRegistry
 from bus_toolkit.structures import FusedTokens, VisualTokens
 from bus_toolkit.testing import tiny
@@ -64,6 +65,14 @@ class FusionCase(_TokenCase):
         return [fused.text * fused.attention_mask.unsqueeze(-1), fused.cls, fused.visual]
 
 
+class PriorCase(_TokenCase):
+    """A prior for the attention from the text to the visual tokens."""
+
+    @override
+    def run(self, part: nn.Module, inputs: Inputs) -> list[Tensor]:
+        return [part(tiny.text_tokens(inputs), visual_tokens(inputs))]
+
+
 def _fused(part: nn.Module, inputs: Inputs, visual: VisualTokens) -> FusedTokens:
     text = tiny.text_tokens(inputs)
     if isinstance(getattr(part, "_orig_mod", part), SingleStreamFusion):  # its layers are the blocks of a backbone
@@ -94,6 +103,25 @@ def check_fusion(part: str | Callable[..., nn.Module], **settings: Any) -> None:
         FusionCase(REGISTRIES.fusions, part, settings),
         (check_fused_shapes, check_padding_unread, check_image_read, *COMMON_CHECKS),
     )
+
+
+def check_prior(part: str | Callable[..., nn.Module], **settings: Any) -> None:
+    """Check that a prior keeps its contract; arguments and errors as for ``check_decoder``."""
+    run_checks(PriorCase(REGISTRIES.priors, part, settings), (check_is_prior, check_prior_shape, *COMMON_CHECKS))
+
+
+def check_is_prior(case: PriorCase) -> None:
+    """It is a ``bus_toolkit.priors.FusionPrior``."""
+    part = case.build()
+    assert isinstance(part, FusionPrior), f"it is a {type(part).__name__}"
+
+
+def check_prior_shape(case: PriorCase) -> None:
+    """One finite number comes out for each visual token, 0 for those of the prefix."""
+    (logits,) = case.run(case.build(), case.inputs())
+    assert logits.shape == (tiny.BATCH, 9), f"the logits have shape {tuple(logits.shape)}, not {(tiny.BATCH, 9)}"
+    assert torch.isfinite(logits).all(), "a logit is not finite: it would hide its token, or all others"
+    assert logits[:, 0].eq(0).all(), "the prefix token has a prior"
 
 
 def check_fewer_tokens(case: DecoderCase) -> None:

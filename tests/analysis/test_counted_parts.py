@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch
-from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
+from bus_toolkit.analysis.macs import count_macs, count_macs_by_part, text_semantic_macs
 from bus_toolkit.analysis.meta_macs import MacCounter
 from bus_toolkit.models.build import build_model
 from bus_toolkit.plugin.manager import list_plugins
@@ -47,6 +47,9 @@ def models() -> dict[str, dict[str, Any]]:
         named[f"decoder {name}"] = toy(32, decoder=node(REGISTRIES.decoders, name))
     for name in REGISTRIES.fusions.names():
         named[f"fusion {name}"] = toy(32, heads=ITM, fusion=node(REGISTRIES.fusions, name))
+    for name in REGISTRIES.priors.names():
+        reads = {"heads": ITM, "fusion": FUSION, "selectors": [node(REGISTRIES.selectors, "Random")]}
+        named[f"prior {name}"] = toy(32, prior=node(REGISTRIES.priors, name), **reads)
     for name in REGISTRIES.heads.names():
         heads = {**ITC, "checked": node(REGISTRIES.heads, name)}
         parts = {"fusion": FUSION, "text_decoder": WRITER, **BESIDE.get(name, {})}
@@ -72,3 +75,11 @@ def test_forward_passes_and_steps_are_counted_alike_on_shapes_and_on_numbers(
     assert MacCounter("step", 8).macs(MODELS[name]) == step // 2
     # The reward is of texts, which shapes do not have.
     assert ("Cannot count by shapes alone" in caplog.text) == name.endswith("SelfCriticalCaptionHead")
+
+
+def test_the_scorer_of_a_prior_counts_as_a_part_of_its_own() -> None:
+    built = build_model(MODELS["prior TextScorePrior"])
+    load = Workload(built, "pair", made_up_batch(built, 2, 8))
+    left = load.tokens_for_decoder()
+    expected = 2 * text_semantic_macs(left, built.backbone.embed_dim, WIDTH, product=True, fuse=False)
+    assert count_macs_by_part(load.forward, load.parts, rest="rest")["prior"] == expected

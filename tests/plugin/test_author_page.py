@@ -31,6 +31,7 @@ from bus_toolkit.testing import (
     check_decoder,
     check_fusion,
     check_head,
+    check_prior,
     check_selector,
     tiny_batch,
     tiny_model,
@@ -109,6 +110,10 @@ def test_the_decoder_passes_the_kit() -> None:
 
 def test_the_fusion_passes_the_kit() -> None:
     check_fusion(example("A fusion")["AddTheImage"])
+
+
+def test_the_prior_passes_the_kit() -> None:
+    check_prior(example("A prior")["LikeTheGlobalToken"])
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, "TwoConvolutions"), (1, "PlainBlocks"), (2, "PlainViT")])
@@ -251,4 +256,4 @@ def test_optimizer_and_scheduler_are_named_in_a_yaml() -> None:
 
 def test_every_kind_has_an_example() -> None:
     titles = [title for title in KINDS if title.startswith(("A ", "An "))]
-    assert len(titles) == 13 and all("```python" in KINDS[title] for title in titles)
+    assert len(titles) == 14 and all("```python" in KINDS[title] for title in titles)

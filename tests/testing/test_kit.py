@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.heads import HeadOutput, Step, VLPHead
 from bus_toolkit.ops import keep_plan
+from bus_toolkit.priors import FusionPrior
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
@@ -21,6 +22,7 @@ from bus_toolkit.testing import (
     check_decoder,
     check_fusion,
     check_head,
+    check_prior,
     check_selector,
 )
 from bus_toolkit.testing.tiny import VISION_TRANSFORMER
@@ -189,6 +191,11 @@ class PaddingReader(nn.Module):
         return FusedTokens(text.embeds + mean, visual.embeds, text.attention_mask)
 
 
+class PrefixPrior(FusionPrior):
+    def forward(self, text: TextTokens, visual: VisualTokens) -> Tensor:
+        return self.scale * visual.embeds[:, :, 0]
+
+
 class BlindFusion(nn.Module):
     def forward(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         return FusedTokens(text.embeds + visual.embeds[:, :1], visual.embeds, text.attention_mask)
@@ -203,6 +210,8 @@ def test_broken_decoders_and_fusions_are_caught_by_name() -> None:
         check_fusion(PaddingReader)
     with pytest.raises(ConformanceError, match=r"image_read: visual tokens \[1, 2, .* are not read"):
         check_fusion(BlindFusion)
+    with pytest.raises(ConformanceError, match="prior_shape: the prefix token has a prior"):
+        check_prior(PrefixPrior)
 
 
 class Mislabelled(VLPHead):
