@@ -62,6 +62,10 @@ class LayeredFusion(nn.Module):
             return visual.unread
         return prior if visual.unread is None else prior.masked_fill(visual.unread, -math.inf)
 
+    def key_mask_of_images(self, visual: VisualTokens, prior: Tensor | None) -> Tensor | None:
+        """As ``key_mask``, for a reading layer whose memory are ``visual.of_images``; without a prior, a row each."""
+        return visual.of_images.unread if prior is None else self.key_mask(visual, prior)
+
     def reading_layers(self) -> nn.ModuleList:
         """Return ``num_layers`` layers of self-attention, cross-attention and feed-forward."""
         return nn.ModuleList(self.layer_settings.reading_layer() for _ in range(self.num_layers))

@@ -35,9 +35,10 @@ class CrossAttentionFusion(LayeredFusion):
             visual: Visual tokens.
             prior: Added to the logits of the attention from text to visual tokens in every layer, (B, V).
         """
-        image = self.visual_proj(visual.embeds)  # (B, V, D)
-        states, keys = text.embeds, self.key_mask(visual, prior)
+        image = self.visual_proj(visual.of_images.embeds)  # (B / Q, V, D): Q texts in a row read one image
+        states, keys = text.embeds, self.key_mask_of_images(visual, prior)
         for layer in self.layers:
             padding = ~text.attention_mask
             states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
+        image = image.repeat_interleave(visual.texts, dim=0)
         return FusedTokens(self.norm(states), image, text.attention_mask, unread=visual.unread)

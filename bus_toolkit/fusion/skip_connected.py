@@ -46,16 +46,21 @@ class SkipConnectedFusion(LayeredFusion):
             visual: Visual tokens.
             prior: Added to the logits of the attention from text to visual tokens in every reading layer, (B, V).
         """
-        image, states = self.visual_proj(visual.embeds), text.embeds  # (B, V, D), (B, L, D)
-        padding, unread, keys = ~text.attention_mask, visual.unread, self.key_mask(visual, prior)
+        # (B / Q, V, D), (B, L, D): up to the first connected layer Q texts in a row read one image.
+        image, states = self.visual_proj(visual.of_images.embeds), text.embeds
+        padding, unread, keys = ~text.attention_mask, visual.unread, self.key_mask_of_images(visual, prior)
         # Visual tokens come first, and as a rule all of them are read: bool (B, V + L).
-        hidden = padding.new_zeros(image.shape[:2]) if unread is None else unread
+        hidden = padding.new_zeros(visual.embeds.shape[:2]) if unread is None else unread
         all_padding = torch.cat([hidden, padding], dim=1)
         for layer, connected in zip(self.layers, self.connected, strict=True):
+            if connected and image.shape[0] < states.shape[0]:
+                image, keys = image.repeat_interleave(visual.texts, dim=0), self.key_mask(visual, prior)
             if connected:
                 image, states = _run_connected(layer, image, states, all_padding)
             else:
                 states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
+        if image.shape[0] < states.shape[0]:
+            image = image.repeat_interleave(visual.texts, dim=0)
         return FusedTokens(self.norm(states), image, text.attention_mask, unread=unread)
 
 

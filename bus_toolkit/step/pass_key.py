@@ -53,8 +53,7 @@ class PassCount:
         """Return that of a whole pass."""
         backbone = visual if visual.undecoded is None else visual.undecoded
         tokens = _by_block(backbone.selections, backbone.num_prefix) or {"backbone": backbone.embeds.shape[1]}
-        encoded = backbone if backbone.unrepeated is None else backbone.unrepeated
-        rows = encoded.embeds.shape[0]
+        rows = backbone.of_images.embeds.shape[0]
         return cls(rows, {**tokens, "decoder": visual.embeds.shape[1]}, visual.embeds.shape[0] // rows)
 
     @classmethod

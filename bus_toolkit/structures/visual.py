@@ -99,6 +99,16 @@ class VisualTokens(ShortRepr):
         """The global token (B, D)."""
         return self.embeds[:, 0]
 
+    @property
+    def of_images(self) -> VisualTokens:
+        """The tokens of every image once, where rows repeat them for its texts; else these."""
+        return self if self.unrepeated is None else self.unrepeated
+
+    @property
+    def texts(self) -> int:
+        """How many rows in a row repeat one image; 1 where none does."""
+        return self.embeds.shape[0] // self.of_images.embeds.shape[0]
+
     def repeat_each(self, times: int) -> VisualTokens:
         """Return every image ``times`` times in a row, for so many texts, with these tokens as ``unrepeated``."""
         if times == 1:

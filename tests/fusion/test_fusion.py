@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.fusion.co_attention import CoAttentionFusion
 from bus_toolkit.fusion.cross_attention import CrossAttentionFusion
 from bus_toolkit.fusion.skip_connected import SkipConnectedFusion
@@ -105,3 +107,35 @@ def test_without_connected_layers_the_image_passes_through_unchanged() -> None:
 def test_a_stride_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="stride: must be 1 or more, got 0"):
         SkipConnectedFusion(text_dim=WIDTH, embed_dim=WIDTH, stride=0)
+
+
+@pytest.mark.parametrize("fusion", fusions(), ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize(("hidden", "with_prior"), [(False, False), (True, False), (True, True)])
+def test_texts_of_one_image_read_it_as_if_it_were_repeated(fusion: nn.Module, hidden: bool, with_prior: bool) -> None:
+    fusion, text, images = fusion.double(), text_tokens(6), torch.randn(2, 5, 24).double()
+    text = replace(text, embeds=text.embeds.double())
+    text.attention_mask[1, 3:] = False
+    unread = torch.zeros(2, 5, dtype=torch.bool)
+    unread[1, 3] = hidden
+    prior = torch.randn(6, 5).double() if with_prior else None
+    gradients, outputs = [], []
+    for is_shared in (True, False):
+        tokens = images.clone().requires_grad_()
+        shown = VisualTokens(tokens, 1, (4, 4), unread=unread if hidden else None).repeat_each(3)
+        fused = fusion(text, shown if is_shared else replace(shown, unrepeated=None), prior)
+        memory, mask = fused.memory()
+        (memory.masked_fill(~mask.unsqueeze(-1), 0.0).square().sum() + fused.cls.sum()).backward()
+        outputs.append(memory)
+        gradients.append(tokens.grad)
+    torch.testing.assert_close(*outputs, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(*gradients, atol=1e-10, rtol=1e-10)
+
+
+def test_keys_and_values_of_an_image_are_projected_once_for_its_texts() -> None:
+    texts, patches, layers = 3, 5, 2
+    fusion, text, shown = fusions()[0], text_tokens(2 * texts), VisualTokens(torch.randn(2, patches, 24), 1, (4, 4))
+    counts = []
+    for tokens in (shown.repeat_each(texts), replace(shown.repeat_each(texts), unrepeated=None)):
+        counts.append(count_macs(partial(fusion, text, tokens)))
+    saved_rows = 2 * texts - 2
+    assert counts[1] - counts[0] == saved_rows * patches * (24 * WIDTH + layers * 2 * WIDTH**2)
