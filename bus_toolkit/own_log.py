@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
@@ -23,6 +25,26 @@ def log_to_screen(level: int = logging.INFO) -> logging.Logger:
         handler.setLevel(logging.INFO if is_first_process() else logging.ERROR)
         logger.addHandler(handler)
     return logger
+
+
+@contextmanager
+def each_line_once() -> Iterator[None]:
+    """Show each line once in the block: models are built there again and again."""
+    seen: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        line, count = record.getMessage(), len(seen)
+        seen.add(line)
+        return len(seen) > count
+
+    handlers = logging.getLogger("bus_toolkit").handlers
+    for handler in handlers:
+        handler.addFilter(is_new)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_new)
 
 
 def is_first_process() -> bool:

@@ -1,6 +1,6 @@
 """Where samples come from: the scene generator, readers, transforms, batch samplers and tokenizers.
 
-Importing this package registers what MMEngine's Runner builds: data sets, transforms and batch samplers.
+Importing this package registers what MMEngine's Runner builds: data sets, transforms, samplers and batch samplers.
 """
 
 from bus_toolkit.data.datasets.base import SampleDataset
@@ -16,6 +16,7 @@ from bus_toolkit.data.datasets.scene_dataset import SceneDataset
 from bus_toolkit.data.datasets.scene_task import SceneTask
 from bus_toolkit.data.datasets.statements import Statements
 from bus_toolkit.data.datasets.texts_of_image import TextsOfImage, collate_texts_of_images
+from bus_toolkit.data.samplers.evenly_spaced import EvenlySpacedSampler
 from bus_toolkit.data.samplers.mixed_batch_sampler import mixed_batch_sampler
 from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler, ShardShuffleSampler
@@ -37,6 +38,7 @@ __all__ = [
     "ColourEnhance",
     "ColourJitter",
     "EndlessShardSampler",
+    "EvenlySpacedSampler",
     "ImageTextPairs",
     "LabelledImages",
     "LoadImage",

@@ -10,8 +10,10 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 
 from bus_toolkit.config import load_config
+from bus_toolkit.config.overrides import Overrides
 from bus_toolkit.engine.amp import autocast
 from bus_toolkit.engine.build_runner import build_runner
 from bus_toolkit.engine.checkpoint import latest_checkpoint
@@ -42,13 +44,20 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.work_dir, self.checkpoint = work_dir, checkpoint
 
 
-def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions | None = None) -> None:
+def train(
+    config: str | Path,
+    overrides: Overrides = (),
+    options: RunOptions | None = None,
+    *,
+    hooks: Sequence[Hook] = (),
+) -> None:
     """Train the model of ``config``.
 
     Args:
         config: Path of the YAML.
-        overrides: ``key=value`` words as in ``--cfg-options``.
+        overrides: ``key=value`` words as in ``--cfg-options``, or values by YAML path.
         options: The flags of the run.
+        hooks: More hooks than those of the config.
 
     Raises:
         BusError: Anything that the user can correct; see :mod:`bus_toolkit.errors`.
@@ -66,14 +75,16 @@ def train(config: str | Path, overrides: Sequence[str] = (), options: RunOptions
     if not cfg.get("resume") and (options is None or options.resume is None):  # a resumed run needs none of them
         check_files(cfg.model)
     try:
-        _train(cfg, options)
+        _train(cfg, options, hooks)
     finally:
         shutdown_distributed()
 
 
-def _train(cfg: Config, options: RunOptions | None) -> None:
+def _train(cfg: Config, options: RunOptions | None, hooks: Sequence[Hook]) -> None:
     """Build the Runner and let it train; it is gone when the process group is closed."""
     runner = build_runner(cfg, options)
+    for hook in hooks:
+        runner.register_hook(hook)
     _warn_of_no_start(cfg, unwrap(runner.model))
     try:
         runner.train()
@@ -106,7 +117,7 @@ def _warn_of_no_start(cfg: Config, model: Any) -> None:
 
 def evaluate(
     config: str | Path,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     options: RunOptions | None = None,
     *,
     out: str | Path | None = None,
@@ -115,7 +126,7 @@ def evaluate(
 
     Args:
         config: Path of the YAML.
-        overrides: ``key=value`` words as in ``--cfg-options``.
+        overrides: ``key=value`` words as in ``--cfg-options``, or values by YAML path.
         options: The flags of the run; ``load_from`` is the checkpoint, which must fit the model exactly.
         out: Write the metrics to this JSON file.
 

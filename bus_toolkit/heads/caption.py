@@ -50,6 +50,7 @@ class CaptionHead(VLPHead):
     """
 
     sees = Condition.FREE
+    answers = True
     needs_text_decoder = True
     needs_towers = True
     predicts = ("pred_caption",)

@@ -48,6 +48,7 @@ class ClassificationHead(VLPHead):
     """
 
     sees = Condition.CAPTION
+    answers = True
     needs_fusion = True
     several_images = True
     distils = (Copied.FUSION, Copied.HEAD)

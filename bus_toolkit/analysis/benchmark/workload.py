@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from bus_toolkit.analysis.macs import Method
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.models.predictions import write_predictions
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import Selection, VisualTokens
 
-Scope = Literal["vision", "pair", "model"]
+Scope = Literal["vision", "pair", "answer", "model"]
 
 
 class Workload:
@@ -25,13 +26,14 @@ class Workload:
 
     All scopes are conditioned by a text of the batch, as in training. ``vision`` is backbone, selectors and decoder.
     ``pair`` adds the text encoder before and the fusion after them, as inference on an image and its text needs them.
-    The steps of both go backward from the sum of the tokens. ``model`` is a training step with all heads, forward and
-    backward, and the update of momentum copies and queues; the optimizer's part, the same for all models of one size,
-    is left out unless there is an ``optimizer``.
+    The steps of both go backward from the sum of the tokens. ``answer`` adds what those heads predict of the pair that
+    answer, if any do; it has no step. ``model`` is a training step with all heads, forward and backward, and the update
+    of momentum copies and queues; the optimizer's part, the same for all models of one size, is left out unless there
+    is an ``optimizer``.
 
     Args:
         model: The model.
-        scope: Which of the three.
+        scope: Which of the four.
         batch: Images (B, 3, H, W), or I a text (B, I, 3, H, W), and their data samples: one or several an image.
         autocast: Makes the region that forward passes run in; ``nullcontext`` for full precision.
         optimizer: Steps after the backward pass of scope ``model``.
@@ -82,6 +84,12 @@ class Workload:
         with torch.no_grad(), self.autocast():
             self._outputs()
 
+    def shared(self) -> None:
+        """Run what all texts of an image share: the blocks before anything reads a text, in evaluation mode."""
+        self.model.eval()
+        with torch.no_grad(), self.autocast():
+            self.model.encoders.encode_shared(self._seen)
+
     def step(self) -> None:
         """Run a training step; the gradients stay."""
         self.model.train()
@@ -130,6 +138,12 @@ class Workload:
     def _outputs(self) -> Tensor:
         if self.scope == "pair":
             return self._pairs()
+        if self.scope == "answer":
+            answering = {name: head for name, head in self.model.heads.items() if head.answers}
+            if not answering:
+                return self._pairs()
+            write_predictions(answering, self.model.passes(self.images, self.samples))
+            return self.images.new_zeros(())
         if self.scope == "vision":
             visual: VisualTokens = self.model.decoder(self._encoded(self.model.backbone), self.text)
             return at_least_float32(visual.embeds).sum()

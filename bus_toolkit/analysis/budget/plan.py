@@ -61,20 +61,27 @@ def plan_budget(model: Node, budget: int, counter: MacCounter, share: float | No
     num_patches = frame_of({**model, "decoder": {"type": "Identity"}}).num_patches
 
     def keeping(kept: int) -> Node:
-        scaled = {**model, "selectors": _with_smallest(selectors, kept / num_patches)}
+        scaled = with_smallest_ratio(model, kept / num_patches)
         return scaled if share is None else _with_summary(scaled, counter, share)
 
     costs = _Costs(lambda kept: counter.macs(keeping(kept)), budget)
     kept = costs.most(num_patches)
     planned = keeping(kept)
-    changes = {
-        f"model.selectors.{index}.keep_ratio": node["keep_ratio"]
-        for index, node in enumerate(planned["selectors"])
-        if _ratio(node) is not None
-    }
+    changes = ratio_changes(planned)
     if share is not None:
         changes["model.decoder.num_queries"] = planned["decoder"]["num_queries"]
     return Plan(planned, changes, kept, costs.of(kept))
+
+
+def with_smallest_ratio(model: Node, least: float) -> Node:
+    """Return ``model`` with all keep ratios scaled alike so that the smallest is ``least``, and none above 1."""
+    return {**model, "selectors": _with_smallest(model.get("selectors") or [], least)}
+
+
+def ratio_changes(model: Node) -> dict[str, Any]:
+    """Return the keep ratios of a model by their YAML paths."""
+    nodes = enumerate(model.get("selectors") or [])
+    return {f"model.selectors.{index}.keep_ratio": _ratio(node) for index, node in nodes if _ratio(node) is not None}
 
 
 def ratios_of(selectors: Sequence[Mapping[str, Any]]) -> list[float]:
