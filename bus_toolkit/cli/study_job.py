@@ -10,10 +10,10 @@ from bus_toolkit.cli.run import run_cli
 
 def main(argv: list[str] | None = None) -> None:
     """Run the job that is described in the folder that the command line names."""
-    from bus_toolkit.study.job import Job, run_job
+    from bus_toolkit.study.work import run_order
 
     (folder,) = sys.argv[1:] if argv is None else argv
-    run_job(Job.read(Path(folder)))
+    run_order(Path(folder))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,27 @@
-"""The tasks and systems of a study, read from its YAML."""
+"""What a study consists of: arms x keep ratios x tasks x seeds, and the trainings that arms start from."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
-from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.home import expand_home
 
-_TOP = {"title", "systems", "seeds", "tasks"}
-_TASK = {"config", "start", "overrides", "seeds", "figures", "note"}
-_FIGURE = {"metric", "baseline", "times", "digits"}
+WHOLE = 1.0
+"""The ratio in the name of a job whose arm has none."""
+
+
+class Match(Enum):
+    """What of an arm is solved so that it costs what the reference costs."""
+
+    KEEP = "keep"
+    """The keep ratios of its selectors."""
+    IMAGE = "image"
+    """The size of its image."""
+    NONE = "none"
+    """Nothing: it runs once, whatever the ratios."""
 
 
 @dataclass(frozen=True)
@@ -37,36 +44,130 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Task:
-    """One training with its evaluation; ``{system}`` in ``config`` is replaced by each system's stem.
+class Training:
+    """How a config is trained.
 
     Attributes:
-        name: Its folder below the study's.
-        config: Path of the YAML of a run.
-        start: The task whose last checkpoint, of the same system and seed, it starts from; of that task's first seed
-            if it was not run with this one.
+        config: Path or name of the YAML of a run; ``{system}`` in it is replaced by that of each arm.
         overrides: ``key=value`` words as in ``--cfg-options``.
-        seeds: Those of its runs.
-        figures: Rows of the table.
-        note: A sentence below the table.
+        steps: Steps of each training; ``None`` leaves the length and the validations to the config.
+        every: Steps between two points of the curve; ``None`` for a validation at the end only.
+        samples: Validation samples of a point, spread over the data; ``None`` for all.
+    """
+
+    config: str
+    overrides: tuple[str, ...] = ()
+    steps: int | None = None
+    every: int | None = None
+    samples: int | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """A training that arms start from, once a seed; ``name`` is that of the entry."""
+
+    name: str
+    training: Training
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is compared.
+
+    Attributes:
+        name: In tables and in the names of folders.
+        system: Replaces ``{system}`` in the configs of tasks; empty if they have none.
+        model: Merged into the ``model`` of the task's config.
+        selectors: In place of the config's; ``None`` leaves them.
+        overrides: ``key=value`` words on top of the task's.
+        steps: In place of the task's; ``None`` for these.
+        match: What is solved for equal cost.
+        wrong_text: Whether it is tested under a wrong text, too.
     """
 
     name: str
-    config: str
-    start: str | None
-    overrides: tuple[str, ...]
+    system: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    selectors: tuple[Mapping[str, Any], ...] | None = None
+    overrides: tuple[str, ...] = ()
+    steps: int | None = None
+    match: Match = Match.NONE
+    wrong_text: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A part of a task's jobs: every one of ``arms`` at every ratio of ``keep`` with every one of ``seeds``."""
+
+    arms: tuple[str, ...]
+    keep: tuple[float, ...]
     seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question that all arms are trained and tested on.
+
+    Attributes:
+        name: Its folder below the study's.
+        training: How each arm is trained.
+        start: The entry of ``starts``, or the task listed before, whose last checkpoint its jobs start from: that of
+            the same seed (of a task also of the same arm and ratio), or of the first seed if there is none.
+        grids: Its jobs, those first that matter most.
+        figures: Rows of the table.
+        note: A sentence below the table.
+        alone: Whether a job runs beside no other one, so that its time can be compared.
+    """
+
+    name: str
+    training: Training
+    start: str | None
+    grids: tuple[Grid, ...]
     figures: tuple[Figure, ...]
     note: str
+    alone: bool
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of its jobs in their order."""
+        return tuple(dict.fromkeys(seed for grid in self.grids for seed in grid.seeds))
 
 
 @dataclass(frozen=True)
 class Study:
-    """``systems`` maps the name in the table to the stem of the files; the others are compared to the first one."""
+    """A study as its YAML describes it.
+
+    Attributes:
+        title: Its name for people.
+        arms: What is compared; tables compare the others to the first one.
+        tasks: On what.
+        starts: What arms start from.
+        reference: The arm whose counted cost at each keep ratio is the budget of the other ones; ``None`` without.
+        tolerance: Share by which the cost of another arm may differ without being pointed out.
+        plugins: Those that the arms need, beside the plugins of the configs.
+        order: Patterns of jobs, the most important ones first; the others come after them in the order of the file.
+        keep_checkpoints: Whether the arms' checkpoints stay after their evaluation.
+    """
 
     title: str
-    systems: Mapping[str, str]
+    arms: tuple[Arm, ...]
     tasks: tuple[Task, ...]
+    starts: tuple[Start, ...] = ()
+    reference: str | None = None
+    tolerance: float = 0.03
+    plugins: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    keep_checkpoints: bool = True
+
+    @property
+    def has_ratios(self) -> bool:
+        """Whether arms run at several keep ratios, so that one table of arms does not show all."""
+        return self.reference is not None
+
+    def arm(self, name: str) -> Arm:
+        """Return the arm of this name."""
+        return next(arm for arm in self.arms if arm.name == name)
 
     def only(self, tasks: Sequence[str] | None, seeds: Sequence[int] | None) -> Study:
         """Return the study cut to some of its tasks, and those they start from, with other seeds if any are given.
@@ -81,71 +182,11 @@ class Study:
                 f"--tasks: must be some of {', '.join(known)}, got {', '.join(sorted(wanted - set(known)))}."
             )
         for task in reversed(self.tasks):
-            if task.name in wanted and task.start is not None:
+            if task.name in wanted and task.start in known:
                 wanted.add(task.start)
         chosen = (task for task in self.tasks if task.name in wanted)
-        return replace(self, tasks=tuple(replace(task, seeds=tuple(seeds or task.seeds)) for task in chosen))
+        return replace(self, tasks=tuple(_with_seeds(task, seeds) for task in chosen))
 
 
-def read_study(path: str | Path) -> Study:
-    """Read a study; paths in it are relative to the file.
-
-    Raises:
-        ConfigError: The file cannot be read, a key is missing or unknown, a config does not exist, or a task starts
-            from one that is not listed before it.
-    """
-    file = expand_home(path)
-    if not file.is_file():
-        raise ConfigError(f"{path}: no such study. Give the path of its YAML file.")
-    content = read_yaml(file)
-    _check_keys(content, str(file), _TOP, _TOP)
-    systems, tasks = content["systems"], content["tasks"]
-    if not isinstance(systems, dict) or not systems or not isinstance(tasks, dict) or not tasks:
-        raise ConfigError(f"{file}: systems and tasks must be mappings with at least one entry each.")
-    listed: list[Task] = []
-    for name, node in tasks.items():
-        task = _task(name, node, content["seeds"], file)
-        if task.start is not None and task.start not in {known.name for known in listed}:
-            raise ConfigError(
-                f"{file}: tasks.{name}.start: must be a task listed before it, got {task.start!r}. "
-                "Change the order, or leave start out."
-            )
-        for stem in systems.values():
-            if not Path(task.config.format(system=stem)).is_file():
-                raise ConfigError(f"{file}: tasks.{name}.config: no such file, {task.config.format(system=stem)}.")
-        listed.append(task)
-    return Study(str(content["title"]), {str(k): str(v) for k, v in systems.items()}, tuple(listed))
-
-
-def _task(name: str, node: Any, seeds: Any, file: Path) -> Task:  # whatever the YAML holds
-    location = f"{file}: tasks.{name}"
-    _check_keys(node, location, _TASK, {"config", "figures"})
-    seeds = node.get("seeds", seeds)
-    if not isinstance(seeds, list) or not seeds or not all(isinstance(seed, int) for seed in seeds):
-        raise ConfigError(f"{location}.seeds: must be a list of whole numbers, got {seeds!r}.")
-    figures = []
-    for label, entry in node["figures"].items():
-        _check_keys(entry, f"{location}.figures.{label}", _FIGURE, {"metric"})
-        metrics = entry["metric"] if isinstance(entry["metric"], list) else [entry["metric"]]
-        times, digits = float(entry.get("times", 1.0)), int(entry.get("digits", 1))
-        figures.append(Figure(str(label), tuple(metrics), entry.get("baseline"), times, digits))
-    config = os.path.normpath(file.parent / node["config"])
-    return Task(
-        name=str(name),
-        config=config,
-        start=node.get("start"),
-        overrides=tuple(node.get("overrides", ())),
-        seeds=tuple(seeds),
-        figures=tuple(figures),
-        note=str(node.get("note", "")),
-    )
-
-
-def _check_keys(node: Any, location: str, allowed: set[str], needed: set[str]) -> None:
-    if not isinstance(node, dict):
-        raise ConfigError(f"{location}: must be a mapping with {', '.join(sorted(allowed))}, got {node!r}.")
-    if set(node) - allowed or needed - set(node):
-        raise ConfigError(
-            f"{location}: takes {', '.join(sorted(allowed))} and needs {', '.join(sorted(needed))}, got "
-            f"{', '.join(map(str, node))}."
-        )
+def _with_seeds(task: Task, seeds: Sequence[int] | None) -> Task:
+    return replace(task, grids=tuple(replace(grid, seeds=tuple(seeds or grid.seeds)) for grid in task.grids))

@@ -1,147 +1,166 @@
-"""Run the jobs of a study: those of one task and seed side by side, finished ones not again."""
+"""Run the jobs of a study: those that matter most first, several at a time, finished ones not again."""
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bus_toolkit.errors import BusError
-from bus_toolkit.study.job import Job, read_result
-from bus_toolkit.study.plan import Study, Task
-
-_log = logging.getLogger(__name__)
-_LOG_FILE, _PID_FILE = "run.log", "run.pid"
+from bus_toolkit.study.job_key import JobKey
+from bus_toolkit.study.jobs import Job
+from bus_toolkit.study.listing import deviations
+from bus_toolkit.study.plan import Study
+from bus_toolkit.study.planner import Planner
+from bus_toolkit.study.processes import LOG, Process, ended_at_last
+from bus_toolkit.study.results import JobResult, Status, read_result
+from bus_toolkit.study.states import JobState, states_of, write_failure
+from bus_toolkit.study.work import Order
 
 Report = Callable[[str], None]
-Results = dict[tuple[str, str, int], dict[str, Any]]
-"""Task, system and seed to the result of its job."""
+_POLL = 0.2  # seconds between two looks at the running jobs
 
 
-def run_study(study: Study, out: Path, *, jobs: int, worker: Sequence[str], report: Report) -> Results:
-    """Run the jobs that have not run yet and return all results.
+@dataclass(frozen=True)
+class RunRule:
+    """How jobs are run.
 
-    The systems of one task and seed run at the same time, up to ``jobs`` of them and with the processors shared
-    evenly, so that their speeds can be compared. A job that fails is reported and leaves a gap, as do those that start
-    from it. The output of each job goes into ``run.log`` of its folder.
+    Attributes:
+        worker: Command that runs the job in the folder which is its last word.
+        jobs: Processes at a time.
+        threads: Processor threads of each.
+        seconds: No job begins later than this after the start; ``None`` for no limit.
+        retry: Whether jobs run again that have failed with this config.
+        replace: Whether results that another config has made are removed, and their jobs run again.
+    """
+
+    worker: Sequence[str]
+    jobs: int = 2
+    threads: int = 1
+    seconds: float | None = None
+    retry: bool = False
+    replace: bool = False
+
+
+def run_jobs(study: Study, jobs: Sequence[Job], out: Path, rule: RunRule, report: Report) -> dict[JobKey, JobResult]:
+    """Run the jobs that are due and return the results of all of them that have one.
+
+    A job that fails is reported and leaves a gap, as do those that start from it; it runs again when its config has
+    changed, or if the rule says so. A job that is interrupted leaves nothing.
 
     Args:
-        study: The study to run.
-        out: Folder; each job has ``<task>/<system>/seed_<n>`` below it.
-        jobs: Processes at a time.
-        worker: Command that runs the job in the folder which is its last word.
-        report: Is called with a line for each job that ends.
+        study: The study.
+        jobs: Those of its jobs that are wanted, each after the one that it starts from.
+        out: Folder; each job has ``<task>/<arm>/keep_<ratio>/seed_<n>`` below it.
+        rule: How they are run.
+        report: Is called with a line for each job that ends or cannot run.
     """
-    results: Results = {}
-    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
-    for task in study.tasks:
-        for seed in task.seeds:
-            wave = {system: _job(study, task, system, seed, out) for system in study.systems}
-            states = {system: _state(job, report) for system, job in wave.items()}
-            with ThreadPoolExecutor(jobs) as pool:
-                due = [job for system, job in wave.items() if states[system] is _State.DUE]
-                list(pool.map(lambda job: _run(job, worker, threads, report), due))
-            for system, job in wave.items():
-                result = None if states[system] is _State.LEFT_OUT else read_result(Path(job.folder))
-                if result is not None:
-                    results[task.name, system, seed] = result
-    return results
+    states = states_of(jobs, Planner(study, jobs, out), out)
+    for line in deviations(states.values(), study.tolerance):
+        report(line)
+    _Queue(study, states, out, rule, report).run()
+    return results_of(states)
 
 
-def collect(study: Study, out: Path, report: Report) -> Results:
-    """Return the results of the jobs that have finished, without running any; those of another config are reported."""
-    results = {}
-    for task, system, seed in _all(study):
-        job = _job(study, task, system, seed, out)
-        result = read_result(Path(job.folder))
-        if result is not None and _state(job, report) is _State.DONE:
-            results[task.name, system, seed] = result
-    return results
+def results_of(states: Mapping[JobKey, JobState]) -> dict[JobKey, JobResult]:
+    """Return the results of jobs that are finished now with the config of the study."""
+    found = {}
+    for key, state in states.items():
+        result = read_result(state.folder)
+        if result is not None and state.plan is not None and result.fingerprint == state.plan.fingerprint:
+            found[key] = result
+    return found
 
 
-def _all(study: Study) -> Iterator[tuple[Task, str, int]]:
-    return ((task, system, seed) for task in study.tasks for system in study.systems for seed in task.seeds)
+class _Queue:
+    """The jobs that are left, and those that run."""
 
+    def __init__(
+        self, study: Study, states: Mapping[JobKey, JobState], out: Path, rule: RunRule, report: Report
+    ) -> None:
+        self.out, self.rule, self.report = out, rule, report
+        self.states = states
+        self.pending = [state for state in states.values() if self._is_wanted(state)]
+        self.running: list[Process] = []
+        self._by_process: dict[Process, JobState] = {}
+        self._done = {key for key, state in states.items() if state.status is Status.DONE}
+        serving = {state.job.start for state in states.values()}
+        self._kept = set(states) if study.keep_checkpoints else {key for key in states if key in serving}
+        self._began = time.monotonic()
 
-def _folder(out: Path, task: Task, system: str, seed: int) -> Path:
-    return out / task.name.replace(" ", "_") / system.replace(" ", "_") / f"seed_{seed}"
+    def run(self) -> None:
+        with ended_at_last(self.running):
+            while True:
+                self._collect()
+                while self._is_time_left() and (state := self._next()) is not None:
+                    self.pending.remove(state)
+                    self._start(state)
+                if not self.running:
+                    break
+                time.sleep(_POLL)
+        self._report_left()
 
-
-def _job(study: Study, task: Task, system: str, seed: int, out: Path) -> Job:
-    start = next((t for t in study.tasks if t.name == task.start), None)
-    # A start that was run with other seeds serves all seeds with its first.
-    from_seed = start.seeds[0] if start is not None and seed not in start.seeds else seed
-    return Job(
-        config=task.config.format(system=study.systems[system]),
-        overrides=task.overrides,
-        seed=seed,
-        folder=str(_folder(out, task, system, seed)),
-        start=str(_folder(out, start, system, from_seed)) if start else "",
-    )
-
-
-class _State(Enum):
-    DUE, DONE, LEFT_OUT = range(3)
-
-
-def _state(job: Job, report: Report) -> _State:
-    """Return whether the job is to be run now; files of another job in its folder are never touched."""
-    folder = Path(job.folder)
-    if job.start and read_result(Path(job.start)) is None:
-        report(f"{folder}: left out, since {job.start} has not finished.")
-        return _State.LEFT_OUT
-    try:
-        fingerprint = job.fingerprint()
-    except BusError as error:
-        report(f"{folder}: {error}")
-        return _State.LEFT_OUT
-    done = read_result(folder)
-    if done is None and _is_running(folder):
-        report(f"{folder}: another process is running it. Wait for it, or give another --out.")
-        return _State.LEFT_OUT
-    if done is None:
-        return _State.DUE
-    if done["fingerprint"] == fingerprint:
-        report(f"{folder}: done before.")
-        return _State.DONE
-    report(f"{folder}: holds a run of another config. Remove the folder to run it again, or give another --out.")
-    return _State.LEFT_OUT
-
-
-def _is_running(folder: Path) -> bool:
-    """Return whether a process that began the job on this machine is still there."""
-    try:
-        pid = int((folder / _PID_FILE).read_text(encoding="utf-8"))
-        os.kill(pid, 0)
-    except (OSError, ValueError):
+    def _is_wanted(self, state: JobState) -> bool:
+        status, rule = state.status, self.rule
+        if status is Status.DONE:
+            return False
+        if status is Status.REFUSED:
+            self.report(f"{state.folder}: {state.reason}")
+        elif status is Status.RUNNING:
+            self.report(f"{state.folder}: another process is running it. Wait for it, or give another --out.")
+        elif status is Status.CHANGED and not rule.replace:
+            self.report(
+                f"{state.folder}: holds a run of another config. Give --replace to run it again, or another --out."
+            )
+        elif status is Status.FAILED and not rule.retry:
+            self.report(f"{state.folder}: failed before: {state.reason} Give --retry to run it again.")
+        else:
+            return True
         return False
-    return pid != os.getpid()
 
+    def _is_time_left(self) -> bool:
+        return self.rule.seconds is None or time.monotonic() - self._began < self.rule.seconds
 
-def _run(job: Job, worker: Sequence[str], threads: int, report: Report) -> None:
-    shutil.rmtree(job.folder, ignore_errors=True)  # files of an interrupted run
-    job.write()
-    (Path(job.folder) / _PID_FILE).write_text(f"{os.getpid()}\n", encoding="utf-8")
-    began = time.monotonic()
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    log = Path(job.folder) / _LOG_FILE
-    with log.open("w", encoding="utf-8") as output:
-        code = subprocess.run(
-            [*worker, job.folder],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            check=False,
-        ).returncode
-    if code:
-        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        report(f"{job.folder}: failed (exit code {code}): {' '.join(last)} All of it is in {log}.")
-    else:
-        report(f"{job.folder}: {(time.monotonic() - began) / 60:.1f} min.")
+    def _next(self) -> JobState | None:
+        """Return the first job that can begin now."""
+        running = self._by_process.values()
+        if len(self.running) >= self.rule.jobs or any(state.job.alone for state in running):
+            return None
+        for state in self.pending:
+            if state.job.start is None or state.job.start in self._done:
+                # One that must be alone is not overtaken, or it would never begin.
+                return None if state.job.alone and self.running else state
+        return None
+
+    def _start(self, state: JobState) -> None:
+        assert state.plan is not None, "a refused job is not wanted"
+        shutil.rmtree(state.folder, ignore_errors=True)  # files of an interrupted run
+        order = Order.of(state.plan, self.out, keeps_checkpoint=state.job.key in self._kept)
+        order.write(state.folder, state.plan.config)
+        process = Process(self.rule.worker, state.folder, self.rule.threads)
+        self.running.append(process)
+        self._by_process[process] = state
+
+    def _collect(self) -> None:
+        for process in [process for process in self.running if process.code() is not None]:
+            self.running.remove(process)
+            state, code = self._by_process.pop(process), process.code()
+            assert state.plan is not None
+            minutes = (time.monotonic() - process.began) / 60
+            if code == 0 and read_result(state.folder) is not None:
+                self._done.add(state.job.key)
+                self.report(f"{state.folder}: {minutes:.1f} min.")
+                continue
+            message = process.last_line()
+            write_failure(state.folder, state.plan.fingerprint, message)
+            self.report(f"{state.folder}: failed (exit code {code}): {message} All of it is in {state.folder / LOG}.")
+
+    def _report_left(self) -> None:
+        for state in self.pending:
+            start = state.job.start
+            if start is not None and start not in self._done:
+                self.report(f"{state.folder}: left out, since {start.folder(self.out)} has not finished.")
+        due = sum(state.job.start is None or state.job.start in self._done for state in self.pending)
+        if due:
+            self.report(f"{due} jobs are still due: the time was up.")

@@ -1,30 +1,31 @@
-"""The results of a study as Markdown: each figure with its spread over the seeds, and the gain of the first system."""
+"""The results of a study without keep ratios as Markdown: each figure with its spread, the gain of the first arm."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-from bus_toolkit.study.plan import Figure, Study, Task
-from bus_toolkit.study.run import Results
+from bus_toolkit.study.job_key import JobKey
+from bus_toolkit.study.plan import WHOLE, Figure, Study, Task
+from bus_toolkit.study.results import JobResult
 
-Read = Callable[[dict[str, Any]], float]
+Read = Callable[[JobResult], float]
+Results = Mapping[JobKey, JobResult]
 
 
 def study_table(study: Study, results: Results) -> str:
-    """Return the table, and below it the figures in which the first system loses.
+    """Return the table, and below it the figures in which the first arm loses.
 
     Figures are means over the seeds, with the least and the greatest in brackets; the difference is that of the means
-    of the first system and of each other one. MACs are those of a training step per sample (forward and backward
-    passes, all heads); samples per second are those of the training, with systems running side by side.
+    of the first arm and of each other one. MACs are those of a training step per sample (forward and backward
+    passes, all heads); samples per second are those of the training, with arms running side by side.
 
     Args:
         study: The study that was run.
         results: Of the jobs that finished.
     """
-    systems = list(study.systems)
+    systems = [arm.name for arm in study.arms]
     first, *others = systems
     heads = ["task", "figure", *systems, *(f"{first} against {other}" for other in others), "no skill"]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
@@ -48,7 +49,7 @@ def study_table(study: Study, results: Results) -> str:
         for task in study.tasks
         for system in systems
         for seed in task.seeds
-        if (task.name, system, seed) not in results
+        if JobKey(task.name, system, WHOLE, seed) not in results
     ]
     if missing:
         notes.append(f"Missing: {'; '.join(missing)}.")
@@ -66,35 +67,36 @@ def _seeds(study: Study) -> str:
 
 def _costs(study: Study, results: Results, task: Task) -> Iterator[str]:
     """Yield the rows of MACs and speed, whose last columns are ratios."""
-    first, *others = study.systems
+    first, *others = systems = [arm.name for arm in study.arms]
     for label, read, digits in (
-        ("MMAC a sample (step)", lambda result: result["macs_per_sample"] / 1e6, 0),
-        ("samples/s (training)", lambda result: result["samples_per_second"], 1),
+        ("MMAC a sample (step)", lambda result: result.macs["step"] / 1e6, 0),
+        ("samples/s (training)", lambda result: result.train["samples_per_second"], 1),
     ):
-        values = {s: list(_values(study, results, task, s, read)) for s in study.systems}
+        values = {s: list(_values(study, results, task, s, read)) for s in systems}
         ratios = [_ratio(values[first], values[other]) for other in others]
-        yield _row(task.name, label, *(_spread(values[s], digits) for s in study.systems), *ratios, "")
+        yield _row(task.name, label, *(_spread(values[s], digits) for s in systems), *ratios, "")
 
 
 def _reader(figure: Figure) -> Read:
-    def read(result: dict[str, Any]) -> float:
-        return statistics.fmean(result["metrics"].get(name, math.nan) for name in figure.metrics) * figure.times
+    def read(result: JobResult) -> float:
+        return statistics.fmean(result.metrics.get(name, math.nan) for name in figure.metrics) * figure.times
 
     return read
 
 
 def _values(study: Study, results: Results, task: Task, system: str, read: Read) -> Iterator[float]:
-    values = (read(results[task.name, system, s]) for s in task.seeds if (task.name, system, s) in results)
+    keys = (JobKey(task.name, system, WHOLE, seed) for seed in task.seeds)
+    values = (read(results[key]) for key in keys if key in results)
     return (value for value in values if not math.isnan(value))
 
 
 def _baseline(study: Study, results: Results, task: Task, figure: Figure) -> str:
     """Return the score without any skill: a property of the data, so any finished job contains it."""
-    for system in study.systems:
+    for system in (arm.name for arm in study.arms):
         for seed in task.seeds:
-            metrics = results.get((task.name, system, seed), {}).get("metrics", {})
-            if figure.baseline in metrics:
-                return f"{metrics[figure.baseline] * figure.times:.{figure.digits}f}"
+            result = results.get(JobKey(task.name, system, WHOLE, seed))
+            if result is not None and figure.baseline is not None and figure.baseline in result.metrics:
+                return f"{result.metrics[figure.baseline] * figure.times:.{figure.digits}f}"
     return ""
 
 

@@ -1,0 +1,98 @@
+"""Counted costs of models, each counted once: the counts are kept beside the results of a study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from typing_extensions import override
+
+from bus_toolkit.analysis.meta_macs import Frame, MacCounter
+from bus_toolkit.config.yaml_text import dump_yaml
+from bus_toolkit.models.build import build_model
+from bus_toolkit.writing import write_whole
+
+FILE = "counts.json"
+_TOY = 20_000_000  # parameters; below, real passes are counted faster than passes on shapes
+
+
+class Counts:
+    """Costs of inference and of training steps, by the ``model`` part of a config.
+
+    Inference is that of one text with one image: encoders, selectors, decoder, fusion and what the heads predict. The
+    texts are as long as the tokenizer allows.
+
+    Args:
+        out: Folder in which counts are kept; they hold for the version of the code that made them. Remove
+            ``counts.json`` after a change of code that changes costs.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._file = out / FILE
+        self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.is_file() else {}
+
+    def inference(self, model: Mapping[str, Any]) -> int:
+        """Return the MACs of an answer: one text, one image."""
+        return self._once("inference", model, lambda: self._counter(model, "forward", "answer").macs(model))
+
+    def shared(self, model: Mapping[str, Any]) -> int:
+        """Return the MACs of an answer that all texts of an image share."""
+        return self._once("shared", model, lambda: self._counter(model, "shared", "answer").macs(model))
+
+    def step(self, model: Mapping[str, Any]) -> int:
+        """Return the MACs of a training step, a text."""
+        return self._once("step", model, lambda: self._counter(model, "step", "model").macs(model))
+
+    def tokens(self, model: Mapping[str, Any]) -> dict[str, int]:
+        """Return the visual tokens, prefix included, after each block and after the decoder."""
+
+        def ask() -> dict[str, int]:
+            *blocks, decoded = self._counter(model, "forward", "answer").tokens(model)
+            return {**{f"block {place}": count for place, count in enumerate(blocks, 1)}, "decoder": decoded}
+
+        return self._once("tokens", model, ask)
+
+    def frame(self, model: Mapping[str, Any]) -> Frame:
+        """Return image size, grid and the longest text."""
+        size, grid, length, _ = self._measures(model)
+        return Frame(tuple(size), tuple(grid), length)
+
+    def save(self) -> None:
+        """Write what was counted."""
+        write_whole(self._file, json.dumps(self._known, indent=0, sort_keys=True) + "\n")
+
+    def _measures(self, model: Mapping[str, Any]) -> list[Any]:
+        def ask() -> list[Any]:
+            with torch.device("meta"):
+                built = build_model(model)
+            numbers = sum(parameter.numel() for parameter in built.parameters())
+            return [list(built.backbone.image_size), list(built.backbone.grid), built.tokenizer.max_length, numbers]
+
+        # The decoder may ask for more tokens than ratios leave that are not solved yet, and is in no measure.
+        return self._once("frame", {**model, "decoder": {"type": "Identity"}}, ask)
+
+    def _counter(self, model: Mapping[str, Any], work: Any, scope: Any) -> MacCounter:
+        *_, length, parameters = self._measures(model)
+        return MacCounter(work, length, scope=scope, device="cpu" if parameters < _TOY else "meta")
+
+    def _once(self, kind: str, model: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
+        key = f"{kind} {hashlib.sha256(dump_yaml(dict(model)).encode()).hexdigest()[:24]}"
+        if key not in self._known:
+            self._known[key] = ask()
+        return self._known[key]
+
+
+class InferenceCounter(MacCounter):
+    """The counter of inference as a search for a budget takes it."""
+
+    def __init__(self, counts: Counts, text_length: int) -> None:
+        super().__init__("forward", text_length, scope="answer")
+        self._counts = counts
+
+    @override
+    def macs(self, model: Mapping[str, Any]) -> int:
+        return self._counts.inference(model)
