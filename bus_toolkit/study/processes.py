@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 from typing_extensions import Self
 
@@ -72,31 +73,45 @@ class Process:
 
 
 class Ending:
-    """While it is entered, SIGTERM ends this process as Ctrl-C does: through ``finally`` blocks, which end the jobs."""
+    """While it is entered, SIGTERM and Ctrl-C end this process at a ``check`` only, and at once when sent again.
+
+    An exception out of the handler could leave a lock of ``subprocess`` taken, and a job with it.
+    """
 
     def __enter__(self) -> Self:
-        """Take the signal; a thread other than the main one cannot, and leaves it."""
-        self._before = None
+        """Take the signals, but one that is ignored, as after nohup; a thread other than the main one leaves them."""
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, _end)
+            numbers = (signal.SIGTERM, signal.SIGINT)
+            taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._note) for number in taken}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Give the signal back."""
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
+    def check(self) -> None:
+        """End the process if it shall: as Ctrl-C does, or with the exit code of SIGTERM."""
+        if self._signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._signal is not None:
+            sys.exit(128 + self._signal)
 
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        again, self._signal = self._signal is not None, number
+        if again:
+            self.check()
 
 
 @contextlib.contextmanager
-def ended_at_last(running: list[Process]) -> Iterator[None]:
+def ended_at_last(running: list[Process]) -> Iterator[Ending]:
     """End those processes in ``running`` that are left when the block ends, whatever ends it."""
-    with Ending():
+    with Ending() as ending:
         try:
-            yield
+            yield ending
         finally:
             while running:
                 running.pop().end()

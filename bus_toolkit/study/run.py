@@ -90,8 +90,9 @@ class _Queue:
         self._began = time.monotonic()
 
     def run(self) -> None:
-        with ended_at_last(self.running):
+        with ended_at_last(self.running) as ending:
             while True:
+                ending.check()
                 self._collect()
                 while self._is_time_left() and (state := self._next()) is not None:
                     self.pending.remove(state)

@@ -196,10 +196,10 @@ from pathlib import Path
 from bus_toolkit.study.processes import Process, ended_at_last
 folder = Path(sys.argv[1])
 running = []
-with ended_at_last(running):
+with ended_at_last(running) as ending:
     running.append(Process((sys.executable, "-I", "-S", "-c", sys.argv[2]), folder, 1))
     while running[0].code() is None:
-        pass
+        ending.check()
 """
 
 
