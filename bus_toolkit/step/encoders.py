@@ -150,6 +150,18 @@ class Encoders(Parts):
             return decode_visual(self.decoder, visual.repeat_each(blocks.texts), text)
         return decode_visual(self.decoder, visual, None).repeat_each(blocks.texts)
 
+    def encode_pairs(self, shared: SharedTokens, image_rows: Tensor, text: TextTokens) -> VisualTokens:
+        """Encode images ``image_rows`` (R,) of ``shared``, each under its row of ``text`` (R, L, D).
+
+        Blocks and a decoder that read no text run once an image of ``shared``, however many texts it is paired with.
+        """
+        if self.blocks_read_text:
+            return self.encode_visual(shared.index(image_rows), text)
+        visual = self.backbone.forward_conditioned(shared, None, select=self._select(text))
+        if getattr(self.decoder, "reads_text", False):
+            return decode_visual(self.decoder, visual.index(image_rows), text)
+        return decode_visual(self.decoder, visual, None).index(image_rows)
+
     def for_blocks(self, shared: SharedTokens, text: TextTokens | None) -> ForBlocks:
         """Return what the rest of the backbone reads: images with a text each, or every image once and no text."""
         count = _texts_per_image(shared, text)

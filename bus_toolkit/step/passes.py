@@ -106,6 +106,8 @@ class Passes:
     def images_under(self, image_rows: Tensor, text: TextTokens, counted_as: str = "pairs") -> VisualTokens:
         """Return the images of this rank's rows ``image_rows`` (R,), each under its row of ``text`` (R, L, D)."""
         self._refuse_another_text()
+        if not self.encoders.selects_by_text:  # a text cannot change the pass that there is
+            return self.visual(PassKey(Condition.FREE)).index(image_rows)
         shared = self.shared.index(image_rows // self.batch.num_texts)
         return self._counted(self.encoders.encode_visual(shared, text), counted_as)
 

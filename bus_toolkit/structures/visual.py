@@ -125,6 +125,16 @@ class VisualTokens(ShortRepr):
             unrepeated=self,
         )
 
+    def index(self, rows: Tensor) -> VisualTokens:
+        """Return the images at ``rows`` (int64, any length, repeats are allowed), without what selectors decided."""
+        origin, scores, unread, prior = (
+            None if part is None else part[rows] for part in (self.origin, self.scores, self.unread, self.prior)
+        )
+        undecoded = None if self.undecoded is None else self.undecoded.index(rows)
+        logits = self.scores_are_logits
+        embeds = self.embeds[rows]
+        return VisualTokens(embeds, self.num_prefix, self.grid, [], origin, scores, undecoded, unread, logits, prior)
+
     @property
     def read_origin(self) -> Tensor | None:
         """As ``origin``, with -1 for patches in tokens that must not be read."""

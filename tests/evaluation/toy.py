@@ -128,6 +128,9 @@ class ToyModel(BaseModel):
         self.scored_pairs += prefix.tokens.shape[0]
         return VisualTokens(prefix.tokens, 1, prefix.grid)
 
+    def encode_pairs(self, prefix: SharedTokens, image_rows: torch.Tensor, text: TextTokens) -> VisualTokens:
+        return self.encode_visual(prefix.index(image_rows), text)
+
     def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
         return FusedTokens(text.embeds, visual.embeds, text.attention_mask)
 

@@ -86,10 +86,10 @@ def score_pairs(
     for start in range(0, len(pairs), batch_size):
         chunk = pairs[start : start + batch_size]
         ids = list(dict.fromkeys(image for image, _ in chunk))
-        # Each image is put into the batch once, and is repeated there for the texts that it is paired with.
+        # Each image is put into the batch once; only what reads its texts is run for each of its pairs.
         row_of = {image: row for row, image in enumerate(ids)}
         rows = torch.tensor([row_of[image] for image, _ in chunk], device=device)
         text = texts.take([row for _, row in chunk])
-        visual = model.encoders.encode_visual(images.take(ids, device).index(rows), text)
+        visual = model.encoders.encode_pairs(images.take(ids, device), rows, text)
         logits.append(head.class_logits(model.encoders.fuse(text, visual)))
     return torch.cat(logits).cpu()

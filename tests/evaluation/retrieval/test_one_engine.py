@@ -17,6 +17,8 @@ from bus_toolkit.inference import ImageIndex
 from bus_toolkit.inference.retrieval import Search, retrieve
 from bus_toolkit.testing import tiny_batch, tiny_model
 
+PAD = {"type": "PAD", "num_layers": 1, "num_heads": 4}
+
 
 def test_cached_scores_equal_uncached_ones_bit_for_bit():
     model = tiny_model({"itm": {"type": "ITMHead"}}).eval()
@@ -138,3 +140,23 @@ def test_a_sample_without_an_image_id_is_named(counted):
     batch["data_samples"][0].pop("image_id")
     with pytest.raises(DataError, match="re-ranked by their image_id, got a sample without one. Let the data set"):
         Reranking(model, SETTINGS).predict(batch)
+
+
+@pytest.mark.parametrize(
+    ("selector", "decoder", "encoded"), [("EViT", {"type": "Identity"}, 3), ("EViT", PAD, 3), ("TSPS", PAD, 9)]
+)
+def test_what_reads_no_text_runs_once_an_image_however_many_pairs_it_is_in(selector, decoder, encoded):
+    parts = {"selectors": [{"type": selector, "blocks": [2], "keep_ratio": 0.5}], "decoder": decoder}
+    model = tiny_model({"itm": {"type": "ITMHead"}}, **parts).eval()
+    images, samples = tiny_batch()
+    rows, words = torch.arange(3).repeat_interleave(3), torch.arange(3).repeat(3)
+    seen = []
+    model.backbone.adapter.layers[-1].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[0]))
+    with torch.no_grad():
+        text = model.encoders.encode_text(model.encoders.tokenize([sample.text for sample in samples])).index(words)
+        shared = model.encoders.encode_shared(images)
+        once = model.encoders.encode_pairs(shared, rows, text)
+        assert seen == [encoded]
+        each = model.encoders.encode_visual(shared.index(rows), text)
+        fused = [model.encoders.fuse(text, visual).cls for visual in (once, each)]
+    torch.testing.assert_close(*fused, rtol=1e-5, atol=1e-6)
