@@ -30,27 +30,43 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path) -> dict[str, Path]:
-    """Draw all plots into ``folder``; return the SVGs by what they show, in words. Each has a PNG beside it."""
+@dataclass(frozen=True)
+class Drawn:
+    """A plot.
+
+    Attributes:
+        words: What it shows.
+        svg: Its file; a PNG is beside it.
+        is_main: Whether a short report shows it, too.
+    """
+
+    words: str
+    svg: Path
+    is_main: bool = True
+
+
+def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path) -> list[Drawn]:
+    """Draw all plots into ``folder``."""
     style = Style({row.arm: row.role for panel in panels for row in panel.rows})
-    drawn = {}
+    drawn: list[Drawn] = []
     with drawing():
         for name in dict.fromkeys(panel.name for panel in panels):
             of_kind = [panel for panel in panels if panel.name == name]
             path = folder / f"accuracy_macs_{file_name(name)}.svg"
-            drawn[f"Accuracy against MACs, {name}"] = _draw_accuracy(of_kind, style, path)
+            drawn.append(Drawn(f"Accuracy against MACs, {name}", _draw_accuracy(of_kind, style, path)))
         for panel in panels_at(panels, settings.keep):
             rows = [row for row in panel.rows if any(_curves(row))]
             if not rows:
                 continue
             words = f"{panel.name}, keep {panel.keep:g}"
             stem = file_name(panel.name)
-            drawn[f"Learning curves, {words}"] = _draw_curves(panel, rows, style, folder / f"curves_{stem}.svg")
+            svg = _draw_curves(panel, rows, style, folder / f"curves_{stem}.svg")
+            drawn.append(Drawn(f"Learning curves, {words}", svg, is_main=False))
             timed = [row for row in rows if row.time is not None and row.time.seeds]
             unpruned = panel.row(settings.unpruned)
             if timed and unpruned is not None:
                 path = folder / f"time_{stem}.svg"
-                drawn[f"Time to quality, {words}"] = _draw_times(panel, [unpruned, *timed], style, path)
+                drawn.append(Drawn(f"Time to quality, {words}", _draw_times(panel, [unpruned, *timed], style, path)))
     return drawn
 
 

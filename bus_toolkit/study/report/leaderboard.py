@@ -6,12 +6,12 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 from bus_toolkit.study.report.advice import ADVICE_HEADS, advice_row, advice_text, all_advice
 from bus_toolkit.study.report.columns import COLUMNS, Column
+from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged, Verdict
 from bus_toolkit.study.report.page_parts import SCRIPT, STYLE
 from bus_toolkit.study.report.panels import Panel, Row
@@ -20,14 +20,14 @@ from bus_toolkit.study.report.words import how_to_read, machines
 
 
 def leaderboard_page(
-    panels: Sequence[Panel], judged: Sequence[Judged], figures: Mapping[str, Path], settings: ReportSettings
+    panels: Sequence[Panel], judged: Sequence[Judged], figures: Sequence[Drawn], settings: ReportSettings
 ) -> str:
     """Return the page.
 
     Args:
         panels: What the table shows.
         judged: The study's claims.
-        figures: SVGs that the figures were drawn into, by what they show.
+        figures: What was drawn.
         settings: Title, names, notes.
     """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
@@ -109,10 +109,11 @@ def _cell(column: Column, panel: Panel, row: Row) -> str:
     return f'<td data-value="{value}">{text}</td>'
 
 
-def _figures(figures: Mapping[str, Path]) -> str:
+def _figures(figures: Sequence[Drawn]) -> str:
     return "\n".join(
-        f"<figure>{_inline(path.read_text(encoding='utf-8'), f'f{i}')}<figcaption>{escape(words)}</figcaption></figure>"
-        for i, (words, path) in enumerate(figures.items())
+        f"<figure>{_inline(each.svg.read_text(encoding='utf-8'), f'f{i}')}"
+        f"<figcaption>{escape(each.words)}</figcaption></figure>"
+        for i, each in enumerate(figures)
     )
 
 

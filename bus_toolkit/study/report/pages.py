@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.study.report.advice import ADVICE_HEADS, Advice, advice_row, advice_text, all_advice
+from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged
 from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.settings import ReportSettings
@@ -27,7 +28,7 @@ LEADERBOARD, PAGE = "leaderboard.md", "leaderboard.html"
 
 
 def leaderboard_markdown(
-    panels: Sequence[Panel], judged: Sequence[Judged], figures: Mapping[str, Path], settings: ReportSettings
+    panels: Sequence[Panel], judged: Sequence[Judged], figures: Sequence[Drawn], settings: ReportSettings
 ) -> str:
     """Return the page of all tables; figures are beside it."""
     parts = [f"# {escape_markdown(settings.title)}", f"All tables of this study; sortable in [{PAGE}]({PAGE})."]
@@ -50,14 +51,14 @@ def leaderboard_markdown(
         "## How to read it",
         _bullets([*how_to_read(settings), *settings.notes, *sizes(panels), *machines(panels)]),
     ]
-    parts += ["## Plots", *(_figure(words, path.name) for words, path in figures.items())]
+    parts += ["## Plots", *(_figure(each.words, each.svg.name) for each in figures)]
     return "\n\n".join(parts) + "\n"
 
 
 def section_markdown(
     panels: Sequence[Panel],
     judged: Sequence[Judged],
-    figures: Mapping[str, Path],
+    figures: Sequence[Drawn],
     settings: ReportSettings,
     results: str,
 ) -> str:
@@ -66,7 +67,7 @@ def section_markdown(
     Args:
         panels: All of them.
         judged: The study's claims.
-        figures: SVGs by what they show.
+        figures: All of them; the main ones are shown.
         settings: Title, names, notes.
         results: Path of the folder of results from that page.
     """
@@ -75,7 +76,7 @@ def section_markdown(
     parts = [claims_list(judged)] if judged else []
     parts += [short_table(shown), "Which to take:", advice_table(all_advice(shown), settings), links]
     parts += [_bullets([*how_to_read(settings)[:2], *settings.notes, *sizes(panels), *machines(panels)])]
-    parts += [_figure(words, f"{results}/{path.name}") for words, path in figures.items()]
+    parts += [_figure(each.words, f"{results}/{each.svg.name}") for each in figures if each.is_main]
     return "\n\n".join(parts)
 
 

@@ -21,12 +21,8 @@ def panel_table(panel: Panel) -> str:
 
 
 def short_table(panels: Sequence[Panel]) -> str:
-    """Return one table with a column for each panel: accuracy and interval, arms by their mean rank."""
-    arms: dict[str, list[int]] = {}
-    for panel in panels:
-        for place, row in enumerate(panel.rows):
-            arms.setdefault(row.arm, []).append(place)
-    order = sorted(arms, key=lambda arm: (statistics.fmean(arms[arm]), arm))
+    """Return one table with a column for each panel: accuracy and interval; arms in the order of the first panel."""
+    order = list(dict.fromkeys(row.arm for panel in panels for row in panel.rows))
     lines = []
     for arm in order:
         found = [panel.row(arm) for panel in panels]

@@ -47,7 +47,7 @@ def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) ->
     figures = draw_figures(panels, settings, results)
     write_whole(results / LEADERBOARD, leaderboard_markdown(panels, judged, figures, settings))
     write_whole(results / PAGE, leaderboard_page(panels, judged, figures, settings))
-    written = [results / LEADERBOARD, results / PAGE, *figures.values()]
+    written = [results / LEADERBOARD, results / PAGE, *(each.svg for each in figures)]
     if settings.page is not None:
         folder = relative_folder(results, settings.page)
         write_section(settings.page, settings.name, section_markdown(panels, judged, figures, settings, folder))
