@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text
 from bus_toolkit.study.report.columns import SEVERAL
-from bus_toolkit.study.report.panels import Panel, Role, Row
+from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.scores import Cell
 from bus_toolkit.study.report.settings import ReportSettings
 

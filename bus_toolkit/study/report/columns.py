@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text, number_text
-from bus_toolkit.study.report.panels import Panel, Row
+from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.rows import Row
 
 SEVERAL = 8
 """Questions about one image where the cost of several is shown."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bus_toolkit.study.report.panels import Role
+from bus_toolkit.study.report.rows import Role
 from bus_toolkit.visualization.canvas import GRID, INK
 
 if TYPE_CHECKING:
@@ -172,3 +172,10 @@ def drawing() -> Any:
 def plain_name(name: str) -> str:
     """Return a name that XML can hold, on one line."""
     return "".join(c if c.isprintable() else " " for c in name)
+
+
+def set_percent(axes: Axes, values: Sequence[float]) -> None:
+    """Show what there is, from 0 on, and no ticks above 100 per cent."""
+    top = min(104.0, max(values) * 1.08 + 1)
+    axes.set_ylim(0, top)
+    axes.set_yticks([tick for tick in range(0, 101, 10 if top < 60 else 20) if tick <= top])

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus_toolkit.study.report.curves import Curve, TimeToQuality, curve_of
 from bus_toolkit.study.report.drawing import (
-    TEXT,
-    TITLE,
     Style,
     drawing,
     label_lines,
     new_axes,
     plain_name,
     save,
+    set_percent,
     style_axes,
 )
-from bus_toolkit.study.report.panels import Panel, Role, Row, panels_at
-from bus_toolkit.study.report.runs import CurvePoint
+from bus_toolkit.study.report.panels import Panel, panels_at
+from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.visualization.canvas import INK
+from bus_toolkit.study.report.time_figure import draw_times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +53,7 @@ def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path
             path = folder / f"accuracy_macs_{file_name(name)}.svg"
             drawn.append(Drawn(f"Accuracy against MACs, {name}", _draw_accuracy(of_kind, style, path)))
         for panel in panels_at(panels, settings.keep):
-            rows = [row for row in panel.rows if any(_curves(row))]
+            rows = [row for row in panel.rows if any(row.curves)]
             if not rows:
                 continue
             words = f"{panel.name}, keep {panel.keep:g}"
@@ -66,7 +64,7 @@ def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path
             unpruned = panel.row(settings.unpruned)
             if timed and unpruned is not None:
                 path = folder / f"time_{stem}.svg"
-                drawn.append(Drawn(f"Time to quality, {words}", _draw_times(panel, [unpruned, *timed], style, path)))
+                drawn.append(Drawn(f"Time to quality, {words}", draw_times(panel, [unpruned, *timed], style, path)))
     return drawn
 
 
@@ -97,7 +95,7 @@ def _draw_accuracy(panels: Sequence[Panel], style: Style, path: Path) -> Path:
             axes.plot([column, x[0]], [y[0], y[0]], **{**style.line(arm), "marker": "", "linewidth": 1.0})
             x[0] = column
         ends.append((x[0], y[0], plain_name(rows[0].shown), style.colour(arm)))
-    _set_percent(axes, [row.accuracy.high for rows in lines.values() for row in rows.values()])
+    set_percent(axes, [row.accuracy.high for rows in lines.values() for row in rows.values()])
     style_axes(axes, f"{plain_name(panels[0].name)}: accuracy at equal MACs", _MACS_LABEL, "accuracy on test, %")
     _plain_ticks(axes, macs)
     figure.tight_layout(pad=0.8)
@@ -119,7 +117,7 @@ def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) ->
     figure, (axes,) = new_axes()
     ends = []
     for row in rows:
-        for curve in _curves(row):
+        for curve in row.curves:
             axes.plot([p.step for p, _ in curve], [v for _, v in curve], **{**style.line(row.arm), "alpha": 0.25})
         mean = _mean_curve(row)
         axes.plot([x for x, _ in mean], [y for _, y in mean], **style.line(row.arm))
@@ -127,7 +125,7 @@ def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) ->
         ends.append((*mean[-1], f"{plain_name(row.shown)}{mark}", style.colour(row.arm)))
     last = max(x for x, *_ in ends)
     axes.set_xlim(0, last * 1.5)
-    _set_percent(axes, [value for row in rows for curve in _curves(row) for _, value in curve])
+    set_percent(axes, [value for row in rows for curve in row.curves for _, value in curve])
     words = f"{plain_name(panel.name)}, keep {panel.keep:g}: learning curves"
     note = " (* still rising: undertrained)" if any(row.is_undertrained for row in rows) else ""
     style_axes(axes, words, f"training steps{note}", "accuracy on val, %")
@@ -137,77 +135,13 @@ def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) ->
     return save(figure, path)
 
 
-def _draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> Path:
-    """Draw val accuracy against seconds and against MACs; the dashed line is the unpruned arm's end quality."""
-    figure, both = new_axes(columns=2, height=5.4)
-    full = plain_name(rows[0].shown)
-    quality = statistics.fmean(curve[-1][1] for curve in _curves(rows[0]))
-    for axes, unit in zip(both, _UNITS, strict=True):
-        last = max(unit.read(curve[-1][0]) for row in rows for curve in _curves(row))
-        for row in rows:
-            for curve in _curves(row):
-                x, y = [unit.read(point) for point, _ in curve], [value for _, value in curve]
-                axes.plot(x, y, **{**style.line(row.arm), "markersize": 3.5})
-        axes.plot([0, last], [quality, quality], color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
-        axes.set_xlim(0, last * 1.85)
-        _set_percent(axes, [value for row in rows for curve in _curves(row) for _, value in curve])
-        style_axes(axes, "", unit.label, "accuracy on val, %" if unit is _UNITS[0] else "")
-        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= last])
-    both[1].tick_params(labelleft=False)
-    head = f"{plain_name(panel.name)}, keep {panel.keep:g}: time to the end quality of {full} (dashed)"
-    figure.suptitle(head, fontsize=TITLE - 0.5, color=INK, weight="bold", x=0.012, y=0.985, ha="left")
-    note = f"x 0.50: half of what {full} takes to the dashed line. No figure: the line was not reached."
-    figure.text(0.012, 0.915, note, fontsize=TEXT - 1, color=INK, ha="left")
-    figure.tight_layout(pad=0.8, w_pad=0.6, rect=(0, 0, 1, 0.955))
-    for axes, unit in zip(both, _UNITS, strict=True):
-        ends = []
-        for row in rows:
-            point, value = _curves(row)[-1][-1]
-            ends.append((unit.read(point), value, _with_ratio(row, unit), style.colour(row.arm)))
-        label_lines(axes, max(x for x, *_ in ends) * 1.04, ends, size=TEXT - 2)
-    return save(figure, path)
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """What a time is counted in: its axis, how a point of a curve shows it, and the ratios of an arm."""
-
-    label: str
-    read: Callable[[CurvePoint], float]
-    ratios: Callable[[TimeToQuality], Mapping[int, float]]
-
-
-_UNITS = (
-    _Unit("seconds of training", lambda point: point.seconds, lambda time: time.seconds),
-    _Unit("MACs of training, 10^12", lambda point: point.macs / 1e12, lambda time: time.macs),
-)
-
-
-def _with_ratio(row: Row, unit: _Unit) -> str:
-    """Return the name with the ratio of its time to the unpruned arm's."""
-    name = plain_name(row.shown)
-    ratios = unit.ratios(row.time) if row.time is not None else {}
-    return f"{name} x {statistics.fmean(ratios.values()):.2f}" if ratios else name
-
-
-def _curves(row: Row) -> list[Curve]:
-    return [curve for curve in (curve_of(run, row.curve_key) for run in row.runs) if curve]
-
-
 def _mean_curve(row: Row) -> list[tuple[float, float]]:
     """Return the mean over the seeds at each step that all of them were validated at."""
-    curves = [{point.step: value for point, value in curve} for curve in _curves(row)]
+    curves = [{point.step: value for point, value in curve} for curve in row.curves]
     steps = sorted(set.intersection(*(set(curve) for curve in curves)))
     if not steps:
         steps, curves = sorted(curves[0]), curves[:1]
     return [(step, statistics.fmean(curve[step] for curve in curves)) for step in steps]
-
-
-def _set_percent(axes: Axes, values: Sequence[float]) -> None:
-    """Show what there is, from 0 on, and no ticks above 100 per cent."""
-    top = min(104.0, max(values) * 1.08 + 1)
-    axes.set_ylim(0, top)
-    axes.set_yticks([tick for tick in range(0, 101, 10 if top < 60 else 20) if tick <= top])
 
 
 def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:

@@ -14,7 +14,8 @@ from bus_toolkit.study.report.columns import COLUMNS, Column
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged, Verdict
 from bus_toolkit.study.report.page_parts import SCRIPT, STYLE
-from bus_toolkit.study.report.panels import Panel, Row
+from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.words import how_to_read, machines
 

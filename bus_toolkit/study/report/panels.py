@@ -2,109 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any
 
-from bus_toolkit.study.report.bootstrap import DRAWS, Estimate, ImageDraws
-from bus_toolkit.study.report.curves import TimeToQuality, curve_of, is_undertrained, metric_key, time_to_quality
+from bus_toolkit.study.report.bootstrap import DRAWS, ImageDraws
+from bus_toolkit.study.report.curves import curve_of, is_undertrained, metric_key, time_to_quality
+from bus_toolkit.study.report.rows import Row, role_of
 from bus_toolkit.study.report.runs import Run, RunKey
 from bus_toolkit.study.report.scores import Cell, Scores, Split, images_of
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.verdicts import OTHER, Verdicts
-
-
-class Role(Enum):
-    """What an arm is in the comparison; the value is how readers read it."""
-
-    UNPRUNED = "all tokens"
-    CEILING = "ceiling"
-    TEXT_AWARE = "reads the text"
-    TEXT_FREE = "text-free"
-    BASELINE = "baseline"
-    SMALLER_IMAGE = "smaller image"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Row:
-    """An arm at one keep ratio on one kind of question.
-
-    Attributes:
-        arm: Its name in the study.
-        shown: Its name for readers.
-        role: What it is in the comparison.
-        keep: Its keep ratio; 1 for an arm without one.
-        is_reference: Whether the others are compared to it.
-        runs: One a seed.
-        accuracy: In per cent.
-        difference: To the reference at the panel's keep ratio, in points; ``None`` without seeds in common.
-        wrong_text: Accuracy while the selection reads another text; ``None`` if that was not tried.
-        split: Accuracy where the unpruned arm is right and the smaller image wrong.
-        is_undertrained: Whether its curves still rose; ``None`` if unknown.
-        time: To the unpruned arm's end quality; ``None`` if that cannot be said.
-        curve_key: The validation metric of its curves.
-    """
-
-    arm: str
-    shown: str
-    role: Role
-    keep: float
-    is_reference: bool
-    runs: tuple[Run, ...]
-    accuracy: Estimate
-    difference: Estimate | None
-    wrong_text: Estimate | None
-    split: Split | None
-    is_undertrained: bool | None
-    time: TimeToQuality | None
-    curve_key: str | None
-
-    @property
-    def macs(self) -> float:
-        """MACs of one text with one image."""
-        return statistics.fmean(run.macs for run in self.runs)
-
-    @property
-    def deviation(self) -> float | None:
-        """By how many per cent the MACs differ from their target."""
-        off = [100 * (run.macs / run.target_macs - 1) for run in self.runs if run.target_macs]
-        return max(off, key=abs) if off else None
-
-    @property
-    def tokens(self) -> float | None:
-        """Visual tokens after the last stage."""
-        last = [list(run.tokens.values())[-1] for run in self.runs if run.tokens]
-        return statistics.fmean(last) if last else None
-
-    def macs_of(self, questions: int) -> float | None:
-        """Return the MACs a question where an image has several; ``None`` if what they share is unknown."""
-        shared = [run.shared_macs for run in self.runs if run.shared_macs is not None]
-        if len(shared) < len(self.runs):
-            return None
-        return self.macs - statistics.fmean(shared) * (1 - 1 / questions)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training, the mean of its seeds."""
-        return statistics.fmean(run.seconds for run in self.runs)
-
-    @property
-    def steps(self) -> float:
-        """Steps of training, the mean of its seeds."""
-        return statistics.fmean(run.steps for run in self.runs)
-
-    @property
-    def properties(self) -> Mapping[str, Any]:
-        """What its parts need; empty if unknown."""
-        return self.runs[0].properties
-
-    @property
-    def is_choice(self) -> bool:
-        """Whether a reader may choose it: no ceiling, and it reduces something."""
-        return self.role not in (Role.CEILING, Role.UNPRUNED)
 
 
 @dataclass(frozen=True)
@@ -195,21 +102,6 @@ def _rows(
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.arm)))
-
-
-def role_of(arm: str, keep: float, properties: Mapping[str, Any], settings: ReportSettings) -> Role:
-    """Return what an arm is in the comparison; a part's own promises decide between text-aware and text-free."""
-    if arm in settings.ceilings or properties.get("needs_boxes"):
-        return Role.CEILING
-    if arm == settings.smaller_image:
-        return Role.SMALLER_IMAGE
-    if arm in settings.baselines:
-        return Role.BASELINE
-    if keep == 1:
-        return Role.UNPRUNED
-    if not properties:
-        return Role.TEXT_AWARE if arm == settings.reference else Role.UNKNOWN
-    return Role.TEXT_AWARE if properties.get("needs_text") else Role.TEXT_FREE
 
 
 def panels_at(panels: Sequence[Panel], keep: float | None) -> list[Panel]:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from bus_toolkit.study.report.cell_text import NOTHING, estimate_text
 from bus_toolkit.study.report.columns import COLUMNS
 from bus_toolkit.study.report.judged import Judged, Verdict
-from bus_toolkit.study.report.panels import Panel, Row
+from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.rows import Row
 
 _OF_PANEL = [column for column in COLUMNS if column.of_panel]
 

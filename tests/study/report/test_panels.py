@@ -12,7 +12,8 @@ from bus_toolkit.study.report.advice import advice_row, advice_text, advise
 from bus_toolkit.study.report.bootstrap import ImageDraws
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.judged import Judged, Verdict, judge_claims
-from bus_toolkit.study.report.panels import Panel, Role, make_panels, panels_at
+from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
+from bus_toolkit.study.report.rows import Role
 from bus_toolkit.study.report.runs import read_runs
 from bus_toolkit.study.report.scores import Cell, Scores
 from bus_toolkit.study.report.settings import ReportSettings

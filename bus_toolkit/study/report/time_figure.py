@@ -1,0 +1,78 @@
+"""The plot of an arm's time to the unpruned arm's end quality, in seconds and in MACs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus_toolkit.study.report.curves import TimeToQuality
+from bus_toolkit.study.report.drawing import (
+    TEXT,
+    TITLE,
+    Style,
+    label_lines,
+    new_axes,
+    plain_name,
+    save,
+    set_percent,
+    style_axes,
+)
+from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.rows import Row
+from bus_toolkit.study.report.runs import CurvePoint
+from bus_toolkit.visualization.canvas import INK
+
+
+def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> Path:
+    """Draw val accuracy against seconds and against MACs; the dashed line is the unpruned arm's end quality."""
+    figure, both = new_axes(columns=2, height=5.4)
+    full = plain_name(rows[0].shown)
+    quality = statistics.fmean(curve[-1][1] for curve in rows[0].curves)
+    for axes, unit in zip(both, _UNITS, strict=True):
+        last = max(unit.read(curve[-1][0]) for row in rows for curve in row.curves)
+        for row in rows:
+            for curve in row.curves:
+                x, y = [unit.read(point) for point, _ in curve], [value for _, value in curve]
+                axes.plot(x, y, **{**style.line(row.arm), "markersize": 3.5})
+        axes.plot([0, last], [quality, quality], color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
+        axes.set_xlim(0, last * 1.85)
+        set_percent(axes, [value for row in rows for curve in row.curves for _, value in curve])
+        style_axes(axes, "", unit.label, "accuracy on val, %" if unit is _UNITS[0] else "")
+        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= last])
+    both[1].tick_params(labelleft=False)
+    head = f"{plain_name(panel.name)}, keep {panel.keep:g}: time to the end quality of {full} (dashed)"
+    figure.suptitle(head, fontsize=TITLE - 0.5, color=INK, weight="bold", x=0.012, y=0.985, ha="left")
+    note = f"x 0.50: half of what {full} takes to the dashed line. No figure: the line was not reached."
+    figure.text(0.012, 0.915, note, fontsize=TEXT - 1, color=INK, ha="left")
+    figure.tight_layout(pad=0.8, w_pad=0.6, rect=(0, 0, 1, 0.955))
+    for axes, unit in zip(both, _UNITS, strict=True):
+        ends = []
+        for row in rows:
+            point, value = row.curves[-1][-1]
+            ends.append((unit.read(point), value, _with_ratio(row, unit), style.colour(row.arm)))
+        label_lines(axes, max(x for x, *_ in ends) * 1.04, ends, size=TEXT - 2)
+    return save(figure, path)
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What a time is counted in: its axis, how a point of a curve shows it, and the ratios of an arm."""
+
+    label: str
+    read: Callable[[CurvePoint], float]
+    ratios: Callable[[TimeToQuality], Mapping[int, float]]
+
+
+_UNITS = (
+    _Unit("seconds of training", lambda point: point.seconds, lambda time: time.seconds),
+    _Unit("MACs of training, 10^12", lambda point: point.macs / 1e12, lambda time: time.macs),
+)
+
+
+def _with_ratio(row: Row, unit: _Unit) -> str:
+    """Return the name with the ratio of its time to the unpruned arm's."""
+    name = plain_name(row.shown)
+    ratios = unit.ratios(row.time) if row.time is not None else {}
+    return f"{name} x {statistics.fmean(ratios.values()):.2f}" if ratios else name
