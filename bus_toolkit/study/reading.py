@@ -31,19 +31,27 @@ _FIGURE = {"metric", "baseline", "times", "digits"}
 def read_study(path: str | Path) -> Study:
     """Read a study; paths in it are relative to the file that they are written in.
 
-    ``_base_`` names studies that it is merged over, as in configs: one line can add an arm to a study that ships.
-
     Raises:
         ConfigError: The file cannot be read, a key is missing or unknown, a config does not exist, or a task starts
             from nothing that is listed before it.
     """
+    content, location = merged_study(path), str(expand_home(path))
+    check_keys(content, location, _TOP, {"title", "seeds", "tasks"})
+    return _Reader(content, location).study()
+
+
+def merged_study(path: str | Path) -> dict[str, Any]:
+    """Return the content of a study's file, merged over that of the files it is based on; arms are by name.
+
+    ``_base_`` names studies that it is merged over, as in configs: one line can add an arm to a study that ships.
+
+    Raises:
+        ConfigError: A file cannot be read, or arms have no names of their own.
+    """
     file = expand_home(path)
     if not file.is_file():
         raise ConfigError(f"{path}: no such study. Give the path of its YAML file.")
-    content = merge_chain(list(_layers(file, ())))
-    location = str(file)
-    check_keys(content, location, _TOP, {"title", "seeds", "tasks"})
-    return _Reader(content, location).study()
+    return merge_chain(list(_layers(file, ())))
 
 
 def _layers(file: Path, opened: tuple[Path, ...]) -> Iterator[dict[str, Any]]:

@@ -25,9 +25,10 @@ from bus_toolkit.study.report.verdicts import (
     read_verdicts,
     write_verdicts,
 )
+from bus_toolkit.study.results import RESULT, SAMPLES, SAMPLES_WRONG
 from bus_toolkit.text_files import read_utf8
 
-RESULT, SAMPLES, WRONG_SAMPLES, CONFIG = "result.json", "samples.jsonl.gz", "samples_wrong.jsonl.gz", "config.yaml"
+CONFIG = "config.yaml"
 Answered = tuple[Mapping[Question, tuple[str, str | None]], NDArray[np.bool_]]
 """Questions, and which of them were answered rightly."""
 
@@ -98,7 +99,7 @@ def _finished(out: Path, metrics: Mapping[str, str]) -> Iterator[_Piece]:
 
 
 def _answers(folder: Path, metric: str) -> dict[str, Answered]:
-    files = {OWN: folder / SAMPLES, OTHER: folder / WRONG_SAMPLES}
+    files = {OWN: folder / SAMPLES, OTHER: folder / SAMPLES_WRONG}
     return {text: read_samples(file, metric) for text, file in files.items() if file.is_file()}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.home import expand_home
+from bus_toolkit.study.reading import merged_study
 from bus_toolkit.study.report.claims import Claim, read_claim
 
 _TEXTS = ("reference", "unpruned", "smaller_image", "page")
@@ -62,36 +63,54 @@ class ReportSettings:
 
 
 def read_settings(path: str | Path) -> ReportSettings:
-    """Read the title and the key ``report`` of a study; ``page`` is relative to the file.
+    """Read the title and the key ``report`` of a study, and which of its arms are special.
+
+    Arms with ``oracle: true`` are ceilings, and the one with ``image: smaller`` is the smaller image, unless ``report``
+    says otherwise. ``page`` is relative to the file; a study that is based on another one has no page from there.
 
     Raises:
-        ConfigError: No such file, no ``report``, a key that is unknown, missing or of the wrong kind.
+        ConfigError: No such file, no reference arm, a key that is unknown or of the wrong kind.
     """
-    file = expand_home(path)
-    if not file.is_file():
-        raise ConfigError(f"{path}: no such study. Give the path of its YAML file.")
-    content = read_yaml(file)
+    content, file = merged_study(path), expand_home(path)
     location = f"{file}: report"
-    node = content.get("report")
-    if not isinstance(node, dict) or "reference" not in node:
-        raise ConfigError(f"{location}: must be a mapping with reference (an arm), got {node!r}. Add it to the study.")
+    node = content.get("report") or {}
+    _check(node, location)
+    reference = node.get("reference", content.get("reference"))
+    if not isinstance(reference, str):
+        raise ConfigError(f"{location}.reference: must be the arm that others are compared to, got {reference!r}.")
+    given: dict[str, Any] = {"ceilings": _arms(content, "oracle", True)}
+    given["smaller_image"] = next(iter(_arms(content, "image", "smaller")), "")
+    given.update({key: node[key] for key in ("unpruned", "smaller_image") if key in node})
+    given.update({key: tuple(map(str, node[key])) for key in _LISTS if key in node})
+    given.update({key: {str(k): str(v) for k, v in node[key].items()} for key in _MAPPINGS if key in node})
+    page = (read_yaml(file).get("report") or {}).get("page")
+    return ReportSettings(
+        **given,
+        name=file.stem,
+        title=str(content.get("title", file.stem)),
+        reference=reference,
+        keep=_share(node.get("keep"), f"{location}.keep"),
+        page=None if page is None else file.parent / page,
+        claims=tuple(read_claim(c, f"{location}.claims.{i}") for i, c in enumerate(node.get("claims", []))),
+    )
+
+
+def _arms(content: Mapping[str, Any], key: str, value: Any) -> tuple[str, ...]:
+    """Return the arms of a study in which ``key`` is ``value``."""
+    arms = content.get("arms")
+    nodes = arms.items() if isinstance(arms, dict) else ()
+    return tuple(str(name) for name, arm in nodes if isinstance(arm, dict) and arm.get(key) == value)
+
+
+def _check(node: Any, location: str) -> None:
+    if not isinstance(node, dict):
+        raise ConfigError(f"{location}: must be a mapping with {', '.join(_KEYS)}, got {node!r}.")
     if unknown := [key for key in node if key not in _KEYS]:
         raise ConfigError(f"{location}: no such key, got {unknown[0]!r}. It takes {', '.join(_KEYS)}.")
     for keys, kind in ((_TEXTS, str), (_LISTS, list), (_MAPPINGS, dict), (("claims",), list)):
         for key in keys:
             if key in node and not isinstance(node[key], kind):
                 raise ConfigError(f"{location}.{key}: must be a {_WORDS[kind]}, got {node[key]!r}.")
-    given: dict[str, Any] = {key: node[key] for key in _TEXTS[:3] if key in node}
-    given.update({key: tuple(map(str, node[key])) for key in _LISTS if key in node})
-    given.update({key: {str(k): str(v) for k, v in node[key].items()} for key in _MAPPINGS if key in node})
-    return ReportSettings(
-        **given,
-        name=file.stem,
-        title=str(content.get("title", file.stem)),
-        keep=_share(node.get("keep"), f"{location}.keep"),
-        page=file.parent / node["page"] if "page" in node else None,
-        claims=tuple(read_claim(c, f"{location}.claims.{i}") for i, c in enumerate(node.get("claims", []))),
-    )
 
 
 _WORDS: Mapping[type, str] = {str: "text", list: "list", dict: "mapping"}

@@ -27,7 +27,7 @@ def test_the_settings_are_read(settings: ReportSettings) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("  reference: text-aware\n", "", r"report: must be a mapping with reference \(an arm\)"),
+        ("  reference: text-aware\n", "", "report.reference: must be the arm that others are compared to, got None"),
         ("  unpruned: full", "  unprunned: full", "report: no such key, got 'unprunned'. It takes reference, unpruned"),
         ("  ceilings: [oracle]", "  ceilings: oracle", "report.ceilings: must be a list, got 'oracle'"),
         ("  keep: 0.11", "  keep: 11", r"report.keep: must be a number in \(0, 1\], got 11"),
@@ -47,3 +47,26 @@ def test_a_bad_report_is_refused(tmp_path: Path, old: str, new: str, message: st
 def test_a_missing_study_is_named() -> None:
     with pytest.raises(ConfigError, match="nothing.yaml: no such study"):
         read_settings("nothing.yaml")
+
+
+def test_the_study_says_which_arms_are_special(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    arms = "{full: {}, TSPS: {}, boxes: {oracle: true}, small: {image: smaller}}"
+    file.write_text(f"title: t\nreference: TSPS\narms: {arms}\nreport: {{unpruned: full}}\n")
+    settings = read_settings(file)
+    assert (settings.reference, settings.ceilings, settings.smaller_image) == ("TSPS", ("boxes",), "small")
+
+
+def test_a_study_that_is_based_on_another_one_reports_as_that_one_but_not_into_its_page(tmp_path: Path) -> None:
+    (tmp_path / "shipped.yaml").write_text(STUDY.replace("  keep: 0.11", "  page: PAGE.md\n  keep: 0.11"))
+    (tmp_path / "mine.yaml").write_text("_base_: shipped.yaml\nreport: {arms: {Mine: my selector}}\n")
+    assert read_settings(tmp_path / "shipped.yaml").page == tmp_path / "PAGE.md"
+    settings = read_settings(tmp_path / "mine.yaml")
+    assert settings.name == "mine" and settings.page is None and len(settings.claims) == 4
+    assert settings.shown("Mine") == "my selector" and settings.reference == "text-aware"
+
+
+def test_a_report_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("report: [1]\n")
+    with pytest.raises(ConfigError, match=r"report: must be a mapping with reference, .*, got \[1\]"):
+        read_settings(tmp_path / "study.yaml")
