@@ -58,6 +58,7 @@ def advice_row(advice: Advice, settings: ReportSettings) -> list[str]:
         take.shown,
         estimate_text(take.accuracy),
         macs_text(take.macs),
+        _cost_of_several(take, full),
         NOTHING if full is None else f"{take.macs / full.macs:.2f}",
         NOTHING if full is None else f"{full.accuracy.mean:.1f}",
         "yes" if _reads_text(take) else "no",
@@ -72,6 +73,7 @@ ADVICE_HEADS = (
     "take",
     "accuracy, %",
     "MMAC a question",
+    f"the same, {SEVERAL} questions an image",
     "share of all tokens' MACs",
     "accuracy of all tokens, %",
     "reads the text",
@@ -88,7 +90,7 @@ def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
         f"For {asked}, at keep {panel.keep:g} (about one token in {1 / panel.keep:.0f}): take {take.shown}. "
         f"It answers {estimate_text(take.accuracy)} % and costs {macs_text(take.macs)} million MACs a question"
         f"{_of_unpruned(panel, take)}; {_needs(take)}.",
-        _sharing(take),
+        _sharing(panel, take),
     ]
     others = [row.shown for row in (advice.best, *advice.ties) if row is not take]
     if others:
@@ -150,6 +152,12 @@ def _of_unpruned(panel: Panel, row: Row) -> str:
     return f" ({share})"
 
 
+def _cost_of_several(row: Row, full: Row | None) -> str:
+    other = full.macs_of(SEVERAL) if full is not None else None
+    cost = macs_text(row.macs_of(SEVERAL))
+    return cost if other is None else f"{cost} (all tokens: {macs_text(other)})"
+
+
 def _needs(row: Row) -> str:
     """Return what a user must have to train and use an arm."""
     needs = ["it reads the text" if _reads_text(row) else "it does not read the text"]
@@ -164,7 +172,7 @@ def _needs(row: Row) -> str:
     return ", ".join(needs)
 
 
-def _sharing(row: Row) -> str:
+def _sharing(panel: Panel, row: Row) -> str:
     """Return what several questions about one image share."""
     first = row.properties.get("blocks")
     if _reads_text(row):
@@ -173,7 +181,15 @@ def _sharing(row: Row) -> str:
     else:
         shared = f"{row.shown}: several questions about one image share all of the image's work"
     cost = row.macs_of(SEVERAL)
-    return f"{shared}." if cost is None else f"{shared}: {macs_text(cost)} million MACs each for {SEVERAL} questions."
+    if cost is None:
+        return f"{shared}."
+    words = f"{shared}: {macs_text(cost)} million MACs each for {SEVERAL} questions"
+    full = _unpruned(panel)
+    other = full.macs_of(SEVERAL) if full is not None else None
+    if full is None or other is None:
+        return f"{words}."
+    less = f", which is not less than {full.shown} with {macs_text(other)}" if other <= cost else ""
+    return f"{words}{less or f' ({full.shown}: {macs_text(other)})'}."
 
 
 def _short(row: Row) -> str:

@@ -17,6 +17,7 @@ FILE = "runs.jsonl"
 RunKey = tuple[str, str, float, int]
 """Task, arm, keep ratio and seed."""
 _DIGITS = 6
+_OF_POINT = ("step", "seconds", "macs")
 
 
 @dataclass(frozen=True)
@@ -100,17 +101,39 @@ def run_of(line: Any, location: str) -> Run:
             tokens={str(stage): float(count) for stage, count in (line.get("tokens") or {}).items()},
             steps=float(train.get("steps") or 0),
             seconds=float(train.get("seconds") or 0),
-            curve=tuple(_point(point) for point in line.get("curve") or ()),
+            curve=tuple(_point(point) for point in _points(line.get("curve") or ())),
             # What else ran meanwhile is no part of the machine.
             machine={str(key): value for key, value in (line.get("machine") or {}).items() if key != "load"},
             properties=dict(line.get("properties") or {}),
             line=line,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{location}: is no result of a study, {type(error).__name__}: {error}. It needs task, arm, keep, seed and "
             "macs.inference. Run it again with bus-toolkit study."
         ) from error
+
+
+def _points(curve: Any) -> list[Any]:
+    """Return the points of a curve that is a list of them, or one column a figure as in ``runs.jsonl``."""
+    if not isinstance(curve, Mapping):
+        return list(curve)
+    places = range(len(curve["step"]))
+    return [
+        {
+            **{key: curve[key][i] for key in _OF_POINT},
+            "val": {key: values[i] for key, values in curve["val"].items() if values[i] is not None},
+        }
+        for i in places
+    ]
+
+
+def _columns(curve: Any) -> dict[str, Any]:
+    """Return a curve with one column a figure, so that names are there once; ``None`` where a point has none."""
+    points = _points(curve)
+    names = sorted({name for point in points for name in point["val"]})
+    val = {name: [point["val"].get(name) for point in points] for name in names}
+    return {**{key: [point[key] for point in points] for key in _OF_POINT}, "val": val}
 
 
 def _point(point: Any) -> CurvePoint:
@@ -145,14 +168,15 @@ def read_runs(folder: Path) -> dict[RunKey, Run]:
 
 
 def write_runs(folder: Path, runs: Iterable[Run]) -> None:
-    """Write ``runs.jsonl``, in the order of task, arm, keep ratio and seed; numbers have six digits."""
+    """Write ``runs.jsonl``, in the order of task, arm, keep ratio and seed; see :func:`committed_line`."""
     lines = [committed_line(run) for run in sorted(runs, key=lambda run: run.key)]
     write_whole(folder / FILE, "".join(f"{line}\n" for line in lines))
 
 
 def committed_line(run: Run) -> str:
-    """Return the line of a run in ``runs.jsonl``, without its end."""
-    return json.dumps(_rounded(run.line), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Return the line of a run in ``runs.jsonl``, without its end: numbers have six digits, curves are by column."""
+    line = {**run.line, "curve": _columns(run.line.get("curve") or ())}
+    return json.dumps(_rounded(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def describe_run(key: RunKey) -> str:

@@ -45,6 +45,22 @@ def test_verdicts_are_those_of_the_run(tmp_path: Path) -> None:
     assert run.steps == 800 and run.curve[0].step == 200 and run.properties["selectors"] == ["Random"]
 
 
+def test_a_committed_curve_has_each_name_once_and_all_its_points(tmp_path: Path) -> None:
+    points = [
+        {"step": 0, "seconds": 0.0, "macs": 0, "val": {"x/accuracy": 0.25}},
+        {"step": 100, "seconds": 1.23456789, "macs": 10**12, "val": {"x/accuracy": 1 / 3, "x/other": 1}},
+    ]
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3, result={"curve": points})
+    collect_runs(tmp_path / "out", tmp_path / "results")
+    assert (tmp_path / "results" / "runs.jsonl").read_text().count("x/accuracy") == 1
+    run = read_runs(tmp_path / "results")["glyph", "TSPS", 0.11, 0]
+    assert [(p.step, p.seconds, p.macs, dict(p.val)) for p in run.curve] == [
+        (0, 0.0, 0, {"x/accuracy": 0.25}),
+        (100, 1.23457, 1e12, {"x/accuracy": 0.333333, "x/other": 1}),
+    ]
+    assert collect_runs(tmp_path / "out", tmp_path / "results") == []
+
+
 def test_another_content_is_refused_unless_it_is_to_replace(tmp_path: Path) -> None:
     results = tmp_path / "results"
     write_run(tmp_path / "old", "glyph", "TSPS", 0.11, 0, questions=30, right=0.2, wrong_text=0.2)

@@ -74,6 +74,24 @@ def test_the_work_that_questions_share_is_counted_once(panels: list[Panel]) -> N
     assert shared.macs_of(1) == 100.0 and shared.macs_of(8) == 30.0
 
 
+def test_the_advice_says_what_several_questions_about_one_image_cost(
+    panels: list[Panel], settings: ReportSettings
+) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+    shared = {"full": 390e6, "text-aware": 10e6}
+    rows = tuple(
+        replace(row, runs=tuple(replace(run, shared_macs=shared.get(row.arm)) for run in row.runs))
+        for row in panel.rows
+    )
+    advice = advise(replace(panel, rows=rows))
+    assert advice is not None
+    assert advice_text(advice, settings)[1] == (
+        "text-aware: of several questions about one image, only the work before the selector is shared: 122 million "
+        "MACs each for 8 questions, which is not less than full with 58.8."
+    )
+    assert advice_row(advice, settings)[5] == "122 (all tokens: 58.8)"
+
+
 def claim(**changes: object) -> Claim:
     given = Claim("so it is", ClaimKind.ABOVE, "attribute", "", 0.11, "text-aware", "random", 10.0)
     return replace(given, **changes)  # type: ignore[arg-type]
@@ -129,7 +147,7 @@ def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], s
     assert any(line.startswith("The best with a smaller image: smaller image (") for line in rest)
     row = advice_row(advice, settings)
     assert row[:3] == ["attribute: an attribute of a small named object", "0.11 (1 token in 9)", "text-aware"]
-    assert row[-1] == "none"
+    assert row[4:7] == ["131", "-", "0.33"] and row[-1] == "none"
 
 
 def test_where_nothing_differs_the_advice_takes_what_needs_least(panels: list[Panel], settings: ReportSettings) -> None:
