@@ -43,9 +43,10 @@ class Counts:
         """Return the MACs of an answer that all texts of an image share."""
         return self._once("shared", model, lambda: self._counter(model, "shared", "answer").macs(model))
 
-    def step(self, model: Mapping[str, Any]) -> int:
-        """Return the MACs of a training step, a text."""
-        return self._once("step", model, lambda: self._counter(model, "step", "model").macs(model))
+    def step(self, model: Mapping[str, Any], texts_per_image: int = 1) -> int:
+        """Return the MACs of a training step, a text, of batches with so many texts an image."""
+        kind = "step" if texts_per_image == 1 else f"step of {texts_per_image}"
+        return self._once(kind, model, lambda: self._counter(model, "step", "model", texts_per_image).macs(model))
 
     def tokens(self, model: Mapping[str, Any]) -> dict[str, int]:
         """Return the visual tokens, prefix included, after each block and after the decoder."""
@@ -75,9 +76,10 @@ class Counts:
         # The decoder may ask for more tokens than ratios leave that are not solved yet, and is in no measure.
         return self._once("frame", {**model, "decoder": {"type": "Identity"}}, ask)
 
-    def _counter(self, model: Mapping[str, Any], work: Any, scope: Any) -> MacCounter:
+    def _counter(self, model: Mapping[str, Any], work: Any, scope: Any, texts_per_image: int = 1) -> MacCounter:
         *_, length, parameters = self._measures(model)
-        return MacCounter(work, length, scope=scope, device="cpu" if parameters < _TOY else "meta")
+        device: Any = "cpu" if parameters < _TOY else "meta"
+        return MacCounter(work, length, scope=scope, texts_per_image=texts_per_image, device=device)
 
     def _once(self, kind: str, model: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
         key = f"{kind} {hashlib.sha256(dump_yaml(dict(model)).encode()).hexdigest()[:24]}"

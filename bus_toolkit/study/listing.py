@@ -40,13 +40,25 @@ def summary(states: Mapping[JobKey, JobState], jobs: int) -> list[str]:
     """
     counts = Counter(state.status for state in states.values())
     lines = [f"{len(states)} jobs: " + ", ".join(f"{counts[one]} {one.value}" for one in Status if counts[one]) + "."]
-    lines += [f"{s.job.key.name}: {s.status.value}: {s.reason}" for s in states.values() if s.reason]
+    lines += reasons(states.values())
     due = [state for state in states.values() if state.status in _DUE]
     known = [minutes for state in due if (minutes := estimate(state, states.values())) is not None]
     if due and known:
         total = sum(known) * len(due) / len(known) / jobs
         lines.append(f"The {len(due)} that are due take about {total / 60:.1f} h, {jobs} at a time.")
     return lines
+
+
+def reasons(states: Iterable[JobState]) -> list[str]:
+    """Return a line for each reason why jobs are refused or have failed, with the first of them."""
+    alike: dict[tuple[Status, str], list[str]] = {}
+    for state in states:
+        if state.reason:
+            alike.setdefault((state.status, state.reason), []).append(state.job.key.name)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {status.value}: {reason}"
+        for (status, reason), names in alike.items()
+    ]
 
 
 def deviations(states: Iterable[JobState], tolerance: float) -> list[str]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bus_toolkit.analysis.budget.plan import plan_budget, ratio_changes, ratios_of, with_smallest_ratio
+from bus_toolkit.data.datasets.texts_of_image import TextsOfImage
 from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.registry import SCOPE
 from bus_toolkit.study.counts import Counts, InferenceCounter
 
 Node = dict[str, Any]
@@ -39,11 +41,19 @@ class Cost:
         return None if self.target is None else self.inference / self.target - 1
 
     @classmethod
-    def of(cls, model: Node, counts: Counts, target: int | None) -> Cost:
-        """Count a model."""
+    def of(cls, config: Node, counts: Counts, target: int | None) -> Cost:
+        """Count the model of a config, its training steps with the texts an image that its batches have."""
+        model = config["model"]
         size = counts.frame(model).image_size
-        costs = (counts.inference(model), counts.shared(model), counts.step(model))
+        costs = (counts.inference(model), counts.shared(model), counts.step(model, texts_per_image(config)))
         return cls(*costs, target, counts.tokens(model), size)
+
+
+def texts_per_image(config: Node) -> int:
+    """Return how many texts each image of a training batch comes with."""
+    node = (config.get("train_dataloader") or {}).get("dataset") or {}
+    several = str(node.get("type")).removeprefix(f"{SCOPE}.") == TextsOfImage.__name__
+    return int(node["texts_per_image"]) if several else 1
 
 
 def at_ratio(model: Node, ratio: float, location: str) -> dict[str, Any]:

@@ -78,13 +78,10 @@ class Planner:
         overrides = self._overrides(job)
         path = job.training.config.format(system=job.arm.system)
         location = f"{job.key.task}, {job.key.arm}"
-        try:
-            resolved = plain(load_config(path, overrides).to_dict())
-            target, changes = self._solve(job, resolved, location)
-            config = load_config(path, {**overrides, **changes})
-        except ConfigError as error:
-            raise ConfigError([replace(p, text=f"{p.text} ({location})") for p in error.problems]) from error
-        cost = Cost.of(plain(config.to_dict())["model"], self.counts, target)
+        resolved = plain(load_config(path, overrides).to_dict())
+        target, changes = self._solve(job, resolved, location)
+        config = load_config(path, {**overrides, **changes})
+        cost = Cost.of(plain(config.to_dict()), self.counts, target)
         text = config_text(config)
         fingerprint = hashlib.sha256(json.dumps([text, job.arm.wrong_text]).encode()).hexdigest()
         return PlannedJob(job, text, fingerprint, changes, cost)

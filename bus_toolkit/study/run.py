@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bus_toolkit.study.job_key import JobKey
 from bus_toolkit.study.jobs import Job
-from bus_toolkit.study.listing import deviations
+from bus_toolkit.study.listing import deviations, reasons
 from bus_toolkit.study.plan import Study
 from bus_toolkit.study.planner import Planner
 from bus_toolkit.study.processes import LOG, Process, ended_at_last
@@ -57,7 +57,8 @@ def run_jobs(study: Study, jobs: Sequence[Job], out: Path, rule: RunRule, report
         report: Is called with a line for each job that ends or cannot run.
     """
     states = states_of(jobs, Planner(study, jobs, out), out)
-    for line in deviations(states.values(), study.tolerance):
+    refused = [state for state in states.values() if state.status is Status.REFUSED]
+    for line in (*deviations(states.values(), study.tolerance), *reasons(refused)):
         report(line)
     _Queue(study, states, out, rule, report).run()
     return results_of(states)
@@ -104,11 +105,9 @@ class _Queue:
 
     def _is_wanted(self, state: JobState) -> bool:
         status, rule = state.status, self.rule
-        if status is Status.DONE:
+        if status in (Status.DONE, Status.REFUSED):
             return False
-        if status is Status.REFUSED:
-            self.report(f"{state.folder}: {state.reason}")
-        elif status is Status.RUNNING:
+        if status is Status.RUNNING:
             self.report(f"{state.folder}: another process is running it. Wait for it, or give another --out.")
         elif status is Status.CHANGED and not rule.replace:
             self.report(
