@@ -22,11 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{split}", type=int, default=size, metavar="N", help=f"{split} images, 0 for none (default {size})"
         )
     parser.add_argument(
+        "--family",
+        default="scenes",
+        metavar="NAME",
+        help="scenes (a few large objects, the default) or needles (many small ones, each with a mark to be read)",
+    )
+    parser.add_argument(
         "--scenes",
         type=json.loads,
         default={},
         metavar="JSON",
-        help='difficulty, e.g. \'{"num_objects": [2, 5], "noise": 10}\'; the fields of SceneSettings',
+        help='difficulty, e.g. \'{"num_objects": [2, 5], "noise": 10}\'; the fields of SceneSettings or NeedleSettings',
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that draw (default: one a processor)")
     add_debug_flag(parser)
@@ -35,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write each split, print its folder."""
     from bus_toolkit.data.scenes.cache import prepare_scenes
-    from bus_toolkit.data.scenes.settings import SceneSettings
+    from bus_toolkit.data.scenes.families import parse_settings
 
-    settings = SceneSettings.parse(args.scenes)
+    settings = parse_settings(args.family, args.scenes)
     for split in SPLIT_SIZES:
         count = getattr(args, split)
         if count:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus_toolkit.signatures import at
+
+if TYPE_CHECKING:
+    from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 
 Size = tuple[int, int]
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 # Transforms that leave the size of an image alone.
 _NEUTRAL = frozenset(
     "LoadImage LoadImageFromBytes LoadImageFromFile RandomFlip RandomFlipWithText RandomSwapImagesWithText "
-    "CleanText ColourEnhance ColourJitter ColorJitter RandAugmentWithBoxes PackRegions PackInputs".split()
+    "AnswerLabel CleanText ColourEnhance ColourJitter ColorJitter RandAugmentWithBoxes PackRegions PackInputs".split()
 )
 # Transforms and the argument that holds the size they give: one number, or width and height.
 _RESIZING = {
@@ -32,8 +35,8 @@ def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[s
     """Return the settings to change for images of another size, and the data loaders to check by hand.
 
     Recognised are mmpretrain's ``Resize``, ``RandomResizedCrop`` and ``CenterCrop`` and our
-    ``RandomResizedCropWithBoxes`` to the old size, and generated scenes of that size, which are drawn again into a
-    folder of their own; in them everything grows with the picture.
+    ``RandomResizedCropWithBoxes`` to the old size, and generated scenes of that size in which everything grows with the
+    picture: they are drawn again into a folder of their own. In needle scenes objects keep their size in pixels.
 
     Args:
         config: A whole config.
@@ -90,10 +93,8 @@ def _last_size(node: Mapping[str, Any], pipeline: Sequence[Any], path: str) -> I
     if touched:
         return
     if _kind(node) == "SceneDataset":
-        from bus_toolkit.data.scenes.settings import SceneSettings
-
-        pixels_a_side = SceneSettings.parse(node.get("scenes") or {}).image_size
-        yield at(path, "scenes"), (pixels_a_side, pixels_a_side)
+        side = _settings_of_scenes(node).image_size
+        yield at(path, "scenes"), (side, side)
 
 
 def _size_after(transforms: Sequence[Any], path: str) -> tuple[bool, tuple[str, Size] | None]:
@@ -138,16 +139,22 @@ def _changes(node: Any, path: str, old: Size, new: Size) -> Iterator[tuple[str, 
 
 
 def _scenes(node: Mapping[str, Any], path: str, old: Size, new: Size) -> Iterator[tuple[str, Any]]:
-    from bus_toolkit.data.scenes.settings import SceneSettings
+    from bus_toolkit.data.scenes.families import family_of
 
-    scenes = node.get("scenes") or {}
-    side = SceneSettings.parse(scenes).image_size
-    if (side, side) != old or new[0] != new[1]:
+    settings = _settings_of_scenes(node)
+    side = settings.image_size
+    if (side, side) != old or new[0] != new[1] or not family_of(settings).grows:
         return
-    yield at(path, "scenes"), {**scenes, "image_size": new[0]}
+    yield at(path, "scenes"), {**(node.get("scenes") or {}), "image_size": new[0]}
     # Scenes of other settings would be written over those that are there.
     folder = PurePath(node["data_root"])
     yield at(path, "data_root"), str(folder.with_name(f"{folder.name}_{new[0]}px"))
+
+
+def _settings_of_scenes(node: Mapping[str, Any]) -> GeneratorSettings:
+    from bus_toolkit.data.scenes.families import DEFAULT_FAMILY, parse_settings
+
+    return parse_settings(node.get("family", DEFAULT_FAMILY), node.get("scenes"))
 
 
 def _as_width_height(value: Any) -> tuple[Any, ...] | None:

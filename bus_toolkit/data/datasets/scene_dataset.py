@@ -11,8 +11,9 @@ from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
 from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
 from bus_toolkit.data.scenes.cache import prepare_scenes, scene_folder
-from bus_toolkit.data.scenes.families import parse_settings
+from bus_toolkit.data.scenes.families import DEFAULT_FAMILY, family_of, parse_settings
 from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
+from bus_toolkit.data.transforms.blind import refuse_mirrors
 from bus_toolkit.errors import BusError, DataError
 from bus_toolkit.registry import DATASETS
 
@@ -37,7 +38,8 @@ class SceneDataset(RegionCaptionDataset):
 
     Raises:
         ConfigError: A family or a scene setting that does not exist, or one that is out of range.
-        DataError: A folder that cannot be written or is not ours, and all of ``RegionCaptionDataset``.
+        DataError: A folder that cannot be written or is not ours, a transform that mirrors needle scenes, and all of
+            ``RegionCaptionDataset``.
     """
 
     def __init__(
@@ -47,13 +49,15 @@ class SceneDataset(RegionCaptionDataset):
         num_images: int,
         *,
         pipeline: Sequence[Mapping[str, Any]] = (),
-        family: str = "scenes",
+        family: str = DEFAULT_FAMILY,
         scenes: Mapping[str, Any] | None = None,
         box_fraction: float = 1.0,
         box_seed: int = 0,
         max_bad_samples: int = 10,
     ) -> None:
         settings = parse_settings(family, scenes)
+        if not family_of(settings).mirrors:
+            refuse_mirrors(pipeline, "SceneDataset")
         folder = prepare_once(data_root, split, num_images, settings)
         descriptions = folder / f"descriptions_{split}.json"
         reader = {

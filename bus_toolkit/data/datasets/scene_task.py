@@ -8,7 +8,8 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from bus_toolkit.data.datasets.scene_dataset import prepare_once
-from bus_toolkit.data.scenes.families import parse_settings
+from bus_toolkit.data.scenes.families import DEFAULT_FAMILY, family_of, parse_settings
+from bus_toolkit.data.transforms.blind import refuse_mirrors
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
@@ -32,7 +33,8 @@ class SceneTask(Dataset):
 
     Raises:
         ConfigError: A family or a scene setting that does not exist, or one that is out of range.
-        DataError: A folder that cannot be written or is not ours, or all that the reader raises.
+        DataError: A folder that cannot be written or is not ours, a transform that mirrors needle scenes, or all that
+            the reader raises.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class SceneTask(Dataset):
         num_images: int,
         reader: Mapping[str, Any],
         *,
-        family: str = "scenes",
+        family: str = DEFAULT_FAMILY,
         scenes: Mapping[str, Any] | None = None,
     ) -> None:
         settings = parse_settings(family, scenes)
+        if not family_of(settings).mirrors:
+            refuse_mirrors(reader.get("pipeline", ()), "SceneTask.reader")
         folder = prepare_once(data_root, split, num_images, settings)
         self.words = settings.words()
         self.dataset = DATASETS.build(_filled(dict(reader), {"{folder}": str(folder), "{split}": split}))

@@ -21,8 +21,8 @@ _VARIATION = 8
 def draw_scene(scene: NeedleScene, settings: NeedleSettings, rng: np.random.Generator) -> np.ndarray:
     """Return the picture of a scene, uint8 (H, W, 3) in OpenCV's order blue, green, red.
 
-    Ground, lines and noise do not depend on the objects: with the same random stream two scenes that differ in one
-    object differ in its box alone.
+    Ground, lines and noise do not depend on the objects: with the same random stream, a scene without its last object
+    differs inside that object's box alone.
     """
     size = scene.image_size
     noise = rng.standard_normal((size, size, 3), dtype=np.float32) * np.float32(settings.noise)
@@ -58,8 +58,10 @@ def _canvas(settings: NeedleSettings) -> int:
 def _draw_objects(canvas: np.ndarray, scene: NeedleScene, settings: NeedleSettings, rng: np.random.Generator) -> None:
     """Draw all objects onto a canvas that has a margin of half a sprite on each side."""
     count, side = len(scene), _canvas(settings)
-    variation = rng.uniform(-_VARIATION, _VARIATION, (2, count, 1, 1, 3)).astype(np.float32)
-    paint = _COLOURS[scene.colour][:, None, None] + variation[0], _COLOURS[scene.ink][:, None, None] + variation[1]
+    variation = rng.uniform(-_VARIATION, _VARIATION, (count, 2, 3))
+    # (count, 2, 1, 1, 3): body and ink of each object
+    paint = (np.stack([_COLOURS[scene.colour], _COLOURS[scene.ink]], axis=1) + variation)[:, :, None, None]
+    paint = paint.astype(np.float32)
     steps = np.rint(np.stack([scene.y, scene.x], axis=1) * STEPS).astype(np.int64)
     corner, between = np.divmod(steps, STEPS)  # of the sprite on the canvas: the margin is half a sprite
     covers = np.empty((2, count, side, side, 1), np.float32)
@@ -67,10 +69,11 @@ def _draw_objects(canvas: np.ndarray, scene: NeedleScene, settings: NeedleSettin
         bodies, glyphs = sprites(own, side)
         covers[0, i, ..., 0] = bodies[scene.shape[i], row, column]
         covers[1, i, ..., 0] = glyphs[scene.glyph[i], row, column]
-    body, mark = covers[0], covers[0] * covers[1]  # a mark ends with its body, whose outline is a part of its name
+    # A mark ends where its body does: the outline is a part of the name.
+    body, mark = covers[0], covers[0] * covers[1]
     # ground -> body over ground -> mark over both, as one factor and one term (count, side, side, 3) for the ground.
     kept = (1 - body) * (1 - mark)
-    added = paint[0] * body * (1 - mark) + paint[1] * mark
+    added = paint[:, 0] * body * (1 - mark) + paint[:, 1] * mark
     for i, (top, left) in enumerate(corner.tolist()):
         window = canvas[top : top + side, left : left + side]
         window *= kept[i]

@@ -51,7 +51,7 @@ def _bodies(u: np.ndarray, v: np.ndarray) -> dict[str, np.ndarray]:
         "circle": u**2 + v**2 < 1,
         "square": inside,
         "diamond": inside & (au + av < 1.12),
-        "cross": inside & ((au < 0.47) | (av < 0.47)),
+        "cross": inside & ((au < 0.44) | (av < 0.44)),
     }
 
 

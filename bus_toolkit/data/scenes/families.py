@@ -25,10 +25,17 @@ def _write_scenes(folder: Path, split: str, planned: list[PlannedScene], setting
     return names + write_task_files(folder, split, planned, settings)
 
 
+DEFAULT_FAMILY = "scenes"
 FAMILIES: dict[str, SceneFamily] = {
-    "scenes": SceneFamily({"generator_version": 5}, SceneSettings, plan_scenes, _write_scenes, draw_scene),
+    DEFAULT_FAMILY: SceneFamily({"generator_version": 5}, SceneSettings, plan_scenes, _write_scenes, draw_scene),
     "needles": SceneFamily(
-        {"family": "needles", "generator_version": 1}, NeedleSettings, plan_needles, write_needles, draw_needles
+        {"family": "needles", "generator_version": 2},
+        NeedleSettings,
+        plan_needles,
+        write_needles,
+        draw_needles,
+        mirrors=False,  # a slash becomes a backslash
+        grows=False,  # objects have a size in pixels
     ),
 }
 

@@ -27,6 +27,8 @@ class SceneFamily:
             with the number of its picture and its scene.
         write: Writes the annotations of a split: folder, split, planned scenes and settings to the names of the files.
         draw: Makes the picture of a scene.
+        mirrors: A mirrored picture, with *left* and *right* exchanged in its texts, is as right as the picture was.
+        grows: Everything in a picture grows with it.
     """
 
     identity: Mapping[str, Any]
@@ -34,3 +36,5 @@ class SceneFamily:
     plan: Callable[[Any, str, int, int], list[Any]]
     write: Callable[[Path, str, list[Any], Any], list[str]]
     draw: Draw
+    mirrors: bool = True
+    grows: bool = True

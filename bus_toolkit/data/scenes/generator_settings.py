@@ -15,9 +15,10 @@ from bus_toolkit.errors import ConfigError
 class GeneratorSettings:
     """The base of the frozen data classes that say what generated scenes contain; it has no field of its own.
 
-    A family adds fields, ``image_format`` and ``seed`` among them, ``_problems`` and ``words``.
+    A family adds fields, those that are declared here among them, ``_problems`` and ``words``.
     """
 
+    image_size: int
     image_format: str
     seed: int
 

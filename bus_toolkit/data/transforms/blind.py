@@ -27,6 +27,7 @@ _BLIND_TRANSFORMS = {
     "EfficientNetCenterCrop": "Resize",
     "ResizeEdge": "Resize",
 }
+_MIRRORS = frozenset({_MIRROR, "RandomFlipWithText"})
 _MAY_LOSE_TARGETS = frozenset({"RandomResizedCropWithBoxes", "RandAugmentWithBoxes"})
 
 
@@ -69,6 +70,20 @@ def warn_of_mirrors(pipeline: Sequence[Any], name: str) -> None:
                 "%s: RandomFlip mirrors images and leaves the words left and right of their texts. Use "
                 "RandomFlipWithText, unless no text has them.",
                 path,
+            )
+
+
+def refuse_mirrors(pipeline: Sequence[Any], name: str) -> None:
+    """Refuse transforms that mirror the images of data set ``name``, whose texts are then wrong.
+
+    Raises:
+        DataError: There is such a transform, also within another one.
+    """
+    for path, kind, _ in _transforms(pipeline, f"{name}.pipeline"):
+        if kind in _MIRRORS:
+            raise DataError(
+                f"{path}: {kind} mirrors images, and their texts would be wrong: mirrored, a slash is a backslash. "
+                "Leave it out."
             )
 
 
