@@ -21,6 +21,7 @@ class Job:
         arm: What of.
         start: The job whose last checkpoint it starts from.
         alone: Whether it runs beside no other job.
+        wrong_text: Whether it is tested under a wrong text, too.
         is_start: Whether it only makes the checkpoint that others start from, and is not tested.
     """
 
@@ -29,6 +30,7 @@ class Job:
     arm: Arm
     start: JobKey | None = None
     alone: bool = False
+    wrong_text: bool = False
     is_start: bool = False
 
     @property
@@ -82,7 +84,8 @@ def _in_order_of_the_file(study: Study) -> Iterator[Job]:
                         arm = study.arm(name)
                         ratio = WHOLE if arm.match is Match.NONE else keep
                         key = JobKey(task.name, name, ratio, seed)
-                        yield Job(key, task.training, arm, _start_of(study, task, key), task.alone)
+                        wrong_text = arm.wrong_text and task.wrong_text
+                        yield Job(key, task.training, arm, _start_of(study, task, key), task.alone, wrong_text)
 
 
 def _start_of(study: Study, task: Task, key: JobKey) -> JobKey | None:

@@ -118,6 +118,7 @@ class Task:
         figures: Rows of the table.
         note: A sentence below the table.
         alone: Whether a job runs beside no other one, so that its time can be compared.
+        wrong_text: Whether the arms that ask for it are tested under a wrong text, too.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Task:
     figures: tuple[Figure, ...]
     note: str
     alone: bool
+    wrong_text: bool
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from bus_toolkit.config.files import plugins_of, read_chain
 from bus_toolkit.config.overrides import parse_overrides
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import plain
+from bus_toolkit.study import wrong_text
 from bus_toolkit.study.counts import Counts
 from bus_toolkit.study.job_key import JobKey
 from bus_toolkit.study.jobs import Job
@@ -78,16 +79,22 @@ class Planner:
         overrides = self._overrides(job)
         path = job.training.config.format(system=job.arm.system)
         location = f"{job.key.task}, {job.key.arm}"
-        resolved = plain(load_config(path, overrides).to_dict())
-        target, changes = self._solve(job, resolved, location)
-        config = load_config(path, {**overrides, **changes})
-        cost = Cost.of(plain(config.to_dict()), self.counts, target)
+        config = load_config(path, overrides)
+        target, changes = self._solve(job, plain(config.to_dict()), location)
+        if changes:
+            config = load_config(path, {**overrides, **changes})
+        resolved = plain(config.to_dict())
+        if job.wrong_text:
+            wrong_text.check(resolved, location)
+        if job.key.arm == self.study.reference and changes:
+            target = self.counts.inference(resolved["model"])
+        cost = Cost.of(resolved, self.counts, target)
         text = config_text(config)
-        fingerprint = hashlib.sha256(json.dumps([text, job.arm.wrong_text]).encode()).hexdigest()
+        fingerprint = hashlib.sha256(json.dumps([text, job.wrong_text]).encode()).hexdigest()
         return PlannedJob(job, text, fingerprint, changes, cost)
 
     def _solve(self, job: Job, config: dict[str, Any], location: str) -> tuple[int | None, dict[str, Any]]:
-        """Return the target and the changes by which a job meets it."""
+        """Return the target, that of the reference arm excepted, and the changes by which a job meets it."""
         if job.is_start or job.arm.match is Match.NONE:
             return None, {}
         keep, model = job.key.keep, config["model"]
@@ -95,10 +102,7 @@ class Planner:
         if reference is None:
             raise ConfigError(f"reference: arms with a ratio cost what this arm costs, got none ({location}).")
         if job.key.arm == reference:
-            changes = at_ratio(model, keep, location)
-            path = job.training.config.format(system=job.arm.system)
-            planned = plain(load_config(path, {**self._overrides(job), **changes}).to_dict())
-            return self.counts.inference(planned["model"]), changes
+            return None, at_ratio(model, keep, location)  # its own cost is the target
         arm = self.study.arm(reference)
         key = replace(job.key, arm=reference)
         target = self.plan(replace(job, key=key, arm=arm)).cost.inference

@@ -23,7 +23,7 @@ _TOP = {
 }
 _TRAINING = {"config", "overrides", "steps", "validate"}
 _START = {*_TRAINING, "seeds"}
-_TASK = {*_TRAINING, "start", "seeds", "keep", "arms", "runs", "figures", "note", "alone"}
+_TASK = {*_TRAINING, "start", "seeds", "keep", "arms", "runs", "figures", "note", "alone", "wrong_text"}
 _GRID = {"seeds", "keep", "arms"}
 _FIGURE = {"metric", "baseline", "times", "digits"}
 
@@ -174,6 +174,7 @@ class _Reader:
             figures=tuple(_figures(node.get("figures") or {}, location)),
             note=str(node.get("note", "")),
             alone=flag(node.get("alone", False), f"{location}.alone"),
+            wrong_text=flag(node.get("wrong_text", True), f"{location}.wrong_text"),
         )
 
     def _grid(self, task: Mapping[str, Any], node: Any, location: str, arms: tuple[Arm, ...]) -> Grid:

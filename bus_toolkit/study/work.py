@@ -18,13 +18,13 @@ from bus_toolkit.config import load_config
 from bus_toolkit.engine import RunOptions, evaluate, train
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.learning_curve import LearningCurveHook
+from bus_toolkit.study import wrong_text
 from bus_toolkit.study.planner import PlannedJob
 from bus_toolkit.study.results import SAMPLES, SAMPLES_WRONG, JobResult
 from bus_toolkit.study.starting import start_from
 from bus_toolkit.writing import write_whole
 
 ORDER, CONFIG = "job.json", "job.yaml"
-WRONG_TEXT = {"test_cfg.selecting_text": "other"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Order:
             start="" if job.start is None else str(job.start.folder(out)),
             is_start=job.is_start,
             has_curve=job.steps is not None,
-            wrong_text=job.arm.wrong_text,
+            wrong_text=job.wrong_text,
             keeps_checkpoint=keeps_checkpoint,
             cost={
                 "macs": {"inference": cost.inference, "shared": cost.shared, "step": cost.step},
@@ -98,7 +98,7 @@ def run_order(folder: Path) -> JobResult:
     overrides = {} if load_from is None else {"load_from": load_from}
     options = RunOptions(work_dir=str(folder), seed=order.seed, no_validate=not order.has_curve)
     train(config, overrides, options, hooks=[curve])
-    metrics, wrong_text = _test(folder, order)
+    metrics, under_wrong_text = _test(folder, order)
     seconds = curve.speed.seconds
     result = JobResult(
         task=order.task,
@@ -107,7 +107,7 @@ def run_order(folder: Path) -> JobResult:
         seed=order.seed,
         fingerprint=order.fingerprint,
         metrics=metrics,
-        wrong_text=wrong_text,
+        wrong_text=under_wrong_text,
         **order.cost,
         changes=order.changes,
         train={
@@ -132,7 +132,7 @@ def _test(folder: Path, order: Order) -> tuple[dict[str, float], dict[str, float
     checkpoint = latest_checkpoint(folder)
     assert checkpoint is not None, "a training that ends has written its checkpoint"
     found = []
-    tests = [({}, SAMPLES), (WRONG_TEXT, SAMPLES_WRONG)]
+    tests = [({}, SAMPLES), (wrong_text.OVERRIDES, SAMPLES_WRONG)]
     for overrides, samples in tests if order.wrong_text else tests[:1]:
         options = RunOptions(work_dir=str(folder), load_from=str(checkpoint), samples_file=folder / samples)
         metrics = evaluate(folder / CONFIG, overrides, options)

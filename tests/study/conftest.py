@@ -38,7 +38,7 @@ tasks:
     runs:
       - {}
       - {keep: [0.5], seeds: [0], arms: [TSPS, full]}
-  race: {config: full.yaml, arms: [full, TSPS], keep: [0.11], seeds: [0], alone: true}
+  race: {config: full.yaml, arms: [full, TSPS], keep: [0.11], seeds: [0], alone: true, wrong_text: false}
 arms:
   full: {}
   TSPS: {selector: {type: TSPS, blocks: [1]}, wrong_text: true}

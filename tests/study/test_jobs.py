@@ -22,7 +22,8 @@ def test_every_job_comes_once_after_the_one_that_it_starts_from(arms_file: Path)
     # Start; full once a seed; two arms at two ratios; TSPS at 0.5; the race.
     assert len(names) == len(set(names)) == 1 + 2 + 8 + 1 + 2
     assert all(job.start == JobKey("start", "needles", 1.0, 0) for job in jobs if job.key.task == "attribute")
-    assert [job.alone for job in jobs if job.key.task == "race"] == [True, True]
+    assert [(job.alone, job.wrong_text) for job in jobs if job.key.task == "race"] == [(True, False), (True, False)]
+    assert {job.key.arm for job in jobs if job.wrong_text} == {"TSPS"}
 
 
 def test_what_matters_most_comes_first(arms_file: Path) -> None:
