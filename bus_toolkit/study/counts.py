@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
+from bus_toolkit.analysis.budget.plan import ratios_of, with_smallest_ratio
 from bus_toolkit.analysis.meta_macs import Frame, MacCounter
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.models.build import build_model
@@ -67,14 +68,18 @@ class Counts:
         write_whole(self._file, json.dumps(self._known, indent=0, sort_keys=True) + "\n")
 
     def _measures(self, model: Mapping[str, Any]) -> list[Any]:
+        # Ratios and decoder are in no measure; it may ask for more tokens than ratios leave that are not solved yet.
+        measured = {**model, "decoder": {"type": "Identity"}}
+        if ratios_of(model.get("selectors") or []):
+            measured = with_smallest_ratio(measured, 1.0)
+
         def ask() -> list[Any]:
             with torch.device("meta"):
-                built = build_model(model)
+                built = build_model(measured)
             numbers = sum(parameter.numel() for parameter in built.parameters())
             return [list(built.backbone.image_size), list(built.backbone.grid), built.tokenizer.max_length, numbers]
 
-        # The decoder may ask for more tokens than ratios leave that are not solved yet, and is in no measure.
-        return self._once("frame", {**model, "decoder": {"type": "Identity"}}, ask)
+        return self._once("frame", measured, ask)
 
     def _counter(self, model: Mapping[str, Any], work: Any, scope: Any, texts_per_image: int = 1) -> MacCounter:
         *_, length, parameters = self._measures(model)
