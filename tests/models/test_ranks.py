@@ -10,13 +10,19 @@ from tests.conftest import TwoRanks
 from tests.tiny import WIDTH, images
 from tests.tiny_model import LETTERS, sample, tiny_heads, tiny_model, tiny_reference
 
-CASES = (("shared", True), ("strict", False))  # conditioning and momentum
+# Conditioning, momentum, and texts of each image.
+CASES = (("shared", True, 1), ("strict", False, 1), ("strict", False, 2), ("shared", True, 2))
 
 
-def global_batch() -> tuple[torch.Tensor, list]:
-    texts = ["abcd", "ef", "ghijk", "lmn", "opqrst", "u"]
-    rows = [sample(text, index, boxed=index in (0, 3, 5), references=[text]) for index, text in enumerate(texts)]
-    return images(6), rows
+def batch(ranks: slice, texts_per_image: int) -> tuple[torch.Tensor, list]:
+    """Return what some of the ranks read of the global batch; images are dealt out in turn, each with its texts."""
+    texts = ["abcd", "ef", "ghijk", "lmn", "opqrst", "u", "vw", "x"][: 6 if texts_per_image == 1 else 8]
+    rows = [
+        sample(text, row // texts_per_image, boxed=row in (0, 3, 5), references=[text])
+        for row, text in enumerate(texts)
+    ]
+    by_image = [rows[start : start + texts_per_image] for start in range(0, len(rows), texts_per_image)]
+    return images(len(by_image))[ranks], [row for own in by_image[ranks] for row in own]
 
 
 def drawing_captions() -> SelfCriticalCaptionHead:
@@ -27,7 +33,9 @@ def drawing_captions() -> SelfCriticalCaptionHead:
     return head
 
 
-def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def losses_and_gradient(
+    mode: str, momentum: bool, texts_per_image: int, ranks: slice
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     torch.manual_seed(0)
     heads: dict[str, VLPHead] = {
         "prefix_lm": PriorLMHead(reference=tiny_reference()),  # weights over the global batch
@@ -44,8 +52,7 @@ def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[st
     if model.momentum is not None:
         for copied in model.momentum.copies.parameters():
             copied.mul_(0.5)
-    pixels, data_samples = global_batch()
-    losses = model.loss(pixels[rows], data_samples[rows])
+    losses = model.loss(*batch(ranks, texts_per_image))
     total, logged = model.parse_losses(losses)
     total.backward()
     gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
@@ -54,16 +61,16 @@ def losses_and_gradient(mode: str, rows: slice, momentum: bool) -> tuple[dict[st
 
 def results_of_rank(rank: int) -> list[tuple[dict[str, torch.Tensor], torch.Tensor]]:
     results = []
-    for mode, momentum in CASES:
-        logged, gradient = losses_and_gradient(mode, slice(rank, None, 2), momentum)
+    for case in CASES:
+        logged, gradient = losses_and_gradient(*case, slice(rank, None, 2))
         dist.all_reduce(gradient)  # what DDP does
         results.append((logged, gradient / 2))
     return results
 
 
 def test_two_ranks_equal_one_process(two_ranks: TwoRanks) -> None:
-    for (logged, gradient), (mode, momentum) in zip(two_ranks(results_of_rank)[0], CASES, strict=True):
-        expected, expected_gradient = losses_and_gradient(mode, slice(None), momentum)
+    for (logged, gradient), case in zip(two_ranks(results_of_rank)[0], CASES, strict=True):
+        expected, expected_gradient = losses_and_gradient(*case, slice(None))
         assert set(logged) == set(expected)
         for name in expected:
             torch.testing.assert_close(logged[name].float(), expected[name].float(), atol=1e-5, rtol=1e-5, msg=name)
