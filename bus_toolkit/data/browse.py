@@ -40,7 +40,7 @@ def browse(
     """Draw random samples of a data set after its pipeline; return the sheet of all, then a file each.
 
     A bad sample has another one in its place, as in training. The same seed draws the same samples, transforms
-    included.
+    included. An image with several texts (``TextsOfImage``) is drawn once for each.
 
     Args:
         node: The ``dataset`` of a data loader.
@@ -62,18 +62,28 @@ def browse(
     heading = "description" if region_rows else _heading(dataset)
     samples = SeededSamples(dataset)
     packed = [samples[Draw(RegionRow(row) if region_rows else row, derived_seed(seed, row))] for row in chosen]
-    pictures = [
-        SamplePicture.from_packed(sample, heading=heading, patch_size=patch_size, overlap=overlap) for sample in packed
+    sheets = [
+        [
+            SamplePicture.from_packed(text, heading=heading, patch_size=patch_size, overlap=overlap)
+            for text in _each_text(sample)
+        ]
+        for sample in packed
     ]
     try:
-        written = [draw_samples(pictures, folder / "samples.png")]
-        for row, picture in zip(chosen, pictures, strict=True):
-            written.append(draw_samples([picture], folder / f"sample_{row:06d}.png", columns=1, side=5.0))
+        written = [draw_samples([picture for sheet in sheets for picture in sheet], folder / "samples.png")]
+        for row, sheet in zip(chosen, sheets, strict=True):
+            written.append(draw_samples(sheet, folder / f"sample_{row:06d}.png", columns=1, side=5.0))
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written: {error.strerror}. Choose a folder that you may write to."
         ) from error
     return written
+
+
+def _each_text(packed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return a packed sample, or one for each text of an image with several."""
+    samples = packed["data_samples"]
+    return [{**packed, "data_samples": one} for one in samples] if isinstance(samples, list) else [packed]
 
 
 def patch_labels_of(config: Mapping[str, Any]) -> tuple[int | None, float]:

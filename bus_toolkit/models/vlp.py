@@ -161,8 +161,12 @@ class VLPModel(BaseModel):
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         """Return every active head's losses, weighted, and figures to log; a head runs on the rows that serve it.
 
+        Args:
+            images: Normalised, (B / Q, 3, H, W), or I a text (B, I, 3, H, W).
+            data_samples: B, each with a ``text``; the Q texts of an image next to each other.
+
         Raises:
-            DataError: ``data_samples`` are no data samples, or of another number than the images.
+            DataError: ``data_samples`` are no data samples, or not as many for each image.
         """
         check_batch(images, data_samples)
         groups = split_by_objectives(images, data_samples, self.heads)
@@ -183,7 +187,7 @@ class VLPModel(BaseModel):
         """Write the heads' predictions, and which patches the own caption kept, into the data samples.
 
         Args:
-            images: Normalised, (B, 3, H, W), or I a text (B, I, 3, H, W).
+            images: As for ``loss``.
             data_samples: Each with a ``text``.
             shared: The images before the first selector, if they have been encoded already.
             fields: Names of the predictions that are read: heads that give none of them do not run. ``None`` for all.

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from bus_toolkit.data import MixedSources, PackRegions, SampleDataset, TextsOfImage, collate_texts_of_images
+from bus_toolkit.data import browse as browsing
 from bus_toolkit.data.datasets.bad_samples import BadSample, LoadingError, TooManyBadSamples
 from bus_toolkit.data.datasets.seeded_samples import SeededSamples
 from bus_toolkit.data.datasets.texts_of_image import texts_an_item
@@ -225,3 +226,11 @@ def test_an_evaluation_and_another_collate_function_are_refused(folder: str) -> 
     with pytest.raises(ConfigError, match="train_dataloader.collate_fn: must be collate_texts_of_images"):
         check_loader(DataLoader(texts_of(folder)), "train_dataloader", model)
     check_loader(DataLoader(texts_of(folder), collate_fn=collate_texts_of_images), "train_dataloader", model)
+
+
+def test_each_text_of_an_image_is_drawn_by_browse(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, int] = {}
+    monkeypatch.setattr(browsing, "draw_samples", lambda pictures, out, **_: drawn.update({out.name: len(pictures)}))
+    node = {"type": TextsOfImage, "texts_per_image": 4, "dataset": _squares(folder)}
+    browsing.browse(node, tmp_path, num=2)
+    assert drawn == {"samples.png": 8, "sample_000000.png": 4, "sample_000001.png": 4}
