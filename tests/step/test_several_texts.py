@@ -173,6 +173,7 @@ def test_sources_with_several_texts_an_image_are_split_by_image() -> None:
 )
 def test_texts_that_belong_to_no_image_are_refused(images: tuple[int, ...], ids: list[int], message: str) -> None:
     samples = make_samples(["red star"] * len(ids), image_id=ids)
-    for run in (model_of("unpruned").loss, model_of("unpruned").predict):
+    model = model_of("unpruned")
+    for run in (model.loss, model.predict):
         with pytest.raises(DataError, match=f"^data_samples: .*{message}"):
             run(torch.zeros(images).double(), samples)
