@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from bus_toolkit.own_log import is_first_process, log_to_screen
+from bus_toolkit.own_log import each_line_once, is_first_process, log_to_screen
 
 
 @pytest.fixture
@@ -30,3 +30,13 @@ def test_other_processes_show_errors_only(logger, capsys, monkeypatch, rank):
     logger.warning("a key is dropped")
     logger.error("a fault")
     assert not is_first_process() and capsys.readouterr().err == "ERROR a fault\n"
+
+
+def test_a_line_that_comes_again_is_shown_once_in_the_block(logger, capsys):
+    log_to_screen()
+    with each_line_once():
+        for selector in ("Random", "Random", "EViT"):
+            logger.warning("%s has no scores", selector)
+    logger.warning("Random has no scores")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"WARNING {name} has no scores" for name in ("Random", "EViT", "Random")]

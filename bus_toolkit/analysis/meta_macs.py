@@ -15,7 +15,7 @@ from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.models.build import build_model
 from bus_toolkit.models.vlp import VLPModel
 
-Pass = Literal["step", "forward", "shared"]
+Pass = Literal["step", "forward"]
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ class MacCounter:
     counted, which takes as long as they do.
 
     Args:
-        work: ``step``, a training step forward and backward with all heads; ``forward``, its forward pass alone; or
-            ``shared``, what all texts of an image have in common.
+        work: ``step``, a training step forward and backward with all heads, or ``forward``, its forward pass alone.
         text_length: Tokens of every caption.
         batch_size: Images, 2 or more: so that each has wrong pairs, as in training. Rows that a batch sampler appends
             and the similarities among more images are not in it.

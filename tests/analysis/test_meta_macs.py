@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from bus_toolkit.analysis.meta_macs import Frame, MacCounter, frame_of
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.build import build_model
-from tests.analysis.toy import toy
+from tests.analysis.toy import WIDTH, toy
 
 FUSION = {"type": "CrossAttentionFusion", "num_layers": 1, "num_heads": 4}
 TINY = Path(__file__).parents[2] / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
@@ -94,3 +95,19 @@ def test_the_frame_is_what_the_model_takes_in() -> None:
 def test_patches_that_do_not_tile_the_image_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"patches 8 pixels apart do not tile an image of \(50, 50\) pixels"):
         frame_of(toy(img_size=50))
+
+
+def test_an_answer_costs_a_pair_and_what_the_answering_heads_predict() -> None:
+    heads = {"itm": {"type": "ITMHead"}, "ptm": {"type": "PatchTextHead"}}
+    scopes: tuple[Any, ...] = ("pair", "answer")
+    pair, answer = (MacCounter("forward", 8, scope=scope, device="cpu") for scope in scopes)
+    bare = toy(heads=heads, fusion=FUSION)
+    assert answer.macs(bare) == pair.macs(bare), "neither head answers"
+    asked = toy(heads={**heads, "answer": {"type": "ClassificationHead", "num_classes": 8}}, fusion=FUSION)
+    assert answer.macs(asked) == pair.macs(bare) + WIDTH * WIDTH + 8 * WIDTH
+    # Of two texts an image each has half of what they share: with EViT all of the vision, and the fusion's keys and
+    # values of the 32 tokens that it keeps, the fused one and the class token.
+    two = MacCounter("forward", 8, scope="answer", texts_per_image=2, device="cpu")
+    evit = {**asked, "selectors": [{"type": "EViT", "blocks": [1], "keep_ratio": 0.5}]}
+    vision = MacCounter("forward", 8, scope="vision", device="cpu").macs(evit)
+    assert 2 * (answer.macs(evit) - two.macs(evit)) == pytest.approx(vision + 34 * 2 * WIDTH**2, abs=4)

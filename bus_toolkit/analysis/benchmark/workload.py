@@ -84,12 +84,6 @@ class Workload:
         with torch.no_grad(), self.autocast():
             self._outputs()
 
-    def shared(self) -> None:
-        """Run what all texts of an image share: the blocks before anything reads a text, in evaluation mode."""
-        self.model.eval()
-        with torch.no_grad(), self.autocast():
-            self.model.encoders.encode_shared(self._seen)
-
     def step(self) -> None:
         """Run a training step; the gradients stay."""
         self.model.train()
