@@ -50,7 +50,7 @@ def all_advice(panels: Sequence[Panel]) -> list[Advice]:
 def advice_row(advice: Advice, settings: ReportSettings) -> list[str]:
     """Return the cells of the advice in a table with the heads ``ADVICE_HEADS``, not escaped."""
     panel, take = advice.panel, advice.take
-    full = _unpruned(panel)
+    full = panel.unpruned
     words = _words(panel, settings)
     return [
         f"{panel.name}: {words}" if words else panel.name,
@@ -114,10 +114,6 @@ def _words(panel: Panel, settings: ReportSettings) -> str:
     return settings.tasks.get(panel.kind, settings.tasks.get(panel.task, ""))
 
 
-def _unpruned(panel: Panel) -> Row | None:
-    return next((row for row in panel.rows if row.role is Role.UNPRUNED), None)
-
-
 def _is_plain(row: Row) -> bool:
     """Return whether an arm needs no method at all."""
     return row.role in (Role.BASELINE, Role.SMALLER_IMAGE)
@@ -145,7 +141,7 @@ _ALTERNATIVES: tuple[tuple[str, Callable[[Row], bool]], ...] = (
 
 
 def _of_unpruned(panel: Panel, row: Row) -> str:
-    full = _unpruned(panel)
+    full = panel.unpruned
     if full is None:
         return ""
     share = f"{row.macs / full.macs:.2f} of {full.shown}, which reads all tokens and answers {full.accuracy.mean:.1f} %"
@@ -184,7 +180,7 @@ def _sharing(panel: Panel, row: Row) -> str:
     if cost is None:
         return f"{shared}."
     words = f"{shared}: {macs_text(cost)} million MACs each for {SEVERAL} questions"
-    full = _unpruned(panel)
+    full = panel.unpruned
     other = full.macs_of(SEVERAL) if full is not None else None
     if full is None or other is None:
         return f"{words}."

@@ -177,5 +177,5 @@ def plain_name(name: str) -> str:
 def set_percent(axes: Axes, values: Sequence[float]) -> None:
     """Show what there is, from 0 on, and no ticks above 100 per cent."""
     top = min(104.0, max(values) * 1.08 + 1)
-    axes.set_ylim(0, top)
+    axes.set_ylim(-0.015 * top, top)
     axes.set_yticks([tick for tick in range(0, 101, 10 if top < 60 else 20) if tick <= top])

@@ -61,10 +61,11 @@ def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path
             svg = _draw_curves(panel, rows, style, folder / f"curves_{stem}.svg")
             drawn.append(Drawn(f"Learning curves, {words}", svg, is_main=False))
             timed = [row for row in rows if row.time is not None and row.time.seeds]
-            unpruned = panel.row(settings.unpruned)
-            if timed and unpruned is not None:
+            if timed and panel.unpruned is not None:
                 path = folder / f"time_{stem}.svg"
-                drawn.append(Drawn(f"Time to quality, {words}", draw_times(panel, [unpruned, *timed], style, path)))
+                drawn.append(
+                    Drawn(f"Time to quality, {words}", draw_times(panel, [panel.unpruned, *timed], style, path))
+                )
     return drawn
 
 

@@ -24,6 +24,7 @@ class Panel:
         name: Of both, as short as possible.
         keep: Keep ratio.
         rows: Best first.
+        unpruned: The arm without reduction that others are measured by; ``None`` if it has not run.
         scores: For claims: any two arms.
     """
 
@@ -32,6 +33,7 @@ class Panel:
     name: str
     keep: float
     rows: tuple[Row, ...]
+    unpruned: Row | None
     scores: Scores
 
     def row(self, arm: str) -> Row | None:
@@ -62,7 +64,8 @@ def make_panels(
             keeps = sorted({cell.keep for cell in scores.cells()}, reverse=True)
             for keep in [keep for keep in keeps if keep < 1] or keeps:
                 rows = _rows(task, kind, keep, scores, runs, settings)
-                panels.append(Panel(task, kind, name, keep, rows, scores))
+                unpruned = next((row for row in rows if row.arm == settings.unpruned), None)
+                panels.append(Panel(task, kind, name, keep, rows, unpruned, scores))
     return panels
 
 
