@@ -10,6 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import ValLoop, autocast
 from mmengine.runner.loops import _parse_losses, _update_losses
 
+from bus_toolkit.evaluation.metrics.base import WriteLines
+
 
 class EvalLoop(ValLoop):
     """MMEngine's validation loop, also for tests, with a place before, in and after the passes over the data.
@@ -19,6 +21,8 @@ class EvalLoop(ValLoop):
     """
 
     gives: ClassVar[tuple[str, ...]] = ()
+    write_lines: WriteLines | None = None
+    """Where verdicts of the loop itself go, beside those of the metrics."""
 
     @property
     def reads(self) -> tuple[str, ...]:

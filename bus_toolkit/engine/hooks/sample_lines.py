@@ -10,7 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.evaluation.metrics.base import SampleMetric
+from bus_toolkit.evaluation.eval_loop import EvalLoop
+from bus_toolkit.evaluation.metrics.base import SampleMetric, WriteLines
 from bus_toolkit.evaluation.sample_file import SampleFile
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class SampleLinesHook(Hook):
             )
         for metric in writing:
             metric.write_lines_to(self._file.write)
+        self._loop_writes_to(runner, self._file.write)
         silent = [metric for metric in metrics if metric not in writing]
         if silent:
             _log.warning("--samples: no lines of %s, which has no verdict on single samples.", _names(silent))
@@ -54,10 +56,15 @@ class SampleLinesHook(Hook):
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, SampleMetric):
                 metric.write_lines_to(None)
+        self._loop_writes_to(runner, None)
         if self._file is not None and is_main_process():
             self._file.close()
             _log.info("Wrote %d lines into %s.", self._file.num_lines, self.path)
         self._file = None
+
+    def _loop_writes_to(self, runner: Runner, write: WriteLines | None) -> None:
+        if isinstance(runner.test_loop, EvalLoop):
+            runner.test_loop.write_lines = write
 
 
 def _names(metrics: list) -> str:

@@ -116,4 +116,4 @@ class VLPEvalLoop(EvalLoop):
     def more_metrics(self) -> dict[str, float]:
         # What it keeps of the images is freed with it.
         reranking, self._reranking = self._reranking, None
-        return {} if reranking is None else reranking.metrics()
+        return {} if reranking is None else reranking.metrics(self.write_lines)

@@ -5,13 +5,15 @@ Dims: I images, T texts, K candidates of a query, P pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from bus_toolkit.evaluation.retrieval.pairs import Pairs, keys_of_images, keys_of_texts, nearest, similarity_chunks
+from bus_toolkit.evaluation.retrieval.query_lines import Way
 from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, best_match_ranks, ranks_in, recall_at
 
 
@@ -66,10 +68,20 @@ def choose_candidates(data: RetrievalSet, topk: int) -> Candidates:
     return Candidates(torch.cat(texts_of_image), images_of_text, torch.cat(hard_text), data.text_feats.shape[0])
 
 
-def rerank_metrics(
-    data: RetrievalSet, candidates: Candidates, scores: Tensor, *, recall_k: Sequence[int], itc_weight: float
-) -> dict[str, float]:
-    """Return recall after re-ranking and the accuracy on hard pairs.
+class Ranking(NamedTuple):
+    """The order of candidates after re-ranking.
+
+    Attributes:
+        ranks: int64 (Q,), wrong candidates before the best right one; that of the first stage where it proposed none.
+        best: int64 (Q,), the first candidate of each query.
+    """
+
+    ranks: Tensor
+    best: Tensor
+
+
+def rerank(data: RetrievalSet, candidates: Candidates, scores: Tensor, itc_weight: float) -> dict[Way, Ranking]:
+    """Return the order after re-ranking, of texts for images (``i2t``) and of images for texts (``t2i``).
 
     A query whose answers the first stage did not propose keeps its first-stage rank, so that R@k beyond the candidates
     equals the first stage's.
@@ -78,26 +90,54 @@ def rerank_metrics(
         data: The features.
         candidates: What the first stage proposed.
         scores: Match scores (P,), in the order of ``candidates.pairs(data)``.
-        recall_k: The k of R@k.
         itc_weight: Factor of the first-stage similarity that is added to the match score.
-
-    Returns:
-        ``retrieval/rerank_i2t_R@<k>``, ``retrieval/rerank_t2i_R@<k>``; ``itm/hard_accuracy``, the share of images whose
-        own caption scores above the hardest wrong one (chance: 0.5), absent without wrong captions.
     """
     pairs = candidates.pairs(data)
     images = torch.arange(len(data.image_ids))
     first_i2t = best_match_ranks(data.image_feats, data.text_feats, images, data.image_of_text)
     first_t2i = best_match_ranks(data.text_feats, data.image_feats, data.image_of_text, images)
     combined = pairs.weighted(scores, data.image_feats, data.text_feats, itc_weight)
-    metrics: dict[str, float] = {}
-    for way, wanted, first in (("i2t", candidates.i2t_keys(), first_i2t), ("t2i", candidates.t2i_keys(), first_t2i)):
+    rankings: dict[Way, Ranking] = {}
+    ways: tuple[tuple[Way, Tensor, Tensor, Tensor], ...] = (
+        ("i2t", candidates.i2t_keys(), candidates.texts_of_image, first_i2t),
+        ("t2i", candidates.t2i_keys(), candidates.images_of_text, first_t2i),
+    )
+    for way, wanted, proposed, first in ways:
         # (Q, K): whether each candidate is a right answer of its query.
         right = data.image_of_text[wanted % candidates.num_texts] == wanted // candidates.num_texts
-        second = ranks_in(pairs.look_up(combined, wanted), right)
-        metrics |= recall_at(torch.where(right.any(dim=1), second, first), recall_k, f"retrieval/rerank_{way}_")
+        scored = pairs.look_up(combined, wanted)
+        best = proposed.gather(1, scored.argmax(dim=1, keepdim=True)).squeeze(1)
+        rankings[way] = Ranking(torch.where(right.any(dim=1), ranks_in(scored, right), first), best)
+    return rankings
+
+
+def rerank_metrics(
+    data: RetrievalSet,
+    candidates: Candidates,
+    scores: Tensor,
+    rankings: Mapping[Way, Ranking],
+    *,
+    recall_k: Sequence[int],
+) -> dict[str, float]:
+    """Return recall after re-ranking and the accuracy on hard pairs.
+
+    Args:
+        data: The features.
+        candidates: What the first stage proposed.
+        scores: Match scores (P,), in the order of ``candidates.pairs(data)``.
+        rankings: What ``rerank`` makes of them.
+        recall_k: The k of R@k.
+
+    Returns:
+        ``retrieval/rerank_i2t_R@<k>``, ``retrieval/rerank_t2i_R@<k>``; ``itm/hard_accuracy``, the share of images whose
+        own caption scores above the hardest wrong one (chance: 0.5), absent without wrong captions.
+    """
+    metrics: dict[str, float] = {}
+    for way, ranking in rankings.items():
+        metrics |= recall_at(ranking.ranks, recall_k, f"retrieval/rerank_{way}_")
     contested = candidates.hard_text >= 0
     if contested.any():
+        pairs = candidates.pairs(data)
         own = pairs.look_up(scores, candidates.own_keys(data)[contested])
         hard = pairs.look_up(scores, candidates.hard_keys()[contested])
         metrics["itm/hard_accuracy"] = (own > hard).double().mean().item()

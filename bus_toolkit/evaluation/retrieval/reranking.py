@@ -18,12 +18,14 @@ from mmengine.runner import autocast
 from torch import Tensor
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.evaluation.metrics.base import WriteLines
 from bus_toolkit.evaluation.metrics.sample_ids import as_key
 from bus_toolkit.evaluation.retrieval.device_memory import DeviceMemory
 from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
 from bus_toolkit.evaluation.retrieval.pair_scoring import EncodedTexts, score_pairs
+from bus_toolkit.evaluation.retrieval.query_lines import query_lines
 from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, build_retrieval_set, retrieval_row
-from bus_toolkit.evaluation.retrieval.rerank import Candidates, choose_candidates, rerank_metrics
+from bus_toolkit.evaluation.retrieval.rerank import Candidates, choose_candidates, rerank, rerank_metrics
 from bus_toolkit.heads.itm import MatchScore, match_scores
 
 _log = logging.getLogger(__name__)
@@ -88,8 +90,12 @@ class Reranking:
         return outputs
 
     @torch.no_grad()
-    def metrics(self) -> dict[str, float]:
-        """Return the metrics after re-ranking; empty, with a warning, where no sample has features."""
+    def metrics(self, write_lines: WriteLines | None = None) -> dict[str, float]:
+        """Return the metrics after re-ranking; empty, with a warning, where no sample has features.
+
+        Args:
+            write_lines: Gets a line for each query, on the main rank.
+        """
         start = time.perf_counter()
         # In the order of the data set, whatever the number of ranks: it decides which caption of an image is its first.
         by_rank = zip_longest(*all_gather_object(self._rows))
@@ -104,9 +110,11 @@ class Reranking:
         candidates = decided[0]
         assert candidates is not None
         scores = self._score(data, candidates)
-        metrics = rerank_metrics(
-            data, candidates, scores, recall_k=self.settings.recall_k, itc_weight=self.settings.itc_weight
-        )
+        rankings = rerank(data, candidates, scores, self.settings.itc_weight)
+        metrics = rerank_metrics(data, candidates, scores, rankings, recall_k=self.settings.recall_k)
+        if write_lines is not None and get_rank() == 0:
+            for way, (ranks, best) in rankings.items():
+                write_lines(query_lines(data, way, ranks, best, metric="retrieval", stage="rerank_"))
         _log.info("Re-ranked %d image-text pairs in %.1f s.", scores.shape[0], time.perf_counter() - start)
         return metrics
 

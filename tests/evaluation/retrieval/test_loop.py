@@ -127,6 +127,6 @@ def test_two_wrapped_processes_report_and_write_what_one_does(tmp_path, two_rank
     assert two_ranks(evaluate_on_rank, tmp_path / "double") == [single, single]
     lines = [json.loads(line) for line in single[1].splitlines()]
     assert [line["id"] for line in lines if line["kind"] == "t2i"] == list(range(15))
-    for kind in ("i2t", "t2i"):
+    for kind in ("i2t", "t2i", "rerank_i2t", "rerank_t2i"):
         right = [line["correct"] for line in lines if line["kind"] == kind]
         assert sum(right) / len(right) == single[0][f"retrieval/{kind}_R@1"]

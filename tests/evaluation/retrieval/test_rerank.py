@@ -1,7 +1,7 @@
 import torch
 
 from bus_toolkit.evaluation.retrieval.ranking import build_retrieval_set
-from bus_toolkit.evaluation.retrieval.rerank import choose_candidates, rerank_metrics
+from bus_toolkit.evaluation.retrieval.rerank import choose_candidates, rerank, rerank_metrics
 
 
 def _set(images, texts, owners):
@@ -16,6 +16,11 @@ def _set(images, texts, owners):
         for row, (text, owner) in enumerate(zip(texts, owners, strict=True))
     ]
     return build_retrieval_set(rows)
+
+
+def _metrics(data, candidates, scores, recall_k=(1,), itc_weight=0.0):
+    rankings = rerank(data, candidates, scores, itc_weight)
+    return rerank_metrics(data, candidates, scores, rankings, recall_k=recall_k)
 
 
 def test_candidates_are_the_most_similar_and_the_hardest_caption_is_never_an_own_one():
@@ -33,7 +38,7 @@ def test_a_query_whose_answer_was_not_proposed_keeps_its_first_stage_rank():
     data = _set(torch.stack([0.1 * eye[0] + 0.9 * eye[2] + 0.2 * eye[1], eye[1], eye[2]]), eye, [0, 1, 2])
     candidates = choose_candidates(data, 2)
     scores = torch.ones(candidates.pairs(data).keys.shape[0])
-    metrics = rerank_metrics(data, candidates, scores, recall_k=(1, 2, 3), itc_weight=1.0)
+    metrics = _metrics(data, candidates, scores, (1, 2, 3), 1.0)
     assert abs(metrics["retrieval/rerank_i2t_R@2"] - 2 / 3) < 1e-12
     assert metrics["retrieval/rerank_i2t_R@3"] == 1.0
 
@@ -42,7 +47,7 @@ def test_equal_match_logits_find_nothing():
     data = _set(torch.eye(3), torch.eye(3), [0, 1, 2])
     candidates = choose_candidates(data, 3)
     scores = torch.zeros(candidates.pairs(data).keys.shape[0])
-    metrics = rerank_metrics(data, candidates, scores, recall_k=(1,), itc_weight=0.0)
+    metrics = _metrics(data, candidates, scores)
     assert metrics["retrieval/rerank_t2i_R@1"] == 0.0
     assert metrics["itm/hard_accuracy"] == 0.0
 
@@ -51,7 +56,5 @@ def test_a_single_image_has_no_hard_caption():
     data = _set(torch.ones(1, 2), torch.ones(2, 2), [0, 0])
     candidates = choose_candidates(data, 5)
     assert candidates.hard_text.tolist() == [-1]
-    metrics = rerank_metrics(
-        data, candidates, torch.zeros(candidates.pairs(data).keys.shape[0]), recall_k=(1,), itc_weight=0.0
-    )
+    metrics = _metrics(data, candidates, torch.zeros(candidates.pairs(data).keys.shape[0]))
     assert metrics == {"retrieval/rerank_i2t_R@1": 1.0, "retrieval/rerank_t2i_R@1": 1.0}
