@@ -19,6 +19,7 @@ from bus_toolkit.heads.patch_text import PatchTextHead
 from bus_toolkit.heads.prefix_lm import PrefixLMHead
 from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.priors.base import FusionPrior
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.step.encoders import Parts
@@ -79,6 +80,7 @@ def tiny_model(
     selectors: list[PatchSelector] | None = None,
     momentum: dict[str, Any] | None = None,
     heads: dict[str, VLPHead] | None = None,
+    prior: FusionPrior | None = None,
     **decoder: Any,
 ) -> VLPModel:
     """Return a model with TSPS after block 2 and PAD (with these settings), in training mode."""
@@ -95,6 +97,7 @@ def tiny_model(
         text_decoder=BertTextDecoder(
             vocab_size=VOCABULARY, pad_token_id=0, text_dim=WIDTH, num_layers=1, num_heads=4, max_text_length=12
         ),
+        prior=prior,
     )
     conditioning = Conditioning(mode, without_text)  # type: ignore[arg-type]
     return VLPModel(parts, heads or tiny_heads(), conditioning=conditioning, momentum=momentum)

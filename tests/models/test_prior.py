@@ -186,3 +186,13 @@ def test_queries_of_a_decoder_have_no_boxes_and_the_head_is_idle(caplog: pytest.
 
 def test_the_scale_of_a_prior_does_not_decay_where_flat_parameters_do_not() -> None:
     assert model_of(BY_TEXT).prior.scale.ndim == 0
+
+
+@pytest.mark.parametrize("selectors", [[], [TSPS]], ids=["unpruned", "TSPS"])
+def test_several_texts_of_an_image_are_scored_as_if_each_had_its_own(selectors: list[dict[str, Any]]) -> None:
+    model = model_of(BY_TEXT, *selectors).eval()
+    rows = [sample(text, number // 2) for number, text in enumerate(("red circle", "a tree", "two dogs", "blue"))]
+    for row in rows[2:]:
+        row.set_field(True, "region_only", dtype=None)
+    once, twice = images(2), images(2).repeat_interleave(2, dim=0)
+    assert torch.allclose(model.loss(once, rows)["loss_ptm"], model.loss(twice, rows)["loss_ptm"], atol=1e-6)

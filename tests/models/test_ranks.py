@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 
 from bus_toolkit.heads import MLMHead, PrefixLMHead, PriorLMHead, SelfCriticalCaptionHead, VLPHead
+from bus_toolkit.priors import SelectorScorePrior
 from tests.conftest import TwoRanks
 from tests.tiny import WIDTH, images
 from tests.tiny_model import LETTERS, sample, tiny_heads, tiny_model, tiny_reference
@@ -48,6 +49,7 @@ def losses_and_gradient(
         mode,
         heads={**tiny_heads(queue_size=5 if momentum else 0), **heads},
         momentum={"decay": 0.9} if momentum else None,
+        prior=SelectorScorePrior() if momentum else None,  # pairs of all ranks have its scores
     )
     if model.momentum is not None:
         for copied in model.momentum.copies.parameters():
