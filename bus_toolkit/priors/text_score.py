@@ -37,4 +37,4 @@ class TextScorePrior(FusionPrior):
 
     def token_scores(self, text: TextTokens, visual: VisualTokens) -> Tensor:
         """Return logits (B, S) of "this token belongs to what the text says"."""
-        return score_by_text(self, visual.embeds[:, visual.num_prefix :], text.pooled)
+        return score_by_text(self, visual.of_images.embeds[:, visual.num_prefix :], text.pooled)

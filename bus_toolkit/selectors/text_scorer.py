@@ -1,6 +1,6 @@
 """The network that scores visual tokens against a text: that of ``TSPS``, and of what scores without selecting.
 
-Shape suffixes: B batch, N visual tokens, D their width, E the width of the text.
+Shape suffixes: B texts, I images of B / I texts each, N visual tokens, D their width, E the width of the text.
 """
 
 from __future__ import annotations
@@ -40,19 +40,20 @@ def add_text_scorer(part: Any, embed_dim: int, text_dim: int, interaction: Inter
     part.out = nn.Linear(embed_dim // 2, 1)
 
 
-def score_by_text(part: Any, tokens_BND: Tensor, text_BE: Tensor) -> Tensor:
+def score_by_text(part: Any, tokens_IND: Tensor, text_BE: Tensor) -> Tensor:
     """Return logits (B, N) of "this token belongs to what the text says", in float32 or more.
 
     Args:
         part: A module that ``add_text_scorer`` gave its layers.
-        tokens_BND: Visual tokens.
-        text_BE: The [CLS] of a text each.
+        tokens_IND: Visual tokens; what no text changes is computed once an image.
+        text_BE: The [CLS] of a text for each image, or of several next to each other.
     """
-    tokens_BND = part.norm(tokens_BND)
+    tokens_IND = part.norm(tokens_IND)
     text_B1D = part.text_proj(text_BE).unsqueeze(1)  # added to every token below
-    hidden = part.patch_in(tokens_BND) + part.text_in(text_B1D)
+    first_IND, count = part.patch_in(tokens_IND), text_BE.shape[0] // tokens_IND.shape[0]
+    hidden = _for_each_text(first_IND, count) + part.text_in(text_B1D)
     if part.product_in is not None:
-        hidden = hidden + part.product_in(tokens_BND * text_B1D)
+        hidden = hidden + part.product_in(_for_each_text(tokens_IND, count) * text_B1D)
     return patch_logits(part, hidden)
 
 
@@ -68,3 +69,7 @@ def patch_logits(part: Any, first_BND: Tensor) -> Tensor:
     with torch.autocast(hidden.device.type, enabled=False):
         weight, bias = at_least_float32(part.out.weight), at_least_float32(part.out.bias)
         return F.linear(at_least_float32(hidden), weight, bias).squeeze(-1)  # (B, N, 1) -> (B, N)
+
+
+def _for_each_text(rows: Tensor, count: int) -> Tensor:
+    return rows if count == 1 else rows.repeat_interleave(count, dim=0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.priors import FusionPrior, SelectorScorePrior, TextScorePrior
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
@@ -76,3 +78,13 @@ def test_bad_settings_and_scores_are_refused() -> None:
 
     with pytest.raises(ComponentError, match=r"model.prior: WithPrefix.token_scores must .* \(2, 4\), got \(2, 5\)"):
         WithPrefix()(text_tokens(2), visual())
+
+
+def test_texts_of_one_image_share_what_no_text_changes() -> None:
+    torch.manual_seed(0)
+    prior = TextScorePrior(embed_dim=WIDTH, text_dim=WIDTH)
+    tokens, text = visual(), text_tokens(6)
+    alone = replace(tokens, embeds=tokens.embeds.repeat_interleave(3, dim=0))
+    torch.testing.assert_close(prior(text, tokens.repeat_each(3)), prior(text, alone))
+    shared, own = (count_macs(lambda seen=seen: prior(text, seen)) for seen in (tokens.repeat_each(3), alone))
+    assert own - shared == 4 * 4 * WIDTH**2  # the first layer on 4 tokens of 4 images fewer
