@@ -35,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_flags(parser)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="default float32")
     parser.add_argument("--optimizer", action="store_true", help="count AdamW's step too (scope model)")
-    parser.add_argument("--no-random", action="store_true", help="leave out the random selections")
+    parser.add_argument(
+        "--baselines",
+        choices=("all", "random", "none"),
+        default="all",
+        help="beside each selector: a random selection; all: also even pattern, pooling, smaller image at its MACs",
+    )
     parser.add_argument("--results", type=Path, metavar="JSON", help='accuracy by config name: {"bus_base_4m": 0.71}')
     parser.add_argument(
         "--out",
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
         device=find_device(args.device, "--device"),
         dtype=args.dtype,
         optimizer=args.optimizer,
-        random=not args.no_random,
+        baselines=args.baselines,
     )
     overrides = [f"model.tokenizer.max_length={args.text_length}", *args.cfg_options]
     if args.img_size:
@@ -111,6 +116,7 @@ COMMAND = Command(
     "Measure MACs, tokens, time and memory of configs side by side.",
     add_arguments,
     run,
-    "All run in one process, taking turns. Each is compared with its own backbone without reduction; for each selector "
-    "a random selection of as many tokens is measured too.",
+    "All run in one process, taking turns. Each is compared with its own backbone without reduction, and with a random "
+    "selection of as many tokens. An even pattern (UniformGrid), pooling (GridPool) and a smaller image at the MACs of "
+    "its training step are measured, too; a random selection costs what the even pattern costs.",
 )

@@ -14,7 +14,11 @@ from bus_toolkit.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add config, sizes and reference."""
     parser.add_argument("config", metavar="CONFIG", help="the YAML whose keep ratios are planned")
-    parser.add_argument("--img-size", required=True, metavar="N", help="pixels to plan for: 384, or HEIGHTxWIDTH")
+    planned = parser.add_mutually_exclusive_group(required=True)
+    planned.add_argument("--img-size", metavar="N", help="pixels to plan keep ratios for: 384, or HEIGHTxWIDTH")
+    planned.add_argument(
+        "--smaller-image", action="store_true", help="plan the size of a smaller image, instead of keep ratios"
+    )
     parser.add_argument(
         "--match", required=True, metavar="CONFIG@N", help="the reference and its pixels; may be the same CONFIG"
     )
@@ -33,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--texts-per-image", type=positive_int, default=1, metavar="Q", help="texts of each image (default 1)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="else work_dirs/plan_budget/<config>_<N>px.yaml")
+    parser.add_argument(
+        "--baselines",
+        choices=("all", "none"),
+        default="all",
+        help="of the cost of the plan: random, even and pooled patches, a smaller image; or none, in half the time",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="else a YAML in work_dirs/plan_budget")
     add_cfg_options(parser, "overrides of CONFIG")
     parser.add_argument(
         "--match-options",
@@ -48,24 +58,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plan, write the YAML, show."""
-    size, (reference, reference_size) = parse_size("--img-size", args.img_size), parse_match(args.match)
+    size = None if args.smaller_image else parse_size("--img-size", args.img_size)
+    path, reference_size = parse_match(args.match)
+    if size is None and args.num_queries == "scale":
+        raise ConfigError("--num-queries scale: a smaller image keeps the summary as it is, got both. Leave it out.")
     load_openmmlab()
     from bus_toolkit.analysis.budget.report import budget_table, check_target, write_plan
-    from bus_toolkit.analysis.budget.resolution import ConfigVariant, plan_resolution
+    from bus_toolkit.analysis.budget.resolution import ConfigVariant, plan_resolution, plan_smaller_image
     from bus_toolkit.cli.screen import wide_console
     from bus_toolkit.config.image_size import pixels
 
     source = ConfigVariant(args.config, args.cfg_options, size)
-    out = args.out or Path("work_dirs/plan_budget") / f"{source.name}_{pixels(size)}px.yaml"
+    name = f"{source.name}_smaller_image" if size is None else f"{source.name}_{pixels(size)}px"
+    out = args.out or Path("work_dirs/plan_budget") / f"{name}.yaml"
     check_target(out)
-    planned = plan_resolution(
-        source,
-        ConfigVariant(reference, args.match_options, reference_size),
-        work=args.work,
-        text_length=args.text_length,
-        scale_queries=args.num_queries == "scale",
-        texts_per_image=args.texts_per_image,
-    )
+    reference = ConfigVariant(path, args.match_options, reference_size)
+    settings = {"work": args.work, "text_length": args.text_length, "texts_per_image": args.texts_per_image}
+    if size is None:
+        planned = plan_smaller_image(source, reference, **settings)
+    else:
+        settings |= {"scale_queries": args.num_queries == "scale", "baselines": args.baselines == "all"}
+        planned = plan_resolution(source, reference, **settings)
     write_plan(out, args.config, planned.config, planned.changed, planned.headlines)
     console = wide_console()
     console.print(budget_table(planned.rows, args.texts_per_image))
@@ -100,9 +113,10 @@ def parse_match(text: str) -> tuple[str, tuple[int, int]]:
 
 
 COMMAND = Command(
-    "Plan keep ratios for an image size at the cost of a reference.",
+    "Plan keep ratios for an image size, or a smaller image, at the cost of a reference.",
     add_arguments,
     run,
-    "The keep ratios that hold a whole model's MACs at those of the reference are written as a YAML. This needs no "
-    "data and no weights: MACs are counted on tensors that have shapes only.",
+    "The keep ratios that hold a whole model's MACs at those of the reference are written as a YAML; the table has "
+    "baselines of the same cost beside them. This needs no data and no weights: MACs are counted on tensors that have "
+    "shapes only.",
 )

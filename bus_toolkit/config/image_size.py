@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 
 Size = tuple[int, int]
-_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 # Transforms that leave the size of an image alone.
 _NEUTRAL = frozenset(
     "LoadImage LoadImageFromBytes LoadImageFromFile RandomFlip RandomFlipWithText RandomSwapImagesWithText "
@@ -48,7 +48,7 @@ def resize_data(config: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[s
     """
     changes: dict[str, Any] = {}
     notes = []
-    for name in _LOADERS:
+    for name in LOADERS:
         if config.get(name) is None:
             continue
         loader_changes = dict(_changes(config[name], name, old, new))
@@ -67,7 +67,7 @@ def final_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, Size]]:
     It is the last of the transforms that give a size, if nothing after it can change that again; or the size
     of generated scenes that no transform touches.
     """
-    for name in _LOADERS:
+    for name in LOADERS:
         if config.get(name) is not None:
             yield from _final_sizes(config[name].get("dataset"), f"{name}.dataset")
 
@@ -92,7 +92,7 @@ def _last_size(node: Mapping[str, Any], pipeline: Sequence[Any], path: str) -> I
         yield size
     if touched:
         return
-    if _kind(node) == "SceneDataset":
+    if kind_of(node) == "SceneDataset":
         side = _settings_of_scenes(node).image_size
         yield at(path, "scenes"), (side, side)
 
@@ -100,7 +100,7 @@ def _last_size(node: Mapping[str, Any], pipeline: Sequence[Any], path: str) -> I
 def _size_after(transforms: Sequence[Any], path: str) -> tuple[bool, tuple[str, Size] | None]:
     """Return whether any of these transforms may change the size, and the size that they give where that is known."""
     for index, transform in reversed(list(enumerate(transforms))):
-        kind, here = _kind(transform), at(path, index)
+        kind, here = kind_of(transform), at(path, index)
         key = _RESIZING.get(kind)
         if key is not None:
             side = _as_width_height(transform.get(key))
@@ -116,7 +116,8 @@ def _size_after(transforms: Sequence[Any], path: str) -> tuple[bool, tuple[str, 
     return False, None
 
 
-def _kind(node: Any) -> str:
+def kind_of(node: Any) -> str:
+    """Return the type of a node of a config, without its scope; empty where there is none."""
     return str(node.get("type", "")).rsplit(".", 1)[-1] if isinstance(node, Mapping) else ""
 
 
@@ -127,7 +128,7 @@ def pixels(size: Size) -> str:
 
 def _changes(node: Any, path: str, old: Size, new: Size) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping):
-        kind = _kind(node)
+        kind = kind_of(node)
         if kind == "SceneDataset":
             yield from _scenes(node, path, old, new)
         key = _RESIZING.get(kind, "")

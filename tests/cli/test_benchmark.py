@@ -3,52 +3,38 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bus_toolkit.cli.benchmark import COMMAND, read_results
 from bus_toolkit.errors import ConfigError
+from tests.analysis.toy import toy
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
 
 
-def test_it_prints_writes_and_draws(tmp_path: Path) -> None:
-    results = tmp_path / "accuracy.json"
-    results.write_text('{"bus_scenes_tiny": 0.66}')
-    flags = ["--scope", "vision", "--batch-size", "2", "--text-length", "12", "--rounds", "1"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "bus_toolkit",
-            "benchmark",
-            str(TINY),
-            *flags,
-            "--results",
-            str(results),
-            "--out",
-            str(tmp_path),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for text in (
-        "bus_scenes_tiny unpruned",
-        "bus_scenes_tiny Random",
-        "65 x2, 34 x4 > 17",
-        "0.660",
-        "scope vision, batch 2",
-    ):
-        assert text in done.stdout
-    written = json.loads((tmp_path / "benchmark.json").read_text())
-    assert [row["name"] for row in written["models"]][1] == "bus_scenes_tiny"
-    assert written["models"][1]["efficiency"] > 0
+def test_it_prints_writes_and_draws_each_config_beside_its_baselines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, results = tmp_path / "mine.yaml", tmp_path / "accuracy.json"
+    selectors = [{"type": "TSPS", "blocks": [1], "keep_ratio": 0.25}]
+    config.write_text(yaml.safe_dump({"model": toy(32, selectors=selectors)}))
+    results.write_text('{"mine": 0.66}')
+    flags = ["--scope", "vision", "--batch-size", "2", "--text-length", "8", "--rounds", "1"]
+    COMMAND.main([str(config), *flags, "--results", str(results), "--out", str(tmp_path)])
+    shown = capsys.readouterr().out
+    names = ["mine", "mine Random", "mine UniformGrid", "mine GridPool", "mine smaller image"]
+    for text in (*names, "mine unpruned", "6 x4", "0.660", "scope vision, batch 2"):
+        assert text in shown
+    written = {row["name"]: row for row in json.loads((tmp_path / "benchmark.json").read_text())["models"]}
+    assert list(written) == ["mine unpruned", *names]
+    assert written["mine"]["efficiency"] > 0
+    macs = {name: row["step_macs"] for name, row in written.items()}
+    assert macs["mine smaller image"] <= macs["mine"], "of so few patches few sizes can be had"
+    assert 0.8 * macs["mine"] < macs["mine UniformGrid"] == macs["mine GridPool"] <= macs["mine"]
     assert (tmp_path / "benchmark.png").stat().st_size > 10_000
 
 

@@ -40,12 +40,12 @@ def config(tmp_path, monkeypatch):
 
 def run(config, *flags, match="@64", unpruned=("model.selectors=[]", "model.decoder={type: Identity}")):
     match = ["--pass", "forward", "--match", f"{config}{match}", "--match-options", *unpruned]
-    COMMAND.main([str(config), "--img-size", "80", *match, *flags])
+    COMMAND.main([str(config), "--img-size", "80", *match, "--baselines", "none", *flags])
 
 
 def test_the_file_loads_to_the_cost_that_is_shown(config, tmp_path, capsys):
     out = tmp_path / "plans" / "toy_80.yaml"
-    run(config, "--out", str(out))
+    run(config, "--out", str(out), "--baselines", "all")
     shown = capsys.readouterr().out
     written = yaml.safe_load(out.read_text())
     assert set(written) == {"_base_", "model", "train_dataloader"} and written["_base_"] == "../configs/toy.yaml"
@@ -64,9 +64,33 @@ def test_the_file_loads_to_the_cost_that_is_shown(config, tmp_path, capsys):
     assert f"Reference: {config} at 64 px, with model.selectors=[] model.decoder={{type: Identity}}." in out.read_text()
     for text in ("toy, own ratios", "toy, planned", "65 x4", "px", str(out)):
         assert text in shown
+    assert "toy, Random, UniformGrid, GridPool" in shown and "toy, smaller image" in shown
     assert frame_of(planned.model).image_size == (80, 80)
     assert planned.train_dataloader.dataset.pipeline[0]["scale"] == [80, 80]
     assert "val_dataloader: nothing in it was recognised as giving 64 px" in shown
+
+
+def test_a_smaller_image_is_planned_with_the_data_that_it_needs(config, tmp_path, capsys):
+    flags = [
+        "--smaller-image",
+        "--pass",
+        "forward",
+        "--cfg-options",
+        "model.selectors=[]",
+        "model.decoder.type=Identity",
+    ]
+    COMMAND.main([str(config), *flags, "--match", f"{config}@64"])
+    planned = load_config("work_dirs/plan_budget/toy_smaller_image.yaml")
+    (height, width), shown = frame_of(planned.model).image_size, capsys.readouterr().out
+    assert height * width < 64 * 64 and "below." in shown and "of 64 patches" in shown
+    for loader in (planned.train_dataloader, planned.val_dataloader):
+        assert loader.dataset.pipeline[-2] == {
+            "type": "mmpretrain.Resize",
+            "scale": [width, height],
+            "interpolation": "area",
+        }
+    with pytest.raises(ConfigError, match="--num-queries scale: a smaller image keeps the summary as it is"):
+        COMMAND.main([str(config), *flags, "--match", f"{config}@64", "--num-queries", "scale"])
 
 
 def test_overrides_and_a_scaled_summary_are_written_too(config, tmp_path, monkeypatch):
@@ -108,7 +132,7 @@ def test_a_reference_may_come_without_selectors(config, tmp_path):
     model = toy()
     del model["selectors"], model["decoder"]
     bare.write_text(yaml.safe_dump({"model": model}))
-    COMMAND.main([str(config), "--img-size", "80", "--match", f"{bare}@64", "--pass", "forward"])
+    COMMAND.main([str(config), "--img-size", "80", "--match", f"{bare}@64", "--pass", "forward", "--baselines", "none"])
     assert Path("work_dirs/plan_budget/toy_80px.yaml").is_file()
 
 

@@ -1,15 +1,19 @@
-"""Who takes part in a benchmark: the configs, each beside its baseline without reduction and with a random one."""
+"""Who takes part in a benchmark: the configs, each beside its unpruned baseline and those of its own cost."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from bus_toolkit.analysis.benchmark.results import Settings
+from bus_toolkit.analysis.budget.baselines import same_cost_baselines
+from bus_toolkit.analysis.meta_macs import MacCounter
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
@@ -18,6 +22,8 @@ from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import plain
 from bus_toolkit.selectors.random import RandomSelector
 from bus_toolkit.structures import Selection
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,28 @@ def make_groups(configs: Sequence[str | Path], overrides: Sequence[str] = ()) ->
 
 def _reduces(model: Mapping[str, Any]) -> bool:
     return bool(model.get("selectors")) or (model.get("decoder") or {}).get("type", "Identity") != "Identity"
+
+
+def same_cost(member: Contender, settings: Settings) -> Iterator[Contender]:
+    """Yield what a config that selects is compared with at its MACs of a step: even pattern, pooling, smaller image.
+
+    A random selection of the even pattern's ratio costs the same. Those that cannot have this cost are left out, and
+    logged.
+    """
+    counter = MacCounter(
+        "step",
+        settings.text_length,
+        batch_size=max(2, settings.batch_size),
+        texts_per_image=settings.texts_per_image,
+        scope=settings.scope,
+    )
+    for baseline in same_cost_baselines(member.model, counter.macs(member.model), counter):
+        shown = [name for name in baseline.names if name != "Random"]
+        if baseline.plan is None:
+            _log.info("%s: no %s at its cost. %s", member.name, " or ".join(shown), baseline.problem)
+            continue
+        for name in shown:
+            yield Contender(f"{member.name} {name}", baseline.model(name))
 
 
 def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPModel:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -26,7 +26,8 @@ class Settings:
         device: Where.
         dtype: ``float32``, or ``bfloat16`` for autocast.
         optimizer: Whether AdamW's step belongs to a training step of scope ``model``.
-        random: Whether a random selection of as many tokens is measured beside each selector.
+        baselines: What is measured beside each selector: ``random``, a selection of as many tokens at the same places;
+            ``all``, also an even pattern, pooling and a smaller image at its MACs of a step; or ``none``.
     """
 
     scope: Scope = "model"
@@ -37,7 +38,7 @@ class Settings:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: str = "float32"
     optimizer: bool = False
-    random: bool = True
+    baselines: Literal["all", "random", "none"] = "all"
 
     @property
     def samples(self) -> int:

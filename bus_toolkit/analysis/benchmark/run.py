@@ -8,7 +8,7 @@ from statistics import median
 
 import torch
 
-from bus_toolkit.analysis.benchmark.groups import Group, select_at_random
+from bus_toolkit.analysis.benchmark.groups import Group, same_cost, select_at_random
 from bus_toolkit.analysis.benchmark.memory import peak_bytes
 from bus_toolkit.analysis.benchmark.results import Measured, Settings
 from bus_toolkit.analysis.benchmark.timing import Stopwatch, ratios, take_turns
@@ -20,7 +20,7 @@ from bus_toolkit.models.vlp import VLPModel
 def measure_groups(groups: Sequence[Group], settings: Settings) -> Iterator[Measured]:
     """Measure one group after the other, so that only one is in memory.
 
-    A group's baseline comes first, then its configs, each followed by its random twin if it selects.
+    A group's baseline comes first, then its configs, each followed by its own baselines if it selects.
 
     Raises:
         ConfigError: A model that cannot be built.
@@ -54,9 +54,11 @@ def _workloads(group: Group, settings: Settings) -> dict[str, Workload]:
     for member in group.members:
         loads[member.name] = _workload(member.build(), settings)
         selections = loads[member.name].selections()
-        if selections and settings.random:
+        if selections and settings.baselines != "none":
             twin = select_at_random(member.build(), selections)
             loads[f"{member.name} Random"] = _workload(twin, settings)
+        if selections and settings.baselines == "all":
+            loads |= {one.name: _workload(one.build(), settings) for one in same_cost(member, settings)}
     return loads
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bus_toolkit.analysis.budget.costs import Costs, giga
 from bus_toolkit.analysis.meta_macs import MacCounter, frame_of
-from bus_toolkit.errors import ComponentError, ConfigError
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.registry import REGISTRIES
 
@@ -25,7 +26,7 @@ class Plan:
     Attributes:
         model: The ``model`` part of its config.
         changes: What was set in it, by YAML path.
-        kept: Patches that the smallest ratio keeps, of all of them.
+        kept: Patches that the smallest ratio keeps, of all of them; those of a smaller image.
         macs: Of an image, or of one of its texts where the counter gives it several.
     """
 
@@ -40,7 +41,7 @@ def plan_budget(model: Node, budget: int, counter: MacCounter, share: float | No
 
     All ratios are scaled by one factor, and none above 1: those of several selectors and those that a selector lists
     for its blocks. The factor is looked for in steps of one patch: the smallest ratio is K / N of the N patches, and
-    bisection over K takes about log2 N counts. Of a schedule the ``end`` is set, and counted.
+    a few counts find K (``Costs``). Of a schedule the ``end`` is set, and counted.
 
     Args:
         model: The ``model`` part of a config, at the image size that is planned for.
@@ -64,8 +65,8 @@ def plan_budget(model: Node, budget: int, counter: MacCounter, share: float | No
         scaled = with_smallest_ratio(model, kept / num_patches)
         return scaled if share is None else _with_summary(scaled, counter, share)
 
-    costs = _Costs(lambda kept: counter.macs(keeping(kept)), budget)
-    kept = costs.most(num_patches)
+    costs = Costs(lambda kept: counter.macs(keeping(kept)), budget)
+    kept = _most(costs, budget, num_patches)
     planned = keeping(kept)
     changes = ratio_changes(planned)
     if share is not None:
@@ -106,60 +107,32 @@ def summary_share(model: Node, counter: MacCounter) -> float:
     return queries / _tokens_for_decoder(model, counter)
 
 
-class _Costs:
-    """MACs an image by number of kept patches, each counted once, and a search for the most within a budget."""
-
-    def __init__(self, count: Callable[[int], int], budget: int) -> None:
-        self._count, self._budget = count, budget
-        self._known: dict[int, int] = {}
-        self._refused: dict[int, ComponentError] = {}
-
-    def of(self, kept: int) -> int:
-        """Return the MACs an image."""
-        if kept not in self._known:
-            self._known[kept] = self._count(kept)
-        return self._known[kept]
-
-    def most(self, num_patches: int) -> int:
-        """Return the largest number within the budget, 1 to ``num_patches``."""
-        low, high = 0, num_patches
-        if self.of(high) == self._budget:
-            return high
-        if self.of(high) < self._budget:
-            raise ConfigError(
-                f"budget: keeping all {high} patches takes {_giga(self.of(high))}, less than the {_giga(self._budget)} "
-                "of the reference. Choose a larger image or a cheaper reference; nothing need be dropped here."
-            )
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._is_too_much(middle):
-                high = middle
-            else:
-                low = middle
-        if low == 0 or low in self._refused:
-            raise ConfigError(self._why_none(high, num_patches)) from self._refused.get(low)
-        return low
-
-    def _is_too_much(self, kept: int) -> bool:
-        try:
-            return self.of(kept) > self._budget
-        except ComponentError as error:
-            # E.g. a summary of more tokens than are left: a part that runs with all patches misses some here.
-            self._refused[kept] = error
-            return False
-
-    def _why_none(self, least: int, num_patches: int) -> str:
-        text = (
-            f"budget: keeping {least} of {num_patches} patches still takes {_giga(self.of(least))}, more than the "
-            f"{_giga(self._budget)} of the reference"
+def _most(costs: Costs, budget: int, num_patches: int) -> int:
+    """Return the largest number of patches within the budget, 1 to ``num_patches``."""
+    if costs.of(num_patches) == budget:
+        return num_patches
+    if costs.of(num_patches) < budget:
+        raise ConfigError(
+            f"budget: keeping all {num_patches} patches takes {giga(costs.of(num_patches))}, less than the "
+            f"{giga(budget)} of the reference. Choose a larger image or a cheaper reference; nothing need be dropped "
+            "here."
         )
-        if self.of(least) == self.of(num_patches):
-            return (
-                f"{text}, as much as keeping all: these keep ratios have no effect. Unset the option that fixes them."
-            )
-        if least - 1 in self._refused:
-            text += f", and fewer are refused: {self._refused[least - 1]}"
-        return f"{text.rstrip('.')}. {_WAYS_OUT}"
+    kept = costs.most(num_patches)
+    if kept == 0 or kept in costs.refused:
+        raise ConfigError(_why_none(costs, budget, kept + 1, num_patches)) from costs.refused.get(kept)
+    return kept
+
+
+def _why_none(costs: Costs, budget: int, least: int, num_patches: int) -> str:
+    text = (
+        f"budget: keeping {least} of {num_patches} patches still takes {giga(costs.of(least))}, more than the "
+        f"{giga(budget)} of the reference"
+    )
+    if costs.of(least) == costs.of(num_patches):
+        return f"{text}, as much as keeping all: these keep ratios have no effect. Unset the option that fixes them."
+    if least - 1 in costs.refused:
+        text += f", and fewer are refused: {costs.refused[least - 1]}"
+    return f"{text.rstrip('.')}. {_WAYS_OUT}"
 
 
 def _ratio(node: Mapping[str, Any]) -> Any:
@@ -196,7 +169,3 @@ def _with_summary(model: Node, counter: MacCounter, share: float) -> Node:
 
 def _tokens_for_decoder(model: Node, counter: MacCounter) -> int:
     return counter.tokens_for_decoder({**model, "decoder": {"type": "Identity"}})
-
-
-def _giga(macs: int) -> str:
-    return f"{macs / 1e9:.3f} GMAC"

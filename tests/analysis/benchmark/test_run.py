@@ -18,7 +18,8 @@ WIDTH, BATCH = 128, 2
 
 def measured(scope: str, *overrides: str) -> list[Measured]:
     groups = make_groups([TINY], overrides)
-    return list(measure_groups(groups, Settings(scope=scope, batch_size=BATCH, text_length=12, rounds=1)))  # type: ignore[arg-type]
+    settings = Settings(scope=scope, batch_size=BATCH, text_length=12, rounds=1, baselines="random")  # type: ignore[arg-type]
+    return list(measure_groups(groups, settings))
 
 
 def test_the_vision_side_is_counted_as_the_closed_form_says() -> None:
@@ -63,7 +64,7 @@ def test_the_whole_model_is_counted_by_part() -> None:
 
 def test_a_pair_is_text_image_and_fusion_without_heads() -> None:
     groups = make_groups([TINY])
-    settings = Settings(scope="pair", batch_size=BATCH, text_length=12, rounds=2, random=False)
+    settings = Settings(scope="pair", batch_size=BATCH, text_length=12, rounds=2, baselines="none")
     baseline, bus = measure_groups(groups, settings)
     assert all(bus.macs[part] > 0 for part in ("text encoder", "backbone", "selection", "decoder", "fusion"))
     assert bus.macs["heads"] == bus.macs["text decoder"] == 0 and bus.promised_forward > 1
