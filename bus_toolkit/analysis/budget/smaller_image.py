@@ -13,7 +13,7 @@ from bus_toolkit.errors import ConfigError
 Node = dict[str, Any]
 
 
-def smaller_image(model: Node, budget: int, counter: MacCounter) -> Plan:
+def smaller_image(model: Node, budget: int, counter: MacCounter, *, nearest: bool = False) -> Plan:
     """Find the largest image, below its own size, with which ``model`` needs at most ``budget`` MACs.
 
     Sides are whole patches of the same size, and keep the proportions as well as these allow: between two squares lies
@@ -23,6 +23,7 @@ def smaller_image(model: Node, budget: int, counter: MacCounter) -> Plan:
         model: The ``model`` part of a config at its full size, as a rule without selectors; everything else stays.
         budget: MACs an image.
         counter: Counts them.
+        nearest: Whether the next larger size is taken where its cost is nearer to the budget.
 
     Returns:
         The plan; its ``changes`` set ``model.backbone.img_size``, one number for a square, else height and width.
@@ -46,6 +47,8 @@ def smaller_image(model: Node, budget: int, counter: MacCounter) -> Plan:
 
     costs = Costs(lambda step: counter.macs(at_size(step)), budget)
     step = _largest(costs, budget, len(grids))
+    if nearest and step < len(grids) and costs.of(step + 1) - budget < budget - costs.of(step):
+        step += 1
     rows, columns = grids[step - 1]
     return Plan(at_size(step), {"model.backbone.img_size": size(step)}, rows * columns, costs.of(step))
 
