@@ -53,9 +53,9 @@ class BertTextDecoder(nn.Module):
             num_heads=num_heads,
             max_text_length=max_text_length,
             dropout=dropout,
+            initializer_range=initializer_range,
         ).config()
         config.update({"is_decoder": True, "add_cross_attention": cross_attention, "use_cache": False})
-        config.initializer_range = initializer_range
         self.bert = BertLMHeadModel(config)
         self.max_text_length = max_text_length
         self.reads_memory = cross_attention
