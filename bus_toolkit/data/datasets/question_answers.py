@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bus_toolkit.data.annotations.allowed_answers import AllowedAnswers
+from bus_toolkit.data.annotations.box_share import BoxShare
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.annotations.question_forms import Question
@@ -45,13 +46,16 @@ class QuestionAnswers(SampleDataset):
             list.
         instances_file: COCO instances (``bbox`` as x, y, width, height); ``None`` for no boxes.
         regions_file: JSON, question id to the ids of the instances that it speaks of; others have no boxes.
+        box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and
+            ``box_seed``.
+        box_seed: Seed of that choice.
         max_bad_samples: So many samples without a readable image, a question or proper answers are skipped before the
             run stops; 0 for evaluation, where none may be missing.
 
     Raises:
         DataError: A missing or malformed file, question ids that occur twice or have no annotation, a template that
-            does not fit the ids, one of the two files of boxes alone, an ``answers_file`` that leaves no question, or a
-            transform that would tear pixels, boxes and words apart.
+            does not fit the ids, one of the two files of boxes alone, an ``answers_file`` that leaves no question, a share
+            outside [0, 1], or a transform that would tear pixels, boxes and words apart.
     """
 
     def __init__(
@@ -64,9 +68,12 @@ class QuestionAnswers(SampleDataset):
         answers_file: str | None = None,
         instances_file: str | None = None,
         regions_file: str | None = None,
+        box_fraction: float = 1.0,
+        box_seed: int = 0,
         max_bad_samples: int = 10,
     ) -> None:
         name = type(self).__name__
+        share = BoxShare(box_fraction, box_seed, name)
         if instances_file is not None:
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
         self._question_file = question_file
@@ -78,7 +85,8 @@ class QuestionAnswers(SampleDataset):
         super().__init__(pipeline, size=len(self._questions), max_bad_samples=max_bad_samples)
         images = {one_form(question.image_id) for question in self._questions}
         texts = {one_form(question.question_id) for question in self._questions}
-        self._boxes = NamedBoxes.read(instances_file, regions_file, name, images=images, texts=texts)
+        boxes = NamedBoxes.read(instances_file, regions_file, name, images=images, texts=texts)
+        self._boxes = boxes.of_images(share)
         self.boxed_indices = [
             i for i, question in enumerate(self._questions) if self._boxes.has(question.image_id, question.question_id)
         ]

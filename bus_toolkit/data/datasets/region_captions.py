@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from bus_toolkit.data.annotations.coco_boxes import read_descriptions
 from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids, unreadable_because
 from bus_toolkit.data.annotations.joins import check_join, one_form
+from bus_toolkit.data.annotations.box_share import BoxShare
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
@@ -63,14 +63,14 @@ class RegionCaptionDataset(SampleDataset):
         max_bad_samples: int = 10,
     ) -> None:
         name = type(self).__name__
-        _check_arguments(name, box_fraction, descriptions_file, class_template)
+        _check_arguments(name, descriptions_file, class_template)
         if instances_file is not None or descriptions_file is not None:
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
         self.reader = _build_reader(dataset, name)
         if str(dataset["type"]).endswith("COCORetrieval"):
             refuse_shared_ids(self.reader.ann_file, f"{name}.dataset.ann_file", captions=regions_file is not None)
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
-        share = _BoxShare(box_fraction, box_seed)
+        share = BoxShare(box_fraction, box_seed, name)
         # Only the ids: the reader unpacks each of its samples again, and there may be millions.
         keys = [_keys(self.reader.get_data_info(row)) for row in range(len(self.reader))]
         images, texts = {image for image, _ in keys}, {text for _, text in keys}
@@ -116,27 +116,12 @@ class RegionCaptionDataset(SampleDataset):
         return info
 
 
-def _check_arguments(name: str, box_fraction: float, descriptions_file: str | None, class_template: str | None) -> None:
-    if not 0.0 <= box_fraction <= 1.0:
-        raise DataError(f"{name}.box_fraction: must be in [0, 1], got {box_fraction}.")
+def _check_arguments(name: str, descriptions_file: str | None, class_template: str | None) -> None:
     if class_template is not None and descriptions_file is None:
         raise DataError(
             f"{name}.class_template: has an effect only with COCO instances as descriptions_file, got "
             f"{class_template!r} and no file. Give the file, or leave class_template out."
         )
-
-
-class _BoxShare:
-    """The image ids of a fixed pseudo-random share of all images."""
-
-    def __init__(self, fraction: float, seed: int) -> None:
-        self.fraction = fraction
-        self.seed = seed
-
-    def __contains__(self, image_key: object) -> bool:
-        # From the id alone, so that the same images keep their boxes in every process and in every order of the file.
-        digest = hashlib.sha256(f"{self.seed}:{image_key}".encode()).digest()
-        return int.from_bytes(digest[:7], "big") < self.fraction * 2**56
 
 
 def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:

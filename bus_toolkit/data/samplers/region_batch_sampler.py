@@ -1,4 +1,4 @@
-"""Batches with extra rows from images that have boxes, for the patch-text loss."""
+"""Batches in which rows from images that have boxes are in place of, or beside, those of the sampler."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ class RegionRow(int):
 
 @DATA_SAMPLERS.register_module()
 class RegionBatchSampler(BatchSampler):
-    """Append indices of boxed images to each batch of a sampler.
+    """Give each batch of a sampler rows of boxed images.
 
-    Where few images have boxes, the patch-text loss needs a micro-batch drawn from those alone (COPA, arXiv
-    2308.03475, trains with boxes on 5 % of its images). Rows are drawn without repetition until all were used. What is
+    Where few images have boxes, the patch-text loss needs rows drawn from those alone (COPA, arXiv 2308.03475, trains
+    with boxes on 5 % of its images): ``region_batch_size`` appends rows that serve this loss only, ``boxed_rows`` makes
+    a part of the batch itself such rows, which serve all losses and cost nothing extra, but repeat the texts of few
+    images. Rows are drawn without repetition until all were used. What is
     drawn follows from seed, epoch, number of the batch and rank, so that a resumed epoch is the same; the ranks share
     one draw, so that two processes with half the batch see what one process sees. Slot:
     ``train_dataloader.batch_sampler``.
@@ -30,11 +32,12 @@ class RegionBatchSampler(BatchSampler):
         sampler: Gives the caption rows; its data set has ``boxed_indices``.
         batch_size: Caption rows of a batch on this rank.
         region_batch_size: Rows appended to it on this rank; 0 appends nothing.
+        boxed_rows: So many of the ``batch_size`` rows are drawn from the boxed images, the others from the sampler.
         drop_last: Leave out a last batch that is not full.
         seed: Seed of the draw.
 
     Raises:
-        DataError: A negative size, or no boxed image to draw from.
+        DataError: A negative size, no row left to the sampler, or no boxed image to draw from.
     """
 
     def __init__(
@@ -43,37 +46,52 @@ class RegionBatchSampler(BatchSampler):
         batch_size: int,
         *,
         region_batch_size: int = 0,
+        boxed_rows: int = 0,
         drop_last: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__(sampler, batch_size, drop_last)
         if region_batch_size < 0:
             raise DataError(f"RegionBatchSampler.region_batch_size: must be 0 or more, got {region_batch_size}.")
+        if not 0 <= boxed_rows < batch_size:
+            raise DataError(
+                f"RegionBatchSampler.boxed_rows: must be 0 or more and below the batch size {batch_size}, got "
+                f"{boxed_rows}. The sampler gives the other rows."
+            )
+        super().__init__(sampler, batch_size, drop_last)
+        self._sampled = BatchSampler(sampler, batch_size - boxed_rows, drop_last)
         self.region_batch_size = region_batch_size
+        self.boxed_rows = boxed_rows
         self.seed = seed
         self.rank, self.world_size = get_dist_info()
         dataset = getattr(sampler, "dataset", None)
-        self.boxed = list(getattr(dataset, "boxed_indices", ())) if region_batch_size else []
-        if region_batch_size and not self.boxed:
+        is_used = bool(region_batch_size or boxed_rows)
+        self.boxed = list(getattr(dataset, "boxed_indices", ())) if is_used else []
+        if is_used and not self.boxed:
             raise DataError(
                 "RegionBatchSampler: no image of the data set has boxes. "
-                "Raise box_fraction, or set region_batch_size to 0."
+                "Raise box_fraction, or set region_batch_size and boxed_rows to 0."
             )
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Iterate over batches: caption rows first, then the appended rows."""
+        """Iterate over batches: the sampler's rows, then the drawn ones, those for the patch-text loss alone last."""
         epoch = getattr(self.sampler, "epoch", 0)
-        for number, batch in enumerate(super().__iter__()):
-            yield batch + [RegionRow(index) for index in self._rows(epoch, number)]
+        for number, batch in enumerate(self._sampled):
+            regions = self._drawn(epoch, number, self.region_batch_size)
+            boxed = self._drawn(epoch, number, self.boxed_rows, stream=1)
+            yield batch + boxed + [RegionRow(index) for index in regions]
 
-    def _rows(self, epoch: int, number: int) -> list[int]:
-        """Return the appended rows of batch ``number`` on this rank."""
-        share = self.region_batch_size * self.world_size
+    def __len__(self) -> int:
+        """Return the number of batches: the sampler is read once."""
+        return len(self._sampled)
+
+    def _drawn(self, epoch: int, number: int, size: int, stream: int = 0) -> list[int]:
+        """Return ``size`` rows for batch ``number`` on this rank; streams do not share their draws."""
+        share = size * self.world_size
         if share == 0:
             return []
         # One pass over the boxed rows serves so many batches; a batch that needs more than there are repeats rows.
         batches = max(1, len(self.boxed) // share)
-        rng = np.random.default_rng([self.seed, epoch, number // batches])
+        rng = np.random.default_rng([self.seed, epoch, number // batches] + [stream] * (stream > 0))
         passes = [rng.permutation(len(self.boxed)) for _ in range(-(-share // len(self.boxed)))]
         chosen = np.concatenate(passes)[number % batches * share :][:share]
         return [self.boxed[i] for i in chosen[self.rank :: self.world_size]]

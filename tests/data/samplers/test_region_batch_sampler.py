@@ -73,3 +73,32 @@ def test_the_last_batch_may_be_kept():
 def test_refuses_what_cannot_be_drawn(size, boxed, message):
     with pytest.raises(DataError, match=message):
         batches(region_batch_size=size, boxed=boxed)
+
+
+def test_boxed_rows_take_the_place_of_some_of_the_samplers_and_serve_all_losses():
+    drawn = batches(boxed_rows=2)
+    assert all(len(batch) == 8 and not any(isinstance(index, RegionRow) for index in batch) for batch in drawn)
+    assert all(index % 4 == 0 for batch in drawn for index in batch[6:])
+    assert len(drawn) == 6  # 40 rows of the sampler, 6 a batch
+    assert len(set(sum((batch[:6] for batch in drawn), []))) == 36
+    assert sorted(sum((batch[6:] for batch in drawn[:5]), [])) == list(range(0, 40, 4))
+
+
+def test_both_kinds_of_boxed_rows_are_drawn_on_their_own():
+    drawn = batches(boxed_rows=2, region_batch_size=2)
+    assert [len(batch) for batch in drawn] == [10] * 6
+    assert [batch[8:] for batch in drawn[:5]] == [batch[8:] for batch in batches(region_batch_size=2)]
+    assert any(batch[6:8] != batch[8:] for batch in drawn)
+
+
+def test_the_batch_size_is_that_of_the_whole_batch():
+    sampler = DefaultSampler(Rows(40, (0, 4)), shuffle=True, seed=1)
+    wrapped = RegionBatchSampler(sampler, 8, boxed_rows=4)
+    assert wrapped.batch_size == 8
+    assert len(wrapped) == len(list(wrapped)) == 10
+
+
+@pytest.mark.parametrize("boxed_rows", [-1, 8])
+def test_the_sampler_keeps_a_row_at_least(boxed_rows):
+    with pytest.raises(DataError, match="boxed_rows: must be 0 or more and below the batch size 8"):
+        batches(boxed_rows=boxed_rows)
