@@ -54,8 +54,8 @@ class QuestionAnswers(SampleDataset):
 
     Raises:
         DataError: A missing or malformed file, question ids that occur twice or have no annotation, a template that
-            does not fit the ids, one of the two files of boxes alone, an ``answers_file`` that leaves no question, a share
-            outside [0, 1], or a transform that would tear pixels, boxes and words apart.
+            does not fit the ids, one of the two files of boxes alone, an ``answers_file`` that leaves no question, a
+            share outside [0, 1], or a transform that would tear pixels, boxes and words apart.
     """
 
     def __init__(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from bus_toolkit.data.annotations.box_share import BoxShare
 from bus_toolkit.data.annotations.coco_boxes import read_descriptions
 from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids, unreadable_because
 from bus_toolkit.data.annotations.joins import check_join, one_form
-from bus_toolkit.data.annotations.box_share import BoxShare
 from bus_toolkit.data.annotations.named_boxes import NamedBoxes
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms

@@ -198,3 +198,11 @@ def test_boxes_of_another_split_are_refused(tmp_path, boxed):
     boxed["regions_file"] = write(tmp_path, regions={"1": [1]})["regions"]
     with pytest.raises(DataError, match=r"regions_file: .*none of its ids of texts \(1\) is one of the data \(2\)"):
         QuestionAnswers(**boxed, pipeline=PIPELINE)
+
+
+def test_a_share_of_the_images_keeps_its_boxes(boxed):
+    assert QuestionAnswers(**boxed, pipeline=PIPELINE).boxed_indices
+    none = QuestionAnswers(**boxed, pipeline=PIPELINE, box_fraction=0.0)
+    assert none.boxed_indices == [] and "gt_boxes" not in none[0]["data_samples"]
+    with pytest.raises(DataError, match=r"QuestionAnswers\.box_fraction: must be in \[0, 1\], got 5"):
+        QuestionAnswers(**boxed, pipeline=PIPELINE, box_fraction=5)
