@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from bus_toolkit.study.plan import WHOLE
-
 START, SAFE = "start", "_"
 
 
@@ -49,8 +47,3 @@ class JobKey:
 def safe(name: str) -> str:
     """Return a name as it is written in the name of a folder."""
     return re.sub(r"[^\w.+-]+", SAFE, name)
-
-
-def key_of(task: str, arm: str, keep: float | None, seed: int) -> JobKey:
-    """Return the key of a job; without a ratio it is that of the whole."""
-    return JobKey(task, arm, WHOLE if keep is None else keep, seed)

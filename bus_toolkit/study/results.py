@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -90,10 +91,11 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """A job of a study and its result, if it has one."""
+    """A job of a study, and what its folder holds, of whichever config that is; ``states_of`` compares configs, too."""
 
     key: JobKey
     folder: Path
+    status: Status
     result: JobResult | None
 
 
@@ -105,6 +107,30 @@ def read_result(folder: Path) -> JobResult | None:
         return None
 
 
+def read_failure(folder: Path) -> dict[str, Any] | None:
+    """Return what :func:`write_failure` has written into the folder of a job."""
+    try:
+        failure: dict[str, Any] = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return failure
+
+
+def write_failure(folder: Path, fingerprint: str, message: str) -> None:
+    """Note that a job has failed."""
+    write_whole(folder / FAILURE, json.dumps({"fingerprint": fingerprint, "message": message}, indent=1) + "\n")
+
+
+def is_running(folder: Path) -> bool:
+    """Return whether the process that runs the job on this machine is there."""
+    try:
+        pid = int((folder / PID).read_text(encoding="utf-8"))
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return False
+    return pid != os.getpid()
+
+
 def read_results(study: Study, out: Path) -> list[Entry]:
     """Return every job of the study in its order, with what lies in its folder, of whichever config that is."""
     return list(_entries(study, out))
@@ -113,4 +139,12 @@ def read_results(study: Study, out: Path) -> list[Entry]:
 def _entries(study: Study, out: Path) -> Iterator[Entry]:
     for job in all_jobs(study):
         folder = job.key.folder(out)
-        yield Entry(job.key, folder, read_result(folder))
+        yield Entry(job.key, folder, _status(folder), read_result(folder))
+
+
+def _status(folder: Path) -> Status:
+    if read_result(folder) is not None:
+        return Status.DONE
+    if is_running(folder):
+        return Status.RUNNING
+    return Status.DUE if read_failure(folder) is None else Status.FAILED

@@ -14,8 +14,8 @@ from bus_toolkit.study.listing import deviations, reasons
 from bus_toolkit.study.plan import Study
 from bus_toolkit.study.planner import Planner
 from bus_toolkit.study.processes import LOG, Process, ended_at_last
-from bus_toolkit.study.results import JobResult, Status, read_result
-from bus_toolkit.study.states import JobState, states_of, write_failure
+from bus_toolkit.study.results import JobResult, Status, read_result, write_failure
+from bus_toolkit.study.states import JobState, states_of
 from bus_toolkit.study.work import Order
 
 Report = Callable[[str], None]

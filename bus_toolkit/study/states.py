@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bus_toolkit.errors import BusError
 from bus_toolkit.own_log import each_line_once
 from bus_toolkit.study.job_key import JobKey
 from bus_toolkit.study.jobs import Job
 from bus_toolkit.study.planner import PlannedJob, Planner
-from bus_toolkit.study.results import FAILURE, PID, RESULT, JobResult, Status, read_result
-from bus_toolkit.writing import write_whole
+from bus_toolkit.study.results import RESULT, JobResult, Status, is_running, read_failure, read_result
 
 
 @dataclass(frozen=True)
@@ -70,27 +66,3 @@ def _state(job: Job, start: JobState | None, planner: Planner, folder: Path) -> 
     if failure is not None and failure["fingerprint"] == plan.fingerprint:
         return JobState(job, folder, Status.FAILED, plan, reason=failure["message"])
     return JobState(job, folder, Status.DUE, plan)
-
-
-def read_failure(folder: Path) -> dict[str, Any] | None:
-    """Return what :func:`write_failure` has written into the folder of a job."""
-    try:
-        failure: dict[str, Any] = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return failure
-
-
-def write_failure(folder: Path, fingerprint: str, message: str) -> None:
-    """Note that a job has failed."""
-    write_whole(folder / FAILURE, json.dumps({"fingerprint": fingerprint, "message": message}, indent=1) + "\n")
-
-
-def is_running(folder: Path) -> bool:
-    """Return whether the process that runs the job on this machine is there."""
-    try:
-        pid = int((folder / PID).read_text(encoding="utf-8"))
-        os.kill(pid, 0)
-    except (OSError, ValueError):
-        return False
-    return pid != os.getpid()

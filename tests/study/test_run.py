@@ -120,6 +120,7 @@ def test_jobs_run_once_and_those_that_are_alone_beside_no_other(runs: Runs) -> N
     found = entries["race/TSPS/keep_0.11/seed_0"]
     assert found is not None and found.macs == {"inference": 110, "shared": 10, "step": 300}
     assert entries["attribute/full/keep_1/seed_1"] is None
+    assert [entry.status for entry in read_results(runs.study, runs.out)].count(Status.DUE) == 5
 
 
 def test_a_job_that_fails_leaves_a_gap_and_waits_to_be_asked(runs: Runs, planner: type[FakePlanner]) -> None:
