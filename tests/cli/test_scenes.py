@@ -18,3 +18,11 @@ def test_writes_the_splits_that_are_asked_for(tmp_path, capsys):
 def test_refuses_unknown_settings(tmp_path):
     with pytest.raises(ConfigError, match="no setting named 'sise'"):
         COMMAND.main([str(tmp_path), "--scenes", '{"sise": 64}'])
+
+
+def test_writes_another_family(tmp_path):
+    few = ["--train", "0", "--val", "2", "--test", "0", "--workers", "1"]
+    COMMAND.main([str(tmp_path), "--family", "needles", *few, "--scenes", '{"object_size": 6}'])
+    assert json.loads((tmp_path / "val_2" / "manifest.json").read_text())["settings"]["object_size"] == 6
+    with pytest.raises(ConfigError, match="family: must be one of scenes, needles, got 'haystack'"):
+        COMMAND.main([str(tmp_path), "--family", "haystack"])

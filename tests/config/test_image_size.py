@@ -78,3 +78,11 @@ def test_scenes_are_drawn_larger_into_another_folder():
 
 def test_a_size_is_written_as_people_do():
     assert (pixels((384, 384)), pixels((64, 256))) == ("384", "64x256")
+
+
+def test_needle_scenes_do_not_grow_with_the_picture():
+    node = {"type": "SceneDataset", "family": "needles", "data_root": "d", "pipeline": [{"type": "LoadImage"}]}
+    config = {"train_dataloader": {"dataset": node}}
+    assert list(final_sizes(config)) == [("train_dataloader.dataset.scenes", (112, 112))]
+    changes, notes = resize_data(config, (112, 112), (64, 64))
+    assert changes == {} and len(notes) == 1

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from bus_toolkit.data import SceneTask
+from bus_toolkit.data import SceneDataset, SceneTask
 from bus_toolkit.data.needles.settings import ANSWERS
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, DataError
 
 READER = {
     "type": "bus_toolkit.QuestionAnswers",
@@ -37,3 +37,22 @@ def test_questions_come_with_label_boxes_and_kind(tmp_path):
 def test_refuses_an_unknown_family(tmp_path):
     with pytest.raises(ConfigError, match="family: must be one of scenes, needles, got 'needle'"):
         SceneTask(str(tmp_path), "val", 4, READER, family="needle")
+
+
+@pytest.mark.parametrize("kind", ["RandomFlipWithText", "RandomFlip"])
+def test_refuses_mirrored_needles(tmp_path, kind):
+    pipeline = [READER["pipeline"][0], {"type": kind, "prob": 0.5}, *READER["pipeline"][1:]]
+    with pytest.raises(
+        DataError, match=rf"SceneTask.reader.pipeline.1: {kind} mirrors images.* a slash is a backslash"
+    ):
+        SceneTask(str(tmp_path), "val", 4, {**READER, "pipeline": pipeline}, family="needles")
+    with pytest.raises(DataError, match=rf"SceneDataset.pipeline.1: {kind} mirrors images"):
+        SceneDataset(str(tmp_path), "val", 4, pipeline=pipeline, family="needles")
+
+
+def test_captions_come_with_the_boxes_of_the_objects_that_they_name(tmp_path):
+    pipeline = [READER["pipeline"][0], READER["pipeline"][2]]
+    data = SceneDataset(str(tmp_path), "train", 2, family="needles", pipeline=pipeline)
+    assert len(data) == 8 and data.boxed_indices == list(range(8))
+    sample = data[0]["data_samples"]
+    assert int(sample.named.sum()) == 2 and sample.text.count(" with a ") == 2
