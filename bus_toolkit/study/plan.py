@@ -150,6 +150,7 @@ class Study:
         plugins: Those that the arms need, beside the plugins of the configs.
         order: Patterns of jobs, the most important ones first; the others come after them in the order of the file.
         keep_checkpoints: Whether the arms' checkpoints stay after their evaluation.
+        started_from: Tasks whose checkpoints stay in any case, since others start from them.
     """
 
     title: str
@@ -161,6 +162,7 @@ class Study:
     plugins: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     keep_checkpoints: bool = True
+    started_from: tuple[str, ...] = ()
 
     @property
     def has_ratios(self) -> bool:

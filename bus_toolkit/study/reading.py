@@ -128,6 +128,7 @@ class _Reader:
             order=words(content.get("order", ()), f"{location}: order"),
             # Without ratios, later tasks start from the arms of earlier ones.
             keep_checkpoints=flag(content.get("keep_checkpoints", reference is None), f"{location}: keep_checkpoints"),
+            started_from=tuple(task.name for task in tasks if task.name in {other.start for other in tasks}),
         )
 
     def _start(self, name: str, node: Any) -> Start:

@@ -86,8 +86,7 @@ class _Queue:
         self.running: list[Process] = []
         self._by_process: dict[Process, JobState] = {}
         self._done = {key for key, state in states.items() if state.status is Status.DONE}
-        serving = {state.job.start for state in states.values()}
-        self._kept = set(states) if study.keep_checkpoints else {key for key in states if key in serving}
+        self._study = study
         self._began = time.monotonic()
 
     def run(self) -> None:
@@ -136,11 +135,15 @@ class _Queue:
     def _start(self, state: JobState) -> None:
         assert state.plan is not None, "a refused job is not wanted"
         shutil.rmtree(state.folder, ignore_errors=True)  # files of an interrupted run
-        order = Order.of(state.plan, self.out, keeps_checkpoint=state.job.key in self._kept)
+        order = Order.of(state.plan, self.out, keeps_checkpoint=self._keeps_checkpoint(state.job))
         order.write(state.folder, state.plan.config)
         process = Process(self.rule.worker, state.folder, self.rule.threads)
         self.running.append(process)
         self._by_process[process] = state
+
+    def _keeps_checkpoint(self, job: Job) -> bool:
+        # By the whole study: jobs that start from this one may run in another call.
+        return self._study.keep_checkpoints or job.is_start or job.key.task in self._study.started_from
 
     def _collect(self) -> None:
         for process in [process for process in self.running if process.code() is not None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.errors import BusError
 from bus_toolkit.own_log import each_line_once
 from bus_toolkit.study.job_key import JobKey
@@ -65,4 +66,7 @@ def _state(job: Job, start: JobState | None, planner: Planner, folder: Path) -> 
     failure = read_failure(folder)
     if failure is not None and failure["fingerprint"] == plan.fingerprint:
         return JobState(job, folder, Status.FAILED, plan, reason=failure["message"])
+    if start is not None and latest_checkpoint(start.folder) is None:
+        reason = f"{start.folder}: has a result, but its checkpoint is gone. Remove {RESULT} there to train it again."
+        return JobState(job, folder, Status.REFUSED, reason=reason)
     return JobState(job, folder, Status.DUE, plan)

@@ -20,6 +20,7 @@ def test_systems_are_arms_that_differ_by_their_files(systems_file: Path) -> None
         ("unpruned", "albef", Match.NONE),
     ]
     assert study.tasks[0].seeds == (0, 1) and not study.has_ratios and study.keep_checkpoints
+    assert study.started_from == ("retrieval",) == study.only(["retrieval"], None).started_from
     assert study.tasks[1].start == "retrieval" and study.tasks[1].figures[0].times == 100
     assert Path(study.tasks[0].training.config.format(system="bus")).is_file()
 

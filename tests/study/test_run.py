@@ -39,6 +39,8 @@ keys = ("task", "arm", "keep", "seed", "fingerprint", "changes")
 train = {"seconds": time.time() - began, "samples_per_second": 1.0, "steps": 1}
 result = {**{key: order[key] for key in keys}, **order["cost"], "metrics": {}, "train": train, "minutes": 2.0}
 (folder / "result.json").write_text(json.dumps(result))
+if order["keeps_checkpoint"]:
+    (folder / "iter_1.pth").touch()
 with open(folder.parents[3] / "times", "a") as file:
     print(folder.parents[2].name, folder.parents[1].name, began, time.time(), file=file)
 """
@@ -139,6 +141,16 @@ def test_what_starts_from_a_job_that_failed_is_left_out(runs: Runs, planner: typ
     assert runs("attribute/*/keep_0.25/seed_0", "attribute/full") == 0
     assert sum("left out, since" in line for line in runs.reported) == 2
     assert "attribute/full/keep_1/seed_0 and 1 more: refused: model: no such part." in runs.reported
+
+
+def test_checkpoints_stay_where_jobs_of_a_later_call_start_from_them(runs: Runs) -> None:
+    assert not runs.study.keep_checkpoints
+    assert runs("start") == 1 and runs("race/full") == 1
+    (checkpoint,) = runs.out.rglob("*.pth")
+    assert checkpoint.parent == runs.out / "start/needles/keep_1/seed_0"
+    checkpoint.unlink()
+    assert runs("attribute/full/*/seed_0") == 1
+    assert any("has a result, but its checkpoint is gone. Remove result.json there" in x for x in runs.reported)
 
 
 def test_a_run_of_another_config_is_left_alone_unless_it_shall_be_replaced(
