@@ -74,9 +74,10 @@ def run(args: argparse.Namespace) -> int:
     from bus_toolkit.study.table import study_table
 
     study = read_study(args.study).only(args.tasks, args.seeds)
-    jobs = needed(all_jobs(study), tuple(args.only))
-    if not jobs:
-        raise ConfigError(f"--only: no job of the study matches {' '.join(args.only)}. See --list.")
+    every_job = all_jobs(study)
+    if idle := [pattern for pattern in args.only if not needed(every_job, (pattern,))]:
+        raise ConfigError(f"--only: no job of the study matches {' '.join(idle)}. See --list.")
+    jobs = needed(every_job, tuple(args.only))
     out = args.out or Path("work_dirs") / Path(args.study).stem
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out: must be a folder, got the file {out}.")

@@ -23,6 +23,17 @@ def check_keys(node: Any, location: str, allowed: set[str], needed: set[str]) ->
         )
 
 
+def mapping(node: Any, location: str) -> dict[str, Any]:
+    """Return a mapping.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(node, dict):
+        raise ConfigError(f"{location}: must be a mapping, got {node!r}.")
+    return node
+
+
 def words(node: Any, location: str) -> tuple[str, ...]:
     """Return a list of texts.
 
@@ -38,11 +49,13 @@ def numbers(node: Any, location: str) -> tuple[float, ...]:
     """Return keep ratios.
 
     Raises:
-        ConfigError: One is no number above 0 and below 1.
+        ConfigError: One is no number above 0 and below 1, or has more digits than the name of its folder.
     """
     good = isinstance(node, list | tuple) and all(isinstance(one, int | float) and 0 < one < 1 for one in node)
     if not good:
         raise ConfigError(f"{location}: must be a list of numbers between 0 and 1, got {node!r}.")
+    if long := [one for one in node if float(f"{one:g}") != one]:
+        raise ConfigError(f"{location}: must have six digits at most, got {long[0]}. Round it, e.g. to {long[0]:.4g}.")
     return tuple(float(one) for one in node)
 
 

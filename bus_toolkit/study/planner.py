@@ -57,7 +57,7 @@ class Planner:
     def __init__(self, study: Study, jobs: Sequence[Job], out: Path) -> None:
         self.study, self.counts = study, Counts(out)
         self._jobs = {job.key: job for job in jobs}
-        self._planned: dict[JobKey, PlannedJob] = {}
+        self._planned: dict[tuple[JobKey, bool], PlannedJob] = {}
 
     def plan(self, job: Job) -> PlannedJob:
         """Plan a job.
@@ -67,7 +67,7 @@ class Planner:
             ComponentError: A part that refuses its arguments.
         """
         # Jobs that differ by the seed alone are the same to plan.
-        like = replace(job.key, seed=0)
+        like = replace(job.key, seed=0), job.wrong_text
         if like not in self._planned:
             self._planned[like] = self._planned_without_seed(job)
         plan = self._planned[like]
@@ -105,7 +105,7 @@ class Planner:
             return None, at_ratio(model, keep, location)  # its own cost is the target
         arm = self.study.arm(reference)
         key = replace(job.key, arm=reference)
-        target = self.plan(replace(job, key=key, arm=arm)).cost.inference
+        target = self.plan(replace(job, key=key, arm=arm, start=None, wrong_text=False)).cost.inference
         if job.arm.match is Match.IMAGE:
             return target, match_image(config, target, self.counts, location)
         return target, match_ratio(model, target, self.counts, location)

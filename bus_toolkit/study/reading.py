@@ -14,7 +14,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.home import expand_home
 from bus_toolkit.study.arms import read_arms
 from bus_toolkit.study.job_key import SAFE, START, safe
-from bus_toolkit.study.nodes import check_keys, flag, number, numbers, seeds_of, whole, words
+from bus_toolkit.study.nodes import check_keys, flag, mapping, number, numbers, seeds_of, whole, words
 from bus_toolkit.study.plan import Arm, Figure, Grid, Start, Study, Task, Training
 
 _TOP = {
@@ -26,6 +26,7 @@ _START = {*_TRAINING, "seeds"}
 _TASK = {*_TRAINING, "start", "seeds", "keep", "arms", "runs", "figures", "note", "alone", "wrong_text"}
 _GRID = {"seeds", "keep", "arms"}
 _FIGURE = {"metric", "baseline", "times", "digits"}
+_LONGEST = 200  # bytes of a name; file systems take 255
 
 
 def read_study(path: str | Path) -> Study:
@@ -106,7 +107,8 @@ class _Reader:
         arms = read_arms(content, location)
         if not isinstance(content["tasks"], dict) or not content["tasks"]:
             raise ConfigError(f"{location}: tasks must be a mapping with at least one entry, got {content['tasks']!r}.")
-        starts = tuple(self._start(name, node) for name, node in (content.get("starts") or {}).items())
+        start_nodes = mapping(content.get("starts") or {}, f"{location}: starts")
+        starts = tuple(self._start(name, node) for name, node in start_nodes.items())
         tasks: list[Task] = []
         for name, node in content["tasks"].items():
             known = {*(start.name for start in starts), *(task.name for task in tasks)}
@@ -116,7 +118,8 @@ class _Reader:
             raise ConfigError(f"{location}: reference: must be an arm, got {reference!r}. Name one of `arms`.")
         if self.keep and reference is None:
             raise ConfigError(f"{location}: reference: keep ratios are those of an arm, got none. Name one of `arms`.")
-        _check_names(location, [arm.name for arm in arms], [task.name for task in tasks])
+        _check_names(location, [arm.name for arm in arms])
+        _check_names(location, [task.name for task in tasks], [start.name for start in starts])
         return Study(
             title=str(content["title"]),
             arms=arms,
@@ -141,7 +144,7 @@ class _Reader:
         validate = node.get("validate", self.content.get("validate")) or {}
         check_keys(validate, f"{location}.validate", {"every", "samples"}, set())
         for system in systems:
-            config = node["config"].format(system=system)
+            config = _config_of(node["config"], system, f"{location}.config")
             try:
                 find_config(config)
             except ConfigError as error:
@@ -172,7 +175,7 @@ class _Reader:
             training=self._training(node, location, tuple(arm.system for arm in arms)),
             start=start,
             grids=grids,
-            figures=tuple(_figures(node.get("figures") or {}, location)),
+            figures=tuple(_figures(mapping(node.get("figures") or {}, f"{location}.figures"), location)),
             note=str(node.get("note", "")),
             alone=flag(node.get("alone", False), f"{location}.alone"),
             wrong_text=flag(node.get("wrong_text", True), f"{location}.wrong_text"),
@@ -195,14 +198,32 @@ def _figures(nodes: Any, location: str) -> Iterator[Figure]:
     for label, entry in nodes.items():
         check_keys(entry, f"{location}.figures.{label}", _FIGURE, {"metric"})
         metrics = entry["metric"] if isinstance(entry["metric"], list) else [entry["metric"]]
-        times, digits = float(entry.get("times", 1.0)), int(entry.get("digits", 1))
+        times = number(entry.get("times", 1.0), f"{location}.figures.{label}.times")
+        digits = int(number(entry.get("digits", 1), f"{location}.figures.{label}.digits"))
         yield Figure(str(label), tuple(metrics), entry.get("baseline"), times, digits)
 
 
-def _check_names(location: str, *names: list[str]) -> None:
-    for group in names:
-        if len({safe(name) for name in group}) < len(group) or START in {safe(name) for name in group}:
+def _config_of(config: Any, system: str, location: str) -> str:
+    try:
+        return str(config.format(system=system))
+    except (AttributeError, LookupError, ValueError) as error:
+        raise ConfigError(
+            f"{location}: must be a path or name of a config, in which braces hold {{system}} only, got {config!r}."
+        ) from error
+
+
+def _check_names(location: str, *groups: list[str]) -> None:
+    """Refuse names that would share a folder, or have none: no two of all groups may become the same one."""
+    names = [name for group in groups for name in group]
+    folders = [safe(name) for name in names]
+    if len(set(folders)) < len(folders) or START in folders:
+        raise ConfigError(
+            f"{location}: names of arms, tasks and starts become names of folders, with {SAFE} for all but letters, "
+            f"digits and '.-+': each must be its own, and none '{START}', got {', '.join(names)}. Rename one."
+        )
+    for name, folder in zip(names, folders, strict=True):
+        if not folder.strip(".") or len(folder.encode()) > _LONGEST:
             raise ConfigError(
-                f"{location}: names of arms and tasks become names of folders, with {SAFE} for all but letters, digits "
-                f"and '.-+': each must be its own, and none '{START}', got {', '.join(group)}. Rename one."
+                f"{location}: must be the name of a folder, of 1 to {_LONGEST} bytes and not of dots only, got "
+                f"{name!r}. Rename it."
             )

@@ -120,7 +120,7 @@ def _difference(ours: list[float], theirs: list[float], digits: int) -> str:
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> str:
-    return f"x {_mean(ours) / _mean(theirs):.2f}" if ours and theirs else "-"
+    return f"x {_mean(ours) / _mean(theirs):.2f}" if ours and any(theirs) else "-"
 
 
 def _row(*cells: str) -> str:

@@ -72,6 +72,11 @@ def test_a_task_brings_the_one_it_starts_from(systems_file: Path) -> None:
         ("systems: {BUS: bus, unpruned: albef}", "", "needs arms, or systems as a short form"),
         ("BUS: bus, unpruned: albef", "a b: bus, a_b: albef", "become names of folders"),
         ("vqa:\n", "start:\n", "none 'start'"),
+        ("BUS: bus, unpruned: albef", "..: bus, unpruned: albef", "not of dots only, got '..'"),
+        ("BUS: bus, unpruned: albef", f"{'x' * 201}: bus, unpruned: albef", "of 1 to 200 bytes"),
+        ('"{system}_vqa.yaml"', '"{arm}_vqa.yaml"', "tasks.vqa.config: must be a path or name of a config, in which"),
+        ('"{system}_vqa.yaml"', "[a]", "tasks.vqa.config: must be a path or name of a config"),
+        ("times: 100", "times: ten", "figures.accuracy.times: must be a number"),
     ],
 )
 def test_a_bad_study_of_systems_is_refused(systems_file: Path, old: str, new: str, message: str) -> None:
@@ -92,6 +97,9 @@ def test_a_bad_study_of_systems_is_refused(systems_file: Path, old: str, new: st
         ("alone: true", "alone: 1", "alone: must be true or false, got 1"),
         ("title:", "_base_: arms.yaml\ntitle:", "_base_ leads back to this file"),
         ("title:", "_base_: other.yaml\ntitle:", "_base_: no such study"),
+        ("keep: [0.25, 0.11]", "keep: [0.1111111]", "keep: must have six digits at most, got 0.1111111. Round it"),
+        ("starts:\n  needles: {config: full.yaml, seeds: [0]}", "starts: [full.yaml]", "starts: must be a mapping"),
+        ("\n  race: {config", "\n  needles: {config", "each must be its own"),
     ],
 )
 def test_a_bad_study_of_arms_is_refused(arms_file: Path, old: str, new: str, message: str) -> None:

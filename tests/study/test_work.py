@@ -133,6 +133,19 @@ def test_the_fingerprint_follows_config_and_start(planned: dict[str, PlannedJob]
     assert changed != text and fingerprint(changed, "full") != first, "what it starts from has changed"
 
 
+def test_the_fingerprint_does_not_follow_what_was_planned_before(folder: Path) -> None:
+    # Ranks of retrieval cannot be tested under another text.
+    more = "wrong_text: true, overrides: [test_evaluator.0.type=PatchTextAUC], "
+    text = (folder / "study.yaml").read_text().replace("TSPS: {", f"TSPS: {{{more}")
+    (folder / "order.yaml").write_text(text)
+    jobs = all_jobs(study := read_study(folder / "order.yaml"))
+    reference, other = (next(job for job in jobs if job.key.arm == arm) for arm in ("TSPS", "Random"))
+    assert reference.wrong_text and not other.wrong_text
+    late, first = Planner(study, jobs, folder / "out"), Planner(study, jobs, folder / "out")
+    late.plan(other)  # costs what the reference costs, which is planned for it
+    assert late.plan(reference) == first.plan(reference)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
