@@ -14,8 +14,9 @@ from typing_extensions import override
 from bus_toolkit.analysis.budget.plan import ratios_of, with_smallest_ratio
 from bus_toolkit.analysis.meta_macs import Frame, MacCounter
 from bus_toolkit.config.yaml_text import dump_yaml
+from bus_toolkit.errors import DataError
 from bus_toolkit.models.build import build_model
-from bus_toolkit.writing import write_whole
+from bus_toolkit.writing import write_whole, writing
 
 FILE = "counts.json"
 _TOY = 20_000_000  # parameters; below, real passes are counted faster than passes on shapes
@@ -34,7 +35,10 @@ class Counts:
 
     def __init__(self, out: Path) -> None:
         self._file = out / FILE
-        self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.is_file() else {}
+        try:
+            self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.is_file() else {}
+        except ValueError as error:
+            raise DataError(f"{self._file}: is no JSON: {error}. Remove it; costs are counted again.") from error
 
     def inference(self, model: Mapping[str, Any]) -> int:
         """Return the MACs of an answer: one text, one image."""
@@ -70,7 +74,8 @@ class Counts:
 
     def save(self) -> None:
         """Write what was counted."""
-        write_whole(self._file, json.dumps(self._known, indent=0, sort_keys=True) + "\n")
+        with writing(self._file, "--out"):
+            write_whole(self._file, json.dumps(self._known, indent=0, sort_keys=True) + "\n")
 
     def _measures(self, model: Mapping[str, Any]) -> list[Any]:
         # Ratios and decoder are in no measure; it may ask for more tokens than ratios leave that are not solved yet.

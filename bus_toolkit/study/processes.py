@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -17,9 +18,9 @@ from typing import Any
 
 from typing_extensions import Self
 
-from bus_toolkit.study.results import PID
+from bus_toolkit.study.results import PID, RESULT
 
-LOG = "run.log"
+LOG, LOCK = "run.log", ".lock"
 _GRACE = 10.0  # seconds that a job has to end before it is killed
 
 
@@ -56,16 +57,21 @@ class Process:
         lines = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
-    def end(self) -> None:
-        """End it and all processes that it started, and remove what it has written so far."""
+    def ask_to_end(self) -> None:
+        """Ask it and all processes that it started to end."""
         self._send(signal.SIGTERM)
-        try:
-            self._process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            pass
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, at most so long."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
+    def end(self) -> None:
+        """End it and all processes that it started now, and remove what it has written, unless it had finished."""
         self._send(signal.SIGKILL)  # its data loaders, too, if they are still there
         self._process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not (self.folder / RESULT).is_file():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -73,7 +79,9 @@ class Process:
 
 
 class Ending:
-    """While it is entered, SIGTERM and Ctrl-C end this process at a ``check`` only, and at once when sent again.
+    """While it is entered, SIGTERM, Ctrl-C and a closed terminal end this process at a ``check`` only.
+
+    Sent again, they end it at once.
 
     An exception out of the handler could leave a lock of ``subprocess`` taken, and a job with it.
     """
@@ -83,7 +91,7 @@ class Ending:
         self._signal: int | None = None
         self._before: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            numbers = (signal.SIGTERM, signal.SIGINT)
+            numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
             taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
             self._before = {number: signal.signal(number, self._note) for number in taken}
         return self
@@ -94,7 +102,7 @@ class Ending:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """End the process if it shall: as Ctrl-C does, or with the exit code of SIGTERM."""
+        """End the process if it shall: as Ctrl-C does, or with the exit code of the signal."""
         if self._signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self._signal is not None:
@@ -108,10 +116,29 @@ class Ending:
 
 @contextlib.contextmanager
 def ended_at_last(running: list[Process]) -> Iterator[Ending]:
-    """End those processes in ``running`` that are left when the block ends, whatever ends it."""
+    """End those processes in ``running`` that are left when the block ends, whatever ends it.
+
+    All of them have the same time to end by themselves; a signal that is sent again cuts it short.
+    """
     with Ending() as ending:
         try:
             yield ending
         finally:
-            while running:
-                running.pop().end()
+            try:
+                for process in running:
+                    process.ask_to_end()
+                last = time.monotonic() + _GRACE
+                for process in running:
+                    process.wait(max(0.0, last - time.monotonic()))
+            finally:
+                while running:
+                    running.pop().end()
+
+
+@contextlib.contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Let no other study begin a job in the same folder of results while the block runs."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, by the kernel at the latest
+        yield

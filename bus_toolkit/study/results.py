@@ -128,7 +128,17 @@ def is_running(folder: Path) -> bool:
         os.kill(pid, 0)
     except (OSError, ValueError):
         return False
-    return pid != os.getpid()
+    return _runs_in(pid, folder)
+
+
+def _runs_in(pid: int, folder: Path) -> bool:
+    """Return whether a process is the one of the job: numbers of processes that have ended are used again."""
+    process = Path("/proc") / str(pid)
+    try:
+        words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        return (Path(os.readlink(process / "cwd")) / os.fsdecode(words[-1])).resolve() == folder.resolve()
+    except OSError:  # a system without such files, or a process that has just ended
+        return not Path("/proc/self/cmdline").exists()
 
 
 def read_results(study: Study, out: Path) -> list[Entry]:

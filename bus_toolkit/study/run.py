@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,11 @@ from bus_toolkit.study.jobs import Job
 from bus_toolkit.study.listing import deviations, reasons
 from bus_toolkit.study.plan import Study
 from bus_toolkit.study.planner import Planner
-from bus_toolkit.study.processes import LOG, Process, ended_at_last
-from bus_toolkit.study.results import JobResult, Status, read_result, write_failure
+from bus_toolkit.study.processes import LOG, Process, alone_in, ended_at_last
+from bus_toolkit.study.results import RESULT, JobResult, Status, is_running, read_result, write_failure
 from bus_toolkit.study.states import JobState, states_of
 from bus_toolkit.study.work import Order
+from bus_toolkit.writing import writing
 
 Report = Callable[[str], None]
 _POLL = 0.2  # seconds between two looks at the running jobs
@@ -134,12 +136,30 @@ class _Queue:
 
     def _start(self, state: JobState) -> None:
         assert state.plan is not None, "a refused job is not wanted"
-        shutil.rmtree(state.folder, ignore_errors=True)  # files of an interrupted run
-        order = Order.of(state.plan, self.out, keeps_checkpoint=self._keeps_checkpoint(state.job))
-        order.write(state.folder, state.plan.config)
-        process = Process(self.rule.worker, state.folder, self.rule.threads)
+        with writing(state.folder, "--out"), alone_in(self.out):
+            if self._is_taken(state):
+                return
+            shutil.rmtree(state.folder, ignore_errors=True)  # files of an interrupted run
+            order = Order.of(state.plan, self.out, keeps_checkpoint=self._keeps_checkpoint(state.job))
+            order.write(state.folder, state.plan.config)
+            process = Process(self.rule.worker, state.folder, self.rule.threads)
         self.running.append(process)
         self._by_process[process] = state
+
+    def _is_taken(self, state: JobState) -> bool:
+        """Return whether another study has begun a job in the same folder, or finished it, since this one looked."""
+        if is_running(state.folder):
+            self.report(f"{state.folder}: another process is running it. Wait for it, or give another --out.")
+            return True
+        if state.status is Status.CHANGED or not (state.folder / RESULT).is_file():
+            return False
+        result = read_result(state.folder)
+        if state.plan is not None and result is not None and result.fingerprint == state.plan.fingerprint:
+            self._done.add(state.job.key)
+            self.report(f"{state.folder}: another process has finished it.")
+        else:
+            self.report(f"{state.folder}: another process has left a run of another config. Give another --out.")
+        return True
 
     def _keeps_checkpoint(self, job: Job) -> bool:
         # By the whole study: jobs that start from this one may run in another call.
@@ -156,7 +176,8 @@ class _Queue:
                 self.report(f"{state.folder}: {minutes:.1f} min.")
                 continue
             message = process.last_line()
-            write_failure(state.folder, state.plan.fingerprint, message)
+            with contextlib.suppress(OSError):  # a full disk, perhaps that of the job: it is due again then
+                write_failure(state.folder, state.plan.fingerprint, message)
             self.report(f"{state.folder}: failed (exit code {code}): {message} All of it is in {state.folder / LOG}.")
 
     def _report_left(self) -> None:

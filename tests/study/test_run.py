@@ -174,8 +174,34 @@ def test_no_job_begins_when_the_time_is_up(runs: Runs) -> None:
 def test_a_job_that_another_process_runs_is_left_alone(runs: Runs) -> None:
     folder = runs.out / "race/full/keep_1/seed_0"
     folder.mkdir(parents=True)
-    (folder / "run.pid").write_text(f"{os.getppid()}\n")
-    assert runs("race/full") == 0 and any("another process is running it" in line for line in runs.reported)
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)", str(folder)]) as process:
+        (folder / "run.pid").write_text(f"{process.pid}\n")
+        assert runs("race/full") == 0 and any("another process is running it" in line for line in runs.reported)
+        process.kill()
+    (folder / "run.pid").write_text(f"{os.getppid()}\n")  # the number is used again, by another program
+    assert runs("race/full") == 1
+
+
+def test_two_studies_in_one_folder_do_not_run_a_job_twice(runs: Runs, arms_file: Path) -> None:
+    other = Runs(arms_file, runs.out)
+
+    def run_the_other_one_first(line: str) -> None:
+        runs.reported.append(line)
+        if len(runs.reported) == 1:
+            assert other("race") == 2
+
+    jobs = needed(all_jobs(runs.study), ("race",))
+    assert len(run_jobs(runs.study, jobs, runs.out, replace(RULE, jobs=1), run_the_other_one_first)) == 2
+    assert len(runs.times()) == 2 and any("another process has finished it" in line for line in runs.reported)
+
+
+def test_a_folder_that_cannot_be_written_is_named(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bus_toolkit.study.work.write_whole", fill)
+    with pytest.raises(ConfigError, match="--out: cannot write .*race/full/keep_1/seed_0: No space left on device"):
+        runs("race/full")
 
 
 def test_what_is_done_due_and_estimated_is_listed(runs: Runs, planner: type[FakePlanner]) -> None:
@@ -216,7 +242,10 @@ with ended_at_last(running) as ending:
 """
 
 
-def test_sigterm_ends_the_jobs_and_their_processes_and_removes_what_they_wrote(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_jobs_and_their_processes_and_removes_what_they_wrote(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     folder = tmp_path / "task" / "arm" / "keep_1" / "seed_0"
     folder.mkdir(parents=True)
     command = [sys.executable, "-c", PROBE, str(folder), ENDLESS]
@@ -224,8 +253,8 @@ def test_sigterm_ends_the_jobs_and_their_processes_and_removes_what_they_wrote(t
         while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text():
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGTERM
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
     assert not folder.exists()
     for _ in range(500):  # a killed process is gone when the system has come to it
         if not _is_alive(int((tmp_path / "pids").read_text())):
