@@ -17,7 +17,7 @@ import torch
 from bus_toolkit.config import load_config
 from bus_toolkit.engine import RunOptions, evaluate, train
 from bus_toolkit.engine.checkpoint import latest_checkpoint
-from bus_toolkit.engine.hooks.learning_curve import LearningCurveHook
+from bus_toolkit.engine.hooks.learning_curve import LearningCurveHook, finite
 from bus_toolkit.study import wrong_text
 from bus_toolkit.study.planner import PlannedJob
 from bus_toolkit.study.results import SAMPLES, SAMPLES_WRONG, JobResult
@@ -136,7 +136,7 @@ def _test(folder: Path, order: Order) -> tuple[dict[str, float], dict[str, float
     for overrides, samples in tests if order.wrong_text else tests[:1]:
         options = RunOptions(work_dir=str(folder), load_from=str(checkpoint), samples_file=folder / samples)
         metrics = evaluate(folder / CONFIG, overrides, options)
-        found.append({name: float(value) for name, value in metrics.items()})
+        found.append(finite(metrics))
     return found[0], found[1] if order.wrong_text else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -64,7 +66,7 @@ class LearningCurveHook(Hook):
         if not self._trains:
             return
         point = {"step": self.steps, "seconds": round(self.speed.seconds, 2), "macs": self.macs * self.speed.samples}
-        self.points.append({**point, "val": {name: float(value) for name, value in (metrics or {}).items()}})
+        self.points.append({**point, "val": finite(metrics or {})})
 
     def after_val(self, runner: Runner) -> None:
         """Start the clock again."""
@@ -73,3 +75,9 @@ class LearningCurveHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Note no more."""
         self._trains = False
+
+
+def finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return metrics as numbers, without those that are none (NaN, infinite), which JSON cannot hold."""
+    numbers = {name: float(value) for name, value in metrics.items()}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}

@@ -75,8 +75,9 @@ def collect_runs(
         runs[run.key] = run
         verdicts[run.task] = _with_run(verdicts.get(run.task), piece)
         changed.append(run.key)
-    write_runs(committed, runs.values())
+    # Last what says that a run is committed: if the first of the two files cannot be written, nothing is lost.
     write_verdicts(committed, verdicts)
+    write_runs(committed, runs.values())
     return changed
 
 

@@ -33,7 +33,8 @@ class Column:
 
 def marks(row: Row) -> str:
     """Return what qualifies a row."""
-    return "undertrained" if row.is_undertrained else "no curve" if row.is_undertrained is None else ""
+    learned = "undertrained" if row.is_undertrained else "no curve" if row.is_undertrained is None else ""
+    return ", ".join(filter(None, (learned, "" if row.is_one_config else "seeds of several configs")))
 
 
 def _difference(row: Row) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,17 +48,18 @@ def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path
     """Draw all plots into ``folder``."""
     style = Style({row.arm: row.role for panel in panels for row in panel.rows})
     drawn: list[Drawn] = []
+    stems = file_names([panel.name for panel in panels])
     with drawing():
         for name in dict.fromkeys(panel.name for panel in panels):
             of_kind = [panel for panel in panels if panel.name == name]
-            path = folder / f"accuracy_macs_{file_name(name)}.svg"
+            path = folder / f"accuracy_macs_{stems[name]}.svg"
             drawn.append(Drawn(f"Accuracy against MACs, {name}", _draw_accuracy(of_kind, style, path)))
         for panel in panels_at(panels, settings.keep):
             rows = [row for row in panel.rows if any(row.curves)]
             if not rows:
                 continue
             words = f"{panel.name}, keep {panel.keep:g}"
-            stem = file_name(panel.name)
+            stem = stems[panel.name]
             svg = _draw_curves(panel, rows, style, folder / f"curves_{stem}.svg")
             drawn.append(Drawn(f"Learning curves, {words}", svg, is_main=False))
             timed = [row for row in rows if row.time is not None and row.time.seeds]
@@ -69,9 +71,18 @@ def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path
     return drawn
 
 
-def file_name(name: str) -> str:
-    """Return a name made safe for a file."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "task"
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """Return names made safe for files, each its own: those that would share one are numbered."""
+    safe: dict[str, str] = {}
+    for name in names:
+        stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "task"
+        safe.setdefault(name, next(each for each in _numbered(stem) if each not in safe.values()))
+    return safe
+
+
+def _numbered(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}_{number}" for number in itertools.count(2))
 
 
 def _draw_accuracy(panels: Sequence[Panel], style: Style, path: Path) -> Path:

@@ -95,8 +95,10 @@ def _judge_time(claim: Claim, panel: Panel) -> Judged:
     row = panel.row(claim.arm)
     if row is None or row.time is None or not row.time.seeds:
         return Judged(claim, Verdict.NOT_RUN, "no curves with the seed of an unpruned arm that still learned")
-    ratios = row.time.seconds or row.time.macs
-    unit = "wall time" if row.time.seconds else "MACs (the machines differ)"
+    # Seconds, unless a seed that reached the quality did so on another machine than the unpruned arm.
+    is_timed = len(row.time.seconds) == len(row.time.macs)
+    ratios = row.time.seconds if is_timed else row.time.macs
+    unit = "wall time" if is_timed else "MACs (the machines differ)"
     reached = f"reached by {len(ratios)} of {len(row.time.seeds)} seeds"
     if not ratios:
         return Judged(

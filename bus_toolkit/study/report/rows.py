@@ -96,6 +96,11 @@ class Row:
         return statistics.fmean(run.steps for run in self.runs)
 
     @property
+    def is_one_config(self) -> bool:
+        """Whether its seeds cost the same and had as many steps: else pieces of different studies were collected."""
+        return len({(run.macs, run.steps) for run in self.runs}) == 1
+
+    @property
     def curves(self) -> list[Curve]:
         """Validation accuracy during the training of each seed that noted some, in per cent."""
         return [curve for curve in (curve_of(run, self.curve_key) for run in self.runs) if curve]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +95,7 @@ def run_of(line: Any, location: str) -> Run:
             arm=str(line["arm"]),
             keep=float(line["keep"]),
             seed=int(line["seed"]),
-            macs=float(line["macs"]["inference"]),
+            macs=_positive(line["macs"]["inference"]),
             shared_macs=_number(line["macs"].get("shared")),
             step_macs=_number(line["macs"].get("step")),
             target_macs=_number(line.get("target_macs")),
@@ -130,15 +131,23 @@ def _points(curve: Any) -> list[Any]:
 
 def _columns(curve: Any) -> dict[str, Any]:
     """Return a curve with one column a figure, so that names are there once; ``None`` where a point has none."""
-    points = _points(curve)
+    points = [{**point, "val": {k: v for k, v in point["val"].items() if not _is_nan(v)}} for point in _points(curve)]
     names = sorted({name for point in points for name in point["val"]})
     val = {name: [point["val"].get(name) for point in points] for name in names}
     return {**{key: [point[key] for point in points] for key in _OF_POINT}, "val": val}
 
 
 def _point(point: Any) -> CurvePoint:
-    values = {str(key): float(value) for key, value in point["val"].items() if isinstance(value, int | float)}
+    numbers = {str(key): value for key, value in point["val"].items() if isinstance(value, int | float)}
+    values = {key: float(value) for key, value in numbers.items() if math.isfinite(value)}
     return CurvePoint(float(point["step"]), float(point["seconds"]), float(point["macs"]), values)
+
+
+def _positive(value: Any) -> float:
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"macs.inference must be above 0, got {value}")
+    return number
 
 
 def _number(value: Any) -> float | None:
@@ -174,9 +183,13 @@ def write_runs(folder: Path, runs: Iterable[Run]) -> None:
 
 
 def committed_line(run: Run) -> str:
-    """Return the line of a run in ``runs.jsonl``, without its end: numbers have six digits, curves are by column."""
-    line = {**run.line, "curve": _columns(run.line.get("curve") or ())}
-    return json.dumps(_rounded(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Return the line of a run in ``runs.jsonl``, without its end: numbers have six digits, curves are by column.
+
+    The keep ratio, which names the run, is as it was; what is no finite number is null, since JSON has none.
+    """
+    line = _rounded({**run.line, "curve": _columns(run.line.get("curve") or ())})
+    line["keep"] = run.line["keep"]
+    return json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def describe_run(key: RunKey) -> str:
@@ -185,9 +198,14 @@ def describe_run(key: RunKey) -> str:
     return f"{arm} on {task} at keep {keep:g}, seed {seed}"
 
 
+def _is_nan(value: Any) -> bool:
+    """Return whether a value is a float that JSON cannot hold."""
+    return isinstance(value, float) and not math.isfinite(value)
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}")
+        return None if _is_nan(value) else float(f"{value:.{_DIGITS}g}")
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,8 @@ def read_settings(path: str | Path) -> ReportSettings:
     reference = node.get("reference", content.get("reference"))
     if not isinstance(reference, str):
         raise ConfigError(f"{location}.reference: must be the arm that others are compared to, got {reference!r}.")
+    claims = tuple(read_claim(c, f"{location}.claims.{i}") for i, c in enumerate(node.get("claims", [])))
+    _check_arms(content, {**node, "reference": reference}, claims, location)
     given: dict[str, Any] = {"ceilings": _arms(content, "oracle", True)}
     given["smaller_image"] = next(iter(_arms(content, "image", "smaller")), "")
     given.update({key: node[key] for key in ("unpruned", "smaller_image") if key in node})
@@ -91,7 +93,7 @@ def read_settings(path: str | Path) -> ReportSettings:
         reference=reference,
         keep=_share(node.get("keep"), f"{location}.keep"),
         page=None if page is None else file.parent / page,
-        claims=tuple(read_claim(c, f"{location}.claims.{i}") for i, c in enumerate(node.get("claims", []))),
+        claims=claims,
     )
 
 
@@ -100,6 +102,20 @@ def _arms(content: Mapping[str, Any], key: str, value: Any) -> tuple[str, ...]:
     arms = content.get("arms")
     nodes = arms.items() if isinstance(arms, dict) else ()
     return tuple(str(name) for name, arm in nodes if isinstance(arm, dict) and arm.get(key) == value)
+
+
+def _check_arms(content: Mapping[str, Any], node: Mapping[str, Any], claims: Iterable[Claim], location: str) -> None:
+    """Refuse the name of an arm that the study does not have; one that is set to null there may still be named."""
+    known = content.get("arms")
+    if not isinstance(known, dict):
+        return
+    names = [str(name) for name in known]
+    named = [(key, node[key]) for key in ("reference", "unpruned", "smaller_image") if node.get(key)]
+    named += [(key, name) for key in ("ceilings", "baselines", "arms") for name in node.get(key, ())]
+    named += [(f"claims.{i}", name) for i, claim in enumerate(claims) for name in (claim.arm, claim.other) if name]
+    for key, name in named:
+        if str(name) not in names:
+            raise ConfigError(f"{location}.{key}: must be arms of the study, got {name!r}. It has {', '.join(names)}.")
 
 
 def _check(node: Any, location: str) -> None:
@@ -111,6 +127,9 @@ def _check(node: Any, location: str) -> None:
         for key in keys:
             if key in node and not isinstance(node[key], kind):
                 raise ConfigError(f"{location}.{key}: must be a {_WORDS[kind]}, got {node[key]!r}.")
+    for key in _LISTS:
+        if other := [item for item in node.get(key, ()) if not isinstance(item, str)]:
+            raise ConfigError(f"{location}.{key}: must be texts, got {other[0]!r}. Put what holds ': ' into quotes.")
 
 
 _WORDS: Mapping[type, str] = {str: "text", list: "list", dict: "mapping"}

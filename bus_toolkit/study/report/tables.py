@@ -69,7 +69,8 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def escape_markdown(text: str) -> str:
     """Return ``text`` so that Markdown shows it as it is, on one line."""
     shown = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(r"([\\`*_<>|~$]|\[(?![-+]?\d)|(?<!\d)\])", r"\\\1", shown.replace("&", "&amp;"))
+    # Brackets stay around the numbers of an interval, and never begin a link.
+    return re.sub(r"([\\`*_<>|~$]|\[(?![-+]?\d)|(?<!\d)\]|\](?=[(\[]))", r"\\\1", shown.replace("&", "&amp;"))
 
 
 def _mark(row: Row) -> str:

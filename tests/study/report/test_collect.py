@@ -61,6 +61,31 @@ def test_a_committed_curve_has_each_name_once_and_all_its_points(tmp_path: Path)
     assert collect_runs(tmp_path / "out", tmp_path / "results") == []
 
 
+def test_a_keep_ratio_stays_as_it_is_and_what_is_no_number_is_null(tmp_path: Path) -> None:
+    nan = float("nan")
+    points = [{"step": 1, "seconds": 1.0, "macs": 9, "val": {"x/accuracy": nan, "x/other": 0.5}}]
+    result = {"keep": 1 / 3, "metrics": {"x/accuracy": nan}, "curve": points}
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3, result=result)
+    collect_runs(tmp_path / "out", tmp_path / "results")
+    assert collect_runs(tmp_path / "out", tmp_path / "results") == []
+    text = (tmp_path / "results" / "runs.jsonl").read_text()
+    assert "NaN" not in text and '"metrics":{"x/accuracy":null}' in text
+    assert dict(read_runs(tmp_path / "results")["glyph", "TSPS", 1 / 3, 0].curve[0].val) == {"x/other": 0.5}
+
+
+def test_a_file_that_cannot_be_written_loses_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3)
+    for name in ("write_runs", "write_verdicts"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"bus_toolkit.study.report.collect.{name}", fill)
+            with pytest.raises(OSError):
+                collect_runs(tmp_path / "out", tmp_path / "results")
+    assert len(collect_runs(tmp_path / "out", tmp_path / "results")) == 1
+
+
 def test_another_content_is_refused_unless_it_is_to_replace(tmp_path: Path) -> None:
     results = tmp_path / "results"
     write_run(tmp_path / "old", "glyph", "TSPS", 0.11, 0, questions=30, right=0.2, wrong_text=0.2)

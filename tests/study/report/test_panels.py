@@ -11,6 +11,7 @@ import pytest
 from bus_toolkit.study.report.advice import advice_row, advice_text, advise
 from bus_toolkit.study.report.bootstrap import ImageDraws
 from bus_toolkit.study.report.claims import Claim, ClaimKind
+from bus_toolkit.study.report.columns import marks
 from bus_toolkit.study.report.judged import Judged, Verdict, judge_claims
 from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
 from bus_toolkit.study.report.rows import Role
@@ -129,6 +130,26 @@ def test_a_claim_that_only_the_mean_meets_says_so(panels: list[Panel], settings:
     assert judged.verdict is Verdict.ON_AVERAGE
 
 
+def test_a_time_on_other_machines_is_judged_by_macs_for_all_seeds(
+    panels: list[Panel], settings: ReportSettings
+) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+    row = panel.row("oracle")
+    assert row is not None and row.time is not None and len(row.time.macs) == 2
+    time = replace(row.time, seconds={0: row.time.seconds[0]})
+    one = replace(panel, rows=(replace(row, time=time),))
+    aim = claim(kind=ClaimKind.TIME, arm="oracle", other="", bound=0.9)
+    (judged,) = judge_claims([one], replace(settings, claims=(aim,)))
+    assert judged.verdict is Verdict.MET and "MACs (the machines differ)" in judged.figures
+
+
+def test_seeds_of_several_configs_are_marked(panels: list[Panel]) -> None:
+    row = panel_of(panels, "attribute", 0.11).rows[0]
+    first, second = row.runs
+    assert "several configs" not in marks(row)
+    assert marks(replace(row, runs=(first, replace(second, steps=9.0)))).endswith("seeds of several configs")
+
+
 def test_missed_claims_come_first(panels: list[Panel], settings: ReportSettings) -> None:
     listed = claims_list(judge_claims(panels, settings)).splitlines()
     assert listed[0].startswith("- **Missed**: half of the time") and listed[-1].startswith("- Met: ")
@@ -168,6 +189,7 @@ def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel]) -> None:
 def test_markdown_shows_names_as_they_are() -> None:
     assert escape_markdown("a|b <img> `x` *y*\n[z](w)") == r"a\|b \<img\> \`x\` \*y\* \[z\](w)"
     assert escape_markdown("97.0 [96.5, 97.4]") == "97.0 [96.5, 97.4]"
+    assert escape_markdown("[1](x) [2][3]") == r"[1\](x) [2\][3]"
 
 
 def test_arms_without_properties_are_unknown_and_without_a_ratio_there_is_one_panel(

@@ -31,6 +31,7 @@ def test_the_settings_are_read(settings: ReportSettings) -> None:
         ("  unpruned: full", "  unprunned: full", "report: no such key, got 'unprunned'. It takes reference, unpruned"),
         ("  ceilings: [oracle]", "  ceilings: oracle", "report.ceilings: must be a list, got 'oracle'"),
         ("  keep: 0.11", "  keep: 11", r"report.keep: must be a number in \(0, 1\], got 11"),
+        ("  ceilings: [oracle]", "  notes: [Tuned: no]", "report.notes: must be texts, got {'Tuned': 'no'}"),
         (", above: random, by: 10", "", "report.claims.0: must be a mapping with says, task, keep and one of: arm"),
         (", by: 10", ", by: ten", "report.claims.0.by: must be a number, got 'ten'"),
         (", within: 5", ", within: 5, by: 3", "report.claims.2: takes says, task, keep, perhaps kind, and arm, of"),
@@ -55,6 +56,11 @@ def test_the_study_says_which_arms_are_special(tmp_path: Path) -> None:
     file.write_text(f"title: t\nreference: TSPS\narms: {arms}\nreport: {{unpruned: full}}\n")
     settings = read_settings(file)
     assert (settings.reference, settings.ceilings, settings.smaller_image) == ("TSPS", ("boxes",), "small")
+    claim = "claims: [{says: s, task: t, keep: 0.1, time_of: TSPs, at_most: 1}]"
+    for key, given in (("unpruned", "unpruned: ful"), ("baselines", "baselines: [rand]"), ("claims.0", claim)):
+        file.write_text(f"title: t\nreference: TSPS\narms: {arms}\nreport: {{{given}}}\n")
+        with pytest.raises(ConfigError, match=f"report.{key}: must be arms of the study, got .* It has full, "):
+            read_settings(file)
 
 
 def test_a_study_that_is_based_on_another_one_reports_as_that_one_but_not_into_its_page(tmp_path: Path) -> None:

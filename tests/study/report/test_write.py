@@ -14,6 +14,7 @@ import pytest
 from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.study.report.drawing import spread
+from bus_toolkit.study.report.figures import file_names
 from bus_toolkit.study.report.pages import write_section
 from tests.study.report.fake_study import STUDY, write_run
 
@@ -89,6 +90,11 @@ def test_the_page_needs_no_network_and_runs_no_name(small: Path) -> None:
     rows = [attrs for tag, attrs in page.tags if tag == "tr" and "data-task" in attrs]
     assert len(rows) == 3 and {row["data-keep"] for row in rows} == {"0.11"}
     assert "Which to take" in text and "take text-aware" in text
+
+
+def test_names_that_are_alike_have_files_of_their_own() -> None:
+    names = ("a b", "A_B", "日本", "語", "a b", "a b 2")
+    assert list(file_names(names).values()) == ["a_b", "a_b_2", "task", "task_2", "a_b_2_2"]
 
 
 def test_a_picture_holds_neither_a_date_nor_a_version_and_is_opaque(small: Path) -> None:
