@@ -103,8 +103,8 @@ class VLPHead(nn.Module):
     - ``several_images``: it can work with more than one image a text.
     - ``predicts``: what ``predict`` may return, by name. An evaluation that reads none of it does not call ``predict``.
       A class that implements ``predict`` and does not say so is always called.
-    - ``answers``: its prediction is the answer to an image and its text, and so a part of what inference costs; that of
-      an objective of pre-training or of a loss on the selection is not.
+    - ``gives_answers``: its prediction is the answer to an image and its text, and so a part of what inference costs;
+      that of an objective of pre-training or of a loss on the selection is not.
     - ``nested_parts``: arguments that the model builder turns from a YAML node into a part.
 
     Constructor arguments that the builder fills in where the YAML file does not give them: ``embed_dim`` (width of the
@@ -130,7 +130,7 @@ class VLPHead(nn.Module):
     needs_supervised_scores: ClassVar[bool] = False
     needs_towers: ClassVar[bool] = False
     several_images: ClassVar[bool] = False
-    answers: ClassVar[bool] = False
+    gives_answers: ClassVar[bool] = False
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
     predicts: ClassVar[tuple[str, ...] | None] = ()
 

@@ -50,7 +50,7 @@ class CaptionHead(VLPHead):
     """
 
     sees = Condition.FREE
-    answers = True
+    gives_answers = True
     needs_text_decoder = True
     needs_towers = True
     predicts = ("pred_caption",)

@@ -48,7 +48,7 @@ class ClassificationHead(VLPHead):
     """
 
     sees = Condition.CAPTION
-    answers = True
+    gives_answers = True
     needs_fusion = True
     several_images = True
     distils = (Copied.FUSION, Copied.HEAD)

@@ -68,7 +68,7 @@ class GroundingHead(VLPHead):
     """
 
     sees = Condition.CAPTION
-    answers = True
+    gives_answers = True
     needs_fusion = True
     needs_towers = True
     predicts = ("pred_box", "pred_box_score")

@@ -51,7 +51,7 @@ class VQAHead(VLPHead):
     """
 
     sees = Condition.CAPTION  # the question; the answer is no part of it
-    answers = True
+    gives_answers = True
     needs_fusion = True
     needs_text_decoder = True
     distils = (Copied.FUSION, Copied.TEXT_DECODER)

@@ -105,6 +105,9 @@ def test_an_answer_costs_a_pair_and_what_the_answering_heads_predict() -> None:
     assert answer.macs(bare) == pair.macs(bare), "neither head answers"
     asked = toy(heads={**heads, "answer": {"type": "ClassificationHead", "num_classes": 8}}, fusion=FUSION)
     assert answer.macs(asked) == pair.macs(bare) + WIDTH * WIDTH + 8 * WIDTH
+    writer = {"type": "BertTextDecoder", "num_layers": 1, "num_heads": 4}
+    writing = toy(heads={"vqa": {"type": "VQAHead"}}, fusion=FUSION, text_decoder=writer)
+    assert answer.macs(writing) > pair.macs(bare), "a head that writes its answers, without a list of them"
     # Of two texts an image each has half of what they share: with EViT all of the vision, and the fusion's keys and
     # values of the 32 tokens that it keeps, the fused one and the class token.
     two = MacCounter("forward", 8, scope="answer", texts_per_image=2, device="cpu")

@@ -133,7 +133,7 @@ class Workload:
         if self.scope == "pair":
             return self._pairs()
         if self.scope == "answer":
-            answering = {name: head for name, head in self.model.heads.items() if head.answers}
+            answering = {name: head for name, head in self.model.heads.items() if head.gives_answers}
             if not answering:
                 return self._pairs()
             write_predictions(answering, self.model.passes(self.images, self.samples))
