@@ -197,13 +197,18 @@ class Encoders(Parts):
         return visual.repeat_each(blocks.texts).selections
 
     def prior_scores(self, visual: VisualTokens, text: TextTokens) -> PatchScores | None:
-        """Return the prior's scores of visual tokens under a text each, for a patch-text head.
+        """Return the prior's scores of visual tokens under a text each, the lowest for those that must not be read.
 
-        ``None`` without a prior that may be trained so, and for the queries of a decoder, which have no place.
+        For a patch-text head. ``None`` without a prior that may be trained so, and for the queries of a decoder, which have no place.
         """
         if self.prior is None or not self.prior.supervised or visual.read_origin is None:
             return None
-        return PatchScores(self.prior.token_scores(text, visual), visual.read_origin)
+        scores_BS = self.prior.token_scores(text, visual)
+        if visual.unread is not None:
+            # No box says anything of a token that the fusion does not read: its score is sure, and has no gradient.
+            is_unread_BS = visual.unread[:, visual.num_prefix :]
+            scores_BS = scores_BS.masked_fill(is_unread_BS, torch.finfo(scores_BS.dtype).min)
+        return PatchScores(scores_BS, visual.read_origin)
 
     def free_text(self, batch: int) -> TextTokens | None:
         """Return what replaces the text in a text-free pass: the prompt for ``batch`` rows, or ``None``."""

@@ -11,7 +11,9 @@ from bus_cross_modal.madtp import MADTPSelector
 from bus_text_free.dynamic_vit import DynamicViTSelector
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
+from bus_toolkit.losses.patch_text import patch_text_loss, patch_text_softmax_loss
 from bus_toolkit.ops import keep_plan
+from bus_toolkit.ops.patch_labels import carry_to_candidates
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
@@ -78,6 +80,26 @@ def test_grounding_sees_no_hidden_patch() -> None:
     head = tiny_model({"grounding": {"type": "GroundingHead"}}).heads["grounding"].double()
     hidden, dropped = run(Masking(blocks=[1])), run(Dropping(blocks=[1]))
     torch.testing.assert_close(head.dense_grid(hidden), head.dense_grid(dropped), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["softmax", "binary"])
+def test_boxes_on_hidden_patches_teach_a_prior_nothing(form: str) -> None:
+    model = tiny_model({"itm": {"type": "ITMHead"}}, decoder=None, prior={"type": "TextScorePrior"}).double()
+    text = model.encoders.encode_text(model.encoders.tokenize(["red"] * tiny.BATCH))
+    cover = torch.zeros(tiny.BATCH, 16).double().index_fill(1, torch.tensor([1, 12]), 1.0)  # the second is hidden
+    gradients = []
+    for part in (Masking(blocks=[1]), Dropping(blocks=[1])):
+        scores = model.encoders.prior_scores(run(part), text)
+        assert scores is not None
+        seen = carry_to_candidates(cover, scores.slots, scores.scores.shape[1])
+        boxed = torch.ones(tiny.BATCH, dtype=torch.bool)
+        if form == "softmax":
+            loss = patch_text_softmax_loss(scores.scores, seen)
+        else:  # a mean over all tokens, the hidden ones included
+            loss = patch_text_loss(scores.scores, seen > 0, boxed) * scores.scores.shape[1]
+        gradients.append(torch.autograd.grad(loss, model.prior.patch_in.weight)[0])
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-3)
+    assert gradients[1].abs().max() > 1e-3
 
 
 def test_the_masks_of_dynamic_vit_in_training_and_closed_patches_of_madtp_hide() -> None:
