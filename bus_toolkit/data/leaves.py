@@ -8,15 +8,21 @@ from typing import Any
 import numpy as np
 
 
-def leaves(dataset: Any) -> Iterator[Any]:
-    """Yield the data sets inside wrappers."""
-    inner = getattr(dataset, "dataset", None)
+def inside(dataset: Any) -> list[Any]:
+    """Return the data sets directly inside a wrapper; none for a data set that is no wrapper."""
     several = getattr(dataset, "sources", None) or getattr(dataset, "datasets", None)
     if isinstance(several, Mapping):
         several = [getattr(source, "dataset", source) for source in several.values()]
-    for part in several or ([inner] if hasattr(inner, "__getitem__") else []):
+    inner = getattr(dataset, "dataset", None)
+    return list(several or ([inner] if hasattr(inner, "__getitem__") else []))
+
+
+def leaves(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets inside wrappers, also wrappers of wrappers; one that is no wrapper itself."""
+    parts = inside(dataset)
+    for part in parts:
         yield from leaves(part)
-    if not several and not hasattr(inner, "__getitem__"):
+    if not parts:
         yield dataset
 
 

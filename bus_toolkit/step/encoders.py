@@ -199,7 +199,8 @@ class Encoders(Parts):
     def prior_scores(self, visual: VisualTokens, text: TextTokens) -> PatchScores | None:
         """Return the prior's scores of visual tokens under a text each, the lowest for those that must not be read.
 
-        For a patch-text head. ``None`` without a prior that may be trained so, and for the queries of a decoder, which have no place.
+        For a patch-text head. ``None`` without a prior that may be trained so, and for the queries of a decoder, which
+        have no place.
         """
         if self.prior is None or not self.prior.supervised or visual.read_origin is None:
             return None

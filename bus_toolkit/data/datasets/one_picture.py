@@ -27,7 +27,7 @@ from bus_toolkit.data.transforms.rand_augment import RandAugmentWithBoxes
 from bus_toolkit.draws import seed_cpu_generators
 from bus_toolkit.errors import describe
 
-# They see pixels and boxes alone, so that they do the same for every text.
+# They see pixels and boxes alone, so that they do the same for every text; a subclass may read more.
 _BLIND_TO_WORDS = (
     LoadImage,
     RandomCropKeepNamed,
@@ -69,11 +69,11 @@ def with_one_picture(reader: SampleDataset, infos: Sequence[Mapping[str, Any]]) 
             pipeline does not pack.
     """
     pipeline = list(reader.pipeline)
-    once = list(takewhile(lambda transform: isinstance(transform, _BLIND_TO_WORDS), pipeline))
+    once = list(takewhile(lambda transform: type(transform) in _BLIND_TO_WORDS, pipeline))
     rest = pipeline[len(once) :]
     start = {key: value for key, value in infos[0].items() if key not in _BOXES}
     seen = reader.transformed({**start, **_all_boxes(infos)}, once)
-    picture = {key: value for key, value in seen.items() if key not in start}
+    picture = {key: value for key, value in seen.items() if value is not start.get(key)}
     own, seed = generators_in(rest), int(np.random.randint(2**31))
     ends = list(accumulate((len(info.get("gt_bboxes", ())) for info in infos), initial=0))
     packed = []
@@ -111,10 +111,10 @@ def _give_own_boxes(
 
 
 def _refuse_two_pictures(packed: Sequence[Any], transforms: Sequence[Any], reader: SampleDataset) -> None:
-    names = ", ".join(type(transform).__name__ for transform in transforms) or "nothing"
     if not all(isinstance(one, Mapping) and {"inputs", "data_samples"} <= set(one) for one in packed):
+        last = type(reader.pipeline[-1]).__name__ if reader.pipeline else "nothing"
         raise LoadingError(
-            f"{type(reader).__name__}.pipeline: must end by packing, got {names} at its end. Add {{type: PackRegions}}."
+            f"{type(reader).__name__}.pipeline: must end by packing, got {last} at its end. Add {{type: PackRegions}}."
         )
     first = packed[0]["inputs"]
     if not isinstance(first, Tensor):
@@ -123,6 +123,7 @@ def _refuse_two_pictures(packed: Sequence[Any], transforms: Sequence[Any], reade
             "with one image a text."
         )
     if not all(torch.equal(one["inputs"], first) for one in packed[1:]):
+        names = ", ".join(type(transform).__name__ for transform in transforms)
         raise LoadingError(
             f"{type(reader).__name__}.pipeline: must change the pixels alike for all texts of an image, got two "
             f"pictures after {names}. A transform of yours that draws numbers takes them from a global generator, and "

@@ -12,11 +12,12 @@ from torch.utils.data import Dataset
 
 from bus_toolkit.data.datasets.bad_samples import BadSample, LoadingError
 from bus_toolkit.data.datasets.base import SampleDataset, places_from
-from bus_toolkit.data.datasets.mixed_sources import MixedSources
 from bus_toolkit.data.datasets.one_picture import with_one_picture
 from bus_toolkit.data.datasets.scene_task import SceneTask
+from bus_toolkit.data.leaves import inside
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 from bus_toolkit.data.shards.shard_dataset import ShardDataset
+from bus_toolkit.data.transforms.crops import RandomCropKeepNamed
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
 
@@ -58,7 +59,7 @@ class TextsOfImage(Dataset):
         self._reader = _reader_of(self.dataset)
         _refuse_deciding_by_words(self._reader)
         self.rows = list(_rows_by_image(self._reader).values())
-        boxed = set(getattr(self._reader, "boxed_indices", ()))
+        boxed = set(self._reader.boxed_indices)
         self._boxed = {
             number: own for number, rows in enumerate(self.rows) if (own := [row for row in rows if row in boxed])
         }
@@ -128,10 +129,7 @@ def texts_an_item(dataset: Any) -> int:
     """Return how many texts an item of a data set has: Q of ``TextsOfImage``, else 1; wrappers are opened."""
     if isinstance(dataset, TextsOfImage):
         return dataset.texts_per_image
-    if isinstance(dataset, MixedSources):
-        return max(texts_an_item(source.dataset) for source in dataset.sources.values())
-    inner = getattr(dataset, "dataset", None)
-    return 1 if inner is None else texts_an_item(inner)
+    return max(map(texts_an_item, inside(dataset)), default=1)
 
 
 def _count(samples: Any) -> int:
@@ -160,11 +158,10 @@ def _reader_of(dataset: Any) -> SampleDataset:
 
 def _refuse_deciding_by_words(reader: SampleDataset) -> None:
     for place, transform in enumerate(reader.pipeline):
-        if getattr(transform, "unless_words", ()):
-            name = type(transform).__name__
+        if isinstance(transform, RandomCropKeepNamed) and transform.unless_words:
             raise DataError(
-                f"{type(reader).__name__}.pipeline.{place}: {name} would decide by the words of one text what happens "
-                "to the picture of several, got unless_words. Leave unless_words out."
+                f"{type(reader).__name__}.pipeline.{place}: {type(transform).__name__} would decide by the words of "
+                "one text what happens to the picture of several, got unless_words. Leave unless_words out."
             )
 
 
