@@ -57,8 +57,9 @@ class SampleFile:
         with writing(self.path, self.flag):
             text = self._opened()
         for line in lines:
-            json.dump(finite(line), text, ensure_ascii=False, default=_plain)
-            text.write("\n")
+            written = json.dumps(finite(line), ensure_ascii=False, default=_plain) + "\n"
+            with writing(self.path, self.flag):
+                text.write(written)
             self.num_lines += 1
 
     def close(self) -> None:

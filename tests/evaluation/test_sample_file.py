@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import BusError, ConfigError
 from bus_toolkit.evaluation.sample_file import SampleFile
 
 LINES = [{"id": 1, "prediction": "grün", "iou": float("nan")}, {"id": 2, "prediction": [1, 2]}]
@@ -43,6 +43,18 @@ def test_an_evaluation_that_fails_leaves_the_earlier_file(tmp_path) -> None:
     file.write(LINES)
     del file
     assert (tmp_path / "samples.jsonl").read_text() == "earlier" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_said_with_the_path(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = SampleFile(tmp_path / "samples.jsonl")
+    file.write(LINES[:1])
+
+    def full(text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(file._text, "write", full)
+    with pytest.raises(BusError, match=r"--samples: .*samples.jsonl.* No space left on device"):
+        file.write(LINES)
 
 
 def test_other_endings_are_refused(tmp_path) -> None:

@@ -59,7 +59,10 @@ class SampleLinesHook(Hook):
         self._loop_writes_to(runner, None)
         if self._file is not None and is_main_process():
             self._file.close()
-            _log.info("Wrote %d lines into %s.", self._file.num_lines, self.path)
+            if self._file.num_lines:
+                _log.info("Wrote %d lines into %s.", self._file.num_lines, self.path)
+            else:
+                _log.warning("--samples: no lines for %s. No sample has what the metrics read.", self.path)
         self._file = None
 
     def _loop_writes_to(self, runner: Runner, write: WriteLines | None) -> None:

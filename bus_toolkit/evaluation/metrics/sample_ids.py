@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 
@@ -32,8 +33,8 @@ class SampleId:
 
 
 def as_key(value: Any) -> Hashable:
-    """Return an id as something that can be compared; a tensor of one element becomes its number."""
-    return value.item() if isinstance(value, Tensor) else value
+    """Return an id as something that can be compared; a tensor of one element, or a number of NumPy, becomes Python's."""
+    return value.item() if isinstance(value, Tensor | np.generic) else value
 
 
 def in_order(ids: Sequence[Hashable]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from bus_toolkit.evaluation import (
     PatchTextAUC,
     VQAAccuracy,
 )
+from bus_toolkit.evaluation.metrics.sample_ids import SampleId, in_order
 
 
 def evaluated(metric, *samples):
@@ -117,3 +119,8 @@ def test_the_selector_has_an_area_for_each_image() -> None:
         {"patch_scores": torch.tensor([3.0, 1.0, 1.0, 2.0]), "object_labels": kinds - 1},
     )
     assert [(line["auc"], line["auc_named"]) for line in lines] == [(None, None), (pytest.approx(2 / 3), 0.0)]
+
+
+def test_numbers_of_numpy_are_ids_in_their_order() -> None:
+    ids = [SampleId.of({"text_id": np.int64(number)}).id for number in (10, 9)]
+    assert ids == [10, 9] and all(type(number) is int for number in ids) and in_order(ids) == [1, 0]
