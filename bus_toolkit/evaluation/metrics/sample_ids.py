@@ -33,7 +33,7 @@ class SampleId:
 
 
 def as_key(value: Any) -> Hashable:
-    """Return an id as something that can be compared; a tensor of one element, or a number of NumPy, becomes Python's."""
+    """Return an id as something that can be compared: numbers of torch and NumPy as those of Python."""
     return value.item() if isinstance(value, Tensor | np.generic) else value
 
 
