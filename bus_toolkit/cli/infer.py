@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rerank", type=positive_int, metavar="K", help="retrieve: order the best K by matching")
     parser.add_argument("--direction", choices=("both", "i2t", "t2i"), help="retrieve: one of the two (default: both)")
     parser.add_argument(
+        "--side-by-side",
+        action="store_true",
+        help="explain: one picture, an image and what each text kept of it",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="PATH", help="a .json, or a folder for COMMAND.json and the pictures of explain"
     )
     parser.add_argument(
@@ -104,7 +109,7 @@ def ask(
         images: Paths.
         texts: None for captions; without any, ``explain`` shows the pass without text.
         out: As ``--out``: pictures of ``explain`` go into this folder, or into one named as the JSON.
-        search: Arguments of ``retrieve`` or ``classify``.
+        search: Arguments of ``retrieve``, ``classify`` or ``explain``.
     """
     if command == "classify":
         return inferencer.classify(list(images), list(texts), **search)
@@ -115,7 +120,7 @@ def ask(
         return inferencer.caption(list(images))
     if command == "explain":
         folder = Path(PICTURES) if out is None else out.with_suffix("") if out.suffix == ".json" else out
-        return inferencer.explain(list(images), list(texts) or None, out=folder)
+        return inferencer.explain(list(images), list(texts) or None, out=folder, **search)
     method = {"answer": inferencer.answer, "ground": inferencer.ground}[command]
     return method(list(images), list(texts))
 

@@ -74,21 +74,22 @@ _FLAGS = {
     "rerank": ("retrieve",),
     "direction": ("retrieve",),
     "template": ("classify",),
+    "side_by_side": ("explain",),
 }
 
 
 def search_flags(args: argparse.Namespace) -> dict[str, object]:
-    """Return the arguments of ``retrieve`` or ``classify`` that were given.
+    """Return the arguments of ``retrieve``, ``classify`` or ``explain`` that were given.
 
     Raises:
         ConfigError: They were given to another command.
     """
-    given = {name: getattr(args, name) for name in _FLAGS if getattr(args, name) is not None}
+    given = {name: value for name in _FLAGS if (value := getattr(args, name)) not in (None, False)}
     for name in given:
         if args.command not in _FLAGS[name]:
             raise ConfigError(
-                f"--{name}: has an effect on {' and '.join(_FLAGS[name])} only, got the command {args.command}. Leave "
-                "it out."
+                f"--{name.replace('_', '-')}: has an effect on {' and '.join(_FLAGS[name])} only, got the command "
+                f"{args.command}. Leave it out."
             )
     if "template" in given:
         given["templates"] = given.pop("template")

@@ -66,6 +66,7 @@ def duration(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Run the jobs that have not finished, show the table; 1 if results are missing."""
     load_openmmlab()
+    from bus_toolkit.study.arm_tables import arm_tables
     from bus_toolkit.study.jobs import all_jobs, needed
     from bus_toolkit.study.planner import Planner
     from bus_toolkit.study.reading import read_study
@@ -92,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
         worker = (sys.executable, "-m", "bus_toolkit.cli.study_job")
         rule = RunRule(worker, args.jobs, args.threads, args.seconds, retry=args.retry, replace=args.replace)
         results = run_jobs(study, jobs, out, rule, _print)
-    if not study.has_ratios:
-        table = study_table(study, results)
+    if not study.has_ratios or any(task.figures for task in study.tasks):
+        table = arm_tables(study, results) if study.has_ratios else study_table(study, results)
         print(f"\n{table}")
         with writing(out, "--out"):
             (out / "table.md").write_text(table, encoding="utf-8")

@@ -121,6 +121,7 @@ def evaluate(
     options: RunOptions | None = None,
     *,
     out: str | Path | None = None,
+    hooks: Sequence[Hook] = (),
 ) -> dict[str, Any]:
     """Evaluate the checkpoint ``options.load_from`` with the model, data and metrics of ``config``.
 
@@ -129,6 +130,7 @@ def evaluate(
         overrides: ``key=value`` words as in ``--cfg-options``, or values by YAML path.
         options: The flags of the run; ``load_from`` is the checkpoint, which must fit the model exactly.
         out: Write the metrics to this JSON file.
+        hooks: More hooks than those of the config.
 
     Returns:
         The metrics by name.
@@ -152,7 +154,10 @@ def evaluate(
     cfg.resume = False
     try:
         with autocast() if options.amp else contextlib.nullcontext():
-            metrics = build_runner(cfg, options).test()
+            runner = build_runner(cfg, options)
+            for hook in hooks:
+                runner.register_hook(hook)
+            metrics = runner.test()
         if out is not None and is_main_process():
             with writing(out, "--out"):
                 write_results(Path(out), metrics)

@@ -160,16 +160,20 @@ class Inferencer:
             for p, box in zip(predictions, boxes, strict=True)
         ]
 
-    def explain(self, images: Any, texts: Texts | None = None, out: str | Path | None = None) -> list[Explanation]:
+    def explain(
+        self, images: Any, texts: Texts | None = None, out: str | Path | None = None, *, side_by_side: bool = False
+    ) -> list[Explanation]:
         """Show which patches were read under which text: one ``Explanation`` a pair, a dict that prints as a summary.
 
         Args:
             images: One or several.
             texts: One or several; ``None`` shows the pass without text, by which captions and features are made.
             out: The path for pictures: a ``.png`` for all, or a folder. ``None`` returns them.
+            side_by_side: One picture of one image, with what each text kept of it in a column.
         """
         shown, words = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
-        return explain(self._predictor, shown, words, None if out is None else Path(out))
+        path = None if out is None else Path(out)
+        return explain(self._predictor, shown, words, path, side_by_side=side_by_side)
 
     def _pairs(self, images: Any, texts: Texts, name: str) -> tuple[list[ImageInput], list[str]]:
         return pair_up(as_images(images), as_texts(texts, name), name)

@@ -39,6 +39,7 @@ class JobResult:
         changes: What was solved, by YAML path.
         image_size: Height and width in pixels.
         train: ``steps``, ``seconds`` without validations, and ``samples_per_second``.
+        test: ``samples`` and ``seconds`` that the model took for them, without loading and metrics; empty for a start.
         curve: Points with ``step``, ``seconds``, ``macs`` and ``val``, the metrics of a validation.
         machine: What it ran on.
         started: When, in ISO form.
@@ -56,6 +57,7 @@ class JobResult:
     metrics: Mapping[str, float]
     macs: Mapping[str, int]
     train: Mapping[str, float]
+    test: Mapping[str, float] = field(default_factory=dict)
     wrong_text: Mapping[str, float] | None = None
     target_macs: int | None = None
     deviation: float | None = None

@@ -17,6 +17,7 @@ import torch
 from bus_toolkit.config import load_config
 from bus_toolkit.engine import RunOptions, evaluate, train
 from bus_toolkit.engine.checkpoint import latest_checkpoint
+from bus_toolkit.engine.hooks.answer_time import AnswerTimeHook
 from bus_toolkit.engine.hooks.learning_curve import LearningCurveHook, finite
 from bus_toolkit.study import wrong_text
 from bus_toolkit.study.planner import PlannedJob
@@ -98,7 +99,8 @@ def run_order(folder: Path) -> JobResult:
     overrides = {} if load_from is None else {"load_from": load_from}
     options = RunOptions(work_dir=str(folder), seed=order.seed, no_validate=not order.has_curve)
     train(config, overrides, options, hooks=[curve])
-    metrics, under_wrong_text = _test(folder, order)
+    answers = AnswerTimeHook()
+    metrics, under_wrong_text = _test(folder, order, answers)
     seconds = curve.speed.seconds
     result = JobResult(
         task=order.task,
@@ -115,6 +117,7 @@ def run_order(folder: Path) -> JobResult:
             "seconds": round(seconds, 2),
             "samples_per_second": round(curve.speed.samples / seconds, 3) if seconds else 0.0,
         },
+        test={"samples": answers.samples, "seconds": round(answers.seconds, 3)} if answers.samples else {},
         curve=curve.points,
         machine=_machine(),
         started=started,
@@ -126,16 +129,16 @@ def run_order(folder: Path) -> JobResult:
     return result
 
 
-def _test(folder: Path, order: Order) -> tuple[dict[str, float], dict[str, float] | None]:
+def _test(folder: Path, order: Order, answers: AnswerTimeHook) -> tuple[dict[str, float], dict[str, float] | None]:
     if order.is_start:
         return {}, None
     checkpoint = latest_checkpoint(folder)
     assert checkpoint is not None, "a training that ends has written its checkpoint"
     found = []
-    tests = [({}, SAMPLES), (wrong_text.OVERRIDES, SAMPLES_WRONG)]
-    for overrides, samples in tests if order.wrong_text else tests[:1]:
+    tests = [({}, SAMPLES, [answers]), (wrong_text.OVERRIDES, SAMPLES_WRONG, [])]
+    for overrides, samples, hooks in tests if order.wrong_text else tests[:1]:
         options = RunOptions(work_dir=str(folder), load_from=str(checkpoint), samples_file=folder / samples)
-        metrics = evaluate(folder / CONFIG, overrides, options)
+        metrics = evaluate(folder / CONFIG, overrides, options, hooks=hooks)
         found.append(finite(metrics))
     return found[0], found[1] if order.wrong_text else None
 

@@ -15,7 +15,6 @@ from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.visualization.canvas import (
     DISTRACTOR,
     INK,
-    KEPT,
     MUTED,
     NAMED,
     PREDICTED,
@@ -23,6 +22,7 @@ from bus_toolkit.visualization.canvas import (
     new_figure,
     save_figure,
 )
+from bus_toolkit.visualization.patch_marks import dimmed, outline_kept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -156,8 +156,8 @@ def _draw_row(axes: list[Axes], picture: PatchPicture) -> None:
     axes[0].imshow(picture.image, interpolation="nearest")
     _draw_boxes(axes[0], picture, plain=True)
     _draw_predicted(axes[0], picture)
-    axes[1].imshow(_dimmed(picture), interpolation="nearest")
-    _outline_kept(axes[1], picture)
+    axes[1].imshow(dimmed(picture), interpolation="nearest")
+    outline_kept(axes[1], picture)
     share = f"{int(picture.kept.sum())}/{picture.kept.size}"
     axes[1].text(
         0.98, 0.03, share, transform=axes[1].transAxes, ha="right", fontsize=8, color="white",
@@ -185,37 +185,6 @@ def _draw_scores(axes: Axes, picture: PatchPicture, scores: np.ndarray, limits: 
         interpolation="nearest",
     )
     _draw_boxes(axes, picture, plain=False)
-
-
-def _dimmed(picture: PatchPicture) -> np.ndarray:
-    """Return the image with dropped patches grey and dark, (H, W, 3)."""
-    height, width = picture.image.shape[:2]
-    rows, columns = picture.grid
-    kept = picture.kept.reshape(rows, columns)
-    # (rows, columns) to (H, W): each pixel takes the flag of its patch.
-    kept = kept[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
-    grey = picture.image.mean(axis=2, keepdims=True) * 0.22 + 22.0
-    return np.where(kept[..., None], picture.image, np.repeat(grey, 3, axis=2)).astype(np.uint8)
-
-
-def _outline_kept(axes: Axes, picture: PatchPicture) -> None:
-    """Draw the border between kept and dropped patches."""
-    from matplotlib.collections import LineCollection
-
-    height, width = picture.image.shape[:2]
-    rows, columns = picture.grid
-    # A frame of dropped patches, (rows + 2, columns + 2), closes the outline at the border of the image.
-    kept = np.pad(picture.kept.reshape(rows, columns), 1)
-    dy, dx = height / rows, width / columns
-    segments = [
-        [(x * dx - 0.5, y * dy - 0.5), (x * dx - 0.5, (y + 1) * dy - 0.5)]
-        for y, x in np.argwhere(kept[1:-1, 1:] != kept[1:-1, :-1])
-    ]
-    segments += [
-        [(x * dx - 0.5, y * dy - 0.5), ((x + 1) * dx - 0.5, y * dy - 0.5)]
-        for y, x in np.argwhere(kept[1:, 1:-1] != kept[:-1, 1:-1])
-    ]
-    axes.add_collection(LineCollection(segments, colors=KEPT, linewidths=1.3, capstyle="projecting"))
 
 
 def _draw_boxes(axes: Axes, picture: PatchPicture, *, plain: bool) -> None:

@@ -185,6 +185,7 @@ def test_an_arm_starts_from_the_checkpoint_and_leaves_curve_samples_and_no_weigh
     assert first["macs"] == first["seconds"] == 0 and last["macs"] == 16 * arm.macs["step"]
     assert last["val"]["retrieval/num_images"] == 4 and arm.metrics["retrieval/num_images"] == 6
     assert last["seconds"] == arm.train["seconds"] > 0 and arm.wrong_text is None
+    assert start.test == {} and arm.test["samples"] in (2, 4, 6) and arm.test["seconds"] > 0
     assert (arm.task, arm.arm, arm.keep, arm.seed, arm.chosen_on) == ("retrieval", "TSPS", 0.25, 0, "val")
     with gzip.open(planned["TSPS"].job.key.folder(out) / "samples.jsonl.gz", "rt") as lines:
         assert {"id", "rank"} <= json.loads(next(lines)).keys()

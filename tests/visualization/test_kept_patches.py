@@ -6,7 +6,8 @@ import torch
 from matplotlib.image import imread
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.visualization.kept_patches import PatchPicture, _dimmed, draw_kept_patches
+from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches
+from bus_toolkit.visualization.patch_marks import dimmed
 
 KEPT = torch.tensor([True, False, False, True])
 
@@ -28,7 +29,7 @@ def test_the_image_is_turned_from_bgr_channels_first_to_rgb():
 
 
 def test_kept_patches_stay_as_they_are_and_dropped_ones_turn_dark_grey():
-    shown = _dimmed(PatchPicture.from_prediction(_inputs(), _sample()))
+    shown = dimmed(PatchPicture.from_prediction(_inputs(), _sample()))
     assert (shown[:4, :4] == [0, 0, 200]).all() and (shown[4:, 4:] == [0, 0, 200]).all()
     assert (shown[:4, 4:] == shown[0, 4, 0]).all() and shown[0, 4, 0] < 60
 
