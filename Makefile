@@ -1,4 +1,4 @@
-# make demo   train, evaluate and picture the tiny BUS on this machine (installs into .venv first)
+# make demo   a small study of what selection by the text is worth, with a table and a picture (installs into .venv first)
 # make test   run the tests, one process a core; a slice of them with ARGS=tests/heads, one process with PROCESSES=0
 # make lint   check style, types and the pre-commit config
 # make parity compare with public packages, in a virtual environment of its own (some GB), and write tools/PARITY.md
@@ -16,8 +16,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Peers may want other versions of what the toolkit needs, so they get an environment of their own.
 PARITY_VENV ?= build/parity
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
-DEMO := registry_configs/bus/bus_scenes_tiny.yaml
-DEMO_DIR ?= work_dirs/bus_scenes_tiny
+DEMO := registry_configs/_studies_/demo.yaml
+DEMO_DIR ?= work_dirs/demo
+DEMO_IMAGE := data/needles_demo/test_300/images/200000000001.png
+DEMO_QUESTIONS := "what color is the mark on the white diamond" "what color is the mark on the green cross"
 # The tests' tensors are too small for a second thread to help, so each core gets a process of its own; a process takes
 # up to 2 GB of memory, hence the limit. 0 runs the tests in this process (for --pdb).
 PROCESSES ?= $(shell cores=$$(env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores : 8)))
@@ -26,8 +28,10 @@ help:
 	@sed -n 's/^# make/make/p' Makefile
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m bus_toolkit train $(DEMO) --no-validate --work-dir $(DEMO_DIR) $(ARGS)
-	$(BIN)/python -m bus_toolkit test $(DEMO) $(DEMO_DIR)/epoch_1.pth --work-dir $(DEMO_DIR)
+	@echo "Eight short trainings, two at a time; each writes its progress to run.log in its folder below $(DEMO_DIR)."
+	$(BIN)/python -m bus_toolkit study $(DEMO) --out $(DEMO_DIR) $(ARGS)
+	$(BIN)/python -m bus_toolkit infer explain $(DEMO_DIR)/questions/text-aware/keep_0.11/seed_0 --images $(DEMO_IMAGE) \
+		--text $(DEMO_QUESTIONS) --side-by-side --out $(DEMO_DIR)
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
