@@ -13,6 +13,7 @@ from bus_toolkit.study.results import JobResult
 from bus_toolkit.study.table import Results
 
 Read = Callable[[JobResult], float | None]
+Rows = dict[tuple[str, float], list[JobResult]]
 _COSTS: tuple[tuple[str, int, Read], ...] = (
     ("MMAC an answer", 1, lambda result: result.macs["inference"] / 1e6),
     ("ms an answer", 2, lambda result: _milliseconds(result.test, "samples")),
@@ -21,7 +22,7 @@ _COSTS: tuple[tuple[str, int, Read], ...] = (
 
 
 def arm_tables(study: Study, results: Results) -> str:
-    """Return a table for each task that has ``figures``, with its note below.
+    """Return a table for each task that has ``figures`` and results, with its note below.
 
     Figures are means over the seeds, with the least and the greatest in brackets; the first one also under the text of
     another sample for the arms that were tested so. MACs are counted for one text with one image; an answer is timed in
@@ -34,13 +35,12 @@ def arm_tables(study: Study, results: Results) -> str:
     """
     parts = [f"**{study.title}**"]
     for task in study.tasks:
-        if task.figures:
-            parts += ["\n".join(_table(study, results, task)), *([task.note] if task.note else [])]
+        if task.figures and (rows := _rows(results, task)):
+            parts += ["\n".join(_table(study, rows, task)), *([task.note] if task.note else [])]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(study: Study, results: Results, task: Task) -> Iterator[str]:
-    rows = _rows(results, task)
+def _table(study: Study, rows: Rows, task: Task) -> Iterator[str]:
     several = len({keep for _, keep in rows if keep < 1}) > 1
     under_wrong_text = any(result.wrong_text for found in rows.values() for result in found)
     heads = [task.name, *(["keep"] if several else []), *(figure.label for figure in task.figures)]
@@ -59,8 +59,8 @@ def _table(study: Study, results: Results, task: Task) -> Iterator[str]:
         yield _line(cells)
 
 
-def _rows(results: Results, task: Task) -> dict[tuple[str, float], list[JobResult]]:
-    rows: dict[tuple[str, float], list[JobResult]] = {}
+def _rows(results: Results, task: Task) -> Rows:
+    rows: Rows = {}
     for grid in task.grids:
         for arm in grid.arms:
             for key, result in results.items():
