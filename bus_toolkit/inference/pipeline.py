@@ -16,6 +16,7 @@ from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.registry import TRANSFORMS
 
 _LOADERS = ("test_dataloader", "val_dataloader")
+_OF_LABELS = frozenset({"AnswerLabel"})  # a question that is asked has no answer to read
 _READS_ONE_IMAGE = frozenset({"LoadImage", "LoadImageFromFile", "LoadImageFromBytes"})
 _WITHOUT_EFFECT_ON_PIXELS = frozenset({"type", "max_pixels", "backend_args", "file_client_args", "ignore_empty"})
 # The whole image stays in view, so that a box can be brought back.
@@ -30,7 +31,7 @@ class NamedImage(NamedTuple):
 
 
 class ImagePipeline:
-    """The transforms of ``test_dataloader`` (else ``val_dataloader``), but for the one that reads the file.
+    """The transforms of ``test_dataloader`` (else ``val_dataloader``), but for those that read the file or an answer.
 
     Images come decoded as ``LoadImage`` decodes them, its ``max_pixels`` included; any other setting
     of pixels in the config's loader is refused.
@@ -50,7 +51,7 @@ class ImagePipeline:
         _check_reader(self.location, nodes)
         self.image_size = image_size
         self.max_pixels = int(nodes[0].get("max_pixels", MAX_PIXELS))
-        self._nodes = nodes
+        self._nodes = nodes = [node for node in nodes if _kind(node) not in _OF_LABELS]
         self._transforms = [TRANSFORMS.build(dict(node)) for node in nodes[1:]]
 
     def batch(self, images: Sequence[NamedImage], texts: Sequence[str], first: int = 0) -> dict[str, Any]:

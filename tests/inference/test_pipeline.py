@@ -29,6 +29,12 @@ def test_a_batch_is_what_a_loader_gives():
     assert (second.text, second.image_id, second.ori_shape) == ("a cat", 8, (64, 64))
 
 
+def test_a_step_that_reads_the_answer_is_left_out():
+    label = {"type": "bus_toolkit.AnswerLabel", "answers_file": "{folder}/answers.txt"}
+    batch = ImagePipeline(config(LOAD, label, PACK), (8, 8)).batch([grey(8, 8)], ["what is it"])
+    assert "gt_label" not in batch["data_samples"][0]
+
+
 def test_the_pipeline_is_found_within_other_data_sets_and_the_test_goes_first():
     nested = {
         "test_dataloader": {
