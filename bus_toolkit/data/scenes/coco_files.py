@@ -10,7 +10,7 @@ from typing import Any
 from bus_toolkit.data.scenes.captions import scene_descriptions
 from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 from bus_toolkit.data.scenes.pictures import picture_name
-from bus_toolkit.data.scenes.render import PlannedScene
+from bus_toolkit.data.scenes.plan import PlannedScene
 from bus_toolkit.data.scenes.scene import Scene
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.streams import image_id

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bus_toolkit.data.scenes.captions import relation, scene_descriptions
-from bus_toolkit.data.scenes.render import PlannedScene
+from bus_toolkit.data.scenes.plan import PlannedScene
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import RELATIONS, SceneSettings
 from bus_toolkit.data.scenes.streams import image_id, stream

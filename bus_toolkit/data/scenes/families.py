@@ -14,7 +14,7 @@ from bus_toolkit.data.scenes.coco_files import write_annotations
 from bus_toolkit.data.scenes.draw import draw_scene
 from bus_toolkit.data.scenes.family import SceneFamily
 from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
-from bus_toolkit.data.scenes.render import PlannedScene, plan_scenes
+from bus_toolkit.data.scenes.plan import PlannedScene, plan_scenes
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.task_files import write_task_files
 from bus_toolkit.errors import ConfigError

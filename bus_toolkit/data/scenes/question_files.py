@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bus_toolkit.data.scenes.plan import PlannedScene
 from bus_toolkit.data.scenes.questions import SceneQuestion, scene_questions
-from bus_toolkit.data.scenes.render import PlannedScene
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.streams import image_id, stream
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.data.scenes.expressions import expression_files
+from bus_toolkit.data.scenes.plan import PlannedScene
 from bus_toolkit.data.scenes.question_files import question_files
-from bus_toolkit.data.scenes.render import PlannedScene
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.statements import statement_files
 

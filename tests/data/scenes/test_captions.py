@@ -8,7 +8,7 @@ from bus_toolkit.data.scenes.captions import (
     scene_descriptions,
     statements,
 )
-from bus_toolkit.data.scenes.render import scene_at
+from bus_toolkit.data.scenes.plan import scene_at
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import SceneSettings
 

@@ -1,7 +1,7 @@
 import json
 
 from bus_toolkit.data.scenes.coco_files import write_annotations
-from bus_toolkit.data.scenes.render import plan_scenes
+from bus_toolkit.data.scenes.plan import plan_scenes
 from bus_toolkit.data.scenes.settings import SceneSettings
 
 

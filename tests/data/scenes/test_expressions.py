@@ -11,7 +11,7 @@ from bus_toolkit.data.scenes.expressions import (
     expression_files,
     relational_expressions,
 )
-from bus_toolkit.data.scenes.render import plan_scenes, scene_at
+from bus_toolkit.data.scenes.plan import plan_scenes, scene_at
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import COLOURS, RELATIONS, SHAPES, SceneSettings
 from bus_toolkit.tokenizers.corpus import CorpusTokenizer

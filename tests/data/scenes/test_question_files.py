@@ -1,8 +1,8 @@
 import json
 
 from bus_toolkit.data.scenes.cache import prepare_scenes
+from bus_toolkit.data.scenes.plan import plan_scenes
 from bus_toolkit.data.scenes.question_files import question_files
-from bus_toolkit.data.scenes.render import plan_scenes
 from bus_toolkit.data.scenes.settings import SceneSettings
 
 

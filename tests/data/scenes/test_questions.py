@@ -3,8 +3,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
+from bus_toolkit.data.scenes.plan import scene_at
 from bus_toolkit.data.scenes.questions import SceneQuestion, scene_questions
-from bus_toolkit.data.scenes.render import scene_at
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import RELATIONS, SceneSettings
 from bus_toolkit.data.scenes.streams import stream

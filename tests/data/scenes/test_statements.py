@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bus_toolkit.data.scenes.captions import relation, statements
-from bus_toolkit.data.scenes.render import plan_scenes, scene_at
+from bus_toolkit.data.scenes.plan import plan_scenes, scene_at
 from bus_toolkit.data.scenes.scene import Scene, SceneObject
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.statements import judgements, pair_statements, statement_files

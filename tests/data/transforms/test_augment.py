@@ -3,7 +3,7 @@ import pytest
 
 from bus_toolkit.data.scenes.captions import scene_captions
 from bus_toolkit.data.scenes.draw import draw_scene
-from bus_toolkit.data.scenes.render import scene_at
+from bus_toolkit.data.scenes.plan import scene_at
 from bus_toolkit.data.scenes.settings import COLOURS, SceneSettings
 from bus_toolkit.data.transforms.augment import (
     RandomFlipWithText,

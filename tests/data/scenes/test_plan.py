@@ -2,7 +2,7 @@ import pytest
 
 from bus_toolkit.data.scenes.draw import draw_scene
 from bus_toolkit.data.scenes.pictures import draw_to_files
-from bus_toolkit.data.scenes.render import plan_scenes, scene_at
+from bus_toolkit.data.scenes.plan import plan_scenes, scene_at
 from bus_toolkit.data.scenes.settings import SceneSettings
 from bus_toolkit.data.scenes.streams import image_id
 from bus_toolkit.errors import DataError
