@@ -9,6 +9,7 @@ from pathlib import Path
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, positive_int
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.own_log import each_line_once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,11 +75,12 @@ def run(args: argparse.Namespace) -> None:
     check_target(out)
     reference = ConfigVariant(path, args.match_options, reference_size)
     settings = {"work": args.work, "text_length": args.text_length, "texts_per_image": args.texts_per_image}
-    if size is None:
-        planned = plan_smaller_image(source, reference, **settings)
-    else:
-        settings |= {"scale_queries": args.num_queries == "scale", "baselines": args.baselines == "all"}
-        planned = plan_resolution(source, reference, **settings)
+    with each_line_once():
+        if size is None:
+            planned = plan_smaller_image(source, reference, **settings)
+        else:
+            settings |= {"scale_queries": args.num_queries == "scale", "baselines": args.baselines == "all"}
+            planned = plan_resolution(source, reference, **settings)
     write_plan(out, args.config, planned.config, planned.changed, planned.headlines)
     console = wide_console()
     console.print(budget_table(planned.rows, args.texts_per_image))

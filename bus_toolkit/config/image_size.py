@@ -27,6 +27,12 @@ _RESIZING = {
     "CenterCrop": "crop_size",
 }
 
+# Transforms that end a pipeline.
+PACKING = frozenset({"PackRegions", "PackInputs"})
+
+# Data sets of generated scenes.
+_SCENES = frozenset({"SceneDataset", "SceneTask"})
+
 # Transforms that apply others: to each image of a sample, or now and then.
 _WRAPPERS = frozenset({"ApplyToList", "RandomApply"})
 
@@ -72,29 +78,25 @@ def final_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, Size]]:
             yield from _final_sizes(config[name].get("dataset"), f"{name}.dataset")
 
 
-def _final_sizes(node: Any, path: str) -> Iterator[tuple[str, Size]]:
+def _final_sizes(node: Any, path: str, drawn: tuple[str, Size] | None = None) -> Iterator[tuple[str, Size]]:
+    """Yield the sizes at the ends of the pipelines below a node, of whose images the ``drawn`` size may be known."""
     if isinstance(node, Mapping):
+        if kind_of(node) in _SCENES:
+            side = _settings_of_scenes(node).image_size
+            drawn = at(path, "scenes"), (side, side)
         pipeline = node.get("pipeline")
         if isinstance(pipeline, list | tuple):
-            yield from _last_size(node, pipeline, path)
+            touched, size = _size_after(pipeline, at(path, "pipeline"))
+            # Nothing is known where a transform of unknown effect decides it, or where others follow outside.
+            known = size if touched else drawn if any(kind_of(step) in PACKING for step in pipeline) else None
+            if known is not None:
+                yield known
         for key, child in node.items():
             if key != "pipeline":
-                yield from _final_sizes(child, at(path, key))
+                yield from _final_sizes(child, at(path, key), drawn)
     elif isinstance(node, list | tuple):
         for index, child in enumerate(node):
-            yield from _final_sizes(child, at(path, index))
-
-
-def _last_size(node: Mapping[str, Any], pipeline: Sequence[Any], path: str) -> Iterator[tuple[str, Size]]:
-    """Yield the size at the end of one pipeline, or nothing where a transform of unknown effect decides it."""
-    touched, size = _size_after(pipeline, at(path, "pipeline"))
-    if size is not None:
-        yield size
-    if touched:
-        return
-    if kind_of(node) == "SceneDataset":
-        side = _settings_of_scenes(node).image_size
-        yield at(path, "scenes"), (side, side)
+            yield from _final_sizes(child, at(path, index), drawn)
 
 
 def _size_after(transforms: Sequence[Any], path: str) -> tuple[bool, tuple[str, Size] | None]:
@@ -129,7 +131,7 @@ def pixels(size: Size) -> str:
 def _changes(node: Any, path: str, old: Size, new: Size) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping):
         kind = kind_of(node)
-        if kind == "SceneDataset":
+        if kind in _SCENES:
             yield from _scenes(node, path, old, new)
         key = _RESIZING.get(kind, "")
         if _as_width_height(node.get(key)) == old[::-1]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bus_toolkit.config.image_size import LOADERS, Size, kind_of, pixels
+from bus_toolkit.config.image_size import LOADERS, PACKING, Size, kind_of, pixels
 from bus_toolkit.signatures import at
-
-_PACKING = frozenset({"PackRegions", "PackInputs"})
 
 
 def shrink_data(config: Mapping[str, Any], size: Size) -> tuple[dict[str, Any], list[str]]:
@@ -23,29 +21,31 @@ def shrink_data(config: Mapping[str, Any], size: Size) -> tuple[dict[str, Any], 
         size: Height and width in pixels, at most those of the images.
 
     Returns:
-        New values by YAML path, whole pipelines, and one sentence for each data loader that packs no single images.
+        New values by YAML path, whole pipelines, and a sentence for each data loader with images that are not reduced.
     """
     changes: dict[str, Any] = {}
     notes = []
     for name in LOADERS:
         if config.get(name) is None:
             continue
-        found = dict(_pipelines(config[name], name, size))
-        changes |= found
-        if not found:
-            notes.append(
-                f"{name}: no pipeline that packs single images was recognised. Make sure that images arrive at "
-                f"{pixels(size)} px."
-            )
+        pipelines = dict(_pipelines(config[name], name, size))
+        reduced = {path: steps for path, steps in pipelines.items() if steps is not None}
+        changes |= reduced
+        if not reduced or len(reduced) < len(pipelines):
+            which = "no pipeline that packs single images" if not reduced else "not every pipeline"
+            notes.append(f"{name}: {which} was recognised. Make sure that images arrive at {pixels(size)} px.")
     return changes, notes
 
 
-def _pipelines(node: Any, path: str, size: Size) -> Iterator[tuple[str, list[Any]]]:
+def _pipelines(node: Any, path: str, size: Size) -> Iterator[tuple[str, list[Any] | None]]:
+    """Yield the path of each pipeline that packs, and its new steps; ``None`` where it packs several images a text."""
     children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
     for name, child in children:
         if name == "pipeline" and isinstance(child, list | tuple):
-            packing = next((index for index, step in enumerate(child) if kind_of(step) in _PACKING), None)
-            if packing is not None and not any(kind_of(step) == "ApplyToList" for step in child):
+            packing = next((index for index, step in enumerate(child) if kind_of(step) in PACKING), None)
+            if packing is not None and any(kind_of(step) == "ApplyToList" for step in child):
+                yield at(path, name), None
+            elif packing is not None:
                 height, width = size
                 step = {"type": "mmpretrain.Resize", "scale": [width, height], "interpolation": "area"}
                 yield at(path, name), [*child[:packing], step, *child[packing:]]

@@ -19,7 +19,8 @@ def cpu_attention(kind: CpuAttention) -> AbstractContextManager[Any]:
     """Return the region in which calls of torch's ``scaled_dot_product_attention`` are computed as ``kind`` says.
 
     torch's fused kernel takes about twice as long in bfloat16 as in float32 on a CPU, most of it in the backward pass,
-    so that autocast saves nothing where attention is a large share of the work.
+    so that autocast saves nothing where attention is a large share of the work. Calls inside torch's own
+    ``nn.MultiheadAttention`` (of ``QFormer`` and ``Resampler``) are not seen and stay as they are.
 
     Args:
         kind: ``fused``: torch's kernel in the precision of autocast. ``fused_float32``: the same kernel in float32.
@@ -48,10 +49,12 @@ class _OtherAttention(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _float32(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **settings: Any) -> Tensor:
+def _float32(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *args: Any, **settings: Any
+) -> Tensor:
     mask = attn_mask.float() if attn_mask is not None and attn_mask.is_floating_point() else attn_mask
     with torch.autocast("cpu", enabled=False):
-        mixed = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask, **settings)
+        mixed = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask, *args, **settings)
     return mixed.to(query.dtype)
 
 
@@ -69,9 +72,15 @@ def _unfused(
         return _float32(query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, **settings)
     # The factor goes to the queries (B, H, L, E), the smaller side: the logits are (B, H, L, S).
     logits = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
-    if attn_mask is not None and attn_mask.dtype is torch.bool:
-        logits = logits.masked_fill(~attn_mask, float("-inf"))
-    elif attn_mask is not None:
-        logits = logits + attn_mask
+    blind = None  # rows that may read nothing: the kernel gives 0 there, a softmax alone would give NaN
+    if attn_mask is not None:
+        is_bool = attn_mask.dtype is torch.bool
+        rows = ~(attn_mask if is_bool else attn_mask > float("-inf")).any(dim=-1, keepdim=True)
+        blind = rows if rows.any() else None
+        if blind is not None:
+            attn_mask = attn_mask | blind if is_bool else attn_mask.masked_fill(blind, 0.0)
+        logits = logits.masked_fill(~attn_mask, float("-inf")) if is_bool else logits + attn_mask
     weights = logits.softmax(dim=-1)  # in float32 under autocast
-    return F.dropout(weights, dropout_p) @ value if dropout_p else weights.to(value.dtype) @ value
+    if blind is not None:
+        weights = weights.masked_fill(blind, 0.0)
+    return (F.dropout(weights, dropout_p) if dropout_p else weights).to(value.dtype) @ value

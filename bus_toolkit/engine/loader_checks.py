@@ -36,12 +36,14 @@ def check_loader(loader: DataLoader, path: str, model: nn.Module) -> None:
 
     Raises:
         DataError: The data set is empty, or smaller than a batch while ``drop_last`` is set; or the images of a batch
-            stay a list that the model would take for several images of one text.
+            stay a list that the model would take for several images of one text; or it has no boxes and a selector
+            needs them.
     """
     _check_stacked(loader, path, model)
     _check_several_texts(loader, path)
     if isinstance(loader.dataset, Sequence) or hasattr(loader.dataset, "__len__"):
         _check_length(loader, path, len(loader.dataset))
+    _check_boxes(loader, path, model)
     size, classes = image_size_of(model), class_counts(model)
     if size is not None or classes:
         loader.collate_fn = CheckedCollate(loader.collate_fn, path, size, classes)
@@ -76,6 +78,31 @@ def _check_several_texts(loader: DataLoader, path: str) -> None:
     if getattr(loader.collate_fn, "func", loader.collate_fn) is not collate_texts_of_images:
         text = "must be collate_texts_of_images for several texts an image. Set it to {type: collate_texts_of_images}."
         raise ConfigError(Problem(f"{path}.collate_fn", text))
+
+
+def _check_boxes(loader: DataLoader, path: str, model: nn.Module) -> None:
+    """Refuse data without a box for selectors that read the boxes: they would select by nothing.
+
+    Raises:
+        DataError: No row has boxes.
+    """
+    backbone = getattr(model, "backbone", None)
+    if not isinstance(backbone, TokenReducingBackbone) or not backbone.needs_boxes or _has_boxes(loader.dataset):
+        return
+    names = ", ".join(type(selector).__name__ for selector in backbone.selectors if selector.needs_boxes)
+    raise DataError(
+        f"{path}.dataset: must have boxes, which {names} in model.selectors reads, got {type(loader.dataset).__name__} "
+        "without any. Give it instances_file and regions_file, or use another selector."
+    )
+
+
+def _has_boxes(dataset: Any) -> bool:
+    """Return whether a row of a data set has boxes, also within the wrappers of torch and MMEngine."""
+    rows = getattr(dataset, "boxed_indices", None)
+    if rows is not None:
+        return len(rows) > 0
+    inner = [*getattr(dataset, "datasets", ()), *([dataset.dataset] if hasattr(dataset, "dataset") else [])]
+    return any(map(_has_boxes, inner))
 
 
 def is_endless(loader: DataLoader) -> bool:

@@ -26,9 +26,9 @@ class OracleBoxesSelector(PatchSelector):
     """Keep the patches that the boxes which the text names cover most (``OracleBoxes``): a ceiling, not a method.
 
     The boxes are the answer that selectors look for, so that a model with it shows what is left to win. A fixed pattern
-    decides among equal covers and fills up with patches outside the boxes. It is refused outside of studies, and in
-    passes whose text has no boxes: retrieval, inference, passes without a text, texts that a head makes. A text that
-    names nothing leaves the pattern alone. Our part, from no source.
+    decides among equal covers and fills up with patches outside the boxes. It is refused outside of studies, with data
+    that have no boxes, and in passes whose text has none: retrieval, inference, passes without a text, texts that a
+    head makes. A text that names nothing leaves the pattern alone. Our part, from no source.
 
     Goes into ``model.selectors``; the data set must give boxes.
 

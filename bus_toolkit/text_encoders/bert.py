@@ -24,7 +24,6 @@ class BertShape:
     num_heads: int
     max_text_length: int
     dropout: float
-
     initializer_range: float = 0.02
     least_layers: int = 1
 
@@ -35,6 +34,8 @@ class BertShape:
         ):
             if value < least:
                 raise ValueError(f"{name}: must be {least} or more, got {value}.")
+        if not self.initializer_range > 0.0:
+            raise ValueError(f"initializer_range: must be above 0, got {self.initializer_range}.")
 
     def config(self) -> BertConfig:
         """Return the configuration of a stack with these sizes and random weights."""
@@ -102,12 +103,12 @@ class BertTextEncoder(nn.Module):
         max_text_length: Number of positions; with ``folder`` at most as many as it has.
         dropout: Dropout probability.
         initializer_range: Standard deviation of random weights; BERT's 0.02 is meant for width 768, and a narrow
-            encoder learns far slower with it than with 1 / sqrt(width).
+            encoder learns far slower with it than with 1 / sqrt(width). With ``folder`` all weights come from there.
         folder: Local folder in Hugging Face's layout (``config.json`` and weights), loaded at once; ``None`` starts at
             random. For weights that come in when a training starts, use the key ``pretrained`` beside the arguments.
 
     Raises:
-        ValueError: ``num_layers`` below 0 or ``num_heads`` below 1.
+        ValueError: ``num_layers`` below 0, ``num_heads`` below 1, or an ``initializer_range`` of 0 or less.
         ComponentError: The folder cannot be used.
         CheckpointError: Its weights cannot be read safely or do not fit.
     """

@@ -76,12 +76,25 @@ def test_scenes_are_drawn_larger_into_another_folder():
     assert resize_data(config, (64, 64), (64, 96))[0] == {}, "scenes are square"
 
 
+def test_scenes_of_a_task_have_the_size_that_its_reader_does_not_change():
+    inner = {"type": "mmpretrain.COCORetrieval", "pipeline": [{"type": "LoadImage"}]}
+
+    def sizes(*transforms):
+        reader = {"type": "RegionCaptionDataset", "dataset": inner, "pipeline": [*transforms, {"type": "PackRegions"}]}
+        task = {"type": "SceneTask", "data_root": "data/n", "family": "needles", "reader": reader}
+        texts = {"type": "TextsOfImage", "texts_per_image": 2, "dataset": task}
+        return [size for _, size in final_sizes({"train_dataloader": {"dataset": texts}})]
+
+    assert sizes({"type": "LoadImage"}) == [(112, 112)]
+    assert sizes(resize(56)) == [(56, 56)] and sizes({"type": "mmpretrain.Pad"}) == []
+
+
 def test_a_size_is_written_as_people_do():
     assert (pixels((384, 384)), pixels((64, 256))) == ("384", "64x256")
 
 
 def test_needle_scenes_do_not_grow_with_the_picture():
-    node = {"type": "SceneDataset", "family": "needles", "data_root": "d", "pipeline": [{"type": "LoadImage"}]}
+    node = {"type": "SceneDataset", "family": "needles", "data_root": "d", "pipeline": [{"type": "PackRegions"}]}
     config = {"train_dataloader": {"dataset": node}}
     assert list(final_sizes(config)) == [("train_dataloader.dataset.scenes", (112, 112))]
     changes, notes = resize_data(config, (112, 112), (64, 64))

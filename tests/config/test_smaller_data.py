@@ -30,6 +30,13 @@ def test_each_pipeline_reduces_its_image_before_it_is_packed() -> None:
     assert [note.split(":")[0] for note in notes] == ["test_dataloader"] and "arrive at 16x24 px" in notes[0]
 
 
+def test_a_loader_with_one_pipeline_that_is_not_reduced_is_reported() -> None:
+    pairs = {"pipeline": [{"type": "ApplyToList", "transforms": [LOAD]}, PACK]}
+    changes, notes = shrink_data({"train_dataloader": {"dataset": {"datasets": [{"pipeline": [PACK]}, pairs]}}}, (8, 8))
+    assert list(changes) == ["train_dataloader.dataset.datasets.0.pipeline"]
+    assert notes == ["train_dataloader: not every pipeline was recognised. Make sure that images arrive at 8 px."]
+
+
 def test_a_pixel_is_the_mean_of_its_area_and_boxes_follow() -> None:
     image = np.zeros((32, 48, 3), np.uint8)
     image[::2] = 200

@@ -57,3 +57,28 @@ def test_dropout_of_the_unfused_kind_keeps_the_mean():
         ours = F.scaled_dot_product_attention(*states, dropout_p=0.5)
     assert abs(float(ours.mean()) - 1.0) < 0.1
     assert float(ours.std()) > 0.1
+
+
+@pytest.mark.parametrize("kind", CPU_ATTENTION)
+def test_arguments_may_come_by_position(kind):
+    states = _states(torch.float32)
+    with cpu_attention(kind):
+        ours = F.scaled_dot_product_attention(*states, None, 0.0, True)
+    assert torch.allclose(ours, F.scaled_dot_product_attention(*states, is_causal=True))
+
+
+@pytest.mark.parametrize("kind", CPU_ATTENTION)
+@pytest.mark.parametrize("as_bool", [True, False])
+def test_a_row_that_may_read_nothing_gives_zero_and_finite_gradients(kind, as_bool):
+    mask = torch.ones(2, 1, 5, 5, dtype=torch.bool)
+    mask[1, :, 2] = False
+    if not as_bool:
+        mask = torch.zeros(2, 1, 5, 5).masked_fill(~mask, float("-inf"))
+    states, expected = _states(torch.float32), _states(torch.float32)
+    with cpu_attention(kind):
+        ours = F.scaled_dot_product_attention(*states, attn_mask=mask)
+    plain = F.scaled_dot_product_attention(*expected, attn_mask=mask)
+    for out in (ours, plain):
+        out.pow(2).sum().backward()
+    assert not ours[1, :, 2].any() and torch.allclose(ours, plain, atol=1e-6)
+    assert all(torch.allclose(a.grad, b.grad, atol=1e-5) for a, b in zip(states, expected, strict=True))

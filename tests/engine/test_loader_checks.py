@@ -6,11 +6,12 @@ from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.model import ImgDataPreprocessor
 from mmpretrain.structures import DataSample
 from torch import nn
+from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.engine import RunOptions, build_runner, train
-from bus_toolkit.engine.loader_checks import CheckedCollate, image_size_of
+from bus_toolkit.engine.loader_checks import CheckedCollate, check_loader, image_size_of
 from bus_toolkit.errors import BusError, ConfigError, DataError
 from bus_toolkit.testing.model import tiny_model
 from tests.engine.own_pairs import CONFIG, settings, write_pairs
@@ -224,3 +225,22 @@ def test_a_data_preprocessor_of_a_plugin_may_resize():
     assert image_size_of(model) == (32, 32)
     model.data_preprocessor = Resizing()
     assert image_size_of(model) is None
+
+
+class Rows(list):
+    """Rows of a data set that says which of them have boxes."""
+
+    boxed_indices: list[int] = []
+
+
+def test_a_selector_that_reads_boxes_refuses_data_without_any():
+    oracle = {"type": "OracleBoxes", "blocks": [1], "in_study": True}
+    model = tiny_model({"itm": {"type": "ITMHead"}}, selectors=[oracle])
+    bare, boxed = Rows([0, 1]), Rows([0, 1])
+    boxed.boxed_indices = [1]
+    for data in (bare, [0, 1], ConcatDataset([bare, bare]), Subset(bare, [0])):
+        with pytest.raises(DataError, match=r"train_dataloader.dataset: must have boxes, which OracleBoxesSelector in"):
+            check_loader(DataLoader(data), "train_dataloader", model)
+    for data in (boxed, ConcatDataset([bare, boxed]), Subset(boxed, [0])):
+        check_loader(DataLoader(data), "train_dataloader", model)
+    check_loader(DataLoader(bare), "train_dataloader", tiny_model({"itm": {"type": "ITMHead"}}))

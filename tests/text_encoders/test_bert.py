@@ -38,6 +38,12 @@ def test_too_low_numbers_are_refused(name: str, least: int) -> None:
         encoder(**{name: -1})
 
 
+@pytest.mark.parametrize("value", [0.0, -0.02, float("nan")])
+def test_a_deviation_that_is_none_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=f"initializer_range: must be above 0, got {value}"):
+        encoder(initializer_range=value)
+
+
 def test_without_layers_it_is_the_embeddings_of_bert() -> None:
     model, tokens = encoder(num_layers=0), token_batch()
     torch.testing.assert_close(model(tokens).embeds, model.bert.embeddings(tokens.input_ids))

@@ -23,7 +23,7 @@ def smaller_image(model: Node, budget: int, counter: MacCounter, *, nearest: boo
         model: The ``model`` part of a config at its full size, as a rule without selectors; everything else stays.
         budget: MACs an image.
         counter: Counts them.
-        nearest: Whether the next larger size is taken where its cost is nearer to the budget.
+        nearest: Whether the next larger size that all parts accept is taken where its cost is nearer to the budget.
 
     Returns:
         The plan; its ``changes`` set ``model.backbone.img_size``, one number for a square, else height and width.
@@ -47,8 +47,8 @@ def smaller_image(model: Node, budget: int, counter: MacCounter, *, nearest: boo
 
     costs = Costs(lambda step: counter.macs(at_size(step)), budget)
     step = _largest(costs, budget, len(grids))
-    if nearest and step < len(grids) and costs.of(step + 1) - budget < budget - costs.of(step):
-        step += 1
+    if nearest:
+        step = _nearer(costs, budget, step, len(grids))
     rows, columns = grids[step - 1]
     return Plan(at_size(step), {"model.backbone.img_size": size(step)}, rows * columns, costs.of(step))
 
@@ -72,6 +72,15 @@ def _largest(costs: Costs, budget: int, last: int) -> int:
             f"budget: no smaller image fits into the {giga(budget)} of the reference. Choose a costlier reference, or "
             "a decoder that needs fewer tokens."
         ) from next(iter(costs.refused.values()), None)
+    return step
+
+
+def _nearer(costs: Costs, budget: int, step: int, last: int) -> int:
+    """Return ``step`` or the next larger one that all parts accept, whichever cost is nearer to the budget."""
+    for larger in range(step + 1, last + 1):
+        is_too_much = costs.is_too_much(larger)  # which also notes the steps that are refused
+        if larger not in costs.refused:
+            return larger if is_too_much and costs.of(larger) - budget < budget - costs.of(step) else step
     return step
 
 

@@ -47,7 +47,8 @@ Layout = Literal["lattice", "scattered"]
 Ink = Literal["coloured", "contrast"]
 QUESTION_KINDS = ("attribute", "glyph", "control")
 
-# Pixels between the boxes of two objects at least: no pixel shows a part of both.
+# Pixels between the boxes of two objects: no pixel shows a part of both. On a lattice, where centres are rounded to the
+# quarters of a pixel after they were placed, it may be a quarter less.
 GAP = 1
 # Boxes with their gaps fill at most this share of a scattered picture; placing one after the other gets stuck at about
 # 56 % (the jamming limit of parallel squares in random sequential addition).
@@ -61,7 +62,8 @@ class NeedleSettings(GeneratorSettings):
 
     Args:
         image_size: Side of the square picture.
-        object_size: Side of an object's box, 5 to 40. It does not grow with the picture.
+        object_size: Side of an object's box, 5 to 40. It does not grow with the picture. Drawn sides are rounded down
+            to half pixels.
         size_spread: Sides vary uniformly by at most this share of ``object_size``, 0 to 0.5; ``None`` for 0 on a
             lattice and 0.3 where objects are scattered.
         num_objects: Fewest and most objects of a scene; each has a name of its own, so 32 at most.

@@ -23,10 +23,9 @@ class RegionBatchSampler(BatchSampler):
     Where few images have boxes, the patch-text loss needs rows drawn from those alone (COPA, arXiv 2308.03475, trains
     with boxes on 5 % of its images): ``region_batch_size`` appends rows that serve this loss only, ``boxed_rows`` makes
     a part of the batch itself such rows, which serve all losses and cost nothing extra, but repeat the texts of few
-    images. Rows are drawn without repetition until all were used. What is
-    drawn follows from seed, epoch, number of the batch and rank, so that a resumed epoch is the same; the ranks share
-    one draw, so that two processes with half the batch see what one process sees. Slot:
-    ``train_dataloader.batch_sampler``.
+    images. Rows are drawn without repetition until all were used. What is drawn follows from seed, epoch, number of the
+    batch and rank, so that a resumed epoch is the same; the ranks share one draw, so that two processes with half the
+    batch see what one process sees. Slot: ``train_dataloader.batch_sampler``.
 
     Args:
         sampler: Gives the caption rows; its data set has ``boxed_indices``.

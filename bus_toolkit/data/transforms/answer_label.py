@@ -43,6 +43,7 @@ class AnswerLabel(BaseTransform):
                 f"AnswerLabel: question {results.get('text_id')} has no answer (gt_answer). Use a data set with "
                 "answers, such as QuestionAnswers with annotation_file, or leave AnswerLabel out."
             )
+        answers = [answers] if isinstance(answers, str) else answers  # GQA's readers give one
         weights = results.get("gt_answer_weight") or [1.0] * len(answers)
         answer = answers[max(range(len(answers)), key=weights.__getitem__)]
         label = self._answers.class_of(answer)

@@ -68,6 +68,20 @@ def test_a_size_that_a_decoder_refuses_is_none() -> None:
     assert "num_queries" in str(caught.value.__cause__)
 
 
+def test_the_nearest_size_is_looked_for_among_those_that_all_parts_accept() -> None:
+    class Tiling(ByArea):
+        def macs(self, model: Any) -> int:
+            area = super().macs(model)
+            if area == 42 * 64:
+                raise ComponentError("windows do not tile 48 x 56 px")
+            return area
+
+    counter = Tiling("forward", 8)
+    for patches, kept, nearest in ((42, 36, 36), (45, 36, 49)):
+        assert smaller_image(toy(selectors=[]), patches * 64, counter).kept == kept
+        assert smaller_image(toy(selectors=[]), patches * 64, counter, nearest=True).kept == nearest
+
+
 def test_a_real_model_of_a_smaller_image_costs_what_is_planned() -> None:
     model = toy(selectors=[])
     plan = smaller_image(model, COUNTER.macs(toy(selectors=[], img_size=48)), COUNTER)

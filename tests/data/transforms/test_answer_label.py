@@ -28,6 +28,16 @@ def test_of_several_answers_the_one_of_most_people_counts(answers_file):
     assert label(answers_file, "bar", "red") == 2
 
 
+def test_one_answer_may_come_as_a_string(answers_file):
+    answer = AnswerLabel(answers_file)
+    assert answer.transform({"gt_answer": "dark blue"})["gt_label"] == 1
+
+
+def test_byte_order_mark_line_ends_and_spaces_are_no_part_of_an_answer(tmp_path):
+    (tmp_path / "answers.txt").write_bytes(b"\xef\xbb\xbfred \r\ndark blue\t\r\nbar\r\n")
+    assert [label(str(tmp_path / "answers.txt"), word) for word in ("red", "dark blue", "bar")] == [0, 1, 2]
+
+
 def test_an_answer_that_is_not_in_the_file_is_an_error(answers_file):
     with pytest.raises(DataError, match=r"answers.txt does not have the answer 'pink' of question 7. Add it as a line"):
         label(answers_file, "pink")
