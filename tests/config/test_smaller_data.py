@@ -43,6 +43,6 @@ def test_a_pixel_is_the_mean_of_its_area_and_boxes_follow() -> None:
     sample = {"img": image, "gt_bboxes": np.array([[0.0, 8.0, 24.0, 32.0]], np.float32), "named": np.array([True])}
     reduced = TRANSFORMS.build(RESIZE)({**sample, "text": "a dot", "image_id": 1})
     assert reduced["img"].shape == (16, 24, 3) and (reduced["img"] == 100).all()
-    packed = TRANSFORMS.build(PACK)(reduced)
+    packed = TRANSFORMS.build({"type": "bus_toolkit.PackRegions"})(reduced)  # whatever scope an earlier run left
     assert packed["data_samples"].gt_boxes.tolist() == [[0.0, 4.0, 12.0, 16.0]]
     assert str(packed["data_samples"].gt_boxes.dtype) == "torch.float32"
