@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from typing_extensions import override
+
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 
 
@@ -30,21 +32,29 @@ def log_to_screen(level: int = logging.INFO) -> logging.Logger:
 @contextmanager
 def each_line_once() -> Iterator[None]:
     """Show each line once in the block: models are built there again and again."""
-    seen: set[str] = set()
-
-    def is_new(record: logging.LogRecord) -> bool:
-        line, count = record.getMessage(), len(seen)
-        seen.add(line)
-        return len(seen) > count
-
-    handlers = logging.getLogger("bus_toolkit").handlers
-    for handler in handlers:
-        handler.addFilter(is_new)
+    # One filter each: what one handler has shown is still new to another.
+    filters = [(handler, _NewLines()) for handler in logging.getLogger("bus_toolkit").handlers]
+    for handler, new_lines in filters:
+        handler.addFilter(new_lines)
     try:
         yield
     finally:
-        for handler in handlers:
-            handler.removeFilter(is_new)
+        for handler, new_lines in filters:
+            handler.removeFilter(new_lines)
+
+
+class _NewLines(logging.Filter):
+    """Let each line through once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        line, count = record.getMessage(), len(self._seen)
+        self._seen.add(line)
+        return len(self._seen) > count
 
 
 def is_first_process() -> bool:

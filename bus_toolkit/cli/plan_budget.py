@@ -115,7 +115,7 @@ def parse_match(text: str) -> tuple[str, tuple[int, int]]:
 
 
 COMMAND = Command(
-    "Plan keep ratios for an image size, or a smaller image, at the cost of a reference.",
+    "Plan keep ratios, or a smaller image, at the cost of a reference.",
     add_arguments,
     run,
     "The keep ratios that hold a whole model's MACs at those of the reference are written as a YAML; the table has "

@@ -60,6 +60,11 @@ class PatchPicture:
     named: np.ndarray | None = None
     predicted: np.ndarray | None = None
 
+    @property
+    def kept_grid(self) -> np.ndarray:
+        """``kept`` by rows and columns of patches."""
+        return self.kept.reshape(self.grid)
+
     @classmethod
     def from_prediction(cls, inputs: Any, sample: Mapping[str, Any]) -> PatchPicture:
         """Read a picture off a loader's image (BGR, (3, H, W), 0-255) and the fields of the predicted sample.
@@ -156,8 +161,8 @@ def _draw_row(axes: list[Axes], picture: PatchPicture) -> None:
     axes[0].imshow(picture.image, interpolation="nearest")
     _draw_boxes(axes[0], picture, plain=True)
     _draw_predicted(axes[0], picture)
-    axes[1].imshow(dimmed(picture), interpolation="nearest")
-    outline_kept(axes[1], picture)
+    axes[1].imshow(dimmed(picture.image, picture.kept_grid), interpolation="nearest")
+    outline_kept(axes[1], picture.image, picture.kept_grid)
     share = f"{int(picture.kept.sum())}/{picture.kept.size}"
     axes[1].text(
         0.98, 0.03, share, transform=axes[1].transAxes, ha="right", fontsize=8, color="white",

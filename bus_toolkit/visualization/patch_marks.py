@@ -11,28 +11,25 @@ from bus_toolkit.visualization.canvas import KEPT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bus_toolkit.visualization.kept_patches import PatchPicture
 
-
-def dimmed(picture: PatchPicture) -> np.ndarray:
-    """Return the image with dropped patches grey and dark, (H, W, 3)."""
-    height, width = picture.image.shape[:2]
-    rows, columns = picture.grid
-    kept = picture.kept.reshape(rows, columns)
+def dimmed(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, 3) with dropped patches grey and dark; ``kept`` is bool (rows, columns)."""
+    height, width = image.shape[:2]
+    rows, columns = kept.shape
     # (rows, columns) to (H, W): each pixel takes the flag of its patch.
     kept = kept[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
-    grey = picture.image.mean(axis=2, keepdims=True) * 0.22 + 22.0
-    return np.where(kept[..., None], picture.image, np.repeat(grey, 3, axis=2)).astype(np.uint8)
+    grey = image.mean(axis=2, keepdims=True) * 0.22 + 22.0
+    return np.where(kept[..., None], image, np.repeat(grey, 3, axis=2)).astype(np.uint8)
 
 
-def outline_kept(axes: Axes, picture: PatchPicture) -> None:
-    """Draw the border between kept and dropped patches."""
+def outline_kept(axes: Axes, image: np.ndarray, kept: np.ndarray) -> None:
+    """Draw the border between kept and dropped patches, bool (rows, columns), of an image (H, W, 3)."""
     from matplotlib.collections import LineCollection
 
-    height, width = picture.image.shape[:2]
-    rows, columns = picture.grid
+    height, width = image.shape[:2]
+    rows, columns = kept.shape
     # A frame of dropped patches, (rows + 2, columns + 2), closes the outline at the border of the image.
-    kept = np.pad(picture.kept.reshape(rows, columns), 1)
+    kept = np.pad(kept, 1)
     dy, dx = height / rows, width / columns
     segments = [
         [(x * dx - 0.5, y * dy - 0.5), (x * dx - 0.5, (y + 1) * dy - 0.5)]

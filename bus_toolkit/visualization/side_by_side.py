@@ -46,9 +46,12 @@ def _figure(pictures: Sequence[PatchPicture]) -> Figure:
         left = _MARGIN + column * (_SIDE + _MARGIN)
         axes = figure.add_axes((left / width, _MARGIN / height, _SIDE / width, tall / height))
         axes.set_axis_off()
-        axes.imshow(dimmed(pictures[column - 1]) if column else first.image, interpolation="nearest")
+        axes.imshow(
+            dimmed(pictures[column - 1].image, pictures[column - 1].kept_grid) if column else first.image,
+            interpolation="nearest",
+        )
         if column:
-            outline_kept(axes, pictures[column - 1])
+            outline_kept(axes, pictures[column - 1].image, pictures[column - 1].kept_grid)
         # parse_math off: a text may hold dollar signs.
         figure.text(left / width, (tall + 1.5 * _MARGIN) / height, title, fontsize=8, color=INK, parse_math=False)
     return figure

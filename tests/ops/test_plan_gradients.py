@@ -28,6 +28,7 @@ from bus_toolkit.ops import (
 
 # No number that a gradient could reach comes out, or nothing is computed.
 WITHOUT_GRADIENT = {
+    "even_cells",
     *("AbsolutePositions", "KeptPatches", "PositionTable", "RelativePositions", "bipartite_halves"),
     *("KeepRatioSchedule", "TokenPlan", "at_least_float32_dtype", "boxes_to_patch_labels", "compose", "num_kept"),
     *("other_rows", "own_rows", "patch_centres", "patches_in_tokens", "rank", "shared_noise", "top_indices"),

@@ -209,7 +209,7 @@ def picture(tmp_path: Path) -> str:
 def test_the_data_set_and_the_transform_give_packed_samples(picture: str) -> None:
     data, transform = example("A data set")["OneWord"], example("A transform")["Invert"]
     with registered(DATASETS, data), registered(TRANSFORMS, transform):
-        pipeline = [{"type": "LoadImage"}, {"type": "bus_toolkit.Invert"}, {"type": "PackRegions"}]
+        pipeline = [{"type": f"bus_toolkit.{name}"} for name in ("LoadImage", "Invert", "PackRegions")]
         (sample,) = [
             DATASETS.build({"type": "bus_toolkit.OneWord", "pictures": {picture: "cat"}, "pipeline": pipeline})[0]
         ]

@@ -29,7 +29,8 @@ def test_the_image_is_turned_from_bgr_channels_first_to_rgb():
 
 
 def test_kept_patches_stay_as_they_are_and_dropped_ones_turn_dark_grey():
-    shown = dimmed(PatchPicture.from_prediction(_inputs(), _sample()))
+    picture = PatchPicture.from_prediction(_inputs(), _sample())
+    shown = dimmed(picture.image, picture.kept_grid)
     assert (shown[:4, :4] == [0, 0, 200]).all() and (shown[4:, 4:] == [0, 0, 200]).all()
     assert (shown[:4, 4:] == shown[0, 4, 0]).all() and shown[0, 4, 0] < 60
 

@@ -58,7 +58,8 @@ def slow_importance_and_threshold(part: MADTPSelector, seen: BlockView, row: int
 @pytest.mark.parametrize("temperature", [1.0, 0.2])
 def test_importance_threshold_and_what_is_closed_are_the_obvious_ones(temperature: float) -> None:
     part, seen = selector(keep_ratio=0.75, temperature=temperature), view()
-    plan, scores, _, guide = part(seen)
+    decision = part(seen)
+    plan, scores, guide = decision.plan, decision.scores, decision.guide
     assert plan.key_weights is not None and guide is not None
     for row in range(3):
         importance, threshold = slow_importance_and_threshold(part, seen, row)

@@ -13,7 +13,8 @@ def _view(patches):
 def test_keeps_the_patch_that_differs():
     patches = torch.zeros(1, 4, 2)
     patches[0, 2] = 4.0  # mean (1, 1): the others lie sqrt(2) away from it, this one 3 * sqrt(2)
-    plan, scores, supervised, _ = SaliencySelector(blocks=[1], keep_ratio=0.25)(_view(patches))
+    decision = SaliencySelector(blocks=[1], keep_ratio=0.25)(_view(patches))
+    plan, scores, supervised = decision.plan, decision.scores, decision.supervised
     assert torch.allclose(scores, torch.tensor([[1.0, 1.0, 3.0, 1.0]]) * 2**0.5)
     assert plan.keep_indices.tolist() == [[2]]
     assert not supervised
