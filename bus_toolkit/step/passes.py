@@ -56,6 +56,8 @@ class Passes:
         self._pairs_are_reencoded = pairs_are_reencoded
         self._momentum, self._given = momentum, shared
         self._visual: dict[PassKey, VisualTokens] = {}
+        # What the prior adds under a text that is not the one which is fused.
+        self._priors: dict[PassKey, Tensor] = {}
         # Those of a single-stream model, whose selectors act in the fusion.
         self._reduced: dict[PassKey, VisualTokens] = {}
 
@@ -87,10 +89,14 @@ class Passes:
 
     def _with_prior(self, visual: VisualTokens, key: PassKey) -> VisualTokens:
         """Return the images with the prior of the text that selects, where it is not the one that is fused."""
-        prior, text = self.encoders.prior, None
-        if prior is not None and key.condition is Condition.CAPTION and self.batch.selecting_tokens is not None:
+        is_other = key.condition is Condition.CAPTION and self.batch.selecting_tokens is not None
+        if self.encoders.prior is None or not is_other:
+            return visual
+        if key not in self._priors:
             text = self.texts.conditioning(key)
-        return visual if prior is None or text is None else replace(visual, prior=prior(text, visual))
+            assert text is not None, "a caption conditions this pass"
+            self._priors[key] = self.encoders.prior(text, visual)
+        return replace(visual, prior=self._priors[key])
 
     def reduced(self, key: PassKey) -> VisualTokens:
         """Return the images as all selectors leave them, rows as in ``visual``, which it is but for a single stream."""

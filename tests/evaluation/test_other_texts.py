@@ -130,6 +130,10 @@ def test_the_prior_of_a_model_that_drops_nothing_reads_the_other_text() -> None:
     assert [one.pred_score for one in same] == pytest.approx([one.pred_score for one in own])
     assert all(one.pred_score != two.pred_score for one, two in zip(own, wrong, strict=True))
     check_other_texts(twin, [ClassificationAccuracy()], 0)
+    asked, score = [], twin.prior.token_scores
+    twin.prior.token_scores = lambda text, visual: asked.append(text) or score(text, visual)
+    predicted(twin, OTHER)
+    assert len(asked) == 2, "once for all that is fused, once for the patch scores that are shown"
 
 
 def test_a_head_that_lets_texts_of_its_own_select_is_refused(model) -> None:
