@@ -121,6 +121,11 @@ class Batch:
         return self._tokenize([mine if text is None else text for mine, text in zip(own, texts, strict=True)])
 
     @property
+    def num_caption_images(self) -> int:
+        """Images of the caption rows, which come first."""
+        return self.num_captions * self.num_images // self.num_texts
+
+    @property
     def has_region_rows(self) -> bool:
         """Whether rows for patch-text supervision follow the captions."""
         return self.num_captions < len(self.samples)

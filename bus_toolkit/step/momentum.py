@@ -69,7 +69,7 @@ class MomentumPasses:
     def visual(self) -> VisualTokens:
         """The images of the caption rows, B x ``num_images``: one pass for all heads."""
         count, texts = self._batch.num_images, self._batch.num_texts
-        images = self._batch.images[: self._batch.num_captions * count // texts]
+        images = self._batch.images[: self._batch.num_caption_images]
         if self._model.selects:
             return self._model.encode_visual(images, self.text.repeat_each(count))
         return self._model.encode_visual(images, None).repeat_each(texts)

@@ -69,8 +69,12 @@ class Passes:
     @cached_property
     def shared(self) -> SharedTokens:
         """Those of the caption rows' images."""
-        count = self.batch.num_captions * self.batch.num_images // self.batch.num_texts
-        return self.all_shared.index(slice(0, count))
+        return self.all_shared.index(slice(0, self.batch.num_caption_images))
+
+    @cached_property
+    def region_shared(self) -> SharedTokens:
+        """Those of the region rows' images."""
+        return self.all_shared.index(slice(self.batch.num_caption_images, None))
 
     @cached_property
     def momentum(self) -> MomentumPasses | None:
@@ -162,31 +166,34 @@ class Passes:
     def prior_scores(self, key: PassKey) -> PatchScores | None:
         """Return the trainable scores of the model's prior on all rows, region rows last; ``None`` without any.
 
-        A prior reads what the fusion reads. So where there are region rows, all rows go through the rest of the
-        backbone once more for it.
+        A prior reads what the fusion reads: the tokens of the pass that there is. Region rows, which no fusion reads,
+        go through the rest of the backbone for it.
         """
-        if not self.encoders.scores_by_text:
+        text = self.texts.conditioning(key) if self.encoders.scores_by_text else None
+        if text is None:
             return None
-        all_rows = self.batch.has_region_rows
-        text = self.texts.conditioning_all_rows(key) if all_rows else self.texts.conditioning(key)
-        scores = self._prior_scores(None if all_rows else key, text)
+        visual = self.visual(key)
+        if visual.unrepeated is not None and len(text.pooled) < len(visual.embeds):
+            visual = visual.unrepeated  # the text is no row's own
+        scores = self.encoders.prior_scores(visual, text)
+        if scores is not None and self.batch.has_region_rows:
+            regions = self._prior_scores(self.region_shared, self.texts.conditioning_region_rows(key))
+            scores = None if regions is None else scores.followed_by(regions)
         return None if scores is None else scores.repeat_each(self._texts_a_row(key))
 
     def prior_scores_under(self, text: TextTokens) -> PatchScores | None:
         """As ``prior_scores``, each row under its row of ``text``."""
-        must_select = self.batch.has_region_rows or self.encoders.reads_text
-        return self._prior_scores(None if must_select else PassKey(Condition.FREE), text)
-
-    def _prior_scores(self, key: PassKey | None, text: TextTokens | None) -> PatchScores | None:
-        """Score under ``text`` the images of a pass; without one, those of all rows, which ``text`` selects."""
-        if text is None or not self.encoders.scores_by_text:
+        if not self.encoders.scores_by_text:
             return None
-        if key is not None:
-            visual = self.visual(key)
-            if visual.unrepeated is not None and len(text.pooled) < len(visual.embeds):
-                visual = visual.unrepeated  # the text is no row's own
-            return self.encoders.prior_scores(visual, text)
-        visual = self._counted(self.encoders.encode_visual(self.all_shared, text), "prior_scores")
+        if self.batch.has_region_rows or self.encoders.reads_text:
+            return self._prior_scores(self.all_shared, text)
+        return self.encoders.prior_scores(self.visual(PassKey(Condition.FREE)), text)
+
+    def _prior_scores(self, shared: SharedTokens, text: TextTokens | None) -> PatchScores | None:
+        """Score images in a pass of their own under ``text``."""
+        if text is None:
+            return None
+        visual = self._counted(self.encoders.encode_visual(shared, text), "prior_scores")
         return self.encoders.prior_scores(visual, text)
 
     def selections(self, key: PassKey) -> list[Selection]:

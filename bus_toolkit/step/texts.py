@@ -107,7 +107,7 @@ class Texts:
         (B * num_images, L, D), a text for each image of each row; one that is no row's own, for each image once.
         """
         if key.condition is Condition.FREE:
-            return self.encoders.free_text(self.batch.num_captions * self.batch.num_images // self.batch.num_texts)
+            return self.encoders.free_text(self.batch.num_caption_images)
         return self._under(key).repeat_each(self.batch.num_images)
 
     def conditioning_all_rows(self, key: PassKey) -> TextTokens | None:
@@ -120,6 +120,13 @@ class Texts:
         if key.condition is Condition.CAPTION:
             return self.selecting_all_rows
         return self._under(key).followed_by(self.all_rows.index(slice(self.batch.num_captions, None)))
+
+    def conditioning_region_rows(self, key: PassKey) -> TextTokens | None:
+        """Return the region rows' part of ``conditioning_all_rows``."""
+        if key.condition is Condition.FREE:
+            return self.encoders.free_text(len(self.batch.images) - self.batch.num_caption_images)
+        rows = self.selecting_all_rows if key.condition is Condition.CAPTION else self.all_rows
+        return rows.index(slice(self.batch.num_captions, None))
 
     def _under(self, key: PassKey) -> TextTokens:
         if key in self._hide:

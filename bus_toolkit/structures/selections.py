@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from bus_toolkit.ops.precision import at_least_float32
@@ -89,6 +90,12 @@ class PatchScores(NamedTuple):
             return self
         scores, slots = self.scores.repeat_interleave(times, dim=0), self.slots.repeat_interleave(times, dim=0)
         return self._replace(scores=scores, slots=slots)
+
+    def followed_by(self, others: PatchScores) -> PatchScores:
+        """Return those of these images and, after them, of others with as many candidates."""
+        return self._replace(
+            scores=torch.cat([self.scores, others.scores]), slots=torch.cat([self.slots, others.slots])
+        )
 
     def of_patches(self, gone: float) -> Tensor:
         """Return the scores as those of the original patches, (B, N), ``gone`` for patches in no candidate."""

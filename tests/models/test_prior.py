@@ -118,6 +118,13 @@ def test_rows_that_serve_the_boxes_alone_train_the_prior_too() -> None:
         row.set_field(True, "region_only", dtype=None)
     expected = F.binary_cross_entropy_with_logits(scores_of_twin(model), labels())
     torch.testing.assert_close(model.loss(images(4), rows)["loss_ptm"], expected)
+    # The patches that a random selection left for the fusion are those whose scores learn; no row is encoded twice.
+    model = model_of(BY_TEXT, RANDOM)
+    passes = model.passes(images(4), rows)
+    key = model.plan.keys["ptm"]
+    read, scores = passes.visual(key), passes.prior_scores(key)
+    assert torch.equal(scores.slots[:2], read.read_origin) and passes.counts["prior_scores"].rows == 2
+    assert torch.equal(scores.scores[:2], model.encoders.prior_scores(read, passes.texts.captions).scores)
 
 
 def test_the_prior_reads_the_prompt_and_beginnings_where_the_head_asks_for_them() -> None:
