@@ -22,7 +22,7 @@ from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.priors.base import FusionPrior
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
-from bus_toolkit.step.encoders import Parts
+from bus_toolkit.step.parts import Parts
 from bus_toolkit.structures import TokenBatch, Vocabulary
 from bus_toolkit.text_decoders.bert import BertTextDecoder
 from bus_toolkit.text_encoders.bert import BertTextEncoder

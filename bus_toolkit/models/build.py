@@ -17,7 +17,7 @@ from bus_toolkit.models.caption_lm import CaptionLanguageModel
 from bus_toolkit.models.check_parts import build_conditioning, check_combination
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, SCOPE, provided_to
-from bus_toolkit.step.encoders import Parts
+from bus_toolkit.step.parts import Parts
 from bus_toolkit.structures import Vocabulary
 from bus_toolkit.weights.settings import WHOLE, Pretrained, take_pretrained
 

@@ -15,7 +15,8 @@ from bus_toolkit.models.conditioning import Conditioning
 from bus_toolkit.models.head_plan import plan_heads
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.signatures import check_arguments, signature_of
-from bus_toolkit.step.encoders import Encoders, Parts
+from bus_toolkit.step.encoders import Encoders
+from bus_toolkit.step.parts import Parts
 
 
 def build_conditioning(node: Mapping[str, Any] | None) -> Conditioning:

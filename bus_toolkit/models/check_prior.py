@@ -12,7 +12,7 @@ from bus_toolkit.backbones.token_counts import fewest_tokens
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import Problem, describe
 from bus_toolkit.priors.base import FusionPrior
-from bus_toolkit.step.encoders import Parts
+from bus_toolkit.step.parts import Parts
 from bus_toolkit.structures import VisualTokens
 
 _PATH = "model.prior"

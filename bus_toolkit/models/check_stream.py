@@ -11,7 +11,7 @@ from bus_toolkit.decoders.identity import IdentityDecoder
 from bus_toolkit.errors import Problem
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
 from bus_toolkit.heads.base import VLPHead
-from bus_toolkit.step.encoders import Parts
+from bus_toolkit.step.parts import Parts
 from bus_toolkit.text_encoders.bert import BertTextEncoder
 
 

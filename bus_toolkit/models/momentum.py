@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.heads.base import Copied, VLPHead
-from bus_toolkit.step.encoders import decode_visual, fuse_by
+from bus_toolkit.step.parts import encode_by, fuse_by
 from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualTokens
 
 _log = logging.getLogger(__name__)
@@ -147,12 +147,8 @@ class MomentumBranch(nn.Module):
     def encode_visual(self, images: Tensor, text: TextTokens | None) -> VisualTokens:
         """Encode images (B, 3, H, W), each under its text or its Q texts (B * Q, L, D); ``None`` leaves every patch."""
         backbone = self.copies["backbone"]
-        select = "none" if text is None else "all"
         shared = backbone.forward_shared(images)
-        if text is not None:
-            shared = shared.repeat_each(text.embeds.shape[0] // images.shape[0])
-        visual = backbone.forward_conditioned(shared, text, select=select)
-        return decode_visual(self.copies["decoder"], visual, text)
+        return encode_by(backbone, self.copies["decoder"], shared, text, "none" if text is None else "all")
 
     @torch.no_grad()
     def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:

@@ -26,7 +26,8 @@ from bus_toolkit.models.predictions import write_predictions
 from bus_toolkit.models.source_groups import split_by_objectives
 from bus_toolkit.ops.collective import mean_logs_over_ranks
 from bus_toolkit.step.batch import Batch
-from bus_toolkit.step.encoders import Encoders, Parts
+from bus_toolkit.step.encoders import Encoders
+from bus_toolkit.step.parts import Parts
 from bus_toolkit.step.pass_key import PassCount, total_counts
 from bus_toolkit.step.passes import Passes
 from bus_toolkit.structures import SharedTokens, VisualTokens

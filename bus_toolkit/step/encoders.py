@@ -1,18 +1,18 @@
-"""The parts of a model that turn images and texts into tokens."""
+"""The parts of a model under its rule for passes without text: images and texts to tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bus_toolkit.backbones.token_reducing_backbone import Select, TokenReducingBackbone
+from bus_toolkit.backbones.token_reducing_backbone import Select
 from bus_toolkit.errors import ComponentError, DataError
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
-from bus_toolkit.priors.base import FusionPrior
+from bus_toolkit.step.parts import ForBlocks, Parts, decode_visual, encode_by, fuse_by, num_texts
 from bus_toolkit.structures import (
     FusedTokens,
     PatchScores,
@@ -24,43 +24,6 @@ from bus_toolkit.structures import (
 )
 
 WithoutText = Literal["cls", "prompt", "none"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The built parts of a model, in the order in which data passes through them.
-
-    Attributes:
-        tokenizer: Texts to ids (any object that keeps the tokenizer contract).
-        text_encoder: Ids to ``TextTokens``.
-        backbone: The backbone with its selectors.
-        decoder: ``VisualTokens`` to fewer ``VisualTokens``.
-        fusion: ``TextTokens`` and ``VisualTokens`` to ``FusedTokens``; ``None`` for heads that need none.
-        text_decoder: Next-token logits from ids and states; ``None`` for heads that write nothing.
-        prior: ``TextTokens`` and ``VisualTokens`` to attention logits for the fusion; ``None`` adds nothing.
-    """
-
-    tokenizer: Any
-    text_encoder: nn.Module
-    backbone: TokenReducingBackbone
-    decoder: nn.Module
-    fusion: nn.Module | None = None
-    text_decoder: nn.Module | None = None
-    prior: FusionPrior | None = None
-
-
-class ForBlocks(NamedTuple):
-    """What the blocks after the shared ones read.
-
-    Attributes:
-        shared: A row for each pass through them.
-        text: The text of each row; ``None`` where they read none.
-        texts: For so many texts each row serves.
-    """
-
-    shared: SharedTokens
-    text: TextTokens | None
-    texts: int
 
 
 @dataclass(frozen=True)
@@ -142,13 +105,9 @@ class Encoders(Parts):
                 once an image. ``None`` is a text-free pass.
         """
         if self.stream is not None:
-            shared = shared.repeat_each(_texts_per_image(shared, text))
+            shared = shared.repeat_each(num_texts(shared, text))
             return VisualTokens(shared.tokens, self.backbone.num_prefix, shared.grid)
-        blocks = self.for_blocks(shared, text)
-        visual = self.backbone.forward_conditioned(blocks.shared, blocks.text, select=self._select(text))
-        if blocks.texts == 1 or getattr(self.decoder, "reads_text", False):
-            return decode_visual(self.decoder, visual.repeat_each(blocks.texts), text)
-        return decode_visual(self.decoder, visual, None).repeat_each(blocks.texts)
+        return encode_by(self.backbone, self.decoder, shared, text, self._select(text))
 
     def encode_pairs(self, shared: SharedTokens, image_rows: Tensor, text: TextTokens) -> VisualTokens:
         """Encode images ``image_rows`` (R,) of ``shared``, each under its row of ``text`` (R, L, D).
@@ -164,10 +123,7 @@ class Encoders(Parts):
 
     def for_blocks(self, shared: SharedTokens, text: TextTokens | None) -> ForBlocks:
         """Return what the rest of the backbone reads: images with a text each, or every image once and no text."""
-        count = _texts_per_image(shared, text)
-        if count == 1 or self.blocks_read_text:
-            return ForBlocks(shared.repeat_each(count), text, 1)
-        return ForBlocks(shared, None, count)
+        return ForBlocks.of(shared, text, read_text=self.blocks_read_text)
 
     def encode_reduced(self, shared: SharedTokens, text: TextTokens | None) -> VisualTokens:
         """Return images as all selectors leave them under a text: with those of a single-stream model, too."""
@@ -253,37 +209,11 @@ class Encoders(Parts):
         return "text_free" if text is None and self.without_text == "none" else "all"
 
 
-def decode_visual(decoder: nn.Module, visual: VisualTokens, text: TextTokens | None) -> VisualTokens:
-    """Return what a decoder makes of the tokens of a backbone, with these beside it."""
-    decoded = decoder(visual, text)
-    # Queries of a decoder all hold something, also where a decoder of a plugin does not say so.
-    unread = None if decoded.origin is None else decoded.unread
-    return replace(decoded, undecoded=visual, unread=unread, unrepeated=None)
-
-
-def fuse_by(fusion: nn.Module, prior: nn.Module | None, text: TextTokens, visual: VisualTokens) -> FusedTokens:
-    """Return what a fusion makes of texts and visual tokens under a prior, which reads the text that is fused.
-
-    Args:
-        fusion: Of towers.
-        prior: The model's; ``None`` adds nothing.
-        text: A text an image (B, L, D).
-        visual: (B, P + S, D_v); a prior that they bring along (``VisualTokens.prior``) replaces the model's.
-    """
-    if prior is None:
-        return fusion(text, visual)
-    return fusion(text, visual, prior(text, visual) if visual.prior is None else visual.prior)
-
-
 def _missing(part: str) -> str:
     return (
         f"model.{part}: a head asks for it, and the config has none. Add model.{part}, and set needs_{part} = True in "
         "the head's class: then such a config is refused when it is built."
     )
-
-
-def _texts_per_image(shared: SharedTokens, text: TextTokens | None) -> int:
-    return 1 if text is None else text.embeds.shape[0] // shared.tokens.shape[0]
 
 
 def _refuse_all_padding(tokens: TokenBatch) -> None:

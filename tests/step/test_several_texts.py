@@ -44,6 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "TSPS, prior by its scores": {"selectors": TSPS, "decoder": IDENTITY, "prior": {"type": "SelectorScorePrior"}},
     "TSPS, momentum selects": {"selectors": TSPS, "momentum": {"decay": 0.9, "selection": "same"}},
+    "text-free, momentum selects": {"selectors": TEXT_FREE, "momentum": {"decay": 0.9, "selection": "same"}},
 }
 DISTILLED = {"itc": 0.4, "mlm": 0.4, "prefix_lm": 0.4, "vqa": 0.4, "classification": 0.4}
 
@@ -112,6 +113,15 @@ def test_work_that_reads_no_text_is_done_once_an_image() -> None:
     assert {name: count.rows for name, count in counts.items()} == expected
     ran, counts = rows_in_blocks("text-free, PAD reads the text")
     assert ran == [2, 2] and counts["caption"].rows == 2 and counts["caption"].texts == TEXTS
+
+
+def test_the_momentum_copy_too_does_work_that_reads_no_text_once_an_image() -> None:
+    for case, expected in (("text-free, momentum selects", 2), ("TSPS, momentum selects", 6)):
+        model, seen = model_of(case), []
+        last = model.momentum.copies["backbone"].vit.layers[-1]
+        last.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
+        assert len(model.passes(*rows()).momentum.visual.embeds) == 6
+        assert seen == [expected], case
 
 
 def test_wrong_pairs_are_never_of_the_own_image() -> None:

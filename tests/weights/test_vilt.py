@@ -13,7 +13,7 @@ from bus_toolkit.fusion.single_stream import SingleStreamFusion
 from bus_toolkit.heads.itm import ITMHead
 from bus_toolkit.heads.mlm import MLMHead
 from bus_toolkit.models.vlp import VLPModel
-from bus_toolkit.step.encoders import Parts
+from bus_toolkit.step.parts import Parts
 from bus_toolkit.structures import FusedTokens, TokenBatch
 from bus_toolkit.text_encoders.bert import BertTextEncoder
 from bus_toolkit.weights.loading import load_pretrained

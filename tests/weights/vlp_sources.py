@@ -21,7 +21,7 @@ from bus_toolkit.heads.itc import ITCHead
 from bus_toolkit.heads.itm import ITMHead
 from bus_toolkit.heads.mlm import MLMHead
 from bus_toolkit.models.vlp import VLPModel
-from bus_toolkit.step.encoders import Parts
+from bus_toolkit.step.parts import Parts
 from bus_toolkit.structures import TextTokens, TokenBatch, VisualTokens
 from bus_toolkit.text_decoders.bert import BertTextDecoder
 from bus_toolkit.text_encoders.bert import BertTextEncoder
