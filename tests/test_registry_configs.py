@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import yaml
 
 from bus_toolkit import build_model, load_config
 from bus_toolkit.config import dump_config
+from bus_toolkit.config.image_size import kind_of
+from bus_toolkit.data.scenes.families import DEFAULT_FAMILY, parse_settings
 from tests.recipes.shipped import config_of
 
 ROOT = Path(__file__).parent.parent / "registry_configs"
@@ -49,6 +52,26 @@ def test_the_model_builds(path: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         model = build_model(config_of(f"{path.parent.name}/{path.stem}"))
     # The tiny reference of PRIOR models short captions alone.
     assert sum(p.numel() for p in model.parameters()) > (2e5 if path.stem == "reference_scenes_tiny" else 1e6)
+
+
+def scenes_of(node: Any) -> Iterator[tuple[tuple[str, str, int], dict[str, Any]]]:
+    """Yield the folder of each data set of generated scenes below a node, and what is drawn into it."""
+    if isinstance(node, Mapping):
+        if kind_of(node) in ("SceneDataset", "SceneTask"):
+            settings = parse_settings(node.get("family", DEFAULT_FAMILY), node.get("scenes"))
+            folder = (node["data_root"], node["split"], node["num_images"])
+            yield folder, {"family": type(settings).__name__, **settings.to_dict()}
+        for child in node.values():
+            yield from scenes_of(child)
+
+
+def test_recipes_that_share_a_folder_of_scenes_draw_the_same() -> None:
+    """Else each would write it again over the other's, also while that one reads it."""
+    drawn: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for path in BUILT:
+        for folder, content in scenes_of(config_of(f"{path.parent.name}/{path.stem}").to_dict()):
+            assert drawn.setdefault(folder, content) == content, (name(path), folder)
+    assert len(drawn) > 10
 
 
 def test_every_file_opens_with_what_it_is_and_its_command() -> None:
