@@ -91,7 +91,7 @@ class SampleDataset(Dataset):
         region_only = isinstance(index, RegionRow)
         for place in places_from(int(index), len(self)):
             try:
-                return self._load(place, region_only)
+                return self.read(place, region_only=region_only)
             except BadSample as error:
                 self.bad.add(place, error)
         raise self.bad.nothing_left()
@@ -106,10 +106,7 @@ class SampleDataset(Dataset):
         Raises:
             BadSample: It cannot be used.
         """
-        return self._load(int(index), region_only)
-
-    def _load(self, index: int, region_only: bool) -> Any:
-        return self.transformed(self.checked_info(index, region_only=region_only), self.pipeline)
+        return self.transformed(self.checked_info(int(index), region_only=region_only), self.pipeline)
 
     def checked_info(self, index: int, *, region_only: bool = False) -> dict[str, Any]:
         """Return a sample as it enters the pipeline, with a text that can be used.

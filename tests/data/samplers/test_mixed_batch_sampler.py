@@ -184,7 +184,7 @@ def run(work_dir, loop, workers, sampler="DefaultSampler", resume=None):
 def test_a_run_by_iterations_goes_on_in_mid_epoch(tmp_path, monkeypatch, sampler, workers, stop):
     monkeypatch.setattr("mmengine.runner.loops.time", SimpleNamespace(sleep=lambda seconds: None))
     loads: list = []
-    monkeypatch.setattr(PlainRows, "_load", _counted(PlainRows._load, loads))
+    monkeypatch.setattr(PlainRows, "read", _counted(PlainRows.read, loads))
     loop = {"type": "IterBasedTrainLoop", "max_iters": 10}
     whole = run(tmp_path / "whole", loop, workers, sampler)
     assert len(whole) == 10
@@ -201,9 +201,9 @@ def test_a_run_by_iterations_goes_on_in_mid_epoch(tmp_path, monkeypatch, sampler
 def _counted(load, loads):
     assert len(inspect.signature(load).parameters) == 3
 
-    def counted(self, index, region_only):
+    def counted(self, index, *, region_only):
         loads.append(index)
-        return load(self, index, region_only)
+        return load(self, index, region_only=region_only)
 
     return counted
 
