@@ -15,6 +15,7 @@ from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.config.image_size import Size, final_sizes, pixels
 from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.data.datasets.texts_of_image import collate_texts_of_images, texts_an_item
+from bus_toolkit.data.leaves import inside
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
 from bus_toolkit.data.samplers.source_streams import MixedRows
 from bus_toolkit.errors import ConfigError, DataError, Problem
@@ -101,8 +102,7 @@ def _has_boxes(dataset: Any) -> bool:
     rows = getattr(dataset, "boxed_indices", None)
     if rows is not None:
         return len(rows) > 0
-    inner = [*getattr(dataset, "datasets", ()), *([dataset.dataset] if hasattr(dataset, "dataset") else [])]
-    return any(map(_has_boxes, inner))
+    return any(map(_has_boxes, inside(dataset)))
 
 
 def is_endless(loader: DataLoader) -> bool:
