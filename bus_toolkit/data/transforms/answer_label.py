@@ -7,7 +7,7 @@ from typing import Any
 from mmcv.transforms import BaseTransform
 
 from bus_toolkit.data.annotations.allowed_answers import AllowedAnswers
-from bus_toolkit.errors import DataError
+from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.registry import TRANSFORMS
 
 
@@ -35,11 +35,11 @@ class AnswerLabel(BaseTransform):
         """Set ``gt_label``.
 
         Raises:
-            DataError: The sample has no answer, or one that is not in the file.
+            LoadingError: The sample has no answer, or one that is not in the file.
         """
         answers = results.get("gt_answer")
         if not answers:
-            raise DataError(
+            raise LoadingError(
                 f"AnswerLabel: question {results.get('text_id')} has no answer (gt_answer). Use a data set with "
                 "answers, such as QuestionAnswers with annotation_file, or leave AnswerLabel out."
             )
@@ -48,7 +48,7 @@ class AnswerLabel(BaseTransform):
         answer = answers[max(range(len(answers)), key=weights.__getitem__)]
         label = self._answers.class_of(answer)
         if label is None:
-            raise DataError(
+            raise LoadingError(
                 f"AnswerLabel.answers_file: {self.answers_file} does not have the answer {answer!r} of question "
                 f"{results.get('text_id')}. Add it as a line, or set answers_file of QuestionAnswers too, which leaves "
                 "out such questions."

@@ -1,6 +1,7 @@
 import pytest
 
 from bus_toolkit.data import AnswerLabel
+from bus_toolkit.data.datasets.bad_samples import LoadingError
 from bus_toolkit.errors import DataError
 
 
@@ -39,12 +40,12 @@ def test_byte_order_mark_line_ends_and_spaces_are_no_part_of_an_answer(tmp_path)
 
 
 def test_an_answer_that_is_not_in_the_file_is_an_error(answers_file):
-    with pytest.raises(DataError, match=r"answers.txt does not have the answer 'pink' of question 7. Add it as a line"):
+    with pytest.raises(LoadingError, match="answers.txt does not have the answer 'pink' of question 7. Add it as"):
         label(answers_file, "pink")
 
 
 def test_a_sample_without_answers_is_an_error(answers_file):
-    with pytest.raises(DataError, match=r"AnswerLabel: question 7 has no answer \(gt_answer\). Use a data set with"):
+    with pytest.raises(LoadingError, match=r"AnswerLabel: question 7 has no answer \(gt_answer\). Use a data set with"):
         label(answers_file)
 
 
