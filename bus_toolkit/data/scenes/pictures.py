@@ -18,7 +18,6 @@ _ENCODING = {
     "jpg": [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
 }
-IMAGE_FORMATS = tuple(_ENCODING)
 
 
 def picture_name(split: str, number: int, settings: GeneratorSettings) -> str:
