@@ -25,12 +25,12 @@ from bus_toolkit.errors import ConfigError, DataError
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}  # blue green red
 PLACES = {"red": (4, 8), "green": (16, 30), "blue": (30, 6), "white": (44, 34)}  # left and top of 10 x 10 px
 AUGMENTED = [
-    {"type": "LoadImage"},
-    {"type": "RandomCropKeepNamed", "scale": (0.4, 0.9)},
+    {"type": "bus_toolkit.LoadImage"},
+    {"type": "bus_toolkit.RandomCropKeepNamed", "scale": (0.4, 0.9)},
     {"type": "mmpretrain.Resize", "scale": 48},
-    {"type": "RandomFlipWithText"},
-    {"type": "ColourJitter", "brightness": 0.02, "contrast": 0.0},
-    {"type": "PackRegions"},
+    {"type": "bus_toolkit.RandomFlipWithText"},
+    {"type": "bus_toolkit.ColourJitter", "brightness": 0.02, "contrast": 0.0},
+    {"type": "bus_toolkit.PackRegions"},
 ]
 
 
@@ -123,7 +123,7 @@ def test_an_image_with_fewer_texts_repeats_some_of_all(folder: str) -> None:
 
 
 def test_one_text_an_image_gives_what_the_data_set_gives(folder: str) -> None:
-    plain = [{"type": "LoadImage"}, {"type": "PackRegions"}]
+    plain = [{"type": "bus_toolkit.LoadImage"}, {"type": "bus_toolkit.PackRegions"}]
     settings = {"folder": folder, "questions": (1,), "pipeline": plain}
     item, alone = TextsOfImage({"type": Squares, **settings}, 1)[0], Squares(**settings)[0]
     assert torch.equal(item["inputs"], alone["inputs"])
@@ -178,7 +178,7 @@ def test_pixels_that_the_data_set_gives_itself_are_changed_for_every_text(folder
         def get_data_info(self, index: int) -> dict[str, Any]:
             return {**super().get_data_info(index), "img": np.zeros((64, 64, 3), dtype=np.uint8)}
 
-    small = [{"type": "mmpretrain.Resize", "scale": 32}, PixelsByImage(), {"type": "PackRegions"}]
+    small = [{"type": "mmpretrain.Resize", "scale": 32}, PixelsByImage(), {"type": "bus_toolkit.PackRegions"}]
     item = TextsOfImage({"type": Drawn, "folder": folder, "pipeline": small}, 2)[0]
     assert item["inputs"].shape == (3, 32, 32) and item["inputs"][0, 0, 0] == len("id 0")
 
@@ -197,7 +197,7 @@ class PixelsByImage:
         ({}, 0, r"TextsOfImage.texts_per_image: must be a whole number of 1 or more, got 0"),
         ({}, True, r"TextsOfImage.texts_per_image: must be a whole number of 1 or more, got True"),
         (
-            {"pipeline": [{"type": "RandomCropKeepNamed", "unless_words": ["left"]}]},
+            {"pipeline": [{"type": "bus_toolkit.RandomCropKeepNamed", "unless_words": ["left"]}]},
             2,
             r"Squares.pipeline.0: RandomCropKeepNamed would decide by the words of one text",
         ),
@@ -221,12 +221,12 @@ def test_data_sets_whose_images_cannot_be_known_are_refused(folder: str) -> None
 
 def test_pipelines_that_do_not_give_one_picture_are_refused(folder: str) -> None:
     def item(*transforms: Any) -> None:
-        texts_of(folder, pipeline=[{"type": "LoadImage"}, *transforms])[0]
+        texts_of(folder, pipeline=[{"type": "bus_toolkit.LoadImage"}, *transforms])[0]
 
     with pytest.raises(LoadingError, match="must change the pixels alike.*after PixelsByWords, PackRegions"):
         item(PixelsByWords(), PackRegions())
     with pytest.raises(LoadingError, match="must end by packing, got ColourJitter at its end"):
-        item({"type": "ColourJitter"})
+        item({"type": "bus_toolkit.ColourJitter"})
 
 
 def test_batches_of_unequal_items_are_refused() -> None:
