@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bus_toolkit.data.datasets.seeded_samples import SeededSamples
+from bus_toolkit.data.datasets.texts_of_image import texts_of
 from bus_toolkit.data.samplers.numbered import Draw
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 from bus_toolkit.draws import derived_seed
@@ -64,8 +65,10 @@ def browse(
     packed = [samples[Draw(RegionRow(row) if region_rows else row, derived_seed(seed, row))] for row in chosen]
     sheets = [
         [
-            SamplePicture.from_packed(text, heading=heading, patch_size=patch_size, overlap=overlap)
-            for text in _each_text(sample)
+            SamplePicture.from_packed(
+                {**sample, "data_samples": text}, heading=heading, patch_size=patch_size, overlap=overlap
+            )
+            for text in texts_of(sample["data_samples"])
         ]
         for sample in packed
     ]
@@ -78,12 +81,6 @@ def browse(
             f"{folder}: cannot be written: {error.strerror}. Choose a folder that you may write to."
         ) from error
     return written
-
-
-def _each_text(packed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return a packed sample, or one for each text of an image with several."""
-    samples = packed["data_samples"]
-    return [{**packed, "data_samples": one} for one in samples] if isinstance(samples, list) else [packed]
 
 
 def patch_labels_of(config: Mapping[str, Any]) -> tuple[int | None, float]:

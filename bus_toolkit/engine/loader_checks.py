@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.config.image_size import Size, final_sizes, pixels
 from bus_toolkit.data.datasets.bad_samples import LoadingError
-from bus_toolkit.data.datasets.texts_of_image import collate_texts_of_images, texts_an_item
+from bus_toolkit.data.datasets.texts_of_image import collate_texts_of_images, texts_an_item, texts_of
 from bus_toolkit.data.leaves import inside
 from bus_toolkit.data.samplers.shard_samplers import EndlessShardSampler
 from bus_toolkit.data.samplers.source_streams import MixedRows
@@ -202,7 +202,7 @@ class CheckedCollate:
                 for size in _sizes(sample["inputs"]):
                     self._check_size(size, sample, self.size)
             if self.classes:
-                for one in _texts(sample["data_samples"]):
+                for one in texts_of(sample["data_samples"]):
                     self._check_label(one)
         return self.collate(samples)
 
@@ -259,11 +259,6 @@ def class_counts(model: nn.Module) -> dict[str, int]:
     return {name: head.num_classes for name, head in heads.items() if isinstance(head, ClassificationHead)}
 
 
-def _texts(samples: Any) -> Sequence[Any]:
-    """Return the data samples of an item: one, or those of several texts."""
-    return samples if isinstance(samples, list) else [samples]
-
-
 def _named(sample: Any) -> str:
     """Return the id of a sample's text and its image, for messages."""
     return f"text id {sample.get('text_id')}, {sample.get('img_path')}"
@@ -291,5 +286,5 @@ def _check_length(loader: DataLoader, path: str, rows: int) -> None:
 
 
 def _file(sample: Mapping[str, Any]) -> str:
-    path = getattr(_texts(sample["data_samples"])[0], "img_path", None)
+    path = getattr(texts_of(sample["data_samples"])[0], "img_path", None)
     return "" if path is None else f" ({path})"

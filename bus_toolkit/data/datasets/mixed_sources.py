@@ -11,6 +11,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from bus_toolkit.data.datasets.texts_of_image import texts_of
 from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
@@ -102,8 +103,7 @@ class MixedSources(Dataset):
         source = self.sources[name]
         row = source.rows[index - self.rows_of(name).start]
         packed = source.dataset[RegionRow(row) if source.boxed_only or isinstance(index, RegionRow) else row]
-        samples = packed["data_samples"]
-        for sample in samples if isinstance(samples, list) else [samples]:  # several of a TextsOfImage
+        for sample in texts_of(packed["data_samples"]):
             self._mark(sample, name)
         self._check_shape(name, tuple(packed["inputs"].shape))
         return packed

@@ -132,6 +132,11 @@ def texts_an_item(dataset: Any) -> int:
     return max(map(texts_an_item, inside(dataset)), default=1)
 
 
+def texts_of(data_samples: Any) -> list[Any]:
+    """Return the data samples of an item: the one, or those of all texts of an image."""
+    return data_samples if isinstance(data_samples, list) else [data_samples]
+
+
 def _count(samples: Any) -> int:
     if not isinstance(samples, list) or not samples:
         raise LoadingError(
