@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from bus_toolkit.fusion.base import LayeredFusion
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
@@ -40,5 +41,5 @@ class CrossAttentionFusion(LayeredFusion):
         for layer in self.layers:
             padding = ~text.attention_mask
             states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
-        image = image.repeat_interleave(visual.texts, dim=0)
+        image = repeat_rows(image, visual.texts)
         return FusedTokens(self.norm(states), image, text.attention_mask, unread=visual.unread)

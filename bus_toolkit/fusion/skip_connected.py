@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.fusion.base import LayeredFusion
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
@@ -54,13 +55,13 @@ class SkipConnectedFusion(LayeredFusion):
         all_padding = torch.cat([hidden, padding], dim=1)
         for layer, connected in zip(self.layers, self.connected, strict=True):
             if connected and image.shape[0] < states.shape[0]:
-                image, keys = image.repeat_interleave(visual.texts, dim=0), self.key_mask(visual, prior)
+                image, keys = repeat_rows(image, visual.texts), self.key_mask(visual, prior)
             if connected:
                 image, states = _run_connected(layer, image, states, all_padding)
             else:
                 states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
         if image.shape[0] < states.shape[0]:
-            image = image.repeat_interleave(visual.texts, dim=0)
+            image = repeat_rows(image, visual.texts)
         return FusedTokens(self.norm(states), image, text.attention_mask, unread=unread)
 
 

@@ -17,6 +17,7 @@ from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels, carry_to_candidates, patch_cover
 from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable, RelativePositions
 from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.ops.token_plan import (
     TokenPlan,
@@ -62,6 +63,7 @@ __all__ = [
     "patch_cover",
     "patches_in_tokens",
     "rank",
+    "repeat_rows",
     "scatter_back",
     "shared_noise",
     "shares_of_box",

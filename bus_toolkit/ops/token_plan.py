@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.short_repr import ShortRepr
 
 DROPPED = -1
@@ -68,16 +69,11 @@ class TokenPlan(ShortRepr):
         """Return the plan of every image ``times`` times in a row."""
         return replace(
             self,
-            keep_indices=self.keep_indices.repeat_interleave(times, dim=0),
-            slots=self.slots.repeat_interleave(times, dim=0),
-            weights=self.weights.repeat_interleave(times, dim=0),
-            key_weights=repeated(self.key_weights, times),
+            keep_indices=repeat_rows(self.keep_indices, times),
+            slots=repeat_rows(self.slots, times),
+            weights=repeat_rows(self.weights, times),
+            key_weights=repeat_rows(self.key_weights, times),
         )
-
-
-def repeated(rows: Tensor | None, times: int) -> Tensor | None:
-    """Return every row of a tensor (B, ...) ``times`` times in a row, (B * times, ...); nothing of nothing."""
-    return None if rows is None else rows.repeat_interleave(times, dim=0)
 
 
 def num_kept(num_patches: int, keep_ratio: float) -> int:

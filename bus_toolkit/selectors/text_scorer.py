@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_toolkit.ops.precision import at_least_float32
+from bus_toolkit.ops.repeat_rows import repeat_rows
 
 Interaction = Literal["concat", "product"]
 
@@ -51,9 +52,9 @@ def score_by_text(part: Any, tokens_IND: Tensor, text_BE: Tensor) -> Tensor:
     tokens_IND = part.norm(tokens_IND)
     text_B1D = part.text_proj(text_BE).unsqueeze(1)  # added to every token below
     first_IND, count = part.patch_in(tokens_IND), text_BE.shape[0] // tokens_IND.shape[0]
-    hidden = _for_each_text(first_IND, count) + part.text_in(text_B1D)
+    hidden = repeat_rows(first_IND, count) + part.text_in(text_B1D)
     if part.product_in is not None:
-        hidden = hidden + part.product_in(_for_each_text(tokens_IND, count) * text_B1D)
+        hidden = hidden + part.product_in(repeat_rows(tokens_IND, count) * text_B1D)
     return patch_logits(part, hidden)
 
 
@@ -69,7 +70,3 @@ def patch_logits(part: Any, first_BND: Tensor) -> Tensor:
     with torch.autocast(hidden.device.type, enabled=False):
         weight, bias = at_least_float32(part.out.weight), at_least_float32(part.out.bias)
         return F.linear(at_least_float32(hidden), weight, bias).squeeze(-1)  # (B, N, 1) -> (B, N)
-
-
-def _for_each_text(rows: Tensor, count: int) -> Tensor:
-    return rows if count == 1 else rows.repeat_interleave(count, dim=0)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.ops.precision import at_least_float32
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.short_repr import ShortRepr, short
 
@@ -62,8 +63,8 @@ class Decision(NamedTuple):
         guide = self.guide
         return self._replace(
             plan=self.plan.repeat_each(times),
-            scores=self.scores.repeat_interleave(times, dim=0),
-            guide=None if guide is None else Guide(guide.tokens, guide.answers.repeat_interleave(times, dim=0)),
+            scores=repeat_rows(self.scores, times),
+            guide=None if guide is None else Guide(guide.tokens, repeat_rows(guide.answers, times)),
         )
 
     def __repr__(self) -> str:
@@ -86,10 +87,7 @@ class PatchScores(NamedTuple):
 
     def repeat_each(self, times: int) -> PatchScores:
         """Return those of every image ``times`` times in a row."""
-        if times == 1:
-            return self
-        scores, slots = self.scores.repeat_interleave(times, dim=0), self.slots.repeat_interleave(times, dim=0)
-        return self._replace(scores=scores, slots=slots)
+        return self._replace(scores=repeat_rows(self.scores, times), slots=repeat_rows(self.slots, times))
 
     def followed_by(self, others: PatchScores) -> PatchScores:
         """Return those of these images and, after them, of others with as many candidates."""
@@ -124,8 +122,7 @@ class Selection(ShortRepr):
 
     def repeat_each(self, times: int) -> Selection:
         """Return what was decided on every image ``times`` times in a row."""
-        decision, before = self.decision.repeat_each(times), self.slots_before.repeat_interleave(times, dim=0)
-        return Selection(decision, self.block, before)
+        return Selection(self.decision.repeat_each(times), self.block, repeat_rows(self.slots_before, times))
 
     def __repr__(self) -> str:
         """Return where it was made, and how many tokens went in and out."""

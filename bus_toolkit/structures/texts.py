@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from bus_toolkit.errors import DataError, describe
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.short_repr import ShortRepr
 
 
@@ -123,13 +124,12 @@ class TextTokens(ShortRepr):
 
     def repeat_each(self, times: int) -> TextTokens:
         """Return every text ``times`` times in a row."""
-        if times == 1:
-            return self
-        embeds, pooled, mask = (
-            part.repeat_interleave(times, dim=0) for part in (self.embeds, self.pooled, self.attention_mask)
+        return TextTokens(
+            repeat_rows(self.embeds, times),
+            repeat_rows(self.pooled, times),
+            repeat_rows(self.attention_mask, times),
+            repeat_rows(self.named_cover, times),
         )
-        cover = None if self.named_cover is None else self.named_cover.repeat_interleave(times, dim=0)
-        return TextTokens(embeds, pooled, mask, cover)
 
     def followed_by(self, others: TextTokens) -> TextTokens:
         """Return these texts and, after them, others; the shorter ones are padded to the length of the longer."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.ops.kept_patches import KeptPatches
-from bus_toolkit.ops.token_plan import repeated
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.short_repr import ShortRepr, short
 from bus_toolkit.structures.selections import Selection
 
@@ -50,10 +50,7 @@ class SharedTokens(ShortRepr):
 
     def repeat_each(self, times: int) -> SharedTokens:
         """Return every image ``times`` times in a row, each for a text of its own."""
-        if times == 1:
-            return self
-        tokens = self.tokens.repeat_interleave(times, dim=0)
-        return replace(self, tokens=tokens, block_input=repeated(self.block_input, times))
+        return replace(self, tokens=repeat_rows(self.tokens, times), block_input=repeat_rows(self.block_input, times))
 
     def to(self, device: torch.device | str) -> SharedTokens:
         """Return a copy on ``device``."""
@@ -115,13 +112,13 @@ class VisualTokens(ShortRepr):
             return self
         return replace(
             self,
-            embeds=self.embeds.repeat_interleave(times, dim=0),
+            embeds=repeat_rows(self.embeds, times),
             selections=[selection.repeat_each(times) for selection in self.selections],
-            origin=repeated(self.origin, times),
-            scores=repeated(self.scores, times),
+            origin=repeat_rows(self.origin, times),
+            scores=repeat_rows(self.scores, times),
             undecoded=None if self.undecoded is None else self.undecoded.repeat_each(times),
-            unread=repeated(self.unread, times),
-            prior=repeated(self.prior, times),
+            unread=repeat_rows(self.unread, times),
+            prior=repeat_rows(self.prior, times),
             unrepeated=self,
         )
 
@@ -130,10 +127,17 @@ class VisualTokens(ShortRepr):
         origin, scores, unread, prior = (
             None if part is None else part[rows] for part in (self.origin, self.scores, self.unread, self.prior)
         )
-        undecoded = None if self.undecoded is None else self.undecoded.index(rows)
-        logits = self.scores_are_logits
-        embeds = self.embeds[rows]
-        return VisualTokens(embeds, self.num_prefix, self.grid, [], origin, scores, undecoded, unread, logits, prior)
+        return replace(
+            self,
+            embeds=self.embeds[rows],
+            selections=[],
+            origin=origin,
+            scores=scores,
+            undecoded=None if self.undecoded is None else self.undecoded.index(rows),
+            unread=unread,
+            prior=prior,
+            unrepeated=None,
+        )
 
     @property
     def read_origin(self) -> Tensor | None:

@@ -87,6 +87,7 @@ CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "mean_over_ranks": (lambda v, w: mean_over_ranks(v, w), (SCORES, SIZES)),
     "gather_rows": (ops.gather_rows, (SCORES,)),
     "gather_padded_rows": (lambda t: ops.gather_padded_rows(t, 7), (TOKENS,)),
+    "repeat_rows": (lambda t: ops.repeat_rows(t, 3), (SCORES,)),
     "at_least_float32": (ops.at_least_float32, (SCORES,)),
     "shares_of_box": (
         lambda b: shares_of_box(b, (2, 3)),
