@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 # A backbone is entered between its blocks, by selectors: its blocks are compiled. The others are called as one.
-_WHOLE = ("text_encoder", "decoder", "fusion", "text_decoder")
+_WHOLE = ("text_encoder", "decoder", "prior", "fusion", "text_decoder")
 
 
 def parts_to_compile(model: nn.Module) -> list[nn.Module]:
