@@ -45,7 +45,8 @@ def prompt_problem(encoders: Encoders, *, or_scores: bool = False) -> str | None
         or_scores: Whether it is enough that a prior scores them.
     """
     if not (encoders.reads_text or (or_scores and encoders.scores_by_text)):
-        return "has no effect: no selector and no decoder of the model reads a text. Add a TSPS, or set it to 0."
+        ways = "Add a TSPS or a TextScorePrior" if or_scores else "Add a TSPS"
+        return f"has no effect: no selector and no decoder of the model reads a text. {ways}, or set it to 0."
     if encoders.without_text != "prompt":
         return (
             "has an effect only with conditioning.without_text: prompt, which selects while nothing is written, got "

@@ -81,15 +81,19 @@ def build_vlp_model(
 def _warn_of_idle_heads(model: VLPModel) -> None:
     """Say once that a head trains nothing here: the swap of a selector alone need not fail for that."""
     kinds = ", ".join(type(selector).__name__ for selector in model.backbone.selectors) or "no selector"
+    other = "add model.prior: {type: TextScorePrior}"
     if model.encoders.scores_by_text:
         kinds += f" and a {type(model.prior).__name__}, whose tokens have no place in the image after this decoder"
+        other = "use decoder: {type: Identity}"
     for name in sorted(model.idle_heads):
         _log.warning(
             "model.heads.%s: %s trains supervised scores, and no selector here has them, got %s. It takes no part in a "
-            "training. Choose a selector that is supervised, such as TSPS, or remove the head: model.heads.%s=null.",
+            "training. Choose a selector that is supervised, such as TSPS, %s, or remove the head: "
+            "model.heads.%s=null.",
             name,
             type(model.heads[name]).__name__,
             kinds,
+            other,
             name,
         )
 

@@ -48,7 +48,10 @@ def idle_heads(
         return frozenset()
     idle = frozenset(name for name, head in heads.items() if head.needs_supervised_scores)
     if idle and len(idle) == len(heads):
-        text = f"{', '.join(sorted(idle))} trains supervised scores, and no selector has any. Add a head, or a TSPS."
+        text = (
+            f"{', '.join(sorted(idle))} trains supervised scores, and no selector has any. Add a head, a TSPS, or a "
+            "TextScorePrior."
+        )
         raise ConfigError(Problem("model.heads", text))
     return idle
 

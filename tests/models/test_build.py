@@ -96,8 +96,8 @@ def test_a_patch_text_head_that_no_selector_listens_to_takes_no_part_and_is_anno
     (record,) = caplog.records
     assert record.getMessage() == (
         "model.heads.ptm: PatchTextHead trains supervised scores, and no selector here has them, got RandomSelector. "
-        "It takes no part in a training. Choose a selector that is supervised, such as TSPS, or remove the head: "
-        "model.heads.ptm=null."
+        "It takes no part in a training. Choose a selector that is supervised, such as TSPS, add model.prior: {type: "
+        "TextScorePrior}, or remove the head: model.heads.ptm=null."
     )
     assert "loss_itc" in model.loss(*tiny_batch()) and "loss_ptm" not in model.loss(*tiny_batch())
     with pytest.raises(ConfigError, match=r"model.heads: ptm trains supervised scores, and no selector has any\. Add"):

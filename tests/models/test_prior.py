@@ -189,6 +189,7 @@ def test_another_caption_is_scored_for_the_area_under_the_curve_of_a_twin() -> N
 def test_queries_of_a_decoder_have_no_boxes_and_the_head_is_idle(caplog: pytest.LogCaptureFixture) -> None:
     model = model_of(BY_TEXT, decoder={"type": "PAD", "num_heads": 4})
     assert model.idle_heads == {"ptm"} and "TextScorePrior, whose tokens have no place in the image" in caplog.text
+    assert "such as TSPS, use decoder: {type: Identity}, or remove the head" in caplog.text
 
 
 def test_the_scale_of_a_prior_does_not_decay_where_flat_parameters_do_not() -> None:
