@@ -167,9 +167,14 @@ def _has_supervised(step: Step) -> bool:
     return any(selector.supervised for selector in step.encoders.backbone.selectors)
 
 
+def _selections(step: Step, condition: Condition | None) -> list[Selection]:
+    """Return what the selectors decided under a condition; where none has scores to train, none is asked."""
+    return step.selections(condition) if _has_supervised(step) else []
+
+
 def _own_scores(step: Step, condition: Condition | None = None) -> list[PatchScores]:
-    """Return all scores to train under a condition; where no selector has any, none is asked."""
-    return _trainable(step.selections(condition) if _has_supervised(step) else [], step.prior_scores(condition))
+    """Return all scores to train under a condition."""
+    return _trainable(_selections(step, condition), step.prior_scores(condition))
 
 
 def _trainable(selections: Sequence[Selection], prior: PatchScores | None) -> list[PatchScores]:
@@ -183,7 +188,7 @@ def _trainable(selections: Sequence[Selection], prior: PatchScores | None) -> li
 
 def _scores_of_patches(step: Step, condition: Condition | None = None) -> Tensor | None:
     """Return the scores (R, N) that a prediction shows; a patch that the fusion does not read is the last of all."""
-    selections = step.selections(condition)
+    selections = _selections(step, condition)
     if selections and selections[0].decision.supervised:
         return selections[0].decision.scores
     prior = step.prior_scores(condition)
