@@ -17,7 +17,8 @@ def check_batch(images: Any, data_samples: Any) -> None:
     """Refuse a batch whose texts do not belong to its images.
 
     Raises:
-        DataError: ``data_samples`` are no list of data samples, or not as many for each image.
+        DataError: ``data_samples`` are no list of data samples, not as many for each image, or several an image
+            without an ``image_id``.
     """
     if not isinstance(data_samples, Sequence) or not all(isinstance(one, BaseDataElement) for one in data_samples):
         what = describe(data_samples)
@@ -28,7 +29,13 @@ def check_batch(images: Any, data_samples: Any) -> None:
             "bus_toolkit.models.make_samples makes it from texts."
         )
     if isinstance(images, Tensor) and images.dim():
-        texts_per_image(images, data_samples)
+        count = texts_per_image(images, data_samples)
+        nameless = next((row for row, one in enumerate(data_samples) if one.get("image_id") is None), None)
+        if count > 1 and nameless is not None:  # as likely an image too few as an image of several texts
+            raise DataError(
+                f"data_samples: {count} texts an image must say by image_id whose they are, got row {nameless} without "
+                "one. Write make_samples(texts, image_id=[0, 0, 1, 1]), or give an image for each text."
+            )
 
 
 def check_progress(epoch: Any, iteration: Any) -> None:

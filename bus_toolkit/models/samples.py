@@ -16,7 +16,7 @@ def make_samples(texts: Sequence[str], **fields: Sequence[Any]) -> list[DataSamp
 
     Args:
         texts: The captions (questions, expressions, statements), one an image; or several next to each other, the same
-            number for each image.
+            number for each image, with ``image_id``.
         **fields: Further fields, a value for each text: ``image_id`` (equal for captions of one image), ``gt_boxes``
             (boxes float (n, 4), left, top, right, bottom in pixels of the model's input) with ``named`` (bool (n,)),
             ``gt_label``, ``gt_answer``, or what a head of yours reads by ``step.batch.field``.

@@ -164,10 +164,10 @@ class VLPModel(BaseModel):
 
         Args:
             images: Normalised, (B / Q, 3, H, W), or I a text (B, I, 3, H, W).
-            data_samples: B, each with a ``text``; the Q texts of an image next to each other.
+            data_samples: B, each with a ``text``; the Q texts of an image next to each other, with its ``image_id``.
 
         Raises:
-            DataError: ``data_samples`` are no data samples, or not as many for each image.
+            DataError: ``data_samples`` are no data samples, or do not belong to the images.
         """
         check_batch(images, data_samples)
         groups = split_by_objectives(images, data_samples, self.heads)
