@@ -15,7 +15,7 @@ from bus_toolkit.json_text import parse_json
 from bus_toolkit.study.report.properties import properties_of
 from bus_toolkit.study.report.runs import FILE as RUNS
 from bus_toolkit.study.report.runs import Run, RunKey, committed_line, describe_run, read_runs, run_of, write_runs
-from bus_toolkit.study.report.verdicts import (
+from bus_toolkit.study.report.samples import (
     OTHER,
     OWN,
     Column,

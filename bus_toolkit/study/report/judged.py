@@ -10,12 +10,12 @@ from enum import Enum
 from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.samples import OTHER
 from bus_toolkit.study.report.scores import Cell
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.study.report.verdicts import OTHER
 
 
-class Verdict(Enum):
+class Outcome(Enum):
     """What became of a claim, worst first."""
 
     MISSED = "missed"
@@ -27,18 +27,18 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its verdict and the figures in words."""
+    """A claim with its outcome and the figures in words."""
 
     claim: Claim
-    verdict: Verdict
+    outcome: Outcome
     figures: str
 
 
 def judge_claims(panels: Sequence[Panel], settings: ReportSettings) -> list[Judged]:
     """Return all claims, the missed ones first."""
     judged = [_judge(claim, panels, settings) for claim in settings.claims]
-    order = list(Verdict)
-    return sorted(judged, key=lambda each: order.index(each.verdict))
+    order = list(Outcome)
+    return sorted(judged, key=lambda each: order.index(each.outcome))
 
 
 def _judge(claim: Claim, panels: Sequence[Panel], settings: ReportSettings) -> Judged:
@@ -47,7 +47,7 @@ def _judge(claim: Claim, panels: Sequence[Panel], settings: ReportSettings) -> J
     if len(fitting) != 1:
         kinds = ", ".join(p.kind for p in fitting)
         why = f"the claim must give kind, one of {kinds}" if fitting else "no such task at this keep ratio"
-        return Judged(claim, Verdict.NOT_RUN, why)
+        return Judged(claim, Outcome.NOT_RUN, why)
     if claim.kind is ClaimKind.TIME:
         return _judge_time(claim, fitting[0])
     return _judge_difference(claim, fitting[0], settings)
@@ -58,7 +58,7 @@ def _judge_difference(claim: Claim, panel: Panel, settings: ReportSettings) -> J
     for arm in (claim.arm, claim.other):
         row = panel.row(arm)
         if row is None:
-            return Judged(claim, Verdict.NOT_RUN, f"{settings.shown(arm)} has not run")
+            return Judged(claim, Outcome.NOT_RUN, f"{settings.shown(arm)} has not run")
         cells.append(Cell(arm, row.keep))
     if claim.kind is ClaimKind.WRONG_TEXT:
         cells[0] = cells[0]._replace(text=OTHER)
@@ -67,15 +67,15 @@ def _judge_difference(claim: Claim, panel: Panel, settings: ReportSettings) -> J
     difference = scores.difference(*cells)
     if first is None or second is None or difference is None:
         missing = "no run under another text" if first is None else "no seed in common"
-        return Judged(claim, Verdict.NOT_RUN, missing)
+        return Judged(claim, Outcome.NOT_RUN, missing)
     figures = (
         f"{first.mean:.1f} against {second.mean:.1f}, difference {difference.mean:+.1f} points "
         f"[{difference.low:+.1f}, {difference.high:+.1f}]"
     )
-    return Judged(claim, _verdict(claim, difference), figures)
+    return Judged(claim, _outcome(claim, difference), figures)
 
 
-def _verdict(claim: Claim, difference: Estimate) -> Verdict:
+def _outcome(claim: Claim, difference: Estimate) -> Outcome:
     """Compare what is worst in the interval, and the mean, to the bound."""
     if claim.kind is ClaimKind.ABOVE:
         mean, worst = -difference.mean, -difference.low
@@ -86,15 +86,15 @@ def _verdict(claim: Claim, difference: Estimate) -> Verdict:
     else:
         mean, worst, bound = difference.mean, difference.high, claim.bound
     if not mean <= bound:
-        return Verdict.MISSED
-    return Verdict.MET if worst <= bound else Verdict.ON_AVERAGE
+        return Outcome.MISSED
+    return Outcome.MET if worst <= bound else Outcome.ON_AVERAGE
 
 
 def _judge_time(claim: Claim, panel: Panel) -> Judged:
     """A time is met if every seed meets it, met on average if the mean of the seeds that got there does."""
     row = panel.row(claim.arm)
     if row is None or row.time is None or not row.time.seeds:
-        return Judged(claim, Verdict.NOT_RUN, "no curves with the seed of an unpruned arm that still learned")
+        return Judged(claim, Outcome.NOT_RUN, "no curves with the seed of an unpruned arm that still learned")
     # Seconds, unless a seed that reached the quality did so on another machine than the unpruned arm.
     is_timed = len(row.time.seconds) == len(row.time.macs)
     ratios = row.time.seconds if is_timed else row.time.macs
@@ -103,7 +103,7 @@ def _judge_time(claim: Claim, panel: Panel) -> Judged:
     if not ratios:
         return Judged(
             claim,
-            Verdict.MISSED,
+            Outcome.MISSED,
             f"the unpruned arm's end quality was not reached by any of {len(row.time.seeds)} seeds",
         )
     mean = statistics.fmean(ratios.values())
@@ -112,6 +112,6 @@ def _judge_time(claim: Claim, panel: Panel) -> Judged:
     )
     everywhere = len(ratios) == len(row.time.seeds) and max(ratios.values()) <= claim.bound
     if everywhere:
-        return Judged(claim, Verdict.MET, figures)
+        return Judged(claim, Outcome.MET, figures)
     on_average = mean <= claim.bound and len(ratios) == len(row.time.seeds)
-    return Judged(claim, Verdict.ON_AVERAGE if on_average else Verdict.MISSED, figures)
+    return Judged(claim, Outcome.ON_AVERAGE if on_average else Outcome.MISSED, figures)

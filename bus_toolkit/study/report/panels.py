@@ -9,9 +9,9 @@ from bus_toolkit.study.report.bootstrap import DRAWS, ImageDraws
 from bus_toolkit.study.report.curves import curve_of, is_undertrained, metric_key, time_to_quality
 from bus_toolkit.study.report.rows import Row, role_of
 from bus_toolkit.study.report.runs import Run, RunKey
+from bus_toolkit.study.report.samples import OTHER, Verdicts
 from bus_toolkit.study.report.scores import Cell, Scores, Split, images_of
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.study.report.verdicts import OTHER, Verdicts
 
 
 @dataclass(frozen=True)

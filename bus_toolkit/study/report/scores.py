@@ -18,7 +18,7 @@ from bus_toolkit.study.report.bootstrap import (
     estimate_difference,
     sum_by_image,
 )
-from bus_toolkit.study.report.verdicts import OWN, Verdicts
+from bus_toolkit.study.report.samples import OWN, Verdicts
 
 
 class Cell(NamedTuple):

@@ -8,9 +8,9 @@ from pathlib import Path
 from bus_toolkit.errors import DataError
 from bus_toolkit.study.report.bootstrap import DRAWS
 from bus_toolkit.study.report.figures import draw_figures
+from bus_toolkit.study.report.html_page import leaderboard_page
 from bus_toolkit.study.report.judged import judge_claims
-from bus_toolkit.study.report.leaderboard import leaderboard_page
-from bus_toolkit.study.report.pages import (
+from bus_toolkit.study.report.markdown_pages import (
     LEADERBOARD,
     PAGE,
     leaderboard_markdown,
@@ -20,8 +20,8 @@ from bus_toolkit.study.report.pages import (
 )
 from bus_toolkit.study.report.panels import make_panels
 from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.samples import read_verdicts
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.study.report.verdicts import read_verdicts
 from bus_toolkit.writing import write_whole
 
 

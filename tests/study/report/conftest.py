@@ -9,8 +9,8 @@ import pytest
 from bus_toolkit.study.report.collect import collect_runs
 from bus_toolkit.study.report.panels import Panel, make_panels
 from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.samples import read_verdicts
 from bus_toolkit.study.report.settings import ReportSettings, read_settings
-from bus_toolkit.study.report.verdicts import read_verdicts
 from tests.study.report.fake_study import write_study
 
 

@@ -13,7 +13,7 @@ from bus_toolkit.errors import DataError
 from bus_toolkit.study.report.collect import collect_runs
 from bus_toolkit.study.report.properties import properties_of
 from bus_toolkit.study.report.runs import read_runs
-from bus_toolkit.study.report.verdicts import OTHER, OWN, Column, Question, read_samples, read_verdicts
+from bus_toolkit.study.report.samples import OTHER, OWN, Column, Question, read_samples, read_verdicts
 from tests.study.report.fake_study import write_run
 
 

@@ -12,14 +12,14 @@ from bus_toolkit.study.report.advice import advice_row, advice_text, advise
 from bus_toolkit.study.report.bootstrap import ImageDraws
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.columns import marks
-from bus_toolkit.study.report.judged import Judged, Verdict, judge_claims
+from bus_toolkit.study.report.judged import Judged, Outcome, judge_claims
+from bus_toolkit.study.report.markdown_tables import claims_list, escape_markdown, panel_table, short_table, times_table
 from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
 from bus_toolkit.study.report.rows import Role
 from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.samples import OTHER, OWN, Column, Question, Verdicts, read_verdicts
 from bus_toolkit.study.report.scores import Cell, Scores
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.study.report.tables import claims_list, escape_markdown, panel_table, short_table, times_table
-from bus_toolkit.study.report.verdicts import OTHER, OWN, Column, Question, Verdicts, read_verdicts
 
 
 def panel_of(panels: list[Panel], name: str, keep: float) -> Panel:
@@ -100,34 +100,34 @@ def claim(**changes: object) -> Claim:
 
 
 @pytest.mark.parametrize(
-    ("changes", "verdict", "figures"),
+    ("changes", "outcome", "figures"),
     [
-        ({}, Verdict.MET, "difference +5"),
-        ({"bound": 70.0}, Verdict.MISSED, "difference +5"),
-        ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 0.0}, Verdict.MISSED, "points"),
-        ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 15.0}, Verdict.MET, "points"),
-        ({"kind": ClaimKind.WRONG_TEXT, "bound": 0.0}, Verdict.MET, "difference -1"),
-        ({"kind": ClaimKind.WRONG_TEXT, "arm": "EViT"}, Verdict.NOT_RUN, "no run under another text"),
-        ({"other": "nobody"}, Verdict.NOT_RUN, "nobody has not run"),
-        ({"keep": 0.5}, Verdict.NOT_RUN, "no such task at this keep ratio"),
-        ({"kind": ClaimKind.TIME, "other": "", "bound": 0.5}, Verdict.MISSED, "not reached by any of 2 seeds"),
-        ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.5}, Verdict.MET, "wall time"),
-        ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.01}, Verdict.MISSED, "reached by 2 of 2 seeds"),
-        ({"kind": ClaimKind.TIME, "arm": "full"}, Verdict.NOT_RUN, "no curves"),
+        ({}, Outcome.MET, "difference +5"),
+        ({"bound": 70.0}, Outcome.MISSED, "difference +5"),
+        ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 0.0}, Outcome.MISSED, "points"),
+        ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 15.0}, Outcome.MET, "points"),
+        ({"kind": ClaimKind.WRONG_TEXT, "bound": 0.0}, Outcome.MET, "difference -1"),
+        ({"kind": ClaimKind.WRONG_TEXT, "arm": "EViT"}, Outcome.NOT_RUN, "no run under another text"),
+        ({"other": "nobody"}, Outcome.NOT_RUN, "nobody has not run"),
+        ({"keep": 0.5}, Outcome.NOT_RUN, "no such task at this keep ratio"),
+        ({"kind": ClaimKind.TIME, "other": "", "bound": 0.5}, Outcome.MISSED, "not reached by any of 2 seeds"),
+        ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.5}, Outcome.MET, "wall time"),
+        ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.01}, Outcome.MISSED, "reached by 2 of 2 seeds"),
+        ({"kind": ClaimKind.TIME, "arm": "full"}, Outcome.NOT_RUN, "no curves"),
     ],
 )
 def test_claims_are_judged(
-    panels: list[Panel], settings: ReportSettings, changes: dict, verdict: Verdict, figures: str
+    panels: list[Panel], settings: ReportSettings, changes: dict, outcome: Outcome, figures: str
 ) -> None:
     (judged,) = judge_claims(panels, replace(settings, claims=(claim(**changes),)))
-    assert judged.verdict is verdict and figures in judged.figures
+    assert judged.outcome is outcome and figures in judged.figures
 
 
 def test_a_claim_that_only_the_mean_meets_says_so(panels: list[Panel], settings: ReportSettings) -> None:
     (judged,) = judge_claims(panels, replace(settings, claims=(claim(),)))
     mean = float(judged.figures.split("difference ")[1].split(" ")[0])
     (judged,) = judge_claims(panels, replace(settings, claims=(claim(bound=mean - 0.5),)))
-    assert judged.verdict is Verdict.ON_AVERAGE
+    assert judged.outcome is Outcome.ON_AVERAGE
 
 
 def test_a_time_on_other_machines_is_judged_by_macs_for_all_seeds(
@@ -140,7 +140,7 @@ def test_a_time_on_other_machines_is_judged_by_macs_for_all_seeds(
     one = replace(panel, rows=(replace(row, time=time),))
     aim = claim(kind=ClaimKind.TIME, arm="oracle", other="", bound=0.9)
     (judged,) = judge_claims([one], replace(settings, claims=(aim,)))
-    assert judged.verdict is Verdict.MET and "MACs (the machines differ)" in judged.figures
+    assert judged.outcome is Outcome.MET and "MACs (the machines differ)" in judged.figures
 
 
 def test_seeds_of_several_configs_are_marked(panels: list[Panel]) -> None:
@@ -153,7 +153,7 @@ def test_seeds_of_several_configs_are_marked(panels: list[Panel]) -> None:
 def test_missed_claims_come_first(panels: list[Panel], settings: ReportSettings) -> None:
     listed = claims_list(judge_claims(panels, settings)).splitlines()
     assert listed[0].startswith("- **Missed**: half of the time") and listed[-1].startswith("- Met: ")
-    assert claims_list([Judged(claim(says="a|b"), Verdict.MET, "x")]) == "- Met: a\\|b: x."
+    assert claims_list([Judged(claim(says="a|b"), Outcome.MET, "x")]) == "- Met: a\\|b: x."
 
 
 def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], settings: ReportSettings) -> None:

@@ -10,7 +10,7 @@ from bus_toolkit.study.jobs import all_jobs
 from bus_toolkit.study.plan import WHOLE
 from bus_toolkit.study.reading import merged_study, read_study
 from bus_toolkit.study.report.claims import ClaimKind
-from bus_toolkit.study.report.pages import write_section
+from bus_toolkit.study.report.markdown_pages import write_section
 from bus_toolkit.study.report.settings import read_settings
 
 FOLDER = Path(__file__).parents[3] / "registry_configs/_studies_"

@@ -15,7 +15,7 @@ from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.study.report.drawing import spread
 from bus_toolkit.study.report.figures import file_names
-from bus_toolkit.study.report.pages import write_section
+from bus_toolkit.study.report.markdown_pages import write_section
 from tests.study.report.fake_study import STUDY, write_run
 
 EVIL = '<script>alert("x")</script> $\\frac|`'

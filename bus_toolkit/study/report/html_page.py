@@ -12,8 +12,8 @@ from html import escape
 from bus_toolkit.study.report.advice import ADVICE_HEADS, advice_row, advice_text, all_advice
 from bus_toolkit.study.report.columns import COLUMNS, Column
 from bus_toolkit.study.report.figures import Drawn
-from bus_toolkit.study.report.judged import Judged, Verdict
-from bus_toolkit.study.report.page_parts import SCRIPT, STYLE
+from bus_toolkit.study.report.html_assets import SCRIPT, STYLE
+from bus_toolkit.study.report.judged import Judged, Outcome
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.settings import ReportSettings
@@ -56,8 +56,8 @@ def _claims(judged: Sequence[Judged]) -> str:
         return ""
     lines = []
     for each in judged:
-        name = "missed" if each.verdict is Verdict.MISSED else ""
-        words = f"{each.verdict.value.capitalize()}: {each.claim.says}: {each.figures}."
+        name = "missed" if each.outcome is Outcome.MISSED else ""
+        words = f"{each.outcome.value.capitalize()}: {each.claim.says}: {each.figures}."
         lines.append(f'<li class="{name}">{escape(words)}</li>')
     return f"<section><h2>What was aimed at</h2><ul>{''.join(lines)}</ul></section>"
 

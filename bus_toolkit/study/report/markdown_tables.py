@@ -1,4 +1,4 @@
-"""The results as Markdown."""
+"""The Markdown tables of a study."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from bus_toolkit.study.report.cell_text import NOTHING, estimate_text
 from bus_toolkit.study.report.columns import COLUMNS
-from bus_toolkit.study.report.judged import Judged, Verdict
+from bus_toolkit.study.report.judged import Judged, Outcome
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 
@@ -38,8 +38,8 @@ def claims_list(judged: Sequence[Judged]) -> str:
     """Return the claims, those that were missed first."""
     lines = []
     for each in judged:
-        verdict = each.verdict.value.capitalize()
-        strong = f"**{verdict}**" if each.verdict is Verdict.MISSED else verdict
+        outcome = each.outcome.value.capitalize()
+        strong = f"**{outcome}**" if each.outcome is Outcome.MISSED else outcome
         lines.append(f"- {strong}: {escape_markdown(each.claim.says)}: {escape_markdown(each.figures)}.")
     return "\n".join(lines)
 
