@@ -5,6 +5,12 @@ differences are paired. Runs of one arm differ by their seed, so the seeds are d
 the same ones for two arms that are compared. Intervals are percentiles (the plain bootstrap of Efron). With three
 seeds the spread between trainings is known roughly at best: our intervals are then too narrow rather than too wide.
 
+Where all images agree, draws have no spread: 300 images with right answers only would give [100, 100]. But images of
+which none is among 300 may be up to ``unseen_share(300)`` = 1.2 % of all: the limit of Clopper and Pearson for no event
+(the "rule of three", here at 95 % on two sides). In this case the interval reaches to the value that there would be if
+such a share of images, with as many questions each as the others, had all answers wrong, or all right; for a
+difference, as far apart as can be (our choice). As soon as one image differs, the interval is that of the draws.
+
 Suffixes of names: R draws, I images, C columns (one run under one kind of text), S seeds, N questions.
 """
 
@@ -28,7 +34,7 @@ class Estimate:
 
     Attributes:
         mean: As observed.
-        low: Lower end; NaN if nothing could be drawn.
+        low: Lower end; NaN if nothing could be drawn, or the value is known without any.
         high: Upper end.
     """
 
@@ -90,14 +96,21 @@ class Share:
     Attributes:
         right_S: Right answers of each seed.
         asked_S: Questions of each seed.
-        right_RS: The same in each draw of images.
-        asked_RS: The same in each draw of images.
+        images_S: Images that they are about.
+        right_RS: Right answers in each draw of images.
+        asked_RS: Questions in each draw of images.
     """
 
     right_S: Array
     asked_S: Array
+    images_S: Array
     right_RS: Array
     asked_RS: Array
+
+    @property
+    def num_images(self) -> int:
+        """Images that it is known from: those of the seed with most of them."""
+        return int(self.images_S.max())
 
     def observed(self) -> float:
         """Return the share over all seeds, in per cent."""
@@ -112,24 +125,36 @@ class Share:
     def of(self, seeds: Sequence[int]) -> Share:
         """Return the share of the seeds at these positions."""
         at = list(seeds)
-        return Share(self.right_S[at], self.asked_S[at], self.right_RS[:, at], self.asked_RS[:, at])
+        return Share(self.right_S[at], self.asked_S[at], self.images_S[at], self.right_RS[:, at], self.asked_RS[:, at])
+
+
+def unseen_share(num_images: int) -> float:
+    """Return the largest share of images of a kind that may be in none of ``num_images``, at 95 % of both sides."""
+    return float(1 - ((1 - LEVEL) / 2) ** (1 / num_images)) if num_images else 1.0
 
 
 def estimate(share: Share, draws: ImageDraws) -> Estimate:
     """Return a share with its interval, in per cent."""
-    return _interval(share.observed(), share.drawn(draws.seeds(len(share.right_S))))
+    drawn_R = share.drawn(draws.seeds(len(share.right_S)))
+    return _interval(share.observed(), drawn_R, share.num_images, least=0.0)
 
 
 def estimate_difference(share: Share, other: Share, draws: ImageDraws) -> Estimate:
     """Return ``share`` minus ``other`` with its interval, in points; both of the same seeds in the same order."""
     seeds_RS = draws.seeds(len(share.right_S))
-    return _interval(share.observed() - other.observed(), share.drawn(seeds_RS) - other.drawn(seeds_RS))
+    drawn_R = share.drawn(seeds_RS) - other.drawn(seeds_RS)
+    num_images = min(share.num_images, other.num_images)
+    return _interval(share.observed() - other.observed(), drawn_R, num_images, least=-100.0)
 
 
-def _interval(observed: float, drawn_R: Array) -> Estimate:
+def _interval(observed: float, drawn_R: Array, num_images: int, *, least: float) -> Estimate:
+    """Return the percentiles of the draws; without a spread, what so many images cannot exclude of [least, 100]."""
     drawn_R = drawn_R[~np.isnan(drawn_R)]
     if np.isnan(observed) or not len(drawn_R):
         return Estimate(float(observed), float("nan"), float("nan"))
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn_R, (tail, 1 - tail))
+    if low == high:
+        unseen = unseen_share(num_images)
+        low, high = observed - unseen * (observed - least), observed + unseen * (100.0 - observed)
     return Estimate(float(observed), float(low), float(high))

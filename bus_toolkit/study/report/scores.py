@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -103,7 +103,11 @@ class Scores:
         asked_CN = np.stack([self._right[right][seed] & ~self._right[wrong][seed] for _, seed in pairs])
         right_CN = np.stack([self._right[cell][seed] for cell, seed in pairs]) & asked_CN
         shares = self._share_each(pairs, right_CN, asked_CN)
-        return {cell: Split(estimate(share, self.draws), int(share.asked_S.sum())) for cell, share in shares.items()}
+        splits = {cell: Split(estimate(share, self.draws), int(share.asked_S.sum())) for cell, share in shares.items()}
+        for cell in splits.keys() & {right, wrong}:  # 100 and 0 by the choice of the questions, not by observation
+            chosen = replace(splits[cell].accuracy, low=np.nan, high=np.nan)
+            splits[cell] = replace(splits[cell], accuracy=chosen)
+        return splits
 
     def _share_each(
         self, pairs: Sequence[tuple[Cell, int]], right_CN: NDArray[np.bool_], asked_CN: NDArray[np.bool_]
@@ -116,10 +120,14 @@ class Scores:
         asked_RC = np.broadcast_to(asked_RC, right_RC.shape)
         right_C = right_CN.sum(1).astype(float)
         asked_C = np.broadcast_to(asked_CN.sum(1).astype(float), right_C.shape)
+        images_C = np.broadcast_to((asked_CI > 0).sum(1).astype(float), right_C.shape)
         columns: dict[Cell, list[int]] = defaultdict(list)
         for index, (cell, _) in enumerate(pairs):
             columns[cell].append(index)
-        return {cell: Share(right_C[at], asked_C[at], right_RC[:, at], asked_RC[:, at]) for cell, at in columns.items()}
+        return {
+            cell: Share(right_C[at], asked_C[at], images_C[at], right_RC[:, at], asked_RC[:, at])
+            for cell, at in columns.items()
+        }
 
 
 def images_of(verdicts: Verdicts) -> dict[str, int]:

@@ -15,8 +15,8 @@ def how_to_read(settings: ReportSettings) -> list[str]:
     reference = settings.shown(settings.reference)
     lines = [
         f"Accuracies are means over the seeds on test; intervals are 95 % (percentiles of {DRAWS:,} paired bootstrap "
-        "draws of images and, where there are several, of seeds). Three seeds show the spread between trainings "
-        "roughly at best.",
+        "draws of images and, where there are several, of seeds; where all images agree, what so many cannot "
+        "exclude, by the rule of three). Three seeds show the spread between trainings roughly at best.",
         f"Differences are to {reference}, on the same questions and seeds.",
         "Keep is the ratio of the reference; every other arm is set so that the whole model has the same MACs. MMAC a "
         "question: million MACs of one text with one image, counted; off target: by how many per cent they miss that.",

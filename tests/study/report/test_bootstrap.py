@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from pytest import approx
 
-from bus_toolkit.study.report.bootstrap import ImageDraws, Share, estimate, estimate_difference, sum_by_image
+from bus_toolkit.study.report.bootstrap import (
+    Estimate,
+    ImageDraws,
+    Share,
+    estimate,
+    estimate_difference,
+    sum_by_image,
+    unseen_share,
+)
 
 
 def share_of(right_SN: list[list[int]], image_N: list[int], draws: ImageDraws) -> Share:
@@ -15,14 +23,15 @@ def share_of(right_SN: list[list[int]], image_N: list[int], draws: ImageDraws) -
     right_SI = sum_by_image(right, images, num_images)
     asked_SI = sum_by_image(np.ones_like(right), images, num_images)
     asked_S = np.full(len(right), float(right.shape[1]))
-    return Share(right.sum(1).astype(float), asked_S, draws.sums(right_SI), draws.sums(asked_SI))
+    images_S = (asked_SI > 0).sum(1).astype(float)
+    return Share(right.sum(1).astype(float), asked_S, images_S, draws.sums(right_SI), draws.sums(asked_SI))
 
 
 def test_each_draw_has_as_many_images_as_there_are_and_each_is_as_likely():
     counts = ImageDraws(7, draws=4000, seed=3).counts_RI
     assert (counts.sum(1) == 7).all()
     assert np.abs(counts.mean(0) - 1).max() < 0.06
-    assert counts.var(0).mean() == pytest.approx(6 / 7, abs=0.05)  # binomial: n p (1 - p) with n = 7, p = 1/7
+    assert counts.var(0).mean() == approx(6 / 7, abs=0.05)  # binomial: n p (1 - p) with n = 7, p = 1/7
 
 
 def test_a_draw_is_the_accuracy_of_the_images_in_it():
@@ -38,7 +47,7 @@ def test_a_draw_is_the_accuracy_of_the_images_in_it():
             for _ in range(int(times)):
                 for image, right in zip(image_N, right_SN[seed], strict=True):
                     verdicts += [right] * int(counts[image])
-        assert got[row] == pytest.approx(100 * np.mean(verdicts))
+        assert got[row] == approx(100 * np.mean(verdicts))
 
 
 def test_two_images_give_the_interval_that_one_works_out_by_hand():
@@ -53,8 +62,8 @@ def test_many_questions_give_the_interval_of_a_binomial():
     draws = ImageDraws(900, draws=4000)
     value = estimate(share_of([right.astype(int).tolist()], list(range(900)), draws), draws)
     half = 196 * (right.mean() * (1 - right.mean()) / 900) ** 0.5
-    assert value.high - value.mean == pytest.approx(half, rel=0.08)
-    assert value.mean - value.low == pytest.approx(half, rel=0.08)
+    assert value.high - value.mean == approx(half, rel=0.08)
+    assert value.mean - value.low == approx(half, rel=0.08)
 
 
 def test_questions_about_one_image_count_as_one_where_they_agree():
@@ -73,8 +82,33 @@ def test_differences_are_paired():
     draws = ImageDraws(100, draws=2000)
     ours, theirs = (share_of([verdicts.tolist()], list(range(100)), draws) for verdicts in (better, right))
     difference = estimate_difference(ours, theirs, draws)
-    assert difference.mean == pytest.approx(3.0) and difference.low >= 0.0
+    assert difference.mean == approx(3.0) and difference.low >= 0.0
     assert estimate_difference(ours, ours, draws) == estimate_difference(theirs, theirs, draws)
+
+
+def test_where_all_images_agree_the_interval_has_the_width_that_so_many_cannot_exclude():
+    """Were 1.22 % of all images wrong, 300 of them would be right with a probability of 0.9878^300 = 0.025."""
+    draws = ImageDraws(300, draws=50)
+    images = np.repeat(np.arange(300), 2).tolist()
+    right, wrong = (share_of([[answer] * 600], images, draws) for answer in (1, 0))
+    assert unseen_share(300) == approx(0.0122, abs=5e-5) and (1 - unseen_share(300)) ** 300 == approx(0.025)
+    assert estimate(right, draws) == Estimate(100.0, approx(98.78, abs=0.01), 100.0)
+    assert estimate(wrong, draws) == Estimate(0.0, 0.0, approx(1.22, abs=0.01))
+    assert estimate_difference(right, right, draws) == Estimate(0.0, approx(-1.22, abs=0.01), approx(1.22, abs=0.01))
+    assert estimate_difference(right, wrong, draws) == Estimate(100.0, approx(97.56, abs=0.01), 100.0)
+
+
+def test_as_soon_as_one_image_differs_the_interval_is_that_of_the_draws():
+    """One of 300 is in a draw as often as a Poisson variable of mean 1: 0 to 3 times."""
+    draws = ImageDraws(300, draws=4000)
+    value = estimate(share_of([[1] * 299 + [0]], list(range(300)), draws), draws)
+    assert value == Estimate(approx(99.667, abs=1e-3), 99.0, 100.0)
+
+
+def test_few_images_say_little():
+    draws = ImageDraws(3, draws=20)
+    assert estimate(share_of([[1, 1, 1]], [0, 1, 2], draws), draws).low == approx(100 * 0.025 ** (1 / 3))
+    assert unseen_share(0) == 1.0
 
 
 def test_seeds_that_differ_widen_the_interval():
@@ -89,5 +123,5 @@ def test_seeds_that_differ_widen_the_interval():
 def test_the_same_seed_draws_the_same_and_no_questions_are_no_number():
     first, second = ImageDraws(5, draws=20, seed=4), ImageDraws(5, draws=20, seed=4)
     assert (first.counts_RI == second.counts_RI).all() and (first.seeds(3) == second.seeds(3)).all()
-    empty = Share(np.zeros(1), np.zeros(1), np.zeros((20, 1)), np.zeros((20, 1)))
+    empty = Share(np.zeros(1), np.zeros(1), np.zeros(1), np.zeros((20, 1)), np.zeros((20, 1)))
     assert np.isnan(estimate(empty, first).mean) and np.isnan(estimate(empty, first).low)

@@ -10,13 +10,14 @@ import pytest
 
 from bus_toolkit.study.report.advice import advice_row, advice_text, advise
 from bus_toolkit.study.report.bootstrap import ImageDraws
+from bus_toolkit.study.report.cell_text import estimate_text
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.columns import marks
 from bus_toolkit.study.report.judged import Judged, Outcome, judge_claims
 from bus_toolkit.study.report.markdown_tables import claims_list, escape_markdown, panel_table, short_table, times_table
 from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
 from bus_toolkit.study.report.rows import Role
-from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.runs import read_runs, run_of
 from bus_toolkit.study.report.samples import OTHER, OWN, Column, Question, Verdicts, read_verdicts
 from bus_toolkit.study.report.scores import Cell, Scores
 from bus_toolkit.study.report.settings import ReportSettings
@@ -64,7 +65,8 @@ def test_the_split_is_the_accuracy_where_one_is_right_and_the_other_wrong() -> N
     cells = {arm: Cell(arm, 0.1) for arm in (*right, "alone")}
     splits = scores.split(list(cells.values()), cells["full"], cells["small"])
     assert splits[cells["ours"]].num_questions == 2 and splits[cells["ours"]].accuracy.mean == 50.0
-    assert splits[cells["full"]].accuracy.mean == 100.0 and cells["alone"] not in splits
+    assert estimate_text(splits[cells["full"]].accuracy) == "100.0", "by the choice of the questions: no interval"
+    assert estimate_text(splits[cells["small"]].accuracy) == "0.0" and cells["alone"] not in splits
     assert scores.difference(cells["ours"], cells["alone"]) is None, "no seed in common"
     assert scores.accuracy(Cell("ours", 0.1, OTHER)) is None
 
@@ -121,6 +123,19 @@ def test_claims_are_judged(
 ) -> None:
     (judged,) = judge_claims(panels, replace(settings, claims=(claim(**changes),)))
     assert judged.outcome is outcome and figures in judged.figures
+
+
+def test_two_arms_that_agree_everywhere_are_as_near_as_so_many_images_show(settings: ReportSettings) -> None:
+    """80 images exclude differences beyond 4.5 points, so arms without any mistake are not known to be within 3."""
+    questions = {Question("control", str(i)): (str(i), None) for i in range(80)}
+    columns = {Column(arm, 0.11, 0, OWN): np.ones(80, bool) for arm in ("text-aware", "random")}
+    line = {"keep": 0.11, "seed": 0, "task": "control", "macs": {"inference": 1}}
+    runs = {run.key: run for arm in ("text-aware", "random") for run in [run_of({**line, "arm": arm}, arm)]}
+    panels = make_panels(runs, {"control": Verdicts(questions, columns)}, settings, draws=50)
+    within = claim(kind=ClaimKind.WITHIN, task="control")
+    judged = judge_claims(panels, replace(settings, claims=tuple(replace(within, bound=each) for each in (3.0, 5.0))))
+    assert [each.outcome for each in judged] == [Outcome.ON_AVERAGE, Outcome.MET]
+    assert judged[0].figures == "100.0 against 100.0, difference +0.0 points [-4.5, +4.5]"
 
 
 def test_a_claim_that_only_the_mean_meets_says_so(panels: list[Panel], settings: ReportSettings) -> None:
