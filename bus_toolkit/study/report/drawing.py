@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,7 +176,26 @@ def plain_name(name: str) -> str:
 
 
 def set_percent(axes: Axes, values: Sequence[float]) -> None:
-    """Show what there is, from 0 on, and no ticks above 100 per cent."""
-    top = min(104.0, max(values) * 1.08 + 1)
-    axes.set_ylim(-0.015 * top, top)
-    axes.set_yticks([tick for tick in range(0, 101, 10 if top < 60 else 20) if tick <= top])
+    """Show per cent from 0 to the tick above the highest value, to 10 at least."""
+    highest = max(values)
+    step = 20 if highest > 50 else 10 if highest > 20 else 5 if highest > 10 else 2
+    top = step * max(math.ceil(highest / step), 10 // step)
+    axes.set_ylim(-0.015 * top, 1.04 * top)
+    axes.set_yticks(range(0, top + 1, step))
+
+
+def set_course(axes: Axes, last: float, room: float, *, whole: bool = False) -> None:
+    """Show the course of a training from 0 to ``last``, and room for names after it that has no ticks.
+
+    Args:
+        axes: Its x axis is set.
+        last: Where the longest curve ends.
+        room: Share of ``last`` for the names.
+        whole: Whether all ticks are whole numbers, such as steps.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    last = last or 1.0  # curves of a single point, before the first step
+    axes.set_xlim(0, last * (1 + room))
+    ticks = MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=whole).tick_values(0, last)
+    axes.set_xticks([tick for tick in ticks if tick <= last])

@@ -17,6 +17,7 @@ from bus_toolkit.study.report.drawing import (
     new_axes,
     plain_name,
     save,
+    set_course,
     set_percent,
     style_axes,
 )
@@ -136,14 +137,13 @@ def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) ->
         mark = " *" if row.is_undertrained else ""
         ends.append((*mean[-1], f"{plain_name(row.shown)}{mark}", style.colour(row.arm)))
     last = max(x for x, *_ in ends)
-    axes.set_xlim(0, last * 1.5)
     set_percent(axes, [value for row in rows for curve in row.curves for _, value in curve])
     words = f"{plain_name(panel.name)}, keep {panel.keep:g}: learning curves"
     note = " (* still rising: undertrained)" if any(row.is_undertrained for row in rows) else ""
     style_axes(axes, words, f"training steps{note}", "accuracy on val, %")
-    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= last])
+    set_course(axes, last, 0.5, whole=True)
     figure.tight_layout(pad=0.8)
-    label_lines(axes, last * 1.08, ends)
+    label_lines(axes, 0.72 * axes.get_xlim()[1], ends)
     return save(figure, path)
 
 

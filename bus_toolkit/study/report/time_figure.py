@@ -16,6 +16,7 @@ from bus_toolkit.study.report.drawing import (
     new_axes,
     plain_name,
     save,
+    set_course,
     set_percent,
     style_axes,
 )
@@ -37,10 +38,9 @@ def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> P
                 x, y = [unit.read(point) for point, _ in curve], [value for _, value in curve]
                 axes.plot(x, y, **{**style.line(row.arm), "markersize": 3.5})
         axes.plot([0, last], [quality, quality], color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
-        axes.set_xlim(0, last * 1.85)
         set_percent(axes, [value for row in rows for curve in row.curves for _, value in curve])
         style_axes(axes, "", unit.label, "accuracy on val, %" if unit is _UNITS[0] else "")
-        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= last])
+        set_course(axes, last, 0.85)
     both[1].tick_params(labelleft=False)
     head = f"{plain_name(panel.name)}, keep {panel.keep:g}: time to the end quality of {full} (dashed)"
     figure.suptitle(head, fontsize=TITLE - 0.5, color=INK, weight="bold", x=0.012, y=0.985, ha="left")

@@ -13,7 +13,7 @@ import pytest
 
 from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.study.report.drawing import spread
+from bus_toolkit.study.report.drawing import new_axes, set_course, set_percent, spread
 from bus_toolkit.study.report.figures import file_names
 from bus_toolkit.study.report.markdown_pages import write_section
 from tests.study.report.fake_study import STUDY, write_run
@@ -112,6 +112,25 @@ def test_mistakes_are_named(small: Path, tmp_path: Path) -> None:
     page.write_text(MARKERS * 2)
     with pytest.raises(DataError, match="needs the lines <!-- study: small -->"):
         write_section(page, "small", "text")
+
+
+@pytest.mark.parametrize(
+    ("highest", "ticks"),
+    [(0, [0, 2, 4, 6, 8, 10]), (13, [0, 5, 10, 15]), (45, [0, 10, 20, 30, 40, 50]), (90, [0, 20, 40, 60, 80, 100])],
+)
+def test_accuracies_have_a_scale_also_where_all_are_zero(highest: float, ticks: list[float]) -> None:
+    _, (axes,) = new_axes()
+    set_percent(axes, [0.0, highest])
+    assert list(axes.get_yticks()) == ticks and axes.get_ylim()[1] > ticks[-1]
+
+
+@pytest.mark.parametrize(
+    ("last", "ticks"), [(0, [0, 1]), (2, [0, 1, 2]), (150, [0, 50, 100, 150]), (800, [0, 200, 400, 600, 800])]
+)
+def test_steps_are_whole_and_names_have_room_after_them(last: float, ticks: list[float]) -> None:
+    _, (axes,) = new_axes()
+    set_course(axes, last, 0.5, whole=True)
+    assert list(axes.get_xticks()) == ticks and axes.get_xlim()[1] == 1.5 * (last or 1)
 
 
 @pytest.mark.parametrize(
