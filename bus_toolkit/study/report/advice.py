@@ -85,10 +85,10 @@ ADVICE_HEADS = (
 def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
     """Return the advice in sentences; names are as the study has them, nothing is escaped."""
     panel, take = advice.panel, advice.take
-    asked = _words(panel, settings) or f"the questions of {panel.name}"
+    asked = _words(panel, settings) or _unworded(panel)
     sentences = [
         f"For {asked}, at keep {panel.keep:g} (about one token in {1 / panel.keep:.0f}): take {take.shown}. "
-        f"It answers {estimate_text(take.accuracy)} % and costs {macs_text(take.macs)} million MACs a question"
+        f"It answers {estimate_text(take.accuracy)} % rightly and costs {macs_text(take.macs)} million MACs a question"
         f"{_of_unpruned(panel, take)}; {_needs(take)}.",
         _sharing(panel, take),
     ]
@@ -112,6 +112,13 @@ def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
 def _words(panel: Panel, settings: ReportSettings) -> str:
     """Return what the questions of a panel ask for; empty if the study does not say."""
     return settings.tasks.get(panel.kind, settings.tasks.get(panel.task, ""))
+
+
+def _unworded(panel: Panel) -> str:
+    """Return how the questions of a panel are named where the study does not say what they ask for."""
+    if panel.name == panel.task:
+        return f"the questions of the task {panel.task}"
+    return f"questions of the kind {panel.kind} (task {panel.task})"
 
 
 def _is_plain(row: Row) -> bool:

@@ -190,7 +190,11 @@ def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], s
 def test_where_nothing_differs_the_advice_takes_what_needs_least(panels: list[Panel], settings: ReportSettings) -> None:
     advice = advise(panel_of(panels, "control", 0.11))
     assert advice is not None and advice.take.arm in ("random", "smaller image")
-    assert "No method is distinguishably better" in " ".join(advice_text(advice, settings))
+    text = advice_text(advice, settings)
+    assert "No method is distinguishably better" in " ".join(text)
+    assert text[0].startswith("For the questions of the task control, at keep 0.11 ")
+    one_of_several = replace(advice, panel=replace(advice.panel, task="questions", name="questions: control"))
+    assert advice_text(one_of_several, settings)[0].startswith("For questions of the kind control (task questions), at")
 
 
 def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel]) -> None:
