@@ -16,6 +16,7 @@ from bus_toolkit.analysis.meta_macs import Frame, MacCounter
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import DataError
 from bus_toolkit.models.build import build_model
+from bus_toolkit.study.processes import alone_in
 from bus_toolkit.writing import write_whole, writing
 
 FILE = "counts.json"
@@ -31,14 +32,14 @@ class Counts:
     Args:
         out: Folder in which counts are kept; they hold for the version of the code that made them. Remove
             ``counts.json`` after a change of code that changes costs.
+
+    Raises:
+        DataError: ``counts.json`` is damaged.
     """
 
     def __init__(self, out: Path) -> None:
         self._file = out / FILE
-        try:
-            self._known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.is_file() else {}
-        except ValueError as error:
-            raise DataError(f"{self._file}: is no JSON: {error}. Remove it; costs are counted again.") from error
+        self._known = self._read()
 
     def inference(self, model: Mapping[str, Any]) -> int:
         """Return the MACs of an answer: one text, one image."""
@@ -73,9 +74,25 @@ class Counts:
         return Frame(tuple(size), tuple(grid), length)
 
     def save(self) -> None:
-        """Write what was counted."""
-        with writing(self._file, "--out"):
-            write_whole(self._file, json.dumps(self._known, indent=0, sort_keys=True) + "\n")
+        """Write what was counted, beside what another study has counted in the same folder meanwhile."""
+        with writing(self._file, "--out"), alone_in(self._file.parent):
+            there = self._read()
+            if self._known.keys() - there.keys():
+                write_whole(self._file, json.dumps({**there, **self._known}, indent=0, sort_keys=True) + "\n")
+
+    def _read(self) -> dict[str, Any]:
+        if not self._file.is_file():
+            return {}
+        try:
+            known = json.loads(self._file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{self._file}: is no JSON: {error}. Remove it; costs are counted again.") from error
+        if not isinstance(known, dict):
+            raise DataError(
+                f"{self._file}: must be a mapping of counts, got a {type(known).__name__}. Remove it; costs are "
+                "counted again."
+            )
+        return known
 
     def _measures(self, model: Mapping[str, Any]) -> list[Any]:
         # Ratios and decoder are in no measure; it may ask for more tokens than ratios leave that are not solved yet.

@@ -137,7 +137,7 @@ def ended_at_last(running: list[Process]) -> Iterator[Ending]:
 
 @contextlib.contextmanager
 def alone_in(out: Path) -> Iterator[None]:
-    """Let no other study begin a job in the same folder of results while the block runs."""
+    """Let no other study begin a job, or write its counts, in the same folder of results while the block runs."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, by the kernel at the latest
