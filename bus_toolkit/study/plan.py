@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -41,6 +42,12 @@ class Figure:
     baseline: str | None
     times: float
     digits: int
+
+    def of(self, metrics: Mapping[str, float]) -> float | None:
+        """Return what it shows of the metrics of an evaluation; ``None`` if one of its own is missing."""
+        if not all(name in metrics for name in self.metrics):
+            return None
+        return statistics.fmean(metrics[name] for name in self.metrics) * self.times
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 
 from bus_toolkit.study.job_key import JobKey
+from bus_toolkit.study.markdown import markdown_table, spread_text
 from bus_toolkit.study.plan import WHOLE, Figure, Study, Task
 from bus_toolkit.study.results import JobResult
 
-Read = Callable[[JobResult], float]
+_NOTHING = "-"
+Read = Callable[[JobResult], float | None]
 Results = Mapping[JobKey, JobResult]
 
 
@@ -28,20 +30,19 @@ def study_table(study: Study, results: Results) -> str:
     systems = [arm.name for arm in study.arms]
     first, *others = systems
     heads = ["task", "figure", *systems, *(f"{first} against {other}" for other in others), "no skill"]
-    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    losses = []
+    rows, losses = [], []
     for task in study.tasks:
         for figure in task.figures:
-            values = {s: list(_values(study, results, task, s, _reader(figure))) for s in systems}
+            values = {s: _values(results, task, s, lambda result, of=figure.of: of(result.metrics)) for s in systems}
             differences = [_difference(values[first], values[other], figure.digits) for other in others]
             cells = [_spread(values[s], figure.digits) for s in systems]
-            lines.append(_row(task.name, figure.label, *cells, *differences, _baseline(study, results, task, figure)))
+            rows.append([task.name, figure.label, *cells, *differences, _baseline(study, results, task, figure)])
             losses += [
                 f"{task.name} {figure.label} ({difference})"
                 for difference, other in zip(differences, others, strict=True)
                 if _mean(values[first]) < _mean(values[other])
             ]
-        lines += _costs(study, results, task)
+        rows += _costs(study, results, task)
     notes = [f"{_seeds(study)}; mean (least to greatest)."]
     notes.append(f"{first} loses: {'; '.join(losses)}." if losses else f"{first} loses in no figure.")
     missing = [
@@ -54,7 +55,7 @@ def study_table(study: Study, results: Results) -> str:
     if missing:
         notes.append(f"Missing: {'; '.join(missing)}.")
     notes += [task.note for task in study.tasks if task.note]
-    return "\n".join([f"**{study.title}**", "", *lines, "", *notes, ""])
+    return "\n".join([f"**{study.title}**", "", markdown_table(heads, rows), "", *notes, ""])
 
 
 def _seeds(study: Study) -> str:
@@ -65,29 +66,22 @@ def _seeds(study: Study) -> str:
     return "; ".join(f"{', '.join(names)}: seeds {', '.join(map(str, seeds))}" for seeds, names in by_seeds.items())
 
 
-def _costs(study: Study, results: Results, task: Task) -> Iterator[str]:
+def _costs(study: Study, results: Results, task: Task) -> Iterator[list[str]]:
     """Yield the rows of MACs and speed, whose last columns are ratios."""
     first, *others = systems = [arm.name for arm in study.arms]
     for label, read, digits in (
         ("MMAC a sample (step)", lambda result: result.macs["step"] / 1e6, 0),
         ("samples/s (training)", lambda result: result.train["samples_per_second"], 1),
     ):
-        values = {s: list(_values(study, results, task, s, read)) for s in systems}
+        values = {s: _values(results, task, s, read) for s in systems}
         ratios = [_ratio(values[first], values[other]) for other in others]
-        yield _row(task.name, label, *(_spread(values[s], digits) for s in systems), *ratios, "")
+        yield [task.name, label, *(_spread(values[s], digits) for s in systems), *ratios, ""]
 
 
-def _reader(figure: Figure) -> Read:
-    def read(result: JobResult) -> float:
-        return statistics.fmean(result.metrics.get(name, math.nan) for name in figure.metrics) * figure.times
-
-    return read
-
-
-def _values(study: Study, results: Results, task: Task, system: str, read: Read) -> Iterator[float]:
+def _values(results: Results, task: Task, system: str, read: Read) -> list[float]:
     keys = (JobKey(task.name, system, WHOLE, seed) for seed in task.seeds)
     values = (read(results[key]) for key in keys if key in results)
-    return (value for value in values if not math.isnan(value))
+    return [value for value in values if value is not None]
 
 
 def _baseline(study: Study, results: Results, task: Task, figure: Figure) -> str:
@@ -105,23 +99,12 @@ def _mean(values: list[float]) -> float:
 
 
 def _spread(values: list[float], digits: int) -> str:
-    if not values:
-        return "-"
-    mean = f"{_mean(values):.{digits}f}"
-    if len(values) == 1 or f"{min(values):.{digits}f}" == f"{max(values):.{digits}f}":
-        return mean
-    return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return spread_text(values, digits) or _NOTHING
 
 
 def _difference(ours: list[float], theirs: list[float], digits: int) -> str:
-    if not ours or not theirs:
-        return "-"
-    return f"{_mean(ours) - _mean(theirs):+.{digits}f}"
+    return f"{_mean(ours) - _mean(theirs):+.{digits}f}" if ours and theirs else _NOTHING
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> str:
-    return f"x {_mean(ours) / _mean(theirs):.2f}" if ours and any(theirs) else "-"
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"x {_mean(ours) / _mean(theirs):.2f}" if ours and any(theirs) else _NOTHING

@@ -7,17 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.study.markdown import escape_markdown, markdown_table
 from bus_toolkit.study.report.advice import ADVICE_HEADS, Advice, advice_row, advice_text, all_advice
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged
-from bus_toolkit.study.report.markdown_tables import (
-    claims_list,
-    escape_markdown,
-    markdown_table,
-    panel_table,
-    short_table,
-    times_table,
-)
+from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_table, times_table
 from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.words import how_to_read, machines, sizes

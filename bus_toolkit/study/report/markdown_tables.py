@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Iterable, Sequence
 
+from bus_toolkit.study.markdown import escape_markdown, markdown_table, spread_text
 from bus_toolkit.study.report.cell_text import NOTHING, estimate_text
 from bus_toolkit.study.report.columns import COLUMNS
 from bus_toolkit.study.report.judged import Judged, Outcome
@@ -60,26 +60,10 @@ def times_table(panels: Iterable[Panel]) -> str:
     return markdown_table(heads, lines) if lines else ""
 
 
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; cells are Markdown already."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def escape_markdown(text: str) -> str:
-    """Return ``text`` so that Markdown shows it as it is, on one line."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    # Brackets stay around the numbers of an interval, and never begin a link.
-    return re.sub(r"([\\`*_<>|~$]|\[(?![-+]?\d)|(?<!\d)\]|\](?=[(\[]))", r"\\\1", shown.replace("&", "&amp;"))
-
-
 def _mark(row: Row) -> str:
     return " (undertrained)" if row.is_undertrained else ""
 
 
 def _ratios(values: Iterable[float]) -> str:
-    ratios = list(values)
-    if not ratios:
-        return NOTHING
-    mean = f"x {statistics.fmean(ratios):.2f}"
-    return mean if len(ratios) == 1 else f"{mean} ({min(ratios):.2f} to {max(ratios):.2f})"
+    ratios = spread_text(list(values), 2)
+    return f"x {ratios}" if ratios else NOTHING

@@ -14,7 +14,7 @@ from bus_toolkit.study.report.cell_text import estimate_text
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.columns import marks
 from bus_toolkit.study.report.judged import Judged, Outcome, judge_claims
-from bus_toolkit.study.report.markdown_tables import claims_list, escape_markdown, panel_table, short_table, times_table
+from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_table, times_table
 from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
 from bus_toolkit.study.report.rows import Role
 from bus_toolkit.study.report.runs import read_runs, run_of
@@ -203,12 +203,6 @@ def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel]) -> None:
     short = short_table(panels_at(panels, 0.11))
     assert short.splitlines()[0] == "| arm | what it is | attribute, keep 0.11, % | control, keep 0.11, % |"
     assert "| attribute | 0.11 | oracle |" in times_table(panels)
-
-
-def test_markdown_shows_names_as_they_are() -> None:
-    assert escape_markdown("a|b <img> `x` *y*\n[z](w)") == r"a\|b \<img\> \`x\` \*y\* \[z\](w)"
-    assert escape_markdown("97.0 [96.5, 97.4]") == "97.0 [96.5, 97.4]"
-    assert escape_markdown("[1](x) [2][3]") == r"[1\](x) [2\][3]"
 
 
 def test_arms_without_properties_are_unknown_and_without_a_ratio_there_is_one_panel(
