@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
+from bus_toolkit.study.markdown import markdown_table, spread_text
 from bus_toolkit.study.plan import Match, Study, Task
 from bus_toolkit.study.report.curves import curve_of, is_undertrained
 from bus_toolkit.study.report.runs import run_of
@@ -15,10 +16,14 @@ from bus_toolkit.study.table import Results
 Read = Callable[[JobResult], float | None]
 Rows = dict[tuple[str, float], list[JobResult]]
 _COSTS: tuple[tuple[str, int, Read], ...] = (
-    ("MMAC an answer", 1, lambda result: result.macs["inference"] / 1e6),
-    ("ms an answer", 2, lambda result: _milliseconds(result.test, "samples")),
-    ("ms a step", 0, lambda result: _milliseconds(result.train, "steps")),
+    ("MMAC", 1, lambda result: result.macs["inference"] / 1e6),
+    ("ms", 1, lambda result: _milliseconds(result.test, "samples")),
+    ("step, ms", 0, lambda result: _milliseconds(result.train, "steps")),
 )
+_WIDTH = 100  # columns of a screen
+_COSTS_IN_WORDS = "MMAC and ms: an answer to one text about one image."
+_OTHER_TEXT = "Other text: the same questions, selected for by the text of another sample."
+_UNDERTRAINED = "* undertrained: the accuracy on val still rose when the training ended."
 
 
 def arm_tables(study: Study, results: Results) -> str:
@@ -36,36 +41,45 @@ def arm_tables(study: Study, results: Results) -> str:
     parts = [f"**{study.title}**"]
     for task in study.tasks:
         if task.figures and (rows := _rows(results, task)):
-            parts += ["\n".join(_table(study, rows, task)), *([task.note] if task.note else [])]
+            parts += [_table(study, rows, task), *_notes(rows, task)]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(study: Study, rows: Rows, task: Task) -> Iterator[str]:
+def _table(study: Study, rows: Rows, task: Task) -> str:
     several = len({keep for _, keep in rows if keep < 1}) > 1
-    under_wrong_text = any(result.wrong_text for found in rows.values() for result in found)
     heads = [task.name, *(["keep"] if several else []), *(figure.label for figure in task.figures)]
-    heads += [*(["another text"] if under_wrong_text else []), *(label for label, _, _ in _COSTS), "steps"]
-    yield _line(heads)
-    yield f"|{' --- |' * len(heads)}"
+    heads += [*(["other text"] if _has_other_text(rows) else []), *(label for label, _, _ in _COSTS), "steps"]
+    lines = []
     for (arm, keep), found in rows.items():
         cells = [_name(study, arm, found[0]), *([f"{keep:g}"] if several else [])]
         for figure in task.figures:
-            cells.append(_spread(found, _mean_of(figure.metrics, figure.times), figure.digits))
-        if under_wrong_text:
+            cells.append(_spread(found, lambda result, of=figure.of: of(result.metrics), figure.digits))
+        if _has_other_text(rows):
             first = task.figures[0]
-            cells.append(_spread(found, _mean_of(first.metrics, first.times, wrong=True), first.digits))
+            cells.append(_spread(found, lambda result, of=first.of: of(result.wrong_text or {}), first.digits))
         cells += [_spread(found, read, digits) for _, digits, read in _COSTS]
-        cells.append(f"{found[0].train.get('steps', 0):g}{_mark(found, task.figures[0].metrics[0])}")
-        yield _line(cells)
+        cells.append(f"{found[0].train.get('steps', 0):g}{'*' if _is_undertrained(found, task) else ''}")
+        lines.append(cells)
+    return markdown_table(heads, lines, aligned=True)
+
+
+def _notes(rows: Rows, task: Task) -> Iterator[str]:
+    """Yield what a reader of the table must know, in lines that fit a screen."""
+    words = [_COSTS_IN_WORDS, *([_OTHER_TEXT] if _has_other_text(rows) else [])]
+    if any(_is_undertrained(found, task) for found in rows.values()):
+        words.append(_UNDERTRAINED)
+    for text in (" ".join(words), task.note):
+        if text:
+            yield textwrap.fill(text, _WIDTH)
 
 
 def _rows(results: Results, task: Task) -> Rows:
+    """Return the results of each arm and ratio, arms in the order of the study."""
     rows: Rows = {}
-    for grid in task.grids:
-        for arm in grid.arms:
-            for key, result in results.items():
-                if (key.task, key.arm) == (task.name, arm) and result not in rows.get((arm, key.keep), []):
-                    rows.setdefault((arm, key.keep), []).append(result)
+    for arm in dict.fromkeys(arm for grid in task.grids for arm in grid.arms):
+        for key, result in results.items():
+            if (key.task, key.arm) == (task.name, arm):
+                rows.setdefault((arm, key.keep), []).append(result)
     return rows
 
 
@@ -73,17 +87,16 @@ def _name(study: Study, arm: str, result: JobResult) -> str:
     if study.arm(arm).match is not Match.IMAGE or not result.image_size:
         return arm
     height, width = result.image_size
-    return f"{arm}, {width} x {height} px"
+    return f"{arm} ({width}x{height})"
 
 
-def _mean_of(metrics: Sequence[str], times: float, *, wrong: bool = False) -> Read:
-    def read(result: JobResult) -> float | None:
-        values = result.wrong_text if wrong else result.metrics
-        if values is None or not all(name in values for name in metrics):
-            return None
-        return statistics.fmean(values[name] for name in metrics) * times
+def _has_other_text(rows: Rows) -> bool:
+    return any(result.wrong_text for found in rows.values() for result in found)
 
-    return read
+
+def _is_undertrained(found: Sequence[JobResult], task: Task) -> bool:
+    (metric, *_) = task.figures[0].metrics
+    return bool(is_undertrained([curve_of(run_of(asdict(result), result.arm), metric) for result in found]))
 
 
 def _milliseconds(timed: Mapping[str, float], of: str) -> float | None:
@@ -91,17 +104,4 @@ def _milliseconds(timed: Mapping[str, float], of: str) -> float | None:
 
 
 def _spread(found: Sequence[JobResult], read: Read, digits: int) -> str:
-    values = [value for result in found if (value := read(result)) is not None]
-    if not values:
-        return ""
-    mean, least, most = (f"{value:.{digits}f}" for value in (statistics.fmean(values), min(values), max(values)))
-    return mean if least == most else f"{mean} ({least} to {most})"
-
-
-def _mark(found: Sequence[JobResult], metric: str) -> str:
-    curves = [curve_of(run_of(asdict(result), result.arm), metric) for result in found]
-    return ", undertrained" if is_undertrained(curves) else ""
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return spread_text([value for result in found if (value := read(result)) is not None], digits)

@@ -23,6 +23,7 @@ arms:
   TSPS: {selector: {type: TSPS, blocks: [1]}, wrong_text: true}
   small: {image: smaller}
 """
+KINDS = ("classification/accuracy_attribute", "classification/accuracy_control")
 
 
 def result(arm: str, seed: int, accuracy: float, **more: Any) -> tuple[JobKey, JobResult]:
@@ -45,12 +46,38 @@ def test_an_arm_a_row_with_spread_wrong_text_time_and_size(tmp_path: Path) -> No
     assert arm_tables(study, dict(rows)).splitlines() == [
         "**Where it pays**",
         "",
-        "| questions | object (%) | another text | MMAC an answer | ms an answer | ms a step | steps |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| full | 100.0 |  | 2.0 |  | 200 | 100 |",
-        "| TSPS | 80.0 (75.0 to 85.0) | 12.5 | 2.0 | 5.00 | 200 | 100 |",
-        "| small, 64 x 56 px | 50.0 |  | 2.0 |  | 200 | 100, undertrained |",
+        "| questions     | object (%)          | other text | MMAC | ms  | step, ms | steps |",
+        "| ---           | ---                 | ---        | ---  | --- | ---      | ---   |",
+        "| full          | 100.0               |            | 2.0  |     | 200      | 100   |",
+        "| TSPS          | 80.0 (75.0 to 85.0) | 12.5       | 2.0  | 5.0 | 200      | 100   |",
+        "| small (64x56) | 50.0                |            | 2.0  |     | 200      | 100*  |",
+        "",
+        "MMAC and ms: an answer to one text about one image. Other text: the same questions, selected for by",
+        "the text of another sample. * undertrained: the accuracy on val still rose when the training ended.",
         "",
         "Chance is 14.",
     ]
     assert arm_tables(study, {}) == "**Where it pays**\n"
+
+
+def test_the_table_of_the_demo_fits_a_screen() -> None:
+    study = read_study(Path(__file__).parents[2] / "registry_configs/_studies_/demo.yaml")
+    rising = [{"step": step, "seconds": 1, "macs": 1, "val": {KINDS[0]: step / 800}} for step in (0, 400, 800)]
+    results = {}
+    for arm in study.arms:
+        key = JobKey("questions", arm.name, 1.0 if arm.name == "unpruned" else 0.11, 0)
+        metrics = dict.fromkeys(KINDS, 0.9876 if arm.name != "unpruned" else 1.0)
+        results[key] = JobResult(
+            *("questions", arm.name, key.keep, 0, "x", metrics),
+            macs={"inference": 138_700_000, "step": 1},
+            train={"steps": 800, "seconds": 440.0},
+            test={"samples": 2400, "seconds": 31.0},
+            wrong_text={KINDS[0]: 0.136} if arm.wrong_text else None,
+            image_size=[48, 56],
+            curve=rising if arm.name == "smaller image" else (),
+        )
+    lines = arm_tables(study, results).splitlines()
+    assert (
+        "| smaller image (56x48) | 98.8         | 98.8       |            | 138.7 | 12.9 | 550      | 800*  |" in lines
+    )
+    assert max(map(len, lines)) <= 100
