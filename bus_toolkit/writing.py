@@ -30,16 +30,26 @@ def writing(path: str | Path, flag: str) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: str | Path, text: str) -> None:
-    """Write a UTF-8 file that appears whole or not at all, into a folder that is made if it is missing."""
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to, whose file appears as ``path`` when the block has ended without an error.
+
+    The folder is made if it is missing; an error leaves nothing.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a UTF-8 file that appears whole or not at all, into a folder that is made if it is missing."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def make_writable_folder(folder: str | Path, flag: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from bus_toolkit.writing import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,11 +41,6 @@ def figure_pixels(figure: Figure) -> np.ndarray:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a PNG in one step and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
-    try:
+    with whole_file(path) as temporary:
         figure.savefig(temporary, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

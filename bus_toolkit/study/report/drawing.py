@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus_toolkit.study.report.rows import Role
 from bus_toolkit.visualization.canvas import GRID, INK
+from bus_toolkit.writing import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,22 +144,16 @@ def save(figure: Figure, path: Path) -> Path:
     """Write ``path`` as SVG, and a PNG beside it; neither has a date or the version of a program in it."""
     import matplotlib
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     with matplotlib.rc_context({**_RC, "svg.hashsalt": path.stem}):
         for kind, empty in metadata.items():
-            target = path.with_suffix(f".{kind}")
-            temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp.{kind}")
-            try:
+            with whole_file(path.with_suffix(f".{kind}")) as temporary:
                 figure.savefig(temporary, format=kind, metadata=empty)
                 if kind == "svg":
-                    text = temporary.read_text(encoding="utf-8").replace(
-                        f"'{_FONT}'", f"'{_FONT}', Verdana, sans-serif"
+                    text = temporary.read_text(encoding="utf-8")
+                    temporary.write_text(
+                        text.replace(f"'{_FONT}'", f"'{_FONT}', Verdana, sans-serif"), encoding="utf-8"
                     )
-                    temporary.write_text(text, encoding="utf-8")
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
     return path
 
 

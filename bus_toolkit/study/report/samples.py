@@ -8,9 +8,7 @@ what the selection read at test. Each other line is a question, ``{"task", "kind
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.writing import whole_file
 
 FILE = "samples.jsonl.gz"
 OWN, OTHER = "own", "other"
@@ -138,17 +137,13 @@ def write_verdicts(folder: Path, verdicts: Mapping[str, Verdicts]) -> None:
             marks = (right_C + np.uint8(ord("0"))).astype(np.uint8).tobytes().decode()
             line = {"task": task, "kind": key.kind, "id": key.id, "image": image, "answer": answer, "correct": marks}
             lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
-    buffer = io.BytesIO()
     # Without a name and a time in its head, so that the same content gives the same bytes.
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=9) as packed:
+    with (
+        whole_file(folder / FILE) as temporary,
+        temporary.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=9) as packed,
+    ):
         packed.write("".join(f"{line}\n" for line in lines).encode())
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{FILE}.{os.getpid()}.tmp"
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(folder / FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _verdict(value: Any) -> bool:
