@@ -50,13 +50,7 @@ class LearningCurveHook(Hook):
         """Start the clock again after a validation or a checkpoint."""
         self.speed.resume()
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: dict[str, Any] | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Count the step and its samples."""
         self.speed.tick(num_samples(data_batch))
         self.steps = runner.iter + 1
