@@ -16,7 +16,10 @@ SAMPLE = BaseDataElement()
         (["a", "b"], "must be a list of data samples, one or more an image, got list of str. bus_toolkit.models.make_"),
         (None, "must be a list of data samples, one or more an image, got NoneType."),
         ([SAMPLE], "must be as many as the images, or the same number for each of them, 2, got 1. Give each"),
-        ([SAMPLE] * 4, "2 texts an image must say by image_id whose they are, got row 0 without one. Write make_samples"),
+        (
+            [SAMPLE] * 4,
+            "2 texts an image must say by image_id whose they are, got row 0 without one. Write make_samples",
+        ),
     ],
 )
 def test_samples_that_do_not_belong_to_the_images_are_refused(samples, message):

@@ -11,14 +11,14 @@ class Words(SampleDataset):
     """Captions without pictures; reading ``broken`` fails as mmcv fails."""
 
     def __init__(self, texts, max_bad_samples=10):
-        super().__init__([self.read], size=len(texts), max_bad_samples=max_bad_samples)
+        super().__init__([self.load], size=len(texts), max_bad_samples=max_bad_samples)
         self.texts = texts
 
     def get_data_info(self, index):
         return {"img_path": f"{index}.png", "text": self.texts[index], "index": index}
 
     @staticmethod
-    def read(sample):
+    def load(sample):
         if sample["text"] == "missing":
             raise FileNotFoundError(2, "No such file", sample["img_path"])
         return None if sample["text"] == "unusable" else {**sample, "read": True}
