@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bus_toolkit.data.needles.scene import NeedleScene
-from bus_toolkit.data.needles.settings import GLYPHS, NUM_NAMES, SHAPES, NeedleSettings
+from bus_toolkit.data.needles.settings import COLOURS, GLYPHS, NUM_NAMES, SHAPES, NeedleSettings
 from bus_toolkit.data.scenes.streams import stream
 from bus_toolkit.errors import DataError
 
@@ -48,17 +48,17 @@ def choose_unique_captions(
         DataError: A scene has no such caption in 50 draws.
     """
     backgrounds = np.array([scene.background for _, scene in numbered])
-    # (scenes, names): the mark of the object with that name as one number, or -1 where there is none.
-    marks = np.full((len(numbered), NUM_NAMES), -1)
+    # Whether a scene has an object with that name and that mark.
+    has = np.zeros((len(numbered), NUM_NAMES, len(COLOURS) * len(GLYPHS)), dtype=bool)
     for row, (_, scene) in enumerate(numbered):
-        marks[row, _name_code(scene)] = _mark_code(scene)
+        has[row, _name_code(scene), _mark_code(scene)] = True
     chosen = []
-    for row, (number, scene) in enumerate(numbered):
+    for number, scene in numbered:
         rng = stream(settings, split, number, "text")
         for _ in range(_TRIES):
             named = _draw_named(scene, settings, rng)
-            names = _name_code(scene)[named]
-            fits = (marks[:, names] == marks[row, names]).all(axis=1) & (backgrounds == scene.background)
+            fits = has[:, _name_code(scene)[named], _mark_code(scene)[named]].all(axis=1)
+            fits &= backgrounds == scene.background
             if fits.sum() == 1:
                 chosen.append(caption_of(scene, named))
                 break
@@ -71,7 +71,7 @@ def choose_unique_captions(
 
 
 def _draw_named(scene: NeedleScene, settings: NeedleSettings, rng: np.random.Generator) -> list[int]:
-    named: list[int] = rng.permutation(len(scene))[: settings.named_per_caption].tolist()
+    named: list[int] = rng.permutation(scene.num_named)[: settings.named_per_caption].tolist()
     return named
 
 

@@ -55,7 +55,7 @@ def _annotations(split: str, planned: Sequence[PlannedNeedles], settings: Needle
 
 
 def _instances(scene: NeedleScene, image: int, first: int) -> list[dict[str, Any]]:
-    """Return COCO's instances of a scene, in the order of its objects, which says nothing about them."""
+    """Return COCO's instances of a scene, in the order of its objects: those that texts may name come first."""
     categories = (scene.colour * len(SHAPES) + scene.shape + 1).tolist()
     return [
         {"id": i, "image_id": image, "category_id": category, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}

@@ -18,10 +18,11 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, eq=False)
 class NeedleScene:
-    """Objects that do not overlap, each with a name of its own, in a square picture.
+    """Objects that do not overlap in a square picture; first those with a name of their own, then those without.
 
     Attributes:
         image_size: Side of the picture in pixels.
+        num_named: Number of objects with a name of their own; texts ask about these.
         background: Place of its tint in ``BACKGROUNDS``.
         x: Centres float64 (n,) in pixels from the left.
         y: Centres float64 (n,) in pixels from the top.
@@ -33,6 +34,7 @@ class NeedleScene:
     """
 
     image_size: int
+    num_named: int
     background: int
     x: np.ndarray
     y: np.ndarray
@@ -47,7 +49,7 @@ class NeedleScene:
         return len(self.x)
 
     def name(self, place: int) -> str:
-        """Return ``COLOUR SHAPE`` of an object, which fits no other one of the scene."""
+        """Return ``COLOUR SHAPE`` of an object; of the first ``num_named`` it fits no other one of the scene."""
         return f"{_COLOURS[self.colour[place]]} {SHAPES[self.shape[place]]}"
 
     def ink_name(self, place: int) -> str:
@@ -74,11 +76,14 @@ _COLOURS, _BACKGROUNDS = tuple(COLOURS), tuple(BACKGROUNDS)
 def sample_scene(settings: NeedleSettings, rng: np.random.Generator) -> NeedleScene:
     """Draw a scene: number, names, marks, background and places are all independent of one another.
 
-    The pairs of colour and shape are drawn without repetition, all equally likely. A glyph is any of the eight. An ink
-    is any of the seven colours other than the body's: who knows the name alone is right in 1 of 7 cases, and not of 8.
+    The pairs of colour and shape of named objects are drawn without repetition, all equally likely; repeated objects
+    share the pairs that are left, each of those that they use as often as any other or once more. A glyph is any of the
+    eight. An ink is any of the seven colours other than the body's: who knows the name alone is right in 1 of 7 cases,
+    and not of 8.
     """
-    count = int(rng.integers(settings.num_objects[0], settings.num_objects[1] + 1))
-    colour, shape = np.divmod(rng.permutation(NUM_NAMES)[:count], len(SHAPES))
+    named = int(rng.integers(settings.num_objects[0], settings.num_objects[1] + 1))
+    colour, shape = np.divmod(_draw_names(named, settings.num_repeated, rng), len(SHAPES))
+    count = len(colour)
     ink = (colour + rng.integers(1, len(COLOURS), count)) % len(COLOURS)
     if settings.ink == "contrast":
         ink = _CONTRASTING[colour]
@@ -88,7 +93,17 @@ def sample_scene(settings: NeedleSettings, rng: np.random.Generator) -> NeedleSc
     sizes = rng.uniform(settings.object_size - spread, settings.object_size + spread, count)
     side = np.floor(sizes * (STEPS // 2)) / (STEPS // 2)
     x, y = (_on_lattice if settings.layout == "lattice" else _scattered)(settings, side, rng)
-    return NeedleScene(settings.image_size, background, x, y, side, colour, shape, ink, glyph)
+    return NeedleScene(settings.image_size, named, background, x, y, side, colour, shape, ink, glyph)
+
+
+def _draw_names(named: int, repeated: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return the pair of colour and shape of each object as one number (n,), named objects first."""
+    names = rng.permutation(NUM_NAMES)
+    if not repeated[1]:  # no further draw: scenes are then those from before there were repeated objects
+        return names[:named]
+    count = int(rng.integers(repeated[0], repeated[1] + 1))
+    shared = names[named:][: count // 2]
+    return np.concatenate([names[:named], shared[np.arange(count) % len(shared)]])
 
 
 def _on_lattice(settings: NeedleSettings, side: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

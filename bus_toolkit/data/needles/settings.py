@@ -54,6 +54,7 @@ GAP = 1
 # 56 % (the jamming limit of parallel squares in random sequential addition).
 _MOST_FILLED = 0.4
 _SCATTERED_SPREAD = 0.3
+_MOST_REPEATED = 1000
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ class NeedleSettings(GeneratorSettings):
             to half pixels.
         size_spread: Sides vary uniformly by at most this share of ``object_size``, 0 to 0.5; ``None`` for 0 on a
             lattice and 0.3 where objects are scattered.
-        num_objects: Fewest and most objects of a scene; each has a name of its own, so 32 at most.
+        num_objects: Fewest and most objects that texts ask about; each has a name of its own, so 32 at most.
+        num_repeated: Fewest and most further objects, of names that each occur twice or more, so that no text asks
+            about them. None, or at least 2; they need a name that the others leave.
         layout: ``lattice``: one object in a cell of a regular grid, some cells stay empty. ``scattered``: at any free
             place, so that objects lie across the patches of a model in every way.
         cells: Cells a side of the lattice; ``None`` for the fewest that hold all objects.
@@ -91,6 +94,7 @@ class NeedleSettings(GeneratorSettings):
     object_size: float = 8
     size_spread: float | None = None
     num_objects: tuple[int, int] = (26, 32)
+    num_repeated: tuple[int, int] = (0, 0)
     layout: Layout = "lattice"
     cells: int | None = None
     jitter: float = 1.0
@@ -105,8 +109,9 @@ class NeedleSettings(GeneratorSettings):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.num_objects, list):
-            object.__setattr__(self, "num_objects", tuple(self.num_objects))
+        for name in ("num_objects", "num_repeated"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.size_spread is None:
             object.__setattr__(self, "size_spread", _SCATTERED_SPREAD if self.layout == "scattered" else 0.0)
         self.check()
@@ -132,8 +137,20 @@ class NeedleSettings(GeneratorSettings):
             "background": list(BACKGROUNDS),
         }
 
+    @override
+    def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict()
+        if self.num_repeated == (0, 0):  # folders from before this setting hold the same scenes
+            del values["num_repeated"]
+        return values
+
+    @property
+    def most_objects(self) -> int:
+        """The number of objects of the fullest scene."""
+        return self.num_objects[1] + self.num_repeated[1]
+
     def _fewest_cells(self) -> int:
-        return math.isqrt(self.num_objects[1] - 1) + 1
+        return math.isqrt(self.most_objects - 1) + 1
 
     @override
     def _problems(self) -> Iterator[str]:
@@ -162,10 +179,15 @@ class NeedleSettings(GeneratorSettings):
         for name, known in (("layout", get_args(Layout)), ("ink", get_args(Ink)), ("image_format", ("png", "jpg"))):
             if getattr(self, name) not in known:
                 yield f"{name}: must be {' or '.join(known)}, got {getattr(self, name)!r}."
-        if not _is_span(self.num_objects, NUM_NAMES):
+        if not _is_span(self.num_objects, 1, NUM_NAMES):
             yield (
                 f"num_objects: must be [fewest, most] with 1 <= fewest <= most <= {NUM_NAMES} (names of one colour and "
                 f"one shape), got {self.num_objects}."
+            )
+        if self.num_repeated != (0, 0) and not _is_span(self.num_repeated, 2, _MOST_REPEATED):
+            yield (
+                f"num_repeated: must be [0, 0], or [fewest, most] with 2 <= fewest <= most <= {_MOST_REPEATED}, got "
+                f"{self.num_repeated}."
             )
         if self.cells is not None and (not _is_count(self.cells) or not 1 <= self.cells <= 64):
             yield f"cells: must be a whole number from 1 to 64, or null, got {self.cells!r}."
@@ -176,7 +198,12 @@ class NeedleSettings(GeneratorSettings):
             yield f"questions_per_image: numbers must be whole and 0 or more, got {dict(asked)}."
 
     def _wrong_together(self) -> Iterator[str]:
-        fewest, most = self.num_objects
+        fewest = self.num_objects[0]
+        if self.num_repeated[1] and self.num_objects[1] == NUM_NAMES:
+            yield (
+                f"num_repeated: they need a name that no other object has, and num_objects may take all {NUM_NAMES}, "
+                f"got {self.num_objects}. Lower its second number."
+            )
         for name, number in (
             *((f"questions_per_image.{kind}", self.questions(kind)) for kind in QUESTION_KINDS[:2]),
             ("expressions_per_image", self.expressions_per_image),
@@ -191,20 +218,21 @@ class NeedleSettings(GeneratorSettings):
                 "questions_per_image.attribute: with ink: contrast the name of an object gives the colour of its mark, "
                 f"got {self.questions('attribute')}. Set it to 0, or ink: coloured."
             )
-        side, picture = self.largest_side + GAP, self.image_size
+        side, picture, most = self.largest_side + GAP, self.image_size, self.most_objects
+        counts = "num_repeated" if self.num_repeated[1] else "num_objects"
         if self.layout == "lattice":
             cells = self._fewest_cells() if self.cells is None else self.cells
             if cells**2 < most:
-                yield f"cells: {cells} x {cells} cells cannot hold {most} objects. Raise cells, or lower num_objects."
+                yield f"cells: {cells} x {cells} cells cannot hold {most} objects. Raise cells, or lower {counts}."
             elif picture / cells < side:
                 yield (
                     f"cells: {cells} a side of {picture} px are {picture / cells:.1f} px each, and an object with its "
-                    f"gap takes {side:.1f}. Raise image_size, or lower cells, object_size or num_objects."
+                    f"gap takes {side:.1f}. Raise image_size, or lower cells, object_size or {counts}."
                 )
         elif most * side**2 > _MOST_FILLED * picture**2:
             yield (
-                f"num_objects: {most} objects of up to {self.largest_side:.1f} px fill more than {_MOST_FILLED:.0%} of "
-                f"{picture} x {picture} px. Raise image_size, or lower num_objects, object_size or size_spread."
+                f"{counts}: {most} objects of up to {self.largest_side:.1f} px fill more than {_MOST_FILLED:.0%} of "
+                f"{picture} x {picture} px. Raise image_size, or lower {counts}, object_size or size_spread."
             )
 
 
@@ -212,10 +240,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_span(value: Any, most: int) -> bool:
+def _is_span(value: Any, least: int, most: int) -> bool:
     return (
         isinstance(value, tuple)
         and len(value) == 2
         and all(map(_is_count, value))
-        and 1 <= value[0] <= value[1] <= most
+        and least <= value[0] <= value[1] <= most
     )

@@ -20,7 +20,7 @@ def needle_questions(scene: NeedleScene, settings: NeedleSettings, rng: np.rando
     """
     questions = []
     for kind, ask in _KINDS.items():
-        chosen = rng.permutation(len(scene))[: settings.questions(kind)]
+        chosen = rng.permutation(scene.num_named)[: settings.questions(kind)]
         questions += [ask(scene, place) for place in chosen.tolist()]
     if settings.questions("control"):
         questions.append(SceneQuestion("what color is the background", scene.background_name, "control", ()))
@@ -29,7 +29,7 @@ def needle_questions(scene: NeedleScene, settings: NeedleSettings, rng: np.rando
 
 def needle_expressions(scene: NeedleScene, settings: NeedleSettings, rng: np.random.Generator) -> list[SceneExpression]:
     """Return ``the COLOUR SHAPE`` of different objects, each as likely as any other."""
-    chosen = rng.permutation(len(scene))[: settings.expressions_per_image]
+    chosen = rng.permutation(scene.num_named)[: settings.expressions_per_image]
     return [SceneExpression(f"the {scene.name(place)}", place) for place in chosen.tolist()]
 
 

@@ -8,7 +8,7 @@ from bus_toolkit.data.needles.scene import NeedleScene, sample_scene
 from bus_toolkit.data.needles.settings import COLOURS, GLYPHS, SHAPES, NeedleSettings
 
 FEW = {"questions_per_image": {"control": 1}, "expressions_per_image": 1, "named_per_caption": 1}
-FIELDS = [field.name for field in dataclasses.fields(NeedleScene)[2:]]
+FIELDS = [field.name for field in dataclasses.fields(NeedleScene)[3:]]
 
 
 def with_objects(scene, order):
@@ -41,7 +41,7 @@ def one_object(side, colour, shape, ink, glyph, place=10.0):
         "ink": [list(COLOURS).index(ink)],
         "glyph": [GLYPHS.index(glyph)],
     }
-    return NeedleScene(32, 5, **{name: np.array(value) for name, value in values.items()})
+    return NeedleScene(32, 1, 5, **{name: np.array(value) for name, value in values.items()})
 
 
 @pytest.mark.parametrize("side", [6.0, 8.0, 11.0])

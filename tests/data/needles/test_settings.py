@@ -16,6 +16,11 @@ def test_defaults_are_filled_in_and_read_back_from_the_manifest():
     }
 
 
+def test_scenes_without_repeated_objects_are_those_of_folders_from_before_these():
+    assert "num_repeated" not in NeedleSettings().to_dict()
+    assert NeedleSettings(num_objects=(9, 9), num_repeated=(2, 7)).to_dict()["num_repeated"] == [2, 7]
+
+
 def test_sparse_scenes_of_other_sizes_are_settings():
     assert NeedleSettings(num_objects=[10, 14], image_size=96, object_size=11).cells == 4
 
@@ -27,6 +32,12 @@ def test_sparse_scenes_of_other_sizes_are_settings():
         ({"image_size": 112.5}, "scenes.image_size: must be a whole number from 32 to 1024, got 112.5."),
         ({"num_objects": [26, 33]}, r"num_objects: must be \[fewest, most\] with 1 <= fewest <= most <= 32"),
         ({"num_objects": 26}, r"num_objects: must be \[fewest, most\] .*, got 26."),
+        (
+            {"num_repeated": [1, 4]},
+            r"num_repeated: must be \[0, 0\], or \[fewest, most\] with 2 <= fewest <= most <= 1000",
+        ),
+        ({"num_repeated": [2, 4]}, r"num_repeated: they need a name that no other .* got \(26, 32\). Lower its second"),
+        ({"num_objects": [9, 9], "num_repeated": [9, 9], "cells": 4}, "cannot hold 18 objects. .* lower num_repeated."),
         ({"layout": "grid"}, "layout: must be lattice or scattered, got 'grid'."),
         ({"cells": 5}, "cells: 5 x 5 cells cannot hold 32 objects. Raise cells, or lower num_objects."),
         ({"object_size": 18}, "cells: 6 a side of 112 px are 18.7 px each, and an object with its gap takes 19.0."),
