@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,10 @@ DASHES = {
 MARKERS = "osD^vP*Xhp<>d"
 TEXT = 11.0
 TITLE = 13.0
+_LINE = 1.25  # from line to line, in heights of the letters
+_HEIGHT, _AROUND = 5.6, 1.1  # inches, of the axes and of what is above and below them
+_WIDEST = 0.6  # share of the axes' width that names may take
+_BETWEEN = 0.06  # share of it between curves and names
 _FONT = "DejaVu Sans"
 # Letters stay text, so that they can be searched; names are never read as mathematics.
 _RC: Any = {
@@ -70,12 +74,13 @@ class Style:
         return COLOURS[self.roles[arm]]
 
 
-def new_axes(columns: int = 1, height: float = 5.6) -> tuple[Figure, list[Axes]]:
-    """Return a white figure, 8 inches wide, with axes side by side."""
+def new_axes(names: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a white figure, 8 inches wide, with axes one below the other, each high enough for so many names."""
     from bus_toolkit.visualization.canvas import new_figure
 
-    figure = new_figure(8.0, height)
-    return figure, [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    height = max(_HEIGHT / rows**0.5, names * TEXT * _LINE / 72 + _AROUND)
+    figure = new_figure(8.0, height * rows)
+    return figure, [figure.add_subplot(rows, 1, i + 1) for i in range(rows)]
 
 
 def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
@@ -105,7 +110,7 @@ def label_lines(
     """
     low, high = axes.get_ylim()
     inches = axes.get_window_extent().height / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
-    gap = (high - low) * size * 1.25 / 72 / inches
+    gap = (high - low) * size * _LINE / 72 / inches
     order = sorted(ends, key=lambda end: end[1])
     places = spread([end[1] for end in order], gap, low + gap / 2, high - gap / 2)
     for (end_x, end_y, name, colour), y in zip(order, places, strict=True):
@@ -118,6 +123,17 @@ def label_lines(
             "weight": "bold",
         }
         axes.annotate(name, (x, y), xytext=(-4 if left else 4, 0), textcoords="offset points", **style)
+
+
+def share_of_names(axes: Axes, names: Iterable[str], *, size: float = TEXT) -> float:
+    """Return the share of the width of ``axes``, which has its place in the figure, that the longest name takes."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(family=_FONT, weight="bold")
+    widest: float = max(TextPath((0, 0), name or " ", size=size, prop=font).get_extents().width for name in names)
+    inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    return min((widest + 12) / 72 / inches, _WIDEST)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -178,18 +194,32 @@ def set_percent(axes: Axes, values: Sequence[float]) -> None:
     axes.set_yticks(range(0, top + 1, step))
 
 
-def set_course(axes: Axes, last: float, room: float, *, whole: bool = False) -> None:
-    """Show the course of a training from 0 to ``last``, and room for names after it that has no ticks.
+def set_course(axes: Axes, last: float, *, whole: bool = False) -> None:
+    """Show the course of a training from 0 to ``last``.
 
     Args:
         axes: Its x axis is set.
         last: Where the longest curve ends.
-        room: Share of ``last`` for the names.
         whole: Whether all ticks are whole numbers, such as steps.
     """
     from matplotlib.ticker import MaxNLocator
 
     last = last or 1.0  # curves of a single point, before the first step
-    axes.set_xlim(0, last * (1 + room))
+    axes.set_xlim(0, last)
     ticks = MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=whole).tick_values(0, last)
     axes.set_xticks([tick for tick in ticks if tick <= last])
+
+
+def name_curves(axes: Axes, ends: Sequence[tuple[float, float, str, str]], *, size: float = TEXT) -> None:
+    """Write names (``label_lines``) on the right of a course, and make the room that they take.
+
+    Args:
+        axes: After ``set_course`` and with its place in the figure.
+        ends: (x, y, name, colour) of each curve's end.
+        size: Of the letters, in points.
+    """
+    last = axes.get_xlim()[1]
+    share = share_of_names(axes, [name for _, _, name, _ in ends], size=size)
+    whole = last / (1 - share - _BETWEEN)
+    axes.set_xlim(0, whole)
+    label_lines(axes, last + _BETWEEN * whole, ends, size=size)

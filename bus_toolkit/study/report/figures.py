@@ -14,11 +14,13 @@ from bus_toolkit.study.report.drawing import (
     Style,
     drawing,
     label_lines,
+    name_curves,
     new_axes,
     plain_name,
     save,
     set_course,
     set_percent,
+    share_of_names,
     style_axes,
 )
 from bus_toolkit.study.report.panels import Panel, panels_at
@@ -88,17 +90,23 @@ def _numbered(stem: str) -> Iterator[str]:
 
 def _draw_accuracy(panels: Sequence[Panel], style: Style, path: Path) -> Path:
     """Draw a line an arm over its keep ratios; the names are at the cheap end, where the arms differ."""
-    figure, (axes,) = new_axes()
     lines: dict[str, dict[float, Row]] = {}
     for panel in panels:
         for row in panel.rows:
             lines.setdefault(row.arm, {})[row.keep] = row
     macs = sorted(row.macs / 1e6 for rows in lines.values() for row in rows.values())
-    span = max(macs[-1] / macs[0], 1.3)
-    # The names have the left part of the plot for themselves.
+    figure, (axes,) = new_axes(len(lines))
+    set_percent(axes, [row.accuracy.high for rows in lines.values() for row in rows.values()])
+    style_axes(axes, f"{plain_name(panels[0].name)}: accuracy at equal MACs", _MACS_LABEL, "accuracy on test, %")
     axes.set_xscale("log")
-    axes.set_xlim(macs[0] / span**0.5, macs[-1] * span**0.05)
-    column = macs[0] / span**0.09
+    _plain_ticks(axes, macs)
+    figure.tight_layout(pad=0.8)
+    # The names have the left part of the plot for themselves.
+    span = max(macs[-1] / macs[0], 1.3)
+    share = share_of_names(axes, [plain_name(row.shown) for rows in lines.values() for row in rows.values()])
+    whole = span ** (1.19 / (1 - share))
+    column = macs[-1] * span**0.05 / whole ** (1 - share)
+    axes.set_xlim(macs[-1] * span**0.05 / whole, macs[-1] * span**0.05)
     ends = []
     for arm, by_keep in lines.items():
         rows = sorted(by_keep.values(), key=lambda row: row.macs)
@@ -108,10 +116,6 @@ def _draw_accuracy(panels: Sequence[Panel], style: Style, path: Path) -> Path:
             axes.plot([column, x[0]], [y[0], y[0]], **{**style.line(arm), "marker": "", "linewidth": 1.0})
             x[0] = column
         ends.append((x[0], y[0], plain_name(rows[0].shown), style.colour(arm)))
-    set_percent(axes, [row.accuracy.high for rows in lines.values() for row in rows.values()])
-    style_axes(axes, f"{plain_name(panels[0].name)}: accuracy at equal MACs", _MACS_LABEL, "accuracy on test, %")
-    _plain_ticks(axes, macs)
-    figure.tight_layout(pad=0.8)
     label_lines(axes, column, ends, left=True)
     return save(figure, path)
 
@@ -127,7 +131,7 @@ _MACS_LABEL = "MACs of one question about one image, millions (log scale); bars:
 
 
 def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> Path:
-    figure, (axes,) = new_axes()
+    figure, (axes,) = new_axes(len(rows))
     ends = []
     for row in rows:
         for curve in row.curves:
@@ -141,9 +145,9 @@ def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) ->
     words = f"{plain_name(panel.name)}, keep {panel.keep:g}: learning curves"
     note = " (* still rising: undertrained)" if any(row.is_undertrained for row in rows) else ""
     style_axes(axes, words, f"training steps{note}", "accuracy on val, %")
-    set_course(axes, last, 0.5, whole=True)
+    set_course(axes, last, whole=True)
     figure.tight_layout(pad=0.8)
-    label_lines(axes, 0.72 * axes.get_xlim()[1], ends)
+    name_curves(axes, ends)
     return save(figure, path)
 
 

@@ -87,7 +87,7 @@ def _rows(
         accuracy = scores.accuracy(cell)
         assert accuracy is not None, "the cell is one of those that ran"
         is_reference = cell.arm == settings.reference
-        compared = bool(unpruned) and cell.arm != settings.unpruned
+        compared = bool(unpruned) and cell.arm != settings.unpruned and settings.is_race(task)
         row = Row(
             arm=cell.arm,
             shown=settings.shown(cell.arm),

@@ -11,10 +11,10 @@ from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.home import expand_home
 from bus_toolkit.study.reading import merged_study
-from bus_toolkit.study.report.claims import Claim, read_claim
+from bus_toolkit.study.report.claims import Claim, ClaimKind, read_claim
 
 _TEXTS = ("reference", "unpruned", "smaller_image", "page")
-_LISTS = ("ceilings", "baselines", "notes")
+_LISTS = ("ceilings", "baselines", "races", "notes")
 _MAPPINGS = ("tasks", "arms", "metrics", "samples")
 _KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "keep", "claims")
 
@@ -31,6 +31,8 @@ class ReportSettings:
         smaller_image: The arm for the split "right at full size, wrong after downsampling"; empty for none.
         ceilings: Arms that read what no user has, such as boxes at inference: never recommended.
         baselines: Arms that look at neither the text nor the content of the image.
+        races: Tasks that show the time to the quality of the unpruned arm; ``None`` for all. Where the start has that
+            quality already, a time says nothing.
         keep: Keep ratio of the short table, the curves and the times; ``None`` is the smallest one.
         tasks: What the questions of a task or kind ask for, in words.
         arms: Shown names.
@@ -48,6 +50,7 @@ class ReportSettings:
     smaller_image: str = ""
     ceilings: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
+    races: tuple[str, ...] | None = None
     keep: float | None = None
     tasks: Mapping[str, str] = field(default_factory=dict)
     arms: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +59,10 @@ class ReportSettings:
     page: Path | None = None
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+
+    def is_race(self, task: str) -> bool:
+        """Return whether the task shows times to the unpruned arm's quality."""
+        return self.races is None or task in self.races
 
     def shown(self, arm: str) -> str:
         """Return the name of an arm in tables and plots."""
@@ -80,6 +87,7 @@ def read_settings(path: str | Path) -> ReportSettings:
         raise ConfigError(f"{location}.reference: must be the arm that others are compared to, got {reference!r}.")
     claims = tuple(read_claim(c, f"{location}.claims.{i}") for i, c in enumerate(node.get("claims", [])))
     _check_arms(content, {**node, "reference": reference}, claims, location)
+    _check_races(content, node, claims, location)
     given: dict[str, Any] = {"ceilings": _arms(content, "oracle", True)}
     given["smaller_image"] = next(iter(_arms(content, "image", "smaller")), "")
     given.update({key: node[key] for key in ("unpruned", "smaller_image") if key in node})
@@ -116,6 +124,21 @@ def _check_arms(content: Mapping[str, Any], node: Mapping[str, Any], claims: Ite
     for key, name in named:
         if str(name) not in names:
             raise ConfigError(f"{location}.{key}: must be arms of the study, got {name!r}. It has {', '.join(names)}.")
+
+
+def _check_races(content: Mapping[str, Any], node: Mapping[str, Any], claims: Iterable[Claim], location: str) -> None:
+    """Refuse races that are no tasks of the study, and claims on the time of other tasks."""
+    if "races" not in node:
+        return
+    tasks, races = content.get("tasks"), node["races"]
+    if isinstance(tasks, dict) and (other := [task for task in races if task not in tasks]):
+        raise ConfigError(f"{location}.races: must be tasks of the study, got {other[0]!r}. It has {', '.join(tasks)}.")
+    for i, claim in enumerate(claims):
+        if claim.kind is ClaimKind.TIME and claim.task not in races:
+            raise ConfigError(
+                f"{location}.claims.{i}: times are compared for the tasks in races, {', '.join(races) or 'none'}, got "
+                f"{claim.task!r}. Add it to {location}.races."
+            )
 
 
 def _check(node: Any, location: str) -> None:

@@ -12,7 +12,7 @@ from bus_toolkit.study.report.drawing import (
     TEXT,
     TITLE,
     Style,
-    label_lines,
+    name_curves,
     new_axes,
     plain_name,
     save,
@@ -28,7 +28,7 @@ from bus_toolkit.visualization.canvas import INK
 
 def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> Path:
     """Draw val accuracy against seconds and against MACs; the dashed line is the unpruned arm's end quality."""
-    figure, both = new_axes(columns=2, height=5.4)
+    figure, both = new_axes(len(rows), rows=2)
     full = plain_name(rows[0].shown)
     quality = statistics.fmean(curve[-1][1] for curve in rows[0].curves)
     for axes, unit in zip(both, _UNITS, strict=True):
@@ -39,20 +39,22 @@ def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> P
                 axes.plot(x, y, **{**style.line(row.arm), "markersize": 3.5})
         axes.plot([0, last], [quality, quality], color=INK, linewidth=1.0, linestyle=(0, (6, 3)))
         set_percent(axes, [value for row in rows for curve in row.curves for _, value in curve])
-        style_axes(axes, "", unit.label, "accuracy on val, %" if unit is _UNITS[0] else "")
-        set_course(axes, last, 0.85)
-    both[1].tick_params(labelleft=False)
+        style_axes(axes, "", unit.label, "accuracy on val, %")
+        set_course(axes, last)
+    height = figure.get_figheight()
     head = f"{plain_name(panel.name)}, keep {panel.keep:g}: time to the end quality of {full} (dashed)"
-    figure.suptitle(head, fontsize=TITLE - 0.5, color=INK, weight="bold", x=0.012, y=0.985, ha="left")
+    figure.suptitle(
+        head, fontsize=TITLE - 0.5, color=INK, weight="bold", x=0.012, y=1 - 0.08 / height, va="top", ha="left"
+    )
     note = f"x 0.50: half of what {full} takes to the dashed line. No figure: the line was not reached."
-    figure.text(0.012, 0.915, note, fontsize=TEXT - 1, color=INK, ha="left")
-    figure.tight_layout(pad=0.8, w_pad=0.6, rect=(0, 0, 1, 0.955))
+    figure.text(0.012, 1 - 0.36 / height, note, fontsize=TEXT - 1, color=INK, va="top", ha="left")
+    figure.tight_layout(pad=0.8, h_pad=1.2, rect=(0, 0, 1, 1 - 0.56 / height))
     for axes, unit in zip(both, _UNITS, strict=True):
         ends = []
         for row in rows:
             point, value = row.curves[-1][-1]
             ends.append((unit.read(point), value, _with_ratio(row, unit), style.colour(row.arm)))
-        label_lines(axes, max(x for x, *_ in ends) * 1.04, ends, size=TEXT - 2)
+        name_curves(axes, ends)
     return save(figure, path)
 
 

@@ -63,6 +63,24 @@ def test_the_study_says_which_arms_are_special(tmp_path: Path) -> None:
             read_settings(file)
 
 
+def test_races_are_tasks_of_the_study_and_claims_on_time_are_of_races(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    study = "title: t\nreference: TSPS\narms: {full: {}, TSPS: {}}\ntasks: {run: {}, read: {}}\n"
+    claim = "claims: [{says: s, task: read, keep: 0.1, time_of: TSPS, at_most: 1}]"
+    for given, message in (
+        ("races: [rum]", "report.races: must be tasks of the study, got 'rum'. It has run, read."),
+        (
+            f"races: [run], {claim}",
+            "report.claims.0: times are compared for the tasks in races, run, got 'read'. Add it",
+        ),
+    ):
+        file.write_text(f"{study}report: {{{given}}}\n")
+        with pytest.raises(ConfigError, match=message):
+            read_settings(file)
+    file.write_text(f"{study}report: {{races: [run]}}\n")
+    assert read_settings(file).is_race("run") and not read_settings(file).is_race("read")
+
+
 def test_a_study_that_is_based_on_another_one_reports_as_that_one_but_not_into_its_page(tmp_path: Path) -> None:
     (tmp_path / "shipped.yaml").write_text(STUDY.replace("  keep: 0.11", "  page: PAGE.md\n  keep: 0.11"))
     (tmp_path / "mine.yaml").write_text("_base_: shipped.yaml\nreport: {arms: {Mine: my selector}}\n")

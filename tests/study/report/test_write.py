@@ -13,7 +13,7 @@ import pytest
 
 from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.study.report.drawing import new_axes, set_course, set_percent, spread
+from bus_toolkit.study.report.drawing import name_curves, new_axes, set_course, set_percent, spread
 from bus_toolkit.study.report.figures import file_names
 from bus_toolkit.study.report.markdown_pages import write_section
 from tests.study.report.fake_study import STUDY, write_run
@@ -119,7 +119,7 @@ def test_mistakes_are_named(small: Path, tmp_path: Path) -> None:
     [(0, [0, 2, 4, 6, 8, 10]), (13, [0, 5, 10, 15]), (45, [0, 10, 20, 30, 40, 50]), (90, [0, 20, 40, 60, 80, 100])],
 )
 def test_accuracies_have_a_scale_also_where_all_are_zero(highest: float, ticks: list[float]) -> None:
-    _, (axes,) = new_axes()
+    _, (axes,) = new_axes(1)
     set_percent(axes, [0.0, highest])
     assert list(axes.get_yticks()) == ticks and axes.get_ylim()[1] > ticks[-1]
 
@@ -127,10 +127,26 @@ def test_accuracies_have_a_scale_also_where_all_are_zero(highest: float, ticks: 
 @pytest.mark.parametrize(
     ("last", "ticks"), [(0, [0, 1]), (2, [0, 1, 2]), (150, [0, 50, 100, 150]), (800, [0, 200, 400, 600, 800])]
 )
-def test_steps_are_whole_and_names_have_room_after_them(last: float, ticks: list[float]) -> None:
-    _, (axes,) = new_axes()
-    set_course(axes, last, 0.5, whole=True)
-    assert list(axes.get_xticks()) == ticks and axes.get_xlim()[1] == 1.5 * (last or 1)
+def test_steps_are_whole_and_end_with_the_longest_curve(last: float, ticks: list[float]) -> None:
+    _, (axes,) = new_axes(1)
+    set_course(axes, last, whole=True)
+    assert list(axes.get_xticks()) == ticks and axes.get_xlim()[1] == (last or 1)
+
+
+@pytest.mark.parametrize("name", ["a", "unpruned, without boxes and prior x 0.88"])
+def test_names_end_within_the_plot_however_long_they_are(name: str) -> None:
+    figure, (axes,) = new_axes(1)
+    set_course(axes, 800, whole=True)
+    figure.tight_layout()
+    name_curves(axes, [(800, 0.5, name, "black")])
+    (label,) = [text for text in axes.texts if text.get_text() == name]
+    assert 800 < axes.transData.inverted().transform(label.get_window_extent())[0, 0]
+    assert label.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_plots_grow_with_the_number_of_names() -> None:
+    few, many = (new_axes(number)[0].get_figheight() for number in (5, 40))
+    assert few < many and 40 * 11 * 1.25 / 72 < many
 
 
 @pytest.mark.parametrize(
