@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bus_toolkit.visualization.canvas import CYCLE, GRID, INK, MUTED, new_figure, save_figure
+from bus_toolkit.visualization.canvas import CYCLE, GRID, INK, MUTED, in_one_style, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@in_one_style
 def draw_benchmark(rows: Sequence[Mapping[str, Any]], accuracy: Mapping[str, float], samples: int, out: Path) -> Path:
     """Draw one line a model and return the PNG.
 

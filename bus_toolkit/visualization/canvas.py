@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,9 @@ from bus_toolkit.writing import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 INK = "#1f2430"
 MUTED = "#8a90a0"
@@ -20,6 +25,22 @@ PREDICTED = "#ff2d95"
 DISTRACTOR = "#ffffff"
 KEPT = "#ffd23f"
 CYCLE = ("#3366cc", "#e0662a", "#2a9d6f", "#9b51b6", "#c9a227", "#d43d6b", "#4aa3c7", "#6b7280")
+
+
+def in_one_style(draw: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that draws with matplotlib's own settings, whatever the user's ``matplotlibrc`` or style is.
+
+    With LaTeX for all texts, say, a name with an underscore would end in an error, and no name would be as it is.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        from matplotlib import style
+
+        with style.context("default"):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 def new_figure(width: float, height: float) -> Figure:

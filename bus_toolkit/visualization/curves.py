@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus_toolkit.text_files import split_lines
-from bus_toolkit.visualization.canvas import CYCLE, GRID, INK, MUTED, new_figure, save_figure
+from bus_toolkit.visualization.canvas import CYCLE, GRID, INK, MUTED, in_one_style, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,6 +53,7 @@ def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
     return {k: points for k, points in losses.items() if points}, {k: points for k, points in metrics.items() if points}
 
 
+@in_one_style
 def draw_curves(paths: Sequence[Path], out: Path) -> Path | None:
     """Draw a small plot for each loss term and each task's metrics; return the PNG, or ``None`` without any."""
     losses, metrics = read_scalars([path for path in paths if path.is_file()])

@@ -19,6 +19,7 @@ from bus_toolkit.visualization.canvas import (
     NAMED,
     PREDICTED,
     figure_pixels,
+    in_one_style,
     new_figure,
     save_figure,
 )
@@ -93,6 +94,7 @@ class PatchPicture:
         )
 
 
+@in_one_style
 def draw_kept_patches(pictures: Sequence[PatchPicture], path: Path) -> Path:
     """Draw one row a picture and save them as one PNG.
 
@@ -107,6 +109,7 @@ def draw_kept_patches(pictures: Sequence[PatchPicture], path: Path) -> Path:
     return save_figure(_figure(pictures), path)
 
 
+@in_one_style
 def render_kept_patches(pictures: Sequence[PatchPicture]) -> np.ndarray:
     """Return the picture of ``draw_kept_patches`` as pixels, uint8 RGB (H, W, 3)."""
     return figure_pixels(_figure(pictures))

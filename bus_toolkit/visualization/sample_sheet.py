@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bus_toolkit.visualization.canvas import DISTRACTOR, INK, KEPT, MUTED, NAMED, new_figure, save_figure
+from bus_toolkit.visualization.canvas import DISTRACTOR, INK, KEPT, MUTED, NAMED, in_one_style, new_figure, save_figure
 from bus_toolkit.visualization.samples import SamplePicture
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _LEGEND = (
 )
 
 
+@in_one_style
 def draw_samples(
     pictures: Sequence[SamplePicture], path: Path, *, columns: int | None = None, side: float = 2.9
 ) -> Path:

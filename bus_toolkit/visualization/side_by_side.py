@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bus_toolkit.visualization.canvas import INK, figure_pixels, new_figure, save_figure
+from bus_toolkit.visualization.canvas import INK, figure_pixels, in_one_style, new_figure, save_figure
 from bus_toolkit.visualization.kept_patches import PatchPicture
 from bus_toolkit.visualization.patch_marks import dimmed, outline_kept
 
@@ -20,6 +20,7 @@ _SIDE, _MARGIN, _LINE = 2.6, 0.12, 0.17
 _CHARACTERS = 38  # of a title's line
 
 
+@in_one_style
 def draw_side_by_side(pictures: Sequence[PatchPicture], path: Path) -> Path:
     """Draw an image, and for each text the patches that were kept under it; save them as one PNG.
 
@@ -30,6 +31,7 @@ def draw_side_by_side(pictures: Sequence[PatchPicture], path: Path) -> Path:
     return save_figure(_figure(pictures), path)
 
 
+@in_one_style
 def render_side_by_side(pictures: Sequence[PatchPicture]) -> np.ndarray:
     """Return the picture of ``draw_side_by_side`` as pixels, uint8 RGB (H, W, 3)."""
     return figure_pixels(_figure(pictures))

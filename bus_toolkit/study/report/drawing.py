@@ -174,10 +174,10 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def drawing() -> Any:
-    """Return the context in which a figure is made: its fonts, and no mathematics in names."""
-    import matplotlib
+    """Return the context in which a figure is made: its fonts, names as they are, nothing of a user's ``matplotlibrc``."""
+    from matplotlib import style
 
-    return matplotlib.rc_context(_RC)
+    return style.context(["default", _RC])
 
 
 def plain_name(name: str) -> str:
