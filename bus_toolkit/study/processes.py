@@ -37,7 +37,8 @@ class Process:
         self.folder = folder
         self.began = time.monotonic()
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        with (folder / LOG).open("w", encoding="utf-8") as output:
+        with (folder / LOG).open("w", encoding="utf-8") as output, (folder / PID).open("w", encoding="utf-8") as number:
+            fcntl.flock(number, fcntl.LOCK_EX)
             # In a session of its own: all its processes can be ended, and Ctrl-C reaches them through this one only.
             self._process = subprocess.Popen(
                 [*command, str(folder)],
@@ -45,17 +46,23 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
+                pass_fds=[number.fileno()],  # with the lock, which is released when the last process of the job ends
             )
-        (folder / PID).write_text(f"{self._process.pid}\n", encoding="utf-8")
+            number.write(f"{self._process.pid}\n")
 
     def code(self) -> int | None:
         """Return the exit code; ``None`` while it runs."""
         return self._process.poll()
 
-    def last_line(self) -> str:
-        """Return the last line of its output."""
+    def failure(self) -> str:
+        """Return why it has failed: the last line of its output, and the signal that ended it."""
         lines = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        last, code = lines[-1] if lines else "", self.code() or 0
+        if code >= 0:
+            return last
+        name = signal.strsignal(-code) or f"signal {-code}"
+        memory = ", as by a system without free memory" if -code == signal.SIGKILL else ""
+        return f"it was ended from outside ({name}{memory}). Its last line: {last or 'none'}"
 
     def ask_to_end(self) -> None:
         """Ask it and all processes that it started to end."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -124,23 +124,19 @@ def write_failure(folder: Path, fingerprint: str, message: str) -> None:
 
 
 def is_running(folder: Path) -> bool:
-    """Return whether the process that runs the job on this machine is there."""
+    """Return whether the job's process is there, on whichever machine or in whichever container that has the folder.
+
+    It holds a lock on the file with its number as long as it lives. The number itself says nothing elsewhere, and is
+    used again.
+    """
     try:
-        pid = int((folder / PID).read_text(encoding="utf-8"))
-        os.kill(pid, 0)
-    except (OSError, ValueError):
+        with (folder / PID).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file
         return False
-    return _runs_in(pid, folder)
-
-
-def _runs_in(pid: int, folder: Path) -> bool:
-    """Return whether a process is the one of the job: numbers of processes that have ended are used again."""
-    process = Path("/proc") / str(pid)
-    try:
-        words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-        return (Path(os.readlink(process / "cwd")) / os.fsdecode(words[-1])).resolve() == folder.resolve()
-    except OSError:  # a system without such files, or a process that has just ended
-        return not Path("/proc/self/cmdline").exists()
+    return False
 
 
 def read_results(study: Study, out: Path) -> list[Entry]:

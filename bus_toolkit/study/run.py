@@ -171,11 +171,13 @@ class _Queue:
             state, code = self._by_process.pop(process), process.code()
             assert state.plan is not None
             minutes = (time.monotonic() - process.began) / 60
-            if code == 0 and read_result(state.folder) is not None:
+            if read_result(state.folder) is not None:
+                # The result is the last thing that a job writes: an error in closing down takes nothing away.
                 self._done.add(state.job.key)
-                self.report(f"{state.folder}: {minutes:.1f} min.")
+                late = f", exit code {code} after it had finished" if code else ""
+                self.report(f"{state.folder}: {minutes:.1f} min{late}.")
                 continue
-            message = process.last_line()
+            message = process.failure()
             with contextlib.suppress(OSError):  # a full disk, perhaps that of the job: it is due again then
                 write_failure(state.folder, state.plan.fingerprint, message)
             self.report(f"{state.folder}: failed (exit code {code}): {message} All of it is in {state.folder / LOG}.")

@@ -19,6 +19,7 @@ from bus_toolkit.study.jobs import Job, all_jobs, needed
 from bus_toolkit.study.listing import deviations, job_lines, summary
 from bus_toolkit.study.matching import Cost
 from bus_toolkit.study.planner import PlannedJob
+from bus_toolkit.study.processes import Process
 from bus_toolkit.study.reading import read_study
 from bus_toolkit.study.results import FAILURE, RESULT, Status, read_results
 from bus_toolkit.study.run import RunRule, run_jobs
@@ -174,12 +175,39 @@ def test_no_job_begins_when_the_time_is_up(runs: Runs) -> None:
 def test_a_job_that_another_process_runs_is_left_alone(runs: Runs) -> None:
     folder = runs.out / "race/full/keep_1/seed_0"
     folder.mkdir(parents=True)
-    with subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)", str(folder)]) as process:
-        (folder / "run.pid").write_text(f"{process.pid}\n")
-        assert runs("race/full") == 0 and any("another process is running it" in line for line in runs.reported)
-        process.kill()
+    process = Process((sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"), folder, 1)
+    with (folder / "run.pid").open("r+") as file:
+        file.write("99999999\n")  # as in another container, or on another machine: no number of a process here
+    assert runs("race/full") == 0 and any("another process is running it" in line for line in runs.reported)
+    process.ask_to_end()
+    process.wait(10)
     (folder / "run.pid").write_text(f"{os.getppid()}\n")  # the number is used again, by another program
     assert runs("race/full") == 1
+
+
+@pytest.mark.parametrize(
+    ("last_words", "reported"),
+    [
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "ended from outside (Killed, as by a system without free memory). Its ",
+        ),
+        ("print('data are gone'); sys.exit(3)", "failed (exit code 3): data are gone All of it is in "),
+    ],
+)
+def test_why_a_job_failed_is_said_also_where_it_could_not_say_so(runs: Runs, last_words: str, reported: str) -> None:
+    rule = replace(RULE, worker=(sys.executable, "-I", "-S", "-c", f"import os, signal, sys; {last_words}"))
+    jobs = needed(all_jobs(runs.study), ("race/full",))
+    assert not run_jobs(runs.study, jobs, runs.out, rule, runs.reported.append)
+    assert any(reported in line for line in runs.reported)
+
+
+def test_an_error_after_the_result_was_written_is_no_failure(runs: Runs) -> None:
+    rule = replace(RULE, worker=(sys.executable, "-I", "-S", "-c", f"{WORKER}\nimport os; os.abort()"))
+    jobs = needed(all_jobs(runs.study), ("race/full",))
+    assert len(run_jobs(runs.study, jobs, runs.out, rule, runs.reported.append)) == 1
+    assert runs.reported[-1].endswith("exit code -6 after it had finished.")
+    assert not list(runs.out.rglob(FAILURE))
 
 
 def test_two_studies_in_one_folder_do_not_run_a_job_twice(runs: Runs, arms_file: Path) -> None:

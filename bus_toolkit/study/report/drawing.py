@@ -174,7 +174,7 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def drawing() -> Any:
-    """Return the context in which a figure is made: its fonts, names as they are, nothing of a user's ``matplotlibrc``."""
+    """Return the context in which a figure is made: its fonts, names as they are, no settings of a user."""
     from matplotlib import style
 
     return style.context(["default", _RC])
