@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     if args.collect or results.is_dir():
         make_writable_folder(results, "--results")
     for out in args.collect:
-        changed = collect_runs(out, results, metrics=settings.samples, replacing=args.replace)
+        changed = collect_runs(
+            out, results, metrics=settings.samples, recall_at=settings.recall_at, replacing=args.replace
+        )
         print(f"{out}: {len(changed)} runs added to {results}")
         for key in changed:
             print(f"  {describe_run(key)}")

@@ -43,7 +43,12 @@ class _Piece:
 
 
 def collect_runs(
-    out: Path, committed: Path, *, metrics: Mapping[str, str] | None = None, replacing: bool = False
+    out: Path,
+    committed: Path,
+    *,
+    metrics: Mapping[str, str] | None = None,
+    recall_at: Mapping[str, int] | None = None,
+    replacing: bool = False,
 ) -> list[RunKey]:
     """Add each finished run below ``out`` to the files in ``committed``; return those that are new or replaced.
 
@@ -54,6 +59,7 @@ def collect_runs(
         out: Folder of the study's runs, or a folder of committed results.
         committed: Folder of ``runs.jsonl`` and ``samples.jsonl.gz``.
         metrics: By task, the metric whose verdicts count; not needed where only one says what is correct.
+        recall_at: By task, the rank up to which a query counts as answered; committed results keep their verdicts.
         replacing: Whether a run takes the place of a committed one with another content.
 
     Raises:
@@ -62,7 +68,7 @@ def collect_runs(
     """
     runs, verdicts = read_runs(committed), read_verdicts(committed)
     changed = []
-    for piece in _committed(out) if (out / RUNS).is_file() else _finished(out, metrics or {}):
+    for piece in _committed(out) if (out / RUNS).is_file() else _finished(out, metrics or {}, recall_at or {}):
         run = piece.run
         known = runs.get(run.key)
         if known is not None and committed_line(known) == committed_line(run):
@@ -81,7 +87,7 @@ def collect_runs(
     return changed
 
 
-def _finished(out: Path, metrics: Mapping[str, str]) -> Iterator[_Piece]:
+def _finished(out: Path, metrics: Mapping[str, str], recall_at: Mapping[str, int]) -> Iterator[_Piece]:
     """Yield each finished run that has been tested question by question."""
     files = sorted(out.rglob(RESULT)) if out.is_dir() else []
     finished = [file.parent for file in files if (file.parent / SAMPLES).is_file()]
@@ -96,12 +102,12 @@ def _finished(out: Path, metrics: Mapping[str, str]) -> Iterator[_Piece]:
         if not run.properties and (folder / CONFIG).is_file():
             properties = properties_of(folder / CONFIG)
             run = replace(run, properties=properties, line={**run.line, "properties": properties})
-        yield _Piece(run, folder, partial(_answers, folder, metrics.get(run.task, "")))
+        yield _Piece(run, folder, partial(_answers, folder, metrics.get(run.task, ""), recall_at.get(run.task)))
 
 
-def _answers(folder: Path, metric: str) -> dict[str, Answered]:
+def _answers(folder: Path, metric: str, recall_at: int | None) -> dict[str, Answered]:
     files = {OWN: folder / SAMPLES, OTHER: folder / SAMPLES_WRONG}
-    return {text: read_samples(file, metric) for text, file in files.items() if file.is_file()}
+    return {text: read_samples(file, metric, recall_at) for text, file in files.items() if file.is_file()}
 
 
 def _committed(folder: Path) -> Iterator[_Piece]:

@@ -55,12 +55,15 @@ class Verdicts:
     columns: Mapping[Column, NDArray[np.bool_]]
 
 
-def read_samples(file: Path, metric: str = "") -> tuple[dict[Question, tuple[str, str | None]], NDArray[np.bool_]]:
+def read_samples(
+    file: Path, metric: str = "", recall_at: int | None = None
+) -> tuple[dict[Question, tuple[str, str | None]], NDArray[np.bool_]]:
     """Return the questions of one run, sorted, and which of them it answered rightly.
 
     Args:
         file: Per-sample lines as the evaluation writes them, compressed.
         metric: Whose lines count; empty is the only metric that says what is correct.
+        recall_at: The rank up to which a query of a retrieval counts as answered; ``None`` for ``correct`` as it is.
 
     Raises:
         DataError: The file is damaged, a field is missing, a question is there twice, or no or several metrics say
@@ -77,7 +80,7 @@ def read_samples(file: Path, metric: str = "") -> tuple[dict[Question, tuple[str
     for number, line in lines:
         if metric and line.get("metric") != metric:
             continue
-        key, row = _row(line, f"{file}, line {number}")
+        key, row = _row(line, recall_at, f"{file}, line {number}")
         if key in rows:
             raise DataError(f"{file}, line {number}: the question {key.id!r} of kind {key.kind!r} is there twice.")
         rows[key] = row
@@ -85,15 +88,15 @@ def read_samples(file: Path, metric: str = "") -> tuple[dict[Question, tuple[str
     return questions, np.array([rows[key][2] for key in questions], bool)
 
 
-def _row(line: dict[str, Any], location: str) -> tuple[Question, tuple[str, str | None, bool]]:
+def _row(line: dict[str, Any], recall_at: int | None, location: str) -> tuple[Question, tuple[str, str | None, bool]]:
     try:
         answer = line.get("answer")
         shown = str(answer) if isinstance(answer, str | int) else None
-        return Question(str(line["kind"]), str(line["id"])), (str(line["image"]), shown, _verdict(line["correct"]))
-    except (KeyError, ValueError) as error:
-        raise DataError(
-            f"{location}: needs id, image, kind and correct (0 or 1), got {line!r}. Test it again."
-        ) from error
+        right = _verdict(line["correct"]) if recall_at is None else int(line["rank"]) <= recall_at
+        return Question(str(line["kind"]), str(line["id"])), (str(line["image"]), shown, right)
+    except (KeyError, ValueError, TypeError) as error:
+        verdict = "correct (0 or 1)" if recall_at is None else "rank, which report.recall_at reads"
+        raise DataError(f"{location}: needs id, image, kind and {verdict}, got {line!r}. Test it again.") from error
 
 
 def read_verdicts(folder: Path) -> dict[str, Verdicts]:

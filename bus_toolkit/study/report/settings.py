@@ -10,13 +10,14 @@ from typing import Any
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.home import expand_home
+from bus_toolkit.study.nodes import mapping, whole
 from bus_toolkit.study.reading import merged_study
 from bus_toolkit.study.report.claims import Claim, ClaimKind, read_claim
 
 _TEXTS = ("reference", "unpruned", "smaller_image", "page")
 _LISTS = ("ceilings", "baselines", "races", "notes")
 _MAPPINGS = ("tasks", "arms", "metrics", "samples")
-_KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "keep", "claims")
+_KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "recall_at", "keep", "claims")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class ReportSettings:
         arms: Shown names.
         metrics: Key of the validation metric by task or kind; else ``.../accuracy_<kind>`` or ``.../accuracy``.
         samples: By task, the metric whose verdicts on samples count, where several metrics have some.
+        recall_at: By task, the rank up to which a query of a retrieval counts as answered; else the first only.
         page: The Markdown page that has the study's markers; ``None`` for none.
         notes: Sentences for the reader: what was tuned, on what, how often.
         claims: What was aimed at before the study ran.
@@ -56,6 +58,7 @@ class ReportSettings:
     arms: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, str] = field(default_factory=dict)
+    recall_at: Mapping[str, int] = field(default_factory=dict)
     page: Path | None = None
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -99,6 +102,7 @@ def read_settings(path: str | Path) -> ReportSettings:
         name=file.stem,
         title=str(content.get("title", file.stem)),
         reference=reference,
+        recall_at=_ranks(node.get("recall_at", {}), f"{location}.recall_at"),
         keep=_share(node.get("keep"), f"{location}.keep"),
         page=None if page is None else file.parent / page,
         claims=claims,
@@ -156,6 +160,11 @@ def _check(node: Any, location: str) -> None:
 
 
 _WORDS: Mapping[type, str] = {str: "text", list: "list", dict: "mapping"}
+
+
+def _ranks(node: Any, location: str) -> dict[str, int]:
+    ranks = {str(task): whole(rank, f"{location}.{task}") for task, rank in mapping(node, location).items()}
+    return {task: rank for task, rank in ranks.items() if rank is not None}
 
 
 def _share(value: Any, location: str) -> float | None:

@@ -24,6 +24,10 @@ def how_to_read(settings: ReportSettings) -> list[str]:
         "best one before (mean of the seeds; our rule).",
         "Under another text: the selection reads the text of another sample at test, question and answer stay.",
     ]
+    lines += [
+        f"{task}: a query counts as answered if one of its right answers is among the first {rank} (R@{rank})."
+        for task, rank in settings.recall_at.items()
+    ]
     if settings.unpruned and settings.smaller_image:
         full, small = settings.shown(settings.unpruned), settings.shown(settings.smaller_image)
         lines.append(

@@ -155,6 +155,20 @@ def test_of_several_metrics_one_is_named(tmp_path: Path) -> None:
     assert dict(verdicts.questions) == {Question("i2t", "1"): ("2", "7")}
 
 
+def test_a_query_is_answered_by_a_right_answer_among_the_first_k(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "out", "retrieval", "TSPS", 0.11, 0, questions=3)
+    file = folder / "samples.jsonl.gz"
+    lines = [{"id": i, "image": i, "kind": "i2t", "correct": int(i == 1), "rank": i} for i in (1, 10, 11)]
+    file.write_bytes(gzip.compress("".join(f"{json.dumps(line)}\n" for line in lines).encode()))
+    assert read_samples(file)[1].tolist() == [True, False, False]
+    collect_runs(tmp_path / "out", tmp_path / "results", recall_at={"retrieval": 10})
+    (right,) = read_verdicts(tmp_path / "results")["retrieval"].columns.values()
+    assert right.tolist() == [True, True, False]
+    file.write_bytes(gzip.compress(b'{"id": 1, "image": 1, "kind": "i2t", "correct": 1}\n'))
+    with pytest.raises(DataError, match="line 1: needs id, image, kind and rank, which report.recall_at reads"):
+        read_samples(file, recall_at=10)
+
+
 def test_nothing_to_collect_and_damaged_results_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no finished run"):
         collect_runs(tmp_path / "out", tmp_path / "results")
