@@ -1,18 +1,27 @@
-"""JSON in which every key is there once."""
+"""JSON in which every key is there once, and which UTF-8 can hold."""
 
 import json
+import os
 
 import pytest
 
 from bus_toolkit.data.annotations.questions import read_questions
 from bus_toolkit.data.shards.annotation import parse_annotation
 from bus_toolkit.errors import DataError
-from bus_toolkit.json_text import parse_json
+from bus_toolkit.json_text import dump_json, parse_json
 
 
 def test_content_is_that_of_json():
     text = '{"a": [1, {"b": null}], "c": "\\u00e9", "d": 1.5}'
     assert parse_json(text) == parse_json(text.encode()) == json.loads(text)
+
+
+def test_half_a_character_is_written_as_an_escape_and_all_others_as_they_are():
+    name = os.fsdecode(b"caf\xe9.png")  # of a file, as ISO 8859-1 writes it
+    value = {name: ["é 中文 😀", "half \ud83d"], "number": 1.5}
+    text = dump_json(value, separators=(",", ":"))
+    assert text == '{"caf\\udce9.png":["é 中文 😀","half \\ud83d"],"number":1.5}'
+    assert parse_json(text.encode("utf-8")) == value
 
 
 def test_a_key_that_is_there_twice_is_refused_at_any_depth():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from bus_toolkit.evaluation.report_tables import TABLES, Metrics, other_table
+from bus_toolkit.json_text import dump_json
 
 
 def render_report(metrics: Metrics, *, title: str, note: str | None = None) -> Group:
@@ -48,8 +48,7 @@ def write_results(path: Path, payload: Mapping[str, Any]) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            json.dump(finite(payload), file, indent=2, ensure_ascii=False, default=float)
-            file.write("\n")
+            file.write(f"{dump_json(finite(payload), indent=2, default=float)}\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

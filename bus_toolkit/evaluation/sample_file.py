@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
 import weakref
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, TextIO
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import finite
+from bus_toolkit.json_text import dump_json
 from bus_toolkit.writing import writing
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -57,7 +57,7 @@ class SampleFile:
         with writing(self.path, self.flag):
             text = self._opened()
         for line in lines:
-            written = json.dumps(finite(line), ensure_ascii=False, default=_plain) + "\n"
+            written = dump_json(finite(line), default=_plain) + "\n"
             with writing(self.path, self.flag):
                 text.write(written)
             self.num_lines += 1

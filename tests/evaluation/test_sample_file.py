@@ -10,7 +10,8 @@ import pytest
 from bus_toolkit.errors import BusError, ConfigError
 from bus_toolkit.evaluation.sample_file import SampleFile
 
-LINES = [{"id": 1, "prediction": "grün", "iou": float("nan")}, {"id": 2, "prediction": [1, 2]}]
+# A file name that is not UTF-8 reaches Python as half a character.
+LINES = [{"id": 1, "prediction": "grün", "iou": float("nan")}, {"id": "caf\udce9.png", "prediction": [1, 2]}]
 WRITTEN = [{**LINES[0], "iou": None}, LINES[1]]
 
 

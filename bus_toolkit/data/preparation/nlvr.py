@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import dump_json
 
 PAGE = "https://github.com/lil-lab/nlvr"
 _SPLITS = ("train", "dev", "test", "hidden")
@@ -48,7 +48,7 @@ def _convert(source: Download, out: Path) -> dict[str, int]:
         repeats = [identifier for identifier, times in Counter(identifiers).items() if times > 1]
         if repeats:
             raise source.malformed(name, f"identifier {repeats[0]} occurs twice")
-        lines = (json.dumps(example, ensure_ascii=False) + "\n" for example in examples)
+        lines = (dump_json(example) + "\n" for example in examples)
         (out / f"{split}.json").write_text("".join(lines), encoding="utf-8")
         counts[f"{split}: examples"] = len(examples)
         counts |= _link_images(source, out, split, identifiers)

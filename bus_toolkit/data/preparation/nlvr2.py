@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
+from bus_toolkit.json_text import dump_json
 
 PAGE = "https://github.com/lil-lab/nlvr/tree/master/nlvr2"
 _SPLITS = ("train", "dev", "test1")
@@ -41,7 +41,7 @@ def _convert(source: Download, out: Path) -> Mapping[str, int]:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise source.malformed(name, error) from error
         check_images(source, "images", (image for row in rows for image in row["images"]))
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        lines = (dump_json(row) + "\n" for row in rows)
         (out / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
         counts[f"{split}: statements"] = len(rows)
         counts[f"{split}: true"] = sum(row["label"] == "True" for row in rows)

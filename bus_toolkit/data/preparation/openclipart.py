@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from bus_toolkit.data.preparation.svg_metadata import SvgMetadata, read_svg_meta
 from bus_toolkit.data.shards.shard_sources import SourceSample
 from bus_toolkit.data.shards.write_shards import write_shards
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import dump_json
 
 PACKAGES = ("openclipart-svg", "openclipart-png")
 HOW_TO_GET = (
@@ -152,7 +152,7 @@ def _sample(pair: ClipartPair, data: SvgMetadata, images: Path) -> SourceSample:
         "description": data.description,
         "tags": data.tags,
     }
-    return SourceSample(_image_path(images, pair.path), {"json": json.dumps(record, ensure_ascii=False).encode()})
+    return SourceSample(_image_path(images, pair.path), {"json": dump_json(record).encode()})
 
 
 def _count_files(folder: Path, kind: str) -> int:

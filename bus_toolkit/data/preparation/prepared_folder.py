@@ -11,6 +11,7 @@ from typing import Any
 
 from bus_toolkit.data.whole_folder import whole_folder
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import dump_json
 
 MANIFEST = "manifest.json"
 
@@ -83,7 +84,7 @@ def _write(folder: Path, made_from: dict[str, Any], fill: Callable[[Path], Mappi
         counts = dict(fill(scratch))
         names = sorted(_written(scratch))
         manifest = {"made_from": made_from, "counts": counts, "files": {n: sha256_of(scratch / n) for n in names}}
-        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+        (scratch / MANIFEST).write_text(dump_json(manifest, indent=1), encoding="utf-8")
     return manifest
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.errors import DataError
-from bus_toolkit.json_text import parse_json
+from bus_toolkit.json_text import dump_json, parse_json
 from bus_toolkit.text_files import read_utf8, split_lines
 
 
@@ -136,4 +135,4 @@ class Recipe:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file; characters stay as they are."""
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    path.write_text(dump_json(content), encoding="utf-8")

@@ -13,6 +13,7 @@ from bus_toolkit.data.preparation.check_files import check_images
 from bus_toolkit.data.preparation.counts import Count
 from bus_toolkit.data.preparation.karpathy import ORIGIN
 from bus_toolkit.data.preparation.recipe import Conversion, Download, Recipe, Wanted
+from bus_toolkit.json_text import dump_json
 
 PAGE = "https://homes.cs.washington.edu/~ranjay/visualgenome/api.html"
 _REGIONS, _QUESTIONS, _IMAGES = "region_descriptions.json", "question_answers.json", "image_data.json"
@@ -107,7 +108,7 @@ def _write_regions(source: Download, out: Path, images: Mapping[int, Mapping[str
         (out / names[1]).open("w", encoding="utf-8") as instances,
         (out / names[2]).open("w", encoding="utf-8") as regions,
     ):
-        head = json.dumps({"images": list(images.values())}, ensure_ascii=False)[:-1]
+        head = dump_json({"images": list(images.values())})[:-1]
         category = ', "categories": [{"id": 1, "name": "region"}]'
         writers = (
             _Entries(captions, f'{head}, "annotations": ['),
@@ -168,7 +169,7 @@ def _write_entries(
                 }
                 instances.add(json.dumps(note | {"area": box[2] * box[3]}))
             key = captions.number + 1
-            captions.add(json.dumps({"id": key, "image_id": entry["id"], "caption": phrase}, ensure_ascii=False))
+            captions.add(dump_json({"id": key, "image_id": entry["id"], "caption": phrase}))
             pairs.add(f'"{key}": {list(range(first, first + len(boxes)))}')
     counts = {"regions in all": total, "regions without words": empty, "regions outside of their image": outside}
     return counts | {"train: captions": captions.number, "train: instances": instances.number}

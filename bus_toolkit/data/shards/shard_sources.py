@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from bus_toolkit.data.shards.annotation import ID_LIMIT
 from bus_toolkit.data.shards.tar_index import IMAGE_KINDS
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.json_text import dump_json
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def pairs_of_coco(
             record |= {"boxes": boxes.round(3).tolist(), "named": info["named"].tolist()}
         if "stated_size" in info:
             record |= dict(zip(("width", "height"), info["stated_size"], strict=True))
-        yield SourceSample(Path(info["img_path"]), {"json": json.dumps(record, ensure_ascii=False).encode()})
+        yield SourceSample(Path(info["img_path"]), {"json": dump_json(record).encode()})
 
 
 def read_image(sample: SourceSample) -> tuple[str, bytes]:

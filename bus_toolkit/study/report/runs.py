@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.json_text import parse_json
+from bus_toolkit.json_text import dump_json, parse_json
 from bus_toolkit.text_files import read_utf8, split_lines
 from bus_toolkit.writing import write_whole
 
@@ -189,7 +188,7 @@ def committed_line(run: Run) -> str:
     """
     line = _rounded({**run.line, "curve": _columns(run.line.get("curve") or ())})
     line["keep"] = run.line["keep"]
-    return json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return dump_json(line, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def describe_run(key: RunKey) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import dump_json
 from bus_toolkit.writing import whole_file
 
 FILE = "samples.jsonl.gz"
@@ -133,13 +134,13 @@ def _columns(columns: list[Column], rows: list[str]) -> dict[Column, NDArray[np.
 def write_verdicts(folder: Path, verdicts: Mapping[str, Verdicts]) -> None:
     """Write ``samples.jsonl.gz``; equal verdicts give an equal file."""
     columns = {task: sorted(verdicts[task].columns) for task in sorted(verdicts)}
-    lines = [json.dumps({"runs": columns}, ensure_ascii=False)]
+    lines = [dump_json({"runs": columns})]
     for task, order in columns.items():
         right_NC = np.stack([verdicts[task].columns[column] for column in order], axis=1)
         for (key, (image, answer)), right_C in zip(verdicts[task].questions.items(), right_NC, strict=True):
             marks = (right_C + np.uint8(ord("0"))).astype(np.uint8).tobytes().decode()
             line = {"task": task, "kind": key.kind, "id": key.id, "image": image, "answer": answer, "correct": marks}
-            lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+            lines.append(dump_json(line, separators=(",", ":")))
     # Without a name and a time in its head, so that the same content gives the same bytes.
     with (
         whole_file(folder / FILE) as temporary,
