@@ -38,7 +38,7 @@ class JobKey:
 
     def _matches(self, pattern: str) -> bool:
         own = (self.task, self.arm, f"keep_{self.keep:g}", f"seed_{self.seed}")
-        parts = pattern.strip("/").split("/")
+        parts = [part.replace("[", "[[]") for part in pattern.strip("/").split("/")]  # a bracket is one, as in names
         return len(parts) <= len(own) and all(
             fnmatchcase(mine, part) or fnmatchcase(safe(mine), part) for mine, part in zip(own, parts, strict=False)
         )

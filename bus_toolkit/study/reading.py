@@ -216,10 +216,13 @@ def _check_names(location: str, *groups: list[str]) -> None:
     """Refuse names that would share a folder, or have none: no two of all groups may become the same one."""
     names = [name for group in groups for name in group]
     folders = [safe(name) for name in names]
-    if len(set(folders)) < len(folders) or START in folders:
+    # Some file systems take "full" and "Full" for one folder.
+    alike = [folder.casefold() for folder in folders]
+    if len(set(alike)) < len(alike) or START in alike:
         raise ConfigError(
             f"{location}: names of arms, tasks and starts become names of folders, with {SAFE} for all but letters, "
-            f"digits and '.-+': each must be its own, and none '{START}', got {', '.join(names)}. Rename one."
+            f"digits and '.-+': each must be its own, also without capitals, and none '{START}', got "
+            f"{', '.join(names)}. Rename one."
         )
     for name, folder in zip(names, folders, strict=True):
         if not folder.strip(".") or len(folder.encode()) > _LONGEST:

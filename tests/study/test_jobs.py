@@ -49,6 +49,12 @@ def test_patterns_choose_jobs_and_what_they_start_from(arms_file: Path) -> None:
     assert needed(jobs, ()) == jobs and needed(jobs, ("nothing",)) == ()
 
 
+def test_brackets_of_a_pattern_are_those_of_a_name() -> None:
+    key = JobKey("questions", "TSPS [ours]", 0.11, 0)
+    patterns = ("questions/TSPS o", "questions/TSPS [ours]", "*/TSPS_ours_", "*/*[ours]/keep_0.11")
+    assert [key.matches([pattern]) for pattern in patterns] == [None, 0, 0, 0]
+
+
 def test_a_start_with_fewer_seeds_serves_all(systems_file: Path) -> None:
     text = systems_file.read_text().replace("  retrieval:\n", "  retrieval:\n    seeds: [5, 1]\n")
     systems_file.write_text(text)

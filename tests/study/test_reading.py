@@ -100,6 +100,7 @@ def test_a_bad_study_of_systems_is_refused(systems_file: Path, old: str, new: st
         ("keep: [0.25, 0.11]", "keep: [0.1111111]", "keep: must have six digits at most, got 0.1111111. Round it"),
         ("starts:\n  needles: {config: full.yaml, seeds: [0]}", "starts: [full.yaml]", "starts: must be a mapping"),
         ("\n  race: {config", "\n  needles: {config", "each must be its own"),
+        ("  full: {}", "  full: {}\n  Full: {}", "each must be its own, also without capitals"),
     ],
 )
 def test_a_bad_study_of_arms_is_refused(arms_file: Path, old: str, new: str, message: str) -> None:
