@@ -75,7 +75,7 @@ def deviations(states: Iterable[JobState], tolerance: float) -> list[str]:
 
 
 def estimate(state: JobState, others: Iterable[JobState]) -> float | None:
-    """Return the mean minutes of the finished jobs that are most like a job; ``None`` without any."""
+    """Return the minutes of the finished jobs that are most like a job, by counted MACs; ``None`` without any."""
     key, done = state.job.key, [other for other in others if other.result is not None]
     alike: Sequence[Sequence[JobState]] = (
         [o for o in done if (o.job.key.task, o.job.key.arm, o.job.key.keep) == (key.task, key.arm, key.keep)],
@@ -83,8 +83,18 @@ def estimate(state: JobState, others: Iterable[JobState]) -> float | None:
         [o for o in done if o.job.key.task == key.task],
         [o for o in done if not o.job.is_start],
     )
-    chosen = next((group for group in alike if group), None)
-    return statistics.fmean(o.result.minutes for o in chosen if o.result is not None) if chosen else None
+    chosen = next((group for group in alike if group), ())
+    if not chosen:
+        return None
+    minutes = statistics.fmean(o.result.minutes for o in chosen if o.result is not None)
+    own, works = _work(state), [work for o in chosen if (work := _work(o)) is not None]
+    return minutes if own is None or len(works) < len(chosen) else minutes * own / statistics.fmean(works)
+
+
+def _work(state: JobState) -> int | None:
+    """Return the counted MACs of a text over all steps; ``None`` where they are not known."""
+    steps = state.job.steps
+    return None if state.plan is None or steps is None else state.plan.cost.step * steps
 
 
 def _cells(state: JobState, others: Sequence[JobState], tolerance: float) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.study import run as run_module
 from bus_toolkit.study.jobs import Job, all_jobs, needed
-from bus_toolkit.study.listing import deviations, job_lines, summary
+from bus_toolkit.study.listing import deviations, estimate, job_lines, summary
 from bus_toolkit.study.matching import Cost
 from bus_toolkit.study.planner import PlannedJob
 from bus_toolkit.study.processes import Process
@@ -248,6 +248,15 @@ def test_what_is_done_due_and_estimated_is_listed(runs: Runs, planner: type[Fake
     assert first == "14 jobs: 1 done, 2 due, 7 waiting for its start, 4 refused."
     assert rest[-1] == "The 9 that are due take about 0.1 h, 2 at a time."
     assert [state.status for state in states.values()].count(Status.REFUSED) == 4
+
+
+def test_minutes_are_estimated_by_counted_macs(runs: Runs) -> None:
+    runs("race/full")
+    states = {key.name: state for key, state in states_of(all_jobs(runs.study), FakePlanner(), runs.out).items()}
+    like = states["race/TSPS/keep_0.11/seed_0"]
+    assert like.plan is not None and estimate(like, states.values()) == 2.0
+    heavy = replace(like, plan=replace(like.plan, cost=replace(like.plan.cost, step=900)))
+    assert estimate(heavy, states.values()) == 6.0
 
 
 ENDLESS = """
