@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+from bus_toolkit.study.markdown import spread_text
 from bus_toolkit.study.report.bootstrap import Estimate
 
 NOTHING = "-"
+NOT_RUN = "not run"
 
 
 def estimate_text(estimate: Estimate | None, signed: bool = False) -> str:
@@ -28,3 +31,9 @@ def macs_text(macs: float | None) -> str:
     if macs is None:
         return NOTHING
     return f"{macs / 1e6:.1f}" if macs < 1e8 else f"{macs / 1e6:.0f}"
+
+
+def ratios_text(ratios: Mapping[int, float]) -> str:
+    """Return ratios by seed as a factor, with their range."""
+    spread = spread_text(list(ratios.values()), 2)
+    return f"x {spread}" if spread else NOTHING

@@ -20,6 +20,8 @@ class ClaimKind(Enum):
     """An arm whose selection reads another text is at most ``bound`` points above another arm."""
     TIME = "time_of"
     """An arm needs at most ``bound`` times the time of the unpruned arm to that one's end quality."""
+    COST = "cost_of"
+    """An arm costs at most ``bound`` times the MACs a question of another one, so many questions an image."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Claim:
         keep: Keep ratio.
         arm: The arm it is about.
         other: The arm it is compared to; empty for a time, which is compared to the unpruned arm.
-        bound: In points; for a time the factor.
+        bound: In points; for a time or a cost the factor.
+        questions: About one image, for a cost.
     """
 
     says: str
@@ -45,6 +48,7 @@ class Claim:
     arm: str
     other: str
     bound: float
+    questions: int = 1
 
 
 # Keys beside says, task, kind and keep: of the arm, of the other arm, of the bound and its default (None: needed).
@@ -53,28 +57,33 @@ _FORMS: dict[ClaimKind, tuple[str, str | None, str, float | None]] = {
     ClaimKind.WITHIN: ("arm", "of", "within", None),
     ClaimKind.WRONG_TEXT: ("wrong_text_of", "at_most", "by", 0.0),
     ClaimKind.TIME: ("time_of", None, "at_most", None),
+    ClaimKind.COST: ("cost_of", "of", "at_most", None),
 }
 _COMMON = {"says", "task", "kind", "keep"}
+_QUESTIONS = "questions"
+"""Needed for a cost."""
 
 
 def read_claim(node: Any, location: str) -> Claim:
     """Return the claim of a YAML node.
 
     Raises:
-        ConfigError: It has none of the four forms, or a value is of the wrong kind.
+        ConfigError: It has none of the five forms, or a value is of the wrong kind.
     """
     kind = next((kind for kind in ClaimKind if isinstance(node, dict) and kind.value in node), None)
     forms = "; ".join(_form(kind) for kind in ClaimKind)
     if kind is None:
         raise ConfigError(f"{location}: must be a mapping with says, task, keep and one of: {forms}, got {node!r}.")
     arm, other, bound, default = _FORMS[kind]
-    own = {arm, bound} | ({other} if other else set())
+    own = {arm, bound} | ({other} if other else set()) | ({_QUESTIONS} if kind is ClaimKind.COST else set())
     needed = (_COMMON - {"kind"}) | (own if default is None else own - {bound})
     if set(node) - _COMMON - own or needed - set(node):
         raise ConfigError(
             f"{location}: takes says, task, keep, perhaps kind, and {_form(kind)}, got {', '.join(map(str, node))}."
         )
-    limit = node.get(bound, default)
+    limit, questions = node.get(bound, default), node.get(_QUESTIONS, 1)
+    if isinstance(questions, bool) or not isinstance(questions, int) or questions < 1:
+        raise ConfigError(f"{location}.{_QUESTIONS}: must be a whole number of 1 or more, got {questions!r}.")
     for key, value in (("keep", node["keep"]), (bound, limit)):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"{location}.{key}: must be a number, got {value!r}.")
@@ -87,10 +96,12 @@ def read_claim(node: Any, location: str) -> Claim:
         arm=str(node[arm]),
         other=str(node[other]) if other else "",
         bound=float(limit),
+        questions=questions,
     )
 
 
 def _form(kind: ClaimKind) -> str:
     arm, other, bound, default = _FORMS[kind]
     keys = [arm, *([other] if other else []), bound if default is None else f"[{bound}]"]
+    keys += [_QUESTIONS] if kind is ClaimKind.COST else []
     return ", ".join(keys)

@@ -9,6 +9,7 @@ from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text, number_text
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
+from bus_toolkit.study.report.tables import Show
 
 SEVERAL = 8
 """Questions about one image where the cost of several is shown."""
@@ -23,18 +24,29 @@ class Column:
         text: What a cell shows, not escaped.
         number: By what it is sorted; ``None`` is by the text.
         of_panel: Whether the table of one panel has it, too.
+        show: By what name the tables of a study's YAML show it; ``None`` for what they have anyhow or do not show.
     """
 
     head: str
     text: Callable[[Panel, Row], str]
     number: Callable[[Panel, Row], float | None] | None = None
     of_panel: bool = True
+    show: Show | None = None
 
 
 def marks(row: Row) -> str:
     """Return what qualifies a row."""
     learned = "undertrained" if row.is_undertrained else "no curve" if row.is_undertrained is None else ""
     return ", ".join(filter(None, (learned, "" if row.is_one_config else "seeds of several configs")))
+
+
+def macs_of(questions: int) -> Column:
+    """Return the column of the MACs a question where an image has so many."""
+    return Column(
+        "MMAC a question" if questions == 1 else f"MMAC, {questions} questions an image",
+        lambda panel, row: macs_text(row.macs_of(questions)),
+        lambda panel, row: row.macs_of(questions),
+    )
 
 
 def _difference(row: Row) -> str:
@@ -47,6 +59,10 @@ def _split(row: Row) -> str:
 
 def _mean(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.mean
+
+
+def _marked(row: Row) -> str:
+    return estimate_text(row.accuracy) + (" (undertrained)" if row.is_undertrained else "")
 
 
 def _yes(value: object) -> str:
@@ -63,31 +79,38 @@ COLUMNS = (
         "to the reference, points",
         lambda panel, row: _difference(row),
         lambda panel, row: 0.0 if row.is_reference else _mean(row.difference),
+        show=Show.DIFFERENCE,
     ),
-    Column("MMAC a question", lambda panel, row: macs_text(row.macs), lambda panel, row: row.macs),
-    Column(
-        f"MMAC, {SEVERAL} questions an image",
-        lambda panel, row: macs_text(row.macs_of(SEVERAL)),
-        lambda panel, row: row.macs_of(SEVERAL),
-    ),
+    macs_of(1),
+    macs_of(SEVERAL),
     Column("off target, %", lambda panel, row: number_text(row.deviation, "+.1f"), lambda panel, row: row.deviation),
-    Column("tokens", lambda panel, row: number_text(row.tokens), lambda panel, row: row.tokens),
-    Column("training, s", lambda panel, row: number_text(row.seconds), lambda panel, row: row.seconds),
-    Column("steps", lambda panel, row: number_text(row.steps), lambda panel, row: row.steps),
+    Column("tokens", lambda panel, row: number_text(row.tokens), lambda panel, row: row.tokens, show=Show.TOKENS),
+    Column(
+        "training, s", lambda panel, row: number_text(row.seconds), lambda panel, row: row.seconds, show=Show.SECONDS
+    ),
+    Column("steps", lambda panel, row: number_text(row.steps), lambda panel, row: row.steps, show=Show.STEPS),
     Column("seeds", lambda panel, row: str(len(row.runs)), lambda panel, row: len(row.runs)),
     Column(
         "under another text, %",
         lambda panel, row: estimate_text(row.wrong_text),
         lambda panel, row: _mean(row.wrong_text),
+        show=Show.OTHER_TEXT,
     ),
     Column(
         "lost by downsampling, %",
         lambda panel, row: _split(row),
         lambda panel, row: _mean(row.split.accuracy) if row.split else None,
+        show=Show.LOST,
     ),
     Column(
-        "selector learns from boxes", lambda panel, row: _yes(row.properties.get("learns_from_boxes")), of_panel=False
+        "selector learns from boxes",
+        lambda panel, row: _yes(row.properties.get("learns_from_boxes")),
+        of_panel=False,
+        show=Show.BOXES,
     ),
     Column("merges tokens", lambda panel, row: _yes(row.properties.get("merges")), of_panel=False),
     Column("marks", lambda panel, row: marks(row)),
 )
+
+MARKED_ACCURACY = Column("accuracy, %", lambda panel, row: _marked(row), show=Show.ACCURACY)
+"""For tables without a column of marks."""

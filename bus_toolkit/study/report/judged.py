@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bus_toolkit.study.report.bootstrap import Estimate
+from bus_toolkit.study.report.cell_text import macs_text
 from bus_toolkit.study.report.claims import Claim, ClaimKind
-from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.panels import Panel, matching
 from bus_toolkit.study.report.samples import OTHER
 from bus_toolkit.study.report.scores import Cell
 from bus_toolkit.study.report.settings import ReportSettings
@@ -36,14 +37,16 @@ class Judged:
 
 def judge_claims(panels: Sequence[Panel], settings: ReportSettings) -> list[Judged]:
     """Return all claims, the missed ones first."""
-    judged = [_judge(claim, panels, settings) for claim in settings.claims]
+    judged = [judge_claim(claim, panels, settings) for claim in settings.claims]
     order = list(Outcome)
     return sorted(judged, key=lambda each: order.index(each.outcome))
 
 
-def _judge(claim: Claim, panels: Sequence[Panel], settings: ReportSettings) -> Judged:
-    of_task = [p for p in panels if p.task == claim.task and p.keep == claim.keep]
-    fitting = [p for p in of_task if claim.question_kind in ("", p.kind)]
+def judge_claim(claim: Claim, panels: Sequence[Panel], settings: ReportSettings) -> Judged:
+    """Return what became of a claim."""
+    fitting = matching(panels, claim.task, claim.question_kind, claim.keep)
+    if fitting and claim.kind is ClaimKind.COST:  # the same for all kinds of questions
+        return _judge_cost(claim, fitting[0], settings)
     if len(fitting) != 1:
         kinds = ", ".join(p.kind for p in fitting)
         why = f"the claim must give kind, one of {kinds}" if fitting else "no such task at this keep ratio"
@@ -88,6 +91,22 @@ def _outcome(claim: Claim, difference: Estimate) -> Outcome:
     if not mean <= bound:
         return Outcome.MISSED
     return Outcome.MET if worst <= bound else Outcome.ON_AVERAGE
+
+
+def _judge_cost(claim: Claim, panel: Panel, settings: ReportSettings) -> Judged:
+    """Costs are counted, so they have no interval."""
+    costs = []
+    for arm in (claim.arm, claim.other):
+        row = panel.row(arm)
+        cost = row.macs_of(claim.questions) if row is not None else None
+        if cost is None:
+            return Judged(
+                claim, Outcome.NOT_RUN, f"{settings.shown(arm)} has not run, or without counting what is shared"
+            )
+        costs.append(cost)
+    ratio = costs[0] / costs[1]
+    figures = f"{macs_text(costs[0])} against {macs_text(costs[1])} million MACs, x {ratio:.2f}"
+    return Judged(claim, Outcome.MET if ratio <= claim.bound else Outcome.MISSED, figures)
 
 
 def _judge_time(claim: Claim, panel: Panel) -> Judged:

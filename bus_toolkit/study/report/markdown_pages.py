@@ -1,4 +1,4 @@
-"""The Markdown pages of a study: its full leaderboard, and the section of a page that has the study's markers."""
+"""The Markdown pages of a study: its full leaderboard, and what other pages show of it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bus_toolkit.errors import DataError
 from bus_toolkit.study.markdown import escape_markdown, markdown_table
 from bus_toolkit.study.report.advice import ADVICE_HEADS, Advice, advice_row, advice_text, all_advice
 from bus_toolkit.study.report.figures import Drawn
-from bus_toolkit.study.report.judged import Judged
+from bus_toolkit.study.report.judged import Judged, judge_claim
 from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_table, times_table
+from bus_toolkit.study.report.page_table import page_table
 from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.tables import PageTable
 from bus_toolkit.study.report.words import how_to_read, machines, sizes
-from bus_toolkit.text_files import read_utf8
-from bus_toolkit.writing import write_whole
 
 LEADERBOARD, PAGE = "leaderboard.md", "leaderboard.html"
 
 
 def leaderboard_markdown(
-    panels: Sequence[Panel], judged: Sequence[Judged], figures: Sequence[Drawn], settings: ReportSettings
+    panels: Sequence[Panel],
+    judged: Sequence[Judged],
+    figures: Sequence[Drawn],
+    settings: ReportSettings,
+    results: Path,
 ) -> str:
-    """Return the page of all tables; figures are beside it."""
+    """Return the page of all tables; figures are beside it, in the folder ``results``."""
     parts = [f"# {escape_markdown(settings.title)}", f"All tables of this study; sortable in [{PAGE}]({PAGE})."]
+    if settings.pages:
+        links = ", ".join(f"[{page.name}]({relative_link(page, results)})" for page in settings.pages)
+        parts.append(f"In words, with parts of them: {links}.")
     if judged:
         parts += ["## What was aimed at", claims_list(judged)]
     advised = all_advice(panels)
@@ -68,32 +74,24 @@ def section_markdown(
     shown = panels_at(panels, settings.keep)
     links = f"All tables: [{LEADERBOARD}]({results}/{LEADERBOARD}); a sortable page: [{PAGE}]({results}/{PAGE})."
     parts = [claims_list(judged)] if judged else []
-    parts += [short_table(shown), "Which to take:", advice_table(all_advice(shown), settings), links]
+    parts += [short_table(shown, settings), "Which to take:", advice_table(all_advice(shown), settings), links]
     parts += [_bullets([*how_to_read(settings)[:2], *settings.notes, *sizes(panels), *machines(panels)])]
     parts += [_figure(each.words, f"{results}/{each.svg.name}") for each in figures if each.is_main]
     return "\n\n".join(parts)
 
 
-def write_section(page: Path, name: str, section: str) -> None:
-    """Put ``section`` between the markers of the study ``name`` in a Markdown page.
-
-    Raises:
-        DataError: The page cannot be read, or has not both markers once, in order.
-    """
-    start, end = f"<!-- study: {name} -->", f"<!-- end of study: {name} -->"
-    text = read_utf8(page)
-    if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
-        raise DataError(
-            f"{page}: needs the lines {start} and {end}, once each and in this order. Add them to the page."
-        )
-    before, _, rest = text.partition(start)
-    _, _, after = rest.partition(end)
-    write_whole(page, f"{before}{start}\n\n{section}\n\n{end}{after}")
+def table_markdown(table: PageTable, panels: Sequence[Panel], settings: ReportSettings) -> str:
+    """Return what a page shows of a table of the YAML: the verdicts on its claims, then its figures."""
+    judged = [judge_claim(claim, panels, settings) for claim in table.claims]
+    parts = [claims_list(judged)] if judged else []
+    if table.columns:
+        parts.append(page_table(table, panels, settings))
+    return "\n\n".join(parts)
 
 
-def relative_folder(folder: Path, page: Path) -> str:
-    """Return the path of ``folder`` as a link from ``page``."""
-    return os.path.relpath(folder.resolve(), page.resolve().parent).replace(os.sep, "/")
+def relative_link(target: Path, folder: Path) -> str:
+    """Return the path of ``target`` as a link from a page in ``folder``."""
+    return os.path.relpath(target.resolve(), folder.resolve()).replace(os.sep, "/")
 
 
 def advice_table(advised: Sequence[Advice], settings: ReportSettings) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from bus_toolkit.study.markdown import escape_markdown, markdown_table, spread_text
-from bus_toolkit.study.report.cell_text import NOTHING, estimate_text
-from bus_toolkit.study.report.columns import COLUMNS
+from bus_toolkit.study.markdown import escape_markdown, markdown_table
+from bus_toolkit.study.report.cell_text import NOT_RUN, NOTHING, ratios_text
+from bus_toolkit.study.report.columns import COLUMNS, MARKED_ACCURACY, Column
 from bus_toolkit.study.report.judged import Judged, Outcome
 from bus_toolkit.study.report.panels import Panel
-from bus_toolkit.study.report.rows import Row
+from bus_toolkit.study.report.settings import ReportSettings
 
 _OF_PANEL = [column for column in COLUMNS if column.of_panel]
 
@@ -21,17 +21,34 @@ def panel_table(panel: Panel) -> str:
     return markdown_table([column.head for column in _OF_PANEL], rows)
 
 
-def short_table(panels: Sequence[Panel]) -> str:
+def short_table(panels: Sequence[Panel], settings: ReportSettings) -> str:
     """Return one table with a column for each panel: accuracy and interval; arms in the order of the first panel."""
-    order = list(dict.fromkeys(row.arm for panel in panels for row in panel.rows))
+    arms = list(dict.fromkeys(row.arm for panel in panels for row in panel.rows))
+    columns = [(f"{panel.name}, keep {panel.keep:g}, %", panel, MARKED_ACCURACY) for panel in panels]
+    return arms_table(arms, columns, settings)
+
+
+def arms_table(
+    arms: Iterable[str], columns: Sequence[tuple[str, Panel | None, Column]], settings: ReportSettings
+) -> str:
+    """Return a table with a row for each arm.
+
+    Args:
+        arms: In the order of the rows.
+        columns: Head, panel and figure of each; ``None`` for a panel that has not run.
+        settings: The arms' names for readers.
+    """
     lines = []
-    for arm in order:
-        found = [panel.row(arm) for panel in panels]
-        shown = next(row for row in found if row is not None)
-        cells = [estimate_text(row.accuracy) + _mark(row) if row else NOTHING for row in found]
-        lines.append([escape_markdown(shown.shown), shown.role.value, *cells])
-    heads = ["arm", "what it is", *(f"{escape_markdown(p.name)}, keep {p.keep:g}, %" for p in panels)]
-    return markdown_table(heads, lines)
+    for arm in arms:
+        rows = [panel.row(arm) if panel is not None else None for _, panel, _ in columns]
+        role = next((row.role.value for row in rows if row is not None), NOTHING)
+        cells = [
+            NOT_RUN if panel is None or row is None else column.text(panel, row)
+            for row, (_, panel, column) in zip(rows, columns, strict=True)
+        ]
+        lines.append([escape_markdown(cell) for cell in (settings.shown(arm), role, *cells)])
+    heads = ("arm", "what it is", *(head for head, *_ in columns))
+    return markdown_table([escape_markdown(head) for head in heads], lines)
 
 
 def claims_list(judged: Sequence[Judged]) -> str:
@@ -55,15 +72,6 @@ def times_table(panels: Iterable[Panel]) -> str:
             quality = statistics.fmean(time.quality.values())
             reached = f"{len(time.macs)} of {len(time.seeds)}"
             cells = [escape_markdown(panel.name), f"{panel.keep:g}", escape_markdown(row.shown), f"{quality:.1f}"]
-            lines.append([*cells, reached, _ratios(time.seconds.values()), _ratios(time.macs.values())])
+            lines.append([*cells, reached, ratios_text(time.seconds), ratios_text(time.macs)])
     heads = ("task", "keep", "arm", "quality to reach, % of val", "seeds that reached it", "seconds", "MACs")
     return markdown_table(heads, lines) if lines else ""
-
-
-def _mark(row: Row) -> str:
-    return " (undertrained)" if row.is_undertrained else ""
-
-
-def _ratios(values: Iterable[float]) -> str:
-    ratios = spread_text(list(values), 2)
-    return f"x {ratios}" if ratios else NOTHING

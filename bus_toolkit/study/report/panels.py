@@ -114,3 +114,8 @@ def panels_at(panels: Sequence[Panel], keep: float | None) -> list[Panel]:
         if panel.name not in kept or panel.keep == keep:
             kept[panel.name] = panel
     return [kept[name] for name in dict.fromkeys(panel.name for panel in panels)]
+
+
+def matching(panels: Sequence[Panel], task: str, kind: str, keep: float) -> list[Panel]:
+    """Return the panels of a task at a keep ratio, of all its kinds of questions if ``kind`` is empty."""
+    return [panel for panel in panels if panel.task == task and panel.keep == keep and kind in ("", panel.kind)]

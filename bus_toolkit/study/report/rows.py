@@ -78,12 +78,25 @@ class Row:
         last = [list(run.tokens.values())[-1] for run in self.runs if run.tokens]
         return statistics.fmean(last) if last else None
 
+    @property
+    def shared_macs(self) -> float | None:
+        """Those of its MACs that all questions about an image share; ``None`` if unknown."""
+        shared = [run.shared_macs for run in self.runs if run.shared_macs is not None]
+        return statistics.fmean(shared) if len(shared) == len(self.runs) else None
+
     def macs_of(self, questions: int) -> float | None:
         """Return the MACs a question where an image has several; ``None`` if what they share is unknown."""
-        shared = [run.shared_macs for run in self.runs if run.shared_macs is not None]
-        if len(shared) < len(self.runs):
-            return None
-        return self.macs - statistics.fmean(shared) * (1 - 1 / questions)
+        if questions == 1:
+            return self.macs
+        shared = self.shared_macs
+        return None if shared is None else self.macs - shared * (1 - 1 / questions)
+
+    def metric(self, key: str, *, under_other_text: bool = False) -> float | None:
+        """Return a metric of its tests, the mean of its seeds; ``None`` unless all of them have it."""
+        of = "wrong_text" if under_other_text else "metrics"
+        values = [(run.line.get(of) or {}).get(key) for run in self.runs]
+        known = [float(value) for value in values if value is not None]
+        return statistics.fmean(known) if len(known) == len(values) else None
 
     @property
     def seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from bus_toolkit.home import expand_home
 from bus_toolkit.study.nodes import mapping, whole
 from bus_toolkit.study.reading import merged_study
 from bus_toolkit.study.report.claims import Claim, ClaimKind, read_claim
+from bus_toolkit.study.report.study_names import StudyNames
+from bus_toolkit.study.report.tables import PageTable, Show, read_tables
 
-_TEXTS = ("reference", "unpruned", "smaller_image", "page")
+_TEXTS = ("reference", "unpruned", "smaller_image")
 _LISTS = ("ceilings", "baselines", "races", "notes")
 _MAPPINGS = ("tasks", "arms", "metrics", "samples")
-_KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "recall_at", "keep", "claims")
+_KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "recall_at", "keep", "claims", "pages", "tables")
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class ReportSettings:
         metrics: Key of the validation metric by task or kind; else ``.../accuracy_<kind>`` or ``.../accuracy``.
         samples: By task, the metric whose verdicts on samples count, where several metrics have some.
         recall_at: By task, the rank up to which a query of a retrieval counts as answered; else the first only.
-        page: The Markdown page that has the study's markers; ``None`` for none.
+        pages: Markdown pages that have the study's markers.
         notes: Sentences for the reader: what was tuned, on what, how often.
         claims: What was aimed at before the study ran.
+        tables: What the pages show beside the study's section.
     """
 
     name: str
@@ -59,9 +62,10 @@ class ReportSettings:
     metrics: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, str] = field(default_factory=dict)
     recall_at: Mapping[str, int] = field(default_factory=dict)
-    page: Path | None = None
+    pages: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    tables: tuple[PageTable, ...] = ()
 
     def is_race(self, task: str) -> bool:
         """Return whether the task shows times to the unpruned arm's quality."""
@@ -76,7 +80,7 @@ def read_settings(path: str | Path) -> ReportSettings:
     """Read the title and the key ``report`` of a study, and which of its arms are special.
 
     Arms with ``oracle: true`` are ceilings, and the one with ``image: smaller`` is the smaller image, unless ``report``
-    says otherwise. ``page`` is relative to the file; a study that is based on another one has no page from there.
+    says otherwise. ``pages`` are relative to the file; a study that is based on another one has none from there.
 
     Raises:
         ConfigError: No such file, no reference arm, a key that is unknown or of the wrong kind.
@@ -89,14 +93,14 @@ def read_settings(path: str | Path) -> ReportSettings:
     if not isinstance(reference, str):
         raise ConfigError(f"{location}.reference: must be the arm that others are compared to, got {reference!r}.")
     claims = tuple(read_claim(c, f"{location}.claims.{i}") for i, c in enumerate(node.get("claims", [])))
-    _check_arms(content, {**node, "reference": reference}, claims, location)
-    _check_races(content, node, claims, location)
+    tables = read_tables(node.get("tables", {}), f"{location}.tables")
+    _check_names(StudyNames(content), {**node, "reference": reference}, claims, tables, location)
     given: dict[str, Any] = {"ceilings": _arms(content, "oracle", True)}
     given["smaller_image"] = next(iter(_arms(content, "image", "smaller")), "")
     given.update({key: node[key] for key in ("unpruned", "smaller_image") if key in node})
     given.update({key: tuple(map(str, node[key])) for key in _LISTS if key in node})
     given.update({key: {str(k): str(v) for k, v in node[key].items()} for key in _MAPPINGS if key in node})
-    page = (read_yaml(file).get("report") or {}).get("page")
+    pages = (read_yaml(file).get("report") or {}).get("pages", ())
     return ReportSettings(
         **given,
         name=file.stem,
@@ -104,8 +108,9 @@ def read_settings(path: str | Path) -> ReportSettings:
         reference=reference,
         recall_at=_ranks(node.get("recall_at", {}), f"{location}.recall_at"),
         keep=_share(node.get("keep"), f"{location}.keep"),
-        page=None if page is None else file.parent / page,
+        pages=tuple(file.parent / page for page in pages),
         claims=claims,
+        tables=tables,
     )
 
 
@@ -116,32 +121,32 @@ def _arms(content: Mapping[str, Any], key: str, value: Any) -> tuple[str, ...]:
     return tuple(str(name) for name, arm in nodes if isinstance(arm, dict) and arm.get(key) == value)
 
 
-def _check_arms(content: Mapping[str, Any], node: Mapping[str, Any], claims: Iterable[Claim], location: str) -> None:
-    """Refuse the name of an arm that the study does not have; one that is set to null there may still be named."""
-    known = content.get("arms")
-    if not isinstance(known, dict):
-        return
-    names = [str(name) for name in known]
-    named = [(key, node[key]) for key in ("reference", "unpruned", "smaller_image") if node.get(key)]
-    named += [(key, name) for key in ("ceilings", "baselines", "arms") for name in node.get(key, ())]
-    named += [(f"claims.{i}", name) for i, claim in enumerate(claims) for name in (claim.arm, claim.other) if name]
-    for key, name in named:
-        if str(name) not in names:
-            raise ConfigError(f"{location}.{key}: must be arms of the study, got {name!r}. It has {', '.join(names)}.")
-
-
-def _check_races(content: Mapping[str, Any], node: Mapping[str, Any], claims: Iterable[Claim], location: str) -> None:
-    """Refuse races that are no tasks of the study, and claims on the time of other tasks."""
-    if "races" not in node:
-        return
-    tasks, races = content.get("tasks"), node["races"]
-    if isinstance(tasks, dict) and (other := [task for task in races if task not in tasks]):
-        raise ConfigError(f"{location}.races: must be tasks of the study, got {other[0]!r}. It has {', '.join(tasks)}.")
-    for i, claim in enumerate(claims):
-        if claim.kind is ClaimKind.TIME and claim.task not in races:
+def _check_names(
+    names: StudyNames, node: Mapping[str, Any], claims: Sequence[Claim], tables: Sequence[PageTable], location: str
+) -> None:
+    """Refuse an arm, a task or a keep ratio that the study does not have, and times of tasks that are no races."""
+    for key in ("reference", "unpruned", "smaller_image"):
+        names.check_arms([node[key]] if node.get(key) else [], f"{location}.{key}")
+    for key in ("ceilings", "baselines", "arms"):
+        names.check_arms(node.get(key, ()), f"{location}.{key}")
+    names.check_tasks(node.get("races", ()), f"{location}.races")
+    timed: list[tuple[str, str]] = []
+    for table in tables:
+        place = f"{table.location}.columns"
+        names.check_arms([*table.arms, *(column.to for column in table.columns if column.to)], table.location)
+        for column in table.columns:
+            names.check_ratio(column.task, column.keep, place)
+        timed += [(place, column.task) for column in table.columns if column.show in (Show.TIME, Show.TIME_MACS)]
+    listed = [(f"{location}.claims", claims), *((f"{table.location}.claims", table.claims) for table in tables)]
+    for place, claim in ((f"{place}.{i}", claim) for place, of_place in listed for i, claim in enumerate(of_place)):
+        names.check_arms(filter(None, [claim.arm, claim.other]), place)
+        names.check_ratio(claim.task, claim.keep, place)
+        timed += [(place, claim.task)] if claim.kind is ClaimKind.TIME else []
+    for place, task in timed:
+        if "races" in node and task not in node["races"]:
+            races = ", ".join(node["races"]) or "none"
             raise ConfigError(
-                f"{location}.claims.{i}: times are compared for the tasks in races, {', '.join(races) or 'none'}, got "
-                f"{claim.task!r}. Add it to {location}.races."
+                f"{place}: times are compared for the tasks in races, {races}, got {task!r}. Add it to {location}.races."
             )
 
 
@@ -150,11 +155,11 @@ def _check(node: Any, location: str) -> None:
         raise ConfigError(f"{location}: must be a mapping with {', '.join(_KEYS)}, got {node!r}.")
     if unknown := [key for key in node if key not in _KEYS]:
         raise ConfigError(f"{location}: no such key, got {unknown[0]!r}. It takes {', '.join(_KEYS)}.")
-    for keys, kind in ((_TEXTS, str), (_LISTS, list), (_MAPPINGS, dict), (("claims",), list)):
+    for keys, kind in ((_TEXTS, str), (_LISTS, list), (_MAPPINGS, dict), (("claims", "pages"), list)):
         for key in keys:
             if key in node and not isinstance(node[key], kind):
                 raise ConfigError(f"{location}.{key}: must be a {_WORDS[kind]}, got {node[key]!r}.")
-    for key in _LISTS:
+    for key in (*_LISTS, "pages"):
         if other := [item for item in node.get(key, ()) if not isinstance(item, str)]:
             raise ConfigError(f"{location}.{key}: must be texts, got {other[0]!r}. Put what holds ': ' into quotes.")
 

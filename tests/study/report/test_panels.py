@@ -197,10 +197,10 @@ def test_where_nothing_differs_the_advice_takes_what_needs_least(panels: list[Pa
     assert advice_text(one_of_several, settings)[0].startswith("For questions of the kind control (task questions), at")
 
 
-def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel]) -> None:
+def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel], settings: ReportSettings) -> None:
     table = panel_table(panel_of(panels, "attribute", 0.11))
     assert table.count("\n") == 7 and "| text-aware | reads the text | 9" in table and "| reference |" in table
-    short = short_table(panels_at(panels, 0.11))
+    short = short_table(panels_at(panels, 0.11), settings)
     assert short.splitlines()[0] == "| arm | what it is | attribute, keep 0.11, % | control, keep 0.11, % |"
     assert "| attribute | 0.11 | oracle |" in times_table(panels)
 

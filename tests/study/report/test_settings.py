@@ -14,7 +14,7 @@ from tests.study.report.fake_study import STUDY
 
 def test_the_settings_are_read(settings: ReportSettings) -> None:
     assert settings.name == "needles" and settings.reference == "text-aware" and settings.keep == 0.11
-    assert settings.shown("EViT") == "EViT" and settings.page is None
+    assert settings.shown("EViT") == "EViT" and settings.pages == ()
     assert [claim.kind for claim in settings.claims] == [
         ClaimKind.ABOVE,
         ClaimKind.WRONG_TEXT,
@@ -83,11 +83,11 @@ def test_races_are_tasks_of_the_study_and_claims_on_time_are_of_races(tmp_path: 
 
 
 def test_a_study_that_is_based_on_another_one_reports_as_that_one_but_not_into_its_page(tmp_path: Path) -> None:
-    (tmp_path / "shipped.yaml").write_text(STUDY.replace("  keep: 0.11", "  page: PAGE.md\n  keep: 0.11"))
+    (tmp_path / "shipped.yaml").write_text(STUDY.replace("  keep: 0.11", "  pages: [PAGE.md]\n  keep: 0.11"))
     (tmp_path / "mine.yaml").write_text("_base_: shipped.yaml\nreport: {arms: {Mine: my selector}}\n")
-    assert read_settings(tmp_path / "shipped.yaml").page == tmp_path / "PAGE.md"
+    assert read_settings(tmp_path / "shipped.yaml").pages == (tmp_path / "PAGE.md",)
     settings = read_settings(tmp_path / "mine.yaml")
-    assert settings.name == "mine" and settings.page is None and len(settings.claims) == 4
+    assert settings.name == "mine" and settings.pages == () and len(settings.claims) == 4
     assert settings.shown("Mine") == "my selector" and settings.reference == "text-aware"
 
 

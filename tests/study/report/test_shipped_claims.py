@@ -10,7 +10,7 @@ from bus_toolkit.study.jobs import all_jobs
 from bus_toolkit.study.plan import WHOLE
 from bus_toolkit.study.reading import merged_study, read_study
 from bus_toolkit.study.report.claims import ClaimKind
-from bus_toolkit.study.report.markdown_pages import write_section
+from bus_toolkit.study.report.markers import filled, shown_on
 from bus_toolkit.study.report.settings import read_settings
 
 FOLDER = Path(__file__).parents[3] / "registry_configs/_studies_"
@@ -36,10 +36,9 @@ def test_every_claim_is_about_jobs_of_the_study(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", REPORTED, ids=lambda path: path.stem)
-def test_its_page_has_a_place_for_the_results(path: Path, tmp_path: Path) -> None:
+def test_its_pages_have_a_place_for_the_section_and_for_each_table(path: Path) -> None:
     settings = read_settings(path)
-    assert settings.page is not None
-    copy = tmp_path / "page.md"
-    copy.write_text(settings.page.read_text(encoding="utf-8"), encoding="utf-8")
-    write_section(copy, settings.name, "Results.")
-    assert "-->\n\nResults.\n\n<!--" in copy.read_text(encoding="utf-8")
+    blocks = {name: "Results." for name in ("", *(table.name for table in settings.tables))}
+    shown = [name for page in settings.pages for name in shown_on(page, settings.name, blocks)]
+    assert sorted(shown) == sorted(blocks)
+    assert "-->\n\nResults.\n\n<!--" in filled(settings.pages[0], settings.name, blocks)

@@ -15,7 +15,6 @@ from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.study.report.drawing import name_curves, new_axes, set_course, set_percent, spread
 from bus_toolkit.study.report.figures import file_names
-from bus_toolkit.study.report.markdown_pages import write_section
 from tests.study.report.fake_study import STUDY, write_run
 
 EVIL = '<script>alert("x")</script> $\\frac|`'
@@ -26,7 +25,7 @@ MARKERS = "<!-- study: small -->\nold\n<!-- end of study: small -->\n"
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reported study of three arms; one of them has a name that a plugin's author made up."""
     folder = tmp_path_factory.mktemp("small")
-    text = STUDY.replace("tasks: {attribute", "page: PAGE.md\n  tasks: {attribute").replace("A generated", EVIL)
+    text = STUDY.replace("tasks: {attribute", "pages: [PAGE.md]\n  tasks: {attribute").replace("A generated", EVIL)
     (folder / "small.yaml").write_text(text.replace("title: ", "title: '").replace("study\nreport", "study'\nreport"))
     (folder / "PAGE.md").write_text(f"# Results\n\n{MARKERS}\nafter\n")
     for arm, keep, right in (("full", 1.0, 0.9), ("text-aware", 0.11, 0.9), ("plugin", 0.11, 0.4)):
@@ -108,10 +107,6 @@ def test_mistakes_are_named(small: Path, tmp_path: Path) -> None:
         COMMAND.main([str(small / "small.yaml"), "--replace"])
     with pytest.raises(DataError, match="holds no results. Add them with --collect"):
         COMMAND.main([str(small / "small.yaml"), "--results", str(tmp_path / "none")])
-    page = tmp_path / "page.md"
-    page.write_text(MARKERS * 2)
-    with pytest.raises(DataError, match="needs the lines <!-- study: small -->"):
-        write_section(page, "small", "text")
 
 
 @pytest.mark.parametrize(
