@@ -101,7 +101,7 @@ def _judge_cost(claim: Claim, panel: Panel, settings: ReportSettings) -> Judged:
         cost = row.macs_of(claim.questions) if row is not None else None
         if cost is None:
             return Judged(
-                claim, Outcome.NOT_RUN, f"{settings.shown(arm)} has not run, or without counting what is shared"
+                claim, Outcome.NOT_RUN, f"{settings.shown(arm)} has not run, or its shared cost was not counted"
             )
         costs.append(cost)
     ratio = costs[0] / costs[1]

@@ -29,13 +29,11 @@ def leaderboard_markdown(
 ) -> str:
     """Return the page of all tables; figures are beside it, in the folder ``results``."""
     parts = [f"# {escape_markdown(settings.title)}", f"All tables of this study; sortable in [{PAGE}]({PAGE})."]
-    if settings.pages:
-        links = ", ".join(f"[{page.name}]({relative_link(page, results)})" for page in settings.pages)
-        parts.append(f"In words, with parts of them: {links}.")
     if judged:
         parts += ["## What was aimed at", claims_list(judged)]
     advised = all_advice(panels)
-    parts += ["## Which to take", advice_table(advised, settings), *_advice(advised, settings)]
+    parts += ["## Which to take", *_links(settings, results), advice_table(advised, settings)]
+    parts += _advice(advised, settings)
     for panel in panels:
         parts += [f"## {escape_markdown(panel.name)}, keep {panel.keep:g}", panel_table(panel)]
     times = times_table(panels)
@@ -106,6 +104,12 @@ def _advice(advised: Sequence[Advice], settings: ReportSettings) -> list[str]:
         "\n".join([_bullets([first]), *(f"  - {escape_markdown(sentence)}" for sentence in rest)])
         for first, *rest in texts
     ]
+
+
+def _links(settings: ReportSettings, results: Path) -> list[str]:
+    """Return a line with the pages that show the study, if there are any."""
+    links = ", ".join(f"[{page.name}]({relative_link(page, results)})" for page in settings.pages)
+    return [f"The study in words, and why it comes out so: {links}."] if links else []
 
 
 def _figure(words: str, link: str) -> str:

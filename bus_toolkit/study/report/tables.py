@@ -136,7 +136,8 @@ def _columns(node: Any, location: str) -> list[PageColumn]:
         if wrong := [each for each in values if isinstance(each, bool) or not isinstance(each, kinds) or each <= 0]:
             raise ConfigError(f"{location}.{key}: must be a number above 0, or a list of such, got {wrong[0]!r}.")
     return [
-        PageColumn(str(node["task"]), str(kind), float(keep), show, str(node.get("to", "")), count)
+        PageColumn(str(task), str(kind), float(keep), show, str(node.get("to", "")), count)
+        for task in _several(node["task"])
         for kind in _several(node.get("kind", ""))
         for keep in keeps
         for show in shows

@@ -19,15 +19,20 @@ from tests.study.report.fake_study import STUDY, write_run
 
 EVIL = '<script>alert("x")</script> $\\frac|`'
 MARKERS = "<!-- study: small -->\nold\n<!-- end of study: small -->\n"
+LAW = "  tables: {law: {arms: [text-aware, other], columns: [{task: attribute, keep: 0.11}]}}\n"
+TABLE = "<!-- study: small: law -->\n<!-- end of study: small: law -->\n"
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reported study of three arms; one of them has a name that a plugin's author made up."""
     folder = tmp_path_factory.mktemp("small")
-    text = STUDY.replace("tasks: {attribute", "pages: [PAGE.md]\n  tasks: {attribute").replace("A generated", EVIL)
+    text = STUDY.replace("tasks: {attribute", f"pages: [PAGE.md, LAW.md]\n{LAW}  tasks: {{attribute").replace(
+        "A generated", EVIL
+    )
     (folder / "small.yaml").write_text(text.replace("title: ", "title: '").replace("study\nreport", "study'\nreport"))
     (folder / "PAGE.md").write_text(f"# Results\n\n{MARKERS}\nafter\n")
+    (folder / "LAW.md").write_text(f"# Law\n\n{TABLE}")
     for arm, keep, right in (("full", 1.0, 0.9), ("text-aware", 0.11, 0.9), ("plugin", 0.11, 0.4)):
         name = EVIL if arm == "plugin" else arm
         run = write_run(folder / "out", "attribute", arm, keep, 0, right=right, questions=60, result={"arm": name})
@@ -56,6 +61,22 @@ def test_the_section_of_the_page_is_replaced_and_the_rest_stays(small: Path) -> 
     assert page.startswith("# Results\n\n<!-- study: small -->\n\n- Not run: ") and page.endswith("\n\nafter\n")
     assert "- Met: half of the time: 0.33 of the unpruned arm's wall time" in page
     assert "\nold\n" not in page and "](results/small/accuracy_macs_attribute.svg)" in page
+
+
+def test_a_table_of_the_study_is_in_its_page_and_the_leaderboard_leads_there(small: Path) -> None:
+    page = (small / "LAW.md").read_text()
+    assert page.startswith("# Law\n\n<!-- study: small: law -->\n\nAttribute, keep 0.11, accuracy, %:")
+    assert "| text-aware | reads the text | 8" in page and "| other | - | not run |" in page
+    assert "[LAW.md](../../LAW.md)" in (small / "results" / "small" / "leaderboard.md").read_text()
+
+
+def test_a_table_without_a_place_is_reported_before_anything_is_written(small: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(small, tmp_path / "copy")
+    (copy / "LAW.md").write_text(MARKERS)
+    before = files_of(copy)
+    with pytest.raises(DataError, match="report.tables.law: must have a place in one of .*PAGE.md, .*, got none"):
+        COMMAND.main([str(copy / "small.yaml")])
+    assert files_of(copy) == before
 
 
 class Page(HTMLParser):
