@@ -49,7 +49,7 @@ def judge_claim(claim: Claim, panels: Sequence[Panel], settings: ReportSettings)
         return _judge_cost(claim, fitting[0], settings)
     if len(fitting) != 1:
         kinds = ", ".join(p.kind for p in fitting)
-        why = f"the claim must give kind, one of {kinds}" if fitting else "no such task at this keep ratio"
+        why = f"the claim must give kind, one of {kinds}" if fitting else "its task has not run at this keep ratio"
         return Judged(claim, Outcome.NOT_RUN, why)
     if claim.kind is ClaimKind.TIME:
         return _judge_time(claim, fitting[0])

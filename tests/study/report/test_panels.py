@@ -111,7 +111,7 @@ def claim(**changes: object) -> Claim:
         ({"kind": ClaimKind.WRONG_TEXT, "bound": 0.0}, Outcome.MET, "difference -1"),
         ({"kind": ClaimKind.WRONG_TEXT, "arm": "EViT"}, Outcome.NOT_RUN, "no run under another text"),
         ({"other": "nobody"}, Outcome.NOT_RUN, "nobody has not run"),
-        ({"keep": 0.5}, Outcome.NOT_RUN, "no such task at this keep ratio"),
+        ({"keep": 0.5}, Outcome.NOT_RUN, "its task has not run at this keep ratio"),
         ({"kind": ClaimKind.TIME, "other": "", "bound": 0.5}, Outcome.MISSED, "not reached by any of 2 seeds"),
         ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.5}, Outcome.MET, "wall time"),
         ({"kind": ClaimKind.TIME, "arm": "oracle", "bound": 0.01}, Outcome.MISSED, "reached by 2 of 2 seeds"),
