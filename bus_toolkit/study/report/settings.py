@@ -146,7 +146,8 @@ def _check_names(
         if "races" in node and task not in node["races"]:
             races = ", ".join(node["races"]) or "none"
             raise ConfigError(
-                f"{place}: times are compared for the tasks in races, {races}, got {task!r}. Add it to {location}.races."
+                f"{place}: times are compared for the tasks in races, {races}, got {task!r}. Add it to "
+                f"{location}.races."
             )
 
 

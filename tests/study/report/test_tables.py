@@ -161,16 +161,21 @@ def test_an_unknown_kind_of_question_is_named(panels: list[Panel], settings: Rep
         (
             "arms: [TSPS]",
             "arms: [Tsps]",
-            "report.tables.law.arms: must be arms of the study, got 'Tsps'. It has full, ",
+            "report.tables.law: must be arms of the study, got 'Tsps'. It has full, ",
         ),
-        ("keep: 0.1, to: full", "keep: 0.1, to: fool", "tables.law.columns: must be arms of the study, got 'fool'"),
+        ("keep: 0.1, to: full", "keep: 0.1, to: fool", "tables.law: must be arms of the study, got 'fool'"),
         (
             "{task: t, keep: 0.1",
             "{task: u, keep: 0.1",
             "tables.law.columns: must be tasks of the study, got 'u'. It has t",
         ),
         ("keep: 0.1, to", "keep: 0.3, to", "must be keep ratios of the task t, got '0.3'. It has 0.5, 0.1"),
-        ("task: t, keep: 0.5, time_of", "task: t, keep: 0.7, time_of", "tables.law.claims.0: must be keep ratios of"),
+        (
+            "show: difference",
+            "show: [difference, time]",
+            "tables.law.columns: times are compared for .* races, u, got 't'",
+        ),
+        ("task: u, keep: 0.5, time_of", "task: u, keep: 0.7, time_of", "tables.law.claims.0: must be keep ratios of"),
     ],
 )
 def test_a_table_of_what_the_study_does_not_have_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -179,13 +184,14 @@ title: t
 reference: TSPS
 keep: [0.5]
 arms: {full: {}, TSPS: {}}
-tasks: {t: {config: c, runs: [{}, {keep: [0.1]}]}}
+tasks: {t: {config: c, runs: [{}, {keep: [0.1]}]}, u: {config: c}}
 report:
+  races: [u]
   tables:
     law:
       arms: [TSPS]
       columns: [{task: t, keep: 0.1, to: full, show: difference}]
-      claims: [{says: s, task: t, keep: 0.5, time_of: TSPS, at_most: 1}]
+      claims: [{says: s, task: u, keep: 0.5, time_of: TSPS, at_most: 1}]
 """
     file = tmp_path / "study.yaml"
     file.write_text(text)
