@@ -166,8 +166,8 @@ def test_an_unknown_kind_of_question_is_named(panels: list[Panel], settings: Rep
         ("keep: 0.1, to: full", "keep: 0.1, to: fool", "tables.law: must be arms of the study, got 'fool'"),
         (
             "{task: t, keep: 0.1",
-            "{task: u, keep: 0.1",
-            "tables.law.columns: must be tasks of the study, got 'u'. It has t",
+            "{task: v, keep: 0.1",
+            "tables.law.columns: must be tasks of the study, got 'v'. It has t",
         ),
         ("keep: 0.1, to", "keep: 0.3, to", "must be keep ratios of the task t, got '0.3'. It has 0.5, 0.1"),
         (
