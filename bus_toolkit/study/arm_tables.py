@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from bus_toolkit.study.markdown import markdown_table, spread_text
-from bus_toolkit.study.plan import Match, Study, Task
+from bus_toolkit.study.plan import Figure, Match, Study, Task
 from bus_toolkit.study.report.curves import curve_of, is_undertrained
 from bus_toolkit.study.report.runs import run_of
 from bus_toolkit.study.results import JobResult
-from bus_toolkit.study.table import Results
+from bus_toolkit.study.table import Read, Results, on_test
 
-Read = Callable[[JobResult], float | None]
 Rows = dict[tuple[str, float], list[JobResult]]
 _COSTS: tuple[tuple[str, int, Read], ...] = (
     ("MMAC", 1, lambda result: result.macs["inference"] / 1e6),
@@ -53,10 +52,10 @@ def _table(study: Study, rows: Rows, task: Task) -> str:
     for (arm, keep), found in rows.items():
         cells = [_name(study, arm, found[0]), *([f"{keep:g}"] if several else [])]
         for figure in task.figures:
-            cells.append(_spread(found, lambda result, of=figure.of: of(result.metrics), figure.digits))
+            cells.append(_spread(found, on_test(figure), figure.digits))
         if _has_other_text(rows):
             first = task.figures[0]
-            cells.append(_spread(found, lambda result, of=first.of: of(result.wrong_text or {}), first.digits))
+            cells.append(_spread(found, _with_other_text(first), first.digits))
         cells += [_spread(found, read, digits) for _, digits, read in _COSTS]
         cells.append(f"{found[0].train.get('steps', 0):g}{'*' if _is_undertrained(found, task) else ''}")
         lines.append(cells)
@@ -101,6 +100,10 @@ def _is_undertrained(found: Sequence[JobResult], task: Task) -> bool:
 
 def _milliseconds(timed: Mapping[str, float], of: str) -> float | None:
     return 1000 * timed["seconds"] / timed[of] if timed.get(of) and "seconds" in timed else None
+
+
+def _with_other_text(figure: Figure) -> Read:
+    return lambda result: figure.of(result.wrong_text or {})
 
 
 def _spread(found: Sequence[JobResult], read: Read, digits: int) -> str:

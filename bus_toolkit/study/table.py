@@ -33,7 +33,7 @@ def study_table(study: Study, results: Results) -> str:
     rows, losses = [], []
     for task in study.tasks:
         for figure in task.figures:
-            values = {s: _values(results, task, s, lambda result, of=figure.of: of(result.metrics)) for s in systems}
+            values = {s: _values(results, task, s, on_test(figure)) for s in systems}
             differences = [_difference(values[first], values[other], figure.digits) for other in others]
             cells = [_spread(values[s], figure.digits) for s in systems]
             rows.append([task.name, figure.label, *cells, *differences, _baseline(study, results, task, figure)])
@@ -76,6 +76,11 @@ def _costs(study: Study, results: Results, task: Task) -> Iterator[list[str]]:
         values = {s: _values(results, task, s, read) for s in systems}
         ratios = [_ratio(values[first], values[other]) for other in others]
         yield [task.name, label, *(_spread(values[s], digits) for s in systems), *ratios, ""]
+
+
+def on_test(figure: Figure) -> Read:
+    """Return what reads a figure of the evaluation of a result."""
+    return lambda result: figure.of(result.metrics)
 
 
 def _values(results: Results, task: Task, system: str, read: Read) -> list[float]:
