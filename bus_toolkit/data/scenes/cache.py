@@ -7,10 +7,11 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bus_toolkit.data.scenes.chunks import usable_cpus
 from bus_toolkit.data.scenes.families import family_of
+from bus_toolkit.data.scenes.folder_locks import alone_in, hold, is_in_use, let_go
 from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 from bus_toolkit.data.scenes.pictures import draw_to_files
 from bus_toolkit.data.scenes.streams import SPLITS
@@ -28,7 +29,8 @@ def prepare_scenes(
 ) -> Path:
     """Return the folder of these scenes; write it if it is missing, damaged or of other settings.
 
-    Files are written beside it and renamed at the end, so that the folder is whole or not there.
+    Files are written beside it and renamed at the end, so that the folder is whole or not there. Of several processes
+    one writes and the others wait. This process reads the folder from now on, so that no other one replaces it.
 
     Args:
         data_root: Folder of all splits.
@@ -38,7 +40,8 @@ def prepare_scenes(
         workers: Processes that draw; ``None`` for one a processor.
 
     Raises:
-        DataError: An unknown split, no images, a folder that is not ours, or one that cannot be written.
+        DataError: An unknown split, no images, a folder that is not ours, that cannot be written, or that holds scenes
+            of other settings, which another process reads.
     """
     if split not in SPLITS:
         raise DataError(f"scenes.split: no split named {split!r}. It is one of {', '.join(SPLITS)}.")
@@ -51,14 +54,20 @@ def prepare_scenes(
         "num_images": num_images,
         "settings": settings.to_dict(),
     }
-    if not _is_whole(folder, json.dumps(wanted, sort_keys=True)):
-        _checked.pop(folder.resolve(), None)
-        try:
-            _write(folder, wanted, settings, usable_cpus() if workers is None else workers)
-        except OSError as error:
-            raise DataError(
-                f"scenes: cannot write {folder}: {error}. Point data_root to a folder with room that you may write to."
-            ) from error
+    text = json.dumps(wanted, sort_keys=True)
+    if _is_known(folder, text):
+        return folder
+    try:
+        with alone_in(folder.parent):
+            if not _is_whole(folder, text):
+                _forget(folder)
+                _refuse_if_read(folder)
+                _write(folder, wanted, settings, usable_cpus() if workers is None else workers)
+            _remember(folder, text)
+    except OSError as error:
+        raise DataError(
+            f"scenes: cannot write {folder}: {error}. Point data_root to a folder with room that you may write to."
+        ) from error
     return folder
 
 
@@ -67,14 +76,37 @@ def scene_folder(data_root: str | Path, split: str, num_images: int) -> Path:
     return expand_home(data_root) / f"{split}_{num_images}"
 
 
-# Folder to the settings of its complete scenes: training, validation and test ask several times in one process. One
-# entry a folder, so that scenes of other settings, written there later, are not taken for the earlier ones.
-_checked: dict[Path, str] = {}
+# Folder to the settings of its complete scenes and the manifest that this process holds: training, validation and test
+# ask several times in one process. One entry a folder, so that scenes of other settings, written there later, are not
+# taken for the earlier ones.
+_checked: dict[Path, tuple[str, BinaryIO]] = {}
+
+
+def _is_known(folder: Path, wanted: str) -> bool:
+    known = _checked.get(folder.resolve())
+    return known is not None and known[0] == wanted and (folder / MANIFEST).is_file()
+
+
+def _remember(folder: Path, wanted: str) -> None:
+    _forget(folder)
+    _checked[folder.resolve()] = wanted, hold(folder / MANIFEST)
+
+
+def _forget(folder: Path) -> None:
+    if (known := _checked.pop(folder.resolve(), None)) is not None:
+        let_go(known[1])
+
+
+def _refuse_if_read(folder: Path) -> None:
+    """Refuse to replace scenes that another process reads: its pictures would no longer fit its annotations."""
+    if is_in_use(folder / MANIFEST):
+        raise DataError(
+            f"scenes: {folder} holds scenes of other settings, and another process reads them now. Give these settings "
+            "a data_root of their own, or wait for its end."
+        )
 
 
 def _is_whole(folder: Path, wanted: str) -> bool:
-    if _checked.get(folder.resolve()) == wanted and (folder / MANIFEST).is_file():
-        return True
     if not folder.exists():
         return False
     manifest = _read_manifest(folder)
@@ -85,7 +117,6 @@ def _is_whole(folder: Path, wanted: str) -> bool:
     if damaged:
         _log.warning("%s: %d files are damaged or missing, e.g. %s; writing it again", folder, len(damaged), damaged[0])
         return False
-    _checked[folder.resolve()] = wanted
     return True
 
 

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,6 +40,30 @@ def test_settings_that_come_back_get_their_own_scenes(tmp_path):
     prepare(tmp_path)  # whole, and remembered as such
     prepare(tmp_path, seed=5)
     assert content(prepare(tmp_path)) == first
+
+
+def test_scenes_that_another_process_reads_are_not_replaced(tmp_path, monkeypatch):
+    first = content(prepare(tmp_path))
+    other_process = dict(cache._checked)
+    monkeypatch.setattr(cache, "_checked", {})
+    with pytest.raises(DataError, match="another process reads them now. Give these settings a data_root of their own"):
+        prepare(tmp_path, seed=5)
+    assert content(prepare(tmp_path)) == first  # scenes of one kind are shared
+    other_process.popitem()[1][1].close()
+    assert content(prepare(tmp_path, seed=5)) != first
+
+
+def test_two_processes_that_begin_together_write_them_once(tmp_path, monkeypatch):
+    written, write = [], cache._write
+
+    def note(folder, *settings):
+        written.append(folder)
+        write(folder, *settings)
+
+    monkeypatch.setattr(cache, "_write", note)
+    with ThreadPoolExecutor(2) as both:
+        folders = list(both.map(lambda _: prepare(tmp_path), range(2)))
+    assert written == folders[:1] == folders[1:]
 
 
 def test_a_damaged_picture_is_noticed(tmp_path, caplog):
