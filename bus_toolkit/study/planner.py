@@ -20,6 +20,7 @@ from bus_toolkit.study.job_key import JobKey
 from bus_toolkit.study.jobs import Job
 from bus_toolkit.study.matching import Cost, at_ratio, match_ratio
 from bus_toolkit.study.plan import Match, Study, Training
+from bus_toolkit.study.scene_folders import SceneFolders
 from bus_toolkit.study.smaller_image import match_image
 
 _WITH_DELETE = {"_delete_": True}
@@ -58,6 +59,7 @@ class Planner:
         self.study, self.counts = study, Counts(out)
         self._jobs = {job.key: job for job in jobs}
         self._planned: dict[tuple[JobKey, bool], PlannedJob] = {}
+        self._scene_folders = SceneFolders()
 
     def plan(self, job: Job) -> PlannedJob:
         """Plan a job.
@@ -84,6 +86,7 @@ class Planner:
         if changes:
             config = load_config(path, {**overrides, **changes})
         resolved = plain(config.to_dict())
+        self._scene_folders.check(resolved, location)
         if job.wrong_text:
             wrong_text.check(resolved, location)
         if job.key.arm == self.study.reference and changes:
