@@ -30,8 +30,8 @@ help:
 demo: $(VENV)/.installed
 	@echo "Eight short trainings, two at a time; each writes its progress to run.log in its folder below $(DEMO_DIR)."
 	$(BIN)/python -m bus_toolkit study $(DEMO) --out $(DEMO_DIR) $(ARGS)
-	$(BIN)/python -m bus_toolkit infer explain $(DEMO_DIR)/questions/text-aware/keep_0.11/seed_0 --images $(DEMO_IMAGE) \
-		--text $(DEMO_QUESTIONS) --side-by-side --out $(DEMO_DIR)
+	$(BIN)/python -m bus_toolkit infer explain $(foreach arm,text-aware text-free random,$(DEMO_DIR)/questions/$(arm)/keep_0.11/seed_0) \
+		--images $(DEMO_IMAGE) --text $(DEMO_QUESTIONS) --side-by-side --out $(DEMO_DIR)
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)

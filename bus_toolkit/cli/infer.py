@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, positive_int
-from bus_toolkit.cli.infer_inputs import check_out, check_texts, expand_images, read_texts, search_flags
+from bus_toolkit.cli.infer_inputs import (
+    check_out,
+    check_sources,
+    check_texts,
+    expand_images,
+    names_of,
+    read_texts,
+    search_flags,
+)
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import DataError
 
@@ -29,7 +37,12 @@ COMMANDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command, the model, the images and texts, and the output files."""
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
-    parser.add_argument("source", metavar="RUN_OR_CONFIG", help="a run folder, or a YAML with --checkpoint")
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="RUN_OR_CONFIG",
+        help="a run folder, or a YAML with --checkpoint; several for explain --side-by-side",
+    )
     parser.add_argument("--checkpoint", metavar="FILE", help="a .pth or .safetensors (default: the run's newest)")
     parser.add_argument(
         "--images", nargs="+", action="extend", required=True, metavar="GLOB", help="paths, or globs in quotes"
@@ -59,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--side-by-side",
         action="store_true",
-        help="explain: one picture, an image and what each text kept of it",
+        help="explain: one picture, an image and what each text kept of it, by one model or by several",
     )
     parser.add_argument(
         "--out", type=Path, metavar="PATH", help="a .json, or a folder for COMMAND.json and the pictures of explain"
@@ -76,21 +89,28 @@ def run(args: argparse.Namespace) -> None:
     """Ask, show, write."""
     search = search_flags(args)
     images, texts = expand_images(args.images), read_texts(args.text, args.texts_file)
+    check_sources(args)
     check_texts(args.command, texts)
     check_out(args.command, args.out)
     load_openmmlab()
     from bus_toolkit.cli.infer_tables import tables
     from bus_toolkit.cli.screen import wide_console
-    from bus_toolkit.inference import Inferencer
+    from bus_toolkit.inference import Inferencer, explain_models
 
-    inferencer = Inferencer(
-        args.source,
-        checkpoint=args.checkpoint,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        batch_size=args.batch_size,
-    )
-    results = ask(inferencer, args.command, images, texts, args.out, **search)
+    models = {
+        name: Inferencer(
+            source,
+            checkpoint=args.checkpoint,
+            device=args.device,
+            cfg_options=args.cfg_options,
+            batch_size=args.batch_size,
+        )
+        for name, source in names_of(args.sources).items()
+    }
+    if len(models) > 1:
+        results: Any = explain_models(models, images, texts or None, _folder(args.out))
+    else:
+        results = ask(next(iter(models.values())), args.command, images, texts, args.out, **search)
     console = wide_console()
     for table in tables(args.command, results, images, texts):
         console.print(table)
@@ -119,10 +139,14 @@ def ask(
     if command == "caption":
         return inferencer.caption(list(images))
     if command == "explain":
-        folder = Path(PICTURES) if out is None else out.with_suffix("") if out.suffix == ".json" else out
-        return inferencer.explain(list(images), list(texts) or None, out=folder, **search)
+        return inferencer.explain(list(images), list(texts) or None, out=_folder(out), **search)
     method = {"answer": inferencer.answer, "ground": inferencer.ground}[command]
     return method(list(images), list(texts))
+
+
+def _folder(out: Path | None) -> Path:
+    """Return the folder for pictures."""
+    return Path(PICTURES) if out is None else out.with_suffix("") if out.suffix == ".json" else out
 
 
 def write(command: str, results: Any, out: Path) -> Path:

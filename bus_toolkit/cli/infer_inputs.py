@@ -96,6 +96,34 @@ def search_flags(args: argparse.Namespace) -> dict[str, object]:
     return {"direction": "both", **given} if args.command == "retrieve" else given
 
 
+def check_sources(args: argparse.Namespace) -> None:
+    """Refuse several models where only one can be asked.
+
+    Raises:
+        ConfigError: There are several without ``explain --side-by-side``, with a checkpoint, or one of them twice.
+    """
+    sources = args.sources
+    if len(sources) > 1 and not args.side_by_side:
+        raise ConfigError(
+            f"RUN_OR_CONFIG: must be one but for explain --side-by-side, got {len(sources)}: {', '.join(sources)}. "
+            "Ask one after the other."
+        )
+    if len(sources) > 1 and args.checkpoint:
+        raise ConfigError("--checkpoint: belongs to one model, got several. Give run folders, which have their own.")
+    if len({Path(source).resolve() for source in sources}) < len(sources):
+        raise ConfigError(f"RUN_OR_CONFIG: must be different ones, got {', '.join(sources)}. Give each once.")
+
+
+def names_of(sources: Sequence[str]) -> dict[str, str]:
+    """Return sources by short names: the parts of their paths in which they differ, if the paths are equally long."""
+    parts = [Path(source).parts for source in sources]
+    if len(sources) == 1 or len(set(map(len, parts))) > 1:
+        return {source: source for source in sources}
+    differs = [len(set(of_all)) > 1 for of_all in zip(*parts, strict=True)]
+    names = ("/".join(part for part, own in zip(of_one, differs, strict=True) if own) for of_one in parts)
+    return dict(zip(names, sources, strict=True))
+
+
 def check_texts(command: str, texts: Sequence[str]) -> None:
     """Refuse a command with texts that it does not read, or without those that it needs.
 

@@ -61,7 +61,8 @@ def _row(command: str, entry: dict[str, Any]) -> dict[str, str]:
         }
     if command == "explain":
         kept = sum(map(sum, entry["kept"]))
-        return {
+        model = {"model": entry["model"]} if "model" in entry else {}
+        return model | {
             "image": entry["image"],
             "text": entry["text"] or "(no text)",
             "patches kept": f"{kept}/{entry['grid'][0] * entry['grid'][1]}",

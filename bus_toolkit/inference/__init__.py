@@ -1,7 +1,7 @@
 """Ask trained models about images of one's own."""
 
 from bus_toolkit.inference.index import ImageIndex
-from bus_toolkit.inference.inferencer import Inferencer
+from bus_toolkit.inference.inferencer import Inferencer, explain_models
 from bus_toolkit.inference.pictures import draw_kept
 from bus_toolkit.inference.preprocessor import ImagePreprocessor
 
@@ -10,4 +10,5 @@ __all__ = [
     "ImagePreprocessor",
     "Inferencer",
     "draw_kept",
+    "explain_models",
 ]

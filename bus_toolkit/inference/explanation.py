@@ -20,7 +20,6 @@ from bus_toolkit.inference.pictures import MOST_ROWS, png_of
 from bus_toolkit.inference.predictor import Predictor
 from bus_toolkit.structures import Condition, VisualTokens
 from bus_toolkit.visualization.kept_patches import PatchPicture, draw_kept_patches, render_kept_patches
-from bus_toolkit.visualization.side_by_side import draw_side_by_side, render_side_by_side
 
 
 class Explanation(dict[str, Any]):
@@ -85,35 +84,39 @@ def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
     ]
 
 
-@torch.no_grad()
 def explain(
-    predictor: Predictor,
-    images: list[ImageInput],
-    texts: list[str] | None,
-    out: Path | None,
-    *,
-    side_by_side: bool = False,
+    predictor: Predictor, images: list[ImageInput], texts: list[str] | None, out: Path | None
 ) -> list[Explanation]:
     """Return an ``Explanation`` of each image under its text, or of the pass without text, drawn to ``out``.
 
-    With ``side_by_side`` the texts of one image share one picture.
-
     Raises:
-        ConfigError: ``out`` is neither a folder nor a PNG, or there are several images side by side.
+        ConfigError: ``out`` is neither a folder nor a PNG.
         DataError: An image that cannot be used, or a path that cannot be written to.
     """
-    if side_by_side and len(images) > MOST_ROWS:
-        raise ConfigError(
-            f"Inferencer.explain.side_by_side: one picture holds at most {MOST_ROWS} texts, got {len(images)}. Ask "
-            "about fewer at a time."
-        )
-    if side_by_side and any(image is not images[0] for image in images):
-        raise ConfigError(
-            f"Inferencer.explain.side_by_side: is about the texts of one image, got {len(images)} images. Give "
-            "one image, or leave it out."
-        )
     if out is not None:
         check_target(out, len(images))
+    explanations, inputs = explanations_of(predictor, images, texts)
+    draw(explanations, inputs, out)
+    return explanations
+
+
+@torch.no_grad()
+def explanations_of(
+    predictor: Predictor, images: list[ImageInput], texts: list[str] | None
+) -> tuple[list[Explanation], list[Tensor]]:
+    """Return an ``Explanation`` without picture of each image, and the images as the model saw them.
+
+    Args:
+        predictor: The model.
+        images: As many as texts.
+        texts: ``None`` is the pass without text.
+
+    Returns:
+        The explanations, and the images uint8 (3, H, W), blue green red.
+
+    Raises:
+        DataError: An image that cannot be used.
+    """
     condition = Condition.FREE if texts is None else Condition.CAPTION
     explanations: list[Explanation] = []
     inputs: list[Tensor] = []
@@ -122,29 +125,22 @@ def explain(
         for image, sample, row in zip(chunk, batch["data_samples"], rows, strict=True):
             explanations.append(Explanation({"image": image.name, "text": sample.text if texts else None} | row))
         inputs += batch["inputs"]
-    draw(explanations, inputs, out, side_by_side=side_by_side)
-    return explanations
+    return explanations, inputs
 
 
-def draw(
-    explanations: Sequence[dict[str, Any]], inputs: Sequence[Tensor], out: Path | None, *, side_by_side: bool = False
-) -> None:
+def draw(explanations: Sequence[dict[str, Any]], inputs: Sequence[Tensor], out: Path | None) -> None:
     """Draw each explanation and set its ``picture``: the path of a PNG, or without ``out`` its pixels.
 
     Args:
         explanations: One an image.
         inputs: The images, uint8 (3, H, W), blue green red.
         out: A ``.png`` for all of them, one below the other, or a folder for ``explain_<number>.png``.
-        side_by_side: They are of one image, and one picture shows all of them next to each other.
 
     Raises:
         ConfigError: ``out`` is a file of another kind.
         DataError: It cannot be written.
     """
-    pictures = [_picture(entry, image) for entry, image in zip(explanations, inputs, strict=True)]
-    if side_by_side:
-        _draw_one(explanations, pictures, out)
-        return
+    pictures = pictures_of(explanations, inputs)
     if out is None:
         for entry, picture in zip(explanations, pictures, strict=True):
             entry["picture"] = render_kept_patches([picture])
@@ -157,20 +153,6 @@ def draw(
             entry["picture"] = str(together or draw_kept_patches([picture], out / f"explain_{number:03d}.png"))
     except OSError as error:
         raise DataError(f"Inferencer.explain.out: cannot write to {out}: {error}. Give another path.") from error
-
-
-def _draw_one(explanations: Sequence[dict[str, Any]], pictures: Sequence[PatchPicture], out: Path | None) -> None:
-    if out is None:
-        picture: Any = render_side_by_side(pictures)
-    else:
-        check_target(out, 1)
-        path = out if out.suffix.lower() == ".png" else out / "explain_000.png"
-        try:
-            picture = str(draw_side_by_side(pictures, path))
-        except OSError as error:
-            raise DataError(f"Inferencer.explain.out: cannot write to {out}: {error}. Give another path.") from error
-    for entry in explanations:
-        entry["picture"] = picture
 
 
 def check_target(out: Path, count: int) -> None:
@@ -187,6 +169,11 @@ def check_target(out: Path, count: int) -> None:
             f"Inferencer.explain.out: one PNG holds at most {MOST_ROWS} images below each other, got {count}. Give a "
             "folder."
         )
+
+
+def pictures_of(explanations: Sequence[dict[str, Any]], inputs: Sequence[Tensor]) -> list[PatchPicture]:
+    """Return what is drawn of each explanation and its image."""
+    return [_picture(entry, image) for entry, image in zip(explanations, inputs, strict=True)]
 
 
 def _picture(entry: dict[str, Any], image: Tensor) -> PatchPicture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from bus_toolkit.inference.loading import load_trained
 from bus_toolkit.inference.pipeline import ImagePipeline
 from bus_toolkit.inference.predictor import Predictor
 from bus_toolkit.inference.retrieval import Direction, Search, retrieve
+from bus_toolkit.inference.side_by_side import explain_side_by_side
 
 Texts = str | Sequence[str]
 
@@ -173,7 +174,30 @@ class Inferencer:
         """
         shown, words = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
         path = None if out is None else Path(out)
-        return explain(self._predictor, shown, words, path, side_by_side=side_by_side)
+        if side_by_side:
+            return explain_side_by_side({"": self._predictor}, shown, words, path)
+        return explain(self._predictor, shown, words, path)
 
     def _pairs(self, images: Any, texts: Texts, name: str) -> tuple[list[ImageInput], list[str]]:
         return pair_up(as_images(images), as_texts(texts, name), name)
+
+
+def explain_models(
+    models: Mapping[str, Inferencer], image: Any, texts: Texts | None = None, out: str | Path | None = None
+) -> list[Explanation]:
+    """Show what several models read of one image under each text: a picture with a column for each of them.
+
+    Args:
+        models: By their names in the picture.
+        image: One.
+        texts: One or several; ``None`` shows the pass without text.
+        out: The path for the picture: a ``.png`` or a folder. ``None`` returns it.
+
+    Returns:
+        One ``Explanation`` a model and text, the texts of the first model first, with the name in ``model``.
+    """
+    shown, words = (as_images(image), None) if texts is None else pair_up(as_images(image), as_texts(texts))
+    predictors = {name: model._predictor for name, model in models.items()}
+    found = explain_side_by_side(predictors, shown, words, None if out is None else Path(out))
+    names = [name for name in models for _ in shown]
+    return [Explanation({"model": name} | entry) for name, entry in zip(names, found, strict=True)]

@@ -52,6 +52,19 @@ def test_a_table_is_shown_and_a_json_written(place, tmp_path, capsys, command, f
         assert {path.parent for path in map(Path, (entry["picture"] for entry in written["results"]))} == {out}
 
 
+def test_several_runs_are_explained_side_by_side(place, tmp_path, capsys):
+    (tmp_path / "copy").mkdir()
+    for file in (place / "run").iterdir():
+        (tmp_path / "copy" / file.name).symlink_to(file)
+    runs = [str(place / "run"), str(tmp_path / "copy")]
+    flags = ["--device", "cpu", "--images", str(place / "photo_0.png"), "--text", *TEXTS[:2], "--side-by-side"]
+    COMMAND.main(["explain", *runs, *flags, "--out", str(tmp_path / "out")])
+    written = json.loads((tmp_path / "out" / "explain.json").read_text())["results"]
+    assert len({entry["model"] for entry in written}) == 2 and len(written) == 4
+    assert written[0]["model"].endswith("run") and "copy" in capsys.readouterr().out
+    assert Image.open(tmp_path / "out" / "explain_000.png").width > 0
+
+
 def test_a_search_takes_its_settings(place, tmp_path, capsys):
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
     out = tmp_path / "found.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from bus_toolkit.cli import infer
 from bus_toolkit.cli.infer import ask, write
-from bus_toolkit.cli.infer_inputs import check_out, expand_images, read_texts
+from bus_toolkit.cli.infer_inputs import check_out, check_sources, expand_images, names_of, read_texts
 from bus_toolkit.errors import ConfigError, DataError
 
 
@@ -96,3 +97,25 @@ def test_explain_without_texts_shows_the_pass_without_text():
 def test_a_byte_order_mark_is_no_part_of_the_first_text(tmp_path):
     (tmp_path / "texts.txt").write_bytes(b"\xef\xbb\xbfa dog\r\na cat\r\n")
     assert read_texts([], tmp_path / "texts.txt") == ["a dog", "a cat"]
+
+
+def test_runs_are_called_by_what_differs_in_their_paths():
+    runs = [f"out/questions/{arm}/seed_0" for arm in ("TSPS/keep_0.11", "Random/keep_0.11", "full/keep_1")]
+    assert list(names_of(runs[:2])) == ["TSPS", "Random"] and list(names_of(runs).values()) == runs
+    assert list(names_of(runs)) == ["TSPS/keep_0.11", "Random/keep_0.11", "full/keep_1"]
+    assert names_of(["a/b", "c"]) == {"a/b": "a/b", "c": "c"} and names_of(["a/b"]) == {"a/b": "a/b"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"side_by_side": False}, "RUN_OR_CONFIG: must be one but for explain --side-by-side, got 2: a, b. Ask one"),
+        ({"checkpoint": "c.pth"}, "--checkpoint: belongs to one model, got several. Give run folders"),
+        ({"sources": ["a", "b/../a"]}, "RUN_OR_CONFIG: must be different ones, got a, b/../a. Give each once."),
+    ],
+)
+def test_several_models_share_a_picture_and_nothing_else(given, message):
+    args = {"sources": ["a", "b"], "side_by_side": True, "checkpoint": None}
+    check_sources(argparse.Namespace(**args))
+    with pytest.raises(ConfigError, match=message):
+        check_sources(argparse.Namespace(**(args | given)))

@@ -71,17 +71,6 @@ def test_pictures_are_arrays_files_in_a_folder_or_one_file(inferencer, pictures,
     assert Image.open(tmp_path / "all.png").height > arrays[0].shape[0]
 
 
-def test_texts_of_one_image_share_a_picture_side_by_side(inferencer, pictures, tmp_path):
-    found = inferencer.explain(pictures[0], TEXTS[:2], out=tmp_path, side_by_side=True)
-    assert {entry["picture"] for entry in found} == {str(tmp_path / "explain_000.png")}
-    shown = inferencer.explain(pictures[0], TEXTS[:2], side_by_side=True)[1]["picture"]
-    assert np.array_equal(np.array(Image.open(tmp_path / "explain_000.png").convert("RGB")), shown)
-    with pytest.raises(ConfigError, match="side_by_side: is about the texts of one image, got 2 images"):
-        inferencer.explain(pictures[:2], TEXTS[0], side_by_side=True)
-    with pytest.raises(ConfigError, match=f"one picture holds at most {MOST_ROWS} texts, got {MOST_ROWS + 1}"):
-        inferencer.explain(pictures[0], ["a"] * (MOST_ROWS + 1), side_by_side=True)
-
-
 def test_a_model_without_selectors_keeps_all(inferencer, pictures):
     selectors = inferencer.model.backbone.selectors
     inferencer.model.backbone.selectors = torch.nn.ModuleList()
