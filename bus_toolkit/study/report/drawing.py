@@ -42,6 +42,7 @@ _LINE = 1.25  # from line to line, in heights of the letters
 _HEIGHT, _AROUND = 5.6, 1.1  # inches, of the axes and of what is above and below them
 _WIDEST = 0.6  # share of the axes' width that names may take
 _BETWEEN = 0.06  # share of it between curves and names
+_LONGEST = 44  # letters of a name
 _FONT = "DejaVu Sans"
 # Letters stay text, so that they can be searched; names are never read as mathematics.
 _RC: Any = {
@@ -181,8 +182,9 @@ def drawing() -> Any:
 
 
 def plain_name(name: str) -> str:
-    """Return a name that XML can hold, on one line."""
-    return "".join(c if c.isprintable() else " " for c in name)
+    """Return a name that XML can hold, on one line; of a long one its beginning, which fits beside curves."""
+    plain = "".join(c if c.isprintable() else " " for c in name)
+    return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 3].rstrip()}..."
 
 
 def set_percent(axes: Axes, values: Sequence[float]) -> None:

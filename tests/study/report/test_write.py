@@ -13,7 +13,7 @@ import pytest
 
 from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.study.report.drawing import name_curves, new_axes, set_course, set_percent, spread
+from bus_toolkit.study.report.drawing import name_curves, new_axes, plain_name, set_course, set_percent, spread
 from bus_toolkit.study.report.figures import file_names
 from tests.study.report.fake_study import STUDY, write_run
 
@@ -149,7 +149,9 @@ def test_steps_are_whole_and_end_with_the_longest_curve(last: float, ticks: list
     assert list(axes.get_xticks()) == ticks and axes.get_xlim()[1] == (last or 1)
 
 
-@pytest.mark.parametrize("name", ["a", "unpruned, without boxes and prior x 0.88"])
+@pytest.mark.parametrize(
+    "name", ["a", "unpruned, without boxes and prior x 0.88", plain_name("a long name of a plugin " * 9)]
+)
 def test_names_end_within_the_plot_however_long_they_are(name: str) -> None:
     figure, (axes,) = new_axes(1)
     set_course(axes, 800, whole=True)
