@@ -25,7 +25,9 @@ def list_configs() -> list[str]:
 
 def find_shipped(name: str) -> Path | None:
     """Return the file of that name, pieces included (``_base_/runtime``), or ``None``."""
-    return config_folder() / f"{name}{_SUFFIX}" if name in _names() else None
+    file = config_folder() / f"{name}{_SUFFIX}"
+    is_name = name.count("/") == 1 and file.parent.parent == config_folder() and ".." not in file.parts
+    return file if is_name and file.is_file() else None
 
 
 def nearest_names(path: str) -> str:

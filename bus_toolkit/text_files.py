@@ -44,4 +44,4 @@ def split_lines(content: str) -> list[str]:
     lines = content.split("\n")
     if not lines[-1]:
         lines.pop()  # the end of the last line starts no further one
-    return [line.removesuffix("\r") for line in lines]
+    return [line.removesuffix("\r") for line in lines] if "\r" in content else lines

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bus_toolkit.errors import Problem
@@ -106,14 +107,19 @@ _RANGES: tuple[tuple[str, tuple[str, ...], dict[str, Range]], ...] = (
 def range_problems(node: Mapping[str, Any], path: str) -> Iterator[Problem]:
     """Yield each number of the node at ``path`` that is outside its range, and an end that comes before its begin."""
     kind = str(node.get("type", ""))
-    for pattern, kinds, ranges in _RANGES:
-        if not re.fullmatch(pattern, path) or not kind.endswith(kinds):
+    for kinds, ranges in _ranges_at(path):
+        if not kind.endswith(kinds):
             continue
         for name, allowed in ranges.items():
             yield from _outside(node.get(name), at(path, name), allowed)
     begin, end = node.get("begin", 0), node.get("end")
     if re.fullmatch(_SCHEDULE, path) and _is_number(begin) and _is_number(end) and end <= begin:
         yield Problem(at(path, "end"), f"must be after begin, got {end} with begin {begin}. Leave it out for no end.")
+
+
+@lru_cache(maxsize=4096)
+def _ranges_at(path: str) -> list[tuple[tuple[str, ...], dict[str, Range]]]:
+    return [(kinds, ranges) for pattern, kinds, ranges in _RANGES if re.fullmatch(pattern, path)]
 
 
 def _outside(value: Any, path: str, allowed: Range) -> Iterator[Problem]:

@@ -100,13 +100,23 @@ def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
         return Slot(LOOPS, _names("runner dataloader evaluator"), extra=extra, default=default)
     if path.endswith("_evaluator") and isinstance(node, Mapping) and "metrics" in node:
         return Slot(mmengine_registry.EVALUATOR, default="Evaluator")
-    parts = _part_slots(_model_type(root))
-    part = parts.get(re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path))
+    part = _part_slots(_model_type(root)).get(_part_of(path))
     if part is not None and path not in ("model.selectors", "model.heads"):
         return part
     if is_vlp_model(root) and (nested := _nested_slot(path, root)):
         return nested
+    return _runner_slot(path)
+
+
+@lru_cache(maxsize=4096)
+def _runner_slot(path: str) -> Slot | None:
     return next((slot for pattern, slot in _RUNNER_SLOTS if re.fullmatch(pattern, path)), None)
+
+
+@lru_cache(maxsize=4096)
+def _part_of(path: str) -> str:
+    """Return the path without the number of a selector or the name of a head."""
+    return re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path)
 
 
 @lru_cache(maxsize=8)

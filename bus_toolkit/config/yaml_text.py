@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,7 @@ def parse_value(text: str, location: str) -> Any:  # any YAML value
         ConfigError: Not YAML, or with a comment: what comes after a ``#`` would be lost unseen.
     """
     value = _load(text, location)
-    ends = [token.end_mark.index for token in yaml.scan(text) if token.start_mark.index < token.end_mark.index]
-    comment = text[max(ends, default=0) :].strip()
+    comment = _comment_of(text)
     if comment:
         raise ConfigError(
             f"{location}: YAML reads {comment!r} as a comment, got {text!r}. Put quotes inside those of the shell, "
@@ -107,9 +107,8 @@ class _CoreLoader(yaml.SafeLoader):
                 problem = f"the key '{key}' is given twice. Remove one of them"
                 raise yaml.constructor.ConstructorError(None, None, problem, mark)
             names.append(key)
-        self.flatten_mapping(node)
-        pairs = [(self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value]
-        return dict(pairs)
+        pairs = _merged_pairs(node)
+        return {self.construct_object(k, deep=True): self.construct_object(v, deep=True) for k, v in pairs}
 
     def core_list(self, node: yaml.Node) -> list[Any]:
         if not isinstance(node, yaml.SequenceNode):
@@ -157,15 +156,14 @@ def _represent_text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
 
 def _load(text: str, location: str) -> Any:
     try:
-        loader = _CoreLoader(text)
-        node = loader.get_single_node()
+        node, num_values = _compose(text)
         if node is None:
             return None
-        if _count_values(node, {}) > _MOST_VALUES:
+        if num_values > _MOST_VALUES:
             raise ConfigError(
                 f"{location}: its aliases (*NAME) make more than {_MOST_VALUES} values. Use fewer of them."
             )
-        return loader.construct_document(node)
+        return _CoreLoader("").construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f"{location}:{mark.line + 1}:{mark.column + 1}" if mark else location
@@ -178,6 +176,38 @@ def _load(text: str, location: str) -> Any:
         raise ConfigError(f"{location}: {text}. Remove it; use a UTF-8 locale, such as LC_ALL=C.UTF-8.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{location}: not a valid YAML value ({error}).") from error
+
+
+@lru_cache(maxsize=256)
+def _compose(text: str) -> tuple[yaml.Node | None, int]:
+    """Return the tree of a text and how many values it holds.
+
+    Reading text as a tree takes most of the time of loading a config, and the same bases and overrides come again and
+    again. The data made of a tree are new each time.
+    """
+    node = _CoreLoader(text).get_single_node()
+    return node, 0 if node is None else _count_values(node, {})
+
+
+def _merged_pairs(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+    """Return the keys and values of a mapping, those that it merges (``<<``) first; PyYAML would change the tree."""
+    own = [(key, value) for key, value in node.value if key.tag != _CORE + "merge"]
+    merged: list[tuple[yaml.Node, yaml.Node]] = []
+    for value in (value for key, value in node.value if key.tag == _CORE + "merge"):
+        # The first of a list of mappings wins.
+        for mapping in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
+            if not isinstance(mapping, yaml.MappingNode):
+                problem = f"expected a mapping for merging, but found {mapping.id}"
+                raise yaml.constructor.ConstructorError(None, None, problem, mapping.start_mark)
+            merged += _merged_pairs(mapping)
+    return [*merged, *own]
+
+
+@lru_cache(maxsize=256)
+def _comment_of(text: str) -> str:
+    """Return what is left of a text after its last token."""
+    ends = [token.end_mark.index for token in yaml.scan(text) if token.start_mark.index < token.end_mark.index]
+    return text[max(ends, default=0) :].strip()
 
 
 def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from torch import nn
@@ -275,6 +276,7 @@ def registering(name: str) -> Iterator[None]:
         _registrant.reset(token)
 
 
+@cache  # it reads the whole file of the class
 def _source(cls: Callable[..., Any]) -> str:
     module = getattr(cls, "__module__", "?")
     try:

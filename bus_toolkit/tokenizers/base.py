@@ -57,6 +57,7 @@ class TextTokenizer:
         self.warns = True
         self.num_truncated = self.num_words = self.num_unknown = 0
         self._backend = backend
+        self._vocab_size = backend.get_vocab_size()  # it counts all entries
         backend.encode_special_tokens = True
         backend.enable_truncation(max_length)
         backend.enable_padding(pad_id=self.pad_token_id, pad_token="[PAD]")
@@ -69,7 +70,7 @@ class TextTokenizer:
     @property
     def vocab_size(self) -> int:
         """Number of token ids."""
-        return self._backend.get_vocab_size()
+        return self._vocab_size
 
     @property
     def special_ids(self) -> list[int]:

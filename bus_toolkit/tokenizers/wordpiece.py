@@ -36,11 +36,12 @@ class WordPieceTokenizer(TextTokenizer):
                 f"WordPieceTokenizer: {path}: {error}. Use a vocabulary of BERT, one entry a line."
             ) from error
         super().__init__(backend, max_length=max_length)
+        self._continuation_ids = [number for entry, number in vocabulary.items() if entry.startswith("##")]
 
     @property
     @override
     def continuation_ids(self) -> list[int]:
-        return sorted(number for entry, number in self._backend.get_vocab().items() if entry.startswith("##"))
+        return self._continuation_ids
 
     @override
     def _whole_words(self, ids: list[int]) -> list[str]:

@@ -54,6 +54,20 @@ def test_anchors_and_merge_keys_work():
     assert parse_value(text, "f") == {"a": {"p": 1, "q": 2}, "b": {"p": 1, "q": 3}, "c": {"p": 1, "q": 2}}
 
 
+def test_the_same_text_gives_new_data_each_time():
+    text = "a: &x {p: [1], q: 2}\nb: {<<: *x, q: 3}\nc: ${SIZE:-4}"
+    first = parse_value(text, "f")
+    first["a"]["p"].append(2)
+    assert parse_value(text, "f") == {"a": {"p": [1], "q": 2}, "b": {"p": [1], "q": 3}, "c": 4}
+
+
+def test_of_several_merged_mappings_the_first_wins_and_a_merge_of_a_value_is_refused():
+    text = "a: &a {side: 1, depth: 1}\nb: &b {side: 2, width: 2}\nc: {<<: [*a, *b], depth: 3}"
+    assert parse_value(text, "f")["c"] == {"side": 1, "depth": 3, "width": 2}
+    with pytest.raises(ConfigError, match="f:1:15: expected a mapping for merging, but found scalar"):
+        parse_value("a: {x: 1, <<: 3}", "f")
+
+
 def test_environment_variables_are_filled_in(monkeypatch):
     monkeypatch.setenv("BUS_TEST_SIZE", "32")
     monkeypatch.delenv("BUS_TEST_NONE", raising=False)
