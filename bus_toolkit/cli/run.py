@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -32,6 +33,7 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         code = PIPE_CLOSED
     except KeyboardInterrupt:
         code = INTERRUPTED
+    gc.freeze()  # else the interpreter searches all objects of the libraries for garbage, just to end: a second
     sys.exit(code)
 
 

@@ -31,7 +31,7 @@ from bus_toolkit.plugin.records import (
     versioned,
 )
 from bus_toolkit.plugin.spec import GROUP
-from bus_toolkit.quiet_import import import_mmpretrain_quietly
+from bus_toolkit.quiet_import import import_mmpretrain_quietly, rare_collections
 from bus_toolkit.registry import CONDITIONING_MODES, REGISTRIES, RUNNER_REGISTRIES, Registries, plain, registering
 from bus_toolkit.signatures import did_you_mean
 
@@ -73,7 +73,8 @@ class PluginLoader:
         if not self._is_loaded:
             self._is_loading = True
             try:
-                self._load_all()
+                with rare_collections():
+                    self._load_all()
                 self._is_loaded = True
             finally:
                 self._is_loading = False
