@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text
+from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text, tera_text
 from bus_toolkit.study.report.columns import SEVERAL
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Role, Row
@@ -169,7 +169,7 @@ def _needs(row: Row) -> str:
     elif row.properties.get("boxes_in_training"):
         needs.append("a loss of its training reads boxes")
     if row.steps:
-        needs.append(f"it was trained for {row.steps:.0f} steps ({row.seconds:.0f} s)")
+        needs.append(f"it was trained for {row.steps:.0f} steps ({tera_text(row.training_macs)} TMAC)")
     else:
         needs.append("nothing was trained")
     return ", ".join(needs)

@@ -26,6 +26,11 @@ def number_text(value: float | None, form: str = ".0f") -> str:
     return NOTHING if value is None else f"{value:{form}}"
 
 
+def tera_text(macs: float | None) -> str:
+    """Return MACs in units of 10^12."""
+    return NOTHING if macs is None else f"{macs / 1e12:.1f}"
+
+
 def macs_text(macs: float | None) -> str:
     """Return MACs in millions, with three digits at least."""
     if macs is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bus_toolkit.study.report.bootstrap import Estimate
-from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text, number_text
+from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text, number_text, tera_text
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.tables import Show
@@ -85,8 +85,11 @@ COLUMNS = (
     macs_of(SEVERAL),
     Column("off target, %", lambda panel, row: number_text(row.deviation, "+.1f"), lambda panel, row: row.deviation),
     Column("tokens", lambda panel, row: number_text(row.tokens), lambda panel, row: row.tokens, show=Show.TOKENS),
-    Column(
-        "training, s", lambda panel, row: number_text(row.seconds), lambda panel, row: row.seconds, show=Show.SECONDS
+    Column(  # seconds are in the tables of races alone: others ran beside each other, and on machines that did more
+        "training, TMAC",
+        lambda panel, row: tera_text(row.training_macs),
+        lambda panel, row: row.training_macs,
+        show=Show.TRAINING,
     ),
     Column("steps", lambda panel, row: number_text(row.steps), lambda panel, row: row.steps, show=Show.STEPS),
     Column("seeds", lambda panel, row: str(len(row.runs)), lambda panel, row: len(row.runs)),

@@ -99,9 +99,10 @@ class Row:
         return statistics.fmean(known) if len(known) == len(values) else None
 
     @property
-    def seconds(self) -> float:
-        """Seconds of training, the mean of its seeds."""
-        return statistics.fmean(run.seconds for run in self.runs)
+    def training_macs(self) -> float | None:
+        """Counted MACs of training, the mean of its seeds; ``None`` if one of them has no curve."""
+        ends = [run.curve[-1].macs for run in self.runs if run.curve]
+        return statistics.fmean(ends) if len(ends) == len(self.runs) else None
 
     @property
     def steps(self) -> float:

@@ -52,7 +52,6 @@ class Run:
         target_macs: What ``macs`` was to be; ``None`` for an arm that sets the target or has none.
         tokens: Visual tokens after each stage.
         steps: Of the training.
-        seconds: Of the training.
         curve: Validations during the training.
         machine: What it ran on.
         properties: What its parts need (``properties.py``); empty if unknown.
@@ -69,7 +68,6 @@ class Run:
     target_macs: float | None
     tokens: Mapping[str, float]
     steps: float
-    seconds: float
     curve: tuple[CurvePoint, ...]
     machine: Mapping[str, Any]
     properties: Mapping[str, Any]
@@ -100,7 +98,6 @@ def run_of(line: Any, location: str) -> Run:
             target_macs=_number(line.get("target_macs")),
             tokens={str(stage): float(count) for stage, count in (line.get("tokens") or {}).items()},
             steps=float(train.get("steps") or 0),
-            seconds=float(train.get("seconds") or 0),
             curve=tuple(_point(point) for point in _points(line.get("curve") or ())),
             # What else ran meanwhile is no part of the machine.
             machine={str(key): value for key, value in (line.get("machine") or {}).items() if key != "load"},

@@ -19,7 +19,8 @@ def how_to_read(settings: ReportSettings) -> list[str]:
         "exclude, by the rule of three). Three seeds show the spread between trainings roughly at best.",
         f"Differences are to {reference}, on the same questions and seeds.",
         "Keep is the ratio of the reference; every other arm is set so that the whole model has the same MACs. MMAC a "
-        "question: million MACs of one text with one image, counted; off target: by how many per cent they miss that.",
+        "question: million MACs of one text with one image, counted; off target: by how many per cent they miss that; "
+        "TMAC: 10^12 MACs, of the whole training.",
         f"Undertrained: the best validation in the last third of the steps is more than {RISING:g} point above the "
         "best one before (mean of the seeds; our rule).",
         "Under another text: the selection reads the text of another sample at test, question and answer stay.",

@@ -177,7 +177,7 @@ def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], s
     first, *rest = advice_text(advice, settings)
     assert first.startswith("For an attribute of a small named object, at keep 0.11 (about one token in 9): take text-")
     assert "costs 131 million MACs a question (0.33 of full, which reads all tokens and answers 9" in first
-    assert "it reads the text, its selector learns from boxes, it was trained for 800 steps (113 s)." in first
+    assert "it reads the text, its selector learns from boxes, it was trained for 800 steps (10.0 TMAC)." in first
     assert any(
         line.startswith("The best without reading the text, without boxes for its selector: EViT") for line in rest
     )
