@@ -1,4 +1,4 @@
-"""Every YAML that ships loads, survives its own dump, and builds; the large ones on the meta device."""
+"""Every YAML that ships loads, survives its own dump, and is in the index; tests/recipes/test_models.py builds them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bus_toolkit import build_model, load_config
 from bus_toolkit.config import dump_config
 from bus_toolkit.config.image_size import kind_of
 from bus_toolkit.data.scenes.families import DEFAULT_FAMILY, parse_settings
-from tests.recipes.shipped import config_of
+from tests.recipes.shipped import config_of, is_own
 
 ROOT = Path(__file__).parent.parent / "registry_configs"
 CONFIGS = sorted(path for path in ROOT.glob("*/*.yaml") if not path.parent.name.startswith("_"))
@@ -25,33 +25,18 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def is_own(path: Path) -> bool:
-    """Return whether a recipe is more than one that pre-trains and one base for a task."""
-    return path.parent.name == "bus" or "_base_/task_" not in path.read_text()
+def recipe_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
 
 
-@pytest.mark.parametrize("path", [path for path in CONFIGS if is_own(path)], ids=name)
+OWN = [path for path in CONFIGS if is_own(recipe_of(path))]
+
+
+@pytest.mark.parametrize("path", OWN, ids=name)
 def test_the_resolved_config_loads_again_to_the_same(path: Path, tmp_path: Path) -> None:
-    config = load_config(path)
+    config = config_of(recipe_of(path))
     dump_config(config, tmp_path / "resolved.yaml")
     assert load_config(tmp_path / "resolved.yaml").to_dict() == config.to_dict()
-
-
-# A system's models of the other tasks differ from these in a head; ``tests.recipes.downstream`` builds all.
-# Those that start from another recipe are built by tests/test_starts.py.
-BUILT = [path for path in CONFIGS if is_own(path)]
-
-
-@pytest.mark.parametrize("path", BUILT, ids=name)
-def test_the_model_builds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("pairs.csv").write_text("image,caption\n0.png,a picture\n")  # own_data counts its words
-    Path("data/vqa_v2").mkdir(parents=True)
-    Path("data/vqa_v2/answers.txt").write_text("".join(f"{n}\n" for n in range(128)))
-    with torch.device("meta"):
-        model = build_model(config_of(f"{path.parent.name}/{path.stem}"))
-    # The tiny reference of PRIOR models short captions alone.
-    assert sum(p.numel() for p in model.parameters()) > (2e5 if path.stem == "reference_scenes_tiny" else 1e6)
 
 
 def scenes_of(node: Any) -> Iterator[tuple[tuple[str, str, int], dict[str, Any]]]:
@@ -68,8 +53,8 @@ def scenes_of(node: Any) -> Iterator[tuple[tuple[str, str, int], dict[str, Any]]
 def test_recipes_that_share_a_folder_of_scenes_draw_the_same() -> None:
     """Else each would write it again over the other's, also while that one reads it."""
     drawn: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for path in BUILT:
-        for folder, content in scenes_of(config_of(f"{path.parent.name}/{path.stem}").to_dict()):
+    for path in OWN:
+        for folder, content in scenes_of(config_of(recipe_of(path)).to_dict()):
             assert drawn.setdefault(folder, content) == content, (name(path), folder)
     assert len(drawn) > 10
 

@@ -12,7 +12,6 @@ from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.config.openmmlab_nodes import LAYER_DECAY
 from bus_toolkit.engine.parameter_groups import describe_groups, names_part_of, own_constructor
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.models import build_model
 from tests.backbones.adapters.vit_likes import VIT_LIKES
 
 CONFIGS = Path(__file__).parents[2] / "registry_configs"
@@ -130,39 +129,6 @@ def test_the_table_has_a_line_for_each_rate_and_decay():
     assert table[0].split() == ["tensors", "parameters", "rate", "decay"]
     assert table[1].split() == ["5", "32", "0.1", "0.5"] and table[2].split() == ["7", "13", "0.1", "0"]
     assert describe_groups([{**row, "lr": n} for n, row in enumerate(rows)], most=3).splitlines()[-1].split()[0] == "9"
-
-
-def recipes():
-    """Return the recipes with a schedule of their own, and those of one system that fine-tune on each task.
-
-    BLIP lets all parameters decay.
-    """
-    paths = sorted(path for path in CONFIGS.glob("[a-z]*/*.yaml") if path.parent.name != "own_data")
-    paths = [path for path in paths if "_blip_" not in path.stem and load_config(path).get("optim_wrapper")]
-    return [path for path in paths if path.parent.name == "bus" or pretrains(path)]
-
-
-def pretrains(path):
-    return "_base_/task_" not in path.read_text()
-
-
-@pytest.mark.parametrize("path", recipes(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_no_norm_bias_or_single_number_of_a_recipe_decays(path):
-    config = load_config(path)
-    node = dict(config.model)
-    for head in node.get("heads", {}).values():
-        head.pop("reference_weights", None)
-    with torch.device("meta"):
-        model = build_model(node)
-    optim = config.optim_wrapper
-    got = groups(model, optim.paramwise_cfg.to_dict(), optim.optimizer.to_dict())
-    norms = {f"{name}.weight" for name, part in model.named_modules() if "Norm" in type(part).__name__}
-    for name, parameter in model.named_parameters():
-        is_free = name in norms or name.endswith("bias") or parameter.ndim <= 1
-        if name in got and is_free:
-            assert got[name][1] == 0.0, name
-        if name in got and path.stem.endswith("tiny") and name.endswith(("query.weight", "key.weight")):
-            assert got[name][1] > 0.0, name
 
 
 @pytest.mark.parametrize("name", VIT_LIKES)
