@@ -34,10 +34,12 @@ def pytest_collection_finish() -> None:
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRanks]:
     """Return a function that calls ``task(rank, *args)`` on two ranks and returns what each of them returns.
 
-    The processes start once: their imports take longer than what the tests do on them.
+    The processes start once, as forks of one that has imported the toolkit: that takes longer than the tests on them.
     """
     folder, runs = tmp_path_factory.mktemp("two_ranks"), itertools.count()
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.loaded"])
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
 
         def call(task: Callable[..., Any], *args: Any) -> list[Any]:
             meeting = (folder / str(next(runs))).as_uri()  # a file, as a port could be taken by another test's process

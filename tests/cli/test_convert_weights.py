@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from safetensors.torch import load_file
 
 from bus_toolkit.cli.convert_weights import COMMAND
 from bus_toolkit.errors import CheckpointError, ConfigError
+from tests.cli.conftest import CommandLine
 from tests.weights.sources import HF, vit
 
 ROOT = Path(__file__).parents[2]
@@ -88,10 +87,9 @@ def test_a_pickle_with_code_needs_the_flag(tmp_path: Path) -> None:
     assert out.exists()
 
 
-def test_a_mistake_ends_with_exit_code_2_and_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bus_toolkit", "convert-weights", str(tmp_path / "gone.pth")]
-    command += ["--to", "hf-vit", "--out", str(tmp_path / "a.safetensors")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path / 'gone.pth'}: no such checkpoint.")
-    assert "Traceback" not in done.stderr
+def test_a_mistake_ends_with_exit_code_2_and_one_line(tmp_path: Path, command_line: CommandLine) -> None:
+    words = ("--to", "hf-vit", "--out", str(tmp_path / "a.safetensors"))
+    code, _, errors = command_line("convert-weights", str(tmp_path / "gone.pth"), *words)
+    assert code == 2
+    assert errors.startswith(f"error: {tmp_path / 'gone.pth'}: no such checkpoint.")
+    assert "Traceback" not in errors

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,15 +31,10 @@ def test_shows_the_resolved_config(capsys):
     assert "  decoder:\n    type: Identity\n" in shown
 
 
-def test_a_mistake_ends_with_2_and_no_traceback():
-    done = subprocess.run(
-        [sys.executable, "-m", "bus_toolkit", "describe", "config", "no_such.yaml"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: no_such.yaml: no such config file.") and "Traceback" not in done.stderr
+def test_a_mistake_ends_with_2_and_no_traceback(command_line):
+    code, shown, errors = command_line("describe", "config", "no_such.yaml")
+    assert (code, shown) == (2, "")
+    assert errors.startswith("error: no_such.yaml: no such config file.") and "Traceback" not in errors
 
 
 def test_an_unknown_kind_suggests_the_nearest():

@@ -1,17 +1,13 @@
 """The command lines of a training and an evaluation, as a user types them."""
 
 import logging
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from bus_toolkit.cli.test import COMMAND as TEST
 from bus_toolkit.cli.train import COMMAND as TRAIN
 from bus_toolkit.engine import RunOptions, TrainingInterrupted
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -47,15 +43,14 @@ def test_an_evaluation_gets_checkpoint_and_output(monkeypatch):
     assert calls == [(("c.yaml", [], options), {"out": "m.json"})]
 
 
-@pytest.mark.slow
-def test_a_missing_config_is_one_clear_line_and_leaves_no_files(tmp_path):
-    command = [sys.executable, "-m", "bus_toolkit", "train", "gone.yaml"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
-    assert result.returncode == 2
-    loading, mistake = result.stderr.splitlines()
+def test_a_missing_config_is_one_clear_line_and_leaves_no_files(tmp_path, monkeypatch, command_line):
+    monkeypatch.chdir(tmp_path)
+    code, shown, errors = command_line("train", "gone.yaml")
+    assert code == 2
+    loading, mistake = errors.splitlines()
     assert loading == "INFO Loading PyTorch and OpenMMLab ..."
     assert mistake.startswith("error: gone.yaml: no such config")
-    assert result.stdout == ""
+    assert shown == ""
     assert list(tmp_path.iterdir()) == []
 
 
