@@ -19,6 +19,7 @@ from tests.engine.vlp_run import HEADS, losses, train_vlp, vlp_config
 
 STEPS = 8  # the epoch ends after 5, so that the loader starts again in between
 FEW_IMAGES = "train_dataloader.dataset.num_images=8"
+NO_CHECKPOINT = "default_hooks.checkpoint.interval=-1"
 AMP = "optim_wrapper.type=AmpOptimWrapper"
 RECOMPUTE = (
     "activation_checkpointing=[backbone.vit.layers.*, text_encoder.bert.encoder.layer.*, fusion.layers.*, decoder]"
@@ -43,7 +44,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def few_steps(scenes: Path, *overrides: str) -> Config:
-    return vlp_config(scenes, FEW_IMAGES, *overrides, steps=STEPS)
+    return vlp_config(scenes, FEW_IMAGES, NO_CHECKPOINT, *overrides, steps=STEPS)
 
 
 @pytest.fixture(scope="module")
