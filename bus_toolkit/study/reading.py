@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def read_study(path: str | Path) -> Study:
 def merged_study(path: str | Path) -> dict[str, Any]:
     """Return the content of a study's file, merged over that of the files it is based on; arms are by name.
 
-    ``_base_`` names studies that it is merged over, as in configs: one line can add an arm to a study that ships.
+    ``_base_`` names studies that it is merged over, as in configs: one line can add an arm to a study that ships. Such
+    an arm runs wherever the reference does, unless the file lists which arms run.
 
     Raises:
         ConfigError: A file cannot be read, or arms have no names of their own.
@@ -52,7 +53,38 @@ def merged_study(path: str | Path) -> dict[str, Any]:
     file = expand_home(path)
     if not file.is_file():
         raise ConfigError(f"{path}: no such study. Give the path of its YAML file.")
-    return merge_chain(list(_layers(file, ())))
+    *bases, own = _layers(file, ())
+    content = merge_chain([*bases, own])
+    return _with_added_arms(content, bases, own) if bases else content
+
+
+def _with_added_arms(
+    content: dict[str, Any], bases: Sequence[Mapping[str, Any]], own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a study in which arms that only its own file has are in each list of arms that names the reference."""
+    known = {str(name) for base in bases for name in _mapping(base.get("arms"))}
+    added = [name for name, arm in _mapping(own.get("arms")).items() if str(name) not in known and arm is not None]
+
+    def extended(node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        changed = dict(node)
+        listed = node.get("arms")
+        if isinstance(listed, list) and content.get("reference") in listed:
+            changed["arms"] = [*listed, *added]
+        if isinstance(node.get("runs"), list):
+            changed["runs"] = [extended(run) for run in node["runs"]]
+        return changed
+
+    listed_here = _mapping(own.get("tasks"))
+    tasks = content.get("tasks")
+    if not added or not isinstance(tasks, dict):
+        return content
+    return {**content, "tasks": {k: node if k in listed_here else extended(node) for k, node in tasks.items()}}
+
+
+def _mapping(node: Any) -> Mapping[Any, Any]:
+    return node if isinstance(node, dict) else {}
 
 
 def _layers(file: Path, opened: tuple[Path, ...]) -> Iterator[dict[str, Any]]:

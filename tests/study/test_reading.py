@@ -47,7 +47,11 @@ def test_one_line_of_a_file_based_on_a_study_adds_an_arm(arms_file: Path, tmp_pa
     study = read_study(more)
     assert [arm.name for arm in study.arms] == ["full", "TSPS", "oracle boxes", "MySelector"]
     assert study.plugins == ("mine",) and "MySelector" in study.tasks[0].grids[0].arms
+    listed = [grid.arms for task in study.tasks for grid in task.grids[-1:]]
+    assert listed == [("TSPS", "full", "MySelector"), ("full", "TSPS", "MySelector")], "with the reference"
     assert Path(study.tasks[0].training.config).is_file(), "relative to the file that it is written in"
+    more.write_text(f"{more.read_text()}tasks: {{race: {{arms: [TSPS, full]}}}}\n")
+    assert [task.grids[-1].arms[-1] for task in read_study(more).tasks] == ["MySelector", "full"], "as the file lists"
     more.write_text("_base_: ../arms.yaml\narms: {oracle boxes: null}\n")
     assert [arm.name for arm in read_study(more).arms] == ["full", "TSPS"]
 
