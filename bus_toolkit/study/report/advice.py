@@ -11,6 +11,9 @@ from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.scores import Cell
 from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.several import NEAR, SAME_COST, of_several, priced
+
+_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -20,26 +23,45 @@ class Advice:
     Attributes:
         panel: Those questions.
         take: Of the arms that the interval cannot distinguish from the best one, the one that needs least: first no
-            boxes, then no text, then fewer MACs (our order).
+            boxes, then no text, then no method, then fewer MACs (beyond what budgets are matched to), then the more
+            accurate one (our order).
         best: The highest accuracy among the arms that may be chosen.
         ties: Arms whose difference to the best one has an interval that includes 0.
+        several: What to weigh for several questions about each image: the most accurate arm, unpruned included, then
+            only what costs less, down to 10 points below it (our bound). Empty if no shared cost is known.
     """
 
     panel: Panel
     take: Row
     best: Row
     ties: tuple[Row, ...]
+    several: tuple[Row, ...]
+
+    @property
+    def others(self) -> list[str]:
+        """Names of the arms that may be as good as the one to take."""
+        return [row.shown for row in (self.best, *self.ties) if row is not self.take]
 
 
 def advise(panel: Panel) -> Advice | None:
-    """Return what to take; ``None`` if no arm may be chosen."""
+    """Return what to take; ``None`` if there are not two arms to choose from."""
     choices = [row for row in panel.rows if row.is_choice]
-    if not choices:
+    if len(choices) < 2:
         return None
     best = choices[0]
     ties = tuple(row for row in choices[1:] if _is_tie(panel, best, row))
-    take = min((best, *ties), key=lambda row: (_learns_from_boxes(row), _reads_text(row), not _is_plain(row), row.macs))
-    return Advice(panel, take, best, ties)
+    dear = SAME_COST * min(row.macs for row in (best, *ties))
+    take = min(
+        (best, *ties),
+        key=lambda row: (
+            _learns_from_boxes(row),
+            _reads_text(row),
+            not _is_plain(row),
+            row.macs > dear,
+            -row.accuracy.mean,
+        ),
+    )
+    return Advice(panel, take, best, ties, of_several(panel, choices))
 
 
 def all_advice(panels: Sequence[Panel]) -> list[Advice]:
@@ -57,13 +79,13 @@ def advice_row(advice: Advice, settings: ReportSettings) -> list[str]:
         f"{panel.keep:g} (1 token in {1 / panel.keep:.0f})",
         take.shown,
         estimate_text(take.accuracy),
-        macs_text(take.macs),
-        _cost_of_several(take, full),
-        NOTHING if full is None else f"{take.macs / full.macs:.2f}",
         NOTHING if full is None else f"{full.accuracy.mean:.1f}",
+        macs_text(take.macs) + ("" if full is None else f" ({take.macs / full.macs:.2f} of all tokens)"),
+        _cost_of_several(take, full),
+        priced(advice.several[-1]) if advice.several and advice.several[-1] is not take else NOTHING,
         "yes" if _reads_text(take) else "no",
         "yes" if _learns_from_boxes(take) else "no",
-        ", ".join(row.shown for row in (advice.best, *advice.ties) if row is not take) or "none",
+        _listed(advice.others) or "none",
     ]
 
 
@@ -72,13 +94,13 @@ ADVICE_HEADS = (
     "keep",
     "take",
     "accuracy, %",
-    "MMAC a question",
-    f"the same, {SEVERAL} questions an image",
-    "share of all tokens' MACs",
     "accuracy of all tokens, %",
+    "MMAC a question",
+    f"MMAC, {SEVERAL} questions an image",
+    f"cheapest for {SEVERAL} questions an image, at most {NEAR:g} points below the best",
     "reads the text",
     "selector learns from boxes",
-    "not distinguishable from it or from the best",
+    "may be as good",
 )
 
 
@@ -88,13 +110,18 @@ def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
     asked = _words(panel, settings) or _unworded(panel)
     sentences = [
         f"For {asked}, at keep {panel.keep:g} (about one token in {1 / panel.keep:.0f}): take {take.shown}. "
-        f"It answers {estimate_text(take.accuracy)} % rightly and costs {macs_text(take.macs)} million MACs a question"
+        f"It answers {estimate_text(take.accuracy)} % correctly and costs {macs_text(take.macs)} million MACs a "
+        f"question"
         f"{_of_unpruned(panel, take)}; {_needs(take)}.",
         _sharing(panel, take),
     ]
-    others = [row.shown for row in (advice.best, *advice.ties) if row is not take]
-    if others:
-        sentences.append(f"This study cannot distinguish from the best: {', '.join(others)}.")
+    if advice.others:
+        sentences.append(f"This study cannot say that it is better or worse than {_listed(advice.others)}.")
+    if len(advice.several) > 1:
+        sentences.append(
+            f"With {SEVERAL} questions about each image, from accurate to cheap: "
+            f"{'; '.join(map(priced, advice.several))}."
+        )
     if _is_plain(take):
         sentences.append("No method is distinguishably better: selecting gains nothing here that this study can see.")
     choices = [row for row in panel.rows if row.is_choice and row is not take]
@@ -104,9 +131,18 @@ def advice_text(advice: Advice, settings: ReportSettings) -> list[str]:
         if row is not None and not fits(take):
             named.setdefault(_short(row), []).append(words)
     sentences += [f"The best {', '.join(words)}: {row}." for row, words in named.items()]
+    if take.wrong_text is not None:
+        chance = "" if panel.majority is None else f" (always the most frequent answer: {panel.majority:.1f} %)"
+        sentences.append(f"While its selection reads another text: {estimate_text(take.wrong_text)} %{chance}.")
     if take.is_undertrained:
-        sentences.append(f"{take.shown} still learned when its training ended.")
+        sentences.append(f"{take.shown} was still improving when its training ended (undertrained).")
     return sentences
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names, the first of very many; names may have commas."""
+    more = len(names) - _NAMED
+    return "; ".join(names) if more <= 1 else f"{'; '.join(names[:_NAMED])}; and {more} others"
 
 
 def _words(panel: Panel, settings: ReportSettings) -> str:

@@ -54,7 +54,11 @@ def _difference(row: Row) -> str:
 
 
 def _split(row: Row) -> str:
-    return NOTHING if row.split is None else f"{estimate_text(row.split.accuracy)} of {row.split.num_questions}"
+    return (
+        NOTHING
+        if row.split is None or not row.split.num_questions
+        else f"{estimate_text(row.split.accuracy)} of {row.split.num_questions}"
+    )
 
 
 def _mean(estimate: Estimate | None) -> float | None:
@@ -100,7 +104,7 @@ COLUMNS = (
         show=Show.OTHER_TEXT,
     ),
     Column(
-        "lost by downsampling, %",
+        "where a smaller image fails, %",
         lambda panel, row: _split(row),
         lambda panel, row: _mean(row.split.accuracy) if row.split else None,
         show=Show.LOST,
@@ -112,7 +116,7 @@ COLUMNS = (
         show=Show.BOXES,
     ),
     Column("merges tokens", lambda panel, row: _yes(row.properties.get("merges")), of_panel=False),
-    Column("marks", lambda panel, row: marks(row)),
+    Column("note", lambda panel, row: marks(row)),
 )
 
 MARKED_ACCURACY = Column("accuracy, %", lambda panel, row: _marked(row), show=Show.ACCURACY)

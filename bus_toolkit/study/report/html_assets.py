@@ -10,6 +10,7 @@ body { margin: 0 auto; max-width: 90rem; padding: 1rem; font: 16px/1.5 system-ui
 h1, h2, h3 { line-height: 1.25; }
 section, .prose { max-width: 60rem; }
 a { color: var(--accent); }
+pre { overflow-x: auto; padding: 0.5rem; background: var(--band); }
 .wide { max-width: none; overflow-x: auto; }
 .missed { font-weight: bold; }
 .controls { display: flex; flex-wrap: wrap; gap: 1rem; margin: 0.75rem 0; }

@@ -17,7 +17,7 @@ from bus_toolkit.study.report.judged import Judged, Outcome
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.study.report.words import how_to_read, machines
+from bus_toolkit.study.report.words import how_to_read, in_short, machines, of_your_own, sizes
 
 
 def leaderboard_page(
@@ -33,7 +33,8 @@ def leaderboard_page(
     """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    notes = [*how_to_read(settings), *settings.notes, *machines(panels)]
+    notes = [*how_to_read(settings), *settings.notes, *sizes(panels), *machines(panels)]
+    sentence, *codes = of_your_own(settings)
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -41,12 +42,15 @@ def leaderboard_page(
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(settings.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>",
             f"<h1>{escape(settings.title)}</h1>",
-            _claims(judged),
+            f"<section><ul>{_items(in_short(panels, settings))}</ul></section>",
             _advice(panels, settings),
+            _claims(judged),
             f'<h2>All results</h2>\n{_controls()}\n<div class="wide">{_table(panels)}</div>',
             f"<section><h2>How to read it</h2><ul>{_items(notes)}</ul></section>",
             f'<h2>Plots</h2>\n<div class="figures">{_figures(figures)}</div>',
-            f"<script>{SCRIPT}</script>\n</body>\n</html>\n",
+            f"<section><h2>A selector of your own</h2><p>{escape(sentence)}</p>",
+            *(f"<pre>{escape(code)}</pre>" for code in codes),
+            f"</section>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
         ]
     )
 
@@ -54,12 +58,17 @@ def leaderboard_page(
 def _claims(judged: Sequence[Judged]) -> str:
     if not judged:
         return ""
-    lines = []
+    lines, not_run = [], []
     for each in judged:
+        if each.outcome is Outcome.NOT_RUN:
+            not_run.append(f"{each.claim.says}: {each.figures}.")
+            continue
         name = "missed" if each.outcome is Outcome.MISSED else ""
         words = f"{each.outcome.value.capitalize()}: {each.claim.says}: {each.figures}."
         lines.append(f'<li class="{name}">{escape(words)}</li>')
-    return f"<section><h2>What was aimed at</h2><ul>{''.join(lines)}</ul></section>"
+    head = f"Not run: {len(not_run)} of {len(judged)}"
+    rest = f"<details><summary>{head}</summary><ul>{_items(not_run)}</ul></details>" if not_run else ""
+    return f"<section><h2>What was aimed at</h2><ul>{''.join(lines)}</ul>{rest}</section>"
 
 
 def _advice(panels: Sequence[Panel], settings: ReportSettings) -> str:

@@ -17,13 +17,13 @@ from bus_toolkit.study.report.settings import ReportSettings
 
 
 class Outcome(Enum):
-    """What became of a claim, worst first."""
+    """What became of a claim, worst first; those without a verdict last."""
 
     MISSED = "missed"
     ON_AVERAGE = "met on average only"
     """The value meets it, its interval does not."""
-    NOT_RUN = "not run"
     MET = "met"
+    NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from bus_toolkit.study.markdown import escape_markdown, markdown_table
 from bus_toolkit.study.report.advice import ADVICE_HEADS, Advice, advice_row, advice_text, all_advice
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged, judge_claim
-from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_table, times_table
+from bus_toolkit.study.report.markdown_tables import aims_list, claims_list, panel_table, short_table, times_table
 from bus_toolkit.study.report.page_table import page_table
 from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.tables import PageTable
-from bus_toolkit.study.report.words import how_to_read, machines, sizes
+from bus_toolkit.study.report.words import how_to_read, in_short, machines, of_your_own, sizes
 
 LEADERBOARD, PAGE = "leaderboard.md", "leaderboard.html"
 
@@ -29,11 +29,12 @@ def leaderboard_markdown(
 ) -> str:
     """Return the page of all tables; figures are beside it, in the folder ``results``."""
     parts = [f"# {escape_markdown(settings.title)}", f"All tables of this study; sortable in [{PAGE}]({PAGE})."]
-    if judged:
-        parts += ["## What was aimed at", claims_list(judged)]
+    parts.append(_bullets(in_short(panels, settings)))
     advised = all_advice(panels)
     parts += ["## Which to take", *_links(settings, results), advice_table(advised, settings)]
     parts += _advice(advised, settings)
+    if judged:
+        parts += ["## What was aimed at", aims_list(judged)]
     for panel in panels:
         parts += [f"## {escape_markdown(panel.name)}, keep {panel.keep:g}", panel_table(panel)]
     times = times_table(panels)
@@ -50,6 +51,8 @@ def leaderboard_markdown(
         _bullets([*how_to_read(settings), *settings.notes, *sizes(panels), *machines(panels)]),
     ]
     parts += ["## Plots", *(_figure(each.words, each.svg.name) for each in figures)]
+    sentence, study, commands = of_your_own(settings)
+    parts += ["## A selector of your own", escape_markdown(sentence), _code("yaml", study), _code("bash", commands)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -60,7 +63,7 @@ def section_markdown(
     settings: ReportSettings,
     results: str,
 ) -> str:
-    """Return the section for a page of results: claims, a short table, plots.
+    """Return the section for a page of results: what to take, claims, a short table, plots.
 
     Args:
         panels: All of them.
@@ -71,9 +74,10 @@ def section_markdown(
     """
     shown = panels_at(panels, settings.keep)
     links = f"All tables: [{LEADERBOARD}]({results}/{LEADERBOARD}); a sortable page: [{PAGE}]({results}/{PAGE})."
-    parts = [claims_list(judged)] if judged else []
-    parts += [short_table(shown, settings), "Which to take:", advice_table(all_advice(shown), settings), links]
-    parts += [_bullets([*how_to_read(settings)[:2], *settings.notes, *sizes(panels), *machines(panels)])]
+    parts = [_bullets(in_short(panels, settings)), "Which to take:", advice_table(all_advice(shown), settings)]
+    parts += ["What was aimed at:", aims_list(judged)] if judged else []
+    parts += [short_table(shown, settings), links]
+    parts += [_bullets([*how_to_read(settings)[:3], *settings.notes, *sizes(panels), *machines(panels)])]
     parts += [_figure(each.words, f"{results}/{each.svg.name}") for each in figures if each.is_main]
     return "\n\n".join(parts)
 
@@ -114,6 +118,10 @@ def _links(settings: ReportSettings, results: Path) -> list[str]:
 
 def _figure(words: str, link: str) -> str:
     return f"![{escape_markdown(words)}]({link})"
+
+
+def _code(language: str, text: str) -> str:
+    return f"```{language}\n{text}\n```"
 
 
 def _bullets(sentences: Sequence[str]) -> str:

@@ -13,12 +13,19 @@ from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.settings import ReportSettings
 
 _OF_PANEL = [column for column in COLUMNS if column.of_panel]
+_MAY_BE_COMMON = ("steps", "seeds")
 
 
 def panel_table(panel: Panel) -> str:
-    """Return the table of a panel."""
-    rows = [[escape_markdown(column.text(panel, row)) for column in _OF_PANEL] for row in panel.rows]
-    return markdown_table([column.head for column in _OF_PANEL], rows)
+    """Return the table of a panel; columns that no row fills are left out, and what all rows share is above it."""
+    texts = [(column.head, [column.text(panel, row) for row in panel.rows]) for column in _OF_PANEL]
+    filled = [(head, cells) for head, cells in texts if {*cells} - {NOTHING, ""}]
+    common = [(head, cells[0]) for head, cells in filled if head in _MAY_BE_COMMON and len({*cells}) == 1]
+    shown = [(head, cells) for head, cells in filled if head not in dict(common)]
+    rows = zip(*([escape_markdown(cell) for cell in cells] for _, cells in shown), strict=True)
+    table = markdown_table([head for head, _ in shown], [list(row) for row in rows])
+    words = ", ".join(f"{head} {escape_markdown(cell)}" for head, cell in common)
+    return f"All rows: {words}.\n\n{table}" if words else table
 
 
 def short_table(panels: Sequence[Panel], settings: ReportSettings) -> str:
@@ -51,8 +58,18 @@ def arms_table(
     return markdown_table([escape_markdown(head) for head in heads], lines)
 
 
+def aims_list(judged: Sequence[Judged]) -> str:
+    """Return the claims with a verdict, then in one line those that have not run."""
+    run = [each for each in judged if each.outcome is not Outcome.NOT_RUN]
+    rest = [escape_markdown(each.claim.says) for each in judged if each.outcome is Outcome.NOT_RUN]
+    lines = [claims_list(run)] if run else []
+    if rest:
+        lines.append(f"- Not run: {len(rest)} of {len(judged)}: {'; '.join(rest)}.")
+    return "\n".join(lines)
+
+
 def claims_list(judged: Sequence[Judged]) -> str:
-    """Return the claims, those that were missed first."""
+    """Return the claims in their order."""
     lines = []
     for each in judged:
         outcome = each.outcome.value.capitalize()

@@ -40,6 +40,15 @@ class Panel:
         """Return the row of an arm; ``None`` if it has not run."""
         return next((row for row in self.rows if row.arm == arm), None)
 
+    @property
+    def majority(self) -> float | None:
+        """How often the most frequent answer is right, in per cent; ``None`` if its metric has not been computed."""
+        for key in (f"classification/majority_{self.kind}", "classification/majority"):
+            shares = [share for row in self.rows if (share := row.metric(key)) is not None]
+            if shares:
+                return 100 * shares[0]
+        return None
+
 
 def make_panels(
     runs: Mapping[RunKey, Run], verdicts: Mapping[str, Verdicts], settings: ReportSettings, draws: int = DRAWS

@@ -19,7 +19,7 @@ class Role(Enum):
     """What an arm is in the comparison; the value is how readers read it."""
 
     UNPRUNED = "all tokens"
-    CEILING = "ceiling"
+    CEILING = "oracle"
     TEXT_AWARE = "reads the text"
     TEXT_FREE = "text-free"
     BASELINE = "baseline"

@@ -16,14 +16,23 @@ def how_to_read(settings: ReportSettings) -> list[str]:
     lines = [
         f"Accuracies are means over the seeds on test; intervals are 95 % (percentiles of {DRAWS:,} paired bootstrap "
         "draws of images and, where there are several, of seeds; where all images agree, what so many cannot "
-        "exclude, by the rule of three). Three seeds show the spread between trainings roughly at best.",
-        f"Differences are to {reference}, on the same questions and seeds.",
-        "Keep is the ratio of the reference; every other arm is set so that the whole model has the same MACs. MMAC a "
-        "question: million MACs of one text with one image, counted; off target: by how many per cent they miss that; "
-        "TMAC: 10^12 MACs, of the whole training.",
+        "exclude, by the rule of three). Three seeds show the spread between trainings roughly at best. No interval is "
+        "corrected for the number of comparisons.",
+        f"Differences are to the reference, {reference}, on the same questions and seeds.",
+        "MMAC a question: million multiply-adds of one text with one image, counted; with several questions an image "
+        "each bears its part of what they share. Off target: by how many per cent an arm misses the cost of the "
+        "reference. TMAC: 10^12 multiply-adds, of the whole training.",
+        "Tokens: visual tokens after the last block, the global and the fused one included. An arm whose selection "
+        "costs little, or that drops later, keeps more of them at the same cost.",
+        "What it is: reads the text (the selection sees it), text-free (it sees the image alone), baseline "
+        "(it sees neither), smaller image (all tokens of fewer pixels), oracle (it selects by the true boxes, which no "
+        "user has; it is no bound on the accuracy), all tokens (unpruned).",
+        "Which to take: of the arms whose difference to the best one may be 0, the one that needs least: no boxes for "
+        "its selector, then no text, then no method, then fewer MACs; else the most accurate (our order).",
         f"Undertrained: the best validation in the last third of the steps is more than {RISING:g} point above the "
         "best one before (mean of the seeds; our rule).",
         "Under another text: the selection reads the text of another sample at test, question and answer stay.",
+        "Learning curves: the point at step 0 is the arm on the weights that it starts from, before any training.",
     ]
     lines += [
         f"{task}: a query counts as answered if one of its right answers is among the first {rank} (R@{rank})."
@@ -32,11 +41,44 @@ def how_to_read(settings: ReportSettings) -> list[str]:
     if settings.unpruned and settings.smaller_image:
         full, small = settings.shown(settings.unpruned), settings.shown(settings.smaller_image)
         lines.append(
-            f"Lost by downsampling: accuracy on the questions that {full} answers rightly and {small} wrongly with the "
-            f"same seed and MACs, and how many there are (protocol of arXiv 2510.07143). By this choice {full} has 100 "
-            f"there and {small} 0."
+            f"Where a smaller image fails: accuracy on the questions that {full} answers correctly and {small} does "
+            "not, with the same seed and MACs, and how many there are (protocol of arXiv 2510.07143). By this choice "
+            f"{full} has 100 there and {small} 0."
         )
     return lines
+
+
+def in_short(panels: Sequence[Panel], settings: ReportSettings) -> list[str]:
+    """Return what a reader needs before the first table."""
+    reference = settings.shown(settings.reference)
+    lines = [
+        "An arm is a way to spend less on visual tokens: a selector, a merger, a pooling, a smaller image. Keep is the "
+        f"share of visual tokens that {reference} keeps; every other arm is set so that the whole model costs the same "
+        "(multiply-adds, MACs), so its own number of tokens differs.",
+        "Accuracies are in per cent on test, with 95 % intervals in brackets.",
+    ]
+    seeds = {(panel.task, row.arm, row.keep): len(row.runs) for panel in panels for row in panel.rows}
+    single = sum(number == 1 for number in seeds.values())
+    if single:
+        which = "All arms" if single == len(seeds) else f"{single} of {len(seeds)} arms (by task and ratio)"
+        lines.append(
+            f"{which} were trained once (one seed): their intervals say what other images would change, not what "
+            "another training would, which can be more."
+        )
+    return lines
+
+
+def of_your_own(settings: ReportSettings) -> tuple[str, str, str]:
+    """Return how a reader adds a selector: a sentence, a study's YAML, commands."""
+    return (
+        "Register the selector in a module, write a study that is based on this one, train it, and collect the results "
+        "of both: it then has a row beside all arms of this page, at the same cost. In a new folder the start is "
+        "trained first. More: tools/README.md, section Studies.",
+        f"_base_: {settings.name}.yaml        # the path of this study\nplugins: [my_plugin]\n"
+        "arms: [{selector: {type: MySelector, blocks: [1]}}]",
+        f"bus-toolkit study my_study.yaml --out work_dirs/{settings.name} --only '*/MySelector'\n"
+        f"bus-toolkit study-report my_study.yaml --collect RESULTS work_dirs/{settings.name}    # RESULTS: this folder",
+    )
 
 
 def machines(panels: Sequence[Panel]) -> list[str]:
@@ -50,6 +92,10 @@ def machines(panels: Sequence[Panel]) -> list[str]:
 
 
 def sizes(panels: Sequence[Panel]) -> list[str]:
-    """Return how many questions each task has."""
-    seen = {panel.name: panel.scores for panel in panels}
-    return [f"{name}: {s.num_questions} questions about {s.num_images} images." for name, s in seen.items()]
+    """Return how many questions each task has, and what knowing nothing is worth there."""
+    lines = []
+    for name, panel in {panel.name: panel for panel in panels}.items():
+        chance = panel.majority
+        words = "" if chance is None else f"; the most frequent answer is right for {chance:.1f} % of them"
+        lines.append(f"{name}: {panel.scores.num_questions} questions about {panel.scores.num_images} images{words}.")
+    return lines

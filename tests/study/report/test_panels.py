@@ -8,19 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bus_toolkit.study.report.advice import advice_row, advice_text, advise
-from bus_toolkit.study.report.bootstrap import ImageDraws
+from bus_toolkit.study.report.advice import ADVICE_HEADS, Advice, advice_row, advice_text, advise
+from bus_toolkit.study.report.bootstrap import Estimate, ImageDraws
 from bus_toolkit.study.report.cell_text import estimate_text
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.columns import marks
 from bus_toolkit.study.report.judged import Judged, Outcome, judge_claims
 from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_table, times_table
 from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
-from bus_toolkit.study.report.rows import Role
+from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.runs import read_runs, run_of
 from bus_toolkit.study.report.samples import OTHER, OWN, Column, Question, Verdicts, read_verdicts
 from bus_toolkit.study.report.scores import Cell, Scores
 from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.several import of_several
+from bus_toolkit.study.report.words import in_short, sizes
 
 
 def panel_of(panels: list[Panel], name: str, keep: float) -> Panel:
@@ -89,11 +91,12 @@ def test_the_advice_says_what_several_questions_about_one_image_cost(
     full = next(row for row in rows if row.arm == "full")
     advice = advise(replace(panel, rows=rows, unpruned=full))
     assert advice is not None
+    assert [row.arm for row in advice.several] == ["full"], "the most accurate one, and nothing cheaper is near"
     assert advice_text(advice, settings)[1] == (
         "text-aware: of several questions about one image, only the work before the selector is shared: 122 million "
         "MACs each for 8 questions, which is not less than full with 58.8."
     )
-    assert advice_row(advice, settings)[5] == "122 (all tokens: 58.8)"
+    assert advice_row(advice, settings)[6:8] == ["122 (all tokens: 58.8)", "full (99.0 %, 58.8 million MACs each)"]
 
 
 def claim(**changes: object) -> Claim:
@@ -184,7 +187,8 @@ def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], s
     assert any(line.startswith("The best with a smaller image: smaller image (") for line in rest)
     row = advice_row(advice, settings)
     assert row[:3] == ["attribute: an attribute of a small named object", "0.11 (1 token in 9)", "text-aware"]
-    assert row[4:7] == ["131", "-", "0.33"] and row[-1] == "none"
+    assert row[4:8] == ["99.0", "131 (0.33 of all tokens)", "-", "-"] and row[-1] == "none"
+    assert len(row) == len(ADVICE_HEADS)
 
 
 def test_where_nothing_differs_the_advice_takes_what_needs_least(panels: list[Panel], settings: ReportSettings) -> None:
@@ -197,9 +201,71 @@ def test_where_nothing_differs_the_advice_takes_what_needs_least(panels: list[Pa
     assert advice_text(one_of_several, settings)[0].startswith("For questions of the kind control (task questions), at")
 
 
+def test_what_costs_less_for_several_questions_is_named_down_to_ten_points_below(
+    panels: list[Panel], settings: ReportSettings
+) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+    reference, evit = panel.row("text-aware"), panel.row("EViT")
+    assert reference is not None and evit is not None
+
+    def priced(row: Row, name: str, mean: float, shared: float) -> Row:
+        runs = tuple(replace(run, macs=100e6, shared_macs=shared) for run in row.runs)
+        return replace(row, arm=name, shown=name, accuracy=Estimate(mean, mean, mean), runs=runs)
+
+    rows = (
+        priced(reference, "best, of two words", 97.0, 20e6),
+        priced(reference, "as dear", 96.0, 22e6),
+        priced(evit, "cheap", 90.0, 90e6),
+        priced(evit, "cheapest", 80.0, 99e6),
+    )
+    advice = Advice(
+        replace(panel, rows=rows),
+        rows[0],
+        rows[0],
+        rows[1:2],
+        of_several(replace(panel, rows=rows, unpruned=None), rows),
+    )
+    assert [row.arm for row in advice.several] == ["best, of two words", "cheap"]
+    text = " ".join(advice_text(advice, settings))
+    assert (
+        "from accurate to cheap: best, of two words (97.0 %, 82.5 million MACs each); cheap (90.0 %, 21.2 mill" in text
+    )
+    assert "This study cannot say that it is better or worse than as dear." in text
+    assert "While its selection reads another text: 2" in text and "most frequent" not in text
+    many = replace(advice, ties=tuple(replace(rows[1], shown=f"a{i}") for i in range(9)))
+    assert advice_row(many, settings)[-1] == "a0; a1; a2; a3; a4; a5; and 3 others"
+
+
+def test_of_equal_arms_at_the_same_cost_the_more_accurate_one_is_taken_and_one_alone_is_no_choice(
+    panels: list[Panel],
+) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+    best = panel.row("text-aware")
+    assert best is not None
+    cheaper = replace(best, shown="twin", runs=tuple(replace(run, macs=0.99 * run.macs) for run in best.runs))
+    twin = replace(cheaper, accuracy=replace(best.accuracy, mean=best.accuracy.mean - 1))
+    advice = advise(replace(panel, rows=(best, twin)))
+    assert advice is not None and advice.take is best and advice.others == ["twin"]
+    assert advise(replace(panel, rows=(best,))) is None
+
+
+def test_what_knowing_nothing_is_worth_is_said(panels: list[Panel], settings: ReportSettings) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+    row = panel.rows[0]
+    runs = tuple(replace(r, line={**r.line, "metrics": {"classification/majority": 0.125}}) for r in row.runs)
+    known = replace(panel, rows=(replace(row, runs=runs), *panel.rows[1:]))
+    assert known.majority == 12.5 and panel.majority is None
+    assert sizes([known]) == [
+        "attribute: 240 questions about 80 images; the most frequent answer is right for 12.5 % of them."
+    ]
+    assert sum("trained once" in line for line in in_short(panels, settings)) == 1, "the control has one seed"
+
+
 def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel], settings: ReportSettings) -> None:
     table = panel_table(panel_of(panels, "attribute", 0.11))
-    assert table.count("\n") == 7 and "| text-aware | reads the text | 9" in table and "| reference |" in table
+    assert table.startswith("All rows: steps 800, seeds 2.\n\n| arm |") and table.count("\n") == 9
+    assert "MMAC, 8" not in table and "under another text, %" in table, "what no row fills is left out"
+    assert "| text-aware | reads the text | 9" in table and "| reference |" in table
     short = short_table(panels_at(panels, 0.11), settings)
     assert short.splitlines()[0] == "| arm | what it is | attribute, keep 0.11, % | control, keep 0.11, % |"
     assert "| attribute | 0.11 | oracle |" in times_table(panels)

@@ -58,8 +58,13 @@ def test_drawing_again_changes_nothing(small: Path, tmp_path: Path) -> None:
 
 def test_the_section_of_the_page_is_replaced_and_the_rest_stays(small: Path) -> None:
     page = (small / "PAGE.md").read_text()
-    assert page.startswith("# Results\n\n<!-- study: small -->\n\n- Not run: ") and page.endswith("\n\nafter\n")
-    assert "- Met: half of the time: 0.33 of the unpruned arm's wall time" in page
+    assert page.startswith("# Results\n\n<!-- study: small -->\n\n- An arm is ")
+    assert page.endswith("\n\nafter\n")
+    assert (
+        "- Met: half of the time: 0.33 of the unpruned arm's wall time" in page
+        and "- Not run: 3 of 4: reading " in page
+    )
+    assert "- All arms were trained once (one seed)" in page
     assert "\nold\n" not in page and "](results/small/accuracy_macs_attribute.svg)" in page
 
 
