@@ -43,6 +43,7 @@ _HEIGHT, _AROUND = 5.6, 1.1  # inches, of the axes and of what is above and belo
 _WIDEST = 0.6  # share of the axes' width that names may take
 _BETWEEN = 0.06  # share of it between curves and names
 _LONGEST = 44  # letters of a name
+_ALIKE = 6  # ends of curves at one value that have names of their own
 _FONT = "DejaVu Sans"
 # Letters stay text, so that they can be searched; names are never read as mathematics.
 _RC: Any = {
@@ -112,7 +113,7 @@ def label_lines(
     low, high = axes.get_ylim()
     inches = axes.get_window_extent().height / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     gap = (high - low) * size * _LINE / 72 / inches
-    order = sorted(ends, key=lambda end: end[1])
+    order = sorted(_gathered(ends), key=lambda end: end[1])
     places = spread([end[1] for end in order], gap, low + gap / 2, high - gap / 2)
     for (end_x, end_y, name, colour), y in zip(order, places, strict=True):
         axes.plot([end_x, x], [end_y, y], color=colour, linewidth=0.7, alpha=0.55, zorder=1)
@@ -124,6 +125,18 @@ def label_lines(
             "weight": "bold",
         }
         axes.annotate(name, (x, y), xytext=(-4 if left else 4, 0), textcoords="offset points", **style)
+
+
+def _gathered(ends: Sequence[tuple[float, float, str, str]]) -> list[tuple[float, float, str, str]]:
+    """Return the ends with one name for more than ``_ALIKE`` that a reader of the tables cannot distinguish."""
+    alike: dict[str, list[tuple[float, float, str, str]]] = {}
+    for end in ends:
+        alike.setdefault(f"{end[1]:.1f}", []).append(end)
+    gathered = []
+    for value, group in alike.items():
+        x, y, _, _ = group[0]
+        gathered += [(x, y, f"{len(group)} arms at {value} %", INK)] if len(group) > _ALIKE else group
+    return gathered
 
 
 def share_of_names(axes: Axes, names: Iterable[str], *, size: float = TEXT) -> float:

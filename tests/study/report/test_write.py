@@ -167,6 +167,17 @@ def test_names_end_within_the_plot_however_long_they_are(name: str) -> None:
     assert label.get_window_extent().x1 <= figure.bbox.x1
 
 
+@pytest.mark.parametrize(
+    ("number", "names"), [(6, ["0", "1", "2", "3", "4", "5", "low"]), (9, ["9 arms at 100.0 %", "low"])]
+)
+def test_many_curves_that_end_at_one_value_share_a_name(number: int, names: list[str]) -> None:
+    figure, (axes,) = new_axes(number)
+    set_course(axes, 800)
+    figure.tight_layout()
+    name_curves(axes, [(800, 0.3, "low", "black"), *((800, 100.0, str(i), "black") for i in range(number))])
+    assert sorted(text.get_text() for text in axes.texts) == names
+
+
 def test_plots_grow_with_the_number_of_names() -> None:
     few, many = (new_axes(number)[0].get_figheight() for number in (5, 40))
     assert few < many and 40 * 11 * 1.25 / 72 < many
