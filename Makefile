@@ -19,6 +19,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 DEMO := registry_configs/_studies_/demo.yaml
 DEMO_DIR ?= work_dirs/demo
 DEMO_IMAGE := data/needles_demo/test_300/images/200000000001.png
+DEMO_ARMS ?= text-aware text-free random
 DEMO_QUESTIONS := "what color is the mark on the white diamond" "what color is the mark on the green cross"
 # The tests' tensors are too small for a second thread to help, so each core gets a process of its own; a process takes
 # up to 2 GB of memory, hence the limit. 0 runs the tests in this process (for --pdb).
@@ -30,7 +31,7 @@ help:
 demo: $(VENV)/.installed
 	@echo "Eight short trainings, two at a time; each writes its progress to run.log in its folder below $(DEMO_DIR)."
 	$(BIN)/python -m bus_toolkit study $(DEMO) --out $(DEMO_DIR) $(ARGS)
-	$(BIN)/python -m bus_toolkit infer explain $(foreach arm,text-aware text-free random,$(DEMO_DIR)/questions/$(arm)/keep_0.11/seed_0) \
+	$(BIN)/python -m bus_toolkit infer explain $(foreach arm,$(DEMO_ARMS),$(DEMO_DIR)/questions/$(arm)/keep_0.11/seed_0) \
 		--images $(DEMO_IMAGE) --text $(DEMO_QUESTIONS) --side-by-side --out $(DEMO_DIR)
 
 test: $(VENV)/.installed-test

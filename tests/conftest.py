@@ -15,7 +15,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from bus_toolkit.engine import quiet_hosts
 from bus_toolkit.engine.launch import shutdown_distributed
+from bus_toolkit.plugin.manager import load_plugins
 
 TwoRanks = Callable[..., list[Any]]
 
@@ -34,12 +36,13 @@ def pytest_collection_finish() -> None:
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRanks]:
     """Return a function that calls ``task(rank, *args)`` on two ranks and returns what each of them returns.
 
-    The processes start once, as forks of one that has imported the toolkit: that takes longer than the tests on them.
+    The processes start once, as forks of one that has imported the libraries: that takes longer than the tests on them.
+    It imports nothing by the name ``tests``, which packages that are installed may have, too.
     """
     folder, runs = tmp_path_factory.mktemp("two_ranks"), itertools.count()
     context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.loaded"])
-    with ProcessPoolExecutor(2, mp_context=context) as pool:
+    context.set_forkserver_preload(["bus_toolkit.engine", "bus_toolkit.models"])
+    with ProcessPoolExecutor(2, mp_context=context, initializer=_load) as pool:
 
         def call(task: Callable[..., Any], *args: Any) -> list[Any]:
             meeting = (folder / str(next(runs))).as_uri()  # a file, as a port could be taken by another test's process
@@ -47,6 +50,11 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRanks]:
             return [future.result() for future in [pool.submit(_on_rank, r, meeting, task, args) for r in range(2)]]
 
         yield call
+
+
+def _load() -> None:
+    quiet_hosts()
+    load_plugins()
 
 
 def _on_rank(rank: int, meeting: str, task: Callable[..., Any], args: tuple[Any, ...]) -> Any:

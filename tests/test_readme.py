@@ -79,7 +79,7 @@ def test_recipe_1_the_demo(folder: Path) -> None:
         "_base_: registry_configs/_studies_/demo.yaml\n"
         f"starts: {{needles: {{{few}}}}}\ntasks: {{questions: {{{few}}}}}\n"
     )
-    shown = run("make demo DEMO=demo.yaml", folder, ARGS="--only questions/text-aware")
+    shown = run("make demo DEMO=demo.yaml", folder, ARGS="--only questions/text-aware", DEMO_ARMS="text-aware")
     assert re.search(r"\| text-aware +\|", shown) and "| ms " in shown and "work_dirs/demo/explain_000.png" in shown
     assert (folder / "work_dirs" / "demo" / "explain_000.png").stat().st_size > 10_000
 
