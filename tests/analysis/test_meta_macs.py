@@ -30,6 +30,11 @@ def test_the_demo_is_counted_as_a_real_pass_is(work: str) -> None:
     assert counter.tokens(model) == load.tokens_per_block() == [65, 65, 34, 34, 34, 34, 17]
 
 
+def test_tokens_that_training_hides_and_evaluation_drops_are_not_counted() -> None:
+    model = toy(selectors=[{"type": "DynamicViT", "blocks": [2], "keep_ratio": 0.25}])
+    assert MacCounter("forward", 8).tokens(model) == [65, 17, 17, 17, 17]
+
+
 def test_texts_of_an_image_share_what_reads_none_of_them() -> None:
     """Text-free, everything up to the fusion is the image's; with TSPS, the blocks before it."""
     one, four = (MacCounter("forward", 8, scope="vision", texts_per_image=count) for count in (1, 4))

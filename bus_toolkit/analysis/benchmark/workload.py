@@ -110,8 +110,12 @@ class Workload:
             return self._encoded(self.model.backbone).selections
 
     def tokens_per_block(self) -> list[int]:
-        """Return how many visual tokens leave each block, prefix included, and how many the decoder, last."""
+        """Return how many visual tokens leave each block in evaluation, prefix included, and how many the decoder, last.
+
+        In training a selector may hide tokens that it drops in evaluation (DynamicViT).
+        """
         backbone = self.model.backbone
+        self.model.eval()
         with torch.no_grad(), self.autocast():
             visual = self._encoded(backbone)
             decoded = self.model.decoder(visual, self.text)
