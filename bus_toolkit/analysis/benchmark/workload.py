@@ -110,7 +110,7 @@ class Workload:
             return self._encoded(self.model.backbone).selections
 
     def tokens_per_block(self) -> list[int]:
-        """Return how many visual tokens leave each block in evaluation, prefix included, and how many the decoder, last.
+        """Return how many tokens leave each block in evaluation, prefix included, and how many the decoder, last.
 
         In training a selector may hide tokens that it drops in evaluation (DynamicViT).
         """
