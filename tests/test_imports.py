@@ -25,6 +25,7 @@ LAYERS = [
         "addresses",
         "declarations",
         "errors",
+        "folder_locks",
         "signatures",
         "registry_loader",
         "shipped",

@@ -15,8 +15,8 @@ from bus_toolkit.analysis.budget.plan import ratios_of, with_smallest_ratio
 from bus_toolkit.analysis.meta_macs import Frame, MacCounter
 from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import DataError
+from bus_toolkit.folder_locks import alone_in
 from bus_toolkit.models.build import build_model
-from bus_toolkit.study.processes import alone_in
 from bus_toolkit.writing import write_whole, writing
 
 FILE = "counts.json"

@@ -20,7 +20,7 @@ from typing_extensions import Self
 
 from bus_toolkit.study.results import PID, RESULT
 
-LOG, LOCK = "run.log", ".lock"
+LOG = "run.log"
 _GRACE = 10.0  # seconds that a job has to end before it is killed
 
 
@@ -140,12 +140,3 @@ def ended_at_last(running: list[Process]) -> Iterator[Ending]:
             finally:
                 while running:
                     running.pop().end()
-
-
-@contextlib.contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """Let no other study begin a job, or write its counts, in the same folder of results while the block runs."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, by the kernel at the latest
-        yield

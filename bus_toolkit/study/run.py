@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus_toolkit.folder_locks import alone_in
 from bus_toolkit.study.job_key import JobKey
 from bus_toolkit.study.jobs import Job
 from bus_toolkit.study.listing import deviations, reasons
 from bus_toolkit.study.plan import Study
 from bus_toolkit.study.planner import Planner
-from bus_toolkit.study.processes import LOG, Process, alone_in, ended_at_last
+from bus_toolkit.study.processes import LOG, Process, ended_at_last
 from bus_toolkit.study.results import RESULT, JobResult, Status, is_running, read_result, write_failure
 from bus_toolkit.study.states import JobState, states_of
 from bus_toolkit.study.work import Order

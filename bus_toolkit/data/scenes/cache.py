@@ -11,12 +11,12 @@ from typing import Any, BinaryIO
 
 from bus_toolkit.data.scenes.chunks import usable_cpus
 from bus_toolkit.data.scenes.families import family_of
-from bus_toolkit.data.scenes.folder_locks import alone_in, hold, is_in_use, let_go
 from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 from bus_toolkit.data.scenes.pictures import draw_to_files
 from bus_toolkit.data.scenes.streams import SPLITS
 from bus_toolkit.data.whole_folder import whole_folder
 from bus_toolkit.errors import DataError
+from bus_toolkit.folder_locks import alone_in, hold, is_in_use, let_go
 from bus_toolkit.home import expand_home
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Locks on folders of scenes: processes do not write one at the same time, nor replace one that another process reads.
+"""Locks on folders: processes do not write into one at the same time, nor replace one that another process reads.
 
 The kernel releases them when a process ends. Where a file system has no locks, everything works as without them.
 """
