@@ -9,14 +9,14 @@ from bus_toolkit.quiet_import import rare_collections
 _log = logging.getLogger(__name__)
 
 
-def say_loading() -> None:
-    """Print that libraries are loading, which takes the first seconds, and load them."""
-    _log.info("Loading PyTorch and OpenMMLab ...")
-    load_openmmlab()
+def load_openmmlab(*, announced: bool = False) -> None:
+    """Import PyTorch and OpenMMLab, whose log messages stay off the screen.
 
-
-def load_openmmlab() -> None:
-    """Import PyTorch and OpenMMLab, whose log messages stay off the screen."""
+    Args:
+        announced: Whether a line says so first: it takes the first seconds of a command.
+    """
+    if announced:
+        _log.info("Loading PyTorch and OpenMMLab ...")
     with rare_collections():
         from bus_toolkit.engine import quiet_hosts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bus_toolkit.cli.command import Command, add_launch_flags
-from bus_toolkit.cli.loading import say_loading
+from bus_toolkit.cli.loading import load_openmmlab
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate as the arguments say."""
-    say_loading()
+    load_openmmlab(announced=True)
     from bus_toolkit.engine import RunOptions, evaluate
 
     options = RunOptions(

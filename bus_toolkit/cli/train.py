@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bus_toolkit.cli.command import Command, add_launch_flags, seed
 from bus_toolkit.cli.interrupt import program
-from bus_toolkit.cli.loading import say_loading
+from bus_toolkit.cli.loading import load_openmmlab
 
 _log = logging.getLogger(__name__)
 _SWITCHES = ("amp", "auto_scale_lr", "no_validate", "debug")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train as the arguments say."""
-    say_loading()
+    load_openmmlab(announced=True)
     from bus_toolkit.engine import RunOptions, TrainingInterrupted, train
 
     options = RunOptions(
