@@ -146,8 +146,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _words(panel: Panel, settings: ReportSettings) -> str:
-    """Return what the questions of a panel ask for; empty if the study does not say."""
-    return settings.tasks.get(panel.kind, settings.tasks.get(panel.task, ""))
+    """Return what the questions of a panel ask for, and of which task; empty if the study does not say."""
+    kind, task = settings.tasks.get(panel.kind, ""), settings.tasks.get(panel.task, "")
+    return f"{kind} ({task})" if kind and task and panel.kind != panel.task else kind or task
 
 
 def _unworded(panel: Panel) -> str:

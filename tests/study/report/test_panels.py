@@ -174,6 +174,18 @@ def test_missed_claims_come_first(panels: list[Panel], settings: ReportSettings)
     assert claims_list([Judged(claim(says="a|b"), Outcome.MET, "x")]) == "- Met: a\\|b: x."
 
 
+def test_advice_says_what_is_asked_and_in_which_task(panels: list[Panel], settings: ReportSettings) -> None:
+    crowded = replace(panel_of(panels, "attribute", 0.11), task="crowded")
+    advice = advise(crowded)
+    assert advice is not None
+    for tasks, words in (
+        ({"attribute": "the mark", "crowded": "90 objects"}, "For the mark (90 objects), at"),
+        ({"attribute": "the mark", "others": "12 objects"}, "For the mark, at"),
+        ({"crowded": "90 objects"}, "For 90 objects, at"),
+    ):
+        assert advice_text(advice, replace(settings, tasks=tasks))[0].startswith(words)
+
+
 def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], settings: ReportSettings) -> None:
     advice = advise(panel_of(panels, "attribute", 0.11))
     assert advice is not None and advice.take.arm == "text-aware" and advice.ties == ()
