@@ -82,6 +82,8 @@ def _width(own: float, most: float) -> float:
 
 
 def _title(name: str, picture: PatchPicture, side: float) -> str:
-    lines = textwrap.wrap(f"“{picture.caption}”", int(_CHARACTERS * side), max_lines=3, placeholder=" ...")
-    count = f"{int(picture.kept.sum())} of {picture.kept.size} patches"
-    return "\n".join([*lines, f"{name}: {count}" if name else count])
+    """Return the lines above a picture, none wider than it: the model's name, the text, and how much was kept."""
+    width = int(_CHARACTERS * side)
+    named = textwrap.wrap(name, width, max_lines=2, placeholder=" ...")
+    lines = textwrap.wrap(f"“{picture.caption}”", width, max_lines=3, placeholder=" ...")
+    return "\n".join([*named, *lines, f"{int(picture.kept.sum())} of {picture.kept.size} patches"])

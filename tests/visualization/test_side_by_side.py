@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.image import imread
 
 from bus_toolkit.visualization.kept_patches import PatchPicture
+from bus_toolkit.visualization.side_by_side import _figure as figure_of
 from bus_toolkit.visualization.side_by_side import draw_side_by_side, render_side_by_side
 
 
@@ -33,3 +34,10 @@ def test_each_of_several_models_has_a_column_with_whole_pixels():
     # The black pixel of the image is a square of 30 x 30: 8 x 30 = 240 of at most 247.
     left, top = 16, two.shape[0] // 2 - 16 - 240
     assert (two[top : top + 30, left : left + 30] == 0).all() and (two[top : top + 30, left + 30] == 200).all()
+
+
+def test_titles_of_several_models_stay_above_their_own_pictures():
+    picture = PatchPicture(np.zeros((96, 96, 3), np.uint8), "what color is the mark", (12, 12), np.ones(144, bool))
+    figure = figure_of({"text-aware": [picture], "a selector with a very long name": [picture], "random": [picture]})
+    titles = sorted((text.get_window_extent() for text in figure.texts), key=lambda box: box.x0)
+    assert len(titles) == 4 and all(one.x1 <= other.x0 for one, other in zip(titles, titles[1:], strict=False))
