@@ -189,7 +189,7 @@ def _compose(text: str) -> tuple[yaml.Node | None, int]:
     return node, 0 if node is None else _count_values(node, {})
 
 
-def _merged_pairs(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+def _merged_pairs(node: yaml.MappingNode, outer: tuple[yaml.Node, ...] = ()) -> list[tuple[yaml.Node, yaml.Node]]:
     """Return the keys and values of a mapping, those that it merges (``<<``) first; PyYAML would change the tree."""
     own = [(key, value) for key, value in node.value if key.tag != _CORE + "merge"]
     merged: list[tuple[yaml.Node, yaml.Node]] = []
@@ -199,7 +199,10 @@ def _merged_pairs(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
             if not isinstance(mapping, yaml.MappingNode):
                 problem = f"expected a mapping for merging, but found {mapping.id}"
                 raise yaml.constructor.ConstructorError(None, None, problem, mapping.start_mark)
-            merged += _merged_pairs(mapping)
+            if mapping in (node, *outer):
+                problem = "a mapping merges itself. Take this << out"
+                raise yaml.constructor.ConstructorError(None, None, problem, value.start_mark)
+            merged += _merged_pairs(mapping, (node, *outer))
     return [*merged, *own]
 
 

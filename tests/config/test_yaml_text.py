@@ -68,6 +68,11 @@ def test_of_several_merged_mappings_the_first_wins_and_a_merge_of_a_value_is_ref
         parse_value("a: {x: 1, <<: 3}", "f")
 
 
+def test_a_mapping_that_merges_itself_is_refused():
+    with pytest.raises(ConfigError, match="f:1:1: a mapping merges itself. Take this << out."):
+        parse_value("&a {<<: *a, x: 1}", "f")
+
+
 def test_environment_variables_are_filled_in(monkeypatch):
     monkeypatch.setenv("BUS_TEST_SIZE", "32")
     monkeypatch.delenv("BUS_TEST_NONE", raising=False)
