@@ -21,6 +21,7 @@ from bus_toolkit.study.matching import Cost
 from bus_toolkit.study.planner import PlannedJob
 from bus_toolkit.study.processes import Process
 from bus_toolkit.study.reading import read_study
+from bus_toolkit.study.processes import ended_at_last
 from bus_toolkit.study.results import FAILURE, RESULT, Status, read_results
 from bus_toolkit.study.run import RunRule, run_jobs
 from bus_toolkit.study.states import states_of
@@ -267,8 +268,9 @@ child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.s
 time.sleep(60)
 """
 PROBE = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # after nohup it is ignored, in the tests' processes, too
 from bus_toolkit.study.processes import Process, ended_at_last
 folder = Path(sys.argv[1])
 running = []
@@ -299,6 +301,17 @@ def test_a_signal_ends_the_jobs_and_their_processes_and_removes_what_they_wrote(
         time.sleep(0.02)
     else:
         pytest.fail("a process of the job is still there")
+
+
+def test_a_signal_that_is_ignored_stays_ignored_so_that_a_study_goes_on_after_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_at_last([]) as ending:
+            signal.raise_signal(signal.SIGHUP)
+            ending.check()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _is_alive(pid: int) -> bool:
