@@ -19,9 +19,8 @@ from bus_toolkit.study.jobs import Job, all_jobs, needed
 from bus_toolkit.study.listing import deviations, estimate, job_lines, summary
 from bus_toolkit.study.matching import Cost
 from bus_toolkit.study.planner import PlannedJob
-from bus_toolkit.study.processes import Process
+from bus_toolkit.study.processes import Process, ended_at_last
 from bus_toolkit.study.reading import read_study
-from bus_toolkit.study.processes import ended_at_last
 from bus_toolkit.study.results import FAILURE, RESULT, Status, read_results
 from bus_toolkit.study.run import RunRule, run_jobs
 from bus_toolkit.study.states import states_of
