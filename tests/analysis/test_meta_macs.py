@@ -32,7 +32,12 @@ def test_the_demo_is_counted_as_a_real_pass_is(work: str) -> None:
 
 def test_tokens_that_training_hides_and_evaluation_drops_are_not_counted() -> None:
     model = toy(selectors=[{"type": "DynamicViT", "blocks": [2], "keep_ratio": 0.25}])
-    assert MacCounter("forward", 8).tokens(model) == [65, 17, 17, 17, 17]
+    counter = MacCounter("forward", 8)
+    assert counter.tokens(model) == [65, 17, 17, 17, 17]
+    assert counter.tokens_for_decoder(model) == 16
+    built = build_model(model)
+    chosen = Workload(built, "vision", made_up_batch(built, 2, 8)).selections()
+    assert [selection.decision.plan.num_slots for selection in chosen] == [16], "what a random twin keeps"
 
 
 def test_texts_of_an_image_share_what_reads_none_of_them() -> None:

@@ -104,33 +104,32 @@ class Workload:
         blocks = encoders.for_blocks(backbone.forward_shared(self._seen), self.text)
         return backbone.forward_conditioned(blocks.shared, blocks.text).repeat_each(blocks.texts)
 
-    def selections(self) -> list[Selection]:
-        """Return the selections of the selectors for this batch."""
-        with torch.no_grad(), self.autocast():
-            return self._encoded(self.model.backbone).selections
-
-    def tokens_per_block(self) -> list[int]:
-        """Return how many tokens leave each block in evaluation, prefix included, and how many the decoder, last.
-
-        In training a selector may hide tokens that it drops in evaluation (DynamicViT).
-        """
-        backbone = self.model.backbone
+    def _evaluated(self) -> VisualTokens:
+        """Return the batch through the backbone in evaluation, which drops what training may hide (DynamicViT)."""
         self.model.eval()
         with torch.no_grad(), self.autocast():
-            visual = self._encoded(backbone)
+            return self._encoded(self.model.backbone)
+
+    def selections(self) -> list[Selection]:
+        """Return what the selectors decide on this batch in evaluation."""
+        return self._evaluated().selections
+
+    def tokens_per_block(self) -> list[int]:
+        """Return how many tokens leave each block in evaluation, prefix included, and how many the decoder, last."""
+        visual = self._evaluated()
+        with torch.no_grad(), self.autocast():
             decoded = self.model.decoder(visual, self.text)
         left = {
             selection.block: selection.decision.plan.num_slots + visual.num_prefix for selection in visual.selections
         }
         tokens = [visual.num_prefix + visual.grid[0] * visual.grid[1]]
-        for block in range(1, backbone.num_blocks + 1):
+        for block in range(1, self.model.backbone.num_blocks + 1):
             tokens.append(left.get(block, tokens[-1]))
         return [*tokens[1:], decoded.embeds.shape[1]]
 
     def tokens_for_decoder(self) -> int:
-        """Return how many visual tokens reach the decoder: patches and fused tokens, without the prefix."""
-        with torch.no_grad(), self.autocast():
-            visual = self._encoded(self.model.backbone)
+        """Return how many visual tokens reach the decoder in evaluation: patches and fused tokens, without prefix."""
+        visual = self._evaluated()
         return visual.embeds.shape[1] - visual.num_prefix
 
     def _outputs(self) -> Tensor:
