@@ -35,7 +35,8 @@ def build(source, out):
     run("-c", hook.format("sdist"), str(out), cwd=source)
     archive = next(out.glob(f"{source.name}-*.tar.gz"))
     with tarfile.open(archive) as file:
-        file.extractall(out, filter="data")
+        # Python has filters from 3.10.12 and 3.11.4 on; the archive is our own.
+        file.extractall(out, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     run("-c", hook.format("wheel"), str(out), cwd=out / archive.name.removesuffix(".tar.gz"))
     return next(out.glob(f"{source.name}-*.whl"))
 
