@@ -224,8 +224,8 @@ class ViTBlockAccess(BlockAccess):
     def _need_text(self) -> TextTokens:
         if self._text is None:
             raise ComponentError(
-                "model.selectors: a selector asks for the attention of the text, got a pass without one. Set needs_text of "
-                "the selector, so that the class token's attention takes its place then."
+                "model.selectors: a selector asks for the attention of the text, got a pass without one. Set "
+                "needs_text of the selector, so that the class token's attention takes its place then."
             )
         width = self._tokens.shape[-1]
         if self._text.embeds.shape[-1] != width:

@@ -45,8 +45,9 @@ class BlockAccess(Protocol):
     def text_attention(self) -> Tensor:
         """Return the attention that each candidate gets from the last word of the text, (B, N), mean of all heads.
 
-        In a language model a row of its own attention map. In a ViT, which reads no words, the block's own query weights
-        read the encoded text (our choice), over the candidates alone; text and patches must be equally wide there.
+        In a language model a row of its own attention map. In a ViT, which reads no words, the block's own query
+        weights read the encoded text (our choice), over the candidates alone; text and patches must be equally wide
+        there.
         """
 
     def attention_of_words(self) -> Tensor:

@@ -260,10 +260,11 @@ def test_a_state_dict_holds_all_and_goes_through_a_file(tmp_path) -> None:
 
 def test_decoders_of_every_kind_are_projected() -> None:
     images, samples = batch()
+    half = {"type": "Random", "blocks": [2], "keep_ratio": 0.5}  # queries lie in no grid
     for decoder, count in (
         ({"type": "PAD", "num_layers": 1, "num_heads": 4, "num_queries": 5}, 5),
         ({"type": "AveragePool", "num_queries": 4}, 4),
     ):
-        built = model(decoder=decoder, projector_layers=2, selectors=[HALF])
+        built = model(decoder=decoder, projector_layers=2, selectors=[half])
         assert built.look(images, 1).under(None).tokens.shape == (3, count, 16)
         assert math.isfinite(built.loss(images, samples)["loss_answer"].item())
