@@ -221,6 +221,11 @@ class ViTBlockAccess(BlockAccess):
                 logits = logits + at_least_float32(self._key_weights).clamp(min=1e-6).log()[:, None, None]
             return logits.softmax(dim=-1).mean(dim=1)
 
+    @override
+    def entered(self) -> tuple[Tensor, Tensor]:
+        text = self._need_text() if self._words is None else self.text()
+        return self._tokens[:, self._num_prefix :], text.embeds
+
     def _need_text(self) -> TextTokens:
         if self._text is None:
             raise ComponentError(

@@ -54,12 +54,19 @@ class LayerAccess(BlockAccess):
     choice). What needs the layer's own weights is not there; it raises ``ComponentError``.
 
     Args:
-        attention: Returns what the layer's attention used; called when something of it is asked for.
-        places: Where the units are.
+        attention: Returns what the layer's attention used; called when something of it is asked for. places: Where
+        the units are. entered: Returns candidates (U, N, D) and words (U, L, D) as they entered the first layer;
+        called where there are
+            words.
     """
 
-    def __init__(self, attention: Callable[[], RecordedAttention], places: SequencePlaces) -> None:
-        self._attention, self._places = attention, places
+    def __init__(
+        self,
+        attention: Callable[[], RecordedAttention],
+        places: SequencePlaces,
+        entered: Callable[[], tuple[Tensor, Tensor]],
+    ) -> None:
+        self._attention, self._places, self._entered = attention, places, entered
 
     @override
     def text_attention(self) -> Tensor:
@@ -72,6 +79,12 @@ class LayerAccess(BlockAccess):
         if self._places.words is None:
             self._refuse("attention_of_words", "there is no text here")
         return self._rows(self._places.words)
+
+    @override
+    def entered(self) -> tuple[Tensor, Tensor]:
+        if self._places.words is None:
+            self._refuse("entered", "there is no text here")
+        return self._entered()
 
     @override
     @torch.no_grad()

@@ -34,7 +34,7 @@ def attention_rows(used: RecordedAttention, rows: Tensor, asking: Tensor) -> Ten
 def _masked(logits: Tensor, used: RecordedAttention, rows: Tensor, asking: Tensor) -> Tensor:
     mask, hidden = used.mask, torch.finfo(logits.dtype).min
     if mask is not None and mask.dim() == 4:
-        full = mask.expand(used.queries.shape[0], -1, -1, -1).transpose(1, 2)  # (B, n, 1 or H, n)
+        full = mask.expand(used.queries.shape[0], -1, used.queries.shape[2], -1).transpose(1, 2)  # (B, n, 1 or H, n)
         picked = full[rows.unsqueeze(1), asking].transpose(1, 2)  # (U, 1 or H, Q, n)
         return logits.masked_fill(~picked, hidden) if picked.dtype == torch.bool else logits + picked
     if mask is not None:

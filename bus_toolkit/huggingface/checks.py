@@ -25,12 +25,17 @@ def check_language_model(decoder: Any) -> None:
         )
 
 
+def acts_before(selector: PatchSelector) -> bool:
+    """Return whether a selector acts before its block, by what the attention of that block will use."""
+    return selector.site == "before_block"
+
+
 def by_block(selectors: Iterable[PatchSelector], last: int, argument: str, reason: str) -> dict[int, PatchSelector]:
-    """Return selectors by their blocks, in order.
+    """Return selectors by the block that they act after, in order.
 
     Args:
         selectors: The selectors.
-        last: The last block there may be.
+        last: The last block that one may act after.
         argument: Where they come from.
         reason: Why there may be no later one.
 
@@ -39,18 +44,19 @@ def by_block(selectors: Iterable[PatchSelector], last: int, argument: str, reaso
     """
     chosen: dict[int, PatchSelector] = {}
     for selector in selectors:
+        shift = int(acts_before(selector))
         for block in selector.blocks:
-            if block in chosen:
+            if block - shift in chosen:
                 raise ComponentError(
                     f"reduce_tokens: {argument} must be at different blocks, got two at block {block}. Give each its "
                     "own."
                 )
-            if block > last:
+            if not 1 <= block - shift <= last:
                 raise ComponentError(
-                    f"reduce_tokens: blocks of {argument} must be in 1 to {last}, since {reason}, got {block}. Name an "
-                    "earlier block."
+                    f"reduce_tokens: blocks of {argument} must be in {1 + shift} to {last + shift}, since {reason}, "
+                    f"got {block}. Name another block."
                 )
-            chosen[block] = selector
+            chosen[block - shift] = selector
     return dict(sorted(chosen.items()))
 
 
@@ -81,13 +87,19 @@ def check_selector(
         has_class_token: Whether there is a class token.
 
     Raises:
-        ComponentError: It needs a text in a tower, boxes, a class token where there is none, or another width.
+        ComponentError: It needs a text in a tower or acts before a layer there, it needs boxes, a class token where
+        there is none, or another width.
     """
     name = type(selector).__name__
     if in_tower and (selector.needs_text or selector.needs_word_stream):
         raise ComponentError(
             f"reduce_tokens: {argument} needs selectors without a text, got {name}: a tower reads images alone. Use it "
             "in selectors= or projected=."
+        )
+    if in_tower and acts_before(selector):
+        raise ComponentError(
+            f"reduce_tokens: {argument} needs selectors that act after a layer, got {name}, which acts before it. Use "
+            "it in selectors=."
         )
     if selector.needs_boxes:
         raise ComponentError(f"reduce_tokens: {argument} has no boxes, which {name} needs. Use another selector.")

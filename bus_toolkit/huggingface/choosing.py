@@ -28,14 +28,16 @@ class Site:
     """A place between two layers, and what a selector may read there.
 
     Attributes:
-        block: The layer that the sequence comes out of, counted from 1; 0 for the input of the first.
-        attention: Returns what that layer's attention used.
+        block: The layer that the sequence comes out of, counted from 1, or that it enters, for a selector that acts
+            before its block; 0 for the input of the first.
+        attention: Returns what that layer's attention used, or would use.
         words: The text; ``None``: nobody reads it.
         asking: bool (B, n), places that count where the mean of all tokens' attention is asked for; ``None``: all.
         prefix: (B, P, D), tokens beside the sequence; ``None``: they are not there any more, or there were none.
         num_prefix: P, how many of them that layer read before the sequence.
         has_class_token: Whether the first of them sees for the whole image.
         earlier: What earlier turns of a conversation decided.
+        entered: (B, w, D), what entered the first layer; ``None``: the sequence itself.
     """
 
     block: int
@@ -46,6 +48,7 @@ class Site:
     num_prefix: int = 0
     has_class_token: bool = False
     earlier: Earlier | None = None
+    entered: Tensor | None = None
 
 
 def choose(selector: PatchSelector, sequence: Sequence, site: Site) -> list[Decision]:
@@ -65,15 +68,23 @@ def choose(selector: PatchSelector, sequence: Sequence, site: Site) -> list[Deci
 
 def _view(sequence: Sequence, group: UnitGroup, site: Site) -> BlockView:
     positions, candidates = sequence.candidates(group)
-    places = _places(sequence, group, positions, site)
+    places, text = _places(sequence, group, positions, site), _text(sequence, group, site.words)
+
+    def entered() -> tuple[Tensor, Tensor]:
+        assert site.words is not None and text is not None, "asked where there is a text"
+        if site.entered is None:
+            return candidates, text.embeds
+        rows = group.rows.unsqueeze(1)
+        return site.entered[rows, group.places], site.entered[rows, site.words.places[group.rows]]
+
     return BlockView(
         patches=candidates,
         prefix=candidates[:, :0] if site.prefix is None else site.prefix[group.rows],
-        text=_text(sequence, group, site.words),
+        text=text,
         origin=group.origin,
         block=site.block,
         key_weights=group.key_weights,
-        inside=LayerAccess(site.attention, places),
+        inside=LayerAccess(site.attention, places, entered),
         grid=group.grid,
     )
 

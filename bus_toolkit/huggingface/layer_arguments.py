@@ -38,6 +38,12 @@ def without_gaps(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, "position_ids": None} if "position_ids" in arguments else dict(arguments)
 
 
+def of_attention(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a layer for its attention alone, which must leave the cache as it is."""
+    names = ("hidden_states", "past_key_values", "past_key_value", "cache", "use_cache", "cache_position")
+    return {name: value for name, value in arguments.items() if name not in names}
+
+
 def _tables(value: Any, layout: Layout) -> Any:
     if isinstance(value, Tensor):
         return layout.embeddings(value)

@@ -14,12 +14,13 @@ from bus_toolkit.errors import ComponentError
 from bus_toolkit.huggingface.attention_masks import Call
 from bus_toolkit.huggingface.cache import cache_of, prefill_of, put_prefill
 from bus_toolkit.huggingface.checkpointing import Uncheckpointed
+from bus_toolkit.huggingface.checks import acts_before
 from bus_toolkit.huggingface.choosing import Site, choose
-from bus_toolkit.huggingface.layer_arguments import for_places, without_gaps
+from bus_toolkit.huggingface.layer_arguments import for_places, of_attention, without_gaps
 from bus_toolkit.huggingface.outputs import spread_outputs
 from bus_toolkit.huggingface.passes import Pass, Passes
 from bus_toolkit.huggingface.prefill import Prefill
-from bus_toolkit.huggingface.recorded_attention import AttentionRecorder
+from bus_toolkit.huggingface.recorded_attention import AttentionRecorder, RecordedAttention
 from bus_toolkit.huggingface.turns import Earlier
 from bus_toolkit.selectors.base import PatchSelector
 
@@ -34,7 +35,8 @@ class LayerStages:
 
     Args:
         decoder: The language model, which has ``layers``.
-        inside: What selects after layers, by their numbers from 1.
+        inside: What selects between layers, by the number (from 1) of the one before; a selector that acts before its
+            block reads the attention of the layer after.
         around_selection: Opened around each selection, so that its cost can be measured.
 
     Attributes:
@@ -53,8 +55,9 @@ class LayerStages:
         self.prefill: Prefill | None = None
         self.earlier: Mapping[int, Earlier] = {}
         self._number, self._passes, self._cache = next(_NUMBERS), Passes(), None
-        attention = [decoder.layers[block - 1].self_attn for block in inside]
-        self._recorder = AttentionRecorder(attention, self._implementation)
+        used = [decoder.layers[stage - 1].self_attn for stage, one in inside.items() if not acts_before(one)]
+        asked = [decoder.layers[stage].self_attn for stage, one in inside.items() if acts_before(one)]
+        self._recorder = AttentionRecorder(used, self._implementation, asked)
         around = {number for block in inside for number in (block - 1, block)}
         self._uncheckpointed = Uncheckpointed([decoder.layers[number] for number in sorted(around)])
 
@@ -127,7 +130,7 @@ class LayerStages:
             return None
         states = args[0] if args else kwargs["hidden_states"]
         if number in self._inside and not call.num_new:
-            states = self._select(prefill, number, states)
+            states = self._select(prefill, number, states, for_places(kwargs, prefill.last.layout, call))
         layout = prefill.layout_at(number)
         if not layout.is_whole:
             kwargs = for_places(kwargs, layout, call)
@@ -135,25 +138,35 @@ class LayerStages:
             kwargs = without_gaps(kwargs)
         return ((states, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": states})
 
-    def _select(self, prefill: Prefill, block: int, states: Tensor) -> Tensor:
-        if block in prefill.after:
+    def _select(self, prefill: Prefill, stage: int, states: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+        if stage in prefill.after:
             raise ComponentError(
-                f"reduce_tokens: layer {block + 1} runs again in the backward pass, where a selection cannot be made "
+                f"reduce_tokens: layer {stage + 1} runs again in the backward pass, where a selection cannot be made "
                 "again. Use model.gradient_checkpointing_enable(), and no other checkpointing of layers."
             )
-        before, earlier = prefill.last, self.earlier.get(block)
+        before, earlier, selector = prefill.last, self.earlier.get(stage), self._inside[stage]
         site = Site(
-            block,
-            self._recorder.take(self._decoder.layers[block - 1].self_attn),
+            stage + acts_before(selector),
+            self._attention(stage, states, arguments),
             words=prefill.words,
             asking=before.layout.of_places(prefill.entry.of_places(prefill.visual.before_answer)),
             earlier=None if earlier is None else earlier.at(prefill.entry.places),
+            entered=prefill.entered,
         )
         with self.around_selection():
             sequence = before.with_states(states)
-            after = sequence.after(choose(self._inside[block], sequence, site), block)
-        prefill.note(block, after)
+            after = sequence.after(choose(selector, sequence, site), site.block)
+        prefill.note(stage, after)
         return after.states
+
+    def _attention(self, stage: int, states: Tensor, arguments: Mapping[str, Any]) -> Callable[[], RecordedAttention]:
+        if not acts_before(self._inside[stage]):
+            return self._recorder.take(self._decoder.layers[stage - 1].self_attn)
+        layer = self._decoder.layers[stage]
+        own = of_attention(arguments)
+        return self._recorder.ahead(
+            layer.self_attn, lambda: layer.self_attn(hidden_states=layer.input_layernorm(states), **own)
+        )
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         now = self._passes.now
@@ -164,6 +177,8 @@ class LayerStages:
         return output
 
     def _end(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if self.prefill is not None:
+            self.prefill.entered = None
         self._passes.now = self._cache = None
         self._recorder.forget()
         self._uncheckpointed.end()

@@ -33,6 +33,7 @@ class Prefill:
         entry: Which of the W places enter the first layer.
         position_ids: (..., B or 1, W).
         after: The sequence after each stage, without its states, in places of what enters the first layer.
+        entered: (B, w, D), what entered the first layer, without gradient; ``None`` once the call has ended.
     """
 
     visual: VisualPlaces
@@ -40,6 +41,7 @@ class Prefill:
     entry: Layout
     position_ids: Tensor
     after: dict[int, Sequence] = field(default_factory=dict)
+    entered: Tensor | None = None
 
     @classmethod
     def of(cls, visual: VisualPlaces, words: Words | None, position_ids: Tensor) -> Prefill:
@@ -87,7 +89,7 @@ class Prefill:
         if self.words is not None:
             rows = torch.arange(batch, device=layout.places.device)
             self.words = replace(self.words, places=entered.positions(rows, self.words.places))
-        self.entry = replace(layout, bias=None)
+        self.entry, self.entered = replace(layout, bias=None), entered.states.detach()
         self.note(ENTRY, Sequence(entered.states, inner, groups, (width,) * batch))
 
     def note(self, stage: int, after: Sequence) -> None:

@@ -7,10 +7,10 @@ kernels are those of the model; no map is computed for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from torch import Tensor, nn
 from transformers import AttentionInterface
@@ -26,7 +26,7 @@ class RecordedAttention:
     Attributes:
         queries: (B, H, n, E), positions applied.
         keys: (B, Hk, n, E), positions applied.
-        mask: What the layer was given: ``None``, (B, n), or (B or 1, 1 or H, n, n), bool or added to the logits.
+        mask: What the layer was given: ``None``, (B, n), or (B or 1, 1 or H, n or 1, n), bool or added to the logits.
         scale: Factor of the logits.
         causal: Whether a token reads those before it alone, where ``mask`` is ``None`` or (B, n).
     """
@@ -44,15 +44,17 @@ class AttentionRecorder:
     Args:
         layers: Attention layers of transformers.
         implementation: The name of their attention function, such as ``sdpa``.
+        asked: Attention layers that are asked what they would use, before they run.
     """
 
-    def __init__(self, layers: list[nn.Module], implementation: str) -> None:
+    def __init__(self, layers: list[nn.Module], implementation: str, asked: Sequence[nn.Module] = ()) -> None:
         self._layers, self._implementation = layers, implementation
+        self._listens = bool(layers or asked)
         self._is_open = False
 
     def open(self) -> None:
         """Begin; a name that ``AttentionInterface`` does not have, such as ``eager``, leaves nothing to listen to."""
-        if self._layers and self._implementation in ALL_ATTENTION_FUNCTIONS:
+        if self._listens and self._implementation in ALL_ATTENTION_FUNCTIONS:
             _wrap(self._implementation)
             self._is_open = True
 
@@ -82,16 +84,46 @@ class AttentionRecorder:
 
         def used() -> RecordedAttention:
             if found is None:
-                raise ComponentError(
-                    f"reduce_tokens: a selector reads the attention of {type(layer).__name__}, which did not call the "
-                    f"attention function {self._implementation!r} that the model had when it was reduced, or called "
-                    "none by a name. Call model.set_attn_implementation('sdpa') before reduce_tokens."
-                )
+                raise self._not_recorded(layer)
             return found
 
         return used
 
+    def ahead(self, layer: nn.Module, run: Callable[[], object]) -> Callable[[], RecordedAttention]:
+        """Return a function that returns what ``layer`` would use if ``run`` called it; no attention is computed.
 
+        That raises ``ComponentError`` if the layer does not call the attention function.
+        """
+
+        def used() -> RecordedAttention:
+            _asked.add(layer)
+            try:
+                run()
+            except _Noted as noted:
+                return noted.used
+            finally:
+                _asked.discard(layer)
+            raise self._not_recorded(layer)
+
+        return used
+
+    def _not_recorded(self, layer: nn.Module) -> ComponentError:
+        return ComponentError(
+            f"reduce_tokens: a selector reads the attention of {type(layer).__name__}, which did not call the "
+            f"attention function {self._implementation!r} that the model had when it was reduced, or called none by a "
+            "name. Call model.set_attn_implementation('sdpa') before reduce_tokens."
+        )
+
+
+class _Noted(Exception):
+    """Ends the call of a layer that is only asked what it would use."""
+
+    def __init__(self, used: RecordedAttention) -> None:
+        super().__init__()
+        self.used = used
+
+
+_asked: WeakSet[nn.Module] = WeakSet()
 _notes: WeakKeyDictionary[nn.Module, RecordedAttention | None] = WeakKeyDictionary()
 
 
@@ -128,9 +160,12 @@ class _Recording:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        if module in _notes:
+        if module in _notes or module in _asked:
             scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
             causal = kwargs.get("is_causal")
             causal = getattr(module, "is_causal", True) if causal is None else causal
-            _notes[module] = RecordedAttention(query, key, attention_mask, scale, bool(causal))
+            used = RecordedAttention(query, key, attention_mask, scale, bool(causal))
+            if module in _asked:
+                raise _Noted(used)
+            _notes[module] = used
         return self.function(module, query, key, value, attention_mask, *args, **kwargs)

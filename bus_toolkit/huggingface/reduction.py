@@ -36,10 +36,10 @@ def reduce_tokens(
     """Let selectors drop visual tokens of a loaded vision-language model of transformers.
 
     Works until ``remove()`` of what it returns, or to the end of its ``with`` block, in calls of the model, in
-    ``generate`` and in training. Nothing of the model is copied or patched. A selector at block b acts after layer b,
-    whatever its ``site``; one that reads attention reads that layer's. In training, it reads nothing from the first
-    label on. Gradient checkpointing leaves the layers around it alone. Hidden states that are asked for have the whole
-    width, attention maps that of what is left.
+    ``generate`` and in training. Nothing of the model is copied or patched. A selector at block b acts after layer b
+    and reads its attention; one whose ``site`` is ``before_block`` acts before layer b, by the queries and keys that
+    it will use. In training, selectors read nothing from the first label on. Gradient checkpointing leaves the layers
+    around it alone. Hidden states that are asked for have the whole width, attention maps that of what is left.
 
     Selectors with parameters belong to you: give them to your optimizer, save them with your weights.
 

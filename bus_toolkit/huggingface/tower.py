@@ -100,7 +100,7 @@ class TowerReduction:
             states = torch.cat([prefix, self._select(number, states[:, num_prefix:], prefix)], dim=1)
         kwargs = {**kwargs} if args else {**kwargs, "hidden_states": states}
         args = (states, *args[1:]) if args else args
-        bias = None if self._sequence is None else self._sequence.layout.bias
+        bias = None if self._sequence is None else _key_bias(self._sequence.layout, states)
         if bias is None:
             return args, kwargs
         mask = nn.functional.pad(bias, (num_prefix, 0))[:, None, None]
@@ -120,17 +120,13 @@ class TowerReduction:
         site = Site(
             block,
             attention,
+            asking=_asking(before.layout, self._parts.num_prefix),
             prefix=prefix,
             num_prefix=self._parts.num_prefix,
             has_class_token=self._parts.num_prefix > 0,
         )
         with self._around_selection():
             after = before.after(choose(self._selectors[block], before, site), block)
-        if after.layout.valid is not None:
-            raise ComponentError(
-                "reduce_tokens: vision= needs a selector that keeps as many patches of each image, got one that hides "
-                "some. Use it in projected= or selectors=."
-            )
         self._sequence = after.with_states(after.states[:, :0])
         return after.states
 
@@ -141,6 +137,8 @@ class TowerReduction:
             return output
         _check_width(output, sequence)
         layout = sequence.layout
+        if layout.valid is not None:
+            output = output.masked_fill(~layout.valid.unsqueeze(2), 0.0)
         whole = output.new_zeros(output.shape[0], layout.width, output.shape[2])
         return whole.scatter(1, layout.places.unsqueeze(2).expand(-1, -1, output.shape[2]), output)
 
@@ -153,6 +151,20 @@ class _LayerHook:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._hook(self._number, args, kwargs)
+
+
+def _key_bias(layout: Layout, like: Tensor) -> Tensor | None:
+    """Return what is added to attention logits, (I, S); ``None`` where that is nothing."""
+    if layout.valid is None:
+        return layout.bias
+    bias = like.new_zeros(layout.places.shape) if layout.bias is None else layout.bias
+    # What fills up images that keep fewer patches is never read.
+    return bias.masked_fill(~layout.valid, torch.finfo(bias.dtype).min)
+
+
+def _asking(layout: Layout, num_prefix: int) -> Tensor | None:
+    """Return which tokens are no filling, bool (I, P + S); ``None``: all."""
+    return None if layout.valid is None else nn.functional.pad(layout.valid, (num_prefix, 0), value=True)
 
 
 def _check_width(states: Tensor, sequence: Sequence) -> None:

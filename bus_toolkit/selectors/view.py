@@ -53,6 +53,12 @@ class BlockAccess(Protocol):
     def attention_of_words(self) -> Tensor:
         """Return the same for each of the L tokens of the text, (B, L, N); padding is not left out."""
 
+    def entered(self) -> tuple[Tensor, Tensor]:
+        """Return candidates (B, N, D) and words (B, L, D) as they entered the first layer of a language model.
+
+        There they share a space that deeper layers leave. In a ViT both as they are here.
+        """
+
     def project_query(self, vectors: Tensor) -> Tensor:
         """Return this block's query projection (B, ..., D) of ``vectors`` (B, ..., D), such as a text's [CLS]."""
 
