@@ -41,7 +41,14 @@ def all_alike(shrink: Callable[[Any], float] = lambda config: 1.0) -> Images:
 
 
 def by_grid_thw(config: Any, arguments: Mapping[str, Any], input_ids: Tensor) -> list[Grid] | None:
-    """Return images and frames of models that say time, height and width of each in patches."""
+    """Return images and frames of models that say time, height and width of each in patches.
+
+    ``generate`` of transformers 5 encodes images before it calls the model and does not say their sizes then; they are
+    read off the positions, which go by time, height and width.
+    """
+    positions = arguments.get("position_ids")
+    if arguments.get("image_grid_thw") is None and arguments.get("video_grid_thw") is None and positions is not None:
+        return _by_positions(positions, input_ids, visual_ids(config)) if positions.dim() == 3 else None
     merge = config.vision_config.spatial_merge_size
     sizes = {
         config.image_token_id: _frames(arguments.get("image_grid_thw"), merge),
@@ -57,6 +64,23 @@ def by_grid_thw(config: Any, arguments: Mapping[str, Any], input_ids: Tensor) ->
             return None
         found.append(sizes[flat[at]].pop(0))
         at += found[-1][0] * found[-1][1]
+    return found
+
+
+def _by_positions(positions: Tensor, input_ids: Tensor, visual: tuple[int, ...]) -> list[Grid]:
+    """Return the grid of each frame from positions (3 or 4, B, W), the last three of them time, height and width.
+
+    A frame ends where a text begins, the time changes or the height falls.
+    """
+    found: list[Grid] = []
+    for row, ids in enumerate(input_ids.tolist()):
+        frame: list[list[int]] = []
+        for token, place in zip([*ids, None], [*positions[-3:, row].T.tolist(), []], strict=True):
+            if frame and (token not in visual or place[0] != frame[-1][0] or place[1] < frame[-1][1]):
+                found.append((frame[-1][1] - frame[0][1] + 1, frame[-1][2] - frame[0][2] + 1))
+                frame = []
+            if token in visual:
+                frame.append(place)
     return found
 
 
