@@ -14,6 +14,7 @@ from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.block_passes import attention_half, queries_and_keys, queries_keys_values, read_block
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.selectors.view import BlockAccess
 from bus_toolkit.structures import TextTokens
 
@@ -60,6 +61,7 @@ class ViTBlockAccess(BlockAccess):
         key_weights: Weight of each candidate as a key, (B, N), or ``None``.
         used: Queries, keys and values (B, H, P + N, E) that the block's attention has just used, where it has.
         words: bool (B, L), which of the last L prefix tokens are words and no padding, in a sequence that holds a text.
+        text: The encoded text of each image, where there is one.
 
     Attributes:
         num_image_prefix: Prefix tokens of the image, which come before the words.
@@ -76,7 +78,9 @@ class ViTBlockAccess(BlockAccess):
         key_weights: Tensor | None,
         used: States | None,
         words: Tensor | None = None,
+        text: TextTokens | None = None,
     ) -> None:
+        self._text = text
         self._adapter, self._block, self._positions = adapter, block, positions
         self._num_prefix = adapter.num_prefix
         self._tokens, self._block_input, self._key_weights = tokens, block_input, key_weights
@@ -191,6 +195,45 @@ class ViTBlockAccess(BlockAccess):
         rows = (logits + bias[:, None, None, :]).softmax(dim=-1).mean(dim=1)  # mean over the heads: (B, L, n)
         rows = rows * words.unsqueeze(-1) / words.sum(dim=1)[:, None, None]
         return rows.sum(dim=1)[:, self._num_prefix :]
+
+    @override
+    def text_attention(self) -> Tensor:
+        words = self.attention_of_words()  # (B, L, N)
+        mask = self._words if self._words is not None else self._need_text().attention_mask
+        places = torch.arange(mask.shape[1], device=mask.device)
+        last = torch.where(mask, places, 0).max(dim=1).values  # the first where none may be read
+        return words[torch.arange(len(last), device=last.device), last]
+
+    @override
+    def attention_of_words(self) -> Tensor:
+        if self._words is not None:
+            queries, keys, _ = self._all()
+            queries = queries[:, :, self.num_image_prefix : self._num_prefix]  # (B, H, L, E)
+        else:
+            embeds = self._need_text().embeds
+            keys = self._queries_and_keys()[1]
+            queries = self.project_query(embeds).unflatten(-1, (keys.shape[1], -1)).transpose(1, 2)
+        # In half precision many patches would tie, and ties go to the upper left.
+        with torch.autocast(keys.device.type, enabled=False):
+            logits = at_least_float32(queries) @ at_least_float32(keys[:, :, self._num_prefix :]).transpose(-1, -2)
+            logits = logits * self._adapter.scale(self._layer)  # (B, H, L, N)
+            if self._key_weights is not None:
+                logits = logits + at_least_float32(self._key_weights).clamp(min=1e-6).log()[:, None, None]
+            return logits.softmax(dim=-1).mean(dim=1)
+
+    def _need_text(self) -> TextTokens:
+        if self._text is None:
+            raise ComponentError(
+                "model.selectors: a selector asks for the attention of the text, got a pass without one. Set needs_text of "
+                "the selector, so that the class token's attention takes its place then."
+            )
+        width = self._tokens.shape[-1]
+        if self._text.embeds.shape[-1] != width:
+            raise ComponentError(
+                f"model.selectors: the block's query weights read the text, so it must have the width {width} of the "
+                f"patches, got {self._text.embeds.shape[-1]}. Give text_encoder.hidden_size the backbone's width."
+            )
+        return self._text
 
     @override
     def read(self, vectors: Tensor) -> Tensor:

@@ -18,12 +18,11 @@ from bus_toolkit.backbones.check_tokens import checked_block
 from bus_toolkit.backbones.own_code import OwnCode
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_state import TokenState
-from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.ops.token_plan import patches_in_tokens
-from bus_toolkit.selectors.base import PatchSelector, Site
+from bus_toolkit.selectors.base import PatchSelector, Site, decision_of
 from bus_toolkit.selectors.view import BlockView
-from bus_toolkit.structures import Decision, SharedTokens, TextTokens, VisualTokens
+from bus_toolkit.structures import SharedTokens, TextTokens, VisualTokens
 
 Select = Literal["all", "text_free", "none"]
 AroundSelection = Callable[[], AbstractContextManager[Any]]
@@ -121,7 +120,7 @@ class ConditionedPass:
             return
         num_prefix = self._adapter.num_prefix
         with self._around_selection():
-            decision = _decision_of(selector, self._view(block))
+            decision = decision_of(selector, self._view(block))
             self._state.reduce(decision, block=block, num_prefix=num_prefix, ranks=selector.ranks)
 
     def _view(self, block: int) -> BlockView:
@@ -137,6 +136,7 @@ class ConditionedPass:
             key_weights=state.key_weights,
             used=state.used,
             words=self._words,
+            text=self._text,
         )
         prefix, patches = state.tokens[:, : access.num_image_prefix], state.tokens[:, num_prefix:]
         text = self._text
@@ -163,23 +163,3 @@ class ConditionedPass:
 def selector_at(selectors: Iterable[PatchSelector], block: int, site: Site) -> PatchSelector | None:
     """Return the selector that acts at a place, if there is one."""
     return next((one for one in selectors if one.site == site and block in one.blocks), None)
-
-
-def _decision_of(selector: PatchSelector, view: BlockView) -> Decision:
-    """Ask a selector.
-
-    Raises:
-        ComponentError: It returns anything but a ``Decision`` with a score for each candidate.
-    """
-    decision = selector(view)
-    if not isinstance(decision, Decision):
-        raise ComponentError(
-            f"model.selectors: {type(selector).__name__}.forward must return a Decision, got "
-            f"{type(decision).__name__}. Return bus_toolkit.structures.Decision(plan, scores)."
-        )
-    if decision.scores.shape != view.patches.shape[:2]:
-        raise ComponentError(
-            f"model.selectors: {type(selector).__name__}.forward must return a score for each candidate, (B, N) = "
-            f"{tuple(view.patches.shape[:2])}, got {tuple(decision.scores.shape)}. Give Decision.scores that shape."
-        )
-    return decision

@@ -150,6 +150,60 @@ def keep_plan(
     )
 
 
+def keep_marked(scores_BN: Tensor, marked_BN: Tensor, capacity: int) -> TokenPlan:
+    """Keep the marked tokens, as many as an image has, in room for ``capacity``.
+
+    A batch has one width, so an image with fewer marks fills its room with the best of the others, which are hidden
+    (``may_hide``); of more marks the best stay. The best token of all stays if none is marked. The room is an argument,
+    and not the largest number of marks, so that no image depends on its batch mates.
+
+    Args:
+        scores_BN: Ranking scores (B, N).
+        marked_BN: bool (B, N).
+        capacity: 1 to N.
+
+    Raises:
+        ValueError: ``capacity`` is not in 1 to N.
+    """
+    if not 1 <= capacity <= scores_BN.shape[1]:
+        raise ValueError(
+            f"keep_marked: capacity must be between 1 and {scores_BN.shape[1]} (tokens present), got {capacity}."
+        )
+    by_score_BN = torch.sort(scores_BN.detach(), dim=1, descending=True, stable=True).indices
+    is_best_BN = torch.zeros_like(marked_BN).scatter_(1, by_score_BN[:, :1], True)
+    marked_BN = torch.where(marked_BN.any(dim=1, keepdim=True), marked_BN, is_best_BN)
+    # Marked ones first, each part by its scores: the sort is stable, and False comes before True.
+    unmarked_BN = marked_BN.gather(1, by_score_BN).logical_not().to(torch.uint8)
+    order_BN = by_score_BN.gather(1, unmarked_BN.argsort(dim=1, stable=True))
+    keep_BK = order_BN[:, :capacity].sort(dim=1).values
+    slots_BN = torch.full_like(keep_BK[:, :1], DROPPED).repeat(1, scores_BN.shape[1])
+    slots_BN.scatter_(1, keep_BK, torch.arange(capacity, device=keep_BK.device).expand_as(keep_BK))
+    weights_BN = (slots_BN >= 0).to(scores_BN.dtype)
+    shown_BK = marked_BN.gather(1, keep_BK).to(scores_BN.dtype)
+    return TokenPlan(keep_BK, slots_BN, weights_BN, key_weights=shown_BK, may_hide=True)
+
+
+def share_of_mass(scores_BN: Tensor, share: float) -> Tensor:
+    """Mark the fewest tokens that hold a share of the scores' sum, bool (B, N); ties go to the lower index.
+
+    Args:
+        scores_BN: Non-negative scores (B, N), such as a row of attention.
+        share: In (0, 1]; 1 marks every token of a positive score.
+
+    Raises:
+        ValueError: ``share`` is not in (0, 1].
+    """
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"share_of_mass: share must be in (0, 1], got {share}.")
+    # Half precision would lose the tail of a long sum.
+    scores_BN = scores_BN.detach().double()
+    sorted_BN, order_BN = torch.sort(scores_BN, dim=1, descending=True, stable=True)
+    before_BN = sorted_BN.cumsum(dim=1) - sorted_BN
+    # 1e-9: sums of the same numbers differ by rounding.
+    needed_BN = (before_BN < share * sorted_BN.sum(dim=1, keepdim=True) - 1e-9) & (sorted_BN > 0)
+    return torch.zeros_like(needed_BN).scatter(1, order_BN, needed_BN)
+
+
 def merge_plan(keep_BK: Tensor, target_BN: Tensor, sizes_BN: Tensor | None = None) -> TokenPlan:
     """Merge every token into one of the founding tokens by a size-weighted mean.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError, describe
 from bus_toolkit.ops.schedule import KeepRatioSchedule
-from bus_toolkit.ops.token_plan import keep_plan, num_kept
+from bus_toolkit.ops.token_plan import TokenPlan, keep_marked, keep_plan, num_kept
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision, LearnsFrom
 
@@ -98,6 +99,14 @@ class PatchSelector(nn.Module):
         """Return the numbers (B, N) by which candidates are chosen; here the scores. Others read the scores alone."""
         return scores
 
+    def marked(self, scores: Tensor) -> Tensor | None:
+        """Return which candidates stay, bool (B, N), for a selector that keeps as many as each image needs.
+
+        ``num_kept`` is the room for them then: an image with fewer marks keeps fewer tokens that are read, one with more
+        keeps the best. Here ``None``: as many as ``num_kept`` says stay in each image.
+        """
+        return None
+
     def num_kept(self, view: BlockView) -> int:
         """Return how many candidates stay; here a share of those present."""
         return num_kept(view.patches.shape[1], self.keep_ratio)
@@ -130,14 +139,31 @@ class PatchSelector(nn.Module):
             if weights is not None:
                 weights = self._one_each("fuse_weights", weights, view)
             ranked_by = self._one_each("ranking", self.ranking(scores), view)
-        plan = keep_plan(
-            ranked_by,
-            self.num_kept(view),
-            fuse=self.fuse != "none",
-            fuse_weights_BN=weights,
-            normalize=self.fuse == "normalized",
-        )
+        marked = self.marked(ranked_by)
+        if marked is not None:
+            plan = self._keep_marked(ranked_by, marked, self.num_kept(view))
+        else:
+            plan = keep_plan(
+                ranked_by,
+                self.num_kept(view),
+                fuse=self.fuse != "none",
+                fuse_weights_BN=weights,
+                normalize=self.fuse == "normalized",
+            )
         return Decision(plan, scores, supervised, learns_from=self.learns_from)
+
+    def _keep_marked(self, ranked_by: Tensor, marked: Tensor, room: int) -> TokenPlan:
+        if self.fuse != "none":
+            raise ComponentError(
+                f"model.selectors: {type(self).__name__}.marked chooses what stays, which cannot be fused, got fuse: "
+                f"{self.fuse}. Set fuse: none."
+            )
+        if marked.shape != ranked_by.shape or marked.dtype != torch.bool:
+            raise ComponentError(
+                f"model.selectors: {type(self).__name__}.marked must return bool (B, N) = {tuple(ranked_by.shape)}, got "
+                f"{describe(marked)}. Compare the scores with a threshold."
+            )
+        return keep_marked(ranked_by, marked, room)
 
     def _one_each(self, method: str, numbers: Tensor, view: BlockView) -> Tensor:
         """Return what a method of a subclass gave, if it is one number for each candidate."""
@@ -153,3 +179,23 @@ class PatchSelector(nn.Module):
     def extra_repr(self) -> str:
         """Show the settings in ``print(model)``."""
         return f"blocks={self.blocks}, keep_ratio={self.keep_ratio}, fuse={self.fuse}, site={self.site}"
+
+
+def decision_of(selector: PatchSelector, view: BlockView) -> Decision:
+    """Return what a selector decides on a view.
+
+    Raises:
+        ComponentError: It returns anything but a ``Decision`` with a score for each candidate.
+    """
+    decision = selector(view)
+    if not isinstance(decision, Decision):
+        raise ComponentError(
+            f"model.selectors: {type(selector).__name__}.forward must return a Decision, got "
+            f"{type(decision).__name__}. Return bus_toolkit.structures.Decision(plan, scores)."
+        )
+    if decision.scores.shape != view.patches.shape[:2]:
+        raise ComponentError(
+            f"model.selectors: {type(selector).__name__}.forward must return a score for each candidate, (B, N) = "
+            f"{tuple(view.patches.shape[:2])}, got {tuple(decision.scores.shape)}. Give Decision.scores that shape."
+        )
+    return decision
