@@ -5,7 +5,6 @@ Shapes: U units, N candidates, L words, B batch, H heads, n tokens of the sequen
 
 from __future__ import annotations
 
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
-from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +18,11 @@ from torch import Tensor, nn
 from bus_toolkit.errors import ComponentError, DataError
 from bus_toolkit.huggingface.choosing import Earlier, Words, choose
 from bus_toolkit.huggingface.families import Family, visual_ids
-from bus_toolkit.huggingface.layer_arguments import Call, for_places, short_mask
+from bus_toolkit.huggingface.layer_arguments import short_mask
+from bus_toolkit.huggingface.layer_stages import LayerStages
 from bus_toolkit.huggingface.layout import Layout
-from bus_toolkit.huggingface.prefill import ENTRY, Prefill, begin_stages, reduce_at, whole_sequence
-from bus_toolkit.huggingface.recorded_attention import RecordedAttention, forget, recorded
+from bus_toolkit.huggingface.prefill import ENTRY, Prefill, begin_stages, whole_sequence
 from bus_toolkit.huggingface.visual_places import Quota, visual_places
-from bus_toolkit.ops.token_plan import gather_tokens
 from bus_toolkit.selectors.base import PatchSelector
 
 Turns = Literal["each", "union", "keep", "without_text"]
@@ -71,48 +69,38 @@ class LanguageModelReduction:
         policy: Policy,
     ) -> None:
         self._model, self._family, self._decoder = model, family, decoder
-        self._projected, self._inside, self._policy = projected, inside, policy
+        self._projected, self._policy = projected, policy
         self._hidden_by_tower = hidden_by_tower
         self._inputs: Mapping[str, Any] | None = None
-        self._call = Call(0, 0, False)
-        self._earlier: dict[int, Earlier] = {}
-        self.prefill: Prefill | None = None
+        self._stages = LayerStages(decoder, inside, policy.around_selection)
 
     def install(self) -> list[Any]:
         """Put the hooks in and return their handles."""
         reads_at_entry = self._projected is not None or self._hidden_by_tower is not None
-        first = 0 if reads_at_entry else min(self._inside)
-        layers = enumerate(self._decoder.layers)
         return [
             self._model.register_forward_pre_hook(self._see_inputs, with_kwargs=True),
             self._decoder.register_forward_pre_hook(self._enter, with_kwargs=True),
-            self._decoder.register_forward_hook(self._leave, with_kwargs=True),
-            *(
-                layer.register_forward_pre_hook(_LayerHook(self._enter_layer, number), with_kwargs=True)
-                for number, layer in layers
-                if number >= first
-            ),
+            *self._stages.install(0 if reads_at_entry else min(self._stages.inside)),
         ]
+
+    @property
+    def prefill(self) -> Prefill | None:
+        """What is known of the last prefill; ``None`` before the first with images."""
+        return self._stages.prefill
+
+    @prefill.setter
+    def prefill(self, prefill: Prefill | None) -> None:
+        self._stages.prefill = prefill
 
     def _see_inputs(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._inputs = {**kwargs, "input_ids": args[0]} if args else kwargs
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         inputs, self._inputs = self._inputs, None
-        cache = kwargs.get("past_key_values")
-        if getattr(cache, "is_compileable", False):
-            raise ComponentError(
-                f"reduce_tokens: the cache must grow, got {type(cache).__name__}, which has one length for all layers. Leave "
-                "cache_implementation out, or use a DynamicCache."
-            )
-        new = kwargs["inputs_embeds"].shape[1]
-        flash = "flash" in str(self._decoder.config._attn_implementation)
-        seen = 0 if cache is None else cache.get_seq_length()
-        if seen == 0:
-            self._call = Call(0, 0, flash)
+        if self._stages.enter(kwargs) == 0:
             self.prefill = None if inputs is None else self._begin(inputs, kwargs)
             return None if self.prefill is None else (args, self._enter_prefill(self.prefill, kwargs))
-        if not self._is_own(cache):
+        if not self._is_own(kwargs["past_key_values"]):
             self.prefill = None
             return None
         assert self.prefill is not None
@@ -121,7 +109,6 @@ class LanguageModelReduction:
                 "reduce_tokens: new images cannot follow a filled cache, since what they are ranked by is not in it. Give the "
                 "whole conversation without past_key_values; turns='keep' leaves earlier images as they were."
             )
-        self._call = Call(new, seen + new - self.prefill.width, flash)
         return args, self._enter_later(self.prefill, kwargs)
 
     def _begin(self, inputs: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Prefill | None:
@@ -143,7 +130,7 @@ class LanguageModelReduction:
         positions = kwargs.get("position_ids")
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
-        self._earlier = self._remember(ids)
+        self._stages.earlier = self._remember(ids)
         return Prefill(ids, visual, words, Layout.whole(*ids.shape, device=ids.device), positions)
 
     def _remember(self, ids: Tensor) -> dict[int, Earlier]:
@@ -177,14 +164,14 @@ class LanguageModelReduction:
                     block=ENTRY,
                     words=prefill.words,
                     attention=_no_attention,
-                    earlier=self._earlier.get(ENTRY),
+                    earlier=self._stages.earlier.get(ENTRY),
                 )
         begin_stages(prefill, sequence)
         entry = prefill.entry
         if entry.is_whole:
             return kwargs
         made = {**kwargs, "inputs_embeds": sequence.states}
-        made["attention_mask"] = short_mask(kwargs.get("attention_mask"), entry, replace(self._call, flash=True))
+        made["attention_mask"] = short_mask(kwargs.get("attention_mask"), entry, replace(self._stages.call, flash=True))
         made["position_ids"] = entry.position_ids(prefill.position_ids)
         if kwargs.get("cache_position") is not None:
             made["cache_position"] = torch.arange(prefill.width, device=sequence.states.device)
@@ -194,7 +181,7 @@ class LanguageModelReduction:
 
     def _enter_later(self, prefill: Prefill, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of new tokens after a prefill that was shortened before the first layer."""
-        entry, call = prefill.entry, self._call
+        entry, call = prefill.entry, self._stages.call
         if entry.is_whole:
             return kwargs
         mask, total = kwargs.get("attention_mask"), entry.width + call.num_later
@@ -213,50 +200,6 @@ class LanguageModelReduction:
             seen = prefill.width + call.num_later
             made["cache_position"] = torch.arange(seen - call.num_new, seen, device=entry.places.device)
         return made
-
-    def _enter_layer(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        prefill = self.prefill
-        if prefill is None:
-            return None
-        states = args[0] if args else kwargs["hidden_states"]
-        selector = self._inside.get(number)
-        if selector is not None and self._call.num_new == 0:
-            attention = self._decoder.layers[number - 1].self_attn
-            with self._policy.around_selection():
-                states = reduce_at(
-                    prefill,
-                    number,
-                    states,
-                    selector,
-                    lambda: recorded(attention),
-                    words=prefill.words,
-                    earlier=self._earlier_inside(prefill, number),
-                )
-            forget(attention)
-        layout = prefill.layout_at(number)
-        assert layout is not None, "what enters the first layer is a stage"
-        if not layout.is_whole:
-            kwargs = for_places(kwargs, layout, self._call)
-        return ((states, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": states})
-
-    def _earlier_inside(self, prefill: Prefill, stage: int) -> Earlier | None:
-        """Return what earlier turns decided at a stage, in places of what enters the first layer."""
-        found = self._earlier.get(stage)
-        if found is None:
-            return None
-        known, kept = (places.gather(1, prefill.entry.places) for places in (found.known, found.kept))
-        return Earlier(known, kept, found.final)
-
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        prefill = self.prefill
-        if prefill is None or self._call.num_new:
-            return output
-        cache = getattr(output, "past_key_values", None)
-        prefill.cache = None if cache is None else ref(cache)
-        left = prefill.left
-        if left.places.shape[1] != left.width or left.valid is not None:
-            output.last_hidden_state = gather_tokens(output.last_hidden_state, left.place_of_each())
-        return output
 
     def _is_own(self, cache: Any) -> bool:
         """Return whether the last prefill filled a cache; a copy counts.
@@ -278,17 +221,6 @@ class LanguageModelReduction:
             "reduce_tokens: past_key_values must come from the last call under the same reduction, got a cache of "
             f"{first_length} tokens in the first layer and {last_length} in the last. Run the whole conversation again."
         )
-
-
-@dataclass(frozen=True)
-class _LayerHook:
-    """A hook that knows its layer's number, from 0."""
-
-    hook: Callable[[int, tuple[Any, ...], dict[str, Any]], Any]
-    number: int
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.hook(self.number, args, kwargs)
 
 
 def _no_attention() -> NoReturn:

@@ -5,7 +5,7 @@ Shapes: B batch, W places of the whole sequence, w of what enters the first laye
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import ReferenceType
