@@ -57,6 +57,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     },
     "text_decoders": {
         "BertTextDecoder": "text_decoders.bert:BertTextDecoder",
+        "CausalLM": "text_decoders.small_causal_lm:CausalLM",
         "CausalLMFolder": "text_decoders.causal_lm:CausalLMFolder",
     },
     "heads": {

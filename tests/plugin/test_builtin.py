@@ -25,7 +25,7 @@ NO_PARTS = {
     "priors": {"FusionPrior"},
     "fusions": {"LayeredFusion"},
     "tokenizers": {"TextTokenizer"},
-    "text_decoders": {"Generated", "Ranked", "Rereading", "SearchRules"},
+    "text_decoders": {"CausalLanguageModel", "Generated", "Ranked", "Rereading", "SearchRules"},
 }
 ENTRIES = [(kind, name) for kind, members in PARTS.items() for name in members]
 
