@@ -91,6 +91,13 @@ class PatchSelector(nn.Module):
         """Return the ranking score (B, N) of each candidate; higher is kept."""
         raise NotImplementedError(f"{type(self).__name__} has no score(view), and no forward(view) of its own.")
 
+    def score_without_text(self, view: BlockView) -> Tensor:
+        """Return the scores (B, N) of a text-aware selector in a pass without text.
+
+        The CLS attention picks, as in EViT (youweiliang/evit:evit.py); that it is used here is our choice.
+        """
+        return view.inside.cls_attention()
+
     def fuse_weights(self, scores: Tensor) -> Tensor | None:
         """Return non-negative weights (B, N) for the fused token; ``None`` means equal ones."""
         return None
@@ -123,14 +130,11 @@ class PatchSelector(nn.Module):
     def forward(self, view: BlockView) -> Decision:
         """Plan the reduction.
 
-        A pass without text cannot ask a text-aware selector: the CLS attention picks then, as it does in EViT
-        (youweiliang/evit:evit.py). That it is used here is our choice.
-
         Raises:
             ComponentError: ``score``, ``fuse_weights`` or ``ranking`` returns anything but a number for each candidate.
         """
         if self.needs_text and view.text is None:
-            scores, supervised = view.inside.cls_attention(), False
+            scores, supervised = self.score_without_text(view), False
             weights: Tensor | None = scores
             ranked_by = scores
         else:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.ops import at_least_float32
-from bus_toolkit.selectors import BlockView
 
 
 def attention_to_candidates(queries_BMHE: Tensor, keys_BNHE: Tensor, key_weights_BN: Tensor | None = None) -> Tensor:
@@ -32,21 +31,14 @@ def attention_to_candidates(queries_BMHE: Tensor, keys_BNHE: Tensor, key_weights
         return logits_BMHN.softmax(dim=-1).mean(dim=2)
 
 
-def attention_of_text(view: BlockView, text: Tensor) -> Tensor:
-    """Return the attention (B, M, N) of text tokens (B, M, D) to the candidates, by the block's own query weights."""
-    keys = view.inside.keys()  # (B, N, H, E)
-    queries = view.inside.project_query(text).unflatten(-1, keys.shape[2:])  # (B, M, D) -> (B, M, H, E)
-    return attention_to_candidates(queries, keys, view.key_weights)
-
-
-def check_widths(embed_dim: int, text_dim: int) -> None:
-    """Refuse a text that the block's query weights cannot read.
+def check_widths(embed_dim: int | None, text_dim: int | None) -> None:
+    """Refuse a text of another width than the patches; in a language model they are equally wide.
 
     Raises:
-        ValueError: Unequal widths.
+        ValueError: Unequal widths, where both are known.
     """
-    if embed_dim != text_dim:
+    if embed_dim is not None and text_dim is not None and embed_dim != text_dim:
         raise ValueError(
-            "text_dim: the block's query weights read the text tokens, so both must be equally wide, got "
+            "text_dim: text tokens and patches meet in one space, so both must be equally wide, got "
             f"{text_dim} and {embed_dim}. Give text_encoder.hidden_size the backbone's width."
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from bus_toolkit.ops import TokenPlan, at_least_float32, at_least_float32_dtype, gather_tokens, keep_plan
 from bus_toolkit.selectors import BlockView, PatchSelector, Site
 from bus_toolkit.structures import Decision, TextTokens
-from bus_vlm.attention import attention_of_text, check_widths
+from bus_vlm.attention import check_widths
 from bus_vlm.density_peaks import density_peaks
 from bus_vlm.slots import equal_shares, own_slots
 
@@ -33,8 +33,8 @@ class SparseVLMSelector(PatchSelector):
 
     Args:
         blocks: Backbone blocks to sit in, counted from 1.
-        embed_dim: Width D of the visual tokens; filled in from the backbone.
-        text_dim: Width of the text tokens; filled in from the text encoder. Must equal D.
+        embed_dim: Width D of the visual tokens; filled in where it is known.
+        text_dim: Width of the text tokens; filled in where it is known. Must equal D.
         keep_ratio: Share of the candidates that come out, kept ones and clusters, in (0, 1], or a schedule.
         recycle_share: Share of the dropped tokens that are clustered, in [0, 1]; 0 drops all of them.
         center_share: Clusters to recycled tokens, in [0, 1].
@@ -52,8 +52,8 @@ class SparseVLMSelector(PatchSelector):
         self,
         *,
         blocks: Sequence[int],
-        embed_dim: int,
-        text_dim: int,
+        embed_dim: int | None = None,
+        text_dim: int | None = None,
         keep_ratio: float | Mapping[str, Any] = 0.5,
         recycle_share: float = 0.3,
         center_share: float = 0.1,
@@ -70,7 +70,7 @@ class SparseVLMSelector(PatchSelector):
         """Return the attention (B, N) of the raters."""
         assert view.text is not None
         raters = _raters(view.patches, view.text).float()
-        attention = attention_of_text(view, view.text.embeds)  # (B, L, N)
+        attention = view.inside.attention_of_words()  # (B, L, N)
         # Mean over the raters alone: (B, L, N) -> (B, N); at least one token rates, so nothing is divided by 0.
         return (attention * raters.unsqueeze(2)).sum(dim=1) / raters.sum(dim=1, keepdim=True)
 

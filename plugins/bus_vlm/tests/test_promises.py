@@ -1,10 +1,14 @@
-"""What all four selectors promise: the kit's checks, several stages, refusals, names."""
+"""What all selectors promise: the kit's checks, several stages, refusals, names."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 from bus_vlm import register_components
+from bus_vlm.cdpruner import CDPrunerSelector
+from bus_vlm.dart import DARTSelector
 from bus_vlm.fastv import FastVSelector
 from bus_vlm.prumerge import PruMergeSelector
 from bus_vlm.sparsevlm import SparseVLMSelector
@@ -13,10 +17,21 @@ from bus_vlm.visionzip import VisionZipSelector
 from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.registry import new_registries
 from bus_toolkit.selectors import PatchSelector
-from bus_toolkit.structures import VisualTokens
+from bus_toolkit.structures import TextTokens, VisualTokens
 from bus_toolkit.testing import check_selector, tiny
 
-PARTS = {"VisionZip": {}, "PruMerge": {}, "PruMerge plus": {"plus": True}, "FastV": {}, "SparseVLM": {}}
+PARTS = {
+    "VisionZip": {},
+    "PruMerge": {},
+    "PruMerge plus": {"plus": True},
+    "VisPruner": {},
+    "DivPrune": {},
+    "CDPruner": {},
+    "FastV": {},
+    "DART": {},
+    "PyramidDrop": {},
+    "SparseVLM": {},
+}
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -53,10 +68,18 @@ def test_refuses_what_makes_no_sense() -> None:
         SparseVLMSelector(blocks=[1], recycle_share=1.5, embed_dim=8, text_dim=8)
     for selector in (FastVSelector, SparseVLMSelector):
         with pytest.raises(ValueError, match="both must be equally wide, got 16 and 8. Give text_encoder.hidden_size"):
-            selector(blocks=[1], embed_dim=8, text_dim=16)
+            selector(blocks=[1], embed_dim=8, text_dim=16)  # type: ignore[call-arg]
 
 
-def test_registers_all_four() -> None:
+@pytest.mark.parametrize("selector", [CDPrunerSelector, DARTSelector])
+def test_a_text_of_another_width_is_refused(selector: type[PatchSelector], view_of: Any) -> None:
+    words = torch.zeros(1, 2, 16)
+    text = TextTokens(words, words[:, 0], torch.ones(1, 2, dtype=torch.bool))
+    with pytest.raises(ValueError, match="both must be equally wide, got 16 and 8. Give text_encoder.hidden_size"):
+        selector(blocks=[1])(view_of(torch.zeros(1, 6, 8), text, keys=torch.zeros(1, 6, 2, 4)))
+
+
+def test_registers_all() -> None:
     registries = new_registries()
     register_components(registries)
-    assert registries.selectors.names() == ["FastV", "PruMerge", "SparseVLM", "VisionZip"]
+    assert registries.selectors.names() == sorted({name.split()[0] for name in PARTS})
