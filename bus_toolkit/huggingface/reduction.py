@@ -70,6 +70,7 @@ class Reduction:
 
     Attributes:
         model: The model.
+        selectors: All that are in it; those made of mappings are where the model is, and in its mode.
     """
 
     def __init__(
@@ -86,23 +87,28 @@ class Reduction:
         _check(model, family, decoder, inside, projected, vision, policy)
         self.model = model
         width = model.get_input_embeddings().weight.shape[1]
-        in_layers = _by_block([_built(one, width) for one in inside], len(decoder.layers) - 1, "selectors")
+        built = [_built(one, width, model) for one in inside]
+        in_layers = _by_block(built, len(decoder.layers) - 1, "selectors")
         _check_added_later(model, family, in_layers)
         self._handles: list[Any] = []
         self._listened: list[nn.Module] = []
         self._tower = None
         if vision:
             inner = part_of(model, family.tower).config.hidden_size if family.tower else width
-            chosen = _by_block([_built(one, inner) for one in vision], None, "vision")
+            in_tower = [_built(one, inner, model) for one in vision]
+            chosen = _by_block(in_tower, None, "vision")
+            built += in_tower
             self._tower = TowerReduction(model, family, chosen, policy.around_selection)
             _check_without_text(chosen)
             self._listen(self._tower.layers, self._tower.tower, chosen)
             self._handles.extend(self._tower.install())
+        before = None if projected is None else _built(projected, width, model)
+        self.selectors = (*built, *([] if before is None else [before]))
         self._language_model = LanguageModelReduction(
             model,
             family,
             decoder,
-            projected=None if projected is None else _built(projected, width),
+            projected=before,
             inside=in_layers,
             hidden_by_tower=None if self._tower is None else self._tower.hidden,
             policy=policy,
@@ -166,10 +172,11 @@ def _listed(selectors: AnySelector | Sequence[AnySelector]) -> list[AnySelector]
     return [selectors] if isinstance(selectors, (PatchSelector, Mapping)) else list(selectors)
 
 
-def _built(selector: AnySelector, width: int) -> PatchSelector:
+def _built(selector: AnySelector, width: int, model: Any) -> PatchSelector:
     if isinstance(selector, Mapping):
         widths = {"embed_dim": width, "text_dim": width}
-        return REGISTRIES.selectors.build(dict(selector), path="reduce_tokens", **widths)
+        made = REGISTRIES.selectors.build(dict(selector), path="reduce_tokens", **widths)
+        return made.to(model.device, model.dtype).train(model.training)
     return selector
 
 

@@ -17,6 +17,7 @@ SCRIPTS = {
     "benchmark_blip": "benchmark-blip",
     "benchmark_rerank": "benchmark-rerank",
     "benchmark_shards": "benchmark-shards",
+    "benchmark_vlm": "benchmark-vlm",
     "browse_dataset": "browse",
     "check_plugin": "check-plugin",
     "convert_weights": "convert-weights",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,12 +38,26 @@ class Stopwatch:
         return time.perf_counter()
 
 
+def turns(names: Sequence[str], rounds: int, *, warm_up: int = 1) -> Iterator[tuple[int, str]]:
+    """Yield which name is next, with the number of its round: every round has each once.
+
+    The one that starts moves on, so that none always follows the same other one.
+
+    Args:
+        names: Of the pieces of work.
+        rounds: How many rounds count, from 0.
+        warm_up: Rounds before, with numbers below 0.
+    """
+    for number in range(-warm_up, rounds):
+        shift = number % len(names)
+        for name in [*names[shift:], *names[:shift]]:
+            yield number, name
+
+
 def take_turns(
     runs: Mapping[str, Callable[[], Any]], rounds: int, device: torch.device, *, warm_up: int = 1
 ) -> dict[str, list[float]]:
-    """Return the seconds of each run in each round.
-
-    Every round runs each once; the one that starts moves on, so that none always follows the same other one.
+    """Return the seconds of each run in each round (``turns``).
 
     Args:
         runs: Pieces of work by name.
@@ -51,16 +65,13 @@ def take_turns(
         device: Where they run.
         warm_up: Rounds before, which are not counted.
     """
-    names = list(runs)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(-warm_up, rounds):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            watch = Stopwatch(device)
-            with watch.running():
-                runs[name]()
-            if number >= 0:
-                times[name].append(watch.seconds)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number, name in turns(list(runs), rounds, warm_up=warm_up):
+        watch = Stopwatch(device)
+        with watch.running():
+            runs[name]()
+        if number >= 0:
+            times[name].append(watch.seconds)
     return times
 
 

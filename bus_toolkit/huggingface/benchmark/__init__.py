@@ -1,0 +1,1 @@
+"""What a reduced vision-language model of transformers costs, measured and counted."""
