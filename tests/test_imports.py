@@ -48,7 +48,7 @@ LAYERS = [
     {"data", "config"},
     {"analysis", "evaluation"},
     {"engine"},
-    {"inference", "openmmlab", "testing"},
+    {"inference", "openmmlab", "testing", "vlm_benchmark", "bridges"},
     {"study"},
     {"cli"},
 ]
@@ -57,7 +57,7 @@ OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}
 MAY_USE_OPENMMLAB = {"registry", "quiet_import", "weights", "config", "models", "backbones", "data"} | {
     *("engine", "evaluation", "analysis", "inference", "openmmlab", "testing")
 }
-MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones", "openmmlab", "huggingface"}
+MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones", "openmmlab", "huggingface", "vlm_benchmark"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

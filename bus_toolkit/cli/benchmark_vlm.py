@@ -14,7 +14,9 @@ from bus_toolkit.writing import writing
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add config, sizes, device and output folder."""
     parser.add_argument(
-        "config", metavar="CONFIG", help="a YAML of model, images and arms, or a name such as _huggingface_/qwen2_5_vl_0.5b"
+        "config",
+        metavar="CONFIG",
+        help="a YAML of model, images and arms, or a name such as _huggingface_/qwen2_5_vl_0.5b",
     )
     parser.add_argument(
         "--batch-size",
@@ -53,11 +55,11 @@ def run(args: argparse.Namespace) -> None:
     from bus_toolkit.cli.screen import wide_console
     from bus_toolkit.engine import find_device
     from bus_toolkit.evaluation.report import write_results
-    from bus_toolkit.huggingface.benchmark.made_up_inputs import check_size
-    from bus_toolkit.huggingface.benchmark.measure import measure
-    from bus_toolkit.huggingface.benchmark.plan import read_plan
-    from bus_toolkit.huggingface.benchmark.results import Settings
     from bus_toolkit.huggingface.loading import load_model
+    from bus_toolkit.vlm_benchmark.made_up_inputs import check_size
+    from bus_toolkit.vlm_benchmark.measure import measure
+    from bus_toolkit.vlm_benchmark.plan import read_plan
+    from bus_toolkit.vlm_benchmark.results import Settings
     from bus_toolkit.writing import write_whole
 
     if args.threads:
@@ -87,7 +89,7 @@ COMMAND = Command(
     "Measure what a reduced vision-language model of transformers costs.",
     add_arguments,
     run,
-    "Time to the first token, tokens a second after it, the whole answer, KV cache, peak memory and counted MACs of each "
-    "reduction, beside the model as it is, all hooks with nothing dropped, a random choice, an even pattern and a smaller "
-    "image. All take turns in one process; images are noise and words are random, so no data is needed.",
+    "Time to the first token, tokens a second after it, the whole answer, KV cache, peak memory and counted MACs of "
+    "each reduction, beside the model as it is, all hooks with nothing dropped, a random choice, an even pattern and a "
+    "smaller image. All take turns in one process; images are noise and words are random, so no data is needed.",
 )

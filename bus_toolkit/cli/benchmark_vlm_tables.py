@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import torch
-import transformers
 
-from bus_toolkit.huggingface.benchmark.arms import KEEPS_ALL
-from bus_toolkit.huggingface.benchmark.plan import Plan
-from bus_toolkit.huggingface.benchmark.results import Measured, Settings, Spread
 from bus_toolkit.study.markdown import escape_markdown, markdown_table
+from bus_toolkit.vlm_benchmark.arms import KEEPS_ALL
+from bus_toolkit.vlm_benchmark.plan import Plan
+from bus_toolkit.vlm_benchmark.results import Measured, Settings, Spread
 
 _TIMES = (
     *("arm", "visual tokens left, mean (most)", "first token, ms", "speed-up", "promised", "measured / promised"),
     *("later tokens a second", "speed-up of these", "whole answer, s", "speed-up of it", "promised of it"),
 )
 _COSTS = (
-    *("arm", "KV cache, MiB", "peak memory, MiB", "selection, % of the time to the first token", "GMAC: tower", "projector"),
+    *(
+        "arm",
+        "KV cache, MiB",
+        "peak memory, MiB",
+        "selection, % of the time to the first token",
+        "GMAC: tower",
+        "projector",
+    ),
     *("language model by layer", "head", "selection", "prefill", "a later token"),
 )
 _AIM = 2.0
@@ -33,8 +40,8 @@ def heading(model: Any, plan: Plan, settings: Settings) -> str:
     dtype = str(model.dtype).removeprefix("torch.")
     return (
         f"{type(model).__name__}, {count / 1e6:.1f} M parameters, {dtype}, {plan.prompt_length} tokens of text, "
-        f"{settings.new_tokens} new tokens; {where}, torch {torch.__version__}, transformers {transformers.__version__}; "
-        f"medians of {settings.rounds} rounds (least to largest), speed-ups within a round."
+        f"{settings.new_tokens} new tokens; {where}, torch {torch.__version__}, transformers {version('transformers')}."
+        f" Medians of {settings.rounds} rounds (least to largest), speed-ups within a round."
     )
 
 
@@ -42,7 +49,9 @@ def tables(measured: Sequence[Measured], settings: Settings) -> str:
     """Return the times and the costs of arms of one kind of batch, and what the hooks cost."""
     first = measured[0]
     size = f"{first.image_size[0]} x {first.image_size[1]} pixels, {first.visual_tokens} visual tokens"
-    memory = "of the allocator" if settings.device.type == "cuda" else "of tensors, without scratch memory of operations"
+    memory = (
+        "of the allocator" if settings.device.type == "cuda" else "of tensors, without scratch memory of operations"
+    )
     return "\n\n".join(
         (
             f"**{size}, batch {first.batch_size}**",
@@ -56,7 +65,10 @@ def tables(measured: Sequence[Measured], settings: Settings) -> str:
 
 def _hooks(arm: Measured) -> str:
     """Say what all hooks with nothing dropped cost."""
-    cost = [100 * (1 / ratio - 1) for ratio in (arm.first_speed_up.median, arm.first_speed_up.largest, arm.first_speed_up.least)]
+    cost = [
+        100 * (1 / ratio - 1)
+        for ratio in (arm.first_speed_up.median, arm.first_speed_up.largest, arm.first_speed_up.least)
+    ]
     later = 100 * (1 / arm.later_speed_up.median - 1)
     verdict = "met" if cost[0] <= _AIM else "missed"
     return (

@@ -15,7 +15,14 @@ GROUPS = {
     "Data": ("prepare", "shards", "scenes", "verify", "browse"),
     "Weights": ("convert-weights",),
     "Plugins": ("new-plugin", "check-plugin"),
-    "Measure and plan": ("benchmark", "benchmark-vlm", "benchmark-blip", "benchmark-rerank", "benchmark-shards", "plan-budget"),
+    "Measure and plan": (
+        "benchmark",
+        "benchmark-vlm",
+        "benchmark-blip",
+        "benchmark-rerank",
+        "benchmark-shards",
+        "plan-budget",
+    ),
     "Shell": ("completion",),
 }
 NAMES = tuple(name for names in GROUPS.values() for name in names)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.home import expand_home
@@ -41,7 +41,9 @@ def load_model(
     """
     if (folder is None) == (config is None):
         both = "both" if folder is not None else "none"
-        raise ConfigError(f"model: one of folder and config must be given, got {both}. Name a folder, or give a config.")
+        raise ConfigError(
+            f"model: one of folder and config must be given, got {both}. Name a folder, or give a config."
+        )
     kind = getattr(torch, dtype)
     if folder is None:
         model = _random(_config_of(config or {}))
@@ -52,6 +54,28 @@ def load_model(
     return model.to(kind).eval()
 
 
+def load_processor(folder: str) -> Any:
+    """Return what makes a model's arguments of texts and images, from a local folder.
+
+    Raises:
+        CheckpointError: The folder has none, or one without a template for conversations.
+    """
+    path = expand_home(folder)
+    try:
+        processor = AutoProcessor.from_pretrained(path, **_LOCAL)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise CheckpointError(
+            f"model.folder: {path} has no processor that can be read: {shorten(str(error), 200)}. Save that of the "
+            "model into it."
+        ) from error
+    if getattr(processor, "chat_template", None) is None:
+        raise CheckpointError(
+            f"model.folder: {path} has a {type(processor).__name__} without a template for conversations. Add the "
+            "chat_template of the model's authors."
+        )
+    return processor
+
+
 def _config_of(config: Mapping[str, Any]) -> Any:
     values = dict(config)
     kind = values.pop("model_type", None)
@@ -59,8 +83,8 @@ def _config_of(config: Mapping[str, Any]) -> Any:
         return AutoConfig.for_model(kind, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
-            f"model.config: makes no config of transformers: {shorten(str(error), 200)}. Write what config.json of such a "
-            "model holds, with model_type, e.g. qwen2_5_vl."
+            f"model.config: makes no config of transformers: {shorten(str(error), 200)}. Write what config.json of "
+            "such a model holds, with model_type, e.g. qwen2_5_vl."
         ) from error
 
 
@@ -94,14 +118,14 @@ def _with_weights(folder: Path, settings: Any, kind: torch.dtype) -> Any:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"model.folder: {folder} cannot be read: {shorten(str(error), 200)}. It must hold a vision-language model as "
-            "safetensors."
+            f"model.folder: {folder} cannot be read: {shorten(str(error), 200)}. It must hold a vision-language model "
+            "as safetensors."
         ) from error
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise CheckpointError(
-            f"model.folder: {len(missing)} tensors of a {type(model).__name__} are not in {folder}, the first: {missing[0]}. "
-            "Save the whole model."
+            f"model.folder: {len(missing)} tensors of a {type(model).__name__} are not in {folder}, the first: "
+            f"{missing[0]}. Save the whole model."
         )
     return model
 

@@ -31,12 +31,18 @@ def test_it_shows_and_writes_each_arm_beside_what_it_has_to_beat(
     shown = capsys.readouterr().out
     page = (tmp_path / "benchmark_vlm.md").read_text()
     names = ["unpruned", "keeps all", "half | of it", "Random 0.5 after layer 1", "UniformGrid 0.5 after layer 1"]
-    for text in (*names[:2], "half \\| of it", *names[3:], "image 56 x 56", "56 x 112 pixels, 8 visual tokens, batch 1"):
+    for text in (
+        *names[:2],
+        "half \\| of it",
+        *names[3:],
+        "image 28 x 84",
+        "56 x 112 pixels, 8 visual tokens, batch 1",
+    ):
         assert text in page and text in shown
     assert "Hooks alone:" in page and "aim at most 2 %" in page
     written = json.loads((tmp_path / "benchmark_vlm.json").read_text())
     assert written["settings"] in page
-    assert [row["name"] for row in written["arms"]] == [*names, "image 56 x 56"]
+    assert [row["name"] for row in written["arms"]] == [*names, "image 28 x 84"]
     assert written["arms"][2]["kept_mean"] == 4
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from bus_toolkit.huggingface.benchmark.counting import count_answer
-from bus_toolkit.huggingface.benchmark.generation import SelectionClock, answer
-from bus_toolkit.huggingface.benchmark.made_up_inputs import made_up_inputs
 from bus_toolkit.huggingface.reduction import reduce_tokens
+from bus_toolkit.vlm_benchmark.counting import count_answer
+from bus_toolkit.vlm_benchmark.generation import SelectionClock, answer
+from bus_toolkit.vlm_benchmark.made_up_inputs import made_up_inputs
 from tests.huggingface.tiny import build
 
 WORDS, VISUAL = 8, 16

@@ -75,13 +75,13 @@ def check_size(model: Any, size: Size) -> None:
     frame = image_frame(model)
     if frame.only is not None and size != frame.only:
         raise ConfigError(
-            f"image_sizes: must be {list(frame.only)} for this {family_of(model).name}, got {list(size)}. Its config says the "
-            "size."
+            f"image_sizes: must be {list(frame.only)} for this {family_of(model).name}, got {list(size)}. Write "
+            "that size."
         )
     if min(size) < frame.token_side or size[0] % frame.token_side or size[1] % frame.token_side:
         raise ConfigError(
-            f"image_sizes: height and width must be multiples of {frame.token_side} for this {family_of(model).name}, got "
-            f"{list(size)}. Choose the nearest."
+            f"image_sizes: height and width must be multiples of {frame.token_side} for this {family_of(model).name}, "
+            f"got {list(size)}. Choose the nearest."
         )
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from bus_toolkit.analysis.benchmark.memory import peak_bytes
 from bus_toolkit.analysis.benchmark.timing import ratios, turns
-from bus_toolkit.huggingface.benchmark.arms import UNPRUNED, Arm, baselines, num_kept, unreduced
-from bus_toolkit.huggingface.benchmark.counting import AnswerMacs, count_answer
-from bus_toolkit.huggingface.benchmark.generation import Answer, SelectionClock, answer
-from bus_toolkit.huggingface.benchmark.made_up_inputs import Size, image_frame, made_up_inputs
-from bus_toolkit.huggingface.benchmark.plan import Plan
-from bus_toolkit.huggingface.benchmark.results import Measured, Settings, Spread
+from bus_toolkit.vlm_benchmark.arms import UNPRUNED, Arm, baselines, num_kept, unreduced
+from bus_toolkit.vlm_benchmark.counting import AnswerMacs, count_answer
+from bus_toolkit.vlm_benchmark.generation import Answer, SelectionClock, answer
+from bus_toolkit.vlm_benchmark.made_up_inputs import Size, image_frame, made_up_inputs
+from bus_toolkit.vlm_benchmark.plan import Plan
+from bus_toolkit.vlm_benchmark.results import Measured, Settings, Spread
 
 
 @torch.no_grad()

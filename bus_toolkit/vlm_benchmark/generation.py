@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from bus_toolkit.huggingface.benchmark.made_up_inputs import special_ids
+from bus_toolkit.vlm_benchmark.made_up_inputs import special_ids
 
 
 @dataclass(frozen=True)

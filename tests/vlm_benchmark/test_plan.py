@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.huggingface.benchmark.plan import read_plan
+from bus_toolkit.vlm_benchmark.plan import read_plan
 
 GOOD: dict[str, Any] = {
     "model": {"config": {"model_type": "qwen2_5_vl"}},

@@ -10,14 +10,12 @@ from typing import Any
 from bus_toolkit.config.files import plugins_of, read_chain
 from bus_toolkit.config.merge import merge_chain
 from bus_toolkit.config.overrides import Overrides, apply_overrides, parse_overrides
+from bus_toolkit.config.reduction_file import reduction_problems
 from bus_toolkit.errors import ConfigError, Problem
-from bus_toolkit.huggingface.benchmark.made_up_inputs import Size
 from bus_toolkit.huggingface.loading import load_model
-from bus_toolkit.huggingface.reduction import reduce_tokens
 from bus_toolkit.plugin.manager import load_plugins
-from bus_toolkit.signatures import Signature, check_arguments, signature_of
-
-_GIVEN_BY_THE_BENCHMARK = ("model", "around_selection")
+from bus_toolkit.signatures import check_arguments, signature_of
+from bus_toolkit.vlm_benchmark.made_up_inputs import Size
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,8 @@ def _problems(content: Mapping[str, Any]) -> list[Problem]:
     if problems:
         return problems
     problems = check_arguments("model", signature_of(load_model), content["model"], "model")
-    taken = signature_of(reduce_tokens)
-    arguments = {name: one for name, one in taken.arguments.items() if name not in _GIVEN_BY_THE_BENCHMARK}
     for name, arm in content["arms"].items():
-        problems += check_arguments("reduce_tokens", Signature(arguments, is_open=False), arm, f"arms.{name}")
+        problems += reduction_problems(arm, f"arms.{name}")
     for number, size in enumerate(content["image_sizes"]):
         good = isinstance(size, int) or len(size) == 2
         if not good or min([size] if isinstance(size, int) else size) < 1:
@@ -88,6 +84,8 @@ def _problems(content: Mapping[str, Any]) -> list[Problem]:
     if not content["image_sizes"] or not content["arms"]:
         problems.append(Problem("image_sizes and arms", "need one entry at least each, got none. Add one."))
     if content["prompt_length"] < 4:
-        text = f"must be 4 or more, since words and the marks around an image are in it, got {content['prompt_length']}."
+        text = (
+            f"must be 4 or more, since words and the marks around an image are in it, got {content['prompt_length']}."
+        )
         problems.append(Problem("prompt_length", f"{text} Write e.g. 64."))
     return problems

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from bus_toolkit.huggingface.benchmark.arms import Arm, baselines, num_kept, unreduced
-from bus_toolkit.huggingface.benchmark.made_up_inputs import made_up_inputs
-from tests.huggingface.benchmark.by_size import registered
+from bus_toolkit.vlm_benchmark.arms import Arm, baselines, num_kept, unreduced
+from bus_toolkit.vlm_benchmark.made_up_inputs import made_up_inputs
 from tests.huggingface.tiny import build
+from tests.vlm_benchmark.by_size import registered
 
 QWEN_SIZE = (8 * 28, 8 * 28)
 
@@ -44,7 +44,10 @@ def test_before_the_language_model() -> None:
 def test_in_two_places_the_pattern_is_taken_at_the_first() -> None:
     stages = {"type": "Random", "blocks": [1, 2], "keep_ratio": 0.5}
     made, kept = _alike("qwen2_5_vl", QWEN_SIZE, {"selectors": [stages]})
-    assert [arm.name for arm in made[:2]] == ["Random 0.5 after layer 1, 0.5 after layer 2", "UniformGrid 0.25 after layer 1"]
+    assert [arm.name for arm in made[:2]] == [
+        "Random 0.5 after layer 1, 0.5 after layer 2",
+        "UniformGrid 0.25 after layer 1",
+    ]
     assert kept == [16, 16, 16]
 
 

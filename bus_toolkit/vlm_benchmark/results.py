@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from bus_toolkit.huggingface.benchmark.counting import AnswerMacs
-from bus_toolkit.huggingface.benchmark.made_up_inputs import Size
+from bus_toolkit.vlm_benchmark.counting import AnswerMacs
+from bus_toolkit.vlm_benchmark.made_up_inputs import Size
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from bus_toolkit.huggingface.benchmark.made_up_inputs import Size, image_frame, smaller_size
 from bus_toolkit.huggingface.reduction import Reduction, reduce_tokens
 from bus_toolkit.ops.token_plan import TokenPlan
+from bus_toolkit.vlm_benchmark.made_up_inputs import Size, image_frame, smaller_size
 
 UNPRUNED = "unpruned"
 KEEPS_ALL = "keeps all"
@@ -56,8 +56,8 @@ def unreduced(size: Size) -> list[Arm]:
 def baselines(arm: Arm, reduction: Reduction, model: Any) -> list[Arm]:
     """Return what costs about as much as an arm: a random choice, an even pattern, a smaller image.
 
-    ``Random`` keeps as many tokens at each place. ``UniformGrid`` and the smaller image know one number only, that of the
-    tokens that are left at the end: the pattern is taken at the arm's first place.
+    ``Random`` keeps as many tokens at each place. ``UniformGrid`` and the smaller image know one number only, that of
+    the tokens that are left at the end: the pattern is taken at the arm's first place.
 
     Args:
         arm: A reduction.

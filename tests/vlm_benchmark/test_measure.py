@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from bus_toolkit.huggingface.benchmark.measure import measure
-from bus_toolkit.huggingface.benchmark.plan import Plan
-from bus_toolkit.huggingface.benchmark.results import Settings
+from bus_toolkit.vlm_benchmark.measure import measure
+from bus_toolkit.vlm_benchmark.plan import Plan
+from bus_toolkit.vlm_benchmark.results import Settings
 from tests.huggingface.tiny import build
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from bus_toolkit.analysis.macs import Method, count_macs, count_macs_by_part
-from bus_toolkit.huggingface.benchmark.generation import answer
 from bus_toolkit.huggingface.families import decoder_of, part_of
 from bus_toolkit.huggingface.reduction import Reduction
+from bus_toolkit.vlm_benchmark.generation import answer
 
 # Tower and projectors of each type of model; a projector inside the tower counts for itself.
 _QWEN = ("visual", ("visual.merger",))
@@ -59,12 +59,10 @@ class AnswerMacs:
         return {**asdict(self), "prefill": self.prefill}
 
 
-def count_answer(
-    model: Any, inputs: Mapping[str, Tensor], num_tokens: int, reduction: Reduction | None
-) -> AnswerMacs:
+def count_answer(model: Any, inputs: Mapping[str, Tensor], num_tokens: int, reduction: Reduction | None) -> AnswerMacs:
     """Count an answer of ``num_tokens`` tokens, 2 or more; the model is run twice."""
     tower, projectors = _PARTS[model.config.model_type]
-    layers = decoder_of(model).layers
+    layers: Any = decoder_of(model).layers
     parts: dict[str, list[Method]] = {
         "tower": [(part_of(model, tower), "forward")],
         "projector": [method for path in projectors for method in _methods(model, path)],
