@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bus_toolkit.mmpretrain_shim import watch_for_mmpretrain
 from bus_toolkit.plugin.spec import hookimpl
 from bus_toolkit.registry_loader import set_registry_loader
 
@@ -75,5 +76,7 @@ def _load_plugins() -> None:
     load_plugins()
 
 
-# Whoever imports any module of the package has this, so that a look-up in a new process knows all parts.
+# Whoever imports any module of the package has these: mmpretrain can be imported beside transformers 5, and a look-up
+# in a new process knows all parts.
+watch_for_mmpretrain()
 set_registry_loader(_load_plugins)

@@ -32,6 +32,7 @@ LAYERS = [
         "short_repr",
         "own_log",
         "quiet_import",
+        "mmpretrain_shim",
         "tables",
         "draws",
         "json_text",
@@ -57,7 +58,9 @@ OPENMMLAB = {"mmengine", "mmcv", "mmpretrain"}
 MAY_USE_OPENMMLAB = {"registry", "quiet_import", "weights", "config", "models", "backbones", "data"} | {
     *("engine", "evaluation", "analysis", "inference", "openmmlab", "testing")
 }
-MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones", "openmmlab", "huggingface", "vlm_benchmark"}
+MAY_USE_TRANSFORMERS = {"text_encoders", "text_decoders", "backbones", "openmmlab", "mmpretrain_shim"} | {
+    *("huggingface", "vlm_benchmark")
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -25,7 +25,7 @@ def mmpretrain_models() -> Mapping[str, Callable[..., Any]]:
     except Exception as error:
         text = (
             f"mmpretrain cannot be imported ({type(error).__name__}: {error}). Install the maintained builds: "
-            "pip install 'onedl-mmpretrain>=1.3.6' 'transformers>=4.53,<5'"
+            "pip install 'onedl-mmpretrain>=1.3.6' 'transformers>=4.53,<6'"
         )
         raise ComponentError(Problem("model.backbone", text)) from error
     return {f"{MMPRETRAIN}{name}": cls for name, cls in MODELS.module_dict.items()}

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from transformers import BertLMHeadModel
 
 from bus_toolkit.structures import TokenBatch
-from bus_toolkit.text_encoders.bert import BertShape, square_mask
+from bus_toolkit.text_encoders.bert import BertShape
+from bus_toolkit.text_encoders.masks import mask_for_layers, square_mask
 
 
 class BertTextDecoder(nn.Module):
@@ -73,12 +74,13 @@ class BertTextDecoder(nn.Module):
         if memory is not None and memory_mask is None:
             memory_mask = tokens.attention_mask.new_ones(memory.shape[:2])
         if memory_mask is not None:
-            memory_mask = memory_mask.unsqueeze(1).expand(-1, length, -1).long()  # (B, M) -> (B, L, M)
-        # A mask of three dimensions is taken as it is: transformers adds the causal part to one of two only.
+            memory_mask = memory_mask.unsqueeze(1).expand(-1, length, -1)  # (B, M) -> (B, L, M)
+            memory_mask = mask_for_layers(memory_mask, self.bert.dtype)
+        # transformers adds the causal part to a mask of two dimensions only.
         own = square_mask(tokens.attention_mask).tril()
         return self.bert(
             input_ids=tokens.input_ids,
-            attention_mask=own.long(),
+            attention_mask=mask_for_layers(own, self.bert.dtype),
             encoder_hidden_states=memory,
             encoder_attention_mask=memory_mask,
         ).logits

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 from transformers import BertConfig, BertModel
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.structures import TextTokens, TokenBatch
+from bus_toolkit.text_encoders.masks import mask_for_layers, square_mask
 from bus_toolkit.weights.loading import load_pretrained
 
 
@@ -82,14 +83,6 @@ class BertShape:
         return config
 
 
-def square_mask(attention_mask: Tensor) -> Tensor:
-    """Return a mask (B, L) as one of three dimensions, bool (B, L, L), for the layers of transformers.
-
-    With two dimensions transformers asks in each pass whether all is attended, and the device waits for the answer.
-    """
-    return attention_mask.unsqueeze(1).expand(-1, attention_mask.shape[1], -1)
-
-
 class BertTextEncoder(nn.Module):
     """Encode text with the first layers of a BERT (ALBEF uses 6 of 12). Goes into ``model.text_encoder``.
 
@@ -148,7 +141,7 @@ class BertTextEncoder(nn.Module):
 
     def forward(self, tokens: TokenBatch) -> TextTokens:
         """Encode ids (B, L) into embeds (B, L, D) and the pooled [CLS] (B, D); padding never changes them."""
-        mask = square_mask(tokens.attention_mask).long()
+        mask = mask_for_layers(square_mask(tokens.attention_mask), self.bert.dtype)
         embeds = self.bert(input_ids=tokens.input_ids, attention_mask=mask).last_hidden_state  # (B, L, D)
         # [CLS] comes first; BERT's own pooler would be one more layer that ALBEF does not have.
         return TextTokens(embeds, embeds[:, 0], tokens.attention_mask)
