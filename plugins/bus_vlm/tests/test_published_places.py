@@ -1,0 +1,113 @@
+"""Each method where it is published: in a language model's layers, on its projected input, in its tower."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from bus_vlm.fastv import FastVSelector
+
+from bus_toolkit.huggingface import reduce_tokens
+from bus_toolkit.registry import REGISTRIES
+from tests.huggingface.tiny import GENERATION, IMAGE, build, logits
+
+ONE = {"blocks": [1], "keep_ratio": 0.5}
+# Arguments of reduce_tokens, and the visual tokens of 16 that leave the language model.
+PLACES: dict[str, tuple[dict[str, Any], int]] = {
+    "FastV": ({"selectors": {"type": "FastV", "blocks": [2], "keep_ratio": 0.5}}, 8),
+    "DART": ({"selectors": {"type": "DART", "blocks": [2], "keep_ratio": 0.5}}, 8),
+    "PyramidDrop": ({"selectors": {"type": "PyramidDrop", "blocks": [1, 2, 3]}}, 2),
+    "SparseVLM": ({"selectors": {"type": "SparseVLM", "blocks": [1, 2, 3], "keep_ratio": 0.75}}, 6),
+    "DivPrune": ({"projected": {"type": "DivPrune", **ONE}}, 8),
+    "CDPruner": ({"projected": {"type": "CDPruner", **ONE}}, 8),
+    "VisionZip": ({"vision": {"type": "VisionZip", "blocks": [2], "keep_ratio": 0.5}}, 8),
+    "PruMerge": ({"vision": {"type": "PruMerge", "blocks": [2], "keep_ratio": 0.5, "num_neighbors": 2}}, 9),
+    "VisPruner": ({"vision": {"type": "VisPruner", "blocks": [2], "keep_ratio": 0.5}}, 8),
+    "Random before": ({"projected": {"type": "Random", **ONE}}, 8),
+    "Random inside": ({"selectors": {"type": "Random", "blocks": [2], "keep_ratio": 0.5}}, 8),
+    "UniformGrid": ({"projected": {"type": "UniformGrid", **ONE}}, 8),
+    "GridPool": ({"projected": {"type": "GridPool", **ONE}}, 8),
+    "GridPool inside": ({"selectors": {"type": "GridPool", "blocks": [2], "keep_ratio": 0.5}}, 8),
+}
+# The patches of Qwen2.5-VL are no visual tokens one to one, so that its tower has no place for these.
+IN_TOWER = {"VisionZip", "PruMerge", "VisPruner"}
+CASES = [
+    (family, name) for family in ("llava", "qwen2_5_vl") for name in PLACES if family == "llava" or name not in IN_TOWER
+]
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_runs_where_it_is_published(family: str, name: str) -> None:
+    tiny = build(family)
+    inputs, (settings, count) = tiny.batch(), PLACES[name]
+    with reduce_tokens(tiny.model, **settings) as reduction:
+        found = logits(tiny.model, inputs)
+        assert reduction.counts == (count, count)
+        assert found.isfinite().all() and found.shape[:2] == inputs["input_ids"].shape
+        assert tiny.model.generate(**inputs, **GENERATION).shape[1] == found.shape[1] + GENERATION["max_new_tokens"]
+    assert not torch.equal(found, logits(tiny.model, inputs)), "without the selector the answers are others"
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+def test_fastv_chooses_by_the_row_of_the_eager_map(family: str) -> None:
+    tiny = build(family)
+    inputs = tiny.batch()
+    with reduce_tokens(tiny.model, FastVSelector(blocks=[2], keep_ratio=0.5)) as reduction:
+        logits(tiny.model, inputs)
+        (selection,) = reduction.selections
+    tiny.model.set_attn_implementation("eager")
+    with torch.no_grad():
+        row = (
+            tiny.model(**inputs, output_attentions=True).attentions[1][:, :, -1].mean(dim=1)
+        )  # layer 2, the last token
+    visual = row[inputs["input_ids"] == IMAGE].unflatten(0, (2, tiny.tokens))
+    torch.testing.assert_close(selection.decision.scores, visual)
+    wanted = visual.sort(dim=1, descending=True, stable=True).indices[:, :8].sort(dim=1).values
+    assert torch.equal(selection.decision.plan.keep_indices, wanted)
+
+
+def test_fastv_by_mass_keeps_another_number_in_each_sample() -> None:
+    tiny = build("llava")
+    inputs = tiny.batch()
+    with reduce_tokens(tiny.model, FastVSelector(blocks=[2], keep_ratio=1.0, mass=0.9)) as reduction:
+        logits(tiny.model, inputs)
+        counts = reduction.counts
+        wanted = []
+        for selection in reduction.selections:
+            scores = selection.decision.scores
+            held = scores.sort(dim=1, descending=True).values.cumsum(dim=1) / scores.sum(dim=1, keepdim=True)
+            # As many as it takes until 0.9 are reached.
+            wanted += [1 + int((row < 0.9).sum()) for row in held]
+        assert sorted(counts) == sorted(wanted) and counts[0] != counts[1]
+        assert tiny.model.generate(**inputs, **GENERATION).shape[1] == inputs["input_ids"].shape[1] + 6
+
+
+def test_pyramid_drop_trains_by_the_last_word_before_the_answer() -> None:
+    tiny = build("llava")
+    inputs = tiny.batch()
+    labels = torch.full_like(inputs["input_ids"], -100)
+    labels[:, -2:] = inputs["input_ids"][:, -2:]
+    settings: dict[str, Any] = {"type": "PyramidDrop", "blocks": [1, 2, 3]}
+    with reduce_tokens(tiny.model, settings) as reduction:
+        tiny.model(**inputs, labels=labels).loss.backward()
+        chosen = reduction.selections[0].decision.plan.keep_indices
+        # The answer cannot choose: its words may be any.
+        other = {**inputs, "input_ids": inputs["input_ids"].clone()}
+        other["input_ids"][:, -2:] = 17
+        tiny.model(**other, labels=labels)
+        assert torch.equal(reduction.selections[0].decision.plan.keep_indices, chosen)
+    gradient = tiny.model.get_input_embeddings().weight.grad
+    assert gradient is not None and gradient.abs().sum() > 0
+
+
+def test_the_page_shows_selectors_that_can_be_built() -> None:
+    page = (Path(__file__).parents[1] / "README.md").read_text()
+    shown = [eval(node) for node in re.findall(r"\{\"type\": .*?\}", page)]
+    assert {node["type"] for node in shown} == {name.split()[0] for name in PLACES}
+    in_backbones = [yaml.safe_load(node) for node in re.findall(r"\{type: .*?\}", page)]
+    for node in [*shown, *in_backbones]:
+        REGISTRIES.selectors.build(node, path="page", embed_dim=8, text_dim=8)
