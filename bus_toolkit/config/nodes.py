@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bus_toolkit.config.openmmlab_nodes import corrected_signature, openmmlab_section
-from bus_toolkit.config.slots import find, import_openmmlab, is_vlp_model, slot_at
+from bus_toolkit.config.slots import find, import_openmmlab, is_causal_vlm, is_vlp_model, slot_at
 from bus_toolkit.errors import ComponentError, Problem
 from bus_toolkit.registry import PartRegistry
 from bus_toolkit.signatures import Argument, Signature, signature_of
@@ -31,9 +31,9 @@ _SCALE = {"enable": bool, "base_batch_size": int}
 SCOPE_KEY = "_scope_"
 PRETRAINED = r"model(\.(backbone|text_encoder|text_decoder))?\.pretrained"
 # Mappings in which the user chooses the names.
-NAMED_BY_USER = r"model\.heads|default_hooks|optim_wrapper\.paramwise_cfg\.custom_keys"
+NAMED_BY_USER = r"model\.heads|model\.tasks|default_hooks|optim_wrapper\.paramwise_cfg\.custom_keys"
 # Those in which null takes an entry of a base out; what a missing default hook means is MMEngine's and the Runner's.
-REMOVED_BY_NULL = r"model\.heads|optim_wrapper\.paramwise_cfg\.custom_keys"
+REMOVED_BY_NULL = r"model\.heads|model\.tasks|optim_wrapper\.paramwise_cfg\.custom_keys"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
         from bus_toolkit.models.conditioning import Conditioning, mode_problems
 
         return Node("conditioning", signature_of(Conditioning), check_values=mode_problems)
-    if re.fullmatch(PRETRAINED, path) and is_vlp_model(root):
+    if is_causal_vlm(root) and (own := _section_of_causal_vlm(path, node)) is not None:
+        return own
+    if re.fullmatch(PRETRAINED, path) and (is_vlp_model(root) or is_causal_vlm(root)):
         from bus_toolkit.weights.settings import Pretrained, setting_problems
 
         return Node("pretrained", signature_of(Pretrained), check_values=setting_problems)
@@ -127,6 +129,18 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
         return Node(*section)
     fixed = {"env_cfg": _ENVIRONMENT, "auto_scale_lr": _SCALE}.get(path)
     return None if fixed is None else Node(path, _optional(fixed))
+
+
+def _section_of_causal_vlm(path: str, node: Mapping[str, Any]) -> Node | None:
+    from bus_toolkit.models.causal.build import SECTIONS, task_class
+
+    if re.fullmatch(r"model\.tasks\.[^.]+", path):
+        kind: Any = task_class(node, path)
+        return Node(kind.__name__, signature_of(kind), extra=frozenset({"kind"}))
+    if path in SECTIONS:
+        target, filled_in = SECTIONS[path]
+        return Node(target.__name__, signature_of(target), frozenset(filled_in))
+    return None
 
 
 def _top_level() -> Node:

@@ -37,6 +37,7 @@ _FEW = 12
 SCOPES = ("mmengine", "mmpretrain", SCOPE)
 VLP_MODEL = "VLPModel"
 CAPTION_MODEL = "CaptionLanguageModel"
+CAUSAL_MODEL = "CausalVLM"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def slot_at(path: str, root: Mapping[str, Any]) -> Slot | None:
     if path.endswith("_evaluator") and isinstance(node, Mapping) and "metrics" in node:
         return Slot(mmengine_registry.EVALUATOR, default="Evaluator")
     part = _part_slots(_model_type(root)).get(_part_of(path))
-    if part is not None and path not in ("model.selectors", "model.heads"):
+    if part is not None and path not in ("model.selectors", "model.vision_selectors", "model.heads"):
         return part
     if is_vlp_model(root) and (nested := _nested_slot(path, root)):
         return nested
@@ -116,7 +117,7 @@ def _runner_slot(path: str) -> Slot | None:
 @lru_cache(maxsize=4096)
 def _part_of(path: str) -> str:
     """Return the path without the number of a selector or the name of a head."""
-    return re.sub(r"^(model\.selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path)
+    return re.sub(r"^(model\.(?:vision_)?selectors)\.\d+$|^(model\.heads)\.[^.]+$", r"\1\2", path)
 
 
 @lru_cache(maxsize=8)
@@ -125,16 +126,33 @@ def _part_slots(model: str) -> dict[str, Slot]:
     if model == CAPTION_MODEL:
         parts = (REGISTRIES.tokenizers, REGISTRIES.text_decoders)
         return {f"model.{r.slot}": Slot(r, provided_to(r.slot, model)) for r in parts}
+    if model == CAUSAL_MODEL:
+        return _causal_slots()
     if model != VLP_MODEL:
         return {}
     slots = {f"model.{r.slot}": Slot(r, r.provided) for r in REGISTRIES.all()}
     weights = {"pretrained": str | dict | None}
     for r in (REGISTRIES.text_encoders, REGISTRIES.text_decoders):
         slots[f"model.{r.slot}"] = Slot(r, r.provided, further=weights)
-    backbones = REGISTRIES.backbones
-    own = {"img_size": int | list[int], **weights}
-    slots[f"model.{backbones.slot}"] = Slot(backbones, backbones.provided, further=own)
+    slots["model.backbone"] = _backbone_slot()
     return slots
+
+
+def _causal_slots() -> dict[str, Slot]:
+    registries = {
+        "tokenizer": REGISTRIES.tokenizers,
+        "language_model": REGISTRIES.text_decoders,
+        "vision_selectors": REGISTRIES.selectors,
+        "decoder": REGISTRIES.decoders,
+        "selectors": REGISTRIES.selectors,
+    }
+    slots = {f"model.{name}": Slot(r, provided_to(name, CAUSAL_MODEL)) for name, r in registries.items()}
+    return {**slots, "model.backbone": _backbone_slot()}
+
+
+def _backbone_slot() -> Slot:
+    further = {"img_size": int | list[int], "pretrained": str | dict | None}
+    return Slot(REGISTRIES.backbones, REGISTRIES.backbones.provided, further=further)
 
 
 def _nested_slot(path: str, root: Mapping[str, Any]) -> Slot | None:
@@ -162,6 +180,11 @@ def _model_type(root: Mapping[str, Any]) -> str:
 def is_vlp_model(root: Mapping[str, Any]) -> bool:
     """Return whether the model is ours, whose parts are known."""
     return _model_type(root) == VLP_MODEL
+
+
+def is_causal_vlm(root: Mapping[str, Any]) -> bool:
+    """Return whether the model is our vision-language model with a causal language model."""
+    return _model_type(root) == CAUSAL_MODEL
 
 
 def find(slot: Slot, name: object, path: str) -> Registered:

@@ -107,15 +107,15 @@ class PatchTextHead(VLPHead):
         if not scores:
             return HeadOutput({"ptm": step.text.pooled.sum() * 0.0})
         named, objects = self.cover(boxes)
-        loss = self._loss(scores, boxes, named, objects)
+        loss = self.loss_of(scores, boxes, named, objects)
         if self.object_weight or self.beginning_weight:
             loss = (1.0 - self.object_weight - self.beginning_weight) * loss
         if self.object_weight:
             free = _own_scores(step, Condition.FREE)
-            loss = loss + self.object_weight * self._loss(free, boxes, objects, objects)
+            loss = loss + self.object_weight * self.loss_of(free, boxes, objects, objects)
         if self.beginning_weight:
             begun = self._under_beginnings(step)
-            loss = loss + self.beginning_weight * self._loss(begun, boxes, named, objects)
+            loss = loss + self.beginning_weight * self.loss_of(begun, boxes, named, objects)
         return HeadOutput({"ptm": loss})
 
     def _under_beginnings(self, step: Step) -> list[PatchScores]:
@@ -127,7 +127,15 @@ class PatchTextHead(VLPHead):
         selections = step.selections_under(text, counted_as="beginning_scores") if _has_supervised(step) else []
         return _trainable(selections, step.prior_scores_under(text))
 
-    def _loss(self, scores: Sequence[PatchScores], boxes: Boxes, named: Tensor, objects: Tensor) -> Tensor:
+    def loss_of(self, scores: Sequence[PatchScores], boxes: Boxes, named: Tensor, objects: Tensor) -> Tensor:
+        """Return the mean loss of scores against what boxes cover.
+
+        Args:
+            scores: At least one, of R images.
+            boxes: Their boxes.
+            named: Share of each patch that a named object covers, (R, N), as ``cover`` gives it.
+            objects: That any object does.
+        """
         has_boxes = boxes.valid.any(dim=1)
         terms = []
         for one in scores:
@@ -147,20 +155,24 @@ class PatchTextHead(VLPHead):
         own, boxes = _scores_of_patches(step), step.batch.all_boxes
         if own is None:
             return {}
-        named, objects = self.labels(boxes)
-        kinds = torch.where(named, 1, torch.where(objects, 0, -1)).to(torch.int8)
-        has_boxes = boxes.valid.any(dim=1)
-        predictions = {
-            "patch_scores": _rows_if(has_boxes, own),
-            "patch_labels": _rows_if(has_boxes, named),
-            "object_labels": _rows_if(has_boxes, kinds),
-        }
+        predictions = self.fields_of(own, boxes)
         # A pass of its own.
         other = _scores_of_patches(step, Condition.OTHER_CAPTION) if step.wants("patch_scores_shuffled") else None
         if other is not None:
-            has_other = has_boxes & (other_rows(step.batch.image_ids) >= 0)
+            has_other = boxes.valid.any(dim=1) & (other_rows(step.batch.image_ids) >= 0)
             predictions["patch_scores_shuffled"] = _rows_if(has_other, other)
         return predictions
+
+    def fields_of(self, scores: Tensor, boxes: Boxes) -> dict[str, Any]:
+        """Return scores of the patches (R, N) and what the boxes say of each, for images that have boxes."""
+        named, objects = self.labels(boxes)
+        kinds = torch.where(named, 1, torch.where(objects, 0, -1)).to(torch.int8)
+        has_boxes = boxes.valid.any(dim=1)
+        return {
+            "patch_scores": _rows_if(has_boxes, scores),
+            "patch_labels": _rows_if(has_boxes, named),
+            "object_labels": _rows_if(has_boxes, kinds),
+        }
 
 
 def _has_supervised(step: Step) -> bool:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from bus_toolkit.backbones.token_counts import fewest_tokens
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ConfigError, Problem
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models.build_backbone import build_backbone
+from bus_toolkit.models.build_parts import build_decoder, build_selectors, check_length, patch_size, vocabulary
 from bus_toolkit.models.caption_lm import CaptionLanguageModel
+from bus_toolkit.models.causal.build import build_causal_vlm
+from bus_toolkit.models.causal.vlm import CausalVLM
 from bus_toolkit.models.check_parts import build_conditioning, check_combination
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import REGISTRIES, SCOPE, provided_to
 from bus_toolkit.step.parts import Parts
-from bus_toolkit.structures import Vocabulary
 from bus_toolkit.weights.settings import WHOLE, Pretrained, take_pretrained
 
 _log = logging.getLogger(__name__)
@@ -57,16 +58,16 @@ def build_vlp_model(
     nodes = {"text_encoder": text_encoder, "backbone": backbone, "text_decoder": text_decoder or {}}
     (text_encoder, backbone, text_decoder), weights = _without_weights(nodes, pretrained)
     words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
-    known = _vocabulary(words)
+    known = vocabulary(words)
     texts = _build_text_encoder(text_encoder, words, known)
     images = _build_backbone(backbone, selectors, text_dim=texts.embed_dim)
     # The widths are known only now: all parts from here on may ask for them.
-    known |= {"embed_dim": images.embed_dim, "text_dim": texts.embed_dim, "patch_size": _patch_size(images)}
+    known |= {"embed_dim": images.embed_dim, "text_dim": texts.embed_dim, "patch_size": patch_size(images)}
     parts = Parts(
         words,
         texts,
         images,
-        decoder=_build_decoder(decoder, known, images),
+        decoder=build_decoder(decoder, known, images),
         fusion=REGISTRIES.fusions.build(fusion, path="model.fusion", **known) if fusion else None,
         text_decoder=_build_text_decoder(text_decoder, words, known) if text_decoder else None,
         prior=REGISTRIES.priors.build(prior, path="model.prior", **known) if prior else None,
@@ -108,7 +109,7 @@ def build_caption_lm(*, tokenizer: Mapping[str, Any], text_decoder: Mapping[str,
     words = REGISTRIES.tokenizers.build(tokenizer, path="model.tokenizer")
     known = {
         name: value
-        for name, value in _vocabulary(words).items()
+        for name, value in vocabulary(words).items()
         if name in provided_to("text_decoder", CaptionLanguageModel.__name__)
     }
     return CaptionLanguageModel(
@@ -136,16 +137,13 @@ def build_model(cfg: Mapping[str, Any]) -> Any:
     if cfg.get("model") and cfg.get("data_preprocessor") is not None:
         part.setdefault("data_preprocessor", cfg["data_preprocessor"])
     kind = str(part.pop("type", None)).removeprefix(f"{SCOPE}.")
-    return build_caption_lm(**part) if kind == CaptionLanguageModel.__name__ else build_vlp_model(**part)
+    return _BUILDERS.get(kind, build_vlp_model)(**part)
 
 
-def _vocabulary(tokenizer: Any) -> dict[str, Any]:
-    """Return what parts may want to know of the tokenizer, by the names of ``bus_toolkit.registry.ARGUMENTS``."""
-    return {
-        "vocab_size": tokenizer.vocab_size,
-        "pad_token_id": tokenizer.pad_token_id,
-        "vocabulary": Vocabulary.of(tokenizer),
-    }
+_BUILDERS: Mapping[str, Callable[..., Any]] = {
+    CaptionLanguageModel.__name__: build_caption_lm,
+    CausalVLM.__name__: build_causal_vlm,
+}
 
 
 def _without_weights(
@@ -165,7 +163,7 @@ def _without_weights(
 
 def _build_text_encoder(node: Mapping[str, Any], tokenizer: Any, known: Mapping[str, Any]) -> Any:
     text_encoder = REGISTRIES.text_encoders.build(node, path="model.text_encoder", **known)
-    _check_length("model.text_encoder", text_encoder, tokenizer)
+    check_length("model.text_encoder", text_encoder, tokenizer)
     return text_encoder
 
 
@@ -173,30 +171,8 @@ def _build_backbone(
     node: Mapping[str, Any], selectors: Sequence[Mapping[str, Any]], *, text_dim: int
 ) -> TokenReducingBackbone:
     vit, adapter = build_backbone(node)
-    parts = [
-        REGISTRIES.selectors.build(
-            selector, path=f"model.selectors.{index}", embed_dim=adapter.embed_dim, text_dim=text_dim
-        )
-        for index, selector in enumerate(selectors)
-    ]
+    parts = build_selectors(selectors, "model.selectors", embed_dim=adapter.embed_dim, text_dim=text_dim)
     return TokenReducingBackbone(vit, parts, adapter=adapter)
-
-
-def _build_decoder(
-    node: Mapping[str, Any] | None, known: Mapping[str, Any], backbone: TokenReducingBackbone
-) -> nn.Module:
-    decoder = REGISTRIES.decoders.build(node or {"type": "Identity"}, path="model.decoder", **known)
-    if getattr(decoder, "reads_text", False) and known["embed_dim"] != known["text_dim"]:
-        text = (
-            f"text and visual tokens must be equally wide, got {known['text_dim']} and {known['embed_dim']}, for a "
-            "decoder that reads the text. Let it read none (PAD: text_in_memory, QFormer: with_text), or give "
-            "text_encoder.hidden_size the backbone's width."
-        )
-        raise ConfigError(Problem("model.decoder", text))
-    check_tokens = getattr(decoder, "check_tokens", None)
-    if check_tokens is not None:
-        check_tokens(fewest_tokens(backbone.selectors, backbone.grid), backbone.grid)
-    return decoder
 
 
 def _build_text_decoder(
@@ -205,7 +181,7 @@ def _build_text_decoder(
     """Build a text decoder that reads the image, or one that reads none."""
     path = "model.text_decoder"
     text_decoder = REGISTRIES.text_decoders.build(node, path=path, **known)
-    _check_length(path, text_decoder, tokenizer)
+    check_length(path, text_decoder, tokenizer)
     if getattr(text_decoder, "reads_memory", True) is not reads_image:
         wanted, given = ("the image", "reads none") if reads_image else ("no image", "does")
         text = (
@@ -222,33 +198,5 @@ def _build_head(name: str, node: Mapping[str, Any], tokenizer: Any, known: Mappi
     for argument, part in getattr(REGISTRIES.heads.get(node["type"], path).cls, "nested_parts", {}).items():
         registry = getattr(REGISTRIES, part.registry)
         nested[argument] = registry.build(node.get(argument) or part.default, path=f"{path}.{argument}", **known)
-        _check_length(f"{path}.{argument}", nested[argument], tokenizer)
+        check_length(f"{path}.{argument}", nested[argument], tokenizer)
     return REGISTRIES.heads.build({**node, **nested}, path=path, **known)
-
-
-def _patch_size(backbone: TokenReducingBackbone) -> int:
-    """Return the distance of two patches in pixels; patches may overlap, but must tile the image."""
-    down, across = backbone.adapter.patch_size
-    if down != across:
-        text = (
-            f"patches must be as far apart down as across, got {down} and {across} pixels. Boxes are "
-            "laid on a grid of squares. Choose a square patch_size."
-        )
-        raise ConfigError(Problem("model.backbone", text))
-    if any(pixels % down for pixels in backbone.image_size):
-        text = (
-            f"patches {down} pixels apart do not tile an image of {backbone.image_size} pixels. "
-            "Choose img_size as a multiple of patch_size."
-        )
-        raise ConfigError(Problem("model.backbone", text))
-    return down
-
-
-def _check_length(path: str, part: Any, tokenizer: Any) -> None:
-    positions = getattr(part, "max_text_length", None)
-    if positions is not None and tokenizer.max_length > positions:
-        text = (
-            f"must be at most {positions}, the positions of {path}, got {tokenizer.max_length}. "
-            f"Lower it, or raise {path}.max_text_length."
-        )
-        raise ConfigError(Problem("model.tokenizer.max_length", text))

@@ -42,13 +42,16 @@ class SourceGroup(NamedTuple):
         return self.objectives is None or head in self.objectives
 
 
-def split_by_objectives(images: Tensor, samples: Sequence[Any], heads: Collection[str]) -> list[SourceGroup]:
+def split_by_objectives(
+    images: Tensor, samples: Sequence[Any], heads: Collection[str], path: str = "model.heads"
+) -> list[SourceGroup]:
     """Return the groups of a batch; a batch with one group comes back as it is.
 
     Args:
         images: (B, ...), in the order of the samples.
         samples: Data samples, with or without ``objectives``; several an image are next to each other.
         heads: Names of the model's heads, each of which must be served.
+        path: Where these are in a config, for messages.
 
     Raises:
         ConfigError: A sample names a head that there is not, or no sample serves a head.
@@ -67,7 +70,7 @@ def split_by_objectives(images: Tensor, samples: Sequence[Any], heads: Collectio
             for objectives, numbers in rows.items()
         ]
     if any(group.objectives is not None for group in groups):
-        _check(groups, heads)
+        _check(groups, heads, path)
     return groups
 
 
@@ -118,16 +121,17 @@ def _pick(images: Tensor, rows: list[int]) -> Tensor:
     return images[torch.tensor(rows).to(images.device, non_blocking=True)]
 
 
-def _check(groups: Sequence[SourceGroup], heads: Collection[str]) -> None:
+def _check(groups: Sequence[SourceGroup], heads: Collection[str], path: str) -> None:
+    kind = path.rpartition(".")[2].removesuffix("s")
     named = {name: group for group in groups for name in sorted(group.objectives or ())}
     problems = [
-        f"{_source(group)}.objectives: no head is named {name!r}.{did_you_mean(name, heads)} "
-        f"model.heads has {', '.join(heads)}."
+        f"{_source(group)}.objectives: no {kind} is named {name!r}.{did_you_mean(name, heads)} "
+        f"{path} has {', '.join(heads)}."
         for name, group in named.items()
         if name not in heads
     ]
     problems += [
-        f"model.heads.{head}: no row of the batch serves it, got rows for {', '.join(sorted(named))}. Add it to a "
+        f"{path}.{head}: no row of the batch serves it, got rows for {', '.join(sorted(named))}. Add it to a "
         "source's objectives, or leave it out of the model. If a source has it, the batch holds none of its rows: set "
         "train_dataloader.batch_sampler.type to MixedBatchSampler."
         for head in heads

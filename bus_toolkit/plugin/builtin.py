@@ -77,6 +77,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
 MODEL_BUILDERS: Mapping[str, str] = {
     "VLPModel": "models.build:build_vlp_model",
     "CaptionLanguageModel": "models.build:build_caption_lm",
+    "CausalVLM": "models.causal.build:build_causal_vlm",
     "TokenReducedViT": "openmmlab.backbone:TokenReducedViT",
 }
 # These modules register data sets, hooks, metrics and so on with MMEngine when they are imported.

@@ -32,6 +32,15 @@ _BY_MODEL: Mapping[str, Mapping[str, frozenset[str]]] = {
         "text_decoder": _VOCABULARY | _WIDTHS,
         "heads": _WIDTHS | {"patch_size", "vocabulary"},
     },
+    # Texts are as wide as the states of the language model, and selectors in it see tokens of that width.
+    "CausalVLM": {
+        "tokenizer": frozenset(),
+        "backbone": frozenset(),
+        "language_model": _VOCABULARY,
+        "vision_selectors": _WIDTHS,
+        "decoder": _WIDTHS,
+        "selectors": _WIDTHS,
+    },
     # It has no other part that a width could come from.
     "CaptionLanguageModel": {"tokenizer": frozenset(), "text_decoder": _VOCABULARY},
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
+from transformers import GenerationConfig
 
 from bus_toolkit.structures import TokenBatch
 
@@ -38,3 +41,46 @@ class CausalLanguageModel(nn.Module):
         return self.model(
             input_ids=tokens.input_ids, attention_mask=tokens.attention_mask.long(), use_cache=False
         ).logits
+
+    @property
+    def decoder(self) -> Any:
+        """The language model without its head."""
+        return self.model.get_decoder()
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of its states."""
+        return self.model.get_input_embeddings().weight.shape[1]
+
+    @torch.no_grad()
+    def write(
+        self,
+        embeds: Tensor,
+        mask: Tensor | None,
+        *,
+        end_id: int,
+        pad_id: int,
+        banned_ids: Sequence[int],
+        max_new_tokens: int,
+        num_beams: int,
+    ) -> Tensor:
+        """Return how texts go on, int64 (B, L), with padding after their end.
+
+        Args:
+            embeds: What they begin with, (B, W, D), padding on the left.
+            mask: (B, W), 0 for padding; ``None`` where there is none.
+            end_id: What ends a text.
+            pad_id: Padding.
+            banned_ids: Ids that are never written.
+            max_new_tokens: Most tokens, the end included.
+            num_beams: Beginnings that are followed at a time; 1 is greedy search.
+        """
+        settings = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            num_beams=num_beams,
+            eos_token_id=end_id,
+            pad_token_id=pad_id,
+            suppress_tokens=list(banned_ids),
+        )
+        return self.model.generate(inputs_embeds=embeds, attention_mask=mask, generation_config=settings)

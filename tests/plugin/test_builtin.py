@@ -62,6 +62,7 @@ def test_model_builders_resolve() -> None:
     assert {name: resolve(target).__name__ for name, target in MODEL_BUILDERS.items()} == {
         "VLPModel": "build_vlp_model",
         "CaptionLanguageModel": "build_caption_lm",
+        "CausalVLM": "build_causal_vlm",
         "TokenReducedViT": "TokenReducedViT",
     }
 

@@ -124,7 +124,8 @@ def scheduled_ratios(model: nn.Module) -> dict[str, float]:
 def _scheduled(model: nn.Module) -> Iterator[tuple[int, float]]:
     # The first backbone is the trained one; copies of it, as in a momentum branch, have the same ratios.
     backbone = next((part for part in model.modules() if isinstance(part, TokenReducingBackbone)), None)
-    for index, selector in enumerate(() if backbone is None else backbone.selectors):
+    inner = getattr(model, "selectors", ())  # those in the language model of a CausalVLM
+    for index, selector in enumerate([*(() if backbone is None else backbone.selectors), *inner]):
         if selector.schedule.epochs > 0:
             yield index, selector.keep_ratio
 

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.evaluation.wanted_fields import wanted_fields
+from bus_toolkit.models.causal.vlm import CausalVLM
 from bus_toolkit.models.vlp import VLPModel
 
 
@@ -39,6 +40,6 @@ class WantedFieldsHook(Hook):
 
     def _set(self, runner: Runner, loop: Any) -> None:
         model = unwrap(runner.model)
-        if isinstance(model, VLPModel):
+        if isinstance(model, VLPModel | CausalVLM):
             wanted = None if loop is None else wanted_fields(loop.evaluator.metrics, runner.hooks, loop)
             model.wanted_fields = wanted

@@ -1,0 +1,78 @@
+"""A batch of dialogs with the places of their visual tokens, as a causal language model reads it.
+
+Shapes: B rows, W width, V visual tokens of a row, T tokens to be learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bus_toolkit.huggingface.choosing import Words
+from bus_toolkit.models.causal.dialogs import Row
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Padded dialogs.
+
+    Attributes:
+        ids: int64 (B, W); at visual tokens and padding that of padding.
+        is_visual: bool (B, W), V of each row, next to each other.
+        readable: bool (B, W), False for padding.
+        is_padded: Whether any row has padding.
+        words: What selectors may read.
+        targets: int64 (3, T): row, place and id of each token to be learned.
+    """
+
+    ids: Tensor
+    is_visual: Tensor
+    readable: Tensor
+    is_padded: bool
+    words: Words
+    targets: Tensor
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[Row], num_visual: int, *, pad_id: int, device: torch.device, left: bool = False
+    ) -> Prompts:
+        """Lay dialogs out around their images.
+
+        Args:
+            rows: The dialogs.
+            num_visual: V.
+            pad_id: Of padding.
+            device: Where to.
+            left: Whether padding comes first, as for rows that are gone on with; else it comes last.
+        """
+        width = max(len(row.ids) for row in rows) + num_visual
+        starts = [(width - num_visual - len(row.ids)) if left else 0 for row in rows]
+        ids = torch.full((len(rows), width), pad_id)
+        readable, is_visual = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
+        targets, questions = [], []
+        for number, (row, start) in enumerate(zip(rows, starts, strict=True)):
+            places = [start + place + num_visual * (place >= row.image_at) for place in range(len(row.ids))]
+            ids[number, places] = torch.tensor(row.ids)
+            readable[number, start : start + len(row.ids) + num_visual] = True
+            is_visual[number, start + row.image_at : start + row.image_at + num_visual] = True
+            targets += [(number, places[at], row.ids[at]) for at, learned in enumerate(row.is_answer) if learned]
+            questions.append([places[at] for at in row.question])
+        return cls(
+            ids.to(device),
+            is_visual.to(device),
+            readable.to(device),
+            len({len(row.ids) for row in rows}) > 1,
+            _words(questions, device),
+            torch.tensor(targets, dtype=torch.int64).reshape(-1, 3).T.to(device),
+        )
+
+
+def _words(places: Sequence[Sequence[int]], device: torch.device) -> Words:
+    """Return words at such places of each row; padding repeats the first."""
+    longest = max(map(len, places))
+    padded = [[*row, *[row[0]] * (longest - len(row))] for row in places]
+    mask = [[True] * len(row) + [False] * (longest - len(row)) for row in places]
+    return Words(torch.tensor(padded).to(device), torch.tensor(mask).to(device))

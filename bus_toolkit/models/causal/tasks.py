@@ -1,0 +1,201 @@
+"""What a causal vision-language model is asked about a sample, and what becomes of the words that it writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from bus_toolkit.errors import ConfigError, DataError, Problem
+from bus_toolkit.heads.answers import read_answers
+from bus_toolkit.models.causal.dialogs import PLACE, Turn
+
+Size = tuple[int, int]
+
+
+class Task:
+    """Base of tasks: a prompt with ``{text}`` in the place of the sample's text, an answer, and fields of a prediction.
+
+    Class attributes: ``predicts``, the fields that it writes; ``names_objects``, whether its question says what the
+    named boxes of a sample show, so that a selector can learn from them.
+
+    Args:
+        prompt: What is asked; ``{text}`` is the sample's text.
+        weight: Factor of its loss in the sum, 0 or more.
+
+    Raises:
+        ValueError: A negative weight.
+    """
+
+    predicts: ClassVar[tuple[str, ...]] = ()
+    names_objects: ClassVar[bool] = True
+
+    def __init__(self, *, prompt: str = PLACE, weight: float = 1.0) -> None:
+        if not weight >= 0:
+            raise ValueError(f"weight: must be 0 or more, got {weight}.")
+        self.prompt, self.weight = prompt, weight
+
+    def dialog(self, sample: Any, size: Size) -> list[Turn]:
+        """Return what is asked of a data sample, with the right answer where it is known.
+
+        Args:
+            sample: The data sample.
+            size: Height and width of the model's input in pixels.
+        """
+        return [Turn(self.prompt.replace(PLACE, sample.text), self.answer(sample, size))]
+
+    def answer(self, sample: Any, size: Size) -> str | None:
+        """Return the right answer; ``None`` where there is none."""
+        raise NotImplementedError(f"{type(self).__name__} has no answer(sample, size).")
+
+    def fields(self, written: str, size: Size) -> dict[str, Any]:
+        """Return what the written words mean, by the names of ``predicts``."""
+        return dict.fromkeys(self.predicts, written)
+
+    def prepare(self, tokenizer: Any, path: str) -> None:
+        """Take what the task needs of the vocabulary.
+
+        Raises:
+            ConfigError: Words that it needs are missing.
+        """
+
+
+class AnswerTask(Task):
+    """Answer the question that is a sample's text, from ``gt_answer`` (kind ``answer``).
+
+    Of several answers the one that most people gave is learned, the first of equal ones, as ``AnswerLabel`` has it (our
+    choice). Written are ``pred_answer`` and, with ``answer_list``, ``pred_label``: the place of the answer in the list,
+    -1 where it is not on it.
+
+    Args:
+        prompt: As in ``Task``.
+        answer_list: A list, a text file with one answer a line, or a JSON list.
+        weight: As in ``Task``.
+
+    Raises:
+        ValueError: The list cannot be used.
+    """
+
+    predicts = ("pred_answer", "pred_label")
+
+    def __init__(
+        self, *, prompt: str = PLACE, answer_list: str | Sequence[str] | None = None, weight: float = 1.0
+    ) -> None:
+        super().__init__(prompt=prompt, weight=weight)
+        self._answers = [] if answer_list is None else read_answers(answer_list)
+        self._places: dict[str, int] = {}
+        if not self._answers:
+            self.predicts = ("pred_answer",)  # type: ignore[misc]  # what this one gives
+
+    def answer(self, sample: Any, size: Size) -> str | None:
+        answers = sample.get("gt_answer")
+        if not answers or isinstance(answers, str):
+            return answers or None
+        weights = sample.get("gt_answer_weight") or [1.0] * len(answers)
+        return answers[max(range(len(answers)), key=weights.__getitem__)]
+
+    def fields(self, written: str, size: Size) -> dict[str, Any]:
+        label = {"pred_label": self._places.get(written, -1)} if self._answers else {}
+        return {"pred_answer": written, **label}
+
+    def prepare(self, tokenizer: Any, path: str) -> None:
+        # Words come back from ids in the letters and spaces of the vocabulary.
+        for place, answer in enumerate(self._answers):
+            self._places.setdefault(tokenizer.decode(tokenizer([answer]).input_ids[0].tolist()), place)
+
+
+class CaptionTask(Task):
+    """Describe the image; a sample's text is the answer (kind ``caption``). Written is ``pred_caption``.
+
+    Args:
+        prompt: What is asked, the same of all.
+        weight: As in ``Task``.
+    """
+
+    predicts = ("pred_caption",)
+    names_objects = False
+
+    def __init__(self, *, prompt: str = "describe the image", weight: float = 1.0) -> None:
+        super().__init__(prompt=prompt, weight=weight)
+        if PLACE in prompt:
+            raise ValueError(f"prompt: the text of a sample is the answer here, got {prompt!r}. Leave {PLACE} out.")
+
+    def answer(self, sample: Any, size: Size) -> str | None:
+        return sample.text
+
+
+class GroundTask(Task):
+    """Write the box of what a sample's text means as four numbers (kind ``ground``). Written is ``pred_box``.
+
+    Left, top, right and bottom as whole numbers from 0 to ``num_bins`` - 1, shares of the image's sides (as in OFA,
+    arXiv 2202.03052, there as words of their own; plain numbers as in Shikra, arXiv 2306.15195). Words that are no four
+    numbers are the box (0, 0, 0, 0). Samples with one named box in view are learned from.
+
+    Args:
+        prompt: As in ``Task``.
+        num_bins: Steps of a side, 2 or more.
+        weight: As in ``Task``.
+
+    Raises:
+        ValueError: Fewer steps.
+    """
+
+    predicts = ("pred_box",)
+
+    def __init__(self, *, prompt: str = PLACE, num_bins: int = 100, weight: float = 1.0) -> None:
+        super().__init__(prompt=prompt, weight=weight)
+        if num_bins < 2:
+            raise ValueError(f"num_bins: must be at least 2, got {num_bins}.")
+        self.num_bins = num_bins
+
+    def answer(self, sample: Any, size: Size) -> str | None:
+        boxes, named = sample.get("gt_boxes"), sample.get("named")
+        if boxes is None or named is None or int(torch.as_tensor(named).sum()) != 1:
+            return None
+        box = torch.as_tensor(boxes)[torch.as_tensor(named).bool()][0].cpu().float()
+        steps = (box / self._sides(size) * (self.num_bins - 1)).round().clamp(0, self.num_bins - 1)
+        return " ".join(str(int(step)) for step in steps)
+
+    def fields(self, written: str, size: Size) -> dict[str, Any]:
+        numbers = [min(int(number), self.num_bins - 1) for number in re.findall(r"\d+", written)]
+        box = torch.tensor(numbers if len(numbers) == 4 else [0] * 4, dtype=torch.float32)
+        return {"pred_box": box / (self.num_bins - 1) * self._sides(size)}
+
+    def prepare(self, tokenizer: Any, path: str) -> None:
+        unknown = tokenizer.survey([str(number) for number in range(self.num_bins)]).unknown
+        if unknown:
+            text = (
+                f"a box is written as numbers from 0 to {self.num_bins - 1}, and the vocabulary has no "
+                f"{next(iter(unknown))!r} ({len(unknown)} such numbers). Add them to vocab_file, or use a "
+                "WordPieceTokenizer."
+            )
+            raise ConfigError(Problem(path, text))
+
+    @staticmethod
+    def _sides(size: Size) -> torch.Tensor:
+        height, width = size
+        return torch.tensor([width, height, width, height], dtype=torch.float32)
+
+
+class ChatTask(Task):
+    """Go on with a dialog of ``Conversations`` (kind ``chat``): all answers are learned, the last one is written.
+
+    Written is ``pred_answer``.
+
+    Args:
+        prompt: As in ``Task``, for each question.
+        weight: As in ``Task``.
+    """
+
+    predicts = ("pred_answer",)
+
+    def dialog(self, sample: Any, size: Size) -> list[Turn]:
+        turns = sample.get("conversation")
+        if not turns:
+            raise DataError(
+                "model.tasks: kind chat reads the conversation of a sample, got one without. Use the data set "
+                "Conversations, or kind answer or caption."
+            )
+        return [Turn(self.prompt.replace(PLACE, question), answer) for question, answer in turns]
