@@ -5,6 +5,7 @@ Importing this package registers what MMEngine's Runner builds: data sets, trans
 
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.datasets.captioned_images import CaptionedImages
+from bus_toolkit.data.datasets.conversations import Conversations
 from bus_toolkit.data.datasets.image_text_pairs import ImageTextPairs
 from bus_toolkit.data.datasets.labelled_images import LabelledImages
 from bus_toolkit.data.datasets.mixed_sources import MixedSources
@@ -37,6 +38,7 @@ __all__ = [
     "CleanText",
     "ColourEnhance",
     "ColourJitter",
+    "Conversations",
     "EndlessShardSampler",
     "EvenlySpacedSampler",
     "ImageTextPairs",

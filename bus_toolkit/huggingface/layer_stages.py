@@ -41,7 +41,7 @@ class LayerStages:
         inside: Mapping[int, PatchSelector],
         around_selection: Callable[[], AbstractContextManager[Any]],
     ) -> None:
-        self.decoder, self.inside, self._around_selection = decoder, inside, around_selection
+        self.decoder, self.inside, self.around_selection = decoder, inside, around_selection
         self.prefill: Prefill | None = None
         self.call = Call(0, 0, False)
         self.earlier: Mapping[int, Earlier] = {}
@@ -88,7 +88,7 @@ class LayerStages:
         selector = self.inside.get(number)
         if selector is not None and self.call.num_new == 0:
             attention = self.decoder.layers[number - 1].self_attn
-            with self._around_selection():
+            with self.around_selection():
                 states = reduce_at(
                     prefill,
                     number,

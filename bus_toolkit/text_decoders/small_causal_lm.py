@@ -42,7 +42,7 @@ class CausalLM(CausalLanguageModel):
         initializer_range: float = 0.02,
     ) -> None:
         groups = num_key_value_heads or num_heads
-        sizes = {"hidden_size": hidden_size, "num_layers": num_layers, "num_heads": num_heads}
+        sizes: dict[str, float] = {"hidden_size": hidden_size, "num_layers": num_layers, "num_heads": num_heads}
         sizes |= {"num_key_value_heads": groups, "max_text_length": max_text_length, "mlp_ratio": mlp_ratio}
         for name, size in sizes.items():
             if not size > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         "RandomResizedCropWithBoxes": {"scale": 32},
         "ResizeAndPad": {"scale": 32},
         "TopKAccuracy": {"topk": [1, 2]},  # the kit has three classes
+        "Conversations": {"ann_file": str(written_dialogs(folder)), "img_dir": str(folder)},
         "ImageTextPairs": {"ann_file": str(written_pairs(folder)), "img_dir": str(folder)},
     }
 
@@ -67,6 +69,13 @@ def written_pairs(folder: Path) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return folder / "pairs.csv"
+
+
+def written_dialogs(folder: Path) -> Path:
+    path = folder / "dialogs.json"
+    talk = [{"from": "human", "value": "<image>\nwhat is it"}, {"from": "gpt", "value": "a picture"}]
+    path.write_text(json.dumps([{"id": n, "image": f"{n}.png", "conversations": talk} for n in range(4)]))
+    return path
 
 
 @pytest.mark.parametrize("name", sorted(COMPONENTS.keys() - NEED_OWN_SAMPLES))

@@ -12,7 +12,7 @@ from bus_toolkit.labels import as_label
 from bus_toolkit.registry import TRANSFORMS
 
 _ANSWERS = ("question_type", "answer_type", "gt_answer", "gt_answer_weight", "answers")
-_KEYS = ("text", "image_id", "text_id", "gt_boxes", "named", "region_only", *_ANSWERS)
+_KEYS = ("text", "image_id", "text_id", "gt_boxes", "named", "region_only", "conversation", *_ANSWERS)
 
 
 @TRANSFORMS.register_module()
@@ -22,8 +22,8 @@ class PackRegions(BaseTransform):
     Boxes are cut to the image; those that lie outside are dropped, and so is their entry in ``named``; where no named
     object is left in view all of them are dropped. Fields of the data sample: ``text image_id text_id img_path``,
     ``gt_label`` where the data set has one, ``region_only`` for rows of a ``RegionBatchSampler``, what
-    ``QuestionAnswers`` says of a question and its answers, and where boxes are in view ``gt_boxes`` float32 (n, 4),
-    corners in pixels, and ``named`` bool (n,).
+    ``QuestionAnswers`` says of a question and its answers, ``conversation`` of ``Conversations``, and where boxes are
+    in view ``gt_boxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,).
     Slot: the last of a ``pipeline``.
     """
 

@@ -71,9 +71,9 @@ class Reader:
             **vars(writing),
         )
 
-    def read(self, prompts: Prompts, sight: Sight) -> None:
-        """Run the language model for what its selectors decide alone."""
-        self._part.model(**self._arguments(prompts, sight, 1), use_cache=False, logits_to_keep=1)
+    def read(self, prompts: Prompts, sight: Sight) -> Tensor:
+        """Run the language model for what its selectors decide, and return the logits (B, 1, V) at the last place."""
+        return self._part.model(**self._arguments(prompts, sight, 1), use_cache=False, logits_to_keep=1).logits
 
     def _arguments(self, prompts: Prompts, sight: Sight, copies: int) -> dict[str, Any]:
         embeds = self._part.model.get_input_embeddings()(prompts.ids)  # (B, W, D)

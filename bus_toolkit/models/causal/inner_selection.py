@@ -31,18 +31,21 @@ class InnerSelection:
         decoder: The language model without its head, which has ``layers``.
         selectors: Each names its layers in ``blocks``.
 
+    Attributes:
+        stages: The hooks on the layers.
+
     Raises:
         ConfigError: Something of a selector that a language model does not have.
     """
 
     def __init__(self, decoder: Any, selectors: Sequence[PatchSelector]) -> None:
         self._selectors = _by_block(selectors, len(decoder.layers))
-        self._stages = LayerStages(decoder, self._selectors, nullcontext)
+        self.stages = LayerStages(decoder, self._selectors, nullcontext)
         self._begun: Prefill | None = None
         if self._selectors:
             _listen(decoder, self._selectors)
             decoder.register_forward_pre_hook(self._enter, with_kwargs=True)
-            self._stages.install(min(self._selectors))
+            self.stages.install(min(self._selectors))
 
     def begin(self, prompts: Prompts, positions: Tensor, grid: Grid, copies: int = 1) -> None:
         """Say what the next call of the language model reads.
@@ -64,7 +67,7 @@ class InnerSelection:
         count = len(ids)
         units = tuple(Unit(row, 0, (grid,)) for row in range(count))
         visual = VisualPlaces(is_visual, question, units, (grid[0] * grid[1],) * count)
-        whole = Layout.whole(*ids.shape, device=ids.device)
+        whole = Layout.whole(count, ids.shape[1], device=ids.device)
         self._begun = Prefill(ids, visual, words, whole, repeat_rows(positions, copies))
 
     def selections(self) -> list[Selection]:
@@ -72,18 +75,16 @@ class InnerSelection:
 
         Nothing where rows keep different numbers of tokens: they are decided on apart from each other then.
         """
-        prefill = self._stages.prefill
+        prefill = self.stages.prefill
         groups = () if prefill is None else prefill.groups()
         return [] if len(groups) != 1 else list(groups[0].selections)
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._stages.enter(kwargs):
+        if self.stages.enter(kwargs):
             return
-        self._stages.prefill, self._begun = self._begun, None
-        if self._stages.prefill is not None:
-            begin_stages(
-                self._stages.prefill, whole_sequence(kwargs["inputs_embeds"], self._stages.prefill.visual, None)
-            )
+        self.stages.prefill, self._begun = self._begun, None
+        if self.stages.prefill is not None:
+            begin_stages(self.stages.prefill, whole_sequence(kwargs["inputs_embeds"], self.stages.prefill.visual, None))
 
 
 def _listen(decoder: Any, selectors: Mapping[int, PatchSelector]) -> None:

@@ -78,7 +78,7 @@ class AnswerTask(Task):
         ValueError: The list cannot be used.
     """
 
-    predicts = ("pred_answer", "pred_label")
+    predicts: ClassVar[tuple[str, ...]] = ("pred_answer", "pred_label")
 
     def __init__(
         self, *, prompt: str = PLACE, answer_list: str | Sequence[str] | None = None, weight: float = 1.0
@@ -87,7 +87,7 @@ class AnswerTask(Task):
         self._answers = [] if answer_list is None else read_answers(answer_list)
         self._places: dict[str, int] = {}
         if not self._answers:
-            self.predicts = ("pred_answer",)  # type: ignore[misc]  # what this one gives
+            self.predicts = ("pred_answer",)  # type: ignore[misc]
 
     def answer(self, sample: Any, size: Size) -> str | None:
         answers = sample.get("gt_answer")
