@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
+from bus_toolkit.analysis.benchmark.causal_workload import CausalWorkload
 from bus_toolkit.analysis.benchmark.workload import Scope, Workload, made_up_batch
 from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.models.build import build_model
-from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.models.causal.vlm import CausalVLM
 
 Pass = Literal["step", "forward"]
 _T = TypeVar("_T")
@@ -86,13 +87,17 @@ class MacCounter:
 
     def tokens(self, model: Mapping[str, Any]) -> list[int]:
         """Return visual tokens, prefix included, after each block and, last, after the decoder."""
-        return self._run(model, Workload.tokens_per_block)
+        return list(self.tokens_by_stage(model).values())
+
+    def tokens_by_stage(self, model: Mapping[str, Any]) -> dict[str, int]:
+        """Return the same by the names of the stages; those of a causal language model's layers come last."""
+        return self._run(model, lambda load: load.tokens_by_stage())
 
     def tokens_for_decoder(self, model: Mapping[str, Any]) -> int:
         """Return the visual tokens that reach the decoder, without class token and registers."""
-        return self._run(model, Workload.tokens_for_decoder)
+        return self._run(model, lambda load: load.tokens_for_decoder())
 
-    def _run(self, model: Mapping[str, Any], ask: Callable[[Workload], _T]) -> _T:
+    def _run(self, model: Mapping[str, Any], ask: Callable[[Workload | CausalWorkload], _T]) -> _T:
         if self._device == "meta":
             try:
                 with _autocast_knows_meta():
@@ -103,11 +108,12 @@ class MacCounter:
                 self._device = "cpu"
         return ask(self._load(model))
 
-    def _load(self, model: Mapping[str, Any]) -> Workload:
+    def _load(self, model: Mapping[str, Any]) -> Workload | CausalWorkload:
         with torch.device(self._device):
-            built: VLPModel = build_model(model)
+            built = build_model(model)
         batch = made_up_batch(built, self.batch_size, self.text_length, texts_per_image=self.texts_per_image)
-        return Workload(built, self._scope, batch)
+        kind = CausalWorkload if isinstance(built, CausalVLM) else Workload
+        return kind(built, self._scope, batch)
 
 
 @contextmanager

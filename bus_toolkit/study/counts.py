@@ -62,11 +62,7 @@ class Counts:
     def tokens(self, model: Mapping[str, Any]) -> dict[str, int]:
         """Return the visual tokens, prefix included, after each block and after the decoder."""
 
-        def ask() -> dict[str, int]:
-            *blocks, decoded = self._counter(model, "forward", "answer").tokens(model)
-            return {**{f"block {place}": count for place, count in enumerate(blocks, 1)}, "decoder": decoded}
-
-        return self._once("tokens", model, ask)
+        return self._once("tokens", model, lambda: self._counter(model, "forward", "answer").tokens_by_stage(model))
 
     def frame(self, model: Mapping[str, Any]) -> Frame:
         """Return image size, grid and the longest text."""

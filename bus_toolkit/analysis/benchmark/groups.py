@@ -11,8 +11,10 @@ from typing import Any
 
 from torch import nn
 
+from bus_toolkit.analysis.benchmark.causal_workload import CausalWorkload
 from bus_toolkit.analysis.benchmark.results import Settings
-from bus_toolkit.analysis.budget.baselines import same_cost_baselines
+from bus_toolkit.analysis.benchmark.workload import Workload
+from bus_toolkit.analysis.budget.baselines import same_cost_baselines, unselective
 from bus_toolkit.analysis.meta_macs import MacCounter
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.config import load_config
@@ -33,7 +35,7 @@ class Contender:
     name: str
     model: dict[str, Any]
 
-    def build(self) -> VLPModel:
+    def build(self) -> Any:
         """Build the model, with random weights."""
         return build_model(self.model)
 
@@ -61,8 +63,10 @@ def make_groups(configs: Sequence[str | Path], overrides: Sequence[str] = ()) ->
         names.add(name)
         model = plain(load_config(path, list(overrides)).to_dict()).get("model") or {}
         if "backbone" not in model:
-            raise ConfigError(f"{path}: model: there is no backbone to measure. Give configs of a VLPModel.")
-        bare = {**copy.deepcopy(model), "selectors": [], "decoder": {"type": "Identity"}}
+            text = "there is no backbone to measure. Give configs of a VLPModel or a CausalVLM."
+            raise ConfigError(f"{path}: model: {text}")
+        bare = copy.deepcopy(model)
+        bare |= {**unselective(bare), **({"patch_text": None} if "patch_text" in bare else {})}
         key = repr(sorted(bare.items()))
         group = groups.setdefault(key, Group(Contender(f"{name} unpruned", bare), ()))
         if _reduces(model):
@@ -73,7 +77,10 @@ def make_groups(configs: Sequence[str | Path], overrides: Sequence[str] = ()) ->
 
 
 def _reduces(model: Mapping[str, Any]) -> bool:
-    return bool(model.get("selectors")) or (model.get("decoder") or {}).get("type", "Identity") != "Identity"
+    return (
+        bool(model.get("selectors") or model.get("vision_selectors"))
+        or (model.get("decoder") or {}).get("type", "Identity") != "Identity"
+    )
 
 
 def same_cost(member: Contender, settings: Settings) -> Iterator[Contender]:
@@ -98,6 +105,24 @@ def same_cost(member: Contender, settings: Settings) -> Iterator[Contender]:
             yield Contender(f"{member.name} {name}", baseline.model(name))
 
 
+def random_twin(member: Contender, load: Workload | CausalWorkload) -> Any:
+    """Return the model of a config with random selectors that keep as many tokens at the same places."""
+    if isinstance(load, Workload):
+        return select_at_random(member.build(), load.selections())
+    nodes = {
+        name: [{"type": "Random", **_same_number(selection)} for selection in selections]
+        for name, selections in load.selections_by_tower().items()
+    }
+    return build_model({**member.model, **nodes, "patch_text": None})
+
+
+def _same_number(selection: Selection) -> dict[str, Any]:
+    """Return settings of a selector that leaves as many tokens at the same place."""
+    plan = selection.decision.plan
+    ratio = plan.keep_indices.shape[1] / plan.num_inputs
+    return {"blocks": [selection.block], "keep_ratio": ratio, "fuse": "normalized" if plan.fused else "none"}
+
+
 def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPModel:
     """Replace the selectors of ``model`` by random ones that keep as many tokens at the same places, and return it.
 
@@ -108,12 +133,7 @@ def select_at_random(model: VLPModel, selections: Sequence[Selection]) -> VLPMod
     sites = {block: selector.site for selector in model.backbone.selectors for block in selector.blocks}
     chosen = []
     for selection in selections:
-        plan = selection.decision.plan
-        selector = RandomSelector(
-            blocks=[selection.block],
-            keep_ratio=plan.keep_indices.shape[1] / plan.num_inputs,
-            fuse="normalized" if plan.fused else "none",
-        )
+        selector = RandomSelector(**_same_number(selection))
         selector.site = sites[selection.block]  # type: ignore[misc]  # the copy acts at the same site as the original
         chosen.append(selector)
     backbones: list[TokenReducingBackbone] = [model.backbone]

@@ -5,16 +5,20 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from statistics import median
+from typing import Any
 
 import torch
 
-from bus_toolkit.analysis.benchmark.groups import Group, same_cost, select_at_random
+from bus_toolkit.analysis.benchmark.causal_workload import CausalWorkload
+from bus_toolkit.analysis.benchmark.groups import Group, random_twin, same_cost
 from bus_toolkit.analysis.benchmark.memory import peak_bytes
 from bus_toolkit.analysis.benchmark.results import Measured, Settings
 from bus_toolkit.analysis.benchmark.timing import Stopwatch, ratios, take_turns
 from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch, releasing
 from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
-from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.models.causal.vlm import CausalVLM
+
+Load = Workload | CausalWorkload
 
 
 def measure_groups(groups: Sequence[Group], settings: Settings) -> Iterator[Measured]:
@@ -49,28 +53,28 @@ def _measure(group: Group, settings: Settings) -> list[Measured]:
     return list(results.values())
 
 
-def _workloads(group: Group, settings: Settings) -> dict[str, Workload]:
+def _workloads(group: Group, settings: Settings) -> dict[str, Load]:
     loads = {group.baseline.name: _workload(group.baseline.build(), settings)}
     for member in group.members:
         loads[member.name] = _workload(member.build(), settings)
         selections = loads[member.name].selections()
         if selections and settings.baselines != "none":
-            twin = select_at_random(member.build(), selections)
-            loads[f"{member.name} Random"] = _workload(twin, settings)
+            loads[f"{member.name} Random"] = _workload(random_twin(member, loads[member.name]), settings)
         if selections and settings.baselines == "all":
             loads |= {one.name: _workload(one.build(), settings) for one in same_cost(member, settings)}
     return loads
 
 
-def _workload(model: VLPModel, settings: Settings) -> Workload:
+def _workload(model: Any, settings: Settings) -> Load:
     model.to(settings.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6) if settings.optimizer else None
     texts = settings.texts_per_image
     batch = made_up_batch(model, settings.batch_size, settings.text_length, texts_per_image=texts)
-    return Workload(model, settings.scope, batch, autocast=settings.autocast, optimizer=optimizer)
+    kind = CausalWorkload if isinstance(model, CausalVLM) else Workload
+    return kind(model, settings.scope, batch, autocast=settings.autocast, optimizer=optimizer)
 
 
-def _counted(name: str, baseline: str, load: Workload) -> Measured:
+def _counted(name: str, baseline: str, load: Load) -> Measured:
     """Count everything that does not depend on the clock."""
     load.step()  # from here on the gradients are there, and only activations come and go
     memory = peak_bytes(load.step, load.images.device)
@@ -80,21 +84,22 @@ def _counted(name: str, baseline: str, load: Workload) -> Measured:
         name,
         baseline,
         parameters=sum(p.numel() for p in load.model.parameters() if p.requires_grad),
-        tokens=load.tokens_per_block(),
+        tokens=list(load.tokens_by_stage().values()),
         macs=count_macs_by_part(load.forward, load.parts, rest="heads"),
         step_macs=step_macs,
         peak_bytes=memory,
     )
 
 
-def _selection_cost(load: Workload, settings: Settings) -> tuple[float, float]:
-    """Return the seconds of planning and applying selections, and of the backbone, in a forward pass of it."""
-    backbone = load.model.backbone
+def _selection_cost(load: Load, settings: Settings) -> tuple[float, float]:
+    """Return the seconds of planning and applying selections, and of the backbone, in a forward pass of it.
+
+    Of a causal language model: those of selections in it, and of all towers.
+    """
     pairs = []
     for _ in range(settings.rounds):
         inside, whole = Stopwatch(settings.device), Stopwatch(settings.device)
-        with torch.no_grad(), settings.autocast(), whole.running():
-            blocks = load.model.encoders.for_blocks(backbone.forward_shared(load.images), load.text)
-            backbone.forward_conditioned(blocks.shared, blocks.text, around_selection=inside.running)
+        with whole.running():
+            load.pass_with(inside.running)
         pairs.append((inside.seconds, whole.seconds))
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)

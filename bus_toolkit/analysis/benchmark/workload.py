@@ -104,6 +104,13 @@ class Workload:
         blocks = encoders.for_blocks(backbone.forward_shared(self._seen), self.text)
         return backbone.forward_conditioned(blocks.shared, blocks.text).repeat_each(blocks.texts)
 
+    def pass_with(self, around_selection: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Run the backbone, with something opened around each selection."""
+        backbone = self.model.backbone
+        with torch.no_grad(), self.autocast():
+            blocks = self.model.encoders.for_blocks(backbone.forward_shared(self.images), self.text)
+            backbone.forward_conditioned(blocks.shared, blocks.text, around_selection=around_selection)
+
     def _evaluated(self) -> VisualTokens:
         """Return the batch through the backbone in evaluation, which drops what training may hide (DynamicViT)."""
         self.model.eval()
@@ -126,6 +133,11 @@ class Workload:
         for block in range(1, self.model.backbone.num_blocks + 1):
             tokens.append(left.get(block, tokens[-1]))
         return [*tokens[1:], decoded.embeds.shape[1]]
+
+    def tokens_by_stage(self) -> dict[str, int]:
+        """Return the same by the names of the stages."""
+        *blocks, decoded = self.tokens_per_block()
+        return {**{f"block {place}": count for place, count in enumerate(blocks, 1)}, "decoder": decoded}
 
     def tokens_for_decoder(self) -> int:
         """Return how many visual tokens reach the decoder in evaluation: patches and fused tokens, without prefix."""
@@ -176,13 +188,11 @@ def releasing(load: Steps) -> Callable[[], None]:
     return run
 
 
-def made_up_batch(
-    model: VLPModel, size: int, text_length: int, *, texts_per_image: int = 1
-) -> tuple[Tensor, list[Any]]:
+def made_up_batch(model: Any, size: int, text_length: int, *, texts_per_image: int = 1) -> tuple[Tensor, list[Any]]:
     """Return noise images and random words: speed does not depend on the content, and no data is needed.
 
     Args:
-        model: Gives resolution, vocabulary and device.
+        model: A ``VLPModel`` or a ``CausalVLM``; gives resolution, vocabulary and device.
         size: Images, or captions where a head wants several images of each.
         text_length: Tokens of every caption, [CLS] and [SEP] included.
         texts_per_image: Captions of each image; each has one box, one label and one answer.
@@ -193,7 +203,8 @@ def made_up_batch(
     noise = torch.Generator().manual_seed(0)
     height, width = model.backbone.image_size
     device = model.backbone.device
-    num_images = max((getattr(head, "num_images", 1) for head in model.heads.values()), default=1)
+    heads = getattr(model, "heads", {})
+    num_images = max((getattr(head, "num_images", 1) for head in heads.values()), default=1)
     if num_images > 1 and texts_per_image > 1:
         raise ConfigError(
             f"--texts-per-image: must be 1 for a model that reads {num_images} images a text, got {texts_per_image}."
@@ -219,13 +230,14 @@ def _made_up_sample(row: int, image_id: int, text: str, box: Tensor, answer: str
         "gt_answer": [answer],
         "gt_answer_weight": [1.0],
         "references": [text],
+        "conversation": [(text, answer)],
     }
     for name, value in fields.items():
         sample.set_field(value, name, dtype=None)
     return sample
 
 
-def _words(model: VLPModel, noise: torch.Generator) -> list[str]:
+def _words(model: Any, noise: torch.Generator) -> list[str]:
     """Return some entries of the vocabulary that are words on their own, each one token."""
     tokenizer = model.tokenizer
     order = torch.randperm(tokenizer.vocab_size, generator=noise).tolist()

@@ -44,7 +44,8 @@ def same_cost_baselines(model: Node, budget: int, counter: MacCounter) -> list[B
 
     ``Random``, ``UniformGrid`` and ``GridPool`` select once, after the first block that has a selector in ``model``,
     and fuse nothing. The smaller image has neither selectors nor a decoder. Heads that train the scores of selectors
-    take no part in either, nor does a prior.
+    take no part in either, nor does a prior; of a ``CausalVLM`` no ``patch_text``. Its selectors in the language model
+    are what is replaced.
 
     Args:
         model: The ``model`` part of a config with selectors.
@@ -56,14 +57,20 @@ def same_cost_baselines(model: Node, budget: int, counter: MacCounter) -> list[B
         for name, node in (model.get("heads") or {}).items()
         if not getattr(REGISTRIES.heads.get(node["type"], f"model.heads.{name}").cls, "needs_supervised_scores", False)
     }
-    bare = {**model, "heads": heads, "prior": None}
+    bare = {**model, **({"heads": heads, "prior": None} if "heads" in model else {"patch_text": None})}
     block = min(min(node["blocks"]) for node in model["selectors"])
     blind = {**bare, "selectors": [{"type": BLIND[0], "blocks": [block], "keep_ratio": 0.5}]}
-    full = {**bare, "selectors": [], "decoder": {"type": "Identity"}}
+    full = {**bare, **unselective(bare)}
     return [
         _planned(BLIND, lambda: plan_budget(blind, budget, counter)),
         _planned((SMALLER_IMAGE,), lambda: smaller_image(full, budget, counter)),
     ]
+
+
+def unselective(model: Node) -> Node:
+    """Return the settings without which a model reads all tokens: no selectors, no decoder."""
+    outer = {"vision_selectors": []} if model.get("vision_selectors") else {}
+    return {"selectors": [], **outer, "decoder": {"type": "Identity"}}
 
 
 def _planned(names: Sequence[str], plan: Callable[[], Plan]) -> Baseline:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bus_toolkit.models.causal.inner_selection import InnerSelection
@@ -53,11 +52,10 @@ class Reader:
     def logits(self, prompts: Prompts, sight: Sight) -> Tensor:
         """Return the logits (T, V) of the tokens to be learned."""
         rows, places, _ = prompts.targets
-        # A token is predicted at the place before it. Only places that predict any go through the head.
-        asked, index = (places - 1).unique(return_inverse=True) if places.device.type != "meta" else _all(prompts)
         arguments = self._arguments(prompts, sight, 1)
-        logits = self._part.model(**arguments, use_cache=False, logits_to_keep=asked).logits  # (B, places, V)
-        return logits[rows, index]
+        # Places of which no token is learned in any row do not go through the head.
+        logits = self._part.model(**arguments, use_cache=False, logits_to_keep=prompts.asked).logits  # (B, A, V)
+        return logits[rows, places]
 
     def write(self, prompts: Prompts, sight: Sight, writing: Writing, vocabulary: Vocabulary) -> Tensor:
         """Return the ids of an answer to each row, int64 (B, L), with padding after its end."""
@@ -89,8 +87,3 @@ class Reader:
             "position_ids": positions,
             "attention_mask": None if is_whole else mask.long(),
         }
-
-
-def _all(prompts: Prompts) -> tuple[Tensor, Tensor]:
-    """Return all places, and those of the targets among them: without numbers nothing can be left out."""
-    return torch.arange(prompts.ids.shape[1], device=prompts.ids.device), prompts.targets[1] - 1

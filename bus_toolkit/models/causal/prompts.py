@@ -25,7 +25,8 @@ class Prompts:
         readable: bool (B, W), False for padding.
         is_padded: Whether any row has padding.
         words: What selectors may read.
-        targets: int64 (3, T): row, place and id of each token to be learned.
+        asked: int64 (A,), the places before tokens to be learned, where these are predicted.
+        targets: int64 (3, T): row, number among the ``asked`` and id of each token to be learned.
     """
 
     ids: Tensor
@@ -33,6 +34,7 @@ class Prompts:
     readable: Tensor
     is_padded: bool
     words: Words
+    asked: Tensor
     targets: Tensor
 
     @classmethod
@@ -58,15 +60,19 @@ class Prompts:
             ids[number, places] = torch.tensor(row.ids)
             readable[number, start : start + len(row.ids) + num_visual] = True
             is_visual[number, start + row.image_at : start + row.image_at + num_visual] = True
-            targets += [(number, places[at], row.ids[at]) for at, learned in enumerate(row.is_answer) if learned]
+            targets += [(number, places[at] - 1, row.ids[at]) for at, learned in enumerate(row.is_answer) if learned]
             questions.append([places[at] for at in row.question])
+        asked = sorted({place for _, place, _ in targets})
+        index = {place: at for at, place in enumerate(asked)}
+        learned = [(number, index[place], word) for number, place, word in targets]
         return cls(
             ids.to(device),
             is_visual.to(device),
             readable.to(device),
             len({len(row.ids) for row in rows}) > 1,
             _words(questions, device),
-            torch.tensor(targets, dtype=torch.int64).reshape(-1, 3).T.to(device),
+            torch.tensor(asked, dtype=torch.int64).to(device),
+            torch.tensor(learned, dtype=torch.int64).reshape(-1, 3).T.to(device),
         )
 
 
