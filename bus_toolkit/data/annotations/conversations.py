@@ -56,8 +56,8 @@ def read_conversations(path: str, location: str) -> list[Conversation]:
 def _read(entry: dict[str, Any], number: int) -> Conversation:
     sample_id, image = entry.get("id", number), entry.get("image")
     problem = next(_problems(image, entry.get("conversations")), "")
-    if problem:
-        return Conversation(sample_id, image if isinstance(image, str) else "", (), problem)
+    if problem or not isinstance(image, str):
+        return Conversation(sample_id, "", (), problem)
     texts = [message["value"].strip() for message in entry["conversations"]]
     answers = [*texts[1::2], None]
     return Conversation(sample_id, image, tuple(zip(texts[::2], answers, strict=False)))
