@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from bus_toolkit.analysis.benchmark.workload import Scope
+from bus_toolkit.analysis.benchmark.workload import Passes, Scope
 from bus_toolkit.analysis.macs import Method
 from bus_toolkit.models.causal.dialogs import Turn
 from bus_toolkit.models.causal.prompts import Prompts
@@ -19,8 +20,8 @@ from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import Selection
 
 
-class CausalWorkload:
-    """A ``CausalVLM`` with a batch, as two functions without arguments: ``forward`` and ``step``.
+class CausalWorkload(Passes):
+    """The work of a ``CausalVLM``.
 
     ``vision`` is backbone, decoder and projector under the texts of the batch. ``pair`` adds the language model on
     image and question, with all selectors: what comes before the first word of an answer. ``answer`` adds an answer of
@@ -30,23 +31,12 @@ class CausalWorkload:
     Args:
         model: The model.
         scope: Which of the four.
-        batch: Images (B, 3, H, W) and their data samples, one or several an image.
-        autocast: Makes the region that forward passes run in; ``nullcontext`` for full precision.
-        optimizer: Steps after the backward pass of scope ``model``.
+        batch: As for ``Passes``, of one image a text.
+        **settings: As for ``Passes``.
     """
 
-    def __init__(
-        self,
-        model: CausalVLM,
-        scope: Scope,
-        batch: tuple[Tensor, Sequence[Any]],
-        *,
-        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        optimizer: torch.optim.Optimizer | None = None,
-    ) -> None:
-        self.model, self.scope = model, scope
-        self.images, self.samples = batch
-        self.autocast, self.optimizer = autocast, optimizer
+    def __init__(self, model: CausalVLM, scope: Scope, batch: tuple[Tensor, Sequence[Any]], **settings: Any) -> None:
+        super().__init__(model, scope, batch, **settings)
         self._questions = [[Turn(sample.text)] for sample in self.samples]
         self._answered = [[Turn(sample.text, sample.gt_answer[0])] for sample in self.samples]
 
@@ -61,21 +51,6 @@ class CausalWorkload:
             "decoder": [(model.decoder, "forward"), (model.projector, "forward")],
             "language model": [(model.language_model.model, "forward")],
         }
-
-    def forward(self) -> None:
-        """Run a forward pass in evaluation mode, without gradient."""
-        self.model.eval()
-        with torch.no_grad(), self.autocast():
-            self._outputs()
-
-    def step(self) -> None:
-        """Run a training step; the gradients stay."""
-        self.model.train()
-        with self.autocast():
-            loss = self._outputs()
-        loss.backward()
-        if self.scope == "model" and self.optimizer is not None:
-            self.optimizer.step()
 
     def selections(self) -> list[Selection]:
         """Return what the selectors decide on this batch in evaluation, those in the backbone first."""
@@ -128,6 +103,7 @@ class CausalWorkload:
         sight = self.model.sight(self.model.look(self.images, len(self.samples) // len(self.images)), rows)
         return sight, self.model.prompts(rows, sight)
 
+    @override
     def _outputs(self) -> Tensor:
         if self.scope == "model":
             losses = self.model.loss(self.images, self.samples)

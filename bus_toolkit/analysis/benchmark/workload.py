@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
+from typing_extensions import override
 
 from bus_toolkit.analysis.macs import Method
 from bus_toolkit.errors import ConfigError
@@ -21,15 +22,8 @@ from bus_toolkit.structures import Selection, VisualTokens
 Scope = Literal["vision", "pair", "answer", "model"]
 
 
-class Workload:
+class Passes:
     """A model with a batch, as two functions without arguments: ``forward`` and ``step``.
-
-    All scopes are conditioned by a text of the batch, as in training. ``vision`` is backbone, selectors and decoder.
-    ``pair`` adds the text encoder before and the fusion after them, as inference on an image and its text needs them.
-    The steps of both go backward from the sum of the tokens. ``answer`` adds what those heads predict of the pair that
-    answer, if any do; it has no step. ``model`` is a training step with all heads, forward and backward, and the update
-    of momentum copies and queues; the optimizer's part, the same for all models of one size, is left out unless there
-    is an ``optimizer``.
 
     Args:
         model: The model.
@@ -41,7 +35,7 @@ class Workload:
 
     def __init__(
         self,
-        model: VLPModel,
+        model: Any,
         scope: Scope,
         batch: tuple[Tensor, Sequence[Any]],
         *,
@@ -51,6 +45,51 @@ class Workload:
         self.model, self.scope = model, scope
         self.images, self.samples = batch
         self.autocast, self.optimizer = autocast, optimizer
+
+    def forward(self) -> None:
+        """Run a forward pass in evaluation mode, without gradient."""
+        self.model.eval()
+        with torch.no_grad(), self.autocast():
+            self._outputs()
+
+    def step(self) -> None:
+        """Run a training step; the gradients stay."""
+        self.model.train()
+        with self.autocast():
+            loss = self._outputs()
+        loss.backward()
+        if self.scope == "model":
+            if self.optimizer is not None:
+                self.optimizer.step()
+            self._after_step()
+
+    def _outputs(self) -> Tensor:
+        """Run the work, and return what a step goes backward from."""
+        raise NotImplementedError
+
+    def _after_step(self) -> None:
+        """Update what no gradient trains."""
+
+
+class Workload(Passes):
+    """The work of a ``VLPModel``.
+
+    All scopes are conditioned by a text of the batch, as in training. ``vision`` is backbone, selectors and decoder.
+    ``pair`` adds the text encoder before and the fusion after them, as inference on an image and its text needs them.
+    The steps of both go backward from the sum of the tokens. ``answer`` adds what those heads predict of the pair that
+    answer, if any do; it has no step. ``model`` is a training step with all heads, forward and backward, and the update
+    of momentum copies and queues; the optimizer's part, the same for all models of one size, is left out unless there
+    is an ``optimizer``.
+
+    Args:
+        model: The model.
+        scope: Which of the four.
+        batch: As for ``Passes``.
+        **settings: As for ``Passes``.
+    """
+
+    def __init__(self, model: VLPModel, scope: Scope, batch: tuple[Tensor, Sequence[Any]], **settings: Any) -> None:
+        super().__init__(model, scope, batch, **settings)
         self.tokens = model.encoders.tokenize([sample.text for sample in self.samples])
         with torch.no_grad():
             text = model.passes(self.images, self.samples).texts.captions
@@ -78,23 +117,10 @@ class Workload:
             methods["momentum"] = [] if model.momentum is None else [(model.momentum, name) for name in passes]
         return {"backbone": [(backbone, "forward_shared"), (backbone, "forward_conditioned")], **methods}
 
-    def forward(self) -> None:
-        """Run a forward pass in evaluation mode, without gradient."""
-        self.model.eval()
-        with torch.no_grad(), self.autocast():
-            self._outputs()
-
-    def step(self) -> None:
-        """Run a training step; the gradients stay."""
-        self.model.train()
-        with self.autocast():
-            loss = self._outputs()
-        loss.backward()
-        if self.scope == "model":
-            if self.optimizer is not None:
-                self.optimizer.step()
-            self.model.after_step()
-            self.model.set_progress(self.model.epoch, self.model.iteration + 1)
+    @override
+    def _after_step(self) -> None:
+        self.model.after_step()
+        self.model.set_progress(self.model.epoch, self.model.iteration + 1)
 
     def _encoded(self, backbone: Any) -> VisualTokens:
         """Return the batch through a backbone as a model runs it, without the checks of what a user gives by hand."""
@@ -144,6 +170,7 @@ class Workload:
         visual = self._evaluated()
         return visual.embeds.shape[1] - visual.num_prefix
 
+    @override
     def _outputs(self) -> Tensor:
         if self.scope == "pair":
             return self._pairs()

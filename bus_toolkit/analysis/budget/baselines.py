@@ -69,7 +69,7 @@ def same_cost_baselines(model: Node, budget: int, counter: MacCounter) -> list[B
 
 def unselective(model: Node) -> Node:
     """Return the settings without which a model reads all tokens: no selectors, no decoder."""
-    outer = {"vision_selectors": []} if model.get("vision_selectors") else {}
+    outer: Node = {"vision_selectors": []} if model.get("vision_selectors") else {}
     return {"selectors": [], **outer, "decoder": {"type": "Identity"}}
 
 

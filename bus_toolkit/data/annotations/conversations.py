@@ -11,7 +11,7 @@ from bus_toolkit.data.annotations.coco_boxes import read_json
 from bus_toolkit.errors import DataError
 
 IMAGE = "<image>"
-"""What stands for the image in a question."""
+"""The mark of the image in a question."""
 _FORM = (
     'It needs LLaVA\'s form: [{"id", "image": "<path>", "conversations": [{"from": "human", "value": "<image>\\n..."}, '
     '{"from": "gpt", "value": "..."}, ...]}, ...].'

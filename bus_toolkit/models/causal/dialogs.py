@@ -10,9 +10,9 @@ from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import ConfigError, DataError, Problem
 
 IMAGE = "<image>"
-"""What stands for the image in a text, as in the data of LLaVA."""
+"""The mark of the image in a text, as in the data of LLaVA."""
 PLACE = "{text}"
-"""What stands for a text in a prompt."""
+"""The mark of a text in a prompt."""
 
 
 class Turn(NamedTuple):
