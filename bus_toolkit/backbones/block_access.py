@@ -221,11 +221,16 @@ class ViTBlockAccess(BlockAccess):
                 logits = logits + at_least_float32(self._key_weights).clamp(min=1e-6).log()[:, None, None]
             return logits.softmax(dim=-1).mean(dim=1)
 
+    @override
+    def entered(self) -> tuple[Tensor, Tensor]:
+        text = self._need_text() if self._words is None else self.text()
+        return self._tokens[:, self._num_prefix :], text.embeds
+
     def _need_text(self) -> TextTokens:
         if self._text is None:
             raise ComponentError(
-                "model.selectors: a selector asks for the attention of the text, got a pass without one. Set needs_text of "
-                "the selector, so that the class token's attention takes its place then."
+                "model.selectors: a selector asks for the attention of the text, got a pass without one. Set "
+                "needs_text of the selector, so that the class token's attention takes its place then."
             )
         width = self._tokens.shape[-1]
         if self._text.embeds.shape[-1] != width:

@@ -14,7 +14,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.huggingface.attention_rows import attention_rows
 from bus_toolkit.huggingface.recorded_attention import RecordedAttention
+from bus_toolkit.ops.precision import at_least_float32_dtype
 from bus_toolkit.selectors.view import BlockAccess
 
 # Queries whose attention is looked at together.
@@ -31,7 +33,9 @@ class SequencePlaces:
         words: int64 (U, L), the places of the text; padding repeats a place.
         words_mask: bool (U, L), False for padding.
         last_word: int64 (U,), the last of them.
-        asking: int64 (U,), the token that sees for the whole image (the class token); ``None`` where there is none.
+        class_token: The token that sees for the whole image; ``None`` where there is none.
+        asking: bool (B, n), tokens that count where the mean of all of them is asked for: no padding, and nothing of an
+            answer that is trained; ``None``: all.
     """
 
     rows: Tensor
@@ -39,6 +43,7 @@ class SequencePlaces:
     words: Tensor | None = None
     words_mask: Tensor | None = None
     last_word: Tensor | None = None
+    class_token: int | None = None
     asking: Tensor | None = None
 
 
@@ -49,12 +54,19 @@ class LayerAccess(BlockAccess):
     choice). What needs the layer's own weights is not there; it raises ``ComponentError``.
 
     Args:
-        attention: Returns what the layer's attention used; called when something of it is asked for.
-        places: Where the units are.
+        attention: Returns what the layer's attention used; called when something of it is asked for. places: Where
+        the units are. entered: Returns candidates (U, N, D) and words (U, L, D) as they entered the first layer;
+        called where there are
+            words.
     """
 
-    def __init__(self, attention: Callable[[], RecordedAttention], places: SequencePlaces) -> None:
-        self._attention, self._places = attention, places
+    def __init__(
+        self,
+        attention: Callable[[], RecordedAttention],
+        places: SequencePlaces,
+        entered: Callable[[], tuple[Tensor, Tensor]],
+    ) -> None:
+        self._attention, self._places, self._entered = attention, places, entered
 
     @override
     def text_attention(self) -> Tensor:
@@ -69,43 +81,55 @@ class LayerAccess(BlockAccess):
         return self._rows(self._places.words)
 
     @override
+    def entered(self) -> tuple[Tensor, Tensor]:
+        if self._places.words is None:
+            self._refuse("entered", "there is no text here")
+        return self._entered()
+
+    @override
+    @torch.no_grad()
+    def word_attention(self) -> Tensor:
+        attention, mask = self.attention_of_words(), self._places.words_mask
+        assert mask is not None, "words come with their mask"
+        return (attention * mask.unsqueeze(2)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+    @override
     def cls_attention(self) -> Tensor:
-        if self._places.asking is None:
+        token, rows = self._places.class_token, self._places.rows
+        if token is None:
             return self.attention_received()
-        return self._rows(self._places.asking.unsqueeze(1)).squeeze(1)
+        return self._rows(torch.full_like(rows, token).unsqueeze(1)).squeeze(1)
 
     @override
     def cls_query(self) -> Tensor:
-        queries, rows = self._attention().queries, self._places.rows
-        if self._places.asking is None:
-            return queries.mean(dim=2)[rows]
-        # Advanced indices apart from each other put their axis first: (U, H, E).
-        return queries[rows, :, self._places.asking]
+        queries = self._attention().queries
+        if self._places.class_token is not None:
+            return queries[self._places.rows, :, self._places.class_token]
+        asking = self._asking(queries).to(queries.dtype)
+        mean = torch.einsum("bhne,bn->bhe", queries, asking) / asking.sum(dim=1)[:, None, None]
+        return mean[self._places.rows]
 
     @override
     def keys(self) -> Tensor:
-        used = self._attention()
-        keys = used.keys.repeat_interleave(used.queries.shape[1] // used.keys.shape[1], dim=1)
-        return keys[self._places.rows[:, None], :, self._places.candidates]  # (U, N, H, E)
+        used, rows = self._attention(), self._places.rows
+        # Advanced indices apart from each other put their axes first: (U, N, Hk, E).
+        keys = used.keys[rows.unsqueeze(1), :, self._places.candidates]
+        return keys.repeat_interleave(used.queries.shape[1] // used.keys.shape[1], dim=2)
 
     @override
     @torch.no_grad()
     def attention_received(self) -> Tensor:
-        used = self._attention()
+        used, rows = self._attention(), self._places.rows
         batch, _, count, _ = used.queries.shape
-        total = used.queries.new_zeros(batch, count)
-        everyone = torch.arange(count, device=total.device).expand(batch, count)
+        everyone = torch.arange(count, device=rows.device).expand(batch, count)
+        all_rows = torch.arange(batch, device=rows.device)
+        asking = self._asking(used.queries).to(at_least_float32_dtype(used.queries))
+        total = torch.zeros_like(asking)
         for start in range(0, count, _CHUNK):
-            total += _attention_rows(used, everyone[:, start : start + _CHUNK]).sum(dim=1)
-        rows = self._places.rows[:, None]
-        return total[rows, self._places.candidates] / count
-
-    @override
-    def word_attention(self) -> Tensor:
-        mask = self._places.words_mask
-        attention = self.attention_of_words().detach()
-        assert mask is not None
-        return (attention * mask.unsqueeze(2)).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+            given = attention_rows(used, all_rows, everyone[:, start : start + _CHUNK])
+            total += (given * asking[:, start : start + _CHUNK, None]).sum(dim=1)
+        mean = total / asking.sum(dim=1, keepdim=True)
+        return mean[rows.unsqueeze(1), self._places.candidates]
 
     @override
     def project_query(self, vectors: Tensor) -> Tensor:
@@ -123,35 +147,19 @@ class LayerAccess(BlockAccess):
     def look_ahead(self, prefix: Tensor, num_blocks: int) -> Tensor:
         self._refuse("look_ahead", "its layers run in their own order")
 
+    def _asking(self, queries: Tensor) -> Tensor:
+        """Return which tokens count, bool (B, n)."""
+        if self._places.asking is not None:
+            return self._places.asking
+        return torch.ones(queries.shape[0], queries.shape[2], dtype=torch.bool, device=queries.device)
+
     def _rows(self, asking: Tensor) -> Tensor:
-        """Return the attention (U, Q, N) of tokens (U, Q) to the candidates, averaged over the heads."""
-        used, rows = self._attention(), self._places.rows
-        attention = _attention_rows(used, asking, rows)  # (U, Q, n)
+        """Return the attention (U, Q, N) of tokens (U, Q) to the candidates, the mean of the heads."""
+        attention = attention_rows(self._attention(), self._places.rows, asking)  # (U, Q, n)
         return attention.gather(2, self._places.candidates.unsqueeze(1).expand(-1, asking.shape[1], -1))
 
     def _refuse(self, method: str, reason: str) -> NoReturn:
         raise ComponentError(
-            f"reduce_tokens: a selector asks for {method} of a layer of transformers: {reason}. Use a selector that reads "
-            "text_attention, attention_of_words, cls_attention or keys, or none of them."
+            f"reduce_tokens: a selector asks for {method} of a layer of transformers: {reason}. Use a selector that "
+            "reads text_attention, attention_of_words, cls_attention or keys, or none of them."
         )
-
-
-def _attention_rows(used: RecordedAttention, asking: Tensor, rows: Tensor | None = None) -> Tensor:
-    """Return rows (U, Q, n) of attention, averaged over the heads, for tokens ``asking`` (U, Q) of the batch's ``rows``."""
-    rows = torch.arange(asking.shape[0], device=asking.device) if rows is None else rows
-    queries = used.queries.transpose(1, 2)[rows[:, None], asking].transpose(1, 2)  # (U, H, Q, E)
-    keys = used.keys[rows]  # (U, Hk, n, E)
-    grouped = queries.unflatten(1, (keys.shape[1], -1))  # (U, Hk, H / Hk, Q, E)
-    logits = (grouped @ keys.unsqueeze(2).transpose(-1, -2)).flatten(1, 2) * used.scale  # (U, H, Q, n)
-    mask, hidden = used.mask, torch.finfo(logits.dtype).min
-    if mask is not None and mask.dim() == 4:
-        full = mask.expand(used.queries.shape[0], -1, -1, -1).transpose(1, 2)  # (B, Q, heads, n)
-        picked = full[rows[:, None], asking].transpose(1, 2)
-        logits = logits.masked_fill(~picked, hidden) if picked.dtype == torch.bool else logits + picked
-    else:
-        if mask is not None:
-            logits = logits.masked_fill(~mask[rows].bool()[:, None, None], hidden)
-        if used.causal:
-            later = torch.arange(keys.shape[2], device=asking.device) > asking.unsqueeze(2)  # (U, Q, n)
-            logits = logits.masked_fill(later.unsqueeze(1), hidden)
-    return logits.softmax(dim=-1, dtype=torch.float32 if logits.dtype != torch.float64 else None).mean(dim=1)

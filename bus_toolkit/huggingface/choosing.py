@@ -1,7 +1,6 @@
-"""Ask a selector about the visual tokens of a sequence, and carry out what it decides.
+"""Ask a selector about the visual tokens of a sequence.
 
-Shapes: B batch, n places of the sequence at this point, W of the whole one, U units of one size, N tokens of each, L words,
-D width.
+Shapes: B batch, n places of the sequence at this point, U units of one size, N tokens of each, L words, D width.
 """
 
 from __future__ import annotations
@@ -9,225 +8,123 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.huggingface.access import LayerAccess, SequencePlaces
-from bus_toolkit.huggingface.layout import Layout
 from bus_toolkit.huggingface.recorded_attention import RecordedAttention
+from bus_toolkit.huggingface.sequence import Sequence
+from bus_toolkit.huggingface.turns import Earlier
 from bus_toolkit.huggingface.unit_groups import UnitGroup
-from bus_toolkit.ops.token_plan import apply_plan, gather_tokens, keep_marked
+from bus_toolkit.huggingface.with_earlier import with_earlier
+from bus_toolkit.huggingface.words import Words
 from bus_toolkit.selectors.base import PatchSelector, decision_of
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision, TextTokens
 
 
 @dataclass(frozen=True)
-class Words:
-    """Text that selectors may read.
+class Site:
+    """A place between two layers, and what a selector may read there.
 
     Attributes:
-        places: int64 (B, L), in the whole sequence; padding repeats the first.
-        mask: bool (B, L), False for padding.
+        block: The layer that the sequence comes out of, counted from 1, or that it enters, for a selector that acts
+            before its block; 0 for the input of the first.
+        attention: Returns what that layer's attention used, or would use.
+        words: The text; ``None``: nobody reads it.
+        asking: bool (B, n), places that count where the mean of all tokens' attention is asked for; ``None``: all.
+        prefix: (B, P, D), tokens beside the sequence; ``None``: they are not there any more, or there were none.
+        num_prefix: P, how many of them that layer read before the sequence.
+        has_class_token: Whether the first of them sees for the whole image.
+        earlier: What earlier turns of a conversation decided.
+        entered: (B, w, D), what entered the first layer; ``None``: the sequence itself.
     """
 
-    places: Tensor
-    mask: Tensor
-
-    @classmethod
-    def of(cls, question: Tensor) -> Words | None:
-        """Return the words at the places of a mask (B, W); ``None`` if a row has none."""
-        counts = question.sum(dim=1).tolist()
-        if min(counts) == 0:
-            return None
-        order = question.logical_not().to(torch.uint8).argsort(dim=1, stable=True)[:, : max(counts)]
-        return cls(order, question.gather(1, order))
-
-    @property
-    def last(self) -> Tensor:
-        """Places of the last words, int64 (B,)."""
-        return self.places.gather(1, self.mask.sum(dim=1, keepdim=True) - 1).squeeze(1)
+    block: int
+    attention: Callable[[], RecordedAttention]
+    words: Words | None = None
+    asking: Tensor | None = None
+    prefix: Tensor | None = None
+    num_prefix: int = 0
+    has_class_token: bool = False
+    earlier: Earlier | None = None
+    entered: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Sequence:
-    """A batch of sequences between two layers.
+def choose(selector: PatchSelector, sequence: Sequence, site: Site) -> list[Decision]:
+    """Return what a selector decides on each group of visual tokens; it is asked once for all units of a group.
 
-    Attributes:
-        states: (B, n, D).
-        layout: Which places of the whole sequence they are.
-        groups: The visual tokens.
-        counts: How many places each row has that are no padding.
-        decisions: What the last selector decided, group by group, as the groups were before.
+    Raises:
+        ComponentError: A selector that needs the grid of all patches, where they are no grid or some have left.
     """
-
-    states: Tensor
-    layout: Layout
-    groups: tuple[UnitGroup, ...]
-    counts: tuple[int, ...]
-    decisions: tuple[Decision, ...] = ()
-
-    def positions(self, rows: Tensor, places: Tensor) -> Tensor:
-        """Return where in the n places those of the whole sequence are, (U, N), for ``places`` (U, N) of ``rows``."""
-        layout = self.layout
-        if layout.places.shape[1] == layout.width:
-            return places
-        here = torch.arange(layout.places.shape[1], device=places.device).expand_as(layout.places)
-        inverse = torch.zeros(len(here), layout.width, dtype=torch.int64, device=places.device)
-        return inverse.scatter(1, layout.places, here)[rows].gather(1, places)
+    decisions = []
+    for group in sequence.groups:
+        if selector.needs_whole_grid:
+            _check_grid(selector, group)
+        decision = decision_of(selector, _view(sequence, group, site))
+        decisions.append(decision if site.earlier is None else with_earlier(decision, group, site.earlier))
+    return decisions
 
 
-@dataclass(frozen=True)
-class Earlier:
-    """What earlier turns of a conversation decided on visual places.
+def _view(sequence: Sequence, group: UnitGroup, site: Site) -> BlockView:
+    positions, candidates = sequence.candidates(group)
+    places, text = _places(sequence, group, positions, site), _text(sequence, group, site.words)
 
-    Attributes:
-        known: bool (B, W), places that they decided on.
-        kept: bool (B, W), those of them that stayed.
-        final: Whether they are not asked about again; if not, what stayed does so whatever a selector says now.
-    """
+    def entered() -> tuple[Tensor, Tensor]:
+        assert site.words is not None and text is not None, "asked where there is a text"
+        if site.entered is None:
+            return candidates, text.embeds
+        rows = group.rows.unsqueeze(1)
+        return site.entered[rows, group.places], site.entered[rows, site.words.places[group.rows]]
 
-    known: Tensor
-    kept: Tensor
-    final: bool
-
-
-def choose(
-    selector: PatchSelector,
-    sequence: Sequence,
-    *,
-    block: int,
-    words: Words | None,
-    attention: Callable[[], RecordedAttention],
-    asking: Tensor | None = None,
-    earlier: Earlier | None = None,
-    decided: tuple[Decision, ...] = (),
-) -> Sequence:
-    """Return a sequence without the visual tokens that a selector leaves out.
-
-    Args:
-        selector: Asked once for all units of one size.
-        sequence: The sequence after layer ``block``.
-        block: The layer that it comes out of, counted from 1; 0 for the input of the first.
-        words: What the selector may read; ``None``: no text.
-        attention: Returns what that layer's attention used.
-        asking: int64 (B,), the class token; ``None`` where there is none.
-        earlier: What earlier turns decided.
-        decided: What the selector has decided on the same sequence before, when a layer runs again in the backward pass;
-            it is not asked again then.
-    """
-    change = _Change(sequence)
-    for number, group in enumerate(sequence.groups):
-        positions = sequence.positions(group.rows, group.places)
-        candidates = sequence.states[group.rows.unsqueeze(1), positions]  # (U, N, D)
-        if decided:
-            decision = decided[number]
-        else:
-            places = _places(sequence, group, positions, words, asking)
-            view = BlockView(
-                patches=candidates,
-                prefix=candidates[:, :0],
-                text=_text(sequence, group, words),
-                origin=group.origin,
-                block=block,
-                key_weights=group.key_weights,
-                inside=LayerAccess(attention, places),
-                grid=group.grid,
-            )
-            decision = decision_of(selector, view)
-            if earlier is not None:
-                decision = _with_earlier(decision, group, earlier)
-        change.reduce(group, positions, candidates, decision, block)
-    return change.carry_out()
-
-
-class _Change:
-    """What a stage makes of a sequence, group by group."""
-
-    def __init__(self, sequence: Sequence) -> None:
-        self._sequence, self._states, layout = sequence, sequence.states, sequence.layout
-        kept = layout.valid
-        self._kept = torch.ones_like(layout.places, dtype=torch.bool) if kept is None else kept.clone()
-        self._bias = layout.bias
-        self._groups, self._decisions = list[UnitGroup](), list[Decision]()
-        # Known without looking at the device, unless a plan hides tokens by their scores.
-        self._counts: list[int] | None = list(sequence.counts)
-
-    def reduce(self, group: UnitGroup, positions: Tensor, candidates: Tensor, decision: Decision, block: int) -> None:
-        """Take the decision on the tokens (U, N, D) of a group, which are at ``positions`` (U, N) of the sequence."""
-        self._decisions.append(decision)
-        plan, rows = decision.plan, group.rows.unsqueeze(1)
-        group = group.after(decision, block)
-        slots = self._sequence.positions(group.rows, group.places)  # (U, S)
-        self._kept[rows, positions] = False
-        self._kept[rows, slots] = True
-        if plan.fused or plan.merging:
-            self._states = self._states.index_put((rows, slots), apply_plan(candidates, plan))
-        hidden = group.hidden(plan)
-        weights = group.key_weights
-        # Hidden tokens leave for good, and the others of such a plan count 1; weights with gradient go on as weights.
-        if weights is not None and (hidden is None or weights.requires_grad):
-            bias = torch.zeros_like(self._kept, dtype=self._states.dtype) if self._bias is None else self._bias
-            # As in the backbones, the smallest weight keeps its gradient.
-            self._bias = bias.index_put((rows, slots), weights.clamp(min=1e-6).log().to(bias.dtype))
-        if hidden is not None:
-            self._kept[rows, slots] = ~hidden
-            self._counts = None
-            self._groups.extend(group.without(hidden))
-            return
-        self._groups.append(group)
-        if self._counts is not None:
-            for unit in group.units:
-                self._counts[unit.row] -= plan.num_inputs - plan.num_slots
-
-    def carry_out(self) -> Sequence:
-        counts = self._kept.sum(dim=1).tolist() if self._counts is None else self._counts
-        layout, order = self._sequence.layout.after(self._kept, counts, self._bias)
-        states, groups = gather_tokens(self._states, order), tuple(self._groups)
-        return Sequence(states, layout, groups, tuple(counts), tuple(self._decisions))
-
-
-def _with_earlier(decision: Decision, group: UnitGroup, earlier: Earlier) -> Decision:
-    """Return a decision that leaves what earlier turns decided as they did."""
-    plan = decision.plan
-    if plan.fused or plan.merging or plan.key_weights is not None and not plan.may_hide:
-        raise ComponentError(
-            "reduce_tokens: turns='union' and turns='keep' need a selector that drops tokens, got one that fuses, merges or "
-            "weighs them. Use turns='each', or a selector with fuse: none."
-        )
-    rows = group.rows
-    kept = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, True)
-    if plan.key_weights is not None:
-        kept = kept.scatter(1, plan.keep_indices, plan.key_weights > 0)
-    stayed = earlier.kept[rows].gather(1, group.places)
-    kept = torch.where(earlier.known[rows].gather(1, group.places), stayed, kept) if earlier.final else kept | stayed
-    marked = keep_marked(decision.scores, kept, kept.shape[1])
-    return decision._replace(plan=marked)
+    return BlockView(
+        patches=candidates,
+        prefix=candidates[:, :0] if site.prefix is None else site.prefix[group.rows],
+        text=text,
+        origin=group.origin,
+        block=site.block,
+        key_weights=group.key_weights,
+        inside=LayerAccess(site.attention, places, entered),
+        grid=group.grid,
+    )
 
 
 def _text(sequence: Sequence, group: UnitGroup, words: Words | None) -> TextTokens | None:
-    if words is None:
+    if words is None or not group.has_text:
         return None
     rows = group.rows
     positions = sequence.positions(rows, words.places[rows])
-    embeds = sequence.states[rows.unsqueeze(1), positions]
     last = sequence.positions(rows, words.last[rows].unsqueeze(1)).squeeze(1)
-    return TextTokens(embeds, sequence.states[rows, last], words.mask[rows])
+    return TextTokens(sequence.states[rows.unsqueeze(1), positions], sequence.states[rows, last], words.mask[rows])
 
 
-def _places(
-    sequence: Sequence, group: UnitGroup, positions: Tensor, words: Words | None, asking: Tensor | None
-) -> SequencePlaces:
-    rows = group.rows
-    asks = None if asking is None else asking[rows]
-    if words is None:
-        return SequencePlaces(rows, positions, asking=asks)
+def _places(sequence: Sequence, group: UnitGroup, positions: Tensor, site: Site) -> SequencePlaces:
+    rows, words = group.rows, site.words
+    class_token = 0 if site.has_class_token else None
+    if words is None or not group.has_text:
+        return SequencePlaces(rows, positions + site.num_prefix, class_token=class_token, asking=site.asking)
+    assert not site.num_prefix, "towers read no text"
     return SequencePlaces(
         rows,
         positions,
         words=sequence.positions(rows, words.places[rows]),
         words_mask=words.mask[rows],
         last_word=sequence.positions(rows, words.last[rows].unsqueeze(1)).squeeze(1),
-        asking=asks,
+        class_token=class_token,
+        asking=site.asking,
     )
+
+
+def _check_grid(selector: PatchSelector, group: UnitGroup) -> None:
+    rows, columns = group.grid
+    if group.places.shape[1] != group.origin.shape[1]:
+        raise ComponentError(
+            f"reduce_tokens: {type(selector).__name__} works on the grid of all visual tokens, of which an earlier "
+            "selection has dropped some. Let it come first."
+        )
+    if rows == 1 < columns:
+        raise ComponentError(
+            f"reduce_tokens: {type(selector).__name__} works on a grid, but {columns} visual tokens lie in no grid "
+            "that is known: images of different widths, or of a family that arranges them otherwise. Set "
+            "quota='image', or use another selector."
+        )

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bus_toolkit.huggingface.attention_masks import Call, short_mask
 from bus_toolkit.huggingface.layout import Layout
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a call of the language model is.
-
-    Attributes:
-        num_new: Tokens that are new, after a prefill; 0 in a prefill.
-        num_later: All tokens since the prefill, the new ones included.
-        flash: Whether attention takes masks (B, keys) alone.
-    """
-
-    num_new: int
-    num_later: int
-    flash: bool
 
 
 def for_places(arguments: Mapping[str, Any], layout: Layout, call: Call) -> dict[str, Any]:
@@ -44,11 +29,19 @@ def for_places(arguments: Mapping[str, Any], layout: Layout, call: Call) -> dict
     return made
 
 
-def short_mask(mask: Any, layout: Layout, call: Call) -> Any:
-    """Return a mask, or one for each kind of layer, for the places of ``layout``."""
-    if isinstance(mask, Mapping):
-        return {name: short_mask(one, layout, call) for name, one in mask.items()}
-    return layout.mask(mask, num_new=call.num_new, num_later=call.num_later, flash=call.flash)
+def without_gaps(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a layer without positions.
+
+    Layers read them from the rotary tables. FlashAttention of transformers takes positions with gaps for several
+    samples packed into one row, and would part them.
+    """
+    return {**arguments, "position_ids": None} if "position_ids" in arguments else dict(arguments)
+
+
+def of_attention(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a layer for its attention alone, which must leave the cache as it is."""
+    names = ("hidden_states", "past_key_values", "past_key_value", "cache", "use_cache", "cache_position")
+    return {name: value for name, value in arguments.items() if name not in names}
 
 
 def _tables(value: Any, layout: Layout) -> Any:

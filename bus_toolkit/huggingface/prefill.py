@@ -5,20 +5,19 @@ Shapes: B batch, W places of the whole sequence, w of what enters the first laye
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from weakref import ReferenceType
 
 import torch
 from torch import Tensor
 
-from bus_toolkit.huggingface.choosing import Earlier, Sequence, Words, choose
 from bus_toolkit.huggingface.layout import Layout
-from bus_toolkit.huggingface.recorded_attention import RecordedAttention
-from bus_toolkit.huggingface.unit_groups import UnitGroup, unit_groups
+from bus_toolkit.huggingface.sequence import Sequence
+from bus_toolkit.huggingface.unit_groups import unit_groups
 from bus_toolkit.huggingface.visual_places import VisualPlaces
-from bus_toolkit.selectors.base import PatchSelector
+from bus_toolkit.huggingface.words import Words
+from bus_toolkit.ops.token_plan import gather_tokens
 
 ENTRY = 0
 """The stage before the first layer; others are called by the number of the layer that they come after."""
@@ -29,102 +28,93 @@ class Prefill:
     """A prefill and what was decided in it.
 
     Attributes:
-        input_ids: int64 (B, W).
         visual: Its visual tokens.
         words: What selectors may read, in places of the sequence that enters the first layer.
         entry: Which of the W places enter the first layer.
         position_ids: (..., B or 1, W).
-        stages: Sequences before and after each stage, without their states.
-        cache: The cache that it filled.
+        after: The sequence after each stage, without its states, in places of what enters the first layer.
+        entered: (B, w, D), what entered the first layer, without gradient; ``None`` once the call has ended.
     """
 
-    input_ids: Tensor
     visual: VisualPlaces
     words: Words | None
     entry: Layout
     position_ids: Tensor
-    stages: dict[int, tuple[Sequence, Sequence]] = field(default_factory=dict)
-    cache: ReferenceType[Any] | None = None
+    after: dict[int, Sequence] = field(default_factory=dict)
+    entered: Tensor | None = None
+
+    @classmethod
+    def of(cls, visual: VisualPlaces, words: Words | None, position_ids: Tensor) -> Prefill:
+        """Return the prefill of sequences of which nothing has been dropped yet; words are at places of them."""
+        batch, width = visual.is_visual.shape
+        return cls(visual, words, Layout.whole(batch, width, visual.is_visual.device), position_ids)
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Prefill:
+        # A copy of a cache is of the same prefill.
+        return self
 
     @property
     def width(self) -> int:
         """Return w, the width of what enters the first layer."""
         return self.entry.places.shape[1]
 
-    def layout_at(self, layer: int) -> Layout | None:
-        """Return what is left in ``layer`` (from 0) of what entered the first; ``None`` before the first stage."""
-        passed = [stage for stage in self.stages if stage <= layer]
-        return self.stages[max(passed)][1].layout if passed else None
+    def layout_at(self, layer: int) -> Layout:
+        """Return what is left in ``layer`` (from 0) of what entered the first."""
+        return self.after[max(stage for stage in self.after if stage <= layer)].layout
+
+    def left_at(self, layer: int) -> Layout:
+        """Return the same of the W places."""
+        return self.layout_at(layer).inside(self.entry)
+
+    @property
+    def last(self) -> Sequence:
+        """Return the sequence after the last stage."""
+        return self.after[max(self.after)]
 
     @property
     def left(self) -> Layout:
         """Return which of the W places leave the last layer."""
-        last = self.layout_at(max(self.stages, default=0))
-        return self.entry if last is None else last.inside(self.entry)
-
-    def groups(self) -> tuple[UnitGroup, ...]:
-        """Return the visual tokens as they leave the last layer."""
-        return self.stages[max(self.stages)][1].groups
+        return self.last.layout.inside(self.entry)
 
     def kept_at(self, stage: int) -> Tensor:
         """Return which of the W places are left after a stage, bool (B, W)."""
-        return self.stages[stage][1].layout.inside(self.entry).kept()
+        return self.left_at(stage).kept()
+
+    def enter(self, entered: Sequence) -> None:
+        """Note what enters the first layer: its places become those that later layouts count by."""
+        layout = entered.layout
+        batch, width = layout.places.shape
+        groups = tuple(replace(group, places=entered.positions(group.rows, group.places)) for group in entered.groups)
+        inner = replace(Layout.whole(batch, width, layout.places.device), bias=layout.bias)
+        if self.words is not None:
+            rows = torch.arange(batch, device=layout.places.device)
+            self.words = replace(self.words, places=entered.positions(rows, self.words.places))
+        self.entry, self.entered = replace(layout, bias=None), entered.states.detach()
+        self.note(ENTRY, Sequence(entered.states, inner, groups, (width,) * batch))
+
+    def note(self, stage: int, after: Sequence) -> None:
+        """Note the sequence after a stage."""
+        self.after[stage] = replace(after, states=after.states[:, :0].detach())
 
     def next_positions(self, like: Tensor | None, later: int, new: int) -> Tensor:
         """Return the positions of the last ``new`` of ``later`` tokens since, in the shape that the model uses.
 
         They go on after the highest position of the prefill, as they would if nothing had been dropped.
+
+        Args:
+            like: Positions that the model gives them, which may count the shortened cache; ``None`` if it gives none.
+            later: All tokens since the prefill.
+            new: How many of them are new.
         """
         steps = torch.arange(later - new, later, device=self.position_ids.device)
-        highest = self.position_ids.amax(dim=-1, keepdim=True)  # (..., B or 1, 1)
+        highest = self.position_ids.amax(dim=-1, keepdim=True)
+        highest = highest if highest.dim() == 3 else highest.unsqueeze(0)  # (1, 3 or 4, B or 1, 1)
         if like is None or like.dim() == 2:
-            return (highest if highest.dim() == 2 else highest[0]) + 1 + steps
+            return highest[0] + 1 + steps
         # Time, height and width go on together; some models say the place in the text before them.
         visual = highest[-3:].amax(dim=0, keepdim=True).expand(3, -1, -1)
         text = highest[:1] if highest.shape[0] == 4 else torch.full_like(highest[:1], self.entry.width - 1)
-        rows = visual if like.shape[0] == 3 else torch.cat([text, visual])
-        return rows + 1 + steps
-
-
-def reduce_at(
-    prefill: Prefill,
-    stage: int,
-    states: Tensor,
-    selector: PatchSelector,
-    attention: Callable[[], RecordedAttention],
-    *,
-    words: Words | None,
-    earlier: Earlier | None,
-) -> Tensor:
-    """Let a selector act on the states (B, n, D) after layer ``stage`` and return what is left of them.
-
-    A stage that has decided already, when layers run again in the backward pass, does the same as before.
-    """
-    if stage in prefill.stages:
-        before, after = prefill.stages[stage]
-        whole = replace(before, states=states)
-        again = choose(selector, whole, block=stage, words=words, attention=attention, decided=after.decisions)
-        return again.states
-    before = replace(_last(prefill), states=states, decisions=())
-    after = choose(selector, before, block=stage, words=words, attention=attention, earlier=earlier)
-    prefill.stages[stage] = (_without_states(before), _without_states(after))
-    return after.states
-
-
-def begin_stages(prefill: Prefill, entered: Sequence) -> None:
-    """Note what enters the first layer: its places become those that later layouts count by."""
-    layout, bias = entered.layout, entered.layout.bias
-    batch, width = layout.places.shape
-    groups = tuple(replace(group, places=entered.positions(group.rows, group.places)) for group in entered.groups)
-    inner = Sequence(entered.states, Layout.whole(batch, width, layout.places.device), groups, (width,) * batch)
-    if bias is not None:
-        inner = replace(inner, layout=replace(inner.layout, bias=bias))
-    if prefill.words is not None:
-        rows = torch.arange(batch, device=layout.places.device)
-        prefill.words = replace(prefill.words, places=entered.positions(rows, prefill.words.places))
-    prefill.entry = replace(layout, bias=None)
-    inner = replace(inner, decisions=entered.decisions)
-    prefill.stages[ENTRY] = (_without_states(inner), _without_states(inner))
+        return (visual if like.shape[0] == 3 else torch.cat([text, visual])) + 1 + steps
 
 
 def whole_sequence(states: Tensor, visual: VisualPlaces, hidden: Tensor | None) -> Sequence:
@@ -141,14 +131,6 @@ def whole_sequence(states: Tensor, visual: VisualPlaces, hidden: Tensor | None) 
     if hidden is None:
         return Sequence(states, layout, tuple(groups), (width,) * batch)
     left = [part for group in groups for part in group.without(hidden[group.rows].gather(1, group.places))]
-    counts = (~hidden).sum(dim=1).tolist()
-    reduced, _ = layout.after(~hidden, counts)
-    return Sequence(reduced.states(states), reduced, tuple(left), tuple(counts))
-
-
-def _last(prefill: Prefill) -> Sequence:
-    return prefill.stages[max(prefill.stages)][1]
-
-
-def _without_states(sequence: Sequence) -> Sequence:
-    return replace(sequence, states=sequence.states[:, :0].detach())
+    counts = tuple((~hidden).sum(dim=1).tolist())
+    reduced, order = layout.after(~hidden, list(counts))
+    return Sequence(gather_tokens(states, order), reduced, tuple(left), counts)

@@ -1,16 +1,16 @@
-"""Queries and keys that an attention layer of transformers has just used, for selectors that ask for a row of its map.
+"""Queries and keys that an attention layer of transformers uses, for selectors that ask for a row of its map.
 
-transformers calls attention by a name in ``AttentionInterface`` (sdpa, flash_attention_2, ...). The function of that name
-is replaced by one that does the same and, for a layer that is listened to, keeps its queries and keys until the next
-selection. The name stays, so that masks and kernels are those of the model; no map is computed for it.
+transformers calls attention by a name in ``AttentionInterface`` (sdpa, flash_attention_2, ...). While somebody listens,
+the function of that name is one that does the same and notes what it is given. The name stays, so that masks and
+kernels are those of the model; no map is computed for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from torch import Tensor, nn
 from transformers import AttentionInterface
@@ -25,10 +25,10 @@ class RecordedAttention:
 
     Attributes:
         queries: (B, H, n, E), positions applied.
-        keys: (B, Hk, m, E), positions applied.
-        mask: What the layer was given: ``None``, (B, m), or (B or 1, 1 or H, n, m), bool or added to the logits.
+        keys: (B, Hk, n, E), positions applied.
+        mask: What the layer was given: ``None``, (B, n), or (B or 1, 1 or H, n or 1, n), bool or added to the logits.
         scale: Factor of the logits.
-        causal: Whether a token reads those before it alone, where ``mask`` is ``None`` or (B, m).
+        causal: Whether a token reads those before it alone, where ``mask`` is ``None`` or (B, n).
     """
 
     queries: Tensor
@@ -38,67 +38,117 @@ class RecordedAttention:
     causal: bool
 
 
-_records: WeakKeyDictionary[nn.Module, list[RecordedAttention]] = WeakKeyDictionary()
-
-
-def is_recordable(implementation: str) -> bool:
-    """Return whether attention of that name can be listened to."""
-    return implementation in ALL_ATTENTION_FUNCTIONS
-
-
-def listen(attention: nn.Module, implementation: str) -> None:
-    """Keep what ``attention`` uses from its next call on.
+class AttentionRecorder:
+    """Listens to attention layers of one model.
 
     Args:
-        attention: An attention layer of transformers.
-        implementation: The name of its attention function, such as ``sdpa``.
-
-    Raises:
-        ComponentError: Its attention has no name in ``AttentionInterface``, as ``eager`` has none.
+        layers: Attention layers of transformers.
+        implementation: The name of their attention function, such as ``sdpa``.
+        asked: Attention layers that are asked what they would use, before they run.
     """
-    if not is_recordable(implementation):
-        raise ComponentError(
-            f"reduce_tokens: a selector reads the attention of {type(attention).__name__}, whose implementation is "
-            f"{implementation!r}. Load the model with attn_implementation='sdpa', or call "
-            "model.set_attn_implementation('sdpa')."
+
+    def __init__(self, layers: list[nn.Module], implementation: str, asked: Sequence[nn.Module] = ()) -> None:
+        self._layers, self._implementation = layers, implementation
+        self._listens = bool(layers or asked)
+        self._is_open = False
+
+    def open(self) -> None:
+        """Begin; a name that ``AttentionInterface`` does not have, such as ``eager``, leaves nothing to listen to."""
+        if self._listens and self._implementation in ALL_ATTENTION_FUNCTIONS:
+            _wrap(self._implementation)
+            self._is_open = True
+
+    def close(self) -> None:
+        """End; the attention function is what it was, once nobody listens to it."""
+        self.forget()
+        if self._is_open:
+            _unwrap(self._implementation)
+            self._is_open = False
+
+    def begin(self) -> None:
+        """Note what the next calls use."""
+        for layer in self._layers:
+            _notes[layer] = None
+
+    def forget(self) -> None:
+        """Note nothing any more, and let go of what was."""
+        for layer in self._layers:
+            _notes.pop(layer, None)
+
+    def take(self, layer: nn.Module) -> Callable[[], RecordedAttention]:
+        """Let go of what ``layer`` used, and return a function that returns it.
+
+        That raises ``ComponentError`` if the layer has not called the attention function.
+        """
+        found = _notes.pop(layer, None)
+
+        def used() -> RecordedAttention:
+            if found is None:
+                raise self._not_recorded(layer)
+            return found
+
+        return used
+
+    def ahead(self, layer: nn.Module, run: Callable[[], object]) -> Callable[[], RecordedAttention]:
+        """Return a function that returns what ``layer`` would use if ``run`` called it; no attention is computed.
+
+        That raises ``ComponentError`` if the layer does not call the attention function.
+        """
+
+        def used() -> RecordedAttention:
+            _asked.add(layer)
+            try:
+                run()
+            except _Noted as noted:
+                return noted.used
+            finally:
+                _asked.discard(layer)
+            raise self._not_recorded(layer)
+
+        return used
+
+    def _not_recorded(self, layer: nn.Module) -> ComponentError:
+        return ComponentError(
+            f"reduce_tokens: a selector reads the attention of {type(layer).__name__}, which did not call the "
+            f"attention function {self._implementation!r} that the model had when it was reduced, or called none by a "
+            "name. Call model.set_attn_implementation('sdpa') before reduce_tokens."
         )
+
+
+class _Noted(Exception):
+    """Ends the call of a layer that is only asked what it would use."""
+
+    def __init__(self, used: RecordedAttention) -> None:
+        super().__init__()
+        self.used = used
+
+
+_asked: WeakSet[nn.Module] = WeakSet()
+_notes: WeakKeyDictionary[nn.Module, RecordedAttention | None] = WeakKeyDictionary()
+
+
+def _wrap(implementation: str) -> None:
     function = ALL_ATTENTION_FUNCTIONS[implementation]
     if not isinstance(function, _Recording):
-        AttentionInterface.register(implementation, _Recording(function))
-    _records[attention] = []
+        function = _Recording(function)
+        AttentionInterface.register(implementation, function)
+    function.listeners += 1
 
 
-def stop_listening(attention: nn.Module) -> None:
-    """Keep nothing of ``attention`` any more."""
-    _records.pop(attention, None)
-
-
-def recorded(attention: nn.Module) -> RecordedAttention:
-    """Return what ``attention`` used last.
-
-    Raises:
-        ComponentError: It has not been called through ``AttentionInterface``.
-    """
-    found = _records.get(attention)
-    if not found:
-        raise ComponentError(
-            f"reduce_tokens: a selector reads the attention of {type(attention).__name__}, which did not call an "
-            "attention function by its name. Call model.set_attn_implementation('sdpa') before reduce_tokens."
-        )
-    return found[-1]
-
-
-def forget(attention: nn.Module) -> None:
-    """Let go of the tensors of the last call."""
-    if attention in _records:
-        _records[attention].clear()
+def _unwrap(implementation: str) -> None:
+    function = ALL_ATTENTION_FUNCTIONS[implementation]
+    if not isinstance(function, _Recording):  # somebody has registered another since
+        return
+    function.listeners -= 1
+    if not function.listeners:
+        AttentionInterface.register(implementation, function.function)
 
 
 class _Recording:
-    """An attention function that also keeps what it is given, for layers that are listened to."""
+    """An attention function that also notes what it is given."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+        self.function, self.listeners = function, 0
 
     def __call__(
         self,
@@ -110,10 +160,12 @@ class _Recording:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        kept = _records.get(module)
-        if kept is not None and query.shape[2] > 1:
+        if module in _notes or module in _asked:
             scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
             causal = kwargs.get("is_causal")
             causal = getattr(module, "is_causal", True) if causal is None else causal
-            kept[:] = [RecordedAttention(query, key, attention_mask, scale, bool(causal))]
-        return self._function(module, query, key, value, attention_mask, *args, **kwargs)
+            used = RecordedAttention(query, key, attention_mask, scale, bool(causal))
+            if module in _asked:
+                raise _Noted(used)
+            _notes[module] = used
+        return self.function(module, query, key, value, attention_mask, *args, **kwargs)

@@ -1,7 +1,7 @@
 """Selection inside the vision tower of a model whose patches are its visual tokens one to one, by hooks alone.
 
-Layers after the selection, and the projector, hold what is left. The projector's output has the whole width again, zeros
-where a patch is gone; those places never enter the language model.
+Layers after the selection, and the projector, hold what is left. The projector's output has the whole width again,
+zeros where a patch is gone; those places never enter the language model.
 
 Shapes: I images, P prefix tokens, N patches, S of what is left, D width.
 """
@@ -14,12 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from bus_toolkit.errors import ComponentError
-from bus_toolkit.huggingface.choosing import Sequence, choose
-from bus_toolkit.huggingface.families import Family, part_of, side_of, tower_layers
+from bus_toolkit.errors import ComponentError, DataError
+from bus_toolkit.huggingface.checkpointing import Uncheckpointed
+from bus_toolkit.huggingface.choosing import Site, choose
 from bus_toolkit.huggingface.layout import Layout
-from bus_toolkit.huggingface.recorded_attention import forget, recorded
+from bus_toolkit.huggingface.recorded_attention import AttentionRecorder
+from bus_toolkit.huggingface.sequence import Sequence
+from bus_toolkit.huggingface.tower_parts import TowerParts
 from bus_toolkit.huggingface.unit_groups import UnitGroup
 from bus_toolkit.huggingface.visual_places import Unit
 from bus_toolkit.selectors.base import PatchSelector
@@ -28,143 +31,162 @@ from bus_toolkit.selectors.base import PatchSelector
 class TowerReduction:
     """Hooks that shorten the sequence in a vision tower.
 
+    A selector after the layer whose output the model reads acts on what the projector gets, without the class token.
+
     Args:
-        model: The vision-language model.
-        family: Its family.
+        parts: The tower and its projector.
         selectors: What selects after layers of the tower, by their numbers from 1.
         around_selection: Opened around each selection.
-
-    Raises:
-        ComponentError: A family whose patches are no visual tokens one to one, or a layer whose output is not read.
     """
 
     def __init__(
         self,
-        model: Any,
-        family: Family,
+        parts: TowerParts,
         selectors: Mapping[int, PatchSelector],
         around_selection: Callable[[], AbstractContextManager[Any]],
     ) -> None:
-        if family.tower is None or family.projector is None:
-            raise ComponentError(
-                f"reduce_tokens: vision= needs a tower whose patches are the visual tokens one to one, got {family.name}, "
-                "which merges, cuts or arranges them after it. Use projected= or selectors=."
-            )
-        self.tower, self._projector = part_of(model, family.tower), part_of(model, family.projector)
-        self.layers = tower_layers(self.tower)
-        read = getattr(model.config, "vision_feature_layer", -1)
-        last = len(self.layers) if not isinstance(read, int) else read % (len(self.layers) + 1)
-        late = [block for block in selectors if block > last]
-        if not isinstance(read, int) or late:
-            raise ComponentError(
-                f"reduce_tokens: vision= must select in layers 1 to {last} of the tower, whose output {last} is read, got "
-                f"blocks {sorted(selectors)} and vision_feature_layer {read}. Name an earlier block."
-            )
-        self._selectors, self._around_selection = dict(selectors), around_selection
+        self._parts, self._selectors, self._around_selection = parts, selectors, around_selection
+        attention = [parts.layers[block - 1].self_attn for block in selectors]
+        self._recorder = AttentionRecorder(attention, parts.implementation)
+        self._uncheckpointed = Uncheckpointed(list(parts.layers[min(selectors) - 1 :]))
         self._sequence: Sequence | None = None
-        self._num_patches = 0
 
-    def install(self) -> list[Any]:
+    def install(self) -> list[RemovableHandle]:
         """Put the hooks in and return their handles."""
-        layers = (self.layers[block - 1] for block in self._selectors)
-        later = [layer for number, layer in enumerate(self.layers, 1) if number > min(self._selectors)]
+        self._recorder.open()
+        parts, first = self._parts, min(self._selectors)
         return [
-            self.tower.register_forward_pre_hook(self._begin),
+            parts.tower.register_forward_pre_hook(self._begin),
+            parts.tower.register_forward_hook(self._end, always_call=True),
             *(
-                layer.register_forward_hook(_AfterBlock(self._after_block, block))
-                for block, layer in zip(self._selectors, layers, strict=True)
+                parts.layers[number].register_forward_pre_hook(_LayerHook(self._enter_layer, number), with_kwargs=True)
+                for number in range(first, parts.last_read)
             ),
-            *(layer.register_forward_pre_hook(self._weigh_keys, with_kwargs=True) for layer in later),
-            self._projector.register_forward_hook(self._restore),
+            parts.projector.register_forward_pre_hook(self._enter_projector),
+            parts.projector.register_forward_hook(self._leave_projector),
         ]
 
-    def hidden(self) -> Tensor:
-        """Return which patches of all images are gone, one image after the other, bool (I N,)."""
-        sequence = self._passed()
-        return ~sequence.layout.kept()[:, self._num_prefix :].flatten()
+    def close(self) -> None:
+        """Let go of attention functions; hooks are taken out by their handles."""
+        self._recorder.close()
 
-    def _passed(self) -> Sequence:
-        if self._sequence is None:
-            raise ComponentError(
-                "reduce_tokens: vision= needs pixel_values in the call. Give the images with the text."
+    def take_hidden(self) -> Tensor:
+        """Return which patches of the images just read are gone, one image after the other, bool (I N,).
+
+        Raises:
+            DataError: The tower has not read images since it was last asked.
+        """
+        sequence, self._sequence = self._sequence, None
+        if sequence is None:
+            raise DataError(
+                "reduce_tokens: vision= needs pixel_values in the call, got image tokens alone. Give the images with "
+                "the text."
             )
-        return self._sequence
-
-    @property
-    def _num_prefix(self) -> int:
-        return self._passed().layout.width - self._num_patches
+        return ~sequence.layout.kept().flatten()
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._sequence = None
+        self._uncheckpointed.begin(module)
+        self._recorder.begin()
 
-    def _after_block(self, block: int, output: Any) -> Any:
-        states = output[0] if isinstance(output, tuple) else output
-        before = self._whole(states) if self._sequence is None else self._sequence
-        sequence = Sequence(states, before.layout, before.groups, before.counts)
-        attention = self.layers[block - 1].self_attn
-        asking = (
-            torch.zeros(len(states), dtype=torch.int64, device=states.device) if self._has_class_token(before) else None
-        )
-        with self._around_selection():
-            after = choose(
-                self._selectors[block],
-                sequence,
-                block=block,
-                words=None,
-                attention=lambda: recorded(attention),
-                asking=asking,
-            )
-        forget(attention)
-        if after.layout.valid is not None:
-            raise ComponentError(
-                "reduce_tokens: vision= needs a selector that keeps as many patches of each image, got one that hides some. "
-                "Use it in projected= or selectors=."
-            )
-        self._sequence = after
-        return (after.states, *output[1:]) if isinstance(output, tuple) else after.states
+    def _end(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._uncheckpointed.end()
 
-    def _has_class_token(self, sequence: Sequence) -> bool:
-        return sequence.layout.width > self._num_patches
-
-    def _whole(self, states: Tensor) -> Sequence:
-        """Return the tokens of all images, before any selection."""
-        count, width = states.shape[:2]
-        # A class token makes the number of tokens one more than a square.
-        side = side_of(width) or side_of(width - 1)
-        if side is None:
-            raise ComponentError(
-                f"reduce_tokens: vision= needs square images, got {width} tokens an image in the tower."
-            )
-        self._num_patches = side * side
-        places = torch.arange(width - self._num_patches, width, device=states.device).expand(count, -1)
-        units = tuple(Unit(row, 0, ((side, side),)) for row in range(count))
-        origin = torch.arange(self._num_patches, device=states.device).expand(count, -1)
-        group = UnitGroup(units, torch.arange(count, device=states.device), places, origin)
-        return Sequence(states, Layout.whole(count, width, states.device), (group,), (width,) * count)
-
-    def _weigh_keys(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Put the weights of keys into the attention mask of a later layer, if there are any."""
-        bias = None if self._sequence is None else self._sequence.layout.bias
+    def _enter_layer(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        states = args[0] if args else kwargs["hidden_states"]
+        num_prefix = self._parts.num_prefix
+        if number in self._selectors:
+            prefix = states[:, :num_prefix]
+            states = torch.cat([prefix, self._select(number, states[:, num_prefix:], prefix)], dim=1)
+        kwargs = {**kwargs} if args else {**kwargs, "hidden_states": states}
+        args = (states, *args[1:]) if args else args
+        bias = None if self._sequence is None else _key_bias(self._sequence.layout, states)
         if bias is None:
-            return None
-        mask = bias[:, None, None, :]
+            return args, kwargs
+        mask = nn.functional.pad(bias, (num_prefix, 0))[:, None, None]
         if len(args) > 1:
             return (args[0], mask, *args[2:]), kwargs
         return args, {**kwargs, "attention_mask": mask}
 
-    def _restore(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        sequence = self._passed()
-        num_prefix = self._num_prefix
-        places = sequence.layout.places[:, num_prefix:] - num_prefix  # (I, S)
-        whole = output.new_zeros(output.shape[0], self._num_patches, output.shape[2])
-        return whole.scatter(1, places.unsqueeze(2).expand(-1, -1, output.shape[2]), output)
+    def _enter_projector(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
+        if self._parts.last_read not in self._selectors:
+            return None
+        return (self._select(self._parts.last_read, args[0], None), *args[1:])
+
+    def _select(self, block: int, patches: Tensor, prefix: Tensor | None) -> Tensor:
+        before = _whole(patches) if self._sequence is None else self._sequence.with_states(patches)
+        _check_width(patches, before)
+        attention = self._recorder.take(self._parts.layers[block - 1].self_attn)
+        site = Site(
+            block,
+            attention,
+            asking=_asking(before.layout, self._parts.num_prefix),
+            prefix=prefix,
+            num_prefix=self._parts.num_prefix,
+            has_class_token=self._parts.num_prefix > 0,
+        )
+        with self._around_selection():
+            after = before.after(choose(self._selectors[block], before, site), block)
+        self._sequence = after.with_states(after.states[:, :0])
+        return after.states
+
+    def _leave_projector(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        sequence = self._sequence
+        self._recorder.forget()
+        if sequence is None:
+            return output
+        _check_width(output, sequence)
+        layout = sequence.layout
+        if layout.valid is not None:
+            output = output.masked_fill(~layout.valid.unsqueeze(2), 0.0)
+        whole = output.new_zeros(output.shape[0], layout.width, output.shape[2])
+        return whole.scatter(1, layout.places.unsqueeze(2).expand(-1, -1, output.shape[2]), output)
 
 
-class _AfterBlock:
-    """A hook that knows its block's number, from 1."""
+class _LayerHook:
+    """A hook that knows its layer's number, from 0."""
 
-    def __init__(self, hook: Callable[[int, Any], Any], block: int) -> None:
-        self._hook, self._block = hook, block
+    def __init__(self, hook: Callable[[int, tuple[Any, ...], dict[str, Any]], Any], number: int) -> None:
+        self._hook, self._number = hook, number
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return self._hook(self._block, output)
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._hook(self._number, args, kwargs)
+
+
+def _key_bias(layout: Layout, like: Tensor) -> Tensor | None:
+    """Return what is added to attention logits, (I, S); ``None`` where that is nothing."""
+    if layout.valid is None:
+        return layout.bias
+    bias = like.new_zeros(layout.places.shape) if layout.bias is None else layout.bias
+    # What fills up images that keep fewer patches is never read.
+    return bias.masked_fill(~layout.valid, torch.finfo(bias.dtype).min)
+
+
+def _asking(layout: Layout, num_prefix: int) -> Tensor | None:
+    """Return which tokens are no filling, bool (I, P + S); ``None``: all."""
+    return None if layout.valid is None else nn.functional.pad(layout.valid, (num_prefix, 0), value=True)
+
+
+def _check_width(states: Tensor, sequence: Sequence) -> None:
+    if states.shape[1] != sequence.layout.places.shape[1]:
+        raise DataError(
+            f"reduce_tokens: vision= needs the output of the layer that the config names, got {states.shape[1]} tokens "
+            f"for {sequence.layout.places.shape[1]} patches that are left. Leave vision_feature_layer and "
+            "vision_feature_select_strategy out of the call."
+        )
+
+
+def _whole(patches: Tensor) -> Sequence:
+    """Return the patches of all images, before any selection."""
+    count, num_patches = patches.shape[:2]
+    side = int(num_patches**0.5)
+    if side * side != num_patches:
+        raise ComponentError(
+            f"reduce_tokens: vision= needs square images, got {num_patches} patches an image. Use projected= or "
+            "selectors=."
+        )
+    units = tuple(Unit(row, 0, ((side, side),)) for row in range(count))
+    layout = Layout.whole(count, num_patches, patches.device)
+    rows = torch.arange(count, device=patches.device)
+    group = UnitGroup(units, rows, layout.places, layout.places)
+    return Sequence(patches, layout, (group,), (num_patches,) * count)

@@ -1,4 +1,4 @@
-"""Which places of a sequence are visual tokens, and which of them are ranked together.
+"""Which places of a sequence are visual tokens, which of them are ranked together, and which text they are ranked by.
 
 Shapes: B batch, W places of the sequence, U units (visual tokens that are ranked together), M tokens of a unit.
 """
@@ -26,11 +26,13 @@ class Unit:
         row: The row of the batch.
         start: Its first token among the visual tokens of the row.
         grids: Rows and columns of its images, one after the other.
+        has_text: Whether the row has a text that a selector may read.
     """
 
     row: int
     start: int
     grids: tuple[Grid, ...]
+    has_text: bool = False
 
     @property
     def num_tokens(self) -> int:
@@ -52,19 +54,22 @@ class VisualPlaces:
 
     Attributes:
         is_visual: bool (B, W).
+        readable: bool (B, W), what is no padding.
+        before_answer: bool (B, W), readable places before the first label.
         question: bool (B, W), text that a selector may read.
         units: Visual tokens that are ranked together, row by row.
-        counts: How many visual tokens each row has.
     """
 
     is_visual: Tensor
+    readable: Tensor
+    before_answer: Tensor
     question: Tensor
     units: tuple[Unit, ...]
-    counts: tuple[int, ...]
 
     def places(self, units: Sequence[Unit]) -> Tensor:
         """Return the places (U, M) of units of one size."""
-        order = self.is_visual.logical_not().to(torch.uint8).argsort(dim=1, stable=True)  # visual places first
+        # False sorts before True and the sort is stable: visual places first.
+        order = self.is_visual.logical_not().to(torch.uint8).argsort(dim=1, stable=True)
         rows = torch.tensor([unit.row for unit in units], device=order.device)
         starts = torch.tensor([unit.start for unit in units], device=order.device)
         offsets = starts[:, None] + torch.arange(units[0].num_tokens, device=order.device)
@@ -72,17 +77,22 @@ class VisualPlaces:
 
 
 def visual_places(
-    is_visual: Tensor, images: Sequence[Grid] | None, readable: Tensor | None, labels: Tensor | None, quota: Quota
+    is_visual: Tensor,
+    images: Sequence[Grid] | None,
+    *,
+    readable: Tensor | None = None,
+    labels: Tensor | None = None,
+    quota: Quota = "sample",
 ) -> VisualPlaces:
     """Find units and the question.
 
-    A question is the text after the last visual token of a row and before the first label that is not ignored, since the
-    answer must not choose what is seen; all text before the labels, where there is none between them.
+    A question is the text after the last visual token of a row and before the first label that is not ignored, since
+    the answer must not choose what is seen; all text before the labels, where there is none between them.
 
     Args:
         is_visual: bool (B, W).
-        images: The grids of all images of the batch in their order, where the family says it; ``None``: each run of visual
-            tokens is an image of one row.
+        images: The grids of all images of the batch in their order, where the family says it; ``None``: each run of
+            visual tokens is an image of one row.
         readable: (B, W), 0 for padding; ``None``: there is none.
         labels: int64 (B, W), -100 where no loss is taken; ``None`` where nothing is trained.
         quota: ``sample``: all visual tokens of a row are ranked together; ``image``: those of each image (or frame).
@@ -90,17 +100,19 @@ def visual_places(
     Raises:
         DataError: Images that do not end where the visual tokens of a row end.
     """
+    readable = torch.ones_like(is_visual) if readable is None else readable.bool()
+    before_answer = readable if labels is None else readable & ((labels != -100).cumsum(dim=1) == 0)
+    question = _question(is_visual, before_answer)
+    has_text = question.any(dim=1).tolist()
     counts = is_visual.sum(dim=1).tolist()
-    grids = _runs(is_visual) if images is None else _by_row(images, counts)
     units = []
-    for row, of_row in enumerate(grids):
+    for row, of_row in enumerate(_runs(is_visual) if images is None else _by_row(images, counts)):
         parts = [(grid,) for grid in of_row] if quota == "image" else ([tuple(of_row)] if of_row else [])
         start = 0
         for part in parts:
-            unit = Unit(row, start, part)
-            units.append(unit)
-            start += unit.num_tokens
-    return VisualPlaces(is_visual, _question(is_visual, readable, labels), tuple(units), tuple(counts))
+            units.append(Unit(row, start, part, has_text[row]))
+            start += units[-1].num_tokens
+    return VisualPlaces(is_visual, readable, before_answer, question, tuple(units))
 
 
 def _by_row(images: Sequence[Grid], counts: Sequence[int]) -> list[list[Grid]]:
@@ -136,10 +148,8 @@ def _runs(is_visual: Tensor) -> list[list[Grid]]:
     return runs
 
 
-def _question(is_visual: Tensor, readable: Tensor | None, labels: Tensor | None) -> Tensor:
-    text = ~is_visual if readable is None else ~is_visual & readable.bool()
-    if labels is not None:
-        text = text & ((labels != -100).cumsum(dim=1) == 0)
+def _question(is_visual: Tensor, before_answer: Tensor) -> Tensor:
+    text = ~is_visual & before_answer
     # Visual tokens that are still to come at each place, itself included.
     to_come = is_visual.flip(1).cumsum(dim=1).flip(1)
     after = text & (to_come == 0)

@@ -109,8 +109,8 @@ class PatchSelector(nn.Module):
     def marked(self, scores: Tensor) -> Tensor | None:
         """Return which candidates stay, bool (B, N), for a selector that keeps as many as each image needs.
 
-        ``num_kept`` is the room for them then: an image with fewer marks keeps fewer tokens that are read, one with more
-        keeps the best. Here ``None``: as many as ``num_kept`` says stay in each image.
+        ``num_kept`` is the room for them then: an image with fewer marks keeps fewer tokens that are read, one with
+        more keeps the best. Here ``None``: as many as ``num_kept`` says stay in each image.
         """
         return None
 
@@ -164,8 +164,8 @@ class PatchSelector(nn.Module):
             )
         if marked.shape != ranked_by.shape or marked.dtype != torch.bool:
             raise ComponentError(
-                f"model.selectors: {type(self).__name__}.marked must return bool (B, N) = {tuple(ranked_by.shape)}, got "
-                f"{describe(marked)}. Compare the scores with a threshold."
+                f"model.selectors: {type(self).__name__}.marked must return bool (B, N) = {tuple(ranked_by.shape)}, "
+                f"got {describe(marked)}. Compare the scores with a threshold."
             )
         return keep_marked(ranked_by, marked, room)
 

@@ -45,12 +45,19 @@ class BlockAccess(Protocol):
     def text_attention(self) -> Tensor:
         """Return the attention that each candidate gets from the last word of the text, (B, N), mean of all heads.
 
-        In a language model a row of its own attention map. In a ViT, which reads no words, the block's own query weights
-        read the encoded text (our choice), over the candidates alone; text and patches must be equally wide there.
+        In a language model a row of its own attention map. In a ViT, which reads no words, the block's own query
+        weights read the encoded text (our choice), over the candidates alone; text and patches must be equally wide
+        there.
         """
 
     def attention_of_words(self) -> Tensor:
         """Return the same for each of the L tokens of the text, (B, L, N); padding is not left out."""
+
+    def entered(self) -> tuple[Tensor, Tensor]:
+        """Return candidates (B, N, D) and words (B, L, D) as they entered the first layer of a language model.
+
+        There they share a space that deeper layers leave. In a ViT both as they are here.
+        """
 
     def project_query(self, vectors: Tensor) -> Tensor:
         """Return this block's query projection (B, ..., D) of ``vectors`` (B, ..., D), such as a text's [CLS]."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.huggingface.families import family_of, visual_ids
+from bus_toolkit.huggingface.families import family_of
+from bus_toolkit.huggingface.image_grids import visual_ids
 from bus_toolkit.huggingface.visual_places import Grid
 
 Size = tuple[int, int]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.huggingface.families import visual_ids
+from bus_toolkit.huggingface.image_grids import visual_ids
 from bus_toolkit.vlm_benchmark.made_up_inputs import image_frame, made_up_inputs, smaller_size
 from tests.huggingface.tiny import build
 

@@ -5,7 +5,7 @@ Shapes: B rows, W width, V visual tokens of a row, N patches of an image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.errors import ConfigError, Problem
+from bus_toolkit.huggingface.checks import acts_before
 from bus_toolkit.huggingface.layer_stages import LayerStages
-from bus_toolkit.huggingface.layout import Layout
-from bus_toolkit.huggingface.prefill import Prefill, begin_stages, whole_sequence
-from bus_toolkit.huggingface.recorded_attention import listen
+from bus_toolkit.huggingface.prefill import Prefill, whole_sequence
 from bus_toolkit.huggingface.visual_places import Grid, Unit, VisualPlaces
 from bus_toolkit.models.causal.prompts import Prompts
 from bus_toolkit.ops.repeat_rows import repeat_rows
@@ -43,7 +42,6 @@ class InnerSelection:
         self.stages = LayerStages(decoder, self._selectors, nullcontext)
         self._begun: Prefill | None = None
         if self._selectors:
-            _listen(decoder, self._selectors)
             decoder.register_forward_pre_hook(self._enter, with_kwargs=True)
             self.stages.install(min(self._selectors))
 
@@ -58,17 +56,21 @@ class InnerSelection:
         """
         if not self._selectors:
             return
-        ids, is_visual, places, mask = (
+        is_visual, readable, before_answer, places, mask = (
             repeat_rows(one, copies)
-            for one in (prompts.ids, prompts.is_visual, prompts.words.places, prompts.words.mask)
+            for one in (
+                prompts.is_visual,
+                prompts.readable,
+                prompts.before_answer,
+                prompts.words.places,
+                prompts.words.mask,
+            )
         )
         words = type(prompts.words)(places, mask)
         question = torch.zeros_like(is_visual).scatter(1, places, True)
-        count = len(ids)
-        units = tuple(Unit(row, 0, (grid,)) for row in range(count))
-        visual = VisualPlaces(is_visual, question, units, (grid[0] * grid[1],) * count)
-        whole = Layout.whole(count, ids.shape[1], device=ids.device)
-        self._begun = Prefill(ids, visual, words, whole, repeat_rows(positions, copies))
+        units = tuple(Unit(row, 0, (grid,), has_text=True) for row in range(len(is_visual)))
+        visual = VisualPlaces(is_visual, readable, before_answer, question, units)
+        self._begun = Prefill.of(visual, words, repeat_rows(positions, copies))
 
     def selections(self) -> list[Selection]:
         """Return what was decided in the last sequence, by the selectors in order, on all rows.
@@ -76,21 +78,16 @@ class InnerSelection:
         Nothing where rows keep different numbers of tokens: they are decided on apart from each other then.
         """
         prefill = self.stages.prefill
-        groups = () if prefill is None else prefill.groups()
+        groups = () if prefill is None else prefill.last.groups
         return [] if len(groups) != 1 else list(groups[0].selections)
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.stages.enter(kwargs):
+        if self.stages.enter(kwargs).call.num_new:
             return
-        self.stages.prefill, self._begun = self._begun, None
-        if self.stages.prefill is not None:
-            begin_stages(self.stages.prefill, whole_sequence(kwargs["inputs_embeds"], self.stages.prefill.visual, None))
-
-
-def _listen(decoder: Any, selectors: Mapping[int, PatchSelector]) -> None:
-    for block, selector in selectors.items():
-        if selector.reads_block:
-            listen(decoder.layers[block - 1].self_attn, str(decoder.config._attn_implementation))
+        prefill, self._begun = self._begun, None
+        self.stages.begin(prefill)
+        if prefill is not None:
+            prefill.enter(whole_sequence(kwargs["inputs_embeds"], prefill.visual, None))
 
 
 def _by_block(selectors: Sequence[PatchSelector], num_layers: int) -> dict[int, PatchSelector]:
@@ -98,10 +95,11 @@ def _by_block(selectors: Sequence[PatchSelector], num_layers: int) -> dict[int, 
     chosen: dict[int, PatchSelector] = {}
     for index, selector in enumerate(selectors):
         for block in selector.blocks:
-            if block in chosen:
+            stage = block - acts_before(selector)
+            if stage in chosen:
                 text = f"block {block} already has a selector. A block holds one. Give one of them another block."
                 problems.append(Problem(f"model.selectors.{index}.blocks", text))
-            chosen[block] = selector
+            chosen[stage] = selector
     if problems:
         raise ConfigError(problems)
     return dict(sorted(chosen.items()))
@@ -109,10 +107,12 @@ def _by_block(selectors: Sequence[PatchSelector], num_layers: int) -> dict[int, 
 
 def _problems(selector: PatchSelector, num_layers: int, index: int) -> list[Problem]:
     path, name, problems = f"model.selectors.{index}", type(selector).__name__, []
-    if max(selector.blocks) >= num_layers:
+    shift = int(acts_before(selector))
+    if not 1 + shift <= min(selector.blocks) <= max(selector.blocks) < num_layers + shift:
         text = (
-            f"must be in 1 to {num_layers - 1}, since nothing is saved after the last of the {num_layers} layers of "
-            f"the language model, got {selector.blocks}. Name an earlier block, or use model.vision_selectors."
+            f"must be in {1 + shift} to {num_layers - 1 + shift}, since nothing is saved after the last of the "
+            f"{num_layers} layers of the language model, got {selector.blocks}. Name another block, or use "
+            "model.vision_selectors."
         )
         problems.append(Problem(f"{path}.blocks", text))
     for needs, what in (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bus_toolkit.huggingface.choosing import Words
+from bus_toolkit.huggingface.words import Words
 from bus_toolkit.models.causal.dialogs import Row
 
 
@@ -36,6 +36,15 @@ class Prompts:
     words: Words
     asked: Tensor
     targets: Tensor
+
+    @property
+    def before_answer(self) -> Tensor:
+        """Which places are no padding and before the first token to be learned of their row, bool (B, W)."""
+        rows, numbers, _ = self.targets
+        place = torch.arange(self.ids.shape[1], device=self.ids.device)
+        first = torch.full_like(self.ids[:, 0], self.ids.shape[1])
+        first = first.scatter_reduce(0, rows, self.asked[numbers] + 1, "amin")
+        return self.readable & (place < first.unsqueeze(1))
 
     @classmethod
     def of(

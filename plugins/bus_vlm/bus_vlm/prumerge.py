@@ -21,7 +21,9 @@ class PruMergeSelector(PatchSelector):
 
     arXiv 2403.15388; 42Shawn/LLaVA-PruMerge:llava/model/multimodal_encoder/clip_encoder.py. The attention is that of
     one head over the whole width. A kept token is itself plus the sum of the dropped ones among its nearest keys (by
-    cosine), each times its attention; the extra token is such a sum without a whole part. Neither is normalised.
+    cosine), each times its attention; the extra token is such a sum without a whole part. Neither is normalised. In
+    ``reduce_tokens(model, vision=...)`` it acts on the published features, those that leave the tower's last layer but
+    one (block 23 of 24), by that layer's queries and keys; the code reads those of the last layer.
 
     Ours: a token ends in one place, so a dropped one goes to the nearest of the kept ones that have it among their
     nearest, else into the extra token (there several may absorb it, kept ones absorb one another, and the extra token

@@ -15,15 +15,14 @@ class PyramidDropSelector(PatchSelector):
 
     arXiv 2410.17247; Cooperx521/PyramidDrop:llava/model/modeling_llama_pdrop.py. After layers 8, 16 and 24 of 32,
     ``int(n ratio^s)`` of the n visual tokens of the input stay after stage s, those that the last instruction token
-    attends to most, averaged over the heads; in training, too, which makes it faster.
+    attends to most, by queries and keys of the layer that comes next (9, 17 and 25), averaged over the heads; in
+    training, too, which makes it faster. So it acts before its blocks.
 
-    Ours: the stage's layer ranks by the queries and keys that it has just used; there the next layer's weights are
-    put to the same states. In training the code averages over the last tokens of all instructions of a conversation;
-    here the one before the first answer ranks. In a vision backbone the text is read as by ``FastV``. Goes into
-    ``model.selectors``.
+    Ours: in training the code averages over the last tokens of all instructions of a conversation; here the one before
+    the first answer ranks. In a vision backbone the text is read as by ``FastV``. Goes into ``model.selectors``.
     """
 
-    site: ClassVar[Site] = "inside_block"
+    site: ClassVar[Site] = "before_block"
     needs_text: ClassVar[bool] = True
     reads_block: ClassVar[bool] = True
 

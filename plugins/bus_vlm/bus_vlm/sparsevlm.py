@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bus_toolkit.ops import TokenPlan, at_least_float32, at_least_float32_dtype, gather_tokens, keep_plan
 from bus_toolkit.selectors import BlockView, PatchSelector, Site
-from bus_toolkit.structures import Decision, TextTokens
+from bus_toolkit.structures import Decision
 from bus_vlm.attention import check_widths
 from bus_vlm.density_peaks import density_peaks
 from bus_vlm.slots import equal_shares, own_slots
@@ -19,17 +19,18 @@ from bus_vlm.slots import equal_shares, own_slots
 class SparseVLMSelector(PatchSelector):
     """Let the visually relevant text tokens rate the patches; keep the best, cluster the next best (``SparseVLM``).
 
-    arXiv 2410.04417; Gumpest/SparseVLMs:llava/model/language_model/{modelling_sparse_llama,score,utils}.py. A text
-    token is a rater if its share in a softmax of ``patch . token`` over the text, averaged over the patches, exceeds
-    the mean. The raters' attention, averaged over heads and raters, is the score. Of the dropped tokens the best
-    ``int(share n) + 1`` are clustered by density peaks, ``int(m / 10) + 1`` clusters of m tokens, each of which becomes
-    its mean; the others are gone.
+    arXiv 2410.04417, its first version; Gumpest/SparseVLMs:llava/model/language_model/{modelling_sparse_llama,score,
+    utils}.py. A word is a rater if its share in a softmax of ``patch . word`` over the text, averaged over the patches,
+    exceeds the mean; both are as they enter the language model. After layers 3, 7 and 16 the raters' attention,
+    averaged over heads and raters, is the score. Of the dropped tokens the best ``int(share n) + 1`` are clustered by
+    density peaks, ``int(m / 10) + 1`` clusters of m tokens, each of which becomes its mean; the others are gone.
 
-    Ours: the vision block's own query weights replace the language model's, patches and text do not share a space
-    there unless training brings them to it, and the softmax is over the candidates alone. Where no token exceeds the
-    mean all of them rate. The number of tokens is fixed by ``keep_ratio``, clusters included, instead of by the rank
-    of the attention; the number of clusters is computed from the tokens that have to go. A cluster has the position
-    of its centre. The scores do not rank, since centres are no best ones. Goes into ``model.selectors``.
+    Ours: raters are found again at each stage, by the patches that are left. Where no word exceeds the mean all of
+    them rate. In a vision backbone the block's own query weights replace the language model's, patches and text do
+    not share a space unless training brings them to it, and the softmax is over the candidates alone. The number of
+    tokens is fixed by ``keep_ratio``, clusters included, instead of by the rank of the attention; the number of
+    clusters is computed from the tokens that have to go. A cluster has the position of its centre. The scores do not
+    rank, since centres are no best ones. Goes into ``model.selectors``.
 
     Args:
         blocks: Backbone blocks to sit in, counted from 1.
@@ -69,7 +70,8 @@ class SparseVLMSelector(PatchSelector):
     def score(self, view: BlockView) -> Tensor:
         """Return the attention (B, N) of the raters."""
         assert view.text is not None
-        raters = _raters(view.patches, view.text).float()
+        patches, words = view.inside.entered()
+        raters = _raters(patches, words, view.text.attention_mask).float()
         attention = view.inside.attention_of_words()  # (B, L, N)
         # Mean over the raters alone: (B, L, N) -> (B, N); at least one token rates, so nothing is divided by 0.
         return (attention * raters.unsqueeze(2)).sum(dim=1) / raters.sum(dim=1, keepdim=True)
@@ -98,14 +100,14 @@ class SparseVLMSelector(PatchSelector):
         return Decision(_plan(view.patches.detach(), kept, recycled, centers), scores)
 
 
-def _raters(patches: Tensor, text: TextTokens) -> Tensor:
-    """Return which text tokens rate, bool (B, L): at least one, and no padding unless there is nothing else."""
-    first = torch.arange(text.attention_mask.shape[1], device=patches.device) == 0
-    valid = text.attention_mask | (first & ~text.attention_mask.any(dim=1, keepdim=True))
+def _raters(patches: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+    """Return which words rate, bool (B, L): at least one, and no padding unless there is nothing else."""
+    first = torch.arange(mask.shape[1], device=patches.device) == 0
+    valid = mask | (first & ~mask.any(dim=1, keepdim=True))
     # In half precision the comparison with the mean below would depend on rounding.
     with torch.autocast(patches.device.type, enabled=False):
-        patches, embeds = at_least_float32(patches.detach()), at_least_float32(text.embeds.detach())
-        similarity = patches @ embeds.transpose(1, 2)  # (B, N, L)
+        patches, words = at_least_float32(patches.detach()), at_least_float32(words.detach())
+        similarity = patches @ words.transpose(1, 2)  # (B, N, L)
     # Softmax over the text, mean over the patches: (B, N, L) -> (B, L).
     relevance = similarity.masked_fill(~valid.unsqueeze(1), -torch.inf).softmax(dim=2).mean(dim=1)
     # The shares of a text sum to 1. A hair above the mean is rounding: tokens that are all alike have no raters.

@@ -21,12 +21,16 @@ class VisionZipSelector(PatchSelector):
     arXiv 2412.04467; dvlab-research/VisionZip:visionzip/clip_encoder.py. The candidates with the highest CLS attention
     are dominant and stay as they are. Of the rest, every s-th one is a target; each other one goes to the target whose
     key, averaged over the heads, has the highest cosine with its own. A contextual token is the target PLUS the plain
-    mean of what came to it: a sum of two, not a mean. Ours: all tokens stay in positional order, where contextual ones
-    come last there, and merging happens before the block's feed-forward part, not after it. The CLS token is apart
-    here and not counted. The scores do not rank, since targets are no best ones. Goes into ``model.selectors``.
+    mean of what came to it: a sum of two, not a mean. In ``reduce_tokens(model, vision=...)`` it acts where it is
+    published, after the tower's last layer but one (block 23 of 24) by its attention and keys.
+
+    Ours: all tokens stay in positional order, where contextual ones come last there; the CLS token is apart and not
+    counted, and where a tower has none the mean of all tokens replaces it; in a vision backbone merging happens
+    before the block's feed-forward part, not after it. The scores do not rank, since targets are no best ones. Goes
+    into ``model.selectors``.
 
     Args:
-        blocks: Backbone blocks to sit in, counted from 1; meant for the second-last.
+        blocks: Backbone blocks to sit in, counted from 1; meant for the last but one.
         keep_ratio: Share of the candidates that come out, dominant and contextual, in (0, 1], or a schedule.
         contextual_share: Share of these that are contextual, in [0, 1), rounded down; at least one if it is not 0 and
             two or more tokens come out. The default is VisionZip's 10 of 64. 0 drops the rest.

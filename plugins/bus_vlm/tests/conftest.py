@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ class Draws:
         return torch.rand(shape, generator=self._generator, dtype=torch.float64)
 
 
-def view_of(patches: Tensor, text: TextTokens | None = None, block: int = 1, **inside: Tensor) -> BlockView:
+def view_of(patches: Tensor, text: TextTokens | None = None, block: int = 1, **inside: Any) -> BlockView:
     """Return a view of ``patches`` (B, N, D) in whose block the methods that are named return what is given."""
     access = SimpleNamespace(**{name: lambda value=value: value for name, value in inside.items()})
     batch, count = patches.shape[:2]

@@ -33,13 +33,15 @@ def raters(patches: Tensor, words: Tensor) -> list[int]:
 def test_relevant_words_rate_and_the_best_of_the_dropped_are_recycled(hundred: Any, view_of: Any) -> None:
     """20 of 40: int(0.3 x 20) + 1 = 7 make int(0.4 x 7) + 1 = 3 clusters; 17 stay, int(0.3 x 23) + 1 are recycled."""
     for draws in hundred:
-        embeds, attention = draws.features(B, L, D), draws.attention(B, L, N)
-        seen = view_of(draws.features(B, N, D), TextTokens(embeds, embeds[:, 0], MASK), attention_of_words=attention)
+        embeds, attention, patches = draws.features(B, L, D), draws.attention(B, L, N), draws.features(B, N, D)
+        inside = {"attention_of_words": attention, "entered": (patches, embeds)}
+        # What entered the first layer says who rates, not what has become of it.
+        seen = view_of(draws.features(B, N, D), TextTokens(-embeds, embeds[:, 0], MASK), **inside)
         plan, scores, *_ = SparseVLMSelector(blocks=[1], center_share=0.4)(seen)
         out = apply_plan(seen.patches, plan)
         for row in range(B):
             x = seen.patches[row]
-            asking = raters(x, embeds[row, MASK[row]])
+            asking = raters(patches[row], embeds[row, MASK[row]])
             torch.testing.assert_close(scores[row], attention[row, asking].mean(dim=0))
             ranked = best(scores[row], N)
             kept, recycled = ranked[:17], sorted(ranked[17:24])
@@ -83,12 +85,9 @@ def test_density_peaks_gives_ties_to_the_lower_index_and_a_center_to_itself() ->
 
 
 def test_without_recycling_it_drops(hundred: Any, view_of: Any) -> None:
-    embeds = hundred[0].features(B, L, D)
-    seen = view_of(
-        hundred[0].features(B, N, D),
-        TextTokens(embeds, embeds[:, 0], MASK),
-        attention_of_words=hundred[0].attention(B, L, N),
-    )
+    embeds, patches = hundred[0].features(B, L, D), hundred[0].features(B, N, D)
+    inside = {"attention_of_words": hundred[0].attention(B, L, N), "entered": (patches, embeds)}
+    seen = view_of(patches, TextTokens(embeds, embeds[:, 0], MASK), **inside)
     plan = SparseVLMSelector(blocks=[1], recycle_share=0.0)(seen).plan
     assert not plan.merging and plan.num_slots == 20
     assert SparseVLMSelector(blocks=[1], keep_ratio=1 / N)(seen).plan.num_slots == 1

@@ -1,0 +1,102 @@
+"""Selectors for a model: built, checked, and each at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bus_toolkit.errors import ComponentError
+from bus_toolkit.huggingface.checks import by_block, check_added_later, check_language_model, check_selector
+from bus_toolkit.huggingface.families import Family
+from bus_toolkit.huggingface.tower_parts import TowerParts
+from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.selectors import PatchSelector
+
+AnySelector = PatchSelector | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which selector acts where.
+
+    Attributes:
+        projected: Before the language model.
+        inside: After its layers, by their numbers from 1.
+        vision: After layers of the vision tower, by their numbers from 1.
+        parts: The tower, if there is a selector in it.
+    """
+
+    projected: PatchSelector | None
+    inside: Mapping[int, PatchSelector]
+    vision: Mapping[int, PatchSelector]
+    parts: TowerParts | None
+
+    @property
+    def selectors(self) -> tuple[PatchSelector, ...]:
+        """All of them, each once."""
+        before = () if self.projected is None else (self.projected,)
+        return tuple(dict.fromkeys((*self.vision.values(), *before, *self.inside.values())))
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        family: Family,
+        decoder: Any,
+        *,
+        inside: Sequence[AnySelector],
+        projected: AnySelector | None,
+        vision: Sequence[AnySelector],
+    ) -> Chosen:
+        """Build and check selectors for a model.
+
+        Raises:
+            ComponentError: There is none, or one that cannot be where it is.
+        """
+        if not inside and projected is None and not vision:
+            raise ComponentError(
+                "reduce_tokens: a selector is needed, got none. Give selectors=, projected= or vision=."
+            )
+        check_language_model(decoder)
+        width, num_layers = int(decoder.config.hidden_size), len(decoder.layers)
+        in_layers = by_block(
+            [_built(one, "selectors=", width, model) for one in inside],
+            num_layers - 1,
+            "selectors=",
+            f"nothing is saved after the last of the {num_layers} layers",
+        )
+        check_added_later(family, model.config, in_layers)
+        before = None if projected is None else _built(projected, "projected=", width, model)
+        if not vision:
+            return cls(before, in_layers, {}, None)
+        parts = TowerParts.of(model, family)
+        in_tower = by_block(
+            [_built(one, "vision=", parts.width, model, parts) for one in vision],
+            parts.last_read,
+            "vision=",
+            f"the model reads the output of layer {parts.last_read} of its tower",
+        )
+        return cls(before, in_layers, in_tower, parts)
+
+
+def listed(selectors: AnySelector | Sequence[AnySelector]) -> list[AnySelector]:
+    """Return one or several selectors as a list."""
+    return [selectors] if isinstance(selectors, (PatchSelector, Mapping)) else list(selectors)
+
+
+def _built(
+    selector: AnySelector, argument: str, width: int, model: Any, parts: TowerParts | None = None
+) -> PatchSelector:
+    if isinstance(selector, Mapping):
+        widths = {"embed_dim": width, "text_dim": width}
+        made: Any = REGISTRIES.selectors.build(dict(selector), path=f"reduce_tokens {argument}", **widths)
+        selector = made.to(model.device, model.dtype).train(model.training)
+    if not isinstance(selector, PatchSelector):
+        raise ComponentError(
+            f"reduce_tokens: {argument} takes selectors, got {type(selector).__name__}. Give a PatchSelector, or a "
+            "mapping of a type and arguments."
+        )
+    has_class_token = parts is not None and parts.num_prefix > 0
+    check_selector(selector, argument, width, in_tower=parts is not None, has_class_token=has_class_token)
+    return selector
