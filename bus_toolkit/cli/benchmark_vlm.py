@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=positive_int,
         nargs="+",
-        action="extend",
+        default=[1, 4],
         metavar="N",
         help="prompts at a time; each number is measured (default 1 4)",
     )
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     console.print(described := heading(model, plan, settings), soft_wrap=True)
     rows, shown = [], [described]
     for size in plan.image_sizes:
-        for batch_size in args.batch_size or (1, 4):
+        for batch_size in args.batch_size:
             measured = measure(model, plan, size, batch_size, settings)
             rows += [one.to_dict() for one in measured]
             shown.append(tables(measured, settings))

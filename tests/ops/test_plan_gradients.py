@@ -32,7 +32,7 @@ WITHOUT_GRADIENT = {
     *("AbsolutePositions", "KeptPatches", "PositionTable", "RelativePositions", "bipartite_halves"),
     *("KeepRatioSchedule", "TokenPlan", "at_least_float32_dtype", "boxes_to_patch_labels", "compose", "num_kept"),
     *("other_rows", "own_rows", "patch_centres", "patches_in_tokens", "rank", "shared_noise", "top_indices"),
-    *("carry_to_candidates", "keep_marked", "patch_cover", "share_of_mass", "world_size"),
+    *("carry_to_candidates", "patch_cover", "world_size"),
 }
 
 
