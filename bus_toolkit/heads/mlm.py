@@ -82,6 +82,8 @@ class MLMHead(VLPHead):
         if replacement not in ("mask", "bert"):
             raise ValueError(f"replacement: must be mask or bert, got {replacement!r}.")
         self.mask_prob, self.whole_words, self.replacement = mask_prob, whole_words, replacement
+        if vocabulary.mask_id == vocabulary.pad_id:
+            raise ValueError("vocabulary: it has no token for a hidden word. Use a tokenizer with one, such as BERT's.")
         self.mask_id, self.max_length = vocabulary.mask_id, vocabulary.max_length
         self.transform = nn.Sequential(nn.Linear(text_dim, text_dim), nn.GELU(), nn.LayerNorm(text_dim))
         self.vocabulary = nn.Linear(text_dim, vocabulary.size)

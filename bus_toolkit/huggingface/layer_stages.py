@@ -155,7 +155,7 @@ class LayerStages:
         )
         with self.around_selection():
             sequence = before.with_states(states)
-            after = sequence.after(choose(selector, sequence, site), site.block)
+            after = sequence.after(choose(selector, sequence, site), stage)
         prefill.note(stage, after)
         return after.states
 

@@ -145,7 +145,10 @@ class Reduction:
 
     @property
     def selections(self) -> list[Selection]:
-        """What was decided inside the language model and before it in the last prefill, by units of one size."""
+        """What was decided inside the language model and before it in the last prefill, by units of one size.
+
+        Their ``block`` is the layer that they were decided after, 0 for the input of the first.
+        """
         prefill = self._language_model.prefill
         return [] if prefill is None else [one for group in prefill.last.groups for one in group.selections]
 

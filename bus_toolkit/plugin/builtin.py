@@ -16,6 +16,7 @@ from bus_toolkit.registry import MODELS, Registries
 PARTS: Mapping[str, Mapping[str, str]] = {
     "tokenizers": {
         "WordPieceTokenizer": "tokenizers.wordpiece:WordPieceTokenizer",
+        "FolderTokenizer": "tokenizers.folder:FolderTokenizer",
         "CorpusTokenizer": "tokenizers.corpus:CorpusTokenizer",
     },
     "text_encoders": {"BertTextEncoder": "text_encoders.bert:BertTextEncoder"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Encoding, Tokenizer
@@ -17,7 +17,21 @@ from bus_toolkit.tokenizers.survey import TextCounts
 
 _log = logging.getLogger(__name__)
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+class Marks(NamedTuple):
+    """Entries of a vocabulary that are no words: padding, an unknown word, start and end of a text, a hidden word.
+
+    ``unknown`` is empty where every text is made of known entries.
+    """
+
+    pad: str = "[PAD]"
+    unknown: str = "[UNK]"
+    start: str = "[CLS]"
+    end: str = "[SEP]"
+    mask: str = "[MASK]"
+
+
+SPECIAL_TOKENS = Marks()
 
 
 class TextTokenizer:
@@ -27,8 +41,9 @@ class TextTokenizer:
     (Hugging Face's tokenizers take them for the token.)
 
     Args:
-        backend: A tokenizer whose vocabulary has the special tokens of BERT.
+        backend: A tokenizer whose vocabulary has the special tokens.
         max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included; longer texts are cut.
+        marks: The special tokens, BERT's if not given.
 
     Attributes:
         num_truncated: Texts cut so far.
@@ -42,25 +57,24 @@ class TextTokenizer:
         DataError: A special token is missing from the vocabulary.
     """
 
-    def __init__(self, backend: Tokenizer, *, max_length: int) -> None:
+    def __init__(self, backend: Tokenizer, *, max_length: int, marks: Marks = SPECIAL_TOKENS) -> None:
         name = type(self).__name__
         if max_length < 3:
             raise ConfigError(f"{name}.max_length: must be at least 3 ([CLS], a word, [SEP]), got {max_length}.")
-        ids = [backend.token_to_id(token) for token in SPECIAL_TOKENS]
-        missing = [token for token, number in zip(SPECIAL_TOKENS, ids, strict=True) if number is None]
+        # No text has an id of -1.
+        ids = [backend.token_to_id(token) if token else -1 for token in marks]
+        missing = [token for token, number in zip(marks, ids, strict=True) if number is None]
         if missing:
-            raise DataError(
-                f"{name}: the vocabulary has no {', '.join(missing)}. Put all of {', '.join(SPECIAL_TOKENS)} in it."
-            )
+            raise DataError(f"{name}: the vocabulary has no {', '.join(missing)}. Put all of {', '.join(marks)} in it.")
         self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = ids
         self.max_length = max_length
         self.warns = True
         self.num_truncated = self.num_words = self.num_unknown = 0
-        self._backend = backend
+        self._backend, self._marks = backend, marks
         self._vocab_size = backend.get_vocab_size()  # it counts all entries
         backend.encode_special_tokens = True
         backend.enable_truncation(max_length)
-        backend.enable_padding(pad_id=self.pad_token_id, pad_token="[PAD]")
+        backend.enable_padding(pad_id=self.pad_token_id, pad_token=marks.pad)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy; the backend does not keep this setting."""
@@ -75,7 +89,8 @@ class TextTokenizer:
     @property
     def special_ids(self) -> list[int]:
         """Ids of padding, unknown, ``[CLS]``, ``[SEP]`` and ``[MASK]``."""
-        return [self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id]
+        ids = (self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id)
+        return [number for number in dict.fromkeys(ids) if number >= 0]
 
     @property
     def continuation_ids(self) -> list[int]:
@@ -116,7 +131,7 @@ class TextTokenizer:
         """Return the encoded texts; one of which the vocabulary's rules leave nothing is an unknown word."""
         encoded = self._backend.encode_batch(list(texts))
         gone = [sum(encoding.attention_mask) <= 2 for encoding in encoded]
-        if not any(gone):
+        if not any(gone) or not self._marks.unknown:
             return encoded
         length = max(3, *(len(encoding.ids) for encoding in encoded))  # 3: if nothing is left of any
         return [self._unknown(length) if nothing else one for one, nothing in zip(encoded, gone, strict=True)]
@@ -125,10 +140,10 @@ class TextTokenizer:
         """Return a text of one unknown word, padded."""
         self._backend.encode_special_tokens = False
         try:
-            encoding = self._backend.encode("[UNK]")
+            encoding = self._backend.encode(self._marks.unknown)
         finally:
             self._backend.encode_special_tokens = True
-        encoding.pad(length, pad_id=self.pad_token_id, pad_token="[PAD]")
+        encoding.pad(length, pad_id=self.pad_token_id, pad_token=self._marks.pad)
         return encoding
 
     def survey(self, texts: Sequence[str]) -> TextCounts:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from bus_toolkit.plugin.manager import BUILTINS, list_plugins
@@ -48,6 +49,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         folder / "lm"
     )
     return {
+        "FolderTokenizer": {"folder": str(written_tokenizer(folder / "words"))},
         "CausalLMFolder": {"folder": str(folder / "lm")},
         "SceneDataset": {"data_root": str(folder), "split": "train", "num_images": 4},
         "OracleBoxes": {"in_study": True},
@@ -69,6 +71,17 @@ def written_pairs(folder: Path) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return folder / "pairs.csv"
+
+
+def written_tokenizer(folder: Path) -> Path:
+    words = {entry: number for number, entry in enumerate(["<pad>", "<unk>", "<s>", "</s>", *"a b small red".split()])}
+    backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    folder.mkdir()
+    backend.save(str(folder / "tokenizer.json"))
+    marks = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(marks))
+    return folder
 
 
 def written_dialogs(folder: Path) -> Path:

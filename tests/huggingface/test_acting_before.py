@@ -44,7 +44,7 @@ def test_the_row_is_that_of_the_block_itself(family: str) -> None:
     torch.testing.assert_close(
         selection.decision.scores, row[inputs["input_ids"] == IMAGE].unflatten(0, (2, tiny.tokens))
     )
-    assert selection.block == 3
+    assert selection.block == 2, "after the second layer"
 
 
 def test_the_cache_is_what_the_layers_fill(kind: Tiny) -> None:

@@ -94,10 +94,11 @@ def build_causal_vlm(
     check_room(writer, images, words)
     known = {"embed_dim": images.embed_dim, "text_dim": width}
     abstraction = build_decoder(decoder, known, images, "language_model.hidden_size")
+    projector = _projector(images.embed_dim, width, projector_layers)
     if lora is not None:
         call(add_lora, {**lora, "part": writer}, "model.lora")
     model = CausalVLM(
-        CausalParts(words, images, abstraction, _projector(images.embed_dim, width, projector_layers), writer, inner),
+        CausalParts(words, images, abstraction, projector, writer, inner),
         _build_tasks(tasks, words),
         template=call(Template, template or {}, "model.template"),
         writing=call(Writing, writing or {}, "model.writing"),

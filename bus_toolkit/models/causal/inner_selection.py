@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.errors import ConfigError, Problem
+from bus_toolkit.huggingface.checks import acts_before
 from bus_toolkit.huggingface.layer_stages import LayerStages
 from bus_toolkit.huggingface.prefill import Prefill, whole_sequence
 from bus_toolkit.huggingface.visual_places import Grid, Unit, VisualPlaces
@@ -94,10 +95,11 @@ def _by_block(selectors: Sequence[PatchSelector], num_layers: int) -> dict[int, 
     chosen: dict[int, PatchSelector] = {}
     for index, selector in enumerate(selectors):
         for block in selector.blocks:
-            if block in chosen:
+            stage = block - acts_before(selector)
+            if stage in chosen:
                 text = f"block {block} already has a selector. A block holds one. Give one of them another block."
                 problems.append(Problem(f"model.selectors.{index}.blocks", text))
-            chosen[block] = selector
+            chosen[stage] = selector
     if problems:
         raise ConfigError(problems)
     return dict(sorted(chosen.items()))
@@ -105,10 +107,12 @@ def _by_block(selectors: Sequence[PatchSelector], num_layers: int) -> dict[int, 
 
 def _problems(selector: PatchSelector, num_layers: int, index: int) -> list[Problem]:
     path, name, problems = f"model.selectors.{index}", type(selector).__name__, []
-    if max(selector.blocks) >= num_layers:
+    shift = int(acts_before(selector))
+    if not 1 + shift <= min(selector.blocks) <= max(selector.blocks) < num_layers + shift:
         text = (
-            f"must be in 1 to {num_layers - 1}, since nothing is saved after the last of the {num_layers} layers of "
-            f"the language model, got {selector.blocks}. Name an earlier block, or use model.vision_selectors."
+            f"must be in {1 + shift} to {num_layers - 1 + shift}, since nothing is saved after the last of the "
+            f"{num_layers} layers of the language model, got {selector.blocks}. Name another block, or use "
+            "model.vision_selectors."
         )
         problems.append(Problem(f"{path}.blocks", text))
     for needs, what in (

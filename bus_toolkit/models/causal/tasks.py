@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -85,7 +86,6 @@ class AnswerTask(Task):
     ) -> None:
         super().__init__(prompt=prompt, weight=weight)
         self._answers = [] if answer_list is None else read_answers(answer_list)
-        self._places: dict[str, int] = {}
         if not self._answers:
             self.predicts = ("pred_answer",)  # type: ignore[misc]
 
@@ -101,9 +101,16 @@ class AnswerTask(Task):
         return {"pred_answer": written, **label}
 
     def prepare(self, tokenizer: Any, path: str) -> None:
-        # Words come back from ids in the letters and spaces of the vocabulary.
-        for place, answer in enumerate(self._answers):
-            self._places.setdefault(tokenizer.decode(tokenizer([answer]).input_ids[0].tolist()), place)
+        self._tokenizer = tokenizer
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of each answer of the list, by how it comes back from ids."""
+        ids, _ = self._tokenizer(self._answers)
+        places: dict[str, int] = {}
+        for place, row in enumerate(ids.tolist()):
+            places.setdefault(self._tokenizer.decode(row), place)
+        return places
 
 
 class CaptionTask(Task):

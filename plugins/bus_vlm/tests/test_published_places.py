@@ -77,7 +77,7 @@ def test_the_row_of_the_eager_map_says_what_stays(family: str, selector: PatchSe
     with reduce_tokens(tiny.model, selector) as reduction:
         logits(tiny.model, inputs)
         (selection,) = reduction.selections
-        assert reduction.counts == (8, 8) and selection.block == layer
+        assert reduction.counts == (8, 8) and selection.block == 2
     visual = to_visual(eager_maps(tiny, inputs)[layer - 1][:, -1], tiny, inputs)
     torch.testing.assert_close(selection.decision.scores, visual)
     wanted = visual.sort(dim=1, descending=True, stable=True).indices[:, :8].sort(dim=1).values

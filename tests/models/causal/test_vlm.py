@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.models.causal.dialogs import Turn
 from bus_toolkit.models.causal.sight import Sight
 from bus_toolkit.models.causal.vlm import CausalVLM
@@ -268,3 +268,14 @@ def test_decoders_of_every_kind_are_projected() -> None:
         built = model(decoder=decoder, projector_layers=2, selectors=[half])
         assert built.look(images, 1).under(None).tokens.shape == (3, count, 16)
         assert math.isfinite(built.loss(images, samples)["loss_answer"].item())
+
+
+def test_a_selector_may_act_before_its_layer() -> None:
+    built = model(selectors=[{"type": "PyramidDrop", "blocks": [2]}])
+    images, samples = batch()
+    assert math.isfinite(built.loss(images, samples)["loss_answer"].item())
+    (selection,) = built.reader.selection.selections()
+    count = selection.decision.plan.num_inputs
+    assert selection.block == 1 and selection.decision.plan.num_slots == count // 2
+    with pytest.raises(ConfigError, match=r"model.selectors.0.blocks: must be in 2 to 3, .* got \[1\]"):
+        model(selectors=[{"type": "PyramidDrop", "blocks": [1]}])
