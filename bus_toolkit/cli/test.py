@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", metavar="JSONL", help="write the verdict on each sample to this file (.jsonl, or .jsonl.gz)"
     )
+    parser.add_argument(
+        "--lost-by-downsampling",
+        nargs=2,
+        metavar=("FULL", "SMALL"),
+        help="also report the accuracy on what is right in one such file and wrong in another, of smaller images",
+    )
     parser.add_argument("--amp", action="store_true", help="evaluate in mixed precision (bfloat16 on the CPU)")
     add_launch_flags(parser)
 
@@ -35,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
         launcher=args.launcher,
         debug=args.debug,
         samples_file=args.samples,
+        lost_by_downsampling=None if args.lost_by_downsampling is None else tuple(args.lost_by_downsampling),
     )
     evaluate(args.config, args.cfg_options, options, out=args.out)
 

@@ -24,6 +24,7 @@ from bus_toolkit.engine.recompute import KEY, matching_modules
 from bus_toolkit.engine.runner import BusRunner
 from bus_toolkit.engine.text_checks import check_answer_lists
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, reading, words_of_checkpoint
+from bus_toolkit.evaluation.lost_by_downsampling import LostByDownsampling
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.settings import checkpoint_of
 from bus_toolkit.writing import make_writable_folder
@@ -59,6 +60,8 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     apply_options(cfg, options)
     check_loggers(cfg)
     make_writable_folder(cfg.work_dir, "work_dir")
+    pair = options.lost_by_downsampling
+    lost = None if pair is None else LostByDownsampling(*pair)
     _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
@@ -68,8 +71,8 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_pipeline_sizes(cfg, unwrap(runner.model))
     check_answer_lists(unwrap(runner.model))
-    if options.samples_file is not None:
-        runner.register_hook(SampleLinesHook(options.samples_file))
+    if options.samples_file is not None or lost is not None:
+        runner.register_hook(SampleLinesHook(options.samples_file, lost))
     if cfg.get("train_cfg") is not None:
         check_required_hooks(runner)
         runner.register_hook(WholeStepsHook())

@@ -41,6 +41,8 @@ class RunOptions:
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         debug: Show everything that OpenMMLab logs.
         samples_file: Where a test writes its verdict on each sample, ``.jsonl`` or ``.jsonl.gz``.
+        lost_by_downsampling: Two such files, of a model at full size and of the same one with smaller images: a test
+            reports its accuracy on what is right in the first and wrong in the second, too.
     """
 
     work_dir: str | None = None
@@ -53,6 +55,7 @@ class RunOptions:
     launcher: str = "none"
     debug: bool = False
     samples_file: str | Path | None = None
+    lost_by_downsampling: tuple[str | Path, str | Path] | None = None
 
 
 def apply_options(cfg: Config, options: RunOptions) -> None:
@@ -80,7 +83,10 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
     if options.debug:
         cfg.log_level = "DEBUG"
     if options.samples_file is not None:
-        _check_samples_file(cfg, options.samples_file)
+        make_writable_folder(checked_sample_path(options.samples_file, "--samples").parent, "--samples")
+        _need_test(cfg, "--samples")
+    if options.lost_by_downsampling is not None:
+        _need_test(cfg, "--lost-by-downsampling")
     _check_complete(cfg)
     _resume(cfg, options.resume)
     is_named = options.resume not in (None, LATEST)
@@ -137,11 +143,9 @@ def _check_complete(cfg: Config) -> None:
         raise ConfigError(problems)
 
 
-def _check_samples_file(cfg: Config, path: str | Path) -> None:
-    """Refuse a file that could not be written after an evaluation, which may take hours."""
-    make_writable_folder(checked_sample_path(path, "--samples").parent, "--samples")
+def _need_test(cfg: Config, flag: str) -> None:
     if cfg.get("test_dataloader") is None:
-        raise ConfigError("--samples: a test writes its verdicts, got a config without test_dataloader. Add it.")
+        raise ConfigError(f"{flag}: a test has verdicts, got a config without test_dataloader. Add it.")
 
 
 def _check_start(cfg: Config, source: str) -> None:

@@ -65,8 +65,9 @@ def train(
     """
     log_to_screen()
     quiet_hosts()
-    if options is not None and options.samples_file is not None:
-        raise ConfigError("samples_file: a test writes its verdicts, got it for a training. Give it to the test.")
+    for name in ("samples_file", "lost_by_downsampling"):
+        if getattr(options, name, None) is not None:
+            raise ConfigError(f"{name}: a test has verdicts, got it for a training. Give it to the test.")
     cfg = load_config(config, overrides)
     if all(cfg.get(key) is None for key in _OF_TRAINING) and cfg.get("test_dataloader") is not None:
         text = "got none of {}: the config evaluates a checkpoint. Run: bus-toolkit test {} CHECKPOINT."

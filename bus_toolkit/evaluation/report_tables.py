@@ -157,6 +157,16 @@ def _grounding(metrics: Metrics) -> Table | None:
     return table
 
 
+def _lost_by_downsampling(metrics: Metrics) -> Table | None:
+    if not metrics:
+        return None
+    table = _table("Right at full size, wrong after downsampling, %", "of", "accuracy", "questions")
+    for key, value in metrics.items():
+        if f"{key}_questions" in metrics:
+            table.add_row(key, _percent(value), f"{metrics[f'{key}_questions']:.0f}")
+    return table
+
+
 def other_table(metrics: Metrics) -> Table | None:
     """Return the figures that have no table of their own."""
     if not metrics:
@@ -176,5 +186,6 @@ TABLES: dict[str, Callable[[Metrics], Table | None]] = {
     "caption": _caption,
     "vqa": _vqa,
     "grounding": _grounding,
+    "lost_by_downsampling": _lost_by_downsampling,
 }
 """What makes the table of each task, from its metrics; ``None`` where it was not measured."""

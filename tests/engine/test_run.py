@@ -72,7 +72,7 @@ def test_metrics_that_cannot_be_written_are_reported_with_the_flag(config, tmp_p
 
 
 def test_verdicts_need_a_metric_that_has_them_a_test_and_a_file_that_can_be_written(config, tmp_path):
-    with pytest.raises(ConfigError, match="samples_file: a test writes its verdicts, got it for a training"):
+    with pytest.raises(ConfigError, match="samples_file: a test has verdicts, got it for a training"):
         train("tiny.yaml", (), RunOptions(samples_file="x.jsonl"))
     with pytest.raises(ConfigError, match="--samples: the verdicts are written as JSON lines, got x.json"):
         evaluate("tiny.yaml", (), RunOptions(samples_file="x.json"))

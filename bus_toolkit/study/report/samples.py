@@ -8,8 +8,7 @@ what the selection read at test. Each other line is a question, ``{"task", "kind
 from __future__ import annotations
 
 import gzip
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.evaluation.sample_verdicts import Question, read_lines
 from bus_toolkit.json_text import dump_json
 from bus_toolkit.writing import whole_file
 
 FILE = "samples.jsonl.gz"
 OWN, OTHER = "own", "other"
-# A study's per-sample files have some megabytes; a small file that grows without end when it is read is refused.
-_LARGEST = 1 << 30
 
 
 class Column(NamedTuple):
@@ -34,13 +32,6 @@ class Column(NamedTuple):
     keep: float
     seed: int
     text: str
-
-
-class Question(NamedTuple):
-    """What makes a question of a task."""
-
-    kind: str
-    id: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,7 @@ def read_samples(
         DataError: The file is damaged, a field is missing, a question is there twice, or no or several metrics say
             what is correct.
     """
-    lines = [(number, line) for number, line in _lines(file) if isinstance(line, dict) and "correct" in line]
+    lines = [(number, line) for number, line in read_lines(file) if isinstance(line, dict) and "correct" in line]
     metrics = sorted({str(line.get("metric", "")) for _, line in lines})
     if (metric and metric not in metrics) or (not metric and len(metrics) != 1):
         raise DataError(
@@ -109,7 +100,7 @@ def read_verdicts(folder: Path) -> dict[str, Verdicts]:
     file = folder / FILE
     if not file.is_file():
         return {}
-    lines = (line for _, line in _lines(file))
+    lines = (line for _, line in read_lines(file))
     try:
         header = next(lines)["runs"]
         columns = {task: [Column(str(a), float(k), int(s), str(t)) for a, k, s, t in header[task]] for task in header}
@@ -154,16 +145,3 @@ def _verdict(value: Any) -> bool:
     if value not in (0, 1):
         raise ValueError(value)
     return bool(value)
-
-
-def _lines(file: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        with gzip.open(file) as packed:
-            size = 0
-            for number, text in enumerate(packed, start=1):
-                size += len(text)
-                if size > _LARGEST:
-                    raise ValueError("more than 1 GiB")
-                yield number, json.loads(text)
-    except (OSError, EOFError, ValueError, RecursionError) as error:
-        raise DataError(f"{file}: cannot be read: {error}. Test the run again.") from error
