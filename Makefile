@@ -1,10 +1,11 @@
 # make demo   a small study of what selection by the text is worth, with a table and a picture (installs into .venv first)
 # make test   run the tests, one process a core; a slice of them with ARGS=tests/heads, one process with PROCESSES=0
+# make test-transformers-5   run the tests of what transformers 5 changes, in a virtual environment of its own (some GB)
 # make lint   check style, types and the pre-commit config
 # make parity compare with public packages, in a virtual environment of its own (some GB), and write tools/PARITY.md
 # make docs   build the pages of the Python interface into build/docs
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint parity docs clean
+.PHONY: help demo test test-transformers-5 lint parity docs clean
 
 # The first Python in the supported range that can make a virtual environment; override with `make PYTHON=... test`.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
@@ -15,7 +16,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Peers may want other versions of what the toolkit needs, so they get an environment of their own.
 PARITY_VENV ?= build/parity
+# The tests run with both majors of transformers: all with the last 4.x, and with 5 those of the parts that use it. That
+# takes several minutes beside the installation, so continuous integration runs the first alone.
+TRANSFORMERS_4 := transformers==4.57.6
+TRANSFORMERS_5 := transformers==5.24.0
+TRANSFORMERS_5_VENV ?= build/transformers_5
+TRANSFORMERS_5_TESTS := $(addprefix tests/,backbones contracts decoders fusion heads huggingface models text_decoders \
+	text_encoders vlm_benchmark weights openmmlab/test_backbone.py test_mmpretrain_shim.py)
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
+EDITABLE_PLUGINS := $(foreach file,$(PLUGINS),-e ./$(dir $(file)))
 DEMO := registry_configs/_studies_/demo.yaml
 DEMO_DIR ?= work_dirs/demo
 DEMO_IMAGE := data/needles_demo/test_300/images/200000000001.png
@@ -36,6 +45,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+
+test-transformers-5: $(TRANSFORMERS_5_VENV)/.installed
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TRANSFORMERS_5_VENV)/bin/python -m pytest -n $(PROCESSES) --dist worksteal \
+		$(if $(ARGS),$(ARGS),$(TRANSFORMERS_5_TESTS))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -62,13 +75,19 @@ $(PARITY_VENV)/.installed: pyproject.toml tests/parity/requirements.txt tests/pa
 	$(PARITY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/parity/requirements-alone.txt
 	@touch $@
 
+$(TRANSFORMERS_5_VENV)/.installed: pyproject.toml $(PLUGINS)
+	$(PYTHON) -m venv $(TRANSFORMERS_5_VENV)
+	$(TRANSFORMERS_5_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]' \
+		'$(TRANSFORMERS_5)' $(EDITABLE_PLUGINS)
+	@touch $@
+
 # The stamps make a second call install nothing while the project files are unchanged.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(PIP) -e .
+	$(PIP) -e . '$(TRANSFORMERS_4)'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml $(PLUGINS) | $(BIN)/python
-	$(PIP) -e '.[test]' $(foreach file,$(PLUGINS),-e ./$(dir $(file)))
+	$(PIP) -e '.[test]' '$(TRANSFORMERS_4)' $(EDITABLE_PLUGINS)
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-test
@@ -76,5 +95,5 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed-test
 	@touch $@
 
 $(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[docs]'
+	$(PIP) -e '.[docs]' '$(TRANSFORMERS_4)'
 	@touch $@ $(VENV)/.installed

@@ -1,8 +1,9 @@
-"""Two names of transformers 4 that onedl-mmpretrain 1.3.6 imports, put back beside transformers 5.
+"""Two names of transformers 4 that onedl-mmpretrain 1.3.6 imports, put back beside transformers 5; and what 5 ends.
 
 Without them ``import mmpretrain.models`` fails: ``mmpretrain/models/multimodal/{blip/language_model,ram/bert}.py``
 import ``find_pruneable_heads_and_indices``, and ``ofa/ofa_modules.py`` imports ``PretrainedConfig`` from
-``transformers.modeling_utils``. What the installed transformers has is left alone.
+``transformers.modeling_utils``. What the installed transformers has is left alone. mmpretrain's backbones, data sets
+and heads then work; its copies of BERT call more of what 5 removed when they are built and run, and are refused.
 """
 
 from __future__ import annotations
@@ -48,6 +49,24 @@ def put_back_names() -> None:
     for module, name, value in modules:
         if not hasattr(module, name):
             setattr(module, name, value)
+
+
+def require_transformers_4(what: str) -> None:
+    """Refuse a part that is built around mmpretrain's copies of BERT beside transformers 5.
+
+    Args:
+        what: The part, as the start of the message.
+
+    Raises:
+        ComponentError: transformers is of version 5 or later.
+    """
+    import transformers
+
+    if int(transformers.__version__.partition(".")[0]) >= 5:
+        raise ComponentError(
+            f"{what}: mmpretrain's models with a BERT of its own (BLIP, BLIP-2, MiniGPT-4) work beside transformers 4 "
+            f"only, got {transformers.__version__}. Run: pip install 'transformers<5'"
+        )
 
 
 def _no_pruning_of_heads(*_: Any) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from textwrap import shorten
 from typing import Any
 
@@ -13,6 +14,8 @@ from bus_toolkit.backbones.adapters import known_classes
 from bus_toolkit.errors import CheckpointError, ComponentError
 from bus_toolkit.home import expand_home
 from bus_toolkit.signatures import Signature, check_arguments, did_you_mean, signature_of
+from bus_toolkit.weights.reading import read_tensors
+from bus_toolkit.weights.tower_names import in_names_of
 
 _PATH = "model.backbone"
 
@@ -78,6 +81,12 @@ def _random(cls: Any, config: Mapping[str, Any] | None, options: Mapping[str, An
     if problems:
         raise ComponentError(problems)
     settings = cls.config_class(**values)
+    width, heads = settings.hidden_size, settings.num_attention_heads
+    if width % heads:  # transformers 5 would build narrower heads without a word
+        raise ComponentError(
+            f"{_PATH}.config: hidden_size must be a multiple of num_attention_heads, got {width} and {heads}. Change "
+            "one of them."
+        )
     settings._attn_implementation = "sdpa"
     return cls(settings, **options)
 
@@ -97,13 +106,14 @@ def _from_folder(cls: Any, folder: Path, options: Mapping[str, Any]) -> Any:
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, UnpicklingError) as error:
         reason = shorten(str(error), 200)
         raise CheckpointError(
             f"{_PATH}.folder: {cls.__name__} cannot be read from {str(folder)!r} ({reason}). It must hold weights of "
             "that class as .safetensors or .bin."
         ) from error
-    missing = sorted(report["missing_keys"])
+    vit.float()  # transformers 5 keeps the type of the file
+    missing = sorted(report["missing_keys"]) and _load_under_other_names(vit, folder)
     if missing:
         raise CheckpointError(
             f"{_PATH}.folder: {len(missing)} tensors of a {cls.__name__} are missing in its weights, got none for "
@@ -111,3 +121,13 @@ def _from_folder(cls: Any, folder: Path, options: Mapping[str, Any]) -> Any:
         )
     vit.train()  # as every other module starts; from_pretrained leaves it in evaluation mode
     return vit
+
+
+def _load_under_other_names(vit: Any, folder: Path) -> list[str]:
+    """Load weights that another version of transformers named; or return what they do not have, and load nothing."""
+    own = vit.state_dict()
+    tensors = in_names_of(read_tensors(folder).tensors, own)
+    missing = sorted(own.keys() - tensors.keys())
+    if not missing:
+        vit.load_state_dict({name: tensors[name] for name in own})
+    return missing

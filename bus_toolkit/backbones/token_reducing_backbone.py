@@ -39,6 +39,7 @@ from bus_toolkit.errors import CheckpointError
 from bus_toolkit.ops.position_table import GRID_KEY, PositionMisfit, fit_tables
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import SharedTokens, TextTokens, VisualTokens
+from bus_toolkit.weights.tower_names import in_names_of
 
 
 class TokenReducingBackbone(nn.Module):
@@ -201,6 +202,7 @@ class TokenReducingBackbone(nn.Module):
         self, state_dict: dict[str, Tensor], prefix: str, local_metadata: Mapping[str, Any], *_: object
     ) -> None:
         _accept_bare_keys(state_dict, prefix)
+        _accept_names_of_other_versions(state_dict, [f"{prefix}vit.{name}" for name in self.vit.state_dict()])
         grid = local_metadata.get(GRID_KEY)
         try:
             fit_tables(
@@ -225,3 +227,11 @@ def _accept_bare_keys(state_dict: dict[str, Tensor], prefix: str) -> None:
     own = (f"{prefix}vit.", f"{prefix}selectors.")
     for key in [k for k in state_dict if k.startswith(prefix) and not k.startswith(own)]:
         state_dict[f"{prefix}vit.{key[len(prefix) :]}"] = state_dict.pop(key)
+
+
+def _accept_names_of_other_versions(state_dict: dict[str, Tensor], own: Sequence[str]) -> None:
+    """Rename the keys of towers of another version of transformers in place."""
+    renamed = in_names_of(state_dict, own)
+    if renamed is not state_dict:
+        state_dict.clear()
+        state_dict.update(renamed)

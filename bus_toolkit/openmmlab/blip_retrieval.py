@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.backbones.conditioned_pass import Select
 from bus_toolkit.errors import ConfigError, Problem
+from bus_toolkit.mmpretrain_shim import require_transformers_4
 from bus_toolkit.openmmlab.conditioning import WithoutText, conditioned_on
 from bus_toolkit.openmmlab.text_aware import reading_texts
 from bus_toolkit.openmmlab.texts import bert_states, sample_texts
@@ -41,6 +42,7 @@ class TextAwareBlipRetrieval(BlipRetrieval):
         **model: Arguments of mmpretrain's model.
 
     Raises:
+        ComponentError: transformers is of version 5 or later.
         ConfigError: No selectors, or an unknown ``conditioning`` or ``without_text``.
     """
 
@@ -55,6 +57,7 @@ class TextAwareBlipRetrieval(BlipRetrieval):
         without_text: WithoutText = "cls",
         **model: Any,
     ) -> None:
+        require_transformers_4("model: TextAwareBlipRetrieval")
         super().__init__(**model)
         for name, value, allowed in (
             ("conditioning", conditioning, ("strict", "shared")),

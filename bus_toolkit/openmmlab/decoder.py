@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmpretrain.models.multimodal import XBertLMHeadDecoder as Decoder
 from transformers import GenerationMixin
+
+from bus_toolkit.mmpretrain_shim import require_transformers_4
 
 
 class XBertLMHeadDecoder(Decoder, GenerationMixin):
@@ -11,4 +15,11 @@ class XBertLMHeadDecoder(Decoder, GenerationMixin):
 
     ``bus_toolkit.XBertLMHeadDecoder`` in the place of ``XBertLMHeadDecoder`` lets ``BlipCaption`` and ``BlipVQA``
     predict; names and values of weights are the same.
+
+    Raises:
+        ComponentError: transformers is of version 5 or later.
     """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        require_transformers_4("decoder: XBertLMHeadDecoder")
+        super().__init__(*args, **settings)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.errors import ConfigError, DataError, Problem
 from bus_toolkit.losses.patch_text import labels_of_candidates, patch_text_loss
+from bus_toolkit.mmpretrain_shim import require_transformers_4
 from bus_toolkit.openmmlab.backbone import TokenReducedViT
 from bus_toolkit.openmmlab.conditioning import ConditionedPasses, Repeat, conditioned_on
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
@@ -50,6 +51,10 @@ class ReadsOneText(BaseModel):
         patch_text_boxes: The key of these boxes in data samples, (4,) or (M, 4), corners in pixels of the image that
             the model gets. Samples without it give no term.
         **model: Arguments of mmpretrain's model.
+
+    Raises:
+        ComponentError: transformers is of version 5 or later.
+        ConfigError: No selectors, or a weight that does not go with them.
     """
 
     backbone_name: ClassVar[str] = "vision_backbone"
@@ -65,6 +70,7 @@ class ReadsOneText(BaseModel):
         patch_text_boxes: str | None = None,
         **model: Any,
     ) -> None:
+        require_transformers_4(f"model: {type(self).__name__}")
         super().__init__(**model)
         vit = reading_texts(self, self.image_model, selectors, self.text_dim)
         if patch_text_weight < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -21,6 +22,7 @@ from bus_toolkit.weights.reading import read_tensors
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.safe_pickle import first_line
 from bus_toolkit.weights.table_files import AUTO, layouts
+from bus_toolkit.weights.tower_names import in_names_of
 
 # The names of mmpretrain's own modules, whichever of its classes the tower is of.
 MMPRETRAIN = "mmpretrain"
@@ -55,6 +57,7 @@ def convert(
             hint = did_you_mean(name, [*known, *more])
             raise ConfigError(f"{flag}: no layout named {name!r}.{hint} Known: {', '.join([*more, *known])}.")
     held = read_tensors(path, trusted)
+    held = replace(held, tensors=in_names_of(held.tensors))
     kinds = {one.target for name, one in known.items() if to == name or (to == MMPRETRAIN and name == one.target)}
     tower = find_tower(held, {n: one for n, one in known.items() if one.target in kinds}, source, prefix)
     assert tower.layout is not None, "find_tower goes by tables"

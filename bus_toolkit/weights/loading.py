@@ -20,6 +20,7 @@ from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.reading import Source, read_tensors
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import AUTO, IDENTITY, target_of
+from bus_toolkit.weights.tower_names import in_names_of
 from bus_toolkit.weights.towers import head_problem, tower_notes, tower_problems
 from bus_toolkit.weights.words import check_loaded_words
 
@@ -96,6 +97,7 @@ def load_tensors(
     """
     state = module.state_dict()
     own = list(state)
+    source = replace(source, tensors=in_names_of(source.tensors, own))
     check_loaded_words(f"{part}: {source.path}", state, source.words, rule or LoadRule(), f"new_parts of {part}")
     renamed = rename(source, own, layout=layout, prefix=prefix, location=part)
     target = target_of(own) or _ANY

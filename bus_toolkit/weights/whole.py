@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from bus_toolkit.weights.reading import Source
 from bus_toolkit.weights.refusal import misfit, missing_parts
 from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.table_files import IDENTITY
+from bus_toolkit.weights.tower_names import in_names_of
 from bus_toolkit.weights.words import check_loaded_words
 
 _STARTS = 6
@@ -59,6 +60,7 @@ def load_whole(model: nn.Module, source: Source, rule: LoadRule, location: str =
     """
     place = f"{location}: {source.path}" if location else source.path
     own = model.state_dict()
+    source = replace(source, tensors=in_names_of(source.tensors, own))
     _check_new_parts(own, rule, place)
     check_loaded_words(place, own, source.words, rule)
     given = {name: tensor for name, tensor in source.tensors.items() if not rule.is_new(name)}

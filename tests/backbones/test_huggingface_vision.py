@@ -31,8 +31,9 @@ def build(**settings: Any) -> Any:
 @pytest.mark.parametrize("safe", [True, False])
 def test_a_saved_folder_gives_what_the_library_gives(cls: str, safe: bool, tmp_path: Path) -> None:
     source = tower(cls).eval()
-    source.save_pretrained(tmp_path, safe_serialization=safe)
-    assert (tmp_path / "model.safetensors").exists() is safe
+    source.save_pretrained(tmp_path)
+    if not safe:
+        write_bin(tmp_path, source.state_dict())
     vit, images = build(model=cls, folder=str(tmp_path)), pictures()
     assert vit.training and vit.config._attn_implementation == "sdpa"
     visual = TokenReducingBackbone(vit).eval()(images)
@@ -96,7 +97,10 @@ def test_another_size_of_images_is_taken_with_the_same_weights() -> None:
         ({"model": "ViTModel", "config": {}, "folder": "x"}, "needs either folder or config, got both"),
         ({"model": "ViTModel", "folder": "/nowhere"}, r"folder: it must hold a config.json, got '/nowhere'"),
         ({"model": "ViTModel", "config": {"hiden_size": 8}}, r"model.backbone.config.*'hiden_size'.*'hidden_size'"),
-        ({"model": "ViTModel", "config": {**SMALL, "hidden_size": 30}}, "refuses its arguments: The hidden size 30"),
+        (
+            {"model": "ViTModel", "config": {**SMALL, "hidden_size": 30}},
+            "multiple of num_attention_heads, got 30 and 4",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_reported(settings: dict[str, Any], message: str) -> None:
@@ -105,11 +109,11 @@ def test_settings_that_cannot_work_are_reported(settings: dict[str, Any], messag
 
 
 def test_weights_that_do_not_make_up_the_tower_are_refused(tmp_path: Path) -> None:
-    tower("Dinov2Model").save_pretrained(tmp_path / "dino")
+    tower("CLIPVisionModel").save_pretrained(tmp_path / "clip")
     with pytest.raises(
         CheckpointError, match=r"\d+ tensors of a ViTModel are missing in its weights, got none for .*Name the class"
     ):
-        build(model="ViTModel", folder=str(tmp_path / "dino"))
+        build(model="ViTModel", folder=str(tmp_path / "clip"))
     tower("ViTModel").save_pretrained(tmp_path / "vit")
     (tmp_path / "vit" / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"ViTModel cannot be read from .*It must hold weights"):
@@ -125,11 +129,17 @@ def test_weights_of_other_shapes_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_bin_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    tower("ViTModel").save_pretrained(tmp_path, safe_serialization=False)
-    torch.save({"weights": Trap(tmp_path / "ran")}, tmp_path / "pytorch_model.bin")
+    tower("ViTModel").save_pretrained(tmp_path)
+    write_bin(tmp_path, {"weights": Trap(tmp_path / "ran")})
     with pytest.raises(CheckpointError, match="ViTModel cannot be read from"):
         build(model="ViTModel", folder=str(tmp_path))
     assert not (tmp_path / "ran").exists()
+
+
+def write_bin(folder: Path, weights: dict[str, Any]) -> None:
+    """Put torch's file in the place of the safetensors; transformers 5 writes none of these itself."""
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
 
 
 class Trap:

@@ -16,6 +16,7 @@ from bus_text_free.tome import ToMeSelector
 from bus_text_free.turbo import TurboSelector
 from torch import Tensor
 
+from bus_toolkit.backbones.adapters.huggingface_parts import attention_parts, vit_blocks
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.ops.token_plan import apply_plan, carry_weights, merge_plan, patches_in_tokens, scatter_back
 from bus_toolkit.selectors.base import PatchSelector, Site
@@ -65,13 +66,20 @@ TIMM = Library(
     feed_forward=lambda block, x: block.ls2(block.mlp(block.norm2(x))),
     final=lambda vit, x: vit.norm(x),
 )
+
+
+def fed_forward(block: Any, x: Tensor) -> Tensor:
+    """Return what the feed-forward part of a ViT of transformers 5 or 4 gives for normed tokens."""
+    return block.mlp(x) if hasattr(block, "mlp") else block.output.dense(block.intermediate(x))
+
+
 HUGGING_FACE = Library(
     embed=lambda vit, images: vit.embeddings(images),
-    blocks=lambda vit: vit.encoder.layer,
+    blocks=vit_blocks,
     norm1=lambda block, x: block.layernorm_before(x),
-    states=lambda block, x: tuple(getattr(block.attention.attention, n)(x) for n in ("query", "key", "value")),
-    project=lambda block, x: block.attention.output.dense(x),
-    feed_forward=lambda block, x: block.output.dense(block.intermediate(block.layernorm_after(x))),
+    states=lambda block, x: tuple(linear(x) for linear in attention_parts(block).projections),
+    project=lambda block, x: attention_parts(block).output(x),
+    feed_forward=lambda block, x: fed_forward(block, block.layernorm_after(x)),
     final=lambda vit, x: vit.layernorm(x),
 )
 LIBRARIES = [

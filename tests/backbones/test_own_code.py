@@ -12,6 +12,7 @@ from torch import nn
 from transformers import ViTConfig, ViTModel
 
 from bus_toolkit.backbones import TokenReducingBackbone
+from bus_toolkit.backbones.adapters.huggingface_parts import attention_parts, vit_blocks
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.selectors import RandomSelector
 from tests.backbones.adapters.vit_like import pictures
@@ -89,22 +90,26 @@ def test_a_forward_of_ones_own_that_is_not_called_is_warned_of_once(caplog: pyte
 
 def test_hooks_on_a_block_that_runs_by_its_parts_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     vit = ViTModel(ViTConfig(**SIZES))
-    for layer in vit.encoder.layer:
+    for layer in vit_blocks(vit):
         layer.register_forward_hook(lambda module, args, out: out)
-        layer.attention.attention.query.register_forward_hook(lambda module, args, out: out)  # is called
-    vit.encoder.layer[1].attention.attention.forward = lambda states, *_: (states, None)
+        attention_parts(layer).projections[0].register_forward_hook(lambda module, args, out: out)  # is called
+    core = attention_parts(vit_blocks(vit)[1]).core
+    core.forward = lambda states, *_: (states, None)
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         backbone(vit, RandomSelector(blocks=[2], keep_ratio=0.5))(IMAGES)
         assert not caplog.messages  # every block is called
         backbone(vit, ToMeSelector(blocks=[2], num_merged=1, proportional=False))(IMAGES)
     first, second = caplog.messages
     assert first.startswith("model.backbone: a forward hook on a ViTLayer does not run: block 2 runs by its parts")
-    assert second.startswith("model.backbone: the forward that was set on a ViTSelfAttention does not run: block 2")
+    assert second.startswith(
+        f"model.backbone: the forward that was set on a {type(core).__name__} does not run: block 2"
+    )
 
 
 def test_a_transformer_that_was_replaced_later_is_refused() -> None:
     made, other = backbone(ViTModel(ViTConfig(**SIZES))), ViTModel(ViTConfig(**SIZES))
-    made.vit.encoder.layer = made.vit.encoder.layer[:2]
+    owner, name = (made.vit, "layers") if hasattr(made.vit, "layers") else (made.vit.encoder, "layer")
+    setattr(owner, name, getattr(owner, name)[:2])
     with pytest.raises(ComponentError, match=r"^backbone.vit: another module or other blocks .* ViTModel of 3 blocks"):
         made(IMAGES)
     made = backbone(ViTModel(ViTConfig(**SIZES)))

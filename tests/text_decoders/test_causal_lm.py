@@ -14,15 +14,15 @@ from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
 from tests.tiny import VOCABULARY, token_batch
 
 
-def gpt2(folder: Path, **options: object) -> GPT2LMHeadModel:
+def gpt2(folder: Path) -> GPT2LMHeadModel:
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=VOCABULARY, n_positions=16, n_embd=16, n_layer=1, n_head=2)
     model = GPT2LMHeadModel(config).eval()
-    model.save_pretrained(folder, **options)
+    model.save_pretrained(folder)
     return model
 
 
-def bert(folder: Path, **options: object) -> None:
+def bert(folder: Path) -> None:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, max_position_embeddings=16, **sizes)).save_pretrained(folder)
@@ -52,7 +52,9 @@ def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     gpt2(tmp_path / "whole")
     with pytest.raises(ValueError, match="its vocabulary has 50 entries, the tokenizer 51.*Use the tokenizer"):
         CausalLMFolder(vocab_size=VOCABULARY + 1, folder=str(tmp_path / "whole"))
-    gpt2(tmp_path / "pickled", safe_serialization=False)
+    pickled = gpt2(tmp_path / "pickled").state_dict()
+    (tmp_path / "pickled" / "model.safetensors").unlink()
+    torch.save(pickled, tmp_path / "pickled" / "pytorch_model.bin")
     with pytest.raises(ValueError, match="cannot be used: .*safetensors"):
         CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path / "pickled"))
 

@@ -17,6 +17,7 @@ from bus_toolkit.backbones import TokenReducingBackbone
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.text_encoders.bert import BertTextEncoder
 from bus_toolkit.weights.loading import load_pretrained
+from bus_toolkit.weights.tower_names import in_names_of
 from tests.weights.sources import BERT, DEPTH, HEADS, HF, VOCABULARY, WIDTH, randomised, saved, state_of, unchanged, vit
 
 
@@ -110,7 +111,7 @@ def test_a_missing_tensor_is_an_error(tmp_path: Path) -> None:
 
 def test_two_of_three_projections_are_not_enough(tmp_path: Path) -> None:
     source = hf.ViTModel(hf.ViTConfig(**HF), add_pooling_layer=False)
-    tensors = source.state_dict()
+    tensors = dict(in_names_of(source.state_dict()))
     del tensors["encoder.layer.0.attention.attention.key.weight"]
     refused(vit(), saved(tensors, tmp_path / "a.pth"), r"it has no layers\.0\.attn\.qkv\.weight, which the model has")
 

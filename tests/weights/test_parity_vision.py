@@ -10,6 +10,7 @@ import torch
 import transformers as hf
 from mmpretrain.models import DeiT3, DistilledVisionTransformer
 
+from bus_toolkit.backbones.adapters.huggingface_parts import inner_tower
 from bus_toolkit.ops.rotary import eva02_angles
 from bus_toolkit.weights.loading import load_pretrained
 from tests.weights.sources import DEPTH, HEADS, HF, WIDTH, beit, eva02, images, randomised, vit
@@ -24,7 +25,7 @@ def ln(eps: float) -> dict[str, Any]:
 
 
 def clip_tokens(model: Any) -> torch.Tensor:
-    tower = model.vision_model
+    tower, _ = inner_tower(model)
     return tower.post_layernorm(tower(images()).last_hidden_state)
 
 

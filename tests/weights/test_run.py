@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers as hf
 
+from bus_toolkit.backbones.adapters.huggingface_parts import attention_parts, vit_blocks
 from bus_toolkit.engine import RunOptions, evaluate, load_checkpoint_file, train
 from bus_toolkit.errors import ConfigError
 from tests.small_run import small
@@ -28,7 +29,7 @@ def test_weights_start_a_training_and_a_checkpoint_wins_over_them(tmp_path: Path
     config = hf.ViTConfig(**sizes, image_size=size, patch_size=patch)
     source = randomised(hf.ViTModel(config, add_pooling_layer=False))
     source.save_pretrained(tmp_path / "vit")
-    wanted = source.encoder.layer[0].attention.output.dense.bias
+    wanted = attention_parts(vit_blocks(source)[0]).output.bias
     still = small(tmp_path / "scenes", "optim_wrapper.optimizer.lr=0", f"model.backbone.pretrained={tmp_path / 'vit'}")
 
     def run(folder: str, *overrides: str, **flags: object) -> torch.Tensor:

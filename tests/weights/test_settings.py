@@ -12,6 +12,7 @@ import torch
 import transformers as hf
 
 from bus_toolkit import build_model
+from bus_toolkit.backbones.adapters.huggingface_parts import attention_parts, vit_blocks
 from bus_toolkit.config.check import check_config
 from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.weights.settings import Pretrained, check_files, take_pretrained
@@ -42,7 +43,7 @@ def changed(**parts: Any) -> dict[str, Any]:
 
 def has(model: Any, source: Any) -> bool:
     own = model.backbone.vit.layers[1].attn.proj.weight
-    return torch.equal(own, source.encoder.layer[1].attention.output.dense.weight)
+    return torch.equal(own, attention_parts(vit_blocks(source)[1]).output.weight)
 
 
 @pytest.mark.parametrize("form", ["path", "mapping", "init_cfg", "list of init_cfg"])

@@ -89,7 +89,8 @@ def run_layers(trunk: Any, states: Tensor, layers: range, image: Tensor | None =
     """Run BERT layers under an empty mask, so that nothing is causal; with ``image`` they read it."""
     mask = torch.zeros(states.shape[0], 1, states.shape[1], states.shape[1])
     for index in layers:
-        states = trunk.encoder.layer[index](states, mask, encoder_hidden_states=image)[0]
+        out = trunk.encoder.layer[index](states, mask, encoder_hidden_states=image)
+        states = out if torch.is_tensor(out) else out[0]  # a tuple before transformers 5
     return states
 
 

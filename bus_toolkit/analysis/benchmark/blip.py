@@ -15,6 +15,7 @@ from bus_toolkit.analysis.benchmark.timing import take_turns
 from bus_toolkit.analysis.benchmark.workload import Steps, Workload, made_up_batch, releasing
 from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.mmpretrain_shim import require_transformers_4
 from bus_toolkit.models.build import build_model
 from bus_toolkit.tokenizers.wordpiece import BERT_VOCABULARY
 
@@ -28,7 +29,11 @@ def blip_retrieval(img_size: int, text_length: int) -> nn.Module:
     Args:
         img_size: Pixels.
         text_length: Tokens of every caption; it pads to that.
+
+    Raises:
+        ComponentError: transformers is of version 5 or later.
     """
+    require_transformers_4("mmpretrain.BlipRetrieval")
     from mmpretrain.models import BlipRetrieval
     from mmpretrain.models.utils.tokenizer import BlipTokenizer
 

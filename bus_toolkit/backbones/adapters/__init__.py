@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
         package = cls.__module__.partition(".")[0]
         if (package, cls.__name__) in _BY_CLASS:
             adapter = _BY_CLASS[package, cls.__name__]
-            return adapter(vit, size) if adapter is FeatureMapAdapter else adapter(vit)
+            return adapter(vit, size) if adapter is FeatureMapAdapter else _made(adapter, vit, package)
     package = kind.__module__.partition(".")[0]
     known = known_classes(package)
     if package != "mmpretrain" and known:
@@ -82,3 +83,16 @@ def adapter_of(vit: Any, image_size: int | Sequence[int] | None = None) -> Trans
             f"{', '.join(missing)}."
         )
     return VisionTransformerAdapter(vit)
+
+
+def _made(adapter: Any, vit: Any, package: str) -> TransformerAdapter:
+    """Return the adapter, or say that another version of the package builds its class of other parts."""
+    try:
+        return adapter(vit)
+    except AttributeError as error:
+        version = getattr(sys.modules.get(package), "__version__", "")
+        raise ComponentError(
+            f"model.backbone: {package} {version} builds a {type(vit).__name__} of other parts than the adapter knows "
+            f"({error}). The adapter is tested with {adapter.tested_with}. Install one of these, or give the module a "
+            "method token_adapter() that returns a bus_toolkit.backbones.BlocksAdapter."
+        ) from error

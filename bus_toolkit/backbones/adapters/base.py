@@ -37,6 +37,7 @@ class TransformerAdapter(ABC):
         calls_transformer: Whether ``embed`` calls the module itself, and not only parts of it.
         libraries: Packages whose code this adapter knows; a forward pass from elsewhere in a module that is not called
             is warned of. None: nothing is known about it.
+        tested_with: The versions of the library that its names are those of, for messages.
         embed_dim: Width D.
         num_prefix: Prefix tokens P before the patches inside the blocks; 0 for a transformer without class token.
         image_size: Height and width in pixels that it was built for.
@@ -49,6 +50,7 @@ class TransformerAdapter(ABC):
     has_blocks: ClassVar[bool] = True
     calls_transformer: ClassVar[bool] = False
     libraries: ClassVar[tuple[str, ...]] = ()
+    tested_with: ClassVar[str] = ""
     embed_dim: int
     num_prefix: int
     image_size: tuple[int, int]

@@ -1,6 +1,6 @@
 """Hugging Face's vision towers: ViT, DINOv2 (with registers), CLIP, SigLIP.
 
-Written against transformers 4.57, ``transformers/models/{vit,dinov2,dinov2_with_registers,clip,siglip}/modeling_*.py``.
+Written against transformers 4.57.6 and 5.24.0, ``transformers/models/{vit,dinov2,dinov2_with_registers,clip,siglip}``.
 Their attention must be built as ``sdpa``. Tokens leave as the library's ``last_hidden_state``; where its
 ``pooler_output`` is more than the first of them, that leaves in front and is what heads read as the global token.
 """
@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
+from bus_toolkit.backbones.adapters.huggingface_parts import (
+    attention_parts,
+    inner_tower,
+    vit_blocks,
+    vit_feed_forward_half,
+)
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
@@ -34,7 +40,8 @@ class HuggingFaceAdapter(TransformerAdapter):
     """
 
     libraries = ("transformers",)
-    table_name: ClassVar[str] = "embeddings.position_embeddings"
+    tested_with = "transformers 4.57.6 and 5.24.0"
+    table_name: str = "embeddings.position_embeddings"
     antialias: ClassVar[bool] = False
     always_interpolates: ClassVar[bool] = False
 
@@ -45,6 +52,8 @@ class HuggingFaceAdapter(TransformerAdapter):
         self.embed_dim, self.num_prefix, self.layers = vit.config.hidden_size, num_prefix, layers
         self.image_size = getattr(vit, "input_size", self._own_size)  # set by HuggingFaceVision
         self.patch_size = (convolution.stride[0], convolution.stride[1])
+        for ask in (self.num_heads, self.scale, self.attention_dropout, self.bypassed):
+            ask(layers[0])  # now, as a version that builds its blocks otherwise would fail far from here
         rows, columns = self.position_grid
         if rows != columns and (self.always_interpolates or tuple(self.image_size) != self._own_size):
             raise ComponentError(
@@ -77,7 +86,10 @@ class ViTAdapter(HuggingFaceAdapter):
 
     def __init__(self, vit: Any) -> None:
         registers = getattr(vit.config, "num_register_tokens", 0)
-        super().__init__(vit, vit.embeddings.patch_embeddings.projection, vit.encoder.layer, 1 + registers)
+        super().__init__(vit, vit.embeddings.patch_embeddings.projection, self._blocks(vit), 1 + registers)
+
+    def _blocks(self, vit: Any) -> Any:
+        return vit_blocks(vit)
 
     @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -98,38 +110,37 @@ class ViTAdapter(HuggingFaceAdapter):
 
     @override
     def project(self, layer: Any, normed: Tensor) -> States:
-        attention = layer.attention.attention
-        return attention.query(normed), attention.key(normed), attention.value(normed)
+        query, key, value = attention_parts(layer).projections
+        return query(normed), key(normed), value(normed)
 
     @override
     def project_one(self, layer: Any, normed: Tensor, part: int) -> Tensor:
-        attention = layer.attention.attention
-        return (attention.query, attention.key, attention.value)[part](normed)
+        return attention_parts(layer).projections[part](normed)
 
     @override
     def num_heads(self, layer: Any) -> int:
-        return layer.attention.attention.num_attention_heads
+        return attention_parts(layer).core.num_attention_heads
 
     @override
     def bypassed(self, layer: Any) -> Sequence[nn.Module]:
-        return layer, layer.attention, layer.attention.attention, layer.attention.output
+        return attention_parts(layer).bypassed
 
     @override
     def attention_dropout(self, layer: Any) -> float:
-        return layer.attention.attention.dropout_prob if layer.training else 0.0
+        return attention_parts(layer).dropout if layer.training else 0.0
 
     @override
     def scale(self, layer: Any) -> float:
-        return layer.attention.attention.scaling
+        return attention_parts(layer).core.scaling
 
     @override
     def attention_branch(self, layer: Any, mixed: Tensor) -> Tensor:
-        out = layer.attention.output
-        return out.dropout(out.dense(mixed))
+        parts = attention_parts(layer)
+        return parts.drop(parts.output(mixed))
 
     @override
     def feed_forward_half(self, layer: Any, tokens: Tensor) -> Tensor:
-        return layer.output(layer.intermediate(layer.layernorm_after(tokens)), tokens)
+        return vit_feed_forward_half(layer, tokens)
 
     @override
     def final_norm(self, tokens: Tensor) -> Tensor:
@@ -140,6 +151,10 @@ class Dinov2Adapter(ViTAdapter):
     """``transformers.Dinov2Model``: layer scale, drop path, SwiGLU; always fits its positions."""
 
     always_interpolates = True
+
+    @override
+    def _blocks(self, vit: Any) -> Any:
+        return vit.encoder.layer
 
     @override
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -175,10 +190,9 @@ class CLIPAdapter(HuggingFaceAdapter):
     them. So do we: the normed class token comes first, the class token follows it as prefix.
     """
 
-    table_name = "vision_model.embeddings.position_embedding.weight"
-
     def __init__(self, vit: Any, num_prefix: int = 1) -> None:
-        self.tower = vit.vision_model
+        self.tower, start = inner_tower(vit)
+        self.table_name = f"{start}embeddings.position_embedding.weight"
         super().__init__(vit, self.tower.embeddings.patch_embedding, self.tower.encoder.layers, num_prefix)
 
     @override
@@ -196,7 +210,7 @@ class CLIPAdapter(HuggingFaceAdapter):
 
     @override
     def run_block(self, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:
-        return _tokens_of(layer(tokens, attention_mask=None, causal_attention_mask=None))
+        return _tokens_of(layer(tokens, attention_mask=None, causal_attention_mask=None))  # 5 ignores the second
 
     @override
     def norm1(self, layer: Any, tokens: Tensor) -> Tensor:

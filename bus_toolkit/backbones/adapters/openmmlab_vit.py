@@ -16,22 +16,26 @@ from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
 from bus_toolkit.backbones.adapters.projections import part_of_linear
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.ops.position_table import AbsolutePositions, Grid, PositionTable
+from bus_toolkit.registry.openmmlab import MMPRETRAIN, mmpretrain_models
 
 _PARTS = ("patch_embed", "pos_embed", "cls_token", "layers", "drop_after_pos", "embed_dims", "patch_resolution")
 _BLOCK_PARTS = ("ln1", "attn", "ln2", "ffn")
 
 
 def vision_transformer(**settings: Any) -> Any:
-    """Build mmpretrain's transformer with all its tokens as output; imported only now, so that others work without."""
-    from mmpretrain.models import VisionTransformer
+    """Build mmpretrain's transformer with all its tokens as output; imported only now, so that others work without.
 
-    return VisionTransformer(out_type="raw", **settings)
+    Raises:
+        ComponentError: mmpretrain cannot be imported.
+    """
+    return mmpretrain_models()[f"{MMPRETRAIN}VisionTransformer"](out_type="raw", **settings)
 
 
 class VisionTransformerAdapter(TransformerAdapter):
     """``mmpretrain.VisionTransformer`` and whatever has its parts; CLIP-style with ``pre_norm``."""
 
     libraries = ("mmpretrain", "mmcv", "mmengine")
+    tested_with = "onedl-mmpretrain 1.3.6"
 
     def __init__(self, vit: Any) -> None:
         super().__init__(vit)

@@ -36,6 +36,7 @@ class TimmAdapter(TransformerAdapter):
     """
 
     libraries = ("timm",)
+    tested_with = "timm 1.0.31"
 
     def __init__(self, vit: Any) -> None:
         super().__init__(vit)

@@ -83,3 +83,21 @@ def test_other_classes_of_the_library_are_refused_by_name() -> None:
     small = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=8)
     with pytest.raises(ComponentError, match=r"transformers's classes but ViTModel, .*, got BertModel\. Use one of"):
         adapter_of(BertModel(small))
+
+
+@pytest.mark.parametrize(("cls", "path"), [("ViTModel", "embeddings.patch_embeddings"), ("CLIPVisionModel", "encoder")])
+def test_a_tower_of_other_parts_than_a_version_builds_is_refused_by_name(cls: str, path: str) -> None:
+    vit = tower(cls)
+    *owners, name = path.split(".")
+    owner = (getattr(vit, "vision_model", vit) if "CLIP" in cls else vit).get_submodule(".".join(owners))
+    delattr(owner, name)
+    message = rf"^model.backbone: transformers [\d.]+ builds a {cls} of other parts .*'{name}'.* is tested with .* Inst"
+    with pytest.raises(ComponentError, match=message):
+        adapter_of(vit)
+
+
+def test_a_block_that_another_version_would_build_is_refused_before_it_runs() -> None:
+    vit = tower("Dinov2Model")
+    vit.encoder.layer[0].attention = torch.nn.Identity()
+    with pytest.raises(ComponentError, match=r"builds a Dinov2Model of other parts .* \('Identity' object"):
+        adapter_of(vit)
