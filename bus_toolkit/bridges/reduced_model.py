@@ -13,7 +13,7 @@ import torch
 from bus_toolkit.config.reduction_file import read_reduction
 from bus_toolkit.engine.device import find_device
 from bus_toolkit.huggingface.loading import Dtype, load_model, load_processor
-from bus_toolkit.huggingface.reduction import reduce_tokens
+from bus_toolkit.huggingface.reduction import Reduction, reduce_tokens
 
 Conversation = Sequence[Mapping[str, Any]]
 """Messages as templates of transformers take them: ``{"role": ..., "content": [{"type": "text", "text": ...}, ...]}``,
@@ -25,12 +25,14 @@ class ReducedModel:
     """A model and its processor.
 
     Attributes:
-        model: A vision-language model of transformers; ``reduce_tokens`` has been called on it.
+        model: A vision-language model of transformers.
         processor: Its processor.
+        reduction: What ``reduce_tokens`` put into it; ``None`` for the model as it is.
     """
 
     model: Any
     processor: Any
+    reduction: Reduction | None = None
 
     @property
     def device(self) -> torch.device:
@@ -81,6 +83,5 @@ def load_reduced(
     rank = os.environ.get("LOCAL_RANK")
     where = find_device(f"cuda:{rank}" if device == "cuda" and rank else device)
     model = load_model(folder=folder, dtype=dtype).to(where)
-    if reduction is not None:
-        reduce_tokens(model, **read_reduction(reduction))
-    return ReducedModel(model, load_processor(folder))
+    reduced = None if reduction is None else reduce_tokens(model, **read_reduction(reduction))
+    return ReducedModel(model, load_processor(folder), reduced)

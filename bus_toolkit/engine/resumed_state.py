@@ -48,8 +48,8 @@ def reorder(
     if lost or new:
         raise CheckpointError(
             f"{path}: its optimizer moves other parameters, {', '.join(lost[:3])}, got {', '.join(new[:3])} "
-            f"({len(new)} in all): other parts are frozen, or transformers is of another version. A resumed run goes on "
-            "as it was; start again from its weights with load_from."
+            f"({len(new)} in all): other parts are frozen, or transformers is of another version. A resumed run goes "
+            "on as it was; start again from its weights with load_from."
         )
     places = {
         name: (group, key)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -112,18 +112,19 @@ class Reduction:
         if self._tower is not None:
             self._handles.extend(self._tower.install())
         self._handles.extend(self._language_model.install())
-        _REDUCED[self._decoder] = self
+        _REDUCED.add(self._decoder)
 
     def remove(self) -> None:
         """Take the selectors out; the model is as it was before. Caches filled until now cannot be used any more."""
+        if not self._handles:
+            return
         for handle in self._handles:
             handle.remove()
         if self._tower is not None:
             self._tower.close()
         self._language_model.close()
         self._handles = []
-        if _REDUCED.get(self._decoder) is self:
-            del _REDUCED[self._decoder]
+        _REDUCED.discard(self._decoder)
 
     def forget(self) -> None:
         """Begin a new conversation: no earlier turn counts any more."""
@@ -161,5 +162,5 @@ class Reduction:
         self.remove()
 
 
-# By language models: the model with its head and the one without share theirs.
-_REDUCED: WeakKeyDictionary[nn.Module, Reduction] = WeakKeyDictionary()
+# Language models: the model with its head and the one without share theirs. A model that is let go of leaves no entry.
+_REDUCED: WeakSet[nn.Module] = WeakSet()

@@ -118,7 +118,7 @@ def test_answers_come_in_the_order_of_the_requests(stand_in: Any, folder: Path) 
     assert answers == one_by_one.generate_until(requests)
     assert [len(answer.split()) for answer in answers] == [3, 3, 2]
     assert together.cache_hook.seen[2] == ("generate_until", ("context 2", {"max_new_tokens": 2}), answers[2])
-    assert together.reduced.model._bus_reduction.counts == (4,)
+    assert together.reduced.reduction.counts == (4,)
 
 
 @PACKAGE

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bus_toolkit.bridges.reduced_model import load_reduced
 from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.huggingface import reduce_tokens
 
 QUARTER = {"projected": {"type": "UniformGrid", "blocks": [1], "keep_ratio": 0.25}}
 PICTURE = Image.linear_gradient("L").convert("RGB")
@@ -25,15 +26,17 @@ def test_answers_in_a_batch_are_those_alone(folder: Path, tmp_path: Path) -> Non
     reduced = load_reduced(str(folder), tmp_path / "quarter.yaml", device="cpu", dtype="float32")
     asked = [ask("what is this"), ask("a red disc again")]
     alone = [reduced.answers([one], max_new_tokens=4, do_sample=False)[0] for one in asked]
-    assert reduced.model._bus_reduction.counts == (4,)
+    assert reduced.reduction is not None and reduced.reduction.counts == (4,)
     assert reduced.answers(asked, max_new_tokens=4, do_sample=False) == alone
-    assert reduced.model._bus_reduction.counts == (4, 4)
+    assert reduced.reduction.counts == (4, 4)
     assert [len(answer.split()) for answer in alone] == [4, 4]
 
 
 def test_without_a_reduction_it_is_the_model_as_it_is(folder: Path) -> None:
-    model = load_reduced(str(folder), device="cpu", dtype="float32").model
-    assert not hasattr(model, "_bus_reduction")
+    reduced = load_reduced(str(folder), device="cpu", dtype="float32")
+    assert reduced.reduction is None
+    with reduce_tokens(reduced.model, **QUARTER):
+        pass  # one that is reduced already would be refused
 
 
 def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_registered_name_builds_a_model_that_answers(stand_in: Any, folder: Pa
     image = {"type": "image", "value": picture}
     answer = model.generate([image, "what is this"], dataset="MMBench")
     assert len(answer.split()) == 3
-    assert model.reduced.model._bus_reduction.counts == (4,)
+    assert model.reduced.reduction.counts == (4,)
     asked = {"role": "user", "content": [image, {"type": "text", "value": "what is this"}]}
     assert model.chat([asked]) == answer
     answered = {"role": "assistant", "content": [{"type": "text", "value": answer}]}
