@@ -15,7 +15,7 @@ from bus_toolkit.weights.load_rule import groups, is_below
 from bus_toolkit.weights.reading import read_tensors
 
 # Parts in which arms differ. Anything else that does not fit is refused when the weights are loaded.
-_MAY_BE_FRESH = ("backbone.selectors", "prior", "heads", "decoder")
+_MAY_BE_FRESH = ("backbone.selectors", "selectors", "prior", "heads", "decoder")
 
 
 def start_from(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

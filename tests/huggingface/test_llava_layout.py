@@ -27,7 +27,7 @@ def ours(**parts: Any) -> Any:
 def answer_logits(built: Any, images: Tensor) -> Tensor:
     """Return logits (3, 2, V) of "red" and its end after a question to each image."""
     rows = built.dialogs.rows([[Turn("what color", "red")]] * 3)
-    sight = built.sight(built.look(images, 1), rows)
+    sight = built.sight(built.look(images), rows)
     return built.reader.logits(built.prompts(rows, sight), sight).unflatten(0, (3, 2))
 
 

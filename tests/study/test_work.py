@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bus_toolkit.config import load_config
 from bus_toolkit.errors import CheckpointError, ConfigError
@@ -18,6 +19,7 @@ from bus_toolkit.study.reading import read_study
 from bus_toolkit.study.results import read_result
 from bus_toolkit.study.starting import start_from
 from bus_toolkit.study.work import CONFIG, Order, run_order
+from tests.models.causal import tiny as tiny_causal
 from tests.small_run import small
 
 ROOT = Path(__file__).parents[2] / "registry_configs"
@@ -196,3 +198,15 @@ def test_a_start_without_a_checkpoint_is_refused(folder: Path, planned: dict[str
     with pytest.raises(CheckpointError, match="the job to start from has no checkpoint. Run it first"):
         start_from(folder / "empty", {"model": {}})
     assert CONFIG == "job.yaml"
+
+
+def test_selectors_of_a_language_model_may_be_fresh(tmp_path: Path) -> None:
+    start = tiny_causal.model()
+    torch.save(start.state_dict(), tmp_path / "iter_1.pth")
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "iter_1.pth"))
+    node = {"type": "CausalVLM", **tiny_causal.PARTS, "selectors": [tiny_causal.TSPS]}
+    assert start_from(tmp_path, {"model": node}) == {
+        "checkpoint": str(tmp_path / "iter_1.pth"),
+        "new_parts": ["selectors"],
+        "unused_parts": [],
+    }

@@ -100,7 +100,7 @@ class CausalWorkload(Passes):
 
     def _read(self, dialogs: Sequence[Sequence[Turn]]) -> tuple[Sight, Prompts]:
         rows = self.model.dialogs.rows(dialogs)
-        sight = self.model.sight(self.model.look(self.images, len(self.samples) // len(self.images)), rows)
+        sight = self.model.sight(self.model.look(self.images), rows)
         return sight, self.model.prompts(rows, sight)
 
     @override

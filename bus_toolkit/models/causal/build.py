@@ -56,6 +56,7 @@ def build_causal_vlm(
     template: Mapping[str, Any] | None = None,
     writing: Mapping[str, Any] | None = None,
     patch_text: Mapping[str, Any] | None = None,
+    attention_layers: Sequence[int] = (),
     lora: Mapping[str, Any] | None = None,
     frozen: Sequence[str] = (),
     data_preprocessor: Mapping[str, Any] | None = None,
@@ -76,6 +77,7 @@ def build_causal_vlm(
         template: Arguments of ``Template``.
         writing: Arguments of ``Writing``.
         patch_text: Arguments of ``PatchTextHead``; its ``weight`` is that of the loss.
+        attention_layers: Layers of the language model, counted from 1, whose attention ``patch_text`` trains, too.
         lora: Arguments of ``add_lora``: the language model learns by added matrices alone.
         frozen: Parts that do not learn: backbone, decoder, projector, language_model.
         data_preprocessor: As for ``VLPModel``.
@@ -103,6 +105,7 @@ def build_causal_vlm(
         template=call(Template, template or {}, "model.template"),
         writing=call(Writing, writing or {}, "model.writing"),
         patch_text=_build_patch_text(patch_text, images),
+        attention_layers=attention_layers,
         pretrained=weights,
         data_preprocessor=data_preprocessor,
     )

@@ -45,11 +45,16 @@ def check_patch_text(model: Any) -> None:
     Raises:
         ConfigError: No selector has scores to train, none of whose patches have a place, or no task names objects.
     """
+    if model.attention_scores.layers and (model.patch_text is None or model.patch_text.form != "softmax"):
+        got = "none" if model.patch_text is None else f"form: {model.patch_text.form}"
+        text = f"patch_text trains them, as shares of all patches, got {got}. Set patch_text: {{form: softmax}}."
+        raise ConfigError(Problem("model.attention_layers", text))
     if model.patch_text is None:
         return
     reasons = []
-    if not any(one.supervised for one in (*model.selectors, *model.backbone.selectors)):
-        reasons.append("no selector is supervised. Use one that is, such as TSPS")
+    trained = any(one.supervised for one in (*model.selectors, *model.backbone.selectors))
+    if not trained and not model.attention_scores.layers:
+        reasons.append("no selector is supervised. Use one that is, such as TSPS, or name attention_layers")
     if not any(task.names_objects for task in model.tasks.values()):
         reasons.append("no task's question names objects. Use kind answer, ground or chat")
     if model.patch_text.object_weight or model.patch_text.beginning_weight:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from bus_toolkit.blank_texts import is_blank
@@ -20,6 +21,11 @@ class Turn(NamedTuple):
 
     question: str
     answer: str | None = None
+
+
+def joined(dialogs: Sequence[Sequence[Turn]], count: int) -> list[list[Turn]]:
+    """Return dialogs about one image, ``count`` next to each other, as one, turn by turn."""
+    return [list(chain(*dialogs[at : at + count])) for at in range(0, len(dialogs), count)]
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,13 @@ class Row:
         ids: The start mark, and all words; an answer that is there ends by the end mark.
         image_at: How many of them come before the image.
         is_answer: Which of them are to be learned.
+        question_ends: The last of them before each turn's answer.
     """
 
     ids: tuple[int, ...]
     image_at: int
     is_answer: tuple[bool, ...]
+    question_ends: tuple[int, ...] = ()
 
     @property
     def question(self) -> range:
@@ -131,7 +139,7 @@ class DialogWriter:
         return known
 
     def _row(self, turns: Sequence[Sequence[_Part]], known: Mapping[str, list[int]]) -> Row:
-        ids, learned, image_at = [self._tokenizer.cls_token_id], [False], 0
+        ids, learned, image_at, ends = [self._tokenizer.cls_token_id], [False], 0, []
         for place, turn in enumerate(turns):
             length = len(ids)
             for part in turn:
@@ -143,8 +151,10 @@ class DialogWriter:
             if place and self._longest is not None and len(ids) > self._longest:
                 ids, learned = ids[:length], learned[:length]
                 break
+            ends.append(max(at for at in range(len(ids)) if not learned[at]))
         ids, learned = ids[: self._longest], learned[: self._longest]
-        return Row(tuple(ids), min(image_at, len(ids)), tuple(learned))
+        ends = [min(end, len(ids) - 1) for end in ends]
+        return Row(tuple(ids), min(image_at, len(ids)), tuple(learned), tuple(ends))
 
 
 class _Part(NamedTuple):

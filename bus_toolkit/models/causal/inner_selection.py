@@ -32,6 +32,7 @@ class InnerSelection:
 
     Attributes:
         stages: The hooks on the layers.
+        num_whole: How many layers read all visual tokens, counted from the first.
 
     Raises:
         ConfigError: Something of a selector that a language model does not have.
@@ -39,6 +40,7 @@ class InnerSelection:
 
     def __init__(self, decoder: Any, selectors: Sequence[PatchSelector]) -> None:
         self._selectors = _by_block(selectors, len(decoder.layers))
+        self.num_whole = min(self._selectors, default=len(decoder.layers))
         self.stages = LayerStages(decoder, self._selectors, nullcontext)
         self._begun: Prefill | None = None
         if self._selectors:

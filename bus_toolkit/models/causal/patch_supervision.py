@@ -1,6 +1,7 @@
-"""Patch scores of selectors in both towers, as a patch-text head trains them.
+"""Patch scores of selectors in both towers, and of attention, as a patch-text head trains them.
 
-Shapes: B rows, N patches of an image, V visual tokens that the language model reads, C candidates of a selector.
+Shapes: B rows, N patches of an image, V visual tokens that the language model reads, C candidates of a selector, R
+questions, as many of each row.
 """
 
 from __future__ import annotations
@@ -11,7 +12,37 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bus_toolkit.structures import PatchScores, Selection, VisualTokens
+from bus_toolkit.heads.patch_text import PatchTextHead
+from bus_toolkit.ops.repeat_rows import repeat_rows
+from bus_toolkit.structures import Boxes, PatchScores, Selection, VisualTokens
+
+
+def patch_text_loss(
+    head: PatchTextHead,
+    boxes: Boxes,
+    visual: VisualTokens,
+    inner: Sequence[Selection],
+    attention: Sequence[Tensor],
+) -> Tensor | None:
+    """Return the mean loss of all scores that boxes can train; ``None`` where there are none.
+
+    A selector has read the first question of its row, attention is that of each question.
+
+    Args:
+        head: Says what the loss is.
+        boxes: Of the R questions.
+        visual: What the language model reads, B rows; ``origin`` says in which of the V tokens a patch is.
+        inner: The selections in the language model.
+        attention: Scores (R, V), of some layers; without a place of the patches in the V tokens they are left out.
+    """
+    turns = len(boxes.xyxy) // len(visual.embeds)
+    first = boxes.rows(slice(None, None, turns))
+    pairs = [(one, first) for one in trainable(on_patches(visual, inner))]
+    if visual.origin is not None:
+        slots = repeat_rows(visual.origin, turns)
+        pairs += [(PatchScores(one, slots), boxes) for one in attention]
+    losses = [head.loss_of([scores], own, *head.cover(own)) for scores, own in pairs]
+    return torch.stack(losses).mean() if losses else None
 
 
 def on_patches(visual: VisualTokens, inner: Sequence[Selection]) -> list[Selection]:

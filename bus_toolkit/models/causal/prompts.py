@@ -27,6 +27,7 @@ class Prompts:
         words: What selectors may read.
         asked: int64 (A,), the places before tokens to be learned, where these are predicted.
         targets: int64 (3, T): row, number among the ``asked`` and id of each token to be learned.
+        question_ends: int64 (B, turns), the last place of each question; the last one again where a row has fewer.
     """
 
     ids: Tensor
@@ -36,6 +37,7 @@ class Prompts:
     words: Words
     asked: Tensor
     targets: Tensor
+    question_ends: Tensor
 
     @property
     def before_answer(self) -> Tensor:
@@ -63,7 +65,8 @@ class Prompts:
         starts = [(width - num_visual - len(row.ids)) if left else 0 for row in rows]
         ids = torch.full((len(rows), width), pad_id)
         readable, is_visual = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
-        targets, questions = [], []
+        targets, questions, ends = [], [], []
+        num_turns = max(len(row.question_ends) for row in rows)
         for number, (row, start) in enumerate(zip(rows, starts, strict=True)):
             places = [start + place + num_visual * (place >= row.image_at) for place in range(len(row.ids))]
             ids[number, places] = torch.tensor(row.ids)
@@ -71,6 +74,8 @@ class Prompts:
             is_visual[number, start + row.image_at : start + row.image_at + num_visual] = True
             targets += [(number, places[at] - 1, row.ids[at]) for at, learned in enumerate(row.is_answer) if learned]
             questions.append([places[at] for at in row.question])
+            turns = [places[at] for at in row.question_ends]
+            ends.append(turns + turns[-1:] * (num_turns - len(turns)))
         asked = sorted({place for _, place, _ in targets})
         index = {place: at for at, place in enumerate(asked)}
         learned = [(number, index[place], word) for number, place, word in targets]
@@ -82,6 +87,7 @@ class Prompts:
             _words(questions, device),
             torch.tensor(asked, dtype=torch.int64).to(device),
             torch.tensor(learned, dtype=torch.int64).reshape(-1, 3).T.to(device),
+            torch.tensor(ends, dtype=torch.int64).to(device),
         )
 
 

@@ -31,6 +31,11 @@ class Sight(NamedTuple):
     readable: Tensor | None
     visual: VisualTokens
 
+    def repeat_each(self, times: int) -> Sight:
+        """Return each row so many times, next to each other."""
+        tokens, readable = repeat_rows(self.tokens, times), repeat_rows(self.readable, times)
+        return Sight(tokens, self.grid, readable, self.visual.repeat_each(times))
+
 
 class SeenImages:
     """Images of a batch, of which what no text can change is computed once.
@@ -42,15 +47,12 @@ class SeenImages:
         backbone: With its selectors.
         decoder: ``VisualTokens`` to fewer ``VisualTokens``.
         projector: From their width to that of the language model.
-        images: (B / Q, 3, H, W).
-        num_texts: Q, texts of each image, next to each other.
+        images: (I, 3, H, W).
     """
 
-    def __init__(
-        self, backbone: TokenReducingBackbone, decoder: Any, projector: nn.Module, images: Tensor, num_texts: int
-    ) -> None:
+    def __init__(self, backbone: TokenReducingBackbone, decoder: Any, projector: nn.Module, images: Tensor) -> None:
         self._backbone, self._decoder, self._projector = backbone, decoder, projector
-        self._shared, self._num_texts = backbone.forward_shared(images), num_texts
+        self._shared, self._num_images = backbone.forward_shared(images), len(images)
         self._free: Sight | None = None
 
     @property
@@ -58,20 +60,20 @@ class SeenImages:
         """Whether different texts give different visual tokens."""
         return self._backbone.needs_text or getattr(self._decoder, "reads_text", False)
 
-    def under(self, text: TextTokens | None) -> Sight:
-        """Return the visual tokens under a text of each row (B, L, D), or without one."""
-        if text is not None:
-            return self._seen(encode_by(self._backbone, self._decoder, self._shared, text, "all"), 1)
-        if self._free is None:
-            visual = encode_by(self._backbone, self._decoder, self._shared, None, "all")
-            self._free = self._seen(visual, self._num_texts)
-        return self._free
+    def under(self, text: TextTokens) -> Sight:
+        """Return the visual tokens under a text of each row (B, L, D); rows of one image are next to each other."""
+        return self._seen(encode_by(self._backbone, self._decoder, self._shared, text, "all"))
 
-    def _seen(self, visual: VisualTokens, times: int) -> Sight:
+    def free(self, num_rows: int) -> Sight:
+        """Return the visual tokens without a text, for B rows; those of one image are next to each other."""
+        if self._free is None:
+            self._free = self._seen(encode_by(self._backbone, self._decoder, self._shared, None, "all"))
+        return self._free.repeat_each(num_rows // self._num_images)
+
+    def _seen(self, visual: VisualTokens) -> Sight:
         tokens = self._projector(visual.embeds[:, visual.num_prefix :])
         readable = None if visual.unread is None else ~visual.unread[:, visual.num_prefix :]
-        grid = self._grid(visual, tokens.shape[1])
-        return Sight(repeat_rows(tokens, times), grid, repeat_rows(readable, times), visual.repeat_each(times))
+        return Sight(tokens, self._grid(visual, tokens.shape[1]), readable, visual)
 
     def _grid(self, visual: VisualTokens, count: int) -> Grid:
         side = getattr(self._decoder, "side", 0)  # of decoders that lay their tokens out on a grid

@@ -25,18 +25,36 @@ class Task:
     Args:
         prompt: What is asked; ``{text}`` is the sample's text.
         weight: Factor of its loss in the sum, 0 or more.
+        texts_per_dialog: In training, so many texts of an image at most are turns of one dialog, whose answers are all
+            learned: the image is read once for them, as for LLaVA 1.5 (arXiv 2310.03744, appendix). What selects reads
+            the first of them alone.
 
     Raises:
-        ValueError: A negative weight.
+        ValueError: A negative weight, or fewer than one text.
     """
 
     predicts: ClassVar[tuple[str, ...]] = ()
     names_objects: ClassVar[bool] = True
 
-    def __init__(self, *, prompt: str = PLACE, weight: float = 1.0) -> None:
+    def __init__(self, *, prompt: str = PLACE, weight: float = 1.0, texts_per_dialog: int = 1) -> None:
         if not weight >= 0:
             raise ValueError(f"weight: must be 0 or more, got {weight}.")
-        self.prompt, self.weight = prompt, weight
+        if texts_per_dialog < 1:
+            raise ValueError(f"texts_per_dialog: must be at least 1, got {texts_per_dialog}.")
+        self.prompt, self.weight, self.texts_per_dialog = prompt, weight, texts_per_dialog
+
+    def turns(self, num_texts: int) -> int:
+        """Return how many texts of an image that has ``num_texts`` become one dialog.
+
+        Raises:
+            DataError: They cannot be shared out evenly.
+        """
+        if num_texts > self.texts_per_dialog and num_texts % self.texts_per_dialog:
+            raise DataError(
+                f"model.tasks: texts_per_dialog must share the {num_texts} texts of an image evenly, got "
+                f"{self.texts_per_dialog}. Change it, or texts_per_image of the data set TextsOfImage."
+            )
+        return min(num_texts, self.texts_per_dialog)
 
     def dialog(self, sample: Any, size: Size) -> list[Turn]:
         """Return what is asked of a data sample, with the right answer where it is known.
@@ -74,6 +92,7 @@ class AnswerTask(Task):
         prompt: As in ``Task``.
         answer_list: A list, a text file with one answer a line, or a JSON list.
         weight: As in ``Task``.
+        texts_per_dialog: As in ``Task``.
 
     Raises:
         ValueError: The list cannot be used.
@@ -82,9 +101,14 @@ class AnswerTask(Task):
     predicts: ClassVar[tuple[str, ...]] = ("pred_answer", "pred_label")
 
     def __init__(
-        self, *, prompt: str = PLACE, answer_list: str | Sequence[str] | None = None, weight: float = 1.0
+        self,
+        *,
+        prompt: str = PLACE,
+        answer_list: str | Sequence[str] | None = None,
+        weight: float = 1.0,
+        texts_per_dialog: int = 1,
     ) -> None:
-        super().__init__(prompt=prompt, weight=weight)
+        super().__init__(prompt=prompt, weight=weight, texts_per_dialog=texts_per_dialog)
         self._answers = [] if answer_list is None else read_answers(answer_list)
         if not self._answers:
             self.predicts = ("pred_answer",)  # type: ignore[misc]
@@ -144,6 +168,7 @@ class GroundTask(Task):
         prompt: As in ``Task``.
         num_bins: Steps of a side, 2 or more.
         weight: As in ``Task``.
+        texts_per_dialog: As in ``Task``.
 
     Raises:
         ValueError: Fewer steps.
@@ -151,8 +176,10 @@ class GroundTask(Task):
 
     predicts = ("pred_box",)
 
-    def __init__(self, *, prompt: str = PLACE, num_bins: int = 100, weight: float = 1.0) -> None:
-        super().__init__(prompt=prompt, weight=weight)
+    def __init__(
+        self, *, prompt: str = PLACE, num_bins: int = 100, weight: float = 1.0, texts_per_dialog: int = 1
+    ) -> None:
+        super().__init__(prompt=prompt, weight=weight, texts_per_dialog=texts_per_dialog)
         if num_bins < 2:
             raise ValueError(f"num_bins: must be at least 2, got {num_bins}.")
         self.num_bins = num_bins

@@ -14,9 +14,10 @@ from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.heads.base import HeadOutput
 from bus_toolkit.heads.patch_text import PatchTextHead
 from bus_toolkit.models.causal.answers import Reader, Writing
-from bus_toolkit.models.causal.dialogs import DialogWriter, Row, Template
+from bus_toolkit.models.causal.attention_scores import AttentionScores
+from bus_toolkit.models.causal.dialogs import DialogWriter, Row, Template, joined
 from bus_toolkit.models.causal.inner_selection import InnerSelection
-from bus_toolkit.models.causal.patch_supervision import on_patches, trainable
+from bus_toolkit.models.causal.patch_supervision import patch_text_loss
 from bus_toolkit.models.causal.prompts import Prompts
 from bus_toolkit.models.causal.sight import SeenImages, Sight
 from bus_toolkit.models.causal.tasks import Task
@@ -71,6 +72,7 @@ class CausalVLM(BaseModel):
         template: How dialogs are written down.
         writing: How answers are searched for.
         patch_text: Trains the scores of supervised selectors in both towers, for tasks whose question names objects.
+        attention_layers: Layers of the language model, before any selection, whose attention it trains likewise.
         pretrained: By part, weights that ``init_weights`` loads.
         data_preprocessor: MMEngine's hook for normalising images on the device.
 
@@ -90,6 +92,7 @@ class CausalVLM(BaseModel):
         template: Template | None = None,
         writing: Writing | None = None,
         patch_text: PatchTextHead | None = None,
+        attention_layers: Sequence[int] = (),
         pretrained: Mapping[str, Pretrained] | None = None,
         data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
     ) -> None:
@@ -103,6 +106,8 @@ class CausalVLM(BaseModel):
         self.vocabulary = Vocabulary.of(parts.tokenizer)
         self.dialogs = DialogWriter(parts.tokenizer, template or Template(), self._longest())
         self.reader = Reader(parts.language_model, InnerSelection(parts.language_model.decoder, parts.selectors))
+        num_whole = self.reader.selection.num_whole
+        self.attention_scores = AttentionScores(parts.language_model.decoder, attention_layers, num_whole)
         self.epoch = float("inf")
         self.wanted_fields: frozenset[str] | None = None
 
@@ -119,11 +124,11 @@ class CausalVLM(BaseModel):
             return self.loss(images, data_samples or [])
         if mode == "predict":
             return self.predict(images, data_samples or [], fields=self.wanted_fields)
-        return self.look(images, 1).under(None).visual
+        return self.look(images).free(len(images)).visual
 
-    def look(self, images: Tensor, num_texts: int) -> SeenImages:
-        """Return images (B / Q, 3, H, W), with so many texts each, as the language model will read them."""
-        return SeenImages(self.backbone, self.decoder, self.projector, images, num_texts)
+    def look(self, images: Tensor) -> SeenImages:
+        """Return images (I, 3, H, W) as the language model will read them."""
+        return SeenImages(self.backbone, self.decoder, self.projector, images)
 
     def loss(self, images: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         """Return the weighted losses of all tasks, and the share of answers' tokens that are the likeliest ones.
@@ -138,7 +143,7 @@ class CausalVLM(BaseModel):
         check_batch(images, data_samples)
         groups = split_by_objectives(images, data_samples, self.tasks, path="model.tasks")
         batches = [Batch(group.images, group.samples, _unread) for group in groups]
-        seen = [self.look(batch.images, batch.num_texts) for batch in batches]
+        seen = [self.look(batch.images) for batch in batches]
         values: dict[str, Tensor] = {}
         for name, task in self.tasks.items():
             served = [index for index, group in enumerate(groups) if group.serves(name)]
@@ -149,25 +154,27 @@ class CausalVLM(BaseModel):
 
     def _task_loss(self, name: str, task: Task, batch: Batch, seen: SeenImages) -> HeadOutput:
         size = (batch.images.shape[2], batch.images.shape[3])
-        rows = self.dialogs.rows([_learned(task, sample, size) for sample in batch.samples])
+        asked = [_learned(task, sample, size) for sample in batch.samples]
+        rows = self.dialogs.rows(joined(asked, task.turns(batch.num_texts)))
         sight = self.sight(seen, rows)
         prompts = self.prompts(rows, sight)
-        logits, truth = at_least_float32(self.reader.logits(prompts, sight)), prompts.targets[2]
+        with self.attention_scores.reading(prompts) as attention:
+            logits = at_least_float32(self.reader.logits(prompts, sight))
+        truth = prompts.targets[2]
         losses = nn.functional.cross_entropy(logits, truth, reduction="none")
         ones = torch.ones_like(losses)
         right = mean_over_ranks((logits.detach().argmax(dim=1) == truth).to(losses.dtype), ones)
         values = {f"loss_{name}": task.weight * mean_over_ranks(losses, ones)}
         if self.patch_text is not None and task.names_objects:
-            scores = trainable(on_patches(sight.visual, self.reader.selection.selections()))
-            if scores:
-                boxes = batch.all_boxes
-                found = self.patch_text.loss_of(scores, boxes, *self.patch_text.cover(boxes))
+            inner = self.reader.selection.selections()
+            found = patch_text_loss(self.patch_text, batch.all_boxes, sight.visual, inner, attention)
+            if found is not None:
                 values[f"loss_{name}_ptm"] = self.patch_text.weight * found
         return HeadOutput(values, {f"{name}_right": right})
 
     def sight(self, seen: SeenImages, rows: Sequence[Row]) -> Sight:
         """Return images as dialogs about them need them."""
-        return seen.under(self._questions(rows) if seen.reads_text else None)
+        return seen.under(self._questions(rows)) if seen.reads_text else seen.free(len(rows))
 
     def prompts(self, rows: Sequence[Row], sight: Sight, *, left: bool = False) -> Prompts:
         """Lay dialogs out around visual tokens."""

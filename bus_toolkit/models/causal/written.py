@@ -27,7 +27,7 @@ def write_fields(model: Any, batch: Batch, wanted: Collection[str] | None) -> No
         ComponentError: Two tasks give the same field.
     """
     tasks = _asked(model.tasks, wanted)
-    seen = model.look(batch.images, batch.num_texts)
+    seen = model.look(batch.images)
     for number, task in enumerate(tasks.values()):
         sight, texts = _written(model, task, batch, seen)
         size = (batch.images.shape[2], batch.images.shape[3])

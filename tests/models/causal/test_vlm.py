@@ -96,7 +96,7 @@ def test_written_answers_are_the_likeliest_words_of_the_loss(parts: dict[str, An
     built = model(**parts)
     images, samples = batch()
     asked = [[Turn(sample.text)] for sample in samples]
-    seen = built.look(images, 1)
+    seen = built.look(images)
     rows = built.dialogs.rows(asked)
     sight = built.sight(seen, rows)
     written = built.reader.write(built.prompts(rows, sight, left=True), sight, built.writing, built.vocabulary)
@@ -266,7 +266,7 @@ def test_decoders_of_every_kind_are_projected() -> None:
         ({"type": "AveragePool", "num_queries": 4}, 4),
     ):
         built = model(decoder=decoder, projector_layers=2, selectors=[half])
-        assert built.look(images, 1).under(None).tokens.shape == (3, count, 16)
+        assert built.look(images).free(3).tokens.shape == (3, count, 16)
         assert math.isfinite(built.loss(images, samples)["loss_answer"].item())
 
 
