@@ -10,8 +10,10 @@ from bus_toolkit.errors import ConfigError
 
 
 class ClaimKind(Enum):
-    """What is compared."""
+    """What is compared; the value is the keys that distinguish it."""
 
+    WRONG_WITHIN = "wrong_text_of, within"
+    """An arm whose selection reads another text differs from an arm (itself, say) by at most ``bound`` points."""
     ABOVE = "above"
     """An arm is at least ``bound`` points above another one."""
     WITHIN = "within"
@@ -22,6 +24,11 @@ class ClaimKind(Enum):
     """An arm needs at most ``bound`` times the time of the unpruned arm to that one's end quality."""
     COST = "cost_of"
     """An arm costs at most ``bound`` times the MACs a question of another one, so many questions an image."""
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that a claim of this kind must have for it to be one; no other kind has all of them."""
+        return self.value.split(", ")
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,15 @@ class Claim:
     bound: float
     questions: int = 1
 
+    @property
+    def is_under_other_text(self) -> bool:
+        """Whether it is about an arm whose selection reads another text."""
+        return self.kind in (ClaimKind.WRONG_TEXT, ClaimKind.WRONG_WITHIN)
+
 
 # Keys beside says, task, kind and keep: of the arm, of the other arm, of the bound and its default (None: needed).
 _FORMS: dict[ClaimKind, tuple[str, str | None, str, float | None]] = {
+    ClaimKind.WRONG_WITHIN: ("wrong_text_of", "of", "within", None),
     ClaimKind.ABOVE: ("arm", "above", "by", None),
     ClaimKind.WITHIN: ("arm", "of", "within", None),
     ClaimKind.WRONG_TEXT: ("wrong_text_of", "at_most", "by", 0.0),
@@ -68,9 +81,10 @@ def read_claim(node: Any, location: str) -> Claim:
     """Return the claim of a YAML node.
 
     Raises:
-        ConfigError: It has none of the five forms, or a value is of the wrong kind.
+        ConfigError: It has none of the forms of ``ClaimKind``, or a value is of the wrong kind.
     """
-    kind = next((kind for kind in ClaimKind if isinstance(node, dict) and kind.value in node), None)
+    # The first kind has the key of another one, too.
+    kind = next((kind for kind in ClaimKind if isinstance(node, dict) and {*kind.keys} <= {*node}), None)
     forms = "; ".join(_form(kind) for kind in ClaimKind)
     if kind is None:
         raise ConfigError(f"{location}: must be a mapping with says, task, keep and one of: {forms}, got {node!r}.")

@@ -12,7 +12,7 @@ from bus_toolkit.study.report.cell_text import macs_text
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.panels import Panel, matching
 from bus_toolkit.study.report.samples import OTHER
-from bus_toolkit.study.report.scores import Cell
+from bus_toolkit.study.report.scores import Cell, Scores
 from bus_toolkit.study.report.settings import ReportSettings
 
 
@@ -63,19 +63,25 @@ def _judge_difference(claim: Claim, panel: Panel, settings: ReportSettings) -> J
         if row is None:
             return Judged(claim, Outcome.NOT_RUN, f"{settings.shown(arm)} has not run")
         cells.append(Cell(arm, row.keep))
-    if claim.kind is ClaimKind.WRONG_TEXT:
+    if claim.is_under_other_text:
         cells[0] = cells[0]._replace(text=OTHER)
-    scores = panel.scores
-    first, second = (scores.accuracy(cell) for cell in cells)
-    difference = scores.difference(*cells)
-    if first is None or second is None or difference is None:
-        missing = "no run under another text" if first is None else "no seed in common"
+    difference = panel.scores.difference(*cells)
+    if difference is None:
+        missing = "no seed in common" if panel.scores.seeds(cells[0]) else "no run under another text"
         return Judged(claim, Outcome.NOT_RUN, missing)
-    figures = (
-        f"{first.mean:.1f} against {second.mean:.1f}, difference {difference.mean:+.1f} points "
+    return Judged(claim, _outcome(claim, difference), _figures(panel.scores, cells, difference))
+
+
+def _figures(scores: Scores, cells: Sequence[Cell], difference: Estimate) -> str:
+    """Return the accuracies over the seeds that the difference is over, so that they subtract, and the difference."""
+    common = scores.common_seeds(*cells)
+    first, second = (scores.mean(cell, common) for cell in cells)
+    fewer = any(len(scores.seeds(cell)) > len(common) for cell in cells)
+    shared = f" on {len(common)} shared seed{'s' if len(common) > 1 else ''}" if fewer else ""
+    return (
+        f"{first:.1f} against {second:.1f}{shared}, difference {difference.mean:+.1f} points "
         f"[{difference.low:+.1f}, {difference.high:+.1f}]"
     )
-    return Judged(claim, _outcome(claim, difference), figures)
 
 
 def _outcome(claim: Claim, difference: Estimate) -> Outcome:
@@ -83,7 +89,7 @@ def _outcome(claim: Claim, difference: Estimate) -> Outcome:
     if claim.kind is ClaimKind.ABOVE:
         mean, worst = -difference.mean, -difference.low
         bound = -claim.bound
-    elif claim.kind is ClaimKind.WITHIN:
+    elif claim.kind in (ClaimKind.WITHIN, ClaimKind.WRONG_WITHIN):
         mean, worst = abs(difference.mean), max(abs(difference.low), abs(difference.high))
         bound = claim.bound
     else:

@@ -77,18 +77,26 @@ class Scores:
         """Return the accuracy of a cell over all its seeds, in per cent; ``None`` if it has not run."""
         return estimate(self._shares[cell], self.draws) if cell in self._shares else None
 
+    def common_seeds(self, cell: Cell, other: Cell) -> list[int]:
+        """Return the seeds that two cells share."""
+        return [seed for seed in self.seeds(cell) if seed in self.seeds(other)]
+
+    def mean(self, cell: Cell, seeds: Sequence[int]) -> float:
+        """Return the accuracy of a cell over some of its seeds, in per cent, without an interval."""
+        return self._of_seeds(cell, seeds).observed()
+
     def difference(self, cell: Cell, other: Cell) -> Estimate | None:
         """Return the accuracy of ``cell`` minus that of ``other``, in points, over the seeds that both have.
 
         ``None`` if they have none in common: two trainings from different starts are not a pair.
         """
-        common = [seed for seed in self.seeds(cell) if seed in self.seeds(other)]
+        common = self.common_seeds(cell, other)
         if not common:
             return None
-        ours, theirs = (
-            self._shares[each].of([self.seeds(each).index(seed) for seed in common]) for each in (cell, other)
-        )
-        return estimate_difference(ours, theirs, self.draws)
+        return estimate_difference(self._of_seeds(cell, common), self._of_seeds(other, common), self.draws)
+
+    def _of_seeds(self, cell: Cell, seeds: Sequence[int]) -> Share:
+        return self._shares[cell].of([self.seeds(cell).index(seed) for seed in seeds])
 
     def split(self, cells: Sequence[Cell], right: Cell, wrong: Cell) -> Mapping[Cell, Split]:
         """Return the accuracy of cells where ``right`` is right and ``wrong`` is wrong with the same seed.

@@ -112,6 +112,8 @@ def claim(**changes: object) -> Claim:
         ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 0.0}, Outcome.MISSED, "points"),
         ({"kind": ClaimKind.WITHIN, "task": "control", "bound": 15.0}, Outcome.MET, "points"),
         ({"kind": ClaimKind.WRONG_TEXT, "bound": 0.0}, Outcome.MET, "difference -1"),
+        ({"kind": ClaimKind.WRONG_WITHIN, "other": "text-aware", "bound": 50.0}, Outcome.MISSED, "difference -6"),
+        ({"kind": ClaimKind.WRONG_WITHIN, "other": "text-aware", "bound": 90.0}, Outcome.MET, "difference -6"),
         ({"kind": ClaimKind.WRONG_TEXT, "arm": "EViT"}, Outcome.NOT_RUN, "no run under another text"),
         ({"other": "nobody"}, Outcome.NOT_RUN, "nobody has not run"),
         ({"keep": 0.5}, Outcome.NOT_RUN, "its task has not run at this keep ratio"),
@@ -126,6 +128,18 @@ def test_claims_are_judged(
 ) -> None:
     (judged,) = judge_claims(panels, replace(settings, claims=(claim(**changes),)))
     assert judged.outcome is outcome and figures in judged.figures
+
+
+def test_figures_of_a_claim_are_over_shared_seeds_so_that_they_subtract(settings: ReportSettings) -> None:
+    """Seed 0: 3 of 4 right against 1 of 4; seed 1 of one arm, 0 of 4, counts neither in the mean nor in the rest."""
+    questions = {Question("x", str(i)): (str(i), None) for i in range(4)}
+    right = {("text-aware", 0): [1, 1, 1, 0], ("text-aware", 1): [0, 0, 0, 0], ("random", 0): [1, 0, 0, 0]}
+    columns = {Column(arm, 0.11, seed, OWN): np.array(values, bool) for (arm, seed), values in right.items()}
+    line = {"keep": 0.11, "task": "x", "macs": {"inference": 1}}
+    runs = {run.key: run for arm, seed in right for run in [run_of({**line, "arm": arm, "seed": seed}, arm)]}
+    panels = make_panels(runs, {"x": Verdicts(questions, columns)}, settings, draws=50)
+    (judged,) = judge_claims(panels, replace(settings, claims=(claim(task="x"),)))
+    assert judged.figures.startswith("75.0 against 25.0 on 1 shared seed, difference +50.0 points [")
 
 
 def test_two_arms_that_agree_everywhere_are_as_near_as_so_many_images_show(settings: ReportSettings) -> None:

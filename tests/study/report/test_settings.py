@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.study.report.claims import ClaimKind
+from bus_toolkit.study.report.claims import ClaimKind, read_claim
 from bus_toolkit.study.report.settings import ReportSettings, read_settings
 from tests.study.report.fake_study import STUDY
 
@@ -33,7 +33,11 @@ def test_the_settings_are_read(settings: ReportSettings) -> None:
         ("  keep: 0.11", "  keep: 11", r"report.keep: must be a number in \(0, 1\], got 11"),
         ("  keep: 0.11", "  recall_at: {x: 0}", "report.recall_at.x: must be a whole number of 1 or more, got 0"),
         ("  ceilings: [oracle]", "  notes: [Tuned: no]", "report.notes: must be texts, got {'Tuned': 'no'}"),
-        (", above: random, by: 10", "", "report.claims.0: must be a mapping with says, task, keep and one of: arm"),
+        (
+            ", above: random, by: 10",
+            "",
+            "report.claims.0: must be a mapping with says, .*; arm, above, by;",
+        ),
         (", by: 10", ", by: ten", "report.claims.0.by: must be a number, got 'ten'"),
         (", within: 5", ", within: 5, by: 3", "report.claims.2: takes says, task, keep, perhaps kind, and arm, of"),
     ],
@@ -44,6 +48,22 @@ def test_a_bad_report_is_refused(tmp_path: Path, old: str, new: str, message: st
     file.write_text(STUDY.replace(old, new))
     with pytest.raises(ConfigError, match=message):
         read_settings(file)
+
+
+def test_another_text_may_be_held_within_a_distance_of_the_own_one() -> None:
+    given = {"says": "s", "task": "t", "keep": 0.1, "wrong_text_of": "a"}
+    claims = [
+        read_claim(given | more, "here")
+        for more in ({"of": "a", "within": 3}, {"at_most": "b"}, {"at_most": "b", "by": 1})
+    ]
+    assert [(each.kind, each.other, each.bound) for each in claims] == [
+        (ClaimKind.WRONG_WITHIN, "a", 3.0),
+        (ClaimKind.WRONG_TEXT, "b", 0.0),
+        (ClaimKind.WRONG_TEXT, "b", 1.0),
+    ]
+    assert all(each.is_under_other_text for each in claims)
+    with pytest.raises(ConfigError, match="here: takes says, .*, and wrong_text_of, of, within, got says"):
+        read_claim(given | {"at_most": "b", "within": 3}, "here")
 
 
 def test_a_missing_study_is_named() -> None:

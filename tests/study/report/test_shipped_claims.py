@@ -28,7 +28,7 @@ def test_every_claim_is_about_jobs_of_the_study(path: Path) -> None:
         for arm in named:
             ratios = {claim.keep, WHOLE} if arm == settings.unpruned else {claim.keep}
             assert any((claim.task, arm, keep) in jobs for keep in ratios), f"{claim.says}: no job of {arm}"
-        if claim.kind is ClaimKind.WRONG_TEXT:
+        if claim.is_under_other_text:
             assert jobs[claim.task, claim.arm, claim.keep].wrong_text, claim.says
     names = {arm.name for arm in study.arms}
     assert {settings.unpruned, *settings.baselines, *settings.arms} <= names
