@@ -26,7 +26,7 @@ class Boxes(NamedTuple):
     named: Tensor
     size: tuple[int, int]
 
-    def rows(self, rows: slice) -> Boxes:
+    def rows(self, rows: slice | Tensor) -> Boxes:
         """Return the boxes of some images."""
         return Boxes(self.xyxy[rows], self.valid[rows], self.named[rows], self.size)
 

@@ -1,6 +1,6 @@
 """What questions attend to in the image, in layers of a language model, as scores that boxes can train.
 
-Shapes: R questions, W width of a sequence, V visual tokens of a row.
+Shapes: B rows, T questions of a row, W width of a sequence, V visual tokens of a row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from bus_toolkit.huggingface.attention_rows import attention_rows
 from bus_toolkit.huggingface.checkpointing import Uncheckpointed
 from bus_toolkit.huggingface.layer_arguments import of_attention
 from bus_toolkit.huggingface.recorded_attention import AttentionRecorder
-from bus_toolkit.models.causal.prompts import Prompts
 
 
 class AttentionScores:
@@ -49,8 +48,13 @@ class AttentionScores:
         self._uncheckpointed = Uncheckpointed(self.layers)
 
     @contextmanager
-    def reading(self, prompts: Prompts) -> Iterator[list[Tensor]]:
-        """Fill a list with the scores (R, V) of each layer while the language model reads ``prompts``."""
+    def reading(self, is_visual: Tensor, ends: Tensor) -> Iterator[list[Tensor]]:
+        """Fill a list with the scores (B, T, V) of each layer while the language model reads.
+
+        Args:
+            is_visual: bool (B, W), where the visual tokens are.
+            ends: int64 (B, T), the last place of each question; below 0 for none, whose scores mean nothing.
+        """
         found: list[Tensor] = []
 
         def note(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -58,9 +62,9 @@ class AttentionScores:
             read = {"hidden_states": layer.input_layernorm(states), **of_attention(kwargs)}
             used = self._recorder.ahead(layer.self_attn, lambda: layer.self_attn(**read))()
             rows = torch.arange(len(states), device=states.device)
-            given = attention_rows(used, rows, prompts.question_ends)  # (B, turns, W)
-            of_visual = given.transpose(1, 2)[prompts.is_visual].unflatten(0, (len(states), -1))  # (B, V, turns)
-            found.append(of_visual.transpose(1, 2).flatten(0, 1).clamp(min=_TINY).log())
+            given = attention_rows(used, rows, ends.clamp(min=0))  # (B, T, W)
+            of_visual = given.transpose(1, 2)[is_visual].unflatten(0, (len(states), -1))  # (B, V, T)
+            found.append(of_visual.transpose(1, 2).clamp(min=_TINY).log())
 
         handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in self.layers]
         self._recorder.open()

@@ -1,7 +1,7 @@
 """Patch scores of selectors in both towers, and of attention, as a patch-text head trains them.
 
-Shapes: B rows, N patches of an image, V visual tokens that the language model reads, C candidates of a selector, R
-questions, as many of each row.
+Shapes: B rows, N patches of an image, V visual tokens that the language model reads, C candidates of a selector, Q
+questions of a row, of which the language model reads T.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def patch_text_loss(
     visual: VisualTokens,
     inner: Sequence[Selection],
     attention: Sequence[Tensor],
+    ends: Tensor,
 ) -> Tensor | None:
     """Return the mean loss of all scores that boxes can train; ``None`` where there are none.
 
@@ -30,18 +31,22 @@ def patch_text_loss(
 
     Args:
         head: Says what the loss is.
-        boxes: Of the R questions.
+        boxes: Of the questions, B * Q rows.
         visual: What the language model reads, B rows; ``origin`` says in which of the V tokens a patch is.
         inner: The selections in the language model.
-        attention: Scores (R, V), of some layers; without a place of the patches in the V tokens they are left out.
+        attention: Scores (B, T, V) of layers; without a place of the patches in the V tokens they are left out.
+        ends: int64 (B, T), where the questions end; below 0 for those that are not read, as they did not fit.
     """
-    turns = len(boxes.xyxy) // len(visual.embeds)
+    rows, read = torch.arange(len(visual.embeds)).unsqueeze(1), ends.shape[1]
+    turns = len(boxes.xyxy) // len(rows)
     first = boxes.rows(slice(None, None, turns))
     pairs = [(one, first) for one in trainable(on_patches(visual, inner))]
     if visual.origin is not None:
-        slots = repeat_rows(visual.origin, turns)
-        pairs += [(PatchScores(one, slots), boxes) for one in attention]
-    losses = [head.loss_of([scores], own, *head.cover(own)) for scores, own in pairs]
+        own = boxes.rows((rows * turns + torch.arange(read)).flatten())
+        own = own._replace(valid=own.valid & (ends >= 0).flatten().unsqueeze(1))
+        slots = repeat_rows(visual.origin, read)
+        pairs += [(PatchScores(one.flatten(0, 1), slots), own) for one in attention]
+    losses = [head.loss_of([scores], of, *head.cover(of)) for scores, of in pairs]
     return torch.stack(losses).mean() if losses else None
 
 

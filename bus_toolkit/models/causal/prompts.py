@@ -27,7 +27,7 @@ class Prompts:
         words: What selectors may read.
         asked: int64 (A,), the places before tokens to be learned, where these are predicted.
         targets: int64 (3, T): row, number among the ``asked`` and id of each token to be learned.
-        question_ends: int64 (B, turns), the last place of each question; the last one again where a row has fewer.
+        question_ends: int64 (B, turns), the last place of each question; -1 where a row has fewer.
     """
 
     ids: Tensor
@@ -75,7 +75,7 @@ class Prompts:
             targets += [(number, places[at] - 1, row.ids[at]) for at, learned in enumerate(row.is_answer) if learned]
             questions.append([places[at] for at in row.question])
             turns = [places[at] for at in row.question_ends]
-            ends.append(turns + turns[-1:] * (num_turns - len(turns)))
+            ends.append(turns + [-1] * (num_turns - len(turns)))
         asked = sorted({place for _, place, _ in targets})
         index = {place: at for at, place in enumerate(asked)}
         learned = [(number, index[place], word) for number, place, word in targets]

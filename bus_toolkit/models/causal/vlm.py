@@ -155,10 +155,12 @@ class CausalVLM(BaseModel):
     def _task_loss(self, name: str, task: Task, batch: Batch, seen: SeenImages) -> HeadOutput:
         size = (batch.images.shape[2], batch.images.shape[3])
         asked = [_learned(task, sample, size) for sample in batch.samples]
-        rows = self.dialogs.rows(joined(asked, task.turns(batch.num_texts)))
+        turns = task.turns(batch.num_texts)
+        rows = self.dialogs.rows(joined(asked, turns))
         sight = self.sight(seen, rows)
         prompts = self.prompts(rows, sight)
-        with self.attention_scores.reading(prompts) as attention:
+        ends = prompts.question_ends[:, :turns]
+        with self.attention_scores.reading(prompts.is_visual, ends) as attention:
             logits = at_least_float32(self.reader.logits(prompts, sight))
         truth = prompts.targets[2]
         losses = nn.functional.cross_entropy(logits, truth, reduction="none")
@@ -167,7 +169,7 @@ class CausalVLM(BaseModel):
         values = {f"loss_{name}": task.weight * mean_over_ranks(losses, ones)}
         if self.patch_text is not None and task.names_objects:
             inner = self.reader.selection.selections()
-            found = patch_text_loss(self.patch_text, batch.all_boxes, sight.visual, inner, attention)
+            found = patch_text_loss(self.patch_text, batch.all_boxes, sight.visual, inner, attention, ends)
             if found is not None:
                 values[f"loss_{name}_ptm"] = self.patch_text.weight * found
         return HeadOutput(values, {f"{name}_right": right})

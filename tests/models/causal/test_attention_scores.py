@@ -8,7 +8,7 @@ import torch
 from bus_toolkit.errors import BusError
 from bus_toolkit.models.causal.dialogs import Turn, joined
 from bus_toolkit.models.causal.tasks import AnswerTask
-from tests.models.causal.tiny import TSPS, batch, model
+from tests.models.causal.tiny import LANGUAGE_MODEL, TSPS, batch, model
 
 SOFTMAX = {"form": "softmax"}
 
@@ -104,6 +104,36 @@ def test_attention_is_read_in_training_alone_and_leaves_the_answers_as_they_are(
     value.backward()
     attention = built.language_model.decoder.layers[0].self_attn
     assert attention.q_proj.weight.grad.abs().sum() > 0 and attention.k_proj.weight.grad.abs().sum() > 0
+
+
+def test_questions_that_do_not_fit_have_no_part() -> None:
+    tasks = {"answer": {"kind": "answer", "texts_per_dialog": 3}}
+    short = {**LANGUAGE_MODEL, "max_text_length": 34}  # 16 visual tokens, and 17 ids
+    built = model(attention_layers=[2], patch_text=SOFTMAX, tasks=tasks, language_model=short)
+    images, samples = batch()
+    images = of_one_image(images, samples)
+    dialog = [Turn(sample.text, "red") for sample in samples]
+    (row,) = built.dialogs.rows([dialog])
+    assert 1 <= len(row.question_ends) < 3
+    truth = torch.zeros(4, 4)
+    truth[:2, :2] = 0.25
+    shares = torch.stack(eager_shares(built, [dialog], images, 2))
+    by_hand = -(truth.flatten() * shares.log()).sum(dim=1).mean()
+    torch.testing.assert_close(built.loss(images, samples)["loss_answer_ptm"], by_hand)
+
+
+def test_attention_of_a_dialog_is_that_of_its_first_question() -> None:
+    built = model(attention_layers=[2], patch_text=SOFTMAX, tasks={"chat": {"kind": "chat"}})
+    images, samples = batch()
+    for number, sample in enumerate(samples):
+        turns = [("what color is it", "red"), ("and this", "blue")][: 1 + number % 2]
+        sample.set_field(turns, "conversation", dtype=None)
+    dialogs = [[Turn("what color is it", "red")]] * 3
+    shares = torch.stack(eager_shares(built, dialogs, images, 2))
+    truth = torch.zeros(4, 4)
+    truth[:2, :2] = 0.25
+    by_hand = -(truth.flatten() * shares.log()).sum(dim=1).mean()
+    torch.testing.assert_close(built.loss(images, samples)["loss_chat_ptm"], by_hand)
 
 
 def test_region_rows_train_attention_without_an_answer() -> None:
