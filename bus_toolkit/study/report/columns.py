@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.cell_text import NOTHING, estimate_text, macs_text, number_text, tera_text
+from bus_toolkit.study.report.guessing import accuracy_text
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.tables import Show
@@ -65,8 +66,12 @@ def _mean(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.mean
 
 
-def _marked(row: Row) -> str:
-    return estimate_text(row.accuracy) + (" (undertrained)" if row.is_undertrained else "")
+def _accuracy(panel: Panel, row: Row) -> str:
+    return accuracy_text(row.accuracy, panel.majority)
+
+
+def _marked(panel: Panel, row: Row) -> str:
+    return _accuracy(panel, row) + (" (undertrained)" if row.is_undertrained else "")
 
 
 def _yes(value: object) -> str:
@@ -78,7 +83,7 @@ COLUMNS = (
     Column("keep", lambda panel, row: f"{panel.keep:g}", lambda panel, row: panel.keep, of_panel=False),
     Column("arm", lambda panel, row: row.shown),
     Column("what it is", lambda panel, row: row.role.value),
-    Column("accuracy, %", lambda panel, row: estimate_text(row.accuracy), lambda panel, row: row.accuracy.mean),
+    Column("accuracy, %", _accuracy, lambda panel, row: row.accuracy.mean),
     Column(
         "to the reference, points",
         lambda panel, row: _difference(row),
@@ -99,7 +104,7 @@ COLUMNS = (
     Column("seeds", lambda panel, row: str(len(row.runs)), lambda panel, row: len(row.runs)),
     Column(
         "under another text, %",
-        lambda panel, row: estimate_text(row.wrong_text),
+        lambda panel, row: accuracy_text(row.wrong_text, panel.majority),
         lambda panel, row: _mean(row.wrong_text),
         show=Show.OTHER_TEXT,
     ),
@@ -119,5 +124,5 @@ COLUMNS = (
     Column("note", lambda panel, row: marks(row)),
 )
 
-MARKED_ACCURACY = Column("accuracy, %", lambda panel, row: _marked(row), show=Show.ACCURACY)
+MARKED_ACCURACY = Column("accuracy, %", _marked, show=Show.ACCURACY)
 """For tables without a column of marks."""

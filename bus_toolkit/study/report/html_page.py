@@ -17,7 +17,7 @@ from bus_toolkit.study.report.judged import Judged, Outcome
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.study.report.words import how_to_read, in_short, machines, of_your_own, sizes
+from bus_toolkit.study.report.words import defined, how_to_read, in_short, machines, of_your_own, sizes
 
 
 def leaderboard_page(
@@ -43,6 +43,7 @@ def leaderboard_page(
             f"<title>{escape(settings.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>",
             f"<h1>{escape(settings.title)}</h1>",
             f"<section><ul>{_items(in_short(panels, settings))}</ul></section>",
+            f"<section><h2>Words</h2><ul>{_items(defined(settings.words))}</ul></section>" if settings.words else "",
             _advice(panels, settings),
             _claims(judged),
             f'<h2>All results</h2>\n{_controls()}\n<div class="wide">{_table(panels)}</div>',

@@ -119,7 +119,11 @@ def _judge_time(claim: Claim, panel: Panel) -> Judged:
     """A time is met if every seed meets it, met on average if the mean of the seeds that got there does."""
     row = panel.row(claim.arm)
     if row is None or row.time is None or not row.time.seeds:
-        return Judged(claim, Outcome.NOT_RUN, "no curves with the seed of an unpruned arm that still learned")
+        return Judged(
+            claim,
+            Outcome.NOT_RUN,
+            "no curves with the seed of an unpruned arm that still learned, and more than to guess",
+        )
     # Seconds, unless a seed that reached the quality did so on another machine than the unpruned arm.
     is_timed = len(row.time.seconds) == len(row.time.macs)
     ratios = row.time.seconds if is_timed else row.time.macs

@@ -15,7 +15,7 @@ from bus_toolkit.study.report.page_table import page_table
 from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.tables import PageTable
-from bus_toolkit.study.report.words import how_to_read, in_short, machines, of_your_own, sizes
+from bus_toolkit.study.report.words import defined, how_to_read, in_short, machines, of_your_own, sizes
 
 LEADERBOARD, PAGE = "leaderboard.md", "leaderboard.html"
 
@@ -30,6 +30,7 @@ def leaderboard_markdown(
     """Return the page of all tables; figures are beside it, in the folder ``results``."""
     parts = [f"# {escape_markdown(settings.title)}", f"All tables of this study; sortable in [{PAGE}]({PAGE})."]
     parts.append(_bullets(in_short(panels, settings)))
+    parts += ["## Words", _bullets(defined(settings.words))] if settings.words else []
     advised = all_advice(panels)
     parts += ["## Which to take", *_links(settings, results), advice_table(advised, settings)]
     parts += _advice(advised, settings)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bus_toolkit.study.report.bootstrap import DRAWS, ImageDraws
 from bus_toolkit.study.report.curves import curve_of, is_undertrained, metric_key, time_to_quality
+from bus_toolkit.study.report.guessing import is_guess, is_near_guess, majority_of
 from bus_toolkit.study.report.rows import Row, role_of
 from bus_toolkit.study.report.runs import Run, RunKey
 from bus_toolkit.study.report.samples import OTHER, Verdicts
@@ -43,11 +45,7 @@ class Panel:
     @property
     def majority(self) -> float | None:
         """How often the most frequent answer is right, in per cent; ``None`` if its metric has not been computed."""
-        for key in (f"classification/majority_{self.kind}", "classification/majority"):
-            shares = [share for row in self.rows if (share := row.metric(key)) is not None]
-            if shares:
-                return 100 * shares[0]
-        return None
+        return majority_of((run for row in self.rows for run in row.runs), self.kind)
 
 
 def make_panels(
@@ -88,6 +86,7 @@ def _rows(
         splits = scores.split(cells, Cell(settings.unpruned, 1.0), Cell(settings.smaller_image, keep))
     of_cell = {cell: tuple(runs[task, cell.arm, cell.keep, seed] for seed in scores.seeds(cell)) for cell in cells}
     unpruned = of_cell.get(Cell(settings.unpruned, 1.0), ())
+    majority = majority_of((run for own in of_cell.values() for run in own), kind)
     rows = []
     for cell in cells:
         own = of_cell[cell]
@@ -97,6 +96,7 @@ def _rows(
         assert accuracy is not None, "the cell is one of those that ran"
         is_reference = cell.arm == settings.reference
         compared = bool(unpruned) and cell.arm != settings.unpruned and settings.is_race(task)
+        compared = compared and not _ends_near_guess(unpruned, key, majority)
         row = Row(
             arm=cell.arm,
             shown=settings.shown(cell.arm),
@@ -108,12 +108,18 @@ def _rows(
             difference=None if is_reference else scores.difference(cell, Cell(settings.reference, keep)),
             wrong_text=scores.accuracy(cell._replace(text=OTHER)),
             split=splits.get(cell),
-            is_undertrained=is_undertrained([curve_of(run, key) for run in own]),
+            is_undertrained=not is_guess(accuracy, majority) and is_undertrained([curve_of(run, key) for run in own]),
             time=time_to_quality(own, unpruned, key) if compared else None,
             curve_key=key,
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.arm)))
+
+
+def _ends_near_guess(unpruned: Sequence[Run], key: str | None, majority: float | None) -> bool:
+    """Return whether the unpruned arm ended so near to guessing that there is no quality to race for."""
+    ends = [curve[-1][1] for curve in (curve_of(run, key) for run in unpruned) if curve]
+    return bool(ends) and is_near_guess(statistics.fmean(ends), majority)
 
 
 def panels_at(panels: Sequence[Panel], keep: float | None) -> list[Panel]:

@@ -42,8 +42,8 @@ class Row:
         difference: To the reference at the panel's keep ratio, in points; ``None`` without seeds in common.
         wrong_text: Accuracy while the selection reads another text; ``None`` if that was not tried.
         split: Accuracy where the unpruned arm is right and the smaller image wrong.
-        is_undertrained: Whether its curves still rose; ``None`` if unknown.
-        time: To the unpruned arm's end quality; ``None`` if that cannot be said.
+        is_undertrained: Whether its curves still rose, and it is better than guessing; ``None`` if unknown.
+        time: To the unpruned arm's end quality; ``None`` if that cannot be said, or is about that of guessing.
         curve_key: The validation metric of its curves.
     """
 

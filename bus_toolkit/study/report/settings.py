@@ -18,7 +18,7 @@ from bus_toolkit.study.report.tables import PageTable, Show, read_tables
 
 _TEXTS = ("reference", "unpruned", "smaller_image")
 _LISTS = ("ceilings", "baselines", "races", "notes")
-_MAPPINGS = ("tasks", "arms", "metrics", "samples")
+_MAPPINGS = ("tasks", "arms", "metrics", "samples", "words")
 _KEYS = (*_TEXTS, *_LISTS, *_MAPPINGS, "recall_at", "keep", "claims", "pages", "tables")
 
 
@@ -41,6 +41,7 @@ class ReportSettings:
         arms: Shown names.
         metrics: Key of the validation metric by task or kind; else ``.../accuracy_<kind>`` or ``.../accuracy``.
         samples: By task, the metric whose verdicts on samples count, where several metrics have some.
+        words: Words and names of the report, each with what it means.
         recall_at: By task, the rank up to which a query of a retrieval counts as answered; else the first only.
         pages: Markdown pages that have the study's markers.
         notes: Sentences for the reader: what was tuned, on what, how often.
@@ -61,6 +62,7 @@ class ReportSettings:
     arms: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
     recall_at: Mapping[str, int] = field(default_factory=dict)
     pages: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()

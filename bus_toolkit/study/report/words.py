@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from bus_toolkit.study.report.bootstrap import DRAWS
+from bus_toolkit.study.report.cell_text import NOTHING
 from bus_toolkit.study.report.curves import RISING
+from bus_toolkit.study.report.guessing import GUESSING, NEAR_GUESSING
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.settings import ReportSettings
+
+
+def defined(words: Mapping[str, str]) -> list[str]:
+    """Return words with what they mean, a sentence each."""
+    return [f"{word}: {meaning}." for word, meaning in words.items()]
 
 
 def how_to_read(settings: ReportSettings) -> list[str]:
@@ -22,7 +30,8 @@ def how_to_read(settings: ReportSettings) -> list[str]:
         "MMAC a question: million multiply-adds of one text with one image, counted; with several questions an image "
         "each bears its part of what they share. Off target: by how many per cent an arm misses the cost of the "
         "reference. TMAC: 10^12 multiply-adds, of the whole training.",
-        "Tokens: visual tokens after the last block, the global and the fused one included. An arm whose selection "
+        "Tokens: visual tokens after the last block, or after the decoder of an arm that has one; the global and the "
+        "fused one are included. An arm whose selection "
         "costs little, or that drops later, keeps more of them at the same cost.",
         "What it is: reads the text (the selection sees it), text-free (it sees the image alone), baseline "
         "(it sees neither), smaller image (all tokens of fewer pixels), oracle (it selects by the true boxes, which no "
@@ -31,6 +40,10 @@ def how_to_read(settings: ReportSettings) -> list[str]:
         "its selector, then no text, then no method, then fewer MACs; else the most accurate (our order).",
         f"Undertrained: the best validation in the last third of the steps is more than {RISING:g} point above the "
         "best one before (mean of the seeds; our rule).",
+        f"{GUESSING.capitalize()}: the interval reaches down to the share of the most frequent answer. Such an arm is "
+        f"not called undertrained, and no time to a quality within {NEAR_GUESSING:g} points of that share is shown.",
+        f"{NOTHING}: was not measured, or there is nothing to measure (a cost without a target, another text for a "
+        "selection that reads none).",
         "Under another text: the selection reads the text of another sample at test, question and answer stay.",
         "Learning curves: the point at step 0 is the arm on the weights that it starts from, before any training.",
     ]
@@ -54,7 +67,7 @@ def in_short(panels: Sequence[Panel], settings: ReportSettings) -> list[str]:
     lines = [
         "An arm is a way to spend less on visual tokens: a selector, a merger, a pooling, a smaller image. Keep is the "
         f"share of visual tokens that {reference} keeps; every other arm is set so that the whole model costs the same "
-        "(multiply-adds, MACs), so its own number of tokens differs.",
+        f"(multiply-adds, MACs{_farthest(panels)}), so its own number of tokens differs.",
         "Accuracies are in per cent on test, with 95 % intervals in brackets.",
     ]
     seeds = {(panel.task, row.arm, row.keep): len(row.runs) for panel in panels for row in panel.rows}
@@ -66,6 +79,15 @@ def in_short(panels: Sequence[Panel], settings: ReportSettings) -> list[str]:
             "another training would, which can be more."
         )
     return lines
+
+
+def _farthest(panels: Sequence[Panel]) -> str:
+    """Return by how much an arm misses the cost at most, rounded up; empty if no arm has a target."""
+    rows = [(abs(row.deviation), row) for panel in panels for row in panel.rows if row.deviation is not None]
+    if not rows:
+        return ""
+    off, row = max(rows, key=lambda each: each[0])
+    return f": within {math.ceil(round(10 * off, 6)) / 10:.1f} %, the farthest is {row.shown} at keep {row.keep:g}"
 
 
 def of_your_own(settings: ReportSettings) -> tuple[str, str, str]:

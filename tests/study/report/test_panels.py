@@ -287,6 +287,24 @@ def test_what_knowing_nothing_is_worth_is_said(panels: list[Panel], settings: Re
     assert sum("trained once" in line for line in in_short(panels, settings)) == 1, "the control has one seed"
 
 
+def test_what_costs_the_same_says_by_how_much_the_farthest_arm_misses(
+    panels: list[Panel], settings: ReportSettings
+) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+
+    def with_targets(row: Row, targets: dict[str, float]) -> Row:
+        runs = tuple(replace(run, macs=100.0, target_macs=targets.get(row.arm)) for run in row.runs)
+        return replace(row, runs=runs)
+
+    for targets, words in (
+        ({"EViT": 101.0, "smaller image": 97.0}, "MACs: within 3.1 %, the farthest is smaller image at keep 0.11), so"),
+        ({"EViT": 100.0}, "MACs: within 0.0 %, the farthest is EViT at keep 0.11), so"),
+        ({}, "(multiply-adds, MACs), so"),
+    ):
+        rows = tuple(with_targets(row, targets) for row in panel.rows)
+        assert words in in_short([replace(panel, rows=rows)], settings)[0]
+
+
 def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel], settings: ReportSettings) -> None:
     table = panel_table(panel_of(panels, "attribute", 0.11))
     assert table.startswith("All rows: steps 800, seeds 2.\n\n| arm |") and table.count("\n") == 9

@@ -32,6 +32,7 @@ def test_the_settings_are_read(settings: ReportSettings) -> None:
         ("  ceilings: [oracle]", "  ceilings: oracle", "report.ceilings: must be a list, got 'oracle'"),
         ("  keep: 0.11", "  keep: 11", r"report.keep: must be a number in \(0, 1\], got 11"),
         ("  keep: 0.11", "  recall_at: {x: 0}", "report.recall_at.x: must be a whole number of 1 or more, got 0"),
+        ("  ceilings: [oracle]", "  words: [oracle]", r"report.words: must be a mapping, got \['oracle'\]"),
         ("  ceilings: [oracle]", "  notes: [Tuned: no]", "report.notes: must be texts, got {'Tuned': 'no'}"),
         (
             ", above: random, by: 10",

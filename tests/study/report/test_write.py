@@ -27,9 +27,9 @@ TABLE = "<!-- study: small: law -->\n<!-- end of study: small: law -->\n"
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reported study of three arms; one of them has a name that a plugin's author made up."""
     folder = tmp_path_factory.mktemp("small")
-    text = STUDY.replace("tasks: {attribute", f"pages: [PAGE.md, LAW.md]\n{LAW}  tasks: {{attribute").replace(
-        "A generated", EVIL
-    )
+    text = STUDY.replace(
+        "tasks: {attribute", f"pages: [PAGE.md, LAW.md]\n{LAW}  words: {{A<B: one of two}}\n  tasks: {{attribute"
+    ).replace("A generated", EVIL)
     (folder / "small.yaml").write_text(text.replace("title: ", "title: '").replace("study\nreport", "study'\nreport"))
     (folder / "PAGE.md").write_text(f"# Results\n\n{MARKERS}\nafter\n")
     (folder / "LAW.md").write_text(f"# Law\n\n{TABLE}")
@@ -73,6 +73,12 @@ def test_a_table_of_the_study_is_in_its_page_and_the_leaderboard_leads_there(sma
     assert page.startswith("# Law\n\n<!-- study: small: law -->\n\nAttribute, keep 0.11, accuracy, %:")
     assert "| text-aware | reads the text | 8" in page and "| other | - | not run |" in page
     assert "[LAW.md](../../LAW.md)" in (small / "results" / "small" / "leaderboard.md").read_text()
+
+
+def test_words_of_the_study_are_defined_at_the_beginning(small: Path) -> None:
+    folder = small / "results" / "small"
+    assert "\n\n## Words\n\n- A\\<B: one of two.\n\n## Which to take" in (folder / "leaderboard.md").read_text()
+    assert "<h2>Words</h2><ul><li>A&lt;B: one of two.</li></ul>" in (folder / "leaderboard.html").read_text()
 
 
 def test_a_table_without_a_place_is_reported_before_anything_is_written(small: Path, tmp_path: Path) -> None:
