@@ -149,7 +149,7 @@ class LayerStages:
             stage + acts_before(selector),
             self._attention(stage, states, arguments),
             words=prefill.words,
-            asking=before.layout.of_places(prefill.entry.of_places(prefill.visual.before_answer)),
+            asking=prefill.asking,
             earlier=None if earlier is None else earlier.at(prefill.entry.places),
             entered=prefill.entered,
         )

@@ -76,6 +76,19 @@ class Prefill:
         """Return which of the W places leave the last layer."""
         return self.last.layout.inside(self.entry)
 
+    @property
+    def asking(self) -> Tensor:
+        """Return which places after the last stage count where the mean of all of them is asked for, bool (B, n).
+
+        No padding, and nothing from the first label on. In a row where that leaves nothing, such as one that is learned
+        as a whole, its visual tokens count (our choice).
+        """
+        early, visual = (
+            self.last.layout.of_places(self.entry.of_places(one))
+            for one in (self.visual.before_answer, self.visual.is_visual)
+        )
+        return torch.where(early.any(dim=1, keepdim=True), early, visual)
+
     def kept_at(self, stage: int) -> Tensor:
         """Return which of the W places are left after a stage, bool (B, W)."""
         return self.left_at(stage).kept()
