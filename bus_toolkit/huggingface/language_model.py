@@ -21,6 +21,7 @@ from bus_toolkit.huggingface.decoder_arguments import for_later, for_prefill
 from bus_toolkit.huggingface.families import Family
 from bus_toolkit.huggingface.image_grids import visual_ids
 from bus_toolkit.huggingface.layer_stages import LayerStages
+from bus_toolkit.huggingface.packed import check_not_packed
 from bus_toolkit.huggingface.policy import Policy
 from bus_toolkit.huggingface.prefill import ENTRY, Prefill, whole_sequence
 from bus_toolkit.huggingface.turns import Conversation
@@ -126,6 +127,7 @@ class LanguageModelReduction:
         )
         words = None if self._policy.turns == "without_text" else Words.of(visual.question)
         positions = kwargs.get("position_ids")
+        check_not_packed(callers, positions, visual.readable)
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
         self._stages.earlier = self.conversation.begin(ids, visual, embeds)
