@@ -55,6 +55,8 @@ def read_conversations(path: str, location: str) -> list[Conversation]:
 
 def _read(entry: dict[str, Any], number: int) -> Conversation:
     sample_id, image = entry.get("id", number), entry.get("image")
+    if isinstance(image, list) and len(image) == 1:  # LLaVA-NeXT's data has lists of images
+        image = image[0]
     problem = next(_problems(image, entry.get("conversations")), "")
     if problem or not isinstance(image, str):
         return Conversation(sample_id, "", (), problem)

@@ -44,6 +44,12 @@ def test_a_last_question_may_wait_for_its_answer(tmp_path: Path) -> None:
     assert info["conversation"] == [("What?", "A square."), ("Which color?", None)] and "gt_answer" not in info
 
 
+def test_a_list_of_one_image_is_that_image(tmp_path: Path) -> None:
+    # LLaVA-NeXT's data has lists (hiyouga/LlamaFactory, issue 5883, met both forms).
+    info = written(tmp_path, [entry("<image>\nWhat?", "A square.", image=["0.png"])]).get_data_info(0)
+    assert info["image_id"] == "0.png" and info["img_path"].endswith("photos/0.png")
+
+
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
