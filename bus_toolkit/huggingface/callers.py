@@ -1,4 +1,4 @@
-"""What the modules around a language model were called with, while they run.
+"""What the modules around a language model were called with, while they run, for one thread at a time.
 
 A language model reads embeddings alone. Which of them are images, and where an answer begins, is in the arguments of
 the modules that call it: the model with its head, the one without, and whatever is wrapped around them.
@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+from bus_toolkit.huggingface.one_at_a_time import OneAtATime
 
 
 class Callers:
@@ -25,6 +27,7 @@ class Callers:
         # From the outside in, as ``modules`` lists them.
         self._modules = [one for one in model.modules() if one is not decoder and _holds(one, decoder)]
         self._running: dict[int, dict[str, Any]] = {}
+        self._turn = OneAtATime()
 
     def install(self) -> list[RemovableHandle]:
         """Put the hooks in and return their handles."""
@@ -41,13 +44,21 @@ class Callers:
         return {name: value for one in self._running.values() for name, value in one.items() if value is not None}
 
     def begin(self, depth: int, arguments: dict[str, Any]) -> None:
-        """Note what the module at ``depth`` is called with."""
-        self.end(depth)
+        """Note what the module at ``depth`` is called with; waits while another thread's call runs."""
+        self._turn.take()
+        self._drop(depth)  # of a call of this thread that was broken off
         self._running[depth] = arguments
 
     def end(self, depth: int) -> None:
         """Forget it, and whatever is inside it."""
-        self._running = {one: arguments for one, arguments in self._running.items() if one < depth}
+        # After an error in somebody else's hook the call may not have begun here.
+        if self._turn.is_mine:
+            self._drop(depth)
+
+    def _drop(self, depth: int) -> None:
+        for one in [one for one in self._running if one >= depth]:
+            del self._running[one]
+            self._turn.give_back()
 
 
 class _CallerHook:
