@@ -9,7 +9,24 @@ from typing import Any
 from torch import nn
 
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.huggingface.image_grids import Images, all_alike, by_grid_thw, no_grid
+from bus_toolkit.huggingface.image_grids import AllAlike, Images, by_grid_thw, no_grid
+
+
+# Functions with names, not lambdas: a model is pickled with its hooks, and they know its family.
+def _none_later(config: Any) -> int:
+    return 0
+
+
+def _deepstack_layers(config: Any) -> int:
+    return len(config.vision_config.deepstack_visual_indexes)
+
+
+def _downsampled(config: Any) -> float:
+    return config.downsample_ratio
+
+
+def _scaled(config: Any) -> float:
+    return 1 / config.scale_factor
 
 
 @dataclass(frozen=True)
@@ -29,15 +46,15 @@ class Family:
     images: Images
     tower: str | None = None
     projector: str | None = None
-    added_later: Callable[[Any], int] = lambda config: 0
+    added_later: Callable[[Any], int] = _none_later
 
 
 def _one_to_one(name: str) -> Family:
-    return Family(name, all_alike(), tower="vision_tower", projector="multi_modal_projector")
+    return Family(name, AllAlike(), tower="vision_tower", projector="multi_modal_projector")
 
 
 def _adding_later(name: str) -> Family:
-    return Family(name, by_grid_thw, added_later=lambda config: len(config.vision_config.deepstack_visual_indexes))
+    return Family(name, by_grid_thw, added_later=_deepstack_layers)
 
 
 FAMILIES: dict[str, Family] = {
@@ -48,9 +65,9 @@ FAMILIES: dict[str, Family] = {
     "qwen2_5_vl": Family("Qwen2.5-VL", by_grid_thw),
     "qwen3_vl": _adding_later("Qwen3-VL"),
     "qwen3_vl_moe": _adding_later("Qwen3-VL-MoE"),
-    "internvl": Family("InternVL", all_alike(lambda config: config.downsample_ratio)),
-    "idefics3": Family("Idefics3", all_alike(lambda config: 1 / config.scale_factor)),
-    "smolvlm": Family("SmolVLM", all_alike(lambda config: 1 / config.scale_factor)),
+    "internvl": Family("InternVL", AllAlike(_downsampled)),
+    "idefics3": Family("Idefics3", AllAlike(_scaled)),
+    "smolvlm": Family("SmolVLM", AllAlike(_scaled)),
     "paligemma": _one_to_one("PaliGemma"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -23,21 +24,28 @@ def no_grid(config: Any, arguments: Mapping[str, Any], input_ids: Tensor) -> lis
     return None
 
 
-def all_alike(shrink: Callable[[Any], float] = lambda config: 1.0) -> Images:
-    """Return a function for images (or tiles, or frames) that all have the size of the config.
+def one(config: Any) -> float:
+    """Return that a side has as many tokens as patches."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class AllAlike:
+    """Images (or tiles, or frames) that all have the size of the config.
 
     Args:
         shrink: Returns by how much a side in tokens is shorter than one in patches, in (0, 1].
     """
 
-    def images(config: Any, arguments: Mapping[str, Any], input_ids: Tensor) -> list[Grid] | None:
+    shrink: Callable[[Any], float] = one
+
+    def __call__(self, config: Any, arguments: Mapping[str, Any], input_ids: Tensor) -> list[Grid] | None:
+        """Return their grids."""
         sizes, patches = _pair(config.vision_config.image_size), _pair(config.vision_config.patch_size)
-        rows, columns = (round(size // patch * shrink(config)) for size, patch in zip(sizes, patches, strict=True))
+        rows, columns = (round(size // patch * self.shrink(config)) for size, patch in zip(sizes, patches, strict=True))
         count, left = divmod(int((input_ids == visual_ids(config)[0]).sum()), rows * columns)
         # A tower of another kind, or one that also gives its class token, has images of other sizes.
         return None if left else [(rows, columns)] * count
-
-    return images
 
 
 def by_grid_thw(config: Any, arguments: Mapping[str, Any], input_ids: Tensor) -> list[Grid] | None:

@@ -66,6 +66,11 @@ class LanguageModelReduction:
         self._callers, self._stages = Callers(model, decoder), LayerStages(decoder, inside, policy.around_selection)
         self.conversation = Conversation(policy.turns)
 
+    @classmethod
+    def is_in(cls, decoder: nn.Module) -> bool:
+        """Return whether a language model, or the one that it is a copy of, is reduced."""
+        return any(isinstance(getattr(hook, "__self__", None), cls) for hook in decoder._forward_pre_hooks.values())
+
     @property
     def prefill(self) -> Prefill | None:
         """The last prefill; ``None`` before the first, and after one without images."""

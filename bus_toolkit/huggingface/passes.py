@@ -37,6 +37,10 @@ class Passes:
         self.now: Pass | None = None
         self._by_table = WeakTensorKeyDictionary()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy of a model is in no pass.
+        return type(self), ()
+
     def of_layer(self, arguments: Mapping[str, Any]) -> Pass:
         """Return the pass that a layer with these arguments runs in.
 

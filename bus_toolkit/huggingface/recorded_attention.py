@@ -52,6 +52,12 @@ class AttentionRecorder:
         self._listens = bool(layers or asked)
         self._is_open = False
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        if self._is_open:  # a copy listens by itself, also in another process
+            self._is_open = False
+            self.open()
+
     def open(self) -> None:
         """Begin; a name that ``AttentionInterface`` does not have, such as ``eager``, leaves nothing to listen to."""
         if self._listens and self._implementation in ALL_ATTENTION_FUNCTIONS:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
-from weakref import WeakSet
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from typing_extensions import Self
 
@@ -69,6 +68,8 @@ def reduce_tokens(
 class Reduction:
     """Selectors in a model, until ``remove()``; also a context manager.
 
+    A deep copy has a copy of the model, which it can be removed from.
+
     Attributes:
         model: The model.
         selectors: All that are in it; those made of mappings are where the model is, and in its mode.
@@ -85,10 +86,11 @@ class Reduction:
     ) -> None:
         family, self.model = family_of(model), model
         self._decoder = decoder_of(model)
-        if self._decoder in _REDUCED:
+        if LanguageModelReduction.is_in(self._decoder):
             raise ComponentError(
                 f"reduce_tokens: {type(model).__name__} is reduced already. Call remove() of that reduction first, or "
-                "give all selectors at once."
+                "give all selectors at once. A copy of a reduced model is reduced, too; copy.deepcopy(reduction) gives "
+                "one with a reduction of its own."
             )
         chosen = Chosen.of(model, family, self._decoder, inside=inside, projected=projected, vision=vision)
         self.selectors = chosen.selectors
@@ -112,7 +114,6 @@ class Reduction:
         if self._tower is not None:
             self._handles.extend(self._tower.install())
         self._handles.extend(self._language_model.install())
-        _REDUCED.add(self._decoder)
 
     def remove(self) -> None:
         """Take the selectors out; the model is as it was before. Caches filled until now cannot be used any more."""
@@ -124,7 +125,6 @@ class Reduction:
             self._tower.close()
         self._language_model.close()
         self._handles = []
-        _REDUCED.discard(self._decoder)
 
     def forget(self) -> None:
         """Begin a new conversation: no earlier turn counts any more."""
@@ -160,7 +160,3 @@ class Reduction:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.remove()
-
-
-# Language models: the model with its head and the one without share theirs. A model that is let go of leaves no entry.
-_REDUCED: WeakSet[nn.Module] = WeakSet()
