@@ -170,20 +170,29 @@ def _within(centre: float, count: int, gap: float, low: float, high: float) -> f
     return min(max(centre, low + half), max(high - half, low + half))
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write ``path`` as SVG, and a PNG beside it; neither has a date or the version of a program in it."""
+def save(figure: Figure, path: Path, title: str) -> Path:
+    """Write ``path`` as SVG, and a PNG beside it; neither has a date or the version of a program in it.
+
+    Args:
+        figure: To write.
+        path: Of the SVG.
+        title: What it shows, which a screen reader says in its place.
+    """
     import matplotlib
 
-    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    plain = _printable(title)
+    metadata: dict[str, dict[str, Any]] = {
+        "svg": {"Date": None, "Creator": None, "Title": plain},
+        "png": {"Software": None, "Title": plain},
+    }
     with matplotlib.rc_context({**_RC, "svg.hashsalt": path.stem}):
         for kind, empty in metadata.items():
             with whole_file(path.with_suffix(f".{kind}")) as temporary:
                 figure.savefig(temporary, format=kind, metadata=empty)
                 if kind == "svg":
                     text = temporary.read_text(encoding="utf-8")
-                    temporary.write_text(
-                        text.replace(f"'{_FONT}'", f"'{_FONT}', Verdana, sans-serif"), encoding="utf-8"
-                    )
+                    text = text.replace(f"'{_FONT}'", f"'{_FONT}', Verdana, sans-serif")
+                    temporary.write_text(text.replace("<svg ", '<svg role="img" ', 1), encoding="utf-8")
     return path
 
 
@@ -196,8 +205,12 @@ def drawing() -> Any:
 
 def plain_name(name: str) -> str:
     """Return a name that XML can hold, on one line; of a long one its beginning, which fits beside curves."""
-    plain = "".join(c if c.isprintable() else " " for c in name)
+    plain = _printable(name)
     return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 3].rstrip()}..."
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def set_percent(axes: Axes, values: Sequence[float]) -> None:

@@ -55,23 +55,25 @@ def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path
     with drawing():
         for name in dict.fromkeys(panel.name for panel in panels):
             of_kind = [panel for panel in panels if panel.name == name]
-            path = folder / f"accuracy_macs_{stems[name]}.svg"
-            drawn.append(Drawn(f"Accuracy against MACs, {name}", _draw_accuracy(of_kind, style, path)))
+            path, words = folder / f"accuracy_macs_{stems[name]}.svg", f"Accuracy against MACs, {name}"
+            drawn.append(Drawn(words, _draw_accuracy(of_kind, style, path, words)))
         for panel in panels_at(panels, settings.keep):
-            rows = [row for row in panel.rows if any(row.curves)]
-            if not rows:
-                continue
-            words = f"{panel.name}, keep {panel.keep:g}"
-            stem = stems[panel.name]
-            svg = _draw_curves(panel, rows, style, folder / f"curves_{stem}.svg")
-            drawn.append(Drawn(f"Learning curves, {words}", svg, is_main=False))
-            timed = [row for row in rows if row.time is not None and row.time.seeds]
-            if timed and panel.unpruned is not None:
-                path = folder / f"time_{stem}.svg"
-                drawn.append(
-                    Drawn(f"Time to quality, {words}", draw_times(panel, [panel.unpruned, *timed], style, path))
-                )
+            drawn += _of_training(panel, style, folder, stems[panel.name])
     return drawn
+
+
+def _of_training(panel: Panel, style: Style, folder: Path, stem: str) -> Iterator[Drawn]:
+    """Draw the learning curves of a panel that has some, and the times to quality where they are compared."""
+    rows = [row for row in panel.rows if any(row.curves)]
+    if not rows:
+        return
+    which = f"{panel.name}, keep {panel.keep:g}"
+    words = f"Learning curves, {which}"
+    yield Drawn(words, _draw_curves(panel, rows, style, folder / f"curves_{stem}.svg", words), is_main=False)
+    timed = [row for row in rows if row.time is not None and row.time.seeds]
+    if timed and panel.unpruned is not None:
+        words = f"Time to quality, {which}"
+        yield Drawn(words, draw_times(panel, [panel.unpruned, *timed], style, folder / f"time_{stem}.svg", words))
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
@@ -88,7 +90,7 @@ def _numbered(stem: str) -> Iterator[str]:
     yield from (f"{stem}_{number}" for number in itertools.count(2))
 
 
-def _draw_accuracy(panels: Sequence[Panel], style: Style, path: Path) -> Path:
+def _draw_accuracy(panels: Sequence[Panel], style: Style, path: Path, title: str) -> Path:
     """Draw a line an arm over its keep ratios; the names are at the cheap end, where the arms differ."""
     lines: dict[str, dict[float, Row]] = {}
     for panel in panels:
@@ -117,7 +119,7 @@ def _draw_accuracy(panels: Sequence[Panel], style: Style, path: Path) -> Path:
             x[0] = column
         ends.append((x[0], y[0], plain_name(rows[0].shown), style.colour(arm)))
     label_lines(axes, column, ends, left=True)
-    return save(figure, path)
+    return save(figure, path, title)
 
 
 def _error_bars(rows: Sequence[Row]) -> list[list[float]]:
@@ -130,7 +132,7 @@ def _error_bars(rows: Sequence[Row]) -> list[list[float]]:
 _MACS_LABEL = "MACs of one question about one image, millions (log scale); bars: 95 % intervals"
 
 
-def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> Path:
+def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path, title: str) -> Path:
     figure, (axes,) = new_axes(len(rows))
     ends = []
     for row in rows:
@@ -148,7 +150,7 @@ def _draw_curves(panel: Panel, rows: Sequence[Row], style: Style, path: Path) ->
     set_course(axes, last, whole=True)
     figure.tight_layout(pad=0.8)
     name_curves(axes, ends)
-    return save(figure, path)
+    return save(figure, path, title)
 
 
 def _mean_curve(row: Row) -> list[tuple[float, float]]:

@@ -36,39 +36,45 @@ figcaption { color: #1f2430; font-size: 0.875rem; }
 
 SCRIPT = """
 "use strict";
-const table = document.querySelector("#board");
-const body = table.tBodies[0];
-const rows = Array.from(body.rows);
+const board = Array.from(document.querySelector("#board").tBodies[0].rows);
 const controls = document.querySelector(".controls");
 controls.hidden = false;
 const filters = Array.from(controls.querySelectorAll("select"));
 for (const filter of filters) {
-  const values = new Set(rows.map((row) => row.dataset[filter.name]));
+  const values = new Set(board.map((row) => row.dataset[filter.name]));
   for (const value of values) filter.add(new Option(value, value));
   filter.addEventListener("change", () => {
-    for (const row of rows) {
+    for (const row of board) {
       row.hidden = filters.some((each) => each.value && row.dataset[each.name] !== each.value);
     }
   });
 }
 const key = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-Array.from(table.tHead.rows[0].cells).forEach((head, column) => {
-  const button = document.createElement("button");
-  button.textContent = head.textContent;
-  head.replaceChildren(button);
-  button.addEventListener("click", () => {
-    const down = head.getAttribute("aria-sort") !== "descending";
-    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const numbers = rows.some((row) => row.cells[column].dataset.value !== undefined);
-    const missing = (value) => numbers && (value === "" || Number.isNaN(Number(value)));
-    rows.sort((one, two) => {
-      const [a, b] = [key(one, column), key(two, column)];
-      if (missing(a) || missing(b)) return missing(a) - missing(b);
-      const order = numbers ? Number(a) - Number(b) : a.localeCompare(b);
-      return down ? -order : order;
-    });
-    body.append(...rows);
+const sort = (table, column, down) => {
+  const body = table.tBodies[0];
+  const rows = Array.from(body.rows);
+  const numbers = rows.some((row) => row.cells[column].dataset.value !== undefined);
+  const missing = (value) => value === "" || value === "-" || (numbers && Number.isNaN(Number(value)));
+  rows.sort((one, two) => {
+    const [a, b] = [key(one, column), key(two, column)];
+    if (missing(a) || missing(b)) return missing(a) - missing(b);
+    const order = numbers ? Number(a) - Number(b) : a.localeCompare(b, undefined, { numeric: true });
+    return down ? -order : order;
   });
-});
+  body.append(...rows);
+};
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = Array.from(table.tHead.rows[0].cells);
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") !== "descending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      sort(table, column, down);
+    });
+  });
+}
 """

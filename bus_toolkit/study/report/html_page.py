@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
-from bus_toolkit.study.report.advice import ADVICE_HEADS, advice_row, advice_text, all_advice
-from bus_toolkit.study.report.columns import COLUMNS, Column
+from bus_toolkit.study.report.advice import all_advice
+from bus_toolkit.study.report.advice_table import ADVICE_HEADS, NO_METHOD, advice_rows, definitions, no_method_lines
+from bus_toolkit.study.report.advice_text import advice_text
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.html_assets import SCRIPT, STYLE
+from bus_toolkit.study.report.html_tables import filters, results_table, text_table
 from bus_toolkit.study.report.judged import Judged, Outcome
+from bus_toolkit.study.report.markdown_pages import LEADERBOARD, relative_link
 from bus_toolkit.study.report.panels import Panel
-from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.times import TIMES_HEADS, TIMES_TITLE, TIMES_WORDS, times_rows
 from bus_toolkit.study.report.words import defined, how_to_read, in_short, machines, of_your_own, sizes
+
+_OPEN = 3
+"""Reasons that are open when the page is; a reader opens the others."""
 
 
 def leaderboard_page(
-    panels: Sequence[Panel], judged: Sequence[Judged], figures: Sequence[Drawn], settings: ReportSettings
+    panels: Sequence[Panel],
+    judged: Sequence[Judged],
+    figures: Sequence[Drawn],
+    settings: ReportSettings,
+    results: Path,
 ) -> str:
     """Return the page.
 
@@ -30,6 +41,7 @@ def leaderboard_page(
         judged: The study's claims.
         figures: What was drawn.
         settings: Title, names, notes.
+        results: The folder that the page is in.
     """
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -42,11 +54,12 @@ def leaderboard_page(
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(settings.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>",
             f"<h1>{escape(settings.title)}</h1>",
-            f"<section><ul>{_items(in_short(panels, settings))}</ul></section>",
+            f"<section><p>{_links(settings, results)}</p><ul>{_items(in_short(panels, settings))}</ul></section>",
             f"<section><h2>Words</h2><ul>{_items(defined(settings.words))}</ul></section>" if settings.words else "",
             _advice(panels, settings),
             _claims(judged),
-            f'<h2>All results</h2>\n{_controls()}\n<div class="wide">{_table(panels)}</div>',
+            f"<h2>All results</h2>\n{filters()}\n{results_table(panels)}",
+            _times(panels),
             f"<section><h2>How to read it</h2><ul>{_items(notes)}</ul></section>",
             f'<h2>Plots</h2>\n<div class="figures">{_figures(figures)}</div>',
             f"<section><h2>A selector of your own</h2><p>{escape(sentence)}</p>",
@@ -54,6 +67,36 @@ def leaderboard_page(
             f"</section>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
         ]
     )
+
+
+def _links(settings: ReportSettings, results: Path) -> str:
+    """Return links to the pages that show the study in words, and to the same tables in Markdown."""
+    files = [(page.name, relative_link(page, results)) for page in settings.pages]
+    links = [f'<a href="{escape(quote(link))}">{escape(name)}</a>' for name, link in files]
+    words = f"The study in words, and why it comes out so: {', '.join(links)}. " if links else ""
+    return f'{words}The same tables in Markdown: <a href="{LEADERBOARD}">{LEADERBOARD}</a>.'
+
+
+def _advice(panels: Sequence[Panel], settings: ReportSettings) -> str:
+    """Return what to take, and why; reasons are closed but for the first ones."""
+    advised = all_advice(panels, settings)
+    rows, plain = advice_rows(advised), no_method_lines(advised)
+    parts = [text_table(ADVICE_HEADS, rows)] if rows else []
+    parts.append(f"<section><ul>{_items(definitions(advised, settings))}</ul></section>")
+    parts += [f"<section><p>{NO_METHOD}</p><ul>{_items(plain)}</ul></section>"] if plain else []
+    for i, advice in enumerate(advice for advice in advised if not advice.needs_no_method):
+        head = f"{advice.panel.name}, keep {advice.panel.keep:g}: {advice.take.shown}"
+        first, *rest = advice_text(advice)
+        shown = " open" if i < _OPEN else ""
+        parts.append(
+            f"<details{shown}><summary>{escape(head)}</summary><p>{escape(first)}</p><ul>{_items(rest)}</ul></details>"
+        )
+    return f"<h2>Which to take</h2>{''.join(parts)}"
+
+
+def _times(panels: Sequence[Panel]) -> str:
+    rows = times_rows(panels)
+    return f"<h2>{TIMES_TITLE}</h2><p>{TIMES_WORDS}</p>\n{text_table(TIMES_HEADS, rows)}" if rows else ""
 
 
 def _claims(judged: Sequence[Judged]) -> str:
@@ -70,54 +113,6 @@ def _claims(judged: Sequence[Judged]) -> str:
     head = f"Not run: {len(not_run)} of {len(judged)}"
     rest = f"<details><summary>{head}</summary><ul>{_items(not_run)}</ul></details>" if not_run else ""
     return f"<section><h2>What was aimed at</h2><ul>{''.join(lines)}</ul>{rest}</section>"
-
-
-def _advice(panels: Sequence[Panel], settings: ReportSettings) -> str:
-    advised = all_advice(panels)
-    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in ADVICE_HEADS)
-    rows = "\n".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in advice_row(advice, settings))}</tr>" for advice in advised
-    )
-    parts = [f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>']
-    for advice in advised:
-        head = f"{advice.panel.name}, keep {advice.panel.keep:g}: {advice.take.shown}"
-        first, *rest = advice_text(advice, settings)
-        shown = " open" if advice.panel.keep == settings.keep else ""
-        parts.append(
-            f"<details{shown}><summary>{escape(head)}</summary><p>{escape(first)}</p><ul>{_items(rest)}</ul></details>"
-        )
-    return f"<h2>Which to take</h2>{''.join(parts)}"
-
-
-def _controls() -> str:
-    """Return the filters; the script shows and fills them."""
-    names = (("task", "task"), ("keep", "keep"), ("role", "what it is"))
-    selects = [
-        f'<label>{words} <select name="{name}"><option value="">all</option></select></label>' for name, words in names
-    ]
-    return f'<div class="controls" hidden>{"".join(selects)}</div>'
-
-
-def _table(panels: Sequence[Panel]) -> str:
-    heads = "".join(f'<th scope="col">{escape(column.head)}</th>' for column in COLUMNS)
-    rows = []
-    for panel in panels:
-        for row in panel.rows:
-            name = ' class="reference"' if row.is_reference else ""
-            data = {"task": panel.name, "keep": f"{panel.keep:g}", "role": row.role.value}
-            attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
-            rows.append(f"<tr{name}{attributes}>{''.join(_cell(column, panel, row) for column in COLUMNS)}</tr>")
-    body = "\n".join(rows)
-    return f'<table id="board"><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table>'
-
-
-def _cell(column: Column, panel: Panel, row: Row) -> str:
-    text = escape(column.text(panel, row))
-    if column.number is None:
-        return f"<td>{text}</td>"
-    number = column.number(panel, row)
-    value = "" if number is None or math.isnan(number) else f"{number:.6g}"
-    return f'<td data-value="{value}">{text}</td>'
 
 
 def _figures(figures: Sequence[Drawn]) -> str:

@@ -76,10 +76,8 @@ def _figures(scores: Scores, cells: Sequence[Cell], difference: Estimate) -> str
     """Return the accuracies over the seeds that the difference is over, so that they subtract, and the difference."""
     common = scores.common_seeds(*cells)
     first, second = (scores.mean(cell, common) for cell in cells)
-    fewer = any(len(scores.seeds(cell)) > len(common) for cell in cells)
-    shared = f" on {len(common)} shared seed{'s' if len(common) > 1 else ''}" if fewer else ""
     return (
-        f"{first:.1f} against {second:.1f}{shared}, difference {difference.mean:+.1f} points "
+        f"{first:.1f} against {second:.1f}{scores.shared_words(*cells)}, difference {difference.mean:+.1f} points "
         f"[{difference.low:+.1f}, {difference.high:+.1f}]"
     )
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bus_toolkit.study.markdown import escape_markdown, markdown_table
-from bus_toolkit.study.report.advice import ADVICE_HEADS, Advice, advice_row, advice_text, all_advice
+from bus_toolkit.study.report.advice import Advice, all_advice
+from bus_toolkit.study.report.advice_table import ADVICE_HEADS, NO_METHOD, advice_rows, definitions, no_method_lines
+from bus_toolkit.study.report.advice_text import advice_text
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged, judge_claim
 from bus_toolkit.study.report.markdown_tables import aims_list, claims_list, panel_table, short_table, times_table
@@ -15,6 +17,7 @@ from bus_toolkit.study.report.page_table import page_table
 from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.tables import PageTable
+from bus_toolkit.study.report.times import TIMES_TITLE, TIMES_WORDS
 from bus_toolkit.study.report.words import defined, how_to_read, in_short, machines, of_your_own, sizes
 
 LEADERBOARD, PAGE = "leaderboard.md", "leaderboard.html"
@@ -31,22 +34,14 @@ def leaderboard_markdown(
     parts = [f"# {escape_markdown(settings.title)}", f"All tables of this study; sortable in [{PAGE}]({PAGE})."]
     parts.append(_bullets(in_short(panels, settings)))
     parts += ["## Words", _bullets(defined(settings.words))] if settings.words else []
-    advised = all_advice(panels)
-    parts += ["## Which to take", *_links(settings, results), advice_table(advised, settings)]
-    parts += _advice(advised, settings)
+    advised = all_advice(panels, settings)
+    parts += ["## Which to take", *_links(settings, results), *_which(advised, settings), *_reasons(advised)]
     if judged:
         parts += ["## What was aimed at", aims_list(judged)]
     for panel in panels:
         parts += [f"## {escape_markdown(panel.name)}, keep {panel.keep:g}", panel_table(panel)]
     times = times_table(panels)
-    if times:
-        parts += [
-            "## Time to the unpruned arm's quality",
-            "Times of an arm until its validation accuracy first reaches the end quality of the unpruned arm with the "
-            "same seed, as a share of what the unpruned arm needs to first reach it; below 1 is faster. Seconds are "
-            "compared on the same machine only.",
-            times,
-        ]
+    parts += [f"## {TIMES_TITLE}", TIMES_WORDS, times] if times else []
     parts += [
         "## How to read it",
         _bullets([*how_to_read(settings), *settings.notes, *sizes(panels), *machines(panels)]),
@@ -75,7 +70,7 @@ def section_markdown(
     """
     shown = panels_at(panels, settings.keep)
     links = f"All tables: [{LEADERBOARD}]({results}/{LEADERBOARD}); a sortable page: [{PAGE}]({results}/{PAGE})."
-    parts = [_bullets(in_short(panels, settings)), "Which to take:", advice_table(all_advice(shown), settings)]
+    parts = [_bullets(in_short(panels, settings)), "Which to take:", *_which(all_advice(shown, settings), settings)]
     parts += ["What was aimed at:", aims_list(judged)] if judged else []
     parts += [short_table(shown, settings), links]
     parts += [_bullets([*how_to_read(settings)[:3], *settings.notes, *sizes(panels), *machines(panels)])]
@@ -97,15 +92,20 @@ def relative_link(target: Path, folder: Path) -> str:
     return os.path.relpath(target.resolve(), folder.resolve()).replace(os.sep, "/")
 
 
-def advice_table(advised: Sequence[Advice], settings: ReportSettings) -> str:
-    """Return what to take for each kind of question and keep ratio."""
-    rows = [[escape_markdown(cell) for cell in advice_row(each, settings)] for each in advised]
-    return markdown_table(ADVICE_HEADS, rows)
+def _which(advised: Sequence[Advice], settings: ReportSettings) -> list[str]:
+    """Return what to take for each kind of question and keep ratio: a table, its words, where no method is needed."""
+    rows = [[escape_markdown(cell) for cell in row] for row in advice_rows(advised)]
+    parts = [markdown_table(ADVICE_HEADS, rows)] if rows else []
+    words, plain = definitions(advised, settings), no_method_lines(advised)
+    parts += [_bullets(words)] if words else []
+    parts += [NO_METHOD, _bullets(plain)] if plain else []
+    return parts
 
 
-def _advice(advised: Sequence[Advice], settings: ReportSettings) -> list[str]:
-    texts = [advice_text(advice, settings) for advice in advised]
-    return [
+def _reasons(advised: Sequence[Advice]) -> list[str]:
+    """Return the advice to take a method in sentences."""
+    texts = [advice_text(advice) for advice in advised if not advice.needs_no_method]
+    return ["In sentences:"] * bool(texts) + [
         "\n".join([_bullets([first]), *(f"  - {escape_markdown(sentence)}" for sentence in rest)])
         for first, *rest in texts
     ]

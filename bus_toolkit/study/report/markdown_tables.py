@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 
 from bus_toolkit.study.markdown import escape_markdown, markdown_table
-from bus_toolkit.study.report.cell_text import NOT_RUN, NOTHING, ratios_text
+from bus_toolkit.study.report.cell_text import NOT_RUN, NOTHING
 from bus_toolkit.study.report.columns import COLUMNS, MARKED_ACCURACY, Column
 from bus_toolkit.study.report.judged import Judged, Outcome
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.settings import ReportSettings
+from bus_toolkit.study.report.times import TIMES_HEADS, times_rows
 
 _OF_PANEL = [column for column in COLUMNS if column.of_panel]
 _MAY_BE_COMMON = ("steps", "seeds")
@@ -80,15 +80,5 @@ def claims_list(judged: Sequence[Judged]) -> str:
 
 def times_table(panels: Iterable[Panel]) -> str:
     """Return how long each arm took to the unpruned arm's end quality; empty if nothing can be said."""
-    lines = []
-    for panel in panels:
-        for row in panel.rows:
-            time = row.time
-            if time is None or not time.seeds:
-                continue
-            quality = statistics.fmean(time.quality.values())
-            reached = f"{len(time.macs)} of {len(time.seeds)}"
-            cells = [escape_markdown(panel.name), f"{panel.keep:g}", escape_markdown(row.shown), f"{quality:.1f}"]
-            lines.append([*cells, reached, ratios_text(time.seconds), ratios_text(time.macs)])
-    heads = ("task", "keep", "arm", "quality to reach, % of val", "seeds that reached it", "seconds", "MACs")
-    return markdown_table(heads, lines) if lines else ""
+    rows = [[escape_markdown(cell) for cell in row] for row in times_rows(panels)]
+    return markdown_table(TIMES_HEADS, rows) if rows else ""

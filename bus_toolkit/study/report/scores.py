@@ -81,6 +81,12 @@ class Scores:
         """Return the seeds that two cells share."""
         return [seed for seed in self.seeds(cell) if seed in self.seeds(other)]
 
+    def shared_words(self, cell: Cell, other: Cell) -> str:
+        """Return on how many seeds two cells are compared, in words that follow a figure; empty if on all of them."""
+        number = len(self.common_seeds(cell, other))
+        fewer = any(len(self.seeds(each)) > number for each in (cell, other))
+        return f" on {number} shared seed{'s' if number > 1 else ''}" if fewer else ""
+
     def mean(self, cell: Cell, seeds: Sequence[int]) -> float:
         """Return the accuracy of a cell over some of its seeds, in per cent, without an interval."""
         return self._of_seeds(cell, seeds).observed()

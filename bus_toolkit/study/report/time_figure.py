@@ -26,7 +26,7 @@ from bus_toolkit.study.report.runs import CurvePoint
 from bus_toolkit.visualization.canvas import INK
 
 
-def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> Path:
+def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path, title: str) -> Path:
     """Draw val accuracy against seconds and against MACs; the dashed line is the unpruned arm's end quality."""
     figure, both = new_axes(len(rows), rows=2)
     full = plain_name(rows[0].shown)
@@ -55,7 +55,7 @@ def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path) -> P
             point, value = row.curves[-1][-1]
             ends.append((unit.read(point), value, _with_ratio(row, unit), style.colour(row.arm)))
         name_curves(axes, ends)
-    return save(figure, path)
+    return save(figure, path, title)
 
 
 @dataclass(frozen=True)

@@ -83,11 +83,12 @@ def in_short(panels: Sequence[Panel], settings: ReportSettings) -> list[str]:
 
 def _farthest(panels: Sequence[Panel]) -> str:
     """Return by how much an arm misses the cost at most, rounded up; empty if no arm has a target."""
-    rows = [(abs(row.deviation), row) for panel in panels for row in panel.rows if row.deviation is not None]
+    rows = [(abs(row.deviation), row, panel) for panel in panels for row in panel.rows if row.deviation is not None]
     if not rows:
         return ""
-    off, row = max(rows, key=lambda each: each[0])
-    return f": within {math.ceil(round(10 * off, 6)) / 10:.1f} %, the farthest is {row.shown} at keep {row.keep:g}"
+    off, row, panel = max(rows, key=lambda each: each[0])
+    farthest = f"{row.shown}, {panel.task}, keep {row.keep:g}"
+    return f": within {math.ceil(round(10 * off, 6)) / 10:.1f} %, the farthest is {farthest}"
 
 
 def of_your_own(settings: ReportSettings) -> tuple[str, str, str]:

@@ -50,7 +50,7 @@ def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) ->
     _remove_old(results, (".svg", ".png"))
     figures = draw_figures(panels, settings, results)
     write_whole(results / LEADERBOARD, leaderboard_markdown(panels, judged, figures, settings, results))
-    write_whole(results / PAGE, leaderboard_page(panels, judged, figures, settings))
+    write_whole(results / PAGE, leaderboard_page(panels, judged, figures, settings, results))
     written = [results / LEADERBOARD, results / PAGE, *(each.svg for each in figures)]
     for page in settings.pages:
         blocks[""] = section_markdown(panels, judged, figures, settings, relative_link(results, page.parent))

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.study.report.panels import Panel
+
 STUDY = """
 title: A generated study
 report:
@@ -111,3 +113,8 @@ def write_study(
                 for seed in seeds if task == "attribute" else seeds[:1]:
                     write_run(out, task, arm, 1.0 if arm == "full" else keep, seed, right=share, **wrong, **more)
     return file, out
+
+
+def panel_of(panels: Sequence[Panel], name: str, keep: float) -> Panel:
+    """Return one of the panels of the study."""
+    return next(panel for panel in panels if panel.name == name and panel.keep == keep)

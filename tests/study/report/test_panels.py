@@ -1,4 +1,4 @@
-"""Rows, splits, claims and advice of a generated study whose truth is known."""
+"""Rows, splits and claims of a generated study whose truth is known."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bus_toolkit.study.report.advice import ADVICE_HEADS, Advice, advice_row, advice_text, advise
-from bus_toolkit.study.report.bootstrap import Estimate, ImageDraws
+from bus_toolkit.study.report.advice import advise
+from bus_toolkit.study.report.bootstrap import ImageDraws
 from bus_toolkit.study.report.cell_text import estimate_text
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.columns import marks
@@ -21,12 +21,8 @@ from bus_toolkit.study.report.runs import read_runs, run_of
 from bus_toolkit.study.report.samples import OTHER, OWN, Column, Question, Verdicts, read_verdicts
 from bus_toolkit.study.report.scores import Cell, Scores
 from bus_toolkit.study.report.settings import ReportSettings
-from bus_toolkit.study.report.several import of_several
 from bus_toolkit.study.report.words import in_short, sizes
-
-
-def panel_of(panels: list[Panel], name: str, keep: float) -> Panel:
-    return next(panel for panel in panels if panel.name == name and panel.keep == keep)
+from tests.study.report.fake_study import panel_of
 
 
 def test_there_is_a_panel_for_each_kind_and_ratio_with_the_arms_that_have_none(panels: list[Panel]) -> None:
@@ -77,26 +73,6 @@ def test_the_work_that_questions_share_is_counted_once(panels: list[Panel]) -> N
     row = panels[0].rows[0]
     shared = replace(row, runs=tuple(replace(run, macs=100.0, shared_macs=80.0) for run in row.runs))
     assert shared.macs_of(1) == 100.0 and shared.macs_of(8) == 30.0
-
-
-def test_the_advice_says_what_several_questions_about_one_image_cost(
-    panels: list[Panel], settings: ReportSettings
-) -> None:
-    panel = panel_of(panels, "attribute", 0.11)
-    shared = {"full": 390e6, "text-aware": 10e6}
-    rows = tuple(
-        replace(row, runs=tuple(replace(run, shared_macs=shared.get(row.arm)) for run in row.runs))
-        for row in panel.rows
-    )
-    full = next(row for row in rows if row.arm == "full")
-    advice = advise(replace(panel, rows=rows, unpruned=full))
-    assert advice is not None
-    assert [row.arm for row in advice.several] == ["full"], "the most accurate one, and nothing cheaper is near"
-    assert advice_text(advice, settings)[1] == (
-        "text-aware: of several questions about one image, only the work before the selector is shared: 122 million "
-        "MACs each for 8 questions, which is not less than full with 58.8."
-    )
-    assert advice_row(advice, settings)[6:8] == ["122 (all tokens: 58.8)", "full (99.0 %, 58.8 million MACs each)"]
 
 
 def claim(**changes: object) -> Claim:
@@ -188,93 +164,6 @@ def test_missed_claims_come_first(panels: list[Panel], settings: ReportSettings)
     assert claims_list([Judged(claim(says="a|b"), Outcome.MET, "x")]) == "- Met: a\\|b: x."
 
 
-def test_advice_says_what_is_asked_and_in_which_task(panels: list[Panel], settings: ReportSettings) -> None:
-    crowded = replace(panel_of(panels, "attribute", 0.11), task="crowded")
-    advice = advise(crowded)
-    assert advice is not None
-    for tasks, words in (
-        ({"attribute": "the mark", "crowded": "90 objects"}, "For the mark (90 objects), at"),
-        ({"attribute": "the mark", "others": "12 objects"}, "For the mark, at"),
-        ({"crowded": "90 objects"}, "For 90 objects, at"),
-    ):
-        assert advice_text(advice, replace(settings, tasks=tasks))[0].startswith(words)
-
-
-def test_the_advice_takes_the_best_and_says_what_it_costs(panels: list[Panel], settings: ReportSettings) -> None:
-    advice = advise(panel_of(panels, "attribute", 0.11))
-    assert advice is not None and advice.take.arm == "text-aware" and advice.ties == ()
-    first, *rest = advice_text(advice, settings)
-    assert first.startswith("For an attribute of a small named object, at keep 0.11 (about one token in 9): take text-")
-    assert "costs 131 million MACs a question (0.33 of full, which reads all tokens and answers 9" in first
-    assert "it reads the text, its selector learns from boxes, it was trained for 800 steps (10.0 TMAC)." in first
-    assert any(
-        line.startswith("The best without reading the text, without boxes for its selector: EViT") for line in rest
-    )
-    assert any(line.startswith("The best with a smaller image: smaller image (") for line in rest)
-    row = advice_row(advice, settings)
-    assert row[:3] == ["attribute: an attribute of a small named object", "0.11 (1 token in 9)", "text-aware"]
-    assert row[4:8] == ["99.0", "131 (0.33 of all tokens)", "-", "-"] and row[-1] == "none"
-    assert len(row) == len(ADVICE_HEADS)
-
-
-def test_where_nothing_differs_the_advice_takes_what_needs_least(panels: list[Panel], settings: ReportSettings) -> None:
-    advice = advise(panel_of(panels, "control", 0.11))
-    assert advice is not None and advice.take.arm in ("random", "smaller image")
-    text = advice_text(advice, settings)
-    assert "No method is distinguishably better" in " ".join(text)
-    assert text[0].startswith("For the questions of the task control, at keep 0.11 ")
-    one_of_several = replace(advice, panel=replace(advice.panel, task="questions", name="questions: control"))
-    assert advice_text(one_of_several, settings)[0].startswith("For questions of the kind control (task questions), at")
-
-
-def test_what_costs_less_for_several_questions_is_named_down_to_ten_points_below(
-    panels: list[Panel], settings: ReportSettings
-) -> None:
-    panel = panel_of(panels, "attribute", 0.11)
-    reference, evit = panel.row("text-aware"), panel.row("EViT")
-    assert reference is not None and evit is not None
-
-    def priced(row: Row, name: str, mean: float, shared: float) -> Row:
-        runs = tuple(replace(run, macs=100e6, shared_macs=shared) for run in row.runs)
-        return replace(row, arm=name, shown=name, accuracy=Estimate(mean, mean, mean), runs=runs)
-
-    rows = (
-        priced(reference, "best, of two words", 97.0, 20e6),
-        priced(reference, "as dear", 96.0, 22e6),
-        priced(evit, "cheap", 90.0, 90e6),
-        priced(evit, "cheapest", 80.0, 99e6),
-    )
-    advice = Advice(
-        replace(panel, rows=rows),
-        rows[0],
-        rows[0],
-        rows[1:2],
-        of_several(replace(panel, rows=rows, unpruned=None), rows),
-    )
-    assert [row.arm for row in advice.several] == ["best, of two words", "cheap"]
-    text = " ".join(advice_text(advice, settings))
-    assert (
-        "from accurate to cheap: best, of two words (97.0 %, 82.5 million MACs each); cheap (90.0 %, 21.2 mill" in text
-    )
-    assert "This study cannot say that it is better or worse than as dear." in text
-    assert "While its selection reads another text: 2" in text and "most frequent" not in text
-    many = replace(advice, ties=tuple(replace(rows[1], shown=f"a{i}") for i in range(9)))
-    assert advice_row(many, settings)[-1] == "a0; a1; a2; a3; a4; a5; and 3 others"
-
-
-def test_of_equal_arms_at_the_same_cost_the_more_accurate_one_is_taken_and_one_alone_is_no_choice(
-    panels: list[Panel],
-) -> None:
-    panel = panel_of(panels, "attribute", 0.11)
-    best = panel.row("text-aware")
-    assert best is not None
-    cheaper = replace(best, shown="twin", runs=tuple(replace(run, macs=0.99 * run.macs) for run in best.runs))
-    twin = replace(cheaper, accuracy=replace(best.accuracy, mean=best.accuracy.mean - 1))
-    advice = advise(replace(panel, rows=(best, twin)))
-    assert advice is not None and advice.take is best and advice.others == ["twin"]
-    assert advise(replace(panel, rows=(best,))) is None
-
-
 def test_what_knowing_nothing_is_worth_is_said(panels: list[Panel], settings: ReportSettings) -> None:
     panel = panel_of(panels, "attribute", 0.11)
     row = panel.rows[0]
@@ -297,8 +186,11 @@ def test_what_costs_the_same_says_by_how_much_the_farthest_arm_misses(
         return replace(row, runs=runs)
 
     for targets, words in (
-        ({"EViT": 101.0, "smaller image": 97.0}, "MACs: within 3.1 %, the farthest is smaller image at keep 0.11), so"),
-        ({"EViT": 100.0}, "MACs: within 0.0 %, the farthest is EViT at keep 0.11), so"),
+        (
+            {"EViT": 101.0, "smaller image": 97.0},
+            "MACs: within 3.1 %, the farthest is smaller image, attribute, keep 0.11), so",
+        ),
+        ({"EViT": 100.0}, "MACs: within 0.0 %, the farthest is EViT, attribute, keep 0.11), so"),
         ({}, "(multiply-adds, MACs), so"),
     ):
         rows = tuple(with_targets(row, targets) for row in panel.rows)

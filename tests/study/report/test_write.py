@@ -109,18 +109,34 @@ def test_the_page_needs_no_network_and_runs_no_name(small: Path) -> None:
     assert names.count("script") == 1 and names.count("svg") == 3 and "alert" in text
     assert not {"img", "link", "iframe", "object", "image"} & set(names)
     links = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "href", "xlink:href")]
-    assert all(str(link).startswith("#") for link in links)
+    within = {str(link)[1:] for link in links if str(link).startswith("#")}
+    others = [link for link in links if not str(link).startswith("#")]
+    assert others == ["../../PAGE.md", "../../LAW.md", "leaderboard.md"], "pages beside it, which it does not load"
     assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
     script = text.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids)), "figures share no names"
-    referred = set(re.findall(r"url\(#([^)]+)\)", text)) | {str(link)[1:] for link in links}
+    referred = set(re.findall(r"url\(#([^)]+)\)", text)) | within
     assert referred <= set(map(str, ids))
     rows = [attrs for tag, attrs in page.tags if tag == "tr" and "data-task" in attrs]
     assert len(rows) == 3 and {row["data-keep"] for row in rows} == {"0.11"}
     assert "Which to take" in text and "take text-aware" in text
+
+
+def test_every_table_is_on_the_page_and_sortable_and_every_picture_has_a_title(small: Path) -> None:
+    text = (small / "results" / "small" / "leaderboard.html").read_text()
+    page = Page(text)
+    tables = [attrs for tag, attrs in page.tags if tag == "table"]
+    assert [table.get("class") for table in tables] == ["sortable"] * 3 and tables[1]["id"] == "board"
+    assert "<h2>Time to the unpruned arm&#x27;s quality</h2>" in text.replace("arm's", "arm&#x27;s")
+    assert all(attrs.get("role") == "img" for tag, attrs in page.tags if tag == "svg")
+    assert re.findall(r"<svg[^>]*>\s*<title>([^<]*)</title>", text) == [
+        "Accuracy against MACs, attribute",
+        "Learning curves, attribute, keep 0.11",
+        "Time to quality, attribute, keep 0.11",
+    ]
 
 
 def test_names_that_are_alike_have_files_of_their_own() -> None:
