@@ -54,10 +54,10 @@ class LayerAccess(BlockAccess):
     choice). What needs the layer's own weights is not there; it raises ``ComponentError``.
 
     Args:
-        attention: Returns what the layer's attention used; called when something of it is asked for. places: Where
-        the units are. entered: Returns candidates (U, N, D) and words (U, L, D) as they entered the first layer;
-        called where there are
-            words.
+        attention: Returns what the layer's attention used; called when something of it is asked for.
+        places: Where the units are.
+        entered: Returns candidates (U, N, D) and words (U, L, D) as they entered the first layer; called where there
+            are words.
     """
 
     def __init__(

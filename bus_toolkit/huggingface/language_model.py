@@ -7,7 +7,7 @@ one before it that is left, so that labels, losses and shapes of the model are a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -39,8 +39,7 @@ class LanguageModelReduction:
         decoder: Its language model.
         projected: What selects before the first layer, or ``None``.
         inside: What selects after layers, by their numbers from 1.
-        hidden_by_tower: Returns which visual tokens of all images, in order, a tower has dropped; ``None`` where none
-            selects.
+        after_tower: Whether a tower drops visual tokens, whose features are zeros then.
         policy: How selection goes on beyond one image and one question.
 
     Attributes:
@@ -55,14 +54,13 @@ class LanguageModelReduction:
         *,
         projected: PatchSelector | None,
         inside: Mapping[int, PatchSelector],
-        hidden_by_tower: Callable[[], Tensor] | None,
+        after_tower: bool,
         policy: Policy,
     ) -> None:
         self._config: Any = model.config
         self._family, self._decoder, self._policy = family, decoder, policy
-        self._projected, self._hidden_by_tower = projected, hidden_by_tower
-        reads_at_entry = projected is not None or hidden_by_tower is not None
-        self._first = 0 if reads_at_entry else min(inside)
+        self._projected, self._after_tower = projected, after_tower
+        self._first = 0 if after_tower or projected is not None else min(inside)
         self._callers, self._stages = Callers(model, decoder), LayerStages(decoder, inside, policy.around_selection)
         self.conversation = Conversation(policy.turns)
 
@@ -105,7 +103,7 @@ class LanguageModelReduction:
             return None
         prefill = self._begin(callers, kwargs)
         self._stages.begin(prefill)
-        return None if prefill is None else (args, self._enter_prefill(prefill, kwargs))
+        return None if prefill is None else (args, self._enter_prefill(prefill, callers, kwargs))
 
     def _begin(self, callers: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Prefill | None:
         """Find the visual tokens; ``None`` if there are none."""
@@ -138,11 +136,12 @@ class LanguageModelReduction:
         self._stages.earlier = self.conversation.begin(ids, visual, embeds)
         return Prefill.of(visual, words, positions)
 
-    def _enter_prefill(self, prefill: Prefill, kwargs: dict[str, Any]) -> dict[str, Any]:
-        visual, hidden = prefill.visual, None
-        if self._hidden_by_tower is not None:
-            hidden = torch.zeros_like(visual.is_visual).masked_scatter(visual.is_visual, self._hidden_by_tower())
-        sequence = before = whole_sequence(kwargs["inputs_embeds"], visual, hidden)
+    def _enter_prefill(self, prefill: Prefill, callers: Mapping[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        embeds, hidden = kwargs["inputs_embeds"], None
+        if self._after_tower:
+            _check_images(callers)
+            hidden = prefill.visual.is_visual & ~embeds.detach().any(dim=-1)
+        sequence = before = whole_sequence(embeds, prefill.visual, hidden)
         decisions = None
         if self._projected is not None:
             site = Site(ENTRY, _no_attention, prefill.words, earlier=self._stages.earlier.get(ENTRY))
@@ -165,6 +164,15 @@ class LanguageModelReduction:
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self.conversation.end(self._stages.prefill)
+
+
+def _check_images(callers: Mapping[str, Any]) -> None:
+    # ``generate`` of transformers 5 encodes images before it calls the model.
+    if callers.get("pixel_values") is None and not callers.get("mm_encoder_outputs"):
+        raise DataError(
+            "reduce_tokens: vision= needs pixel_values in the call, got image tokens alone. Give the images with the "
+            "text."
+        )
 
 
 def _no_attention() -> NoReturn:

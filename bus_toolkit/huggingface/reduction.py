@@ -53,8 +53,9 @@ def reduce_tokens(
             frame or tile where the model makes several of one. Images of LLaVA-NeXT and LLaVA-OneVision without a text
             between them are one.
         turns: When a conversation is given again with another turn: select for ``each`` turn again; keep the ``union``
-            of what the turns chose; ``keep`` the first choice; or select ``without_text``. A filled cache keeps what
-            its prefill kept.
+            of what the turns chose; ``keep`` the first choice; or select ``without_text`` (in PaliGemma, whose images
+            read the text in each layer, by ``projected`` and ``vision`` alone). A filled cache keeps what its prefill
+            kept.
         around_selection: Opened around each selection, such as a timer.
 
     Raises:
@@ -103,7 +104,7 @@ class Reduction:
             self._decoder,
             projected=chosen.projected,
             inside=chosen.inside,
-            hidden_by_tower=None if self._tower is None else self._tower.take_hidden,
+            after_tower=self._tower is not None,
             policy=policy,
         )
         self._handles: list[RemovableHandle] = []

@@ -1,7 +1,8 @@
 """Selection inside the vision tower of a model whose patches are its visual tokens one to one, by hooks alone.
 
 Layers after the selection, and the projector, hold what is left. The projector's output has the whole width again,
-zeros where a patch is gone; those places never enter the language model.
+zeros where a patch is gone; those places never enter the language model, and are known by their zeros: transformers may
+keep features, repeat them for beams, and use them in several calls.
 
 Shapes: I images, P prefix tokens, N patches, S of what is left, D width.
 """
@@ -70,20 +71,6 @@ class TowerReduction:
         """Let go of attention functions; hooks are taken out by their handles."""
         self._recorder.close()
 
-    def take_hidden(self) -> Tensor:
-        """Return which patches of the images just read are gone, one image after the other, bool (I N,).
-
-        Raises:
-            DataError: The tower has not read images since it was last asked.
-        """
-        sequence, self._sequence = self._sequence, None
-        if sequence is None:
-            raise DataError(
-                "reduce_tokens: vision= needs pixel_values in the call, got image tokens alone. Give the images with "
-                "the text."
-            )
-        return ~sequence.layout.kept().flatten()
-
     def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self._sequence = None
         self._uncheckpointed.begin(module)
@@ -131,7 +118,7 @@ class TowerReduction:
         return after.states
 
     def _leave_projector(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        sequence = self._sequence
+        sequence, self._sequence = self._sequence, None
         self._recorder.forget()
         if sequence is None:
             return output
