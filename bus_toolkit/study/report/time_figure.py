@@ -11,8 +11,6 @@ from bus_toolkit.study.report.curves import TimeToQuality
 from bus_toolkit.study.report.drawing import (
     TEXT,
     TITLE,
-    Style,
-    name_curves,
     new_axes,
     plain_name,
     save,
@@ -20,9 +18,11 @@ from bus_toolkit.study.report.drawing import (
     set_percent,
     style_axes,
 )
+from bus_toolkit.study.report.labels import name_curves
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.runs import CurvePoint
+from bus_toolkit.study.report.style import Style
 from bus_toolkit.visualization.canvas import INK
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
-from bus_toolkit.study.report.drawing import name_curves, new_axes, plain_name, set_course, set_percent, spread
+from bus_toolkit.study.report.drawing import new_axes, plain_name, set_course, set_percent
 from bus_toolkit.study.report.figures import file_names
+from bus_toolkit.study.report.labels import name_curves, spread
 from tests.study.report.fake_study import STUDY, write_run
 
 EVIL = '<script>alert("x")</script> $\\frac|`'
