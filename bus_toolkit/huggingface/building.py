@@ -91,7 +91,9 @@ def _built(
     if isinstance(selector, Mapping):
         widths = {"embed_dim": width, "text_dim": width}
         made: Any = REGISTRIES.selectors.build(dict(selector), path=f"reduce_tokens {argument}", **widths)
-        selector = made.to(model.device, model.dtype).train(model.training)
+        # Offloaded weights are nowhere until their layer runs: selectors go where their states are then.
+        device = None if model.device.type == "meta" else model.device
+        selector = made.to(device, model.dtype).train(model.training)
     if not isinstance(selector, PatchSelector):
         raise ComponentError(
             f"reduce_tokens: {argument} takes selectors, got {type(selector).__name__}. Give a PatchSelector, or a "

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.huggingface.access import LayerAccess, SequencePlaces
+from bus_toolkit.huggingface.following import stay_beside
 from bus_toolkit.huggingface.recorded_attention import RecordedAttention
 from bus_toolkit.huggingface.sequence import Sequence
 from bus_toolkit.huggingface.turns import Earlier
@@ -57,6 +58,7 @@ def choose(selector: PatchSelector, sequence: Sequence, site: Site) -> list[Deci
     Raises:
         ComponentError: A selector that needs the grid of all patches, where they are no grid or some have left.
     """
+    stay_beside(selector, sequence.states)
     decisions = []
     for group in sequence.groups:
         if selector.needs_whole_grid:

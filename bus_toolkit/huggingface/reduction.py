@@ -14,6 +14,7 @@ from typing_extensions import Self
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.huggingface.building import AnySelector, Chosen, listed
 from bus_toolkit.huggingface.families import decoder_of, family_of
+from bus_toolkit.huggingface.following import Following
 from bus_toolkit.huggingface.language_model import LanguageModelReduction
 from bus_toolkit.huggingface.policy import Policy
 from bus_toolkit.huggingface.tower import TowerReduction
@@ -73,7 +74,8 @@ class Reduction:
 
     Attributes:
         model: The model.
-        selectors: All that are in it; those made of mappings are where the model is, and in its mode.
+        selectors: All that are in it; those made of mappings are where the model is, in its number type and its mode,
+            and follow it when these change.
     """
 
     def __init__(
@@ -95,8 +97,11 @@ class Reduction:
             )
         chosen = Chosen.of(model, family, self._decoder, inside=inside, projected=projected, vision=vision)
         self.selectors = chosen.selectors
-        self._tower = None
+        given = {id(one) for one in (*inside, projected, *vision)}
+        self._following = Following(model, [one for one in chosen.selectors if id(one) not in given])
+        self._tower, self._parts = None, [self._decoder]
         if chosen.parts is not None:
+            self._parts.append(chosen.parts.tower)
             self._tower = TowerReduction(chosen.parts, chosen.vision, policy.around_selection)
         self._language_model = LanguageModelReduction(
             model,
@@ -112,6 +117,7 @@ class Reduction:
 
     def _install(self) -> None:
         # Everything that can be refused has been: nothing below fails half-way.
+        self._handles.extend(self._following.install(self._parts))
         if self._tower is not None:
             self._handles.extend(self._tower.install())
         self._handles.extend(self._language_model.install())
