@@ -35,6 +35,9 @@ def put_prefill(cache: Any, prefill: Prefill, owner: int) -> None:
 def prefill_of(cache: Any, owner: int, *, batch: int, num_layers: int) -> Prefill | None:
     """Return the prefill that has filled a cache; ``None`` if nothing was dropped in it.
 
+    A cache that was cut to fewer of the tokens since its prefill (``crop``) has lost fewer of them, or none, in the
+    layers that hold less: the rest is cut off here.
+
     Args:
         cache: A filled cache.
         owner: The number of the reduction.
@@ -55,6 +58,9 @@ def prefill_of(cache: Any, owner: int, *, batch: int, num_layers: int) -> Prefil
         raise _foreign("one of another reduction")
     wanted = prefill.left.places.shape[1] + first - prefill.width
     rows = prefill.entry.places.shape[0]
+    if first >= prefill.width and last > wanted:
+        _cut(cache, prefill, first - prefill.width, num_layers)
+        last = int(cache.get_seq_length(num_layers - 1))
     if first < prefill.width or last != wanted or rows != batch:
         raise _foreign(
             f"{first} tokens in the first layer and {last} in the last for {batch} rows, after a prefill that left "
@@ -63,8 +69,15 @@ def prefill_of(cache: Any, owner: int, *, batch: int, num_layers: int) -> Prefil
     return prefill
 
 
+def _cut(cache: Any, prefill: Prefill, later: int, num_layers: int) -> None:
+    """Leave only so many tokens since the prefill in each layer."""
+    for number in range(num_layers):
+        cache.layers[number].crop(prefill.layout_at(number).places.shape[1] + later)
+
+
 def _foreign(got: str) -> DataError:
     return DataError(
-        "reduce_tokens: past_key_values must come from a call under the same reduction and be as it left them "
-        f"(assisted decoding cuts them), got {got}. Run the whole conversation again without them."
+        "reduce_tokens: past_key_values must come from a call under the same reduction and hold all of its prompt, got "
+        f"{got}. Run the whole conversation again without them. Assisted decoding and prompt lookup cannot be used: "
+        "they put guesses into the prompt, which would choose what is seen, and cut them out of the cache."
     )

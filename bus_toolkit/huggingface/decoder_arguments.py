@@ -70,8 +70,9 @@ def for_later(arguments: Mapping[str, Any], callers: Mapping[str, Any], prefill:
     if isinstance(mask, Tensor) and mask.shape[-1] != total:
         raise DataError(
             f"reduce_tokens: attention_mask must cover {total} tokens, those of the prefill and all since, got "
-            f"{mask.shape[-1]}. Assisted decoding, and a new turn of generate on an old cache, need a selection inside "
-            "the language model (selectors=), not before it; or give the whole conversation without past_key_values."
+            f"{mask.shape[-1]}. A new turn of generate on an old cache needs a selection inside the language model "
+            "(selectors=), not before it; or give the whole conversation without past_key_values. Assisted decoding "
+            "and prompt lookup cannot be used."
         )
     made["attention_mask"] = _mask_of_later(mask, entry, call)
     made["position_ids"] = prefill.next_positions(arguments.get("position_ids"), call.num_later, call.num_new)

@@ -1,0 +1,53 @@
+"""Caches whose end is cut off: prompts that are asked again, and decoding that puts guesses into its first call."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from bus_toolkit.errors import DataError
+from bus_toolkit.huggingface import reduce_tokens
+from tests.huggingface.parts import ByPlace
+from tests.huggingface.tiny import Tiny, build, generated
+
+
+@pytest.mark.parametrize("where", ["selectors", "projected"])
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+def test_decoding_with_guesses_is_refused(family: str, where: str) -> None:
+    tiny = build(family)
+    inputs = tiny.of([tiny.row(question=(7, 8, 9, 7, 8, 9, 7, 8))])
+    with (
+        reduce_tokens(tiny.model, **{where: ByPlace(blocks=[2], keep_ratio=0.25)}),
+        pytest.raises(DataError, match=r"Assisted decoding and prompt lookup cannot be used"),
+    ):
+        generated(tiny, inputs, prompt_lookup_num_tokens=3, eos_token_id=1, max_new_tokens=12)
+
+
+def test_a_prompt_is_asked_again_after_its_answer_is_cut_off(kind: Tiny) -> None:
+    inputs = kind.of([kind.row()])
+    width = inputs["input_ids"].shape[1]
+    mask = torch.ones(1, width + 2, dtype=torch.int64)
+
+    def go_on(cache: Any, words: list[int]) -> Any:
+        ids = torch.tensor([words])
+        place = torch.arange(width, width + len(words))
+        return kind.model(
+            input_ids=ids,
+            past_key_values=cache,
+            attention_mask=mask[:, : width + len(words)],
+            cache_position=place,
+            **kind.types(ids),
+        )
+
+    with reduce_tokens(kind.model, ByPlace(blocks=[2], keep_ratio=0.25)), torch.no_grad():
+        prompt = kind.model(**inputs, use_cache=True).past_key_values
+        fresh = copy.deepcopy(prompt)
+        go_on(prompt, [20, 21])
+        prompt.crop(width)
+        assert torch.equal(go_on(prompt, [22]).logits, go_on(fresh, [22]).logits)
+        prompt.crop(width - 1)
+        with pytest.raises(DataError, match="under the same reduction and hold all of its prompt, got"):
+            go_on(prompt, [22])
