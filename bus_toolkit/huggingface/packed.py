@@ -26,7 +26,9 @@ def check_not_packed(callers: Mapping[str, Any], positions: Tensor | None, reada
         DataError: Ends of samples are given, or positions begin again in a row.
     """
     packed = any(callers.get(name) is not None for name in ("cu_seq_lens_q", "cu_seq_lens_k"))
-    if not packed and positions is not None and callers.get("position_ids") is not None:
+    mask = callers.get("attention_mask")
+    says_padding = mask is None or (isinstance(mask, Tensor) and mask.dim() == 2)  # positions fall after padding, too
+    if not packed and says_padding and positions is not None and callers.get("position_ids") is not None:
         packed = _begins_again(positions, readable)
     if packed:
         raise DataError(

@@ -62,4 +62,8 @@ def test_padding_is_no_sample(llava: Tiny) -> None:
     positions = (mask.cumsum(dim=1) - 1).masked_fill(mask == 0, 1)  # as generate makes them
     with reduce_tokens(llava.model, ByPlace(blocks=[2], keep_ratio=0.5)) as reduction, torch.no_grad():
         llava.model(**inputs, position_ids=positions)
+        # Masks of pairs, as a cache of one length has them, do not say which places are padding.
+        width = mask.shape[1]
+        causal = torch.ones(width, width, dtype=torch.bool).tril() & mask[:, None, None].bool()
+        llava.model(**{**inputs, "attention_mask": causal | torch.eye(width).bool()}, position_ids=positions)
     assert reduction.counts == (8, 8)
