@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
+from bus_toolkit.study.report.guessing import is_near_guess
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.scores import Cell
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.several import SAME_COST, of_several
+
+
+class Verdict(Enum):
+    """What questions say about choosing."""
+
+    METHOD = "method"
+    """There is a method to take."""
+    NO_METHOD = "no method"
+    """A baseline or a smaller image is as good as any arm."""
+    NOTHING_LEARNT = "nothing learnt"
+    """Not even all tokens, or the best arm, exceed guessing by more than ``NEAR_GUESSING``."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +52,13 @@ class Advice:
         return [row.shown for row in (self.best, *self.ties) if row is not self.take]
 
     @property
-    def needs_no_method(self) -> bool:
-        """Whether the arm to take is a baseline or a smaller image."""
-        return is_plain(self.take)
+    def verdict(self) -> Verdict:
+        """What the panel says to a reader who has to choose."""
+        full = self.panel.unpruned
+        highest = max(row.accuracy.mean for row in (self.best, full) if row is not None)
+        if is_near_guess(highest, self.panel.majority):
+            return Verdict.NOTHING_LEARNT
+        return Verdict.NO_METHOD if is_plain(self.take) else Verdict.METHOD
 
 
 def advise(panel: Panel) -> Advice | None:

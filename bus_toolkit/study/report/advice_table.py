@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bus_toolkit.study.report.advice import Advice, learns_from_boxes, reads_text
+from bus_toolkit.study.report.advice import Advice, Verdict, learns_from_boxes, reads_text
 from bus_toolkit.study.report.cell_text import NOTHING, macs_text
 from bus_toolkit.study.report.columns import SEVERAL
-from bus_toolkit.study.report.guessing import accuracy_text
+from bus_toolkit.study.report.guessing import NEAR_GUESSING, accuracy_text, percent_text
 from bus_toolkit.study.report.rows import Row
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.several import NEAR, SAME_COST, priced
@@ -28,12 +28,16 @@ ADVICE_HEADS = (
     "selector learns from boxes",
     "may be as good",
 )
-NO_METHOD = "No method is distinguishably better, so none is needed:"
+_NO_METHOD = "No method is distinguishably better, so none is needed:"
+_NOTHING_LEARNT = (
+    f"Not even all tokens are more than {NEAR_GUESSING:g} points above always giving the most frequent answer, so "
+    "there is nothing to choose by:"
+)
 
 
 def advice_rows(advised: Sequence[Advice]) -> list[list[str]]:
     """Return the cells of each advice to take a method, with the heads ``ADVICE_HEADS``, not escaped."""
-    return [_row(advice) for advice in advised if not advice.needs_no_method]
+    return [_row(advice) for advice in advised if advice.verdict is Verdict.METHOD]
 
 
 def _row(advice: Advice) -> list[str]:
@@ -54,14 +58,19 @@ def _row(advice: Advice) -> list[str]:
     ]
 
 
-def no_method_lines(advised: Sequence[Advice]) -> list[str]:
-    """Return the kinds of questions for which a baseline or a smaller image is as good as any arm, a line a kind."""
+def lists_without_method(advised: Sequence[Advice]) -> list[tuple[str, list[str]]]:
+    """Return the kinds of questions for which there is no method to take: why, and a line a kind."""
+    heads = ((Verdict.NO_METHOD, _NO_METHOD), (Verdict.NOTHING_LEARNT, _NOTHING_LEARNT))
+    lists = [(head, _lines([each for each in advised if each.verdict is verdict])) for verdict, head in heads]
+    return [(head, lines) for head, lines in lists if lines]
+
+
+def _lines(advised: Sequence[Advice]) -> list[str]:
     lines: dict[str, list[str]] = {}
     for advice in advised:
-        if advice.needs_no_method:
-            take, panel = advice.take, advice.panel
-            figures = f"{accuracy_text(take.accuracy, panel.majority)} %, {macs_text(take.macs)} million MACs"
-            lines.setdefault(panel.name, []).append(f"at keep {panel.keep:g} {take.shown} ({figures})")
+        take, panel = advice.take, advice.panel
+        figures = f"{percent_text(take.accuracy, panel.majority)}, {macs_text(take.macs)} million MACs"
+        lines.setdefault(panel.name, []).append(f"at keep {panel.keep:g} {take.shown} ({figures})")
     return [f"{name}: {'; '.join(takes)}." for name, takes in lines.items()]
 
 
@@ -77,7 +86,7 @@ def definitions(advised: Sequence[Advice], settings: ReportSettings) -> list[str
             f"{100 * (SAME_COST - 1):.0f} % count as equal."
         )
     if NOTHING in cells:
-        lines.append(f"{NOTHING}: there is no arm with all tokens, or what questions share was not counted.")
+        lines.append("A dash: there is no arm with all tokens, or what questions share was not counted.")
     return lines
 
 

@@ -8,7 +8,7 @@ from bus_toolkit.study.report.advice import Advice, learns_from_boxes, reads_tex
 from bus_toolkit.study.report.advice_table import listed
 from bus_toolkit.study.report.cell_text import estimate_text, macs_text, tera_text
 from bus_toolkit.study.report.columns import SEVERAL
-from bus_toolkit.study.report.guessing import GUESSING, is_guess
+from bus_toolkit.study.report.guessing import GUESSING, is_guess, percent_text
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.scores import Cell
@@ -64,8 +64,7 @@ def _compared(panel: Panel, row: Row, take: Row) -> str:
     """Return an arm with its figures and its difference to the one to take, over the seeds that both have."""
     cells = Cell(row.arm, row.keep), Cell(take.arm, take.keep)
     difference = panel.scores.difference(*cells)
-    figures = [f"{estimate_text(row.accuracy)} %"]
-    figures += [GUESSING] if is_guess(row.accuracy, panel.majority) else []
+    figures = [percent_text(row.accuracy, panel.majority)]
     if difference is not None:
         shared = panel.scores.shared_words(*cells)
         figures.append(f"{estimate_text(difference, signed=True)} points to {take.shown}{shared}")

@@ -39,3 +39,8 @@ def is_near_guess(quality: float, majority: float | None) -> bool:
 def accuracy_text(accuracy: Estimate | None, majority: float | None) -> str:
     """Return an accuracy with its interval, and whether that is no better than guessing."""
     return estimate_text(accuracy) + (f" ({GUESSING})" if is_guess(accuracy, majority) else "")
+
+
+def percent_text(accuracy: Estimate, majority: float | None) -> str:
+    """Return the same for a sentence."""
+    return f"{estimate_text(accuracy)} %" + (f", {GUESSING}" if is_guess(accuracy, majority) else "")

@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from bus_toolkit.study.report.advice import all_advice
-from bus_toolkit.study.report.advice_table import ADVICE_HEADS, NO_METHOD, advice_rows, definitions, no_method_lines
+from bus_toolkit.study.report.advice import Verdict, all_advice
+from bus_toolkit.study.report.advice_table import ADVICE_HEADS, advice_rows, definitions, lists_without_method
 from bus_toolkit.study.report.advice_text import advice_text
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.html_assets import SCRIPT, STYLE
@@ -80,11 +80,14 @@ def _links(settings: ReportSettings, results: Path) -> str:
 def _advice(panels: Sequence[Panel], settings: ReportSettings) -> str:
     """Return what to take, and why; reasons are closed but for the first ones."""
     advised = all_advice(panels, settings)
-    rows, plain = advice_rows(advised), no_method_lines(advised)
+    rows = advice_rows(advised)
     parts = [text_table(ADVICE_HEADS, rows)] if rows else []
     parts.append(f"<section><ul>{_items(definitions(advised, settings))}</ul></section>")
-    parts += [f"<section><p>{NO_METHOD}</p><ul>{_items(plain)}</ul></section>"] if plain else []
-    for i, advice in enumerate(advice for advice in advised if not advice.needs_no_method):
+    parts += [
+        f"<section><p>{escape(head)}</p><ul>{_items(lines)}</ul></section>"
+        for head, lines in lists_without_method(advised)
+    ]
+    for i, advice in enumerate(advice for advice in advised if advice.verdict is Verdict.METHOD):
         head = f"{advice.panel.name}, keep {advice.panel.keep:g}: {advice.take.shown}"
         first, *rest = advice_text(advice)
         shown = " open" if i < _OPEN else ""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bus_toolkit.study.markdown import escape_markdown, markdown_table
-from bus_toolkit.study.report.advice import Advice, all_advice
-from bus_toolkit.study.report.advice_table import ADVICE_HEADS, NO_METHOD, advice_rows, definitions, no_method_lines
+from bus_toolkit.study.report.advice import Advice, Verdict, all_advice
+from bus_toolkit.study.report.advice_table import ADVICE_HEADS, advice_rows, definitions, lists_without_method
 from bus_toolkit.study.report.advice_text import advice_text
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged, judge_claim
@@ -96,15 +96,16 @@ def _which(advised: Sequence[Advice], settings: ReportSettings) -> list[str]:
     """Return what to take for each kind of question and keep ratio: a table, its words, where no method is needed."""
     rows = [[escape_markdown(cell) for cell in row] for row in advice_rows(advised)]
     parts = [markdown_table(ADVICE_HEADS, rows)] if rows else []
-    words, plain = definitions(advised, settings), no_method_lines(advised)
+    words = definitions(advised, settings)
     parts += [_bullets(words)] if words else []
-    parts += [NO_METHOD, _bullets(plain)] if plain else []
+    for head, lines in lists_without_method(advised):
+        parts += [head, _bullets(lines)]
     return parts
 
 
 def _reasons(advised: Sequence[Advice]) -> list[str]:
     """Return the advice to take a method in sentences."""
-    texts = [advice_text(advice) for advice in advised if not advice.needs_no_method]
+    texts = [advice_text(advice) for advice in advised if advice.verdict is Verdict.METHOD]
     return ["In sentences:"] * bool(texts) + [
         "\n".join([_bullets([first]), *(f"  - {escape_markdown(sentence)}" for sentence in rest)])
         for first, *rest in texts

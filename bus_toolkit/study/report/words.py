@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bus_toolkit.study.report.bootstrap import DRAWS
-from bus_toolkit.study.report.cell_text import NOTHING
 from bus_toolkit.study.report.curves import RISING
 from bus_toolkit.study.report.guessing import GUESSING, NEAR_GUESSING
 from bus_toolkit.study.report.panels import Panel
@@ -26,7 +25,8 @@ def how_to_read(settings: ReportSettings) -> list[str]:
         "draws of images and, where there are several, of seeds; where all images agree, what so many cannot "
         "exclude, by the rule of three). Three seeds show the spread between trainings roughly at best. No interval is "
         "corrected for the number of comparisons.",
-        f"Differences are to the reference, {reference}, on the same questions and seeds.",
+        f"Differences are to the reference, {reference}, on the same questions and seeds; where one of the two has "
+        "more seeds, their accuracies, which are means over all of them, need not subtract to it.",
         "MMAC a question: million multiply-adds of one text with one image, counted; with several questions an image "
         "each bears its part of what they share. Off target: by how many per cent an arm misses the cost of the "
         "reference. TMAC: 10^12 multiply-adds, of the whole training.",
@@ -42,7 +42,7 @@ def how_to_read(settings: ReportSettings) -> list[str]:
         "best one before (mean of the seeds; our rule).",
         f"{GUESSING.capitalize()}: the interval reaches down to the share of the most frequent answer. Such an arm is "
         f"not called undertrained, and no time to a quality within {NEAR_GUESSING:g} points of that share is shown.",
-        f"{NOTHING}: was not measured, or there is nothing to measure (a cost without a target, another text for a "
+        "A dash: was not measured, or there is nothing to measure (a cost without a target, another text for a "
         "selection that reads none).",
         "Under another text: the selection reads the text of another sample at test, question and answer stay.",
         "Learning curves: the point at step 0 is the arm on the weights that it starts from, before any training.",

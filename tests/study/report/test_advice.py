@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bus_toolkit.study.report.advice import Advice, advise, all_advice
-from bus_toolkit.study.report.advice_table import ADVICE_HEADS, advice_rows, definitions, no_method_lines
+from bus_toolkit.study.report.advice import Advice, Verdict, advise, all_advice
+from bus_toolkit.study.report.advice_table import ADVICE_HEADS, advice_rows, definitions, lists_without_method
 from bus_toolkit.study.report.advice_text import advice_text
 from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.cell_text import estimate_text
@@ -58,7 +58,8 @@ def test_kinds_and_tasks_are_defined_once_and_so_are_a_dash_and_the_cheapest(
         "Cheapest at 8 questions an image: of the arms at most 10 points below the most accurate"
     )
     assert (
-        lines[4] == "-: there is no arm with all tokens, or what questions share was not counted." and len(lines) == 5
+        lines[4] == "A dash: there is no arm with all tokens, or what questions share was not counted."
+        and len(lines) == 5
     )
     assert [row[0] for row in advice_rows([crowded, advice])] == ["crowded: attribute", "attribute"]
     assert definitions([control], settings) == [], "without a table there are no columns"
@@ -91,16 +92,37 @@ def test_where_nothing_differs_no_method_is_needed_and_a_list_says_so(
     panels: list[Panel], settings: ReportSettings
 ) -> None:
     advised = all_advice([panel for panel in panels if panel.name == "control"], settings)
-    assert [advice.needs_no_method for advice in advised] == [True, True] and advice_rows(advised) == []
-    (line,) = no_method_lines(advised)
+    assert [advice.verdict for advice in advised] == [Verdict.NO_METHOD] * 2 and advice_rows(advised) == []
+    ((head, (line,)),) = lists_without_method(advised)
     takes = "; ".join(
         f"at keep {keep} {advice.take.shown} ({estimate_text(advice.take.accuracy)} %, {macs} million MACs)"
         for keep, advice, macs in zip((0.25, 0.11), advised, (170, 131), strict=True)
     )
     assert line == f"control: {takes}."
     page = leaderboard_markdown(panels, [], [], settings, Path("results"))
-    assert f"No method is distinguishably better, so none is needed:\n\n- {line}" in page
+    assert head == "No method is distinguishably better, so none is needed:" and f"{head}\n\n- {line}" in page
     assert "| control | 0.11 (1 token" not in page and "control, keep 0.11 (about" not in page
+
+
+def test_where_nothing_was_learnt_there_is_nothing_to_take(panels: list[Panel], settings: ReportSettings) -> None:
+    panel = panel_of(panels, "attribute", 0.11)
+    full = panel.unpruned
+    assert full is not None
+
+    def known(share: float) -> Advice:
+        runs = tuple(replace(run, line={"metrics": {"classification/majority": share}}) for run in full.runs)
+        known_panel = replace(panel, rows=(replace(full, runs=runs), *panel.rows))
+        advice = advise(known_panel)
+        assert advice is not None
+        return advice
+
+    assert known(0.9).verdict is Verdict.METHOD, "all tokens have 99 %"
+    advice = known(0.95)
+    assert advice.verdict is Verdict.NOTHING_LEARNT and advice_rows([advice]) == []
+    ((head, (line,)),) = lists_without_method([advice])
+    assert head.startswith("Not even all tokens are more than 5 points above always giving the most frequent answer")
+    assert line.startswith("attribute: at keep 0.11 text-aware (9") and "(no better than guessing) %" not in line
+    assert "In sentences" not in leaderboard_markdown([advice.panel], [], [], settings, Path("results"))
 
 
 def test_alternatives_are_compared_to_the_arm_to_take_not_to_the_reference(panels: list[Panel]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.columns import COLUMNS, MARKED_ACCURACY, marks
-from bus_toolkit.study.report.guessing import accuracy_text, is_guess, is_near_guess, majority_of
+from bus_toolkit.study.report.guessing import accuracy_text, is_guess, is_near_guess, majority_of, percent_text
 from bus_toolkit.study.report.markdown_tables import times_table
 from bus_toolkit.study.report.panels import Panel, make_panels
 from bus_toolkit.study.report.runs import Run, read_runs, run_of
@@ -38,6 +38,7 @@ def test_an_interval_that_reaches_down_to_the_most_frequent_answer_is_a_guess(
 ) -> None:
     assert is_guess(accuracy, majority) is guess
     assert accuracy_text(accuracy, majority).endswith(" (no better than guessing)") is guess
+    assert accuracy is None or percent_text(accuracy, majority).endswith(" %, no better than guessing") is guess
 
 
 def test_a_quality_within_five_points_of_guessing_is_none_to_race_for() -> None:
