@@ -49,6 +49,8 @@ class ReducedModel:
         """
         tokenizer = self.processor.tokenizer
         tokenizer.padding_side = "left"  # new tokens follow the prompts
+        if tokenizer.pad_token is None:  # Llama's has none; what is padding, no token reads
+            tokenizer.pad_token = tokenizer.eos_token
         inputs = self.processor.apply_chat_template(
             list(conversations),
             add_generation_prompt=True,

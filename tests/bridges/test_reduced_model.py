@@ -32,6 +32,17 @@ def test_answers_in_a_batch_are_those_alone(folder: Path, tmp_path: Path) -> Non
     assert [len(answer.split()) for answer in alone] == [4, 4]
 
 
+def test_a_tokenizer_without_a_token_for_padding_pads_with_its_end(folder: Path) -> None:
+    # As Blaizzy/mlx-vlm, issue 643, met it: one conversation alone failed, too.
+    reduced = load_reduced(str(folder), QUARTER, device="cpu", dtype="float32")
+    asked = [ask("what is this"), ask("a red disc again")]
+    wanted = reduced.answers(asked, max_new_tokens=4, do_sample=False)
+    tokenizer = reduced.processor.tokenizer
+    tokenizer.pad_token, tokenizer.eos_token = None, "w2"
+    assert reduced.answers(asked, max_new_tokens=4, do_sample=False) == wanted
+    assert reduced.answers(asked[:1], max_new_tokens=4, do_sample=False) == wanted[:1]
+
+
 def test_without_a_reduction_it_is_the_model_as_it_is(folder: Path) -> None:
     reduced = load_reduced(str(folder), device="cpu", dtype="float32")
     assert reduced.reduction is None
