@@ -5,6 +5,7 @@ Speed does not depend on the content, but for selectors that keep what an image 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -123,6 +124,8 @@ def made_up_inputs(model: Any, size: Size, prompt_length: int, batch_size: int) 
     before, after = words.split([num_words // 2, num_words - num_words // 2], dim=1)
     ids = torch.cat([before, around[0], visual, around[1], after], dim=1)
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **_images(config, size, batch_size, noise)}
+    if "mm_token_type_ids" in inspect.signature(model.forward).parameters:  # transformers 5 asks which are images (1)
+        made["mm_token_type_ids"] = (ids == visual_ids(config)[0]).long()
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None) for name, value in made.items()
     }

@@ -11,7 +11,7 @@ import torch
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.huggingface import reduce_tokens
 from tests.huggingface.parts import ByText
-from tests.huggingface.tiny import Tiny, build, logits
+from tests.huggingface.tiny import IS_OLD, Tiny, build, logits
 
 
 @pytest.fixture(params=["llava", "qwen2_5_vl", "qwen3_vl", "idefics3"])
@@ -42,6 +42,7 @@ def test_a_copy_of_a_reduction_has_a_model_that_it_leaves(own: Tiny) -> None:
         reduce_tokens(copied.model, ByText(blocks=[1])).remove()
 
 
+@pytest.mark.skipif(not IS_OLD, reason="transformers 5 leaves a hook of its own in a model, which cannot be saved")
 def test_a_model_can_be_saved_as_a_whole(own: Tiny) -> None:
     inputs, file = own.batch(), io.BytesIO()
     with reduce_tokens(own.model, ByText(blocks=[2], keep_ratio=0.25)):
