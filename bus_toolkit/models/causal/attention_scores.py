@@ -18,6 +18,8 @@ from bus_toolkit.huggingface.checkpointing import Uncheckpointed
 from bus_toolkit.huggingface.layer_arguments import of_attention
 from bus_toolkit.huggingface.recorded_attention import AttentionRecorder
 
+_TINY = 1e-12  # a share of attention that is none
+
 
 class AttentionScores:
     """Read the attention of the last word of each question from layers of a language model.
@@ -77,5 +79,3 @@ class AttentionScores:
             for handle in handles:
                 handle.remove()
 
-
-_TINY = 1e-12
