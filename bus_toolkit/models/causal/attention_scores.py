@@ -78,4 +78,3 @@ class AttentionScores:
             self._recorder.close()
             for handle in handles:
                 handle.remove()
-
