@@ -30,7 +30,8 @@ def properties_of(config: Path) -> dict[str, Any]:
     nodes = model.get("selectors") or []
     selectors = [REGISTRIES.selectors.get(node["type"], "model.selectors").cls for node in nodes]
     heads = [REGISTRIES.heads.get(node["type"], "model.heads").cls for node in (model.get("heads") or {}).values()]
-    trained_by_boxes = any(isinstance(head, type) and issubclass(head, PatchTextHead) for head in heads)
+    has_head = any(isinstance(head, type) and issubclass(head, PatchTextHead) for head in heads)
+    trained_by_boxes = has_head or model.get("patch_text") is not None  # of a CausalVLM
     return {
         "selectors": [node["type"] for node in nodes],
         "decoder": (model.get("decoder") or {}).get("type"),
