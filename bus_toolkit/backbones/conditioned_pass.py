@@ -18,8 +18,8 @@ from bus_toolkit.backbones.check_tokens import checked_block
 from bus_toolkit.backbones.own_code import OwnCode
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_state import TokenState
+from bus_toolkit.ops.follow_plans import patches_in_tokens
 from bus_toolkit.ops.precision import at_least_float32
-from bus_toolkit.ops.token_plan import patches_in_tokens
 from bus_toolkit.selectors.base import PatchSelector, Site, decision_of
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import SharedTokens, TextTokens, VisualTokens

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from bus_toolkit.backbones.adapters.base import States
 from bus_toolkit.backbones.positions import TokenPositions
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, compose, patches_in_tokens
+from bus_toolkit.ops.apply_plans import apply_plan
+from bus_toolkit.ops.follow_plans import carry_weights, compose, patches_in_tokens
+from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.structures import Decision, Selection
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.follow_plans import scatter_back
 from bus_toolkit.ops.precision import at_least_float32_dtype
-from bus_toolkit.ops.token_plan import scatter_back
 from bus_toolkit.structures import VisualTokens
 
 

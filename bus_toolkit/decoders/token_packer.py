@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.decoders.dense_grid import origin_of
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.ops.token_plan import scatter_back
+from bus_toolkit.ops.follow_plans import scatter_back
 from bus_toolkit.structures import TextTokens, VisualTokens
 
 

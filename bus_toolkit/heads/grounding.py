@@ -13,9 +13,9 @@ from bus_toolkit.heads.base import HeadOutput, VLPHead
 from bus_toolkit.heads.box_votes import vote
 from bus_toolkit.losses.boxes import box_l1, giou_loss, iou
 from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.ops.follow_plans import scatter_back
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
-from bus_toolkit.ops.token_plan import scatter_back
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Boxes, Condition, VisualTokens
 

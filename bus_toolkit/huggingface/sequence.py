@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bus_toolkit.huggingface.layout import Layout
 from bus_toolkit.huggingface.unit_groups import UnitGroup
-from bus_toolkit.ops.token_plan import apply_plan, gather_tokens
+from bus_toolkit.ops.apply_plans import apply_plan, gather_tokens
 from bus_toolkit.structures import Decision
 
 

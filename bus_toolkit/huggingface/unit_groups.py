@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.huggingface.visual_places import Grid, Unit, VisualPlaces
-from bus_toolkit.ops.token_plan import DROPPED, TokenPlan, carry_weights, compose, patches_in_tokens
+from bus_toolkit.ops.follow_plans import carry_weights, compose, patches_in_tokens
+from bus_toolkit.ops.token_plan import DROPPED, TokenPlan
 from bus_toolkit.structures import Decision, Guide, Selection
 
 

@@ -7,7 +7,7 @@ import torch
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.huggingface.turns import Earlier
 from bus_toolkit.huggingface.unit_groups import UnitGroup
-from bus_toolkit.ops.token_plan import keep_marked
+from bus_toolkit.ops.make_plans import keep_marked
 from bus_toolkit.structures import Decision
 
 

@@ -14,7 +14,7 @@ from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.openmmlab_vit import VisionTransformerAdapter
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError, ConfigError, Problem
-from bus_toolkit.ops.token_plan import patches_in_tokens, scatter_back
+from bus_toolkit.ops.follow_plans import patches_in_tokens, scatter_back
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.structures import TextTokens, VisualTokens

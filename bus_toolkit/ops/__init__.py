@@ -1,5 +1,6 @@
 """Pure tensor functions: token plans, keep-ratio schedules, boxes to patch labels, rows of all ranks."""
 
+from bus_toolkit.ops.apply_plans import apply_plan, gather_tokens
 from bus_toolkit.ops.bipartite import bipartite_halves, bipartite_merge_plan, similarity_of_halves
 from bus_toolkit.ops.collective import (
     gather_padded_rows,
@@ -11,7 +12,9 @@ from bus_toolkit.ops.collective import (
     world_size,
 )
 from bus_toolkit.ops.even_cells import even_cells
+from bus_toolkit.ops.follow_plans import carry_weights, compose, patches_in_tokens, scatter_back
 from bus_toolkit.ops.kept_patches import KeptPatches
+from bus_toolkit.ops.make_plans import keep_marked, keep_plan, merge_plan, num_kept, share_of_mass, top_indices
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels, carry_to_candidates, patch_cover
@@ -19,21 +22,7 @@ from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable, Rel
 from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
 from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.ops.schedule import KeepRatioSchedule
-from bus_toolkit.ops.token_plan import (
-    TokenPlan,
-    apply_plan,
-    carry_weights,
-    compose,
-    gather_tokens,
-    keep_marked,
-    keep_plan,
-    merge_plan,
-    num_kept,
-    patches_in_tokens,
-    scatter_back,
-    share_of_mass,
-    top_indices,
-)
+from bus_toolkit.ops.token_plan import TokenPlan
 
 __all__ = [
     "AbsolutePositions",

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.ops.token_plan import TokenPlan, gather_tokens, identity_plan, merge_plan
+from bus_toolkit.ops.apply_plans import gather_tokens
+from bus_toolkit.ops.make_plans import identity_plan, merge_plan
+from bus_toolkit.ops.token_plan import TokenPlan
 
 
 def bipartite_halves(num_prefix: int) -> tuple[slice, slice]:

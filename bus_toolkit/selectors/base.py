@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError, describe
+from bus_toolkit.ops.make_plans import keep_marked, keep_plan, num_kept
 from bus_toolkit.ops.schedule import KeepRatioSchedule
-from bus_toolkit.ops.token_plan import TokenPlan, keep_marked, keep_plan, num_kept
+from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision, LearnsFrom
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from bus_toolkit.ops.even_cells import even_cells
-from bus_toolkit.ops.token_plan import merge_plan
+from bus_toolkit.ops.make_plans import merge_plan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision

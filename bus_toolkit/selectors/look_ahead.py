@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 from typing_extensions import override
 
+from bus_toolkit.ops.make_plans import num_kept
 from bus_toolkit.ops.schedule import KeepRatioSchedule
-from bus_toolkit.ops.token_plan import num_kept
 from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bus_toolkit.ops.token_plan import TokenPlan, carry_weights, num_kept
+from bus_toolkit.ops.follow_plans import carry_weights
+from bus_toolkit.ops.make_plans import num_kept
+from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 

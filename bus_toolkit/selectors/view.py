@@ -7,8 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from bus_toolkit.ops.follow_plans import patches_in_tokens
 from bus_toolkit.ops.precision import at_least_float32_dtype
-from bus_toolkit.ops.token_plan import patches_in_tokens
 from bus_toolkit.structures import TextTokens
 
 

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from bus_toolkit.backbones.adapters.huggingface_parts import attention_parts, vit_blocks
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
-from bus_toolkit.ops.token_plan import apply_plan, carry_weights, merge_plan, patches_in_tokens, scatter_back
+from bus_toolkit.ops.apply_plans import apply_plan
+from bus_toolkit.ops.follow_plans import carry_weights, patches_in_tokens, scatter_back
+from bus_toolkit.ops.make_plans import merge_plan
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision

@@ -19,7 +19,7 @@ from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError, ConfigError
-from bus_toolkit.ops.token_plan import keep_plan
+from bus_toolkit.ops.make_plans import keep_plan
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.selectors.identity import IdentitySelector
 from bus_toolkit.selectors.look_ahead import LookAheadSelector

@@ -11,7 +11,10 @@ from bus_vlm.prumerge import PruMergeSelector
 from torch import Tensor, nn
 
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
-from bus_toolkit.ops.token_plan import TokenPlan, apply_plan, carry_weights, keep_plan, merge_plan
+from bus_toolkit.ops.apply_plans import apply_plan
+from bus_toolkit.ops.follow_plans import carry_weights
+from bus_toolkit.ops.make_plans import keep_plan, merge_plan
+from bus_toolkit.ops.token_plan import TokenPlan
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView

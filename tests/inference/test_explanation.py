@@ -9,7 +9,7 @@ from PIL import Image
 
 from bus_toolkit.errors import ComponentError, ConfigError
 from bus_toolkit.inference.explanation import MOST_ROWS, check_target, explain_batch
-from bus_toolkit.ops.token_plan import keep_plan
+from bus_toolkit.ops.make_plans import keep_plan
 from bus_toolkit.structures import Decision, Selection, VisualTokens
 from tests.inference.toy import TEXTS
 

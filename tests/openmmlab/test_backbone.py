@@ -11,7 +11,7 @@ from torch import Tensor
 import bus_toolkit
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import BusError, ConfigError
-from bus_toolkit.ops.token_plan import patches_in_tokens
+from bus_toolkit.ops.follow_plans import patches_in_tokens
 from bus_toolkit.selectors.random import RandomSelector
 from tests.models.openmmlab_tiny import PATCHES, built, images, reduced, vit
 

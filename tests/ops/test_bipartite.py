@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.apply_plans import apply_plan
 from bus_toolkit.ops.bipartite import bipartite_halves, bipartite_merge_plan, similarity_of_halves
-from bus_toolkit.ops.token_plan import apply_plan
 from tests.slow_tome import slow_merge
 
 PREFIXES = (0, 1, 2, 5)

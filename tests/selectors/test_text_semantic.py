@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bus_toolkit.ops.token_plan import apply_plan
+from bus_toolkit.ops.apply_plans import apply_plan
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.selectors.view import BlockView
 from tests.tiny import WIDTH, block_view, text_tokens

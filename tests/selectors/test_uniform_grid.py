@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.losses.patch_text import labels_of_candidates
-from bus_toolkit.ops.token_plan import apply_plan
+from bus_toolkit.ops.apply_plans import apply_plan
 from bus_toolkit.selectors import BlockView, GridPoolSelector, RandomSelector, UniformGridSelector
 from bus_toolkit.selectors.base import PatchSelector
 from tests.tiny import WIDTH, block_view, images, numbers, tiny_backbone

@@ -11,7 +11,7 @@ from bus_toolkit.analysis.budget.plan import plan_budget, ratios_of, summary_sha
 from bus_toolkit.analysis.macs import block_macs
 from bus_toolkit.analysis.meta_macs import MacCounter
 from bus_toolkit.errors import ComponentError, ConfigError
-from bus_toolkit.ops.token_plan import num_kept
+from bus_toolkit.ops.make_plans import num_kept
 from tests.analysis.toy import WIDTH, toy
 from tests.backbones.test_towers_train import TOWERS
 

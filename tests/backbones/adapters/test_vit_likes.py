@@ -14,7 +14,8 @@ from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import DataError
-from bus_toolkit.ops.token_plan import gather_tokens, keep_plan
+from bus_toolkit.ops.apply_plans import gather_tokens
+from bus_toolkit.ops.make_plans import keep_plan
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision
@@ -43,7 +44,7 @@ class _Merging(_Anywhere):
     """Every odd patch joins the even one before it; tokens count by their size from then on."""
 
     def forward(self, view: BlockView) -> Decision:
-        from bus_toolkit.ops.token_plan import merge_plan
+        from bus_toolkit.ops.make_plans import merge_plan
 
         batch, count = view.patches.shape[:2]
         even = torch.arange(0, count, 2).expand(batch, -1)
