@@ -31,7 +31,7 @@ def huggingface_vision(
 
     Nothing is downloaded and no code of a folder is run. A folder of a whole CLIP or SigLIP works; its text side is
     left out. Tokens leave as the library's ``last_hidden_state``, with its ``pooler_output`` in front where that is
-    more than the first of them (CLIP, SigLIP): see ``adapters/huggingface.py``.
+    more than the first of them (CLIP, SigLIP): see ``adapters/huggingface_clip.py``.
 
     Images must be normalised as the tower was trained: ``mean`` and ``std`` of ``model.data_preprocessor`` are
     ``image_mean`` and ``image_std`` of the folder's ``preprocessor_config.json``, times 255 (CLIP, SigLIP and DINOv2

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bus_toolkit.backbones.adapters import huggingface, timm
+from bus_toolkit.backbones.adapters import huggingface_clip, huggingface_vit, timm
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
 from bus_toolkit.backbones.adapters.feature_map import DEFAULT_SIZE, FeatureMapAdapter
 from bus_toolkit.backbones.adapters.openmmlab_beit import BEiTAdapter
@@ -25,11 +25,11 @@ _BY_CLASS: dict[tuple[str, str], type[Any]] = {
     ("mmpretrain", "VisionTransformer"): VisionTransformerAdapter,
     ("mmpretrain", "T2T_ViT"): T2TAdapter,
     ("mmpretrain", "RevVisionTransformer"): FeatureMapAdapter,  # two streams; its parts have a plain one's names
-    ("transformers", "ViTModel"): huggingface.ViTAdapter,
-    ("transformers", "Dinov2Model"): huggingface.Dinov2Adapter,
-    ("transformers", "Dinov2WithRegistersModel"): huggingface.Dinov2WithRegistersAdapter,
-    ("transformers", "CLIPVisionModel"): huggingface.CLIPAdapter,
-    ("transformers", "SiglipVisionModel"): huggingface.SiglipAdapter,
+    ("transformers", "ViTModel"): huggingface_vit.ViTAdapter,
+    ("transformers", "Dinov2Model"): huggingface_vit.Dinov2Adapter,
+    ("transformers", "Dinov2WithRegistersModel"): huggingface_vit.Dinov2WithRegistersAdapter,
+    ("transformers", "CLIPVisionModel"): huggingface_clip.CLIPAdapter,
+    ("transformers", "SiglipVisionModel"): huggingface_clip.SiglipAdapter,
     ("timm", "VisionTransformer"): timm.TimmAdapter,
     ("timm", "Eva"): timm.EvaAdapter,
 }
