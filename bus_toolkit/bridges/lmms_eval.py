@@ -60,11 +60,8 @@ class ReducedLMMS(lmms):
         reduced: ReducedModel | None = None,
     ) -> None:
         super().__init__()
-        if reduced is None:
-            if folder is None:
-                raise ConfigError("folder: a model is needed, got none. Write --model_args folder=FOLDER.")
-            reduced = load_reduced(folder, reduction, device=device, dtype=dtype)
-        self.reduced, self.batch_size = reduced, int(batch_size)
+        self.reduced = reduced or load_reduced(folder, reduction, device=device, dtype=dtype)
+        self.batch_size = int(batch_size)
         self.system_prompt = self._resolve_system_prompt(system_prompt)
 
     @property

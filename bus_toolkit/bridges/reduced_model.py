@@ -12,6 +12,7 @@ import torch
 
 from bus_toolkit.config.reduction_file import read_reduction
 from bus_toolkit.engine.device import find_device
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.huggingface.loading import Dtype, load_model, load_processor
 from bus_toolkit.huggingface.reduction import Reduction, reduce_tokens
 
@@ -65,7 +66,7 @@ class ReducedModel:
 
 
 def load_reduced(
-    folder: str,
+    folder: str | None,
     reduction: str | Path | Mapping[str, Any] | None = None,
     *,
     device: str | None = None,
@@ -74,14 +75,20 @@ def load_reduced(
     """Load a model with its processor and put selectors into it.
 
     Args:
-        folder: Local folder in Hugging Face's layout.
+        folder: Local folder in Hugging Face's layout; ``None`` is refused.
         reduction: A YAML file of arguments of ``reduce_tokens``, or what it holds; ``None`` for the model as it is.
         device: As torch writes it. ``cuda`` is the GPU of this process, where a launcher started several.
         dtype: Of the weights.
 
     Raises:
+        ConfigError: No folder.
         BusError: The folder or the reduction cannot be used.
     """
+    if folder is None:
+        raise ConfigError(
+            "folder: a model is needed, got none. Write --model_args folder=FOLDER for lmms-eval, or give folder= or "
+            "reduced= in Python."
+        )
     rank = os.environ.get("LOCAL_RANK")
     where = find_device(f"cuda:{rank}" if device == "cuda" and rank else device)
     model = load_model(folder=folder, dtype=dtype).to(where)

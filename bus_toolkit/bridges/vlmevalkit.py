@@ -61,11 +61,7 @@ class ReducedVLM(BaseModel):
             raise ConfigError(
                 "use_vllm: must be false, since vLLM would run the model without selectors. Leave it out."
             )
-        if reduced is None:
-            if folder is None:
-                raise ConfigError("folder: a model is needed, got none. Give folder=, or reduced=.")
-            reduced = load_reduced(folder, reduction, device=device, dtype=dtype)
-        self.reduced = reduced
+        self.reduced = reduced or load_reduced(folder, reduction, device=device, dtype=dtype)
         self.generation = {"max_new_tokens": 1024, "do_sample": False, **generation}
 
     @override

@@ -17,6 +17,7 @@ from bus_toolkit.huggingface.checkpointing import Uncheckpointed
 from bus_toolkit.huggingface.checks import acts_before
 from bus_toolkit.huggingface.choosing import Site, choose
 from bus_toolkit.huggingface.layer_arguments import for_places, of_attention, without_gaps
+from bus_toolkit.huggingface.layer_hook import LayerHook
 from bus_toolkit.huggingface.outputs import spread_outputs
 from bus_toolkit.huggingface.passes import Pass, Passes
 from bus_toolkit.huggingface.prefill import Prefill
@@ -69,7 +70,7 @@ class LayerStages:
             # After an error, too.
             self._decoder.register_forward_hook(self._end, always_call=True),
             *(
-                layer.register_forward_pre_hook(_LayerHook(self._enter_layer, number), with_kwargs=True)
+                layer.register_forward_pre_hook(LayerHook(self._enter_layer, number), with_kwargs=True)
                 for number, layer in enumerate(self._decoder.layers)
                 if number >= first
             ),
@@ -182,16 +183,6 @@ class LayerStages:
         self._passes.now = self._cache = None
         self._recorder.forget()
         self._uncheckpointed.end()
-
-
-class _LayerHook:
-    """A hook that knows its layer's number, from 0."""
-
-    def __init__(self, hook: Callable[[int, tuple[Any, ...], dict[str, Any]], Any], number: int) -> None:
-        self._hook, self._number = hook, number
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._hook(self._number, args, kwargs)
 
 
 def _shape(arguments: Mapping[str, Any]) -> tuple[int, int]:

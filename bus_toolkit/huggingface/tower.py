@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from bus_toolkit.errors import ComponentError, DataError
 from bus_toolkit.huggingface.checkpointing import Uncheckpointed
 from bus_toolkit.huggingface.choosing import Site, choose
+from bus_toolkit.huggingface.layer_hook import LayerHook
 from bus_toolkit.huggingface.layout import Layout
 from bus_toolkit.huggingface.recorded_attention import AttentionRecorder
 from bus_toolkit.huggingface.sequence import Sequence
@@ -60,7 +61,7 @@ class TowerReduction:
             parts.tower.register_forward_pre_hook(self._begin),
             parts.tower.register_forward_hook(self._end, always_call=True),
             *(
-                parts.layers[number].register_forward_pre_hook(_LayerHook(self._enter_layer, number), with_kwargs=True)
+                parts.layers[number].register_forward_pre_hook(LayerHook(self._enter_layer, number), with_kwargs=True)
                 for number in range(first, parts.last_read)
             ),
             parts.projector.register_forward_pre_hook(self._enter_projector),
@@ -128,16 +129,6 @@ class TowerReduction:
             output = output.masked_fill(~layout.valid.unsqueeze(2), 0.0)
         whole = output.new_zeros(output.shape[0], layout.width, output.shape[2])
         return whole.scatter(1, layout.places.unsqueeze(2).expand(-1, -1, output.shape[2]), output)
-
-
-class _LayerHook:
-    """A hook that knows its layer's number, from 0."""
-
-    def __init__(self, hook: Callable[[int, tuple[Any, ...], dict[str, Any]], Any], number: int) -> None:
-        self._hook, self._number = hook, number
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._hook(self._number, args, kwargs)
 
 
 def _key_bias(layout: Layout, like: Tensor) -> Tensor | None:

@@ -103,14 +103,14 @@ def visual_places(
     readable = torch.ones_like(is_visual) if readable is None else readable.bool()
     before_answer = readable if labels is None else readable & ((labels != -100).cumsum(dim=1) == 0)
     question = _question(is_visual, before_answer)
-    has_text = question.any(dim=1).tolist()
-    counts = is_visual.sum(dim=1).tolist()
+    # Together, since looking at a device stops it.
+    counts, has_text = torch.stack([is_visual.sum(dim=1), question.any(dim=1)]).tolist()
     units = []
     for row, of_row in enumerate(_runs(is_visual) if images is None else _by_row(images, counts)):
         parts = [(grid,) for grid in of_row] if quota == "image" else ([tuple(of_row)] if of_row else [])
         start = 0
         for part in parts:
-            units.append(Unit(row, start, part, has_text[row]))
+            units.append(Unit(row, start, part, bool(has_text[row])))
             start += units[-1].num_tokens
     return VisualPlaces(is_visual, readable, before_answer, question, tuple(units))
 
