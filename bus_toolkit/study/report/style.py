@@ -28,7 +28,6 @@ DASHES = {
     Role.UNKNOWN: "-",
 }
 MARKERS = "osD^vP*Xhp<>d"
-MARKERS = "osD^vP*Xhp<>d"
 METHODS = (Role.TEXT_AWARE, Role.TEXT_FREE, Role.UNKNOWN)
 """Roles that are compared; the arms of the others are what they are compared to."""
 
