@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bus_toolkit.config import load_config
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.study.plan import Match
 from bus_toolkit.study.reading import read_study
@@ -130,3 +131,15 @@ def _refused(file: Path, old: str, new: str, message: str) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "_studies_").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_that_ship_can_be_read(path: Path) -> None:
     assert read_study(path).tasks
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "_studies_").glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_arm_of_a_retrieval_learns_the_caption_from_its_selection(path: Path) -> None:
+    """Where each image's own caption selects in training, features learn the choice, and retrieval cannot have it."""
+    for task in read_study(path).tasks:
+        if "{system}" in task.training.config:  # systems have files of their own
+            continue
+        cfg = load_config(task.training.config, task.training.overrides)
+        metrics = [metric["type"].removeprefix("bus_toolkit.") for metric in cfg.test_evaluator]
+        if "RetrievalRecall" in metrics:
+            assert cfg.model.conditioning.mode in ("free_itc", "strict"), task.name
