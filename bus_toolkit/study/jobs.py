@@ -74,7 +74,8 @@ def _add(key: JobKey, jobs: dict[JobKey, Job], ordered: dict[JobKey, Job]) -> No
 def _in_order_of_the_file(study: Study) -> Iterator[Job]:
     for start in study.starts:
         for seed in start.seeds:
-            yield Job(JobKey(START, start.name, WHOLE, seed), start.training, _UNPRUNED, is_start=True)
+            key = JobKey(START, start.name, WHOLE, seed)
+            yield Job(key, start.training, _UNPRUNED, _start_of(study, start, key), is_start=True)
     for task in study.tasks:
         for grid in task.grids:
             for seed in grid.seeds:
@@ -88,13 +89,13 @@ def _in_order_of_the_file(study: Study) -> Iterator[Job]:
                         yield Job(key, task.training, arm, _start_of(study, task, key), task.alone, wrong_text)
 
 
-def _start_of(study: Study, task: Task, key: JobKey) -> JobKey | None:
-    if task.start is None:
+def _start_of(study: Study, one: Start | Task, key: JobKey) -> JobKey | None:
+    if one.start is None:
         return None
-    start: Start | None = next((one for one in study.starts if one.name == task.start), None)
+    start = next((start for start in study.starts if start.name == one.start), None)
     if start is not None:
         return JobKey(START, start.name, WHOLE, _serving(key.seed, start.seeds))
-    before = next(one for one in study.tasks if one.name == task.start)
+    before = next(task for task in study.tasks if task.name == one.start)
     return JobKey(before.name, key.arm, key.keep, _serving(key.seed, before.seeds))
 
 

@@ -71,11 +71,15 @@ class Training:
 
 @dataclass(frozen=True)
 class Start:
-    """A training that arms start from, once a seed; ``name`` is that of the entry."""
+    """A training that arms start from, once a seed; ``name`` is that of the entry.
+
+    ``start`` is the entry listed before whose last checkpoint it starts from itself; ``None`` for weights of its config.
+    """
 
     name: str
     training: Training
     seeds: tuple[int, ...]
+    start: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _TOP = {
     *("plugins", "order", "keep_checkpoints", "report"),
 }
 _TRAINING = {"config", "overrides", "steps", "validate"}
-_START = {*_TRAINING, "seeds"}
+_START = {*_TRAINING, "start", "seeds"}
 _TASK = {*_TRAINING, "start", "seeds", "keep", "arms", "runs", "figures", "note", "alone", "wrong_text"}
 _GRID = {"seeds", "keep", "arms"}
 _FIGURE = {"metric", "baseline", "times", "digits"}
@@ -139,8 +139,9 @@ class _Reader:
         arms = read_arms(content, location)
         if not isinstance(content["tasks"], dict) or not content["tasks"]:
             raise ConfigError(f"{location}: tasks must be a mapping with at least one entry, got {content['tasks']!r}.")
-        start_nodes = mapping(content.get("starts") or {}, f"{location}: starts")
-        starts = tuple(self._start(name, node) for name, node in start_nodes.items())
+        starts: list[Start] = []
+        for name, node in mapping(content.get("starts") or {}, f"{location}: starts").items():
+            starts.append(self._start(name, node, {start.name for start in starts}))
         tasks: list[Task] = []
         for name, node in content["tasks"].items():
             known = {*(start.name for start in starts), *(task.name for task in tasks)}
@@ -156,7 +157,7 @@ class _Reader:
             title=str(content["title"]),
             arms=arms,
             tasks=tuple(tasks),
-            starts=starts,
+            starts=tuple(starts),
             reference=reference,
             tolerance=number(content.get("tolerance", 0.03), f"{location}: tolerance"),
             plugins=words(content.get("plugins", ()), f"{location}: plugins"),
@@ -166,11 +167,12 @@ class _Reader:
             started_from=tuple(task.name for task in tasks if task.name in {other.start for other in tasks}),
         )
 
-    def _start(self, name: str, node: Any) -> Start:
+    def _start(self, name: str, node: Any, known: set[str]) -> Start:
         location = f"{self.location}: starts.{name}"
         check_keys(node, location, _START, {"config"})
         seeds = seeds_of(node.get("seeds", self.seeds), f"{location}.seeds")
-        return Start(str(name), self._training(node, location, ("",)), seeds)
+        start = _known_start(node, known, "an entry of starts listed before it", location)
+        return Start(str(name), self._training(node, location, ("",)), seeds, start)
 
     def _training(self, node: Mapping[str, Any], location: str, systems: tuple[str, ...]) -> Training:
         validate = node.get("validate", self.content.get("validate")) or {}
@@ -192,12 +194,7 @@ class _Reader:
     def _task(self, name: str, node: Any, arms: tuple[Arm, ...], known: set[str]) -> Task:
         location = f"{self.location}: tasks.{name}"
         check_keys(node, location, _TASK, {"config"})
-        start = node.get("start")
-        if start is not None and start not in known:
-            raise ConfigError(
-                f"{location}.start: must be an entry of starts or a task listed before it, got {start!r}. Change the "
-                "order, or leave start out."
-            )
+        start = _known_start(node, known, "an entry of starts or a task listed before it", location)
         nodes = node.get("runs", [{}])
         if not isinstance(nodes, list):
             raise ConfigError(f"{location}.runs: must be a list of mappings, got {nodes!r}.")
@@ -224,6 +221,15 @@ class _Reader:
             keep=numbers(node.get("keep", task.get("keep", self.keep)), f"{location}.keep"),
             seeds=seeds_of(node.get("seeds", task.get("seeds", self.seeds)), f"{location}.seeds"),
         )
+
+
+def _known_start(node: Mapping[str, Any], known: set[str], allowed: str, location: str) -> str | None:
+    start = node.get("start")
+    if start is not None and start not in known:
+        raise ConfigError(
+            f"{location}.start: must be {allowed}, got {start!r}. Change the order, or leave start out."
+        )
+    return start
 
 
 def _figures(nodes: Any, location: str) -> Iterator[Figure]:
