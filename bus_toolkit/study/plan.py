@@ -73,7 +73,7 @@ class Training:
 class Start:
     """A training that arms start from, once a seed; ``name`` is that of the entry.
 
-    ``start`` is the entry listed before whose last checkpoint it starts from itself; ``None`` for weights of its config.
+    ``start`` is the entry listed before whose last checkpoint it starts from; ``None`` for the weights of its config.
     """
 
     name: str

@@ -226,9 +226,7 @@ class _Reader:
 def _known_start(node: Mapping[str, Any], known: set[str], allowed: str, location: str) -> str | None:
     start = node.get("start")
     if start is not None and start not in known:
-        raise ConfigError(
-            f"{location}.start: must be {allowed}, got {start!r}. Change the order, or leave start out."
-        )
+        raise ConfigError(f"{location}.start: must be {allowed}, got {start!r}. Change the order, or leave start out.")
     return start
 
 

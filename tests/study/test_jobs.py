@@ -55,6 +55,16 @@ def test_brackets_of_a_pattern_are_those_of_a_name() -> None:
     assert [key.matches([pattern]) for pattern in patterns] == [None, 0, 0, 0]
 
 
+def test_a_start_may_begin_from_another_one(arms_file: Path) -> None:
+    text = arms_file.read_text().replace("    start: needles\n", "    start: on\n", 1)
+    arms_file.write_text(text.replace("tasks:\n", "  on: {config: full.yaml, start: needles}\ntasks:\n", 1))
+    jobs = {job.key.name: job for job in all_jobs(read_study(arms_file))}
+    assert list(jobs)[:3] == ["start/needles/keep_1/seed_0", "start/on/keep_1/seed_0", "attribute/full/keep_1/seed_0"]
+    assert jobs["attribute/full/keep_1/seed_1"].start == JobKey("start", "on", 1.0, 1)
+    assert jobs["start/on/keep_1/seed_1"].start == JobKey("start", "needles", 1.0, 0), "needles has one seed"
+    assert jobs["start/needles/keep_1/seed_0"].start is None
+
+
 def test_a_start_with_fewer_seeds_serves_all(systems_file: Path) -> None:
     text = systems_file.read_text().replace("  retrieval:\n", "  retrieval:\n    seeds: [5, 1]\n")
     systems_file.write_text(text)

@@ -104,6 +104,11 @@ def test_a_bad_study_of_systems_is_refused(systems_file: Path, old: str, new: st
         ("title:", "_base_: other.yaml\ntitle:", "_base_: no such study"),
         ("keep: [0.25, 0.11]", "keep: [0.1111111]", "keep: must have six digits at most, got 0.1111111. Round it"),
         ("starts:\n  needles: {config: full.yaml, seeds: [0]}", "starts: [full.yaml]", "starts: must be a mapping"),
+        (
+            "seeds: [0]}\ntasks",
+            "start: attribute}\ntasks",
+            "an entry of starts listed before it, got 'attribute'",
+        ),
         ("\n  race: {config", "\n  needles: {config", "each must be its own"),
         ("  full: {}", "  full: {}\n  Full: {}", "each must be its own, also without capitals"),
     ],
