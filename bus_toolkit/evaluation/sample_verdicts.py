@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -68,5 +69,5 @@ def read_lines(file: Path) -> Iterator[tuple[int, Any]]:
                 if size > _LARGEST:
                     raise ValueError("more than 1 GiB")
                 yield number, json.loads(text)
-    except (OSError, EOFError, ValueError, RecursionError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise DataError(f"{file}: cannot be read: {error}. Test the run again.") from error

@@ -17,6 +17,7 @@ from bus_toolkit.config.yaml_text import dump_yaml
 from bus_toolkit.errors import DataError
 from bus_toolkit.folder_locks import alone_in
 from bus_toolkit.models.build import build_model
+from bus_toolkit.study.stages import in_order
 from bus_toolkit.writing import write_whole, writing
 
 FILE = "counts.json"
@@ -62,7 +63,8 @@ class Counts:
     def tokens(self, model: Mapping[str, Any]) -> dict[str, int]:
         """Return the visual tokens, prefix included, after each block and after the decoder."""
 
-        return self._once("tokens", model, lambda: self._counter(model, "forward", "answer").tokens_by_stage(model))
+        counter = self._counter(model, "forward", "answer")
+        return in_order(self._once("tokens", model, lambda: counter.tokens_by_stage(model)))
 
     def frame(self, model: Mapping[str, Any]) -> Frame:
         """Return image size, grid and the longest text."""

@@ -56,7 +56,10 @@ class Process:
 
     def failure(self) -> str:
         """Return why it has failed: the last line of its output, and the signal that ended it."""
-        lines = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        try:
+            lines = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError as error:  # its folder was removed while it ran, say
+            lines = [f"its output cannot be read: {error.strerror}."]
         last, code = lines[-1] if lines else "", self.code() or 0
         if code >= 0:
             return last

@@ -193,6 +193,10 @@ def test_a_job_that_another_process_runs_is_left_alone(runs: Runs) -> None:
             "ended from outside (Killed, as by a system without free memory). Its ",
         ),
         ("print('data are gone'); sys.exit(3)", "failed (exit code 3): data are gone All of it is in "),
+        (
+            "import shutil; shutil.rmtree(sys.argv[1]); sys.exit(1)",
+            "failed (exit code 1): its output cannot be read: No such file or directory.",
+        ),
     ],
 )
 def test_why_a_job_failed_is_said_also_where_it_could_not_say_so(runs: Runs, last_words: str, reported: str) -> None:

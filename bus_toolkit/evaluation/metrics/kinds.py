@@ -12,10 +12,15 @@ _T = TypeVar("_T")
 def by_kind(kinds: Iterable[str], values: Iterable[_T]) -> dict[str, list[_T]]:
     """Return the values of each kind, kinds in alphabetical order; values of the empty kind belong to none.
 
-    Letters and digits of a kind's name stay, all else becomes one underscore: names are parts of a metric's key.
+    Names are parts of a metric's key: see :func:`key_of`.
     """
     grouped: dict[str, list[_T]] = {}
     for kind, value in zip(kinds, values, strict=True):
-        grouped.setdefault(re.sub(r"\W+", "_", kind).strip("_"), []).append(value)
+        grouped.setdefault(key_of(kind), []).append(value)
     grouped.pop("", None)
     return dict(sorted(grouped.items()))
+
+
+def key_of(kind: str) -> str:
+    """Return a kind's name as it is in a metric's key: letters and digits stay, all else becomes one underscore."""
+    return re.sub(r"\W+", "_", kind).strip("_")

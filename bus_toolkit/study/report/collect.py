@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.folder_locks import alone_in
 from bus_toolkit.json_text import parse_json
 from bus_toolkit.study.report.properties import properties_of
 from bus_toolkit.study.report.runs import FILE as RUNS
@@ -52,8 +53,8 @@ def collect_runs(
 ) -> list[RunKey]:
     """Add each finished run below ``out`` to the files in ``committed``; return those that are new or replaced.
 
-    Pieces of a study that ran in several places are collected one by one. A run that is committed already with the
-    same content changes nothing.
+    Pieces of a study that ran in several places are collected one by one, also by several processes at once. A run that
+    is committed already with the same content changes nothing.
 
     Args:
         out: Folder of the study's runs, or a folder of committed results.
@@ -63,16 +64,28 @@ def collect_runs(
         replacing: Whether a run takes the place of a committed one with another content.
 
     Raises:
-        DataError: There are no runs, a file is damaged, a run is committed with another content, or it was tested on
-            other questions than the runs of its task before it.
+        DataError: There are no runs, a file is damaged, a run is committed or below ``out`` with another content, or it
+            was tested on other questions than the runs of its task before it.
     """
+    pieces = _committed(out) if (out / RUNS).is_file() else _finished(out, metrics or {}, recall_at or {})
+    with alone_in(committed):
+        return _add(pieces, committed, replacing)
+
+
+def _add(pieces: Iterator[_Piece], committed: Path, replacing: bool) -> list[RunKey]:
     runs, verdicts = read_runs(committed), read_verdicts(committed)
-    changed = []
-    for piece in _committed(out) if (out / RUNS).is_file() else _finished(out, metrics or {}, recall_at or {}):
+    changed: list[RunKey] = []
+    found: dict[RunKey, Path] = {}
+    for piece in pieces:
         run = piece.run
-        known = runs.get(run.key)
+        known, first = runs.get(run.key), found.setdefault(run.key, piece.path)
         if known is not None and committed_line(known) == committed_line(run):
             continue
+        if first != piece.path:
+            raise DataError(
+                f"{piece.path}: {describe_run(run.key)} is in {first}, too, with another content. Collect the folder "
+                "that holds the right one alone."
+            )
         if known is not None and not replacing:
             raise DataError(
                 f"{piece.path}: {describe_run(run.key)} is committed in {committed} already, with another content. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bus_toolkit.evaluation.metrics.kinds import key_of
 from bus_toolkit.study.report.runs import CurvePoint, Run
 
 RISING = 1.0
@@ -26,7 +27,7 @@ def metric_key(keys: Iterable[str], kind: str, given: str | None) -> str | None:
     ``given`` if the study names one; else the one that ends in ``/accuracy_<kind>``, else in ``/accuracy``.
     """
     keys = sorted(keys)
-    endings = [given] if given else [f"/accuracy_{kind}", "/accuracy"]
+    endings = [given] if given else [f"/accuracy_{key_of(kind)}", "/accuracy"]
     return next((key for ending in endings for key in keys if key.endswith(ending)), None)
 
 

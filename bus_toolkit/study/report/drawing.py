@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bus_toolkit.study.report.cell_text import NOTHING
 from bus_toolkit.visualization.canvas import GRID, INK
 from bus_toolkit.writing import whole_file
 
@@ -84,8 +85,8 @@ def drawing() -> Any:
 
 
 def plain_name(name: str) -> str:
-    """Return a name that XML can hold, on one line; of a long one its beginning, which fits beside curves."""
-    plain = _printable(name)
+    """Return a name that XML can hold, on one line; of a long one its beginning, of a blank one a dash."""
+    plain = _printable(name).strip() or NOTHING
     return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 3].rstrip()}..."
 
 

@@ -16,6 +16,9 @@ from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.style import Style
 from bus_toolkit.study.report.time_figure import draw_times
 
+_LONGEST = 150
+"""Letters of a name in the name of a file; file systems take 255 bytes in all."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -65,7 +68,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     """Return names made safe for files, each its own: those that would share one are numbered."""
     safe: dict[str, str] = {}
     for name in names:
-        stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "task"
+        stem = re.sub(r"[^a-z0-9]+", "_", name.lower())[:_LONGEST].strip("_") or "task"
         safe.setdefault(name, next(each for each in _numbered(stem) if each not in safe.values()))
     return safe
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from bus_toolkit.evaluation.metrics.kinds import key_of
 from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.cell_text import estimate_text
 from bus_toolkit.study.report.runs import Run
@@ -17,7 +18,7 @@ NEAR_GUESSING = 5.0
 def majority_of(runs: Iterable[Run], kind: str) -> float | None:
     """Return how often the most frequent answer is right, in per cent; ``None`` if no run has computed it."""
     metrics = [run.line.get("metrics") or {} for run in runs]
-    for key in (f"classification/majority_{kind}", "classification/majority"):
+    for key in (f"classification/majority_{key_of(kind)}", "classification/majority"):
         shares = [100 * float(of_run[key]) for of_run in metrics if of_run.get(key) is not None]
         if shares:
             return shares[0]

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
 from bus_toolkit.study.report.advice import Verdict, all_advice
 from bus_toolkit.study.report.advice_table import ADVICE_HEADS, advice_rows, definitions, lists_without_method
@@ -72,7 +71,7 @@ def leaderboard_page(
 def _links(settings: ReportSettings, results: Path) -> str:
     """Return links to the pages that show the study in words, and to the same tables in Markdown."""
     files = [(page.name, relative_link(page, results)) for page in settings.pages]
-    links = [f'<a href="{escape(quote(link))}">{escape(name)}</a>' for name, link in files]
+    links = [f'<a href="{escape(link)}">{escape(name)}</a>' for name, link in files]
     words = f"The study in words, and why it comes out so: {', '.join(links)}. " if links else ""
     return f'{words}The same tables in Markdown: <a href="{LEADERBOARD}">{LEADERBOARD}</a>.'
 

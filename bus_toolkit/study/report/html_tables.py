@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from bus_toolkit.study.report.cell_text import NOTHING
 from bus_toolkit.study.report.columns import COLUMNS, Column
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Row
 
+_NUMBER = re.compile(r"(?:x )?([-+]?\d+(?:\.\d+)?)(?!\S)")
+"""A number, or a factor, that a blank or nothing follows."""
+
 
 def text_table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of texts; readers sort it by the numbers in them."""
-    body = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    """Return a table of texts; readers sort a column by the numbers with which all of its texts begin, if they do."""
+    columns = [_sortable(column) for column in zip(*rows, strict=True)]
+    body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns, strict=True))
     return _table("", heads, body)
+
+
+def _sortable(column: Sequence[str]) -> list[str]:
+    """Return the cells of a column. As texts 0.5 would be before 0.25, since 5 is less than 25 to a browser."""
+    numbers = [_NUMBER.match(cell) for cell in column]
+    if not all(number or cell == NOTHING for number, cell in zip(numbers, column, strict=True)):
+        return [f"<td>{escape(cell)}</td>" for cell in column]
+    return [
+        f'<td data-value="{number[1] if number else ""}">{escape(cell)}</td>'
+        for number, cell in zip(numbers, column, strict=True)
+    ]
 
 
 def results_table(panels: Sequence[Panel]) -> str:

@@ -78,7 +78,7 @@ def share_of_names(axes: Axes, names: Iterable[str], *, size: float = TEXT) -> f
     from matplotlib.textpath import TextPath
 
     font = FontProperties(family=FONT, weight="bold")
-    widest: float = max(TextPath((0, 0), name or " ", size=size, prop=font).get_extents().width for name in names)
+    widest: float = max(TextPath((0, 0), name, size=size, prop=font).get_extents().width for name in names)
     inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     return min((widest + 12) / 72 / inches, _WIDEST)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from bus_toolkit.study.markdown import escape_markdown, markdown_table
 from bus_toolkit.study.report.advice import Advice, Verdict, all_advice
@@ -88,8 +89,8 @@ def table_markdown(table: PageTable, panels: Sequence[Panel], settings: ReportSe
 
 
 def relative_link(target: Path, folder: Path) -> str:
-    """Return the path of ``target`` as a link from a page in ``folder``."""
-    return os.path.relpath(target.resolve(), folder.resolve()).replace(os.sep, "/")
+    """Return the path of ``target`` as a link from a page in ``folder``, without blanks, brackets and the like."""
+    return quote(os.path.relpath(target.resolve(), folder.resolve()).replace(os.sep, "/"))
 
 
 def _which(advised: Sequence[Advice], settings: ReportSettings) -> list[str]:
@@ -114,7 +115,7 @@ def _reasons(advised: Sequence[Advice]) -> list[str]:
 
 def _links(settings: ReportSettings, results: Path) -> list[str]:
     """Return a line with the pages that show the study, if there are any."""
-    links = ", ".join(f"[{page.name}]({relative_link(page, results)})" for page in settings.pages)
+    links = ", ".join(f"[{escape_markdown(page.name)}]({relative_link(page, results)})" for page in settings.pages)
     return [f"The study in words, and why it comes out so: {links}."] if links else []
 
 

@@ -83,10 +83,11 @@ def _rows(
     cells = [cell for cell in cells if all((task, cell.arm, cell.keep, seed) in runs for seed in scores.seeds(cell))]
     splits: Mapping[Cell, Split] = {}
     if settings.unpruned and settings.smaller_image:
-        splits = scores.split(cells, Cell(settings.unpruned, 1.0), Cell(settings.smaller_image, keep))
+        splits = scores.split(cells, Cell(settings.unpruned, 1.0), _cell_of(settings.smaller_image, keep, cells))
     of_cell = {cell: tuple(runs[task, cell.arm, cell.keep, seed] for seed in scores.seeds(cell)) for cell in cells}
     unpruned = of_cell.get(Cell(settings.unpruned, 1.0), ())
     majority = majority_of((run for own in of_cell.values() for run in own), kind)
+    reference = _cell_of(settings.reference, keep, cells)
     rows = []
     for cell in cells:
         own = of_cell[cell]
@@ -105,7 +106,7 @@ def _rows(
             is_reference=is_reference,
             runs=own,
             accuracy=accuracy,
-            difference=None if is_reference else scores.difference(cell, Cell(settings.reference, keep)),
+            difference=None if is_reference else scores.difference(cell, reference),
             wrong_text=scores.accuracy(cell._replace(text=OTHER)),
             split=splits.get(cell),
             is_undertrained=not is_guess(accuracy, majority) and is_undertrained([curve_of(run, key) for run in own]),
@@ -114,6 +115,12 @@ def _rows(
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.arm)))
+
+
+def _cell_of(arm: str, keep: float, cells: Sequence[Cell]) -> Cell:
+    """Return an arm at a keep ratio, or without one where that is how it ran."""
+    at_ratio = Cell(arm, keep)
+    return at_ratio if at_ratio in cells else Cell(arm, 1.0)
 
 
 def _ends_near_guess(unpruned: Sequence[Run], key: str | None, majority: float | None) -> bool:

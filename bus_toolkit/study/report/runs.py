@@ -10,6 +10,7 @@ from typing import Any
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.json_text import dump_json, parse_json
+from bus_toolkit.study.stages import in_order
 from bus_toolkit.text_files import read_utf8, split_lines
 from bus_toolkit.writing import write_whole
 
@@ -50,7 +51,7 @@ class Run:
         shared_macs: Those of them that all texts of an image share; ``None`` if unknown.
         step_macs: Of a training step, a text.
         target_macs: What ``macs`` was to be; ``None`` for an arm that sets the target or has none.
-        tokens: Visual tokens after each stage.
+        tokens: Visual tokens after each stage, in their order.
         steps: Of the training.
         curve: Validations during the training.
         machine: What it ran on.
@@ -96,7 +97,7 @@ def run_of(line: Any, location: str) -> Run:
             shared_macs=_number(line["macs"].get("shared")),
             step_macs=_number(line["macs"].get("step")),
             target_macs=_number(line.get("target_macs")),
-            tokens={str(stage): float(count) for stage, count in (line.get("tokens") or {}).items()},
+            tokens=in_order({str(stage): float(count) for stage, count in (line.get("tokens") or {}).items()}),
             steps=float(train.get("steps") or 0),
             curve=tuple(_point(point) for point in _points(line.get("curve") or ())),
             # What else ran meanwhile is no part of the machine.

@@ -23,6 +23,8 @@ from bus_toolkit.writing import whole_file
 
 FILE = "samples.jsonl.gz"
 OWN, OTHER = "own", "other"
+_Row = tuple[str, str | None, str]
+"""Image, answer, and a mark for each run."""
 
 
 class Column(NamedTuple):
@@ -104,22 +106,28 @@ def read_verdicts(folder: Path) -> dict[str, Verdicts]:
     try:
         header = next(lines)["runs"]
         columns = {task: [Column(str(a), float(k), int(s), str(t)) for a, k, s, t in header[task]] for task in header}
-        questions: dict[str, dict[Question, tuple[str, str | None]]] = {task: {} for task in columns}
-        rows: dict[str, list[str]] = {task: [] for task in columns}
+        if twice := [column for of_task in columns.values() for column in of_task if of_task.count(column) > 1]:
+            raise ValueError(f"{twice[0]} is there twice")
+        rows: dict[str, dict[Question, _Row]] = {task: {} for task in columns}
         for line in lines:
-            task, verdicts = line["task"], line["correct"]
-            if len(verdicts) != len(columns[task]):
-                raise ValueError(f"{len(verdicts)} verdicts of {len(columns[task])} runs")
-            questions[task][Question(line["kind"], line["id"])] = (line["image"], line["answer"])
-            rows[task].append(verdicts)
-        return {task: Verdicts(questions[task], _columns(columns[task], rows[task])) for task in columns}
+            task, marks, question = line["task"], line["correct"], Question(line["kind"], line["id"])
+            if len(marks) != len(columns[task]) or {*marks} - {*"01"}:
+                raise ValueError(f"correct must be 0 or 1 for each of {len(columns[task])} runs, got {marks!r}")
+            if question in rows[task]:
+                raise ValueError(f"the question {question.id!r} of kind {question.kind!r} is there twice")
+            rows[task][question] = (line["image"], line["answer"], marks)
+        return {task: _verdicts(columns[task], rows[task]) for task in columns}
     except (StopIteration, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file}: is damaged, {type(error).__name__}: {error}. Collect the runs again.") from error
 
 
-def _columns(columns: list[Column], rows: list[str]) -> dict[Column, NDArray[np.bool_]]:
-    marks_NC = np.frombuffer("".join(rows).encode("ascii"), np.uint8).reshape(len(rows), len(columns))
-    return dict(zip(columns, (marks_NC == ord("1")).T, strict=True))
+def _verdicts(columns: list[Column], rows: Mapping[Question, _Row]) -> Verdicts:
+    """Return the verdicts of a task; questions are sorted, as those of a run are, whatever their order in the file."""
+    order = sorted(rows)
+    marks = "".join(rows[question][2] for question in order)
+    marks_NC = np.frombuffer(marks.encode("ascii"), np.uint8).reshape(len(rows), len(columns))
+    questions = {question: rows[question][:2] for question in order}
+    return Verdicts(questions, dict(zip(columns, (marks_NC == ord("1")).T, strict=True)))
 
 
 def write_verdicts(folder: Path, verdicts: Mapping[str, Verdicts]) -> None:

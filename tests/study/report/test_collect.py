@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from bus_toolkit.errors import DataError
 from bus_toolkit.study.report.collect import collect_runs
 from bus_toolkit.study.report.properties import properties_of
-from bus_toolkit.study.report.runs import read_runs
+from bus_toolkit.study.report.runs import Run, RunKey, read_runs
 from bus_toolkit.study.report.samples import OTHER, OWN, Column, Question, read_samples, read_verdicts
 from tests.study.report.fake_study import write_run
 
@@ -105,6 +108,90 @@ def test_runs_on_other_questions_are_refused(tmp_path: Path) -> None:
         collect_runs(tmp_path / "out", tmp_path / "results")
 
 
+def test_the_last_stage_is_that_of_the_model(tmp_path: Path) -> None:
+    tokens = {**{f"block {i}": 144 - i for i in range(1, 13)}, "decoder": 99, **{f"layer {i}": i for i in range(1, 11)}}
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3, result={"tokens": tokens})
+    collect_runs(tmp_path / "out", tmp_path / "results")
+    assert list(read_runs(tmp_path / "results")["glyph", "TSPS", 0.11, 0].tokens.items()) == list(tokens.items())
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_two_folders_of_one_run_are_both_named(tmp_path: Path, replacing: bool) -> None:
+    for folder, right in (("a", 0.1), ("b", 0.9)):
+        write_run(tmp_path / "out" / folder, "glyph", "TSPS", 0.11, 0, questions=30, right=right)
+    with pytest.raises(DataError, match=r"out/b/.*: TSPS on .*, seed 0 is in .*out/a/.*, too, with another content"):
+        collect_runs(tmp_path / "out", tmp_path / "results", replacing=replacing)
+
+
+def test_who_collects_at_once_loses_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_slowly(folder: Path) -> dict[RunKey, Run]:
+        runs = read_runs(folder)
+        time.sleep(0.05)
+        return runs
+
+    monkeypatch.setattr("bus_toolkit.study.report.collect.read_runs", read_slowly)
+    for number in range(3):
+        write_run(tmp_path / str(number), "glyph", f"arm {number}", 0.11, 0, questions=3)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda number: collect_runs(tmp_path / str(number), tmp_path / "results"), range(3)))
+    assert len(read_runs(tmp_path / "results")) == 3
+
+
+def rewritten(results: Path, change: Callable[[list[str]], list[str]]) -> Path:
+    """Change the lines of committed verdicts, as a merge by hand might."""
+    file = results / "samples.jsonl.gz"
+    lines = gzip.decompress(file.read_bytes()).decode().splitlines()
+    file.write_bytes(gzip.compress("".join(f"{line}\n" for line in change(lines)).encode()))
+    return results
+
+
+def test_verdicts_are_paired_by_question_whatever_the_order_of_the_lines(tmp_path: Path) -> None:
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=30)
+    collect_runs(tmp_path / "out", tmp_path / "results")
+    before = read_verdicts(tmp_path / "results")["glyph"]
+    after = read_verdicts(rewritten(tmp_path / "results", lambda lines: [lines[0], *reversed(lines[1:])]))["glyph"]
+    assert list(after.questions.items()) == list(before.questions.items())
+    assert (after.columns[Column("TSPS", 0.11, 0, OWN)] == before.columns[Column("TSPS", 0.11, 0, OWN)]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: [*lines, lines[1]], "the question '0' of kind 'glyph' is there twice"),
+        (lambda lines: [lines[0].replace("EViT", "TSPS"), *lines[1:]], r"Column\(arm='TSPS', .* is there twice"),
+        (
+            lambda lines: [lines[0], *(line[:-3] + '?"}' for line in lines[1:])],
+            "correct must be 0 or 1 for each",
+        ),
+        (
+            lambda lines: [lines[0], *(line[:-3] + '"}' for line in lines[1:])],
+            "correct must be 0 or 1 for each",
+        ),
+    ],
+    ids=["question twice", "run twice", "no verdict", "too few"],
+)
+def test_damaged_verdicts_are_refused(tmp_path: Path, change: Callable[[list[str]], list[str]], message: str) -> None:
+    for arm in ("TSPS", "EViT"):
+        write_run(tmp_path / "out", "glyph", arm, 0.11, 0, questions=3)
+    collect_runs(tmp_path / "out", tmp_path / "results")
+    with pytest.raises(DataError, match=rf"samples.jsonl.gz: is damaged, ValueError: {message}"):
+        read_verdicts(rewritten(tmp_path / "results", change))
+
+
+def test_every_damaged_byte_is_found_or_harmless(tmp_path: Path) -> None:
+    write_run(tmp_path / "out", "glyph", "TSPS", 0.11, 0, questions=3)
+    collect_runs(tmp_path / "out", tmp_path / "results")
+    before, file = read_verdicts(tmp_path / "results")["glyph"], tmp_path / "results" / "samples.jsonl.gz"
+    whole, refused = file.read_bytes(), 0
+    for place in range(len(whole)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            assert read_verdicts(tmp_path / "results")["glyph"].questions == before.questions
+        except DataError:
+            refused += 1
+    assert refused > len(whole) - 10, "only the head of a packed file has bytes that say nothing about its content"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -182,7 +269,7 @@ def test_nothing_to_collect_and_damaged_results_are_named(tmp_path: Path) -> Non
     header = json.dumps({"runs": {"glyph": [["TSPS", 0.11, 0, "own"]]}})
     row = '{"task": "glyph", "kind": "x", "id": "1", "image": "1", "answer": null, "correct": "10"}'
     (results / "samples.jsonl.gz").write_bytes(gzip.compress(f"{header}\n{row}\n".encode()))
-    with pytest.raises(DataError, match="is damaged, ValueError: 2 verdicts of 1 runs"):
+    with pytest.raises(DataError, match="is damaged, ValueError: correct must be 0 or 1 for each of 1 runs, got '10'"):
         read_verdicts(results)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bus_toolkit.study.report.bootstrap import Estimate
 from bus_toolkit.study.report.columns import COLUMNS, MARKED_ACCURACY, marks
+from bus_toolkit.study.report.curves import metric_key
 from bus_toolkit.study.report.guessing import accuracy_text, is_guess, is_near_guess, majority_of, percent_text
 from bus_toolkit.study.report.markdown_tables import times_table
 from bus_toolkit.study.report.panels import Panel, make_panels
@@ -86,3 +87,10 @@ def test_no_time_to_the_quality_of_a_guess_is_shown(study: tuple[Path, Path, Pat
     assert times_table([panel_with(study, settings, 0.9)])
     panel = panel_with(study, settings, 0.95)  # the unpruned arm ends at 99
     assert times_table([panel]) == "" and all(row.time is None for row in panel.rows)
+
+
+def test_a_kind_has_the_figures_of_its_own_whatever_its_letters() -> None:
+    metrics = {"classification/majority": 0.125, "classification/majority_what_colour": 0.625}
+    line = {"task": "x", "arm": "a", "keep": 1, "seed": 0, "macs": {"inference": 1}, "metrics": metrics}
+    assert majority_of([run_of(line, "")], "what colour?") == 62.5
+    assert metric_key(["x/accuracy", "x/accuracy_what_colour"], "what colour?", None) == "x/accuracy_what_colour"

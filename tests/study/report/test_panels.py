@@ -53,6 +53,16 @@ def test_rows_have_the_truth_in_their_intervals(panels: list[Panel]) -> None:
     assert reference.is_undertrained is False and reference.macs_of(8) is None
 
 
+def test_a_reference_and_a_smaller_image_without_ratios_are_compared_to(
+    study: tuple[Path, Path, Path], settings: ReportSettings
+) -> None:
+    runs, verdicts = read_runs(study[2]), read_verdicts(study[2])
+    settings = replace(settings, reference="full", smaller_image="full", unpruned="full")
+    row = panel_of(make_panels(runs, verdicts, settings, draws=50), "attribute", 0.11).row("random")
+    assert row is not None and row.difference is not None and -65 < row.difference.mean < -45
+    assert row.split is not None and row.split.num_questions == 0
+
+
 def test_the_split_is_the_accuracy_where_one_is_right_and_the_other_wrong() -> None:
     """Four questions by hand: asked are those that full has right and the smaller image wrong, 0 and 2."""
     questions = {Question("x", str(i)): (str(i), None) for i in range(4)}

@@ -15,7 +15,9 @@ from bus_toolkit.cli.study_report import COMMAND
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.study.report.drawing import new_axes, plain_name, set_course, set_percent
 from bus_toolkit.study.report.figures import file_names
+from bus_toolkit.study.report.html_tables import text_table
 from bus_toolkit.study.report.labels import name_curves, spread
+from bus_toolkit.study.report.markdown_pages import relative_link
 from tests.study.report.fake_study import STUDY, write_run
 
 EVIL = '<script>alert("x")</script> $\\frac|`'
@@ -143,6 +145,26 @@ def test_every_table_is_on_the_page_and_sortable_and_every_picture_has_a_title(s
 def test_names_that_are_alike_have_files_of_their_own() -> None:
     names = ("a b", "A_B", "日本", "語", "a b", "a b 2")
     assert list(file_names(names).values()) == ["a_b", "a_b_2", "task", "task_2", "a_b_2_2"]
+
+
+def test_names_of_files_are_as_short_as_file_systems_need() -> None:
+    assert list(file_names(["x" * 300, "x" * 299]).values()) == ["x" * 150, f"{'x' * 150}_2"]
+
+
+def test_links_hold_no_blanks_and_brackets(tmp_path: Path) -> None:
+    assert relative_link(tmp_path / "results/my study (1)", tmp_path) == "results/my%20study%20%281%29"
+
+
+def test_a_blank_name_is_a_dash() -> None:
+    assert plain_name("  ") == "-" and plain_name(" a ") == "a"
+
+
+def test_columns_of_numbers_are_sorted_by_numbers() -> None:
+    rows = [["0.5 (1 token in 2)", "x 1.20", "2 a"], ["0.25 (1 token in 4)", "-", "a 2"]]
+    assert re.findall(r"<td([^>]*)>", text_table(["keep", "time", "arm"], rows)) == [
+        *(' data-value="0.5"', ' data-value="1.20"', ""),
+        *(' data-value="0.25"', ' data-value=""', ""),
+    ]
 
 
 def test_a_picture_holds_neither_a_date_nor_a_version_and_is_opaque(small: Path) -> None:
