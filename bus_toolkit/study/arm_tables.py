@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from bus_toolkit.study.markdown import markdown_table, spread_text
+from bus_toolkit.study.markdown import escape_markdown, markdown_table, spread_text
 from bus_toolkit.study.plan import Figure, Match, Study, Task
 from bus_toolkit.study.report.curves import curve_of, is_undertrained
 from bus_toolkit.study.report.runs import run_of
@@ -37,7 +37,7 @@ def arm_tables(study: Study, results: Results) -> str:
         study: The study that was run.
         results: Of the jobs that finished.
     """
-    parts = [f"**{study.title}**"]
+    parts = [f"**{escape_markdown(study.title)}**"]
     for task in study.tasks:
         if task.figures and (rows := _rows(results, task)):
             parts += [_table(study, rows, task), *_notes(rows, task)]
@@ -50,7 +50,7 @@ def _table(study: Study, rows: Rows, task: Task) -> str:
     heads += [*(["other text"] if _has_other_text(rows) else []), *(label for label, _, _ in _COSTS), "steps"]
     lines = []
     for (arm, keep), found in rows.items():
-        cells = [_name(study, arm, found[0]), *([f"{keep:g}"] if several else [])]
+        cells = [escape_markdown(_name(study, arm, found[0])), *([f"{keep:g}"] if several else [])]
         for figure in task.figures:
             cells.append(_spread(found, on_test(figure), figure.digits))
         if _has_other_text(rows):
@@ -59,7 +59,7 @@ def _table(study: Study, rows: Rows, task: Task) -> str:
         cells += [_spread(found, read, digits) for _, digits, read in _COSTS]
         cells.append(f"{found[0].train.get('steps', 0):g}{'*' if _is_undertrained(found, task) else ''}")
         lines.append(cells)
-    return markdown_table(heads, lines, aligned=True)
+    return markdown_table([escape_markdown(head) for head in heads], lines, aligned=True)
 
 
 def _notes(rows: Rows, task: Task) -> Iterator[str]:
@@ -67,9 +67,24 @@ def _notes(rows: Rows, task: Task) -> Iterator[str]:
     words = [_COSTS_IN_WORDS, *([_OTHER_TEXT] if _has_other_text(rows) else [])]
     if any(_is_undertrained(found, task) for found in rows.values()):
         words.append(_UNDERTRAINED)
-    for text in (" ".join(words), task.note):
+    for text in (" ".join(words), _seeds(rows, task), task.note):
         if text:
             yield textwrap.fill(text, _WIDTH)
+
+
+def _seeds(rows: Rows, task: Task) -> str:
+    """Return over how many seeds the figures of each arm are means; empty if over as many for all."""
+    numbers = {
+        (arm, keep, figure.label): sum(figure.of(result.metrics) is not None for result in found)
+        for (arm, keep), found in rows.items()
+        for figure in task.figures
+    }
+    fewer = [
+        f"{arm} at {keep:g}, {label}: {number}"
+        for (arm, keep, label), number in numbers.items()
+        if number < max(numbers.values())
+    ]
+    return escape_markdown(f"Means over fewer than {max(numbers.values())} seeds: {'; '.join(fewer)}.") if fewer else ""
 
 
 def _rows(results: Results, task: Task) -> Rows:

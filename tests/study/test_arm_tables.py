@@ -55,9 +55,18 @@ def test_an_arm_a_row_with_spread_wrong_text_time_and_size(tmp_path: Path) -> No
         "MMAC and ms: an answer to one text about one image. Other text: the same questions, selected for by",
         "the text of another sample. * undertrained: the accuracy on val still rose when the training ended.",
         "",
+        "Means over fewer than 2 seeds: full at 1, object (%): 1; small at 0.11, object (%): 1.",
+        "",
         "Chance is 14.",
     ]
     assert arm_tables(study, {}) == "**Where it pays**\n"
+
+
+def test_names_do_not_break_the_table(tmp_path: Path) -> None:
+    (tmp_path / "full.yaml").write_text("{}\n")
+    (tmp_path / "study.yaml").write_text(STUDY.replace("object (%)", '"P(x|y)"').replace("title: ", "title: 1*2*3 "))
+    title, _, head, *_ = arm_tables(read_study(tmp_path / "study.yaml"), dict([result("full", 0, 1.0)])).splitlines()
+    assert title == r"**1\*2\*3 Where it pays**" and head.startswith(r"| questions | P(x\|y) |")
 
 
 def test_the_table_of_the_demo_fits_a_screen() -> None:
