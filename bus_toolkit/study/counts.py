@@ -63,8 +63,10 @@ class Counts:
     def tokens(self, model: Mapping[str, Any]) -> dict[str, int]:
         """Return the visual tokens, prefix included, after each block and after the decoder."""
 
-        counter = self._counter(model, "forward", "answer")
-        return in_order(self._once("tokens", model, lambda: counter.tokens_by_stage(model)))
+        def count() -> dict[str, int]:
+            return self._counter(model, "forward", "answer").tokens_by_stage(model)
+
+        return in_order(self._once("tokens", model, count))
 
     def frame(self, model: Mapping[str, Any]) -> Frame:
         """Return image size, grid and the longest text."""

@@ -20,8 +20,10 @@ from bus_toolkit.study.report.markdown_pages import (
 )
 from bus_toolkit.study.report.markers import filled, markers, shown_on
 from bus_toolkit.study.report.panels import make_panels
-from bus_toolkit.study.report.runs import read_runs
-from bus_toolkit.study.report.samples import read_verdicts
+from bus_toolkit.study.report.runs import FILE as RUNS
+from bus_toolkit.study.report.runs import Run, RunKey, describe_run, read_runs
+from bus_toolkit.study.report.samples import FILE as SAMPLES
+from bus_toolkit.study.report.samples import Verdicts, read_verdicts
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.writing import write_whole
 
@@ -43,6 +45,7 @@ def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) ->
     runs, verdicts = read_runs(results), read_verdicts(results)
     if not runs or not verdicts:
         raise DataError(f"{results}: holds no results. Add them with --collect and the folder of the study's runs.")
+    _check_both(results, runs, verdicts)
     panels = make_panels(runs, verdicts, settings, draws)
     judged = judge_claims(panels, settings)
     blocks = {table.name: table_markdown(table, panels, settings) for table in settings.tables}
@@ -57,6 +60,19 @@ def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) ->
         write_whole(page, filled(page, settings.name, blocks))
         written.append(page)
     return written
+
+
+def _check_both(results: Path, runs: Mapping[RunKey, Run], verdicts: Mapping[str, Verdicts]) -> None:
+    """Refuse two files of different reports, as after a stop between the writing of the two."""
+    listed = set(runs)
+    judged = {(task, *column[:3]) for task, of_task in verdicts.items() for column in of_task.columns}
+    if listed != judged:
+        first = min(listed ^ judged)
+        has, has_not = (RUNS, SAMPLES) if first in listed else (SAMPLES, RUNS)
+        raise DataError(
+            f"{results}: {has} has {describe_run(first)}, and {has_not} has not. Both files must be of one "
+            "report: collect the runs again, or take both back."
+        )
 
 
 def _check_pages(settings: ReportSettings, tables: Mapping[str, str]) -> None:

@@ -18,6 +18,8 @@ from bus_toolkit.study.report.figures import file_names
 from bus_toolkit.study.report.html_tables import text_table
 from bus_toolkit.study.report.labels import name_curves, spread
 from bus_toolkit.study.report.markdown_pages import relative_link
+from bus_toolkit.study.report.settings import read_settings
+from bus_toolkit.study.report.write import write_report
 from tests.study.report.fake_study import STUDY, write_run
 
 EVIL = '<script>alert("x")</script> $\\frac|`'
@@ -46,6 +48,20 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_two_files_that_do_not_belong_together_are_refused(small: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(small, tmp_path / "copy")
+    file = copy / "results" / "small" / "runs.jsonl"
+    whole = file.read_text()
+    file.write_text("".join(line for line in whole.splitlines(True) if '"text-aware"' not in line))
+    message = "samples.jsonl.gz has text-aware on attribute at keep 0.11, seed 0, and runs.jsonl has not"
+    before = files_of(copy)
+    with pytest.raises(DataError, match=message):
+        write_report(read_settings(copy / "small.yaml"), file.parent)
+    assert files_of(copy) == before
+    assert COMMAND.main([str(copy / "small.yaml"), "--collect", str(copy / "out")]) == 0, "collecting again mends it"
+    assert file.read_text() == whole
 
 
 def test_drawing_again_changes_nothing(small: Path, tmp_path: Path) -> None:
