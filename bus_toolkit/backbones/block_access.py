@@ -236,7 +236,8 @@ class ViTBlockAccess(BlockAccess):
         if self._text.embeds.shape[-1] != width:
             raise ComponentError(
                 f"model.selectors: the block's query weights read the text, so it must have the width {width} of the "
-                f"patches, got {self._text.embeds.shape[-1]}. Give text_encoder.hidden_size the backbone's width."
+                f"patches, got {self._text.embeds.shape[-1]}. Give the backbone's width to "
+                "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
             )
         return self._text
 

@@ -19,6 +19,7 @@ from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
 from bus_toolkit.engine.options import RunOptions, apply_options
+from bus_toolkit.engine.preprocessor_check import check_preprocessor
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.recompute import KEY, matching_modules
 from bus_toolkit.engine.runner import BusRunner
@@ -69,6 +70,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     runner = _with_words(cfg)
     runner.write_config()
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
+    check_preprocessor(unwrap(runner.model))
     check_pipeline_sizes(cfg, unwrap(runner.model))
     check_answer_lists(unwrap(runner.model))
     if options.samples_file is not None or lost is not None:

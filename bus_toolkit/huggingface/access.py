@@ -21,6 +21,16 @@ from bus_toolkit.selectors.view import BlockAccess
 
 # Queries whose attention is looked at together.
 _CHUNK = 128
+_OFFERED = (
+    "text_attention",
+    "attention_of_words",
+    "word_attention",
+    "entered",
+    "cls_attention",
+    "cls_query",
+    "keys",
+    "attention_received",
+)
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,6 @@ class LayerAccess(BlockAccess):
 
     def _refuse(self, method: str, reason: str) -> NoReturn:
         raise ComponentError(
-            f"reduce_tokens: a selector asks for {method} of a layer of transformers: {reason}. Use a selector that "
-            "reads text_attention, attention_of_words, cls_attention or keys, or none of them."
+            f"reduce_tokens: a selector asks for {method} of a layer of transformers: {reason}. Use one that reads "
+            f"what is there alone: {', '.join(_OFFERED)}, or none of them."
         )

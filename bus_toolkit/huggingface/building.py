@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bus_toolkit.errors import ComponentError
+from bus_toolkit.errors import ComponentError, describe
 from bus_toolkit.huggingface.checks import by_block, check_added_later, check_language_model, check_selector
 from bus_toolkit.huggingface.families import Family
 from bus_toolkit.huggingface.tower_parts import TowerParts
@@ -67,7 +67,7 @@ class Chosen:
             f"nothing is saved after the last of the {num_layers} layers",
         )
         check_added_later(family, model.config, in_layers)
-        before = None if projected is None else _built(projected, "projected=", width, model)
+        before = None if projected is None else _before_first_layer(projected, width, model)
         if not vision:
             return cls(before, in_layers, {}, None)
         parts = TowerParts.of(model, family)
@@ -81,8 +81,23 @@ class Chosen:
 
 
 def listed(selectors: AnySelector | Sequence[AnySelector]) -> list[AnySelector]:
-    """Return one or several selectors as a list."""
-    return [selectors] if isinstance(selectors, (PatchSelector, Mapping)) else list(selectors)
+    """Return one or several selectors as a list; what is no list counts as one, for ``_built`` to refuse."""
+    if isinstance(selectors, (PatchSelector, Mapping, str)) or not isinstance(selectors, Iterable):
+        return [selectors]
+    return list(selectors)
+
+
+def _before_first_layer(selector: AnySelector, width: int, model: Any) -> PatchSelector:
+    """Build the selector of ``projected=``; a mapping may leave its one place out."""
+    if isinstance(selector, Mapping):
+        selector = {"blocks": [1], **selector}
+    built = _built(selector, "projected=", width, model)
+    if built.blocks != [1]:
+        raise ComponentError(
+            f"reduce_tokens: blocks of projected= must be [1], since it acts before layer 1, got {built.blocks}. Leave "
+            "blocks out, or use selectors= to select after other layers."
+        )
+    return built
 
 
 def _built(
@@ -95,9 +110,11 @@ def _built(
         device = None if model.device.type == "meta" else model.device
         selector = made.to(device, model.dtype).train(model.training)
     if not isinstance(selector, PatchSelector):
+        how_many = "one selector" if argument == "projected=" else "selectors"
+        found = f"the class {selector.__name__}" if isinstance(selector, type) else describe(selector)
         raise ComponentError(
-            f"reduce_tokens: {argument} takes selectors, got {type(selector).__name__}. Give a PatchSelector, or a "
-            "mapping of a type and arguments."
+            f"reduce_tokens: {argument} takes {how_many}, got {found}. Give an instance of a "
+            'PatchSelector, or type and arguments such as {"type": "FastV", "blocks": [2], "keep_ratio": 0.25}.'
         )
     has_class_token = parts is not None and parts.num_prefix > 0
     check_selector(selector, argument, width, in_tower=parts is not None, has_class_token=has_class_token)

@@ -83,7 +83,8 @@ def family_of(model: nn.Module) -> Family:
         return FAMILIES[kind]
     raise ComponentError(
         f"reduce_tokens: the model must be a vision-language model of transformers of type {', '.join(FAMILIES)}, got "
-        f"{type(model).__name__}{'' if kind is None else f' of type {kind}'}. A model of your own needs an entry in "
+        f"{type(model).__name__}{'' if kind is None else f' of type {kind}'}. Give the whole model, as "
+        "AutoModelForImageTextToText.from_pretrained returns it; a family of your own needs an entry in "
         "bus_toolkit.huggingface.FAMILIES."
     )
 

@@ -48,7 +48,7 @@ def reduce_tokens(
             without, also with adapters around it; see ``FAMILIES``.
         selectors: In the language model; each names its layers in ``blocks``. Selectors, or mappings of a type and
             arguments as in a YAML file.
-        projected: Before the language model, on projected features; its ``blocks`` do not matter.
+        projected: One, before the language model, on projected features; a mapping may leave ``blocks``, [1], out.
         vision: In the vision tower, of LLaVA and PaliGemma.
         quota: ``sample``: all visual tokens of a sample are ranked together; ``image``: those of each image, or of each
             frame or tile where the model makes several of one. Images of LLaVA-NeXT and LLaVA-OneVision without a text

@@ -62,7 +62,8 @@ class LookAheadSelector(PatchSelector):
         if embed_dim != text_dim:
             raise ValueError(
                 f"text_dim: the text [CLS] is mixed into the visual one, so both must be equally wide, got {text_dim} "
-                f"and {embed_dim}. Give text_encoder.hidden_size the backbone's width."
+                f"and {embed_dim}. Give the backbone's width to "
+                "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
             )
         self.stage_ratios = {block: KeepRatioSchedule.parse(ratio).end for block, ratio in ratios.items()}
         self.look_ahead = _one_a_block("look_ahead", look_ahead, blocks) or {block: look_ahead for block in blocks}

@@ -59,7 +59,8 @@ class TextGuidedAttentionSelector(PatchSelector):
         if embed_dim != text_dim:
             raise ValueError(
                 "text_dim: the block's query weights read the text [CLS], so both must be equally wide, got "
-                f"{text_dim} and {embed_dim}. Give text_encoder.hidden_size the backbone's width."
+                f"{text_dim} and {embed_dim}. Give the backbone's width to "
+                "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
             )
         if compare_with not in ("outputs", "normed", "keys") or not 0.0 <= cls_share <= 1.0:
             raise ValueError(

@@ -62,7 +62,7 @@ def signature_of(target: Callable[..., Any]) -> Signature:
         if handed is not None:
             taken |= handed.names | {p.name for p in named[: handed.num_positional]}
         for p in named:
-            if p.name not in taken:
+            if p.name not in taken and p.kind is not p.POSITIONAL_ONLY:  # which is given by position, never by name
                 # A class may fill in what its base requires in ways that its source does not show.
                 is_hidden = handed is not None and not handed.is_declared and p.default is p.empty
                 arguments[p.name] = Argument(p.name, _annotation(p, function), None if is_hidden else p.default)

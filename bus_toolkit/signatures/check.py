@@ -38,7 +38,8 @@ def check_arguments(
                 problems.append(_unknown_argument(owner, name, signature, path))
         elif not fits(argument.annotation, value) and not (value is None and argument.default is None):
             kind = describe_kind(argument.annotation)
-            advice = " Put it into a list: [...]." if kind.startswith("a list") and isinstance(value, Mapping) else ""
+            alone = "[...]" if isinstance(value, Mapping) else f"[{value!r}]"
+            advice = f" Put it into a list: {alone}." if fits(argument.annotation, [value]) else ""
             problems.append(Problem(at(path, name), f"must be {kind}, got {value!r}.{advice}"))
     given = set(values) | set(provided)
     missing = [] if partial else [a.name for a in signature.arguments.values() if a.required and a.name not in given]

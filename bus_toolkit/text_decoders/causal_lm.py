@@ -33,6 +33,11 @@ class CausalLMFolder(CausalLanguageModel):
         local = {"local_files_only": True, "trust_remote_code": False}
         try:
             config = AutoConfig.from_pretrained(folder, **local)
+            if not hasattr(config, "vocab_size"):
+                raise ValueError(
+                    f"its config.json is of a {config.model_type}, which is no language model alone. Name the "
+                    "folder of one, such as a Llama or a Qwen2."
+                )
             config.is_decoder = True
             if config.vocab_size != vocab_size:
                 raise ValueError(

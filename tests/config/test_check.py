@@ -42,7 +42,7 @@ reusme: true
         "model.decoder.type: no abstraction decoder named 'PADD'. Did you mean 'PAD'? Registered: Identity, PAD.",
         "model.selectors.0.blocks: TSPS needs this argument, got nothing.",
         "model.selectors.0.keep_ratio: must be in (0, 1], got 1.5.",
-        "model.selectors.1.blocks: must be a list (a whole number each), got 3.",
+        "model.selectors.1.blocks: must be a list (a whole number each), got 3. Put it into a list: [3].",
         "model.selectors.1.fuse: must be one of none, raw, got 'rw'.",
         "model.heads.one.weight: must be a number, got 'heavy'.",
         "model.heads.two.type: is missing. Name a registered head.",

@@ -73,6 +73,28 @@ def test_a_position_that_the_call_fills_is_no_argument():
     assert list(signature_of(Filling).arguments) == ["scale"]
 
 
+def test_what_is_given_by_position_alone_is_no_argument():
+    def function(part, /, *, rank: int = 8): ...
+
+    problems = check_arguments("function", signature_of(function), {"r": 16}, "p")
+    assert list(map(str, problems)) == ["p.r: function has no argument 'r'. It takes rank."]
+
+
+@pytest.mark.parametrize(
+    "value, advice",
+    [
+        (2, "must be a list (a whole number each), got 2. Put it into a list: [2]."),
+        ("2", "must be a list (a whole number each), got '2'."),
+        ([True], "must be a list (a whole number each), got [True]."),
+    ],
+)
+def test_one_value_in_place_of_a_list_is_shown_in_one(value, advice):
+    def function(blocks: Sequence[int]): ...
+
+    (problem,) = check_arguments("function", signature_of(function), {"blocks": value}, "p")
+    assert str(problem) == f"p.blocks: {advice}"
+
+
 def test_declared_forwarding_needs_no_source():
     namespace = {"Base": Base, "forwards_to_super": forwards_to_super, "__name__": "bus_toolkit.generated"}
     exec(  # such a class has no source that could be read

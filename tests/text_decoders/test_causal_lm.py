@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    CLIPVisionConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.text_decoders.causal_lm import CausalLMFolder
@@ -52,6 +60,11 @@ def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     gpt2(tmp_path / "whole")
     with pytest.raises(ValueError, match="its vocabulary has 50 entries, the tokenizer 51.*Use the tokenizer"):
         CausalLMFolder(vocab_size=VOCABULARY + 1, folder=str(tmp_path / "whole"))
+    CLIPVisionConfig().save_pretrained(tmp_path / "tower")
+    with pytest.raises(
+        ValueError, match="its config.json is of a clip_vision_model, .* Name the folder of one, such as"
+    ):
+        CausalLMFolder(vocab_size=VOCABULARY, folder=str(tmp_path / "tower"))
     pickled = gpt2(tmp_path / "pickled").state_dict()
     (tmp_path / "pickled" / "model.safetensors").unlink()
     torch.save(pickled, tmp_path / "pickled" / "pytorch_model.bin")

@@ -76,17 +76,25 @@ def _problems(image: Any, messages: Any) -> Iterator[str]:
     if not isinstance(messages, list) or not messages:
         yield "its conversations are no list of messages"
         return
+    if len(messages) == 1:
+        yield "it has one message; a dialog needs an answer, which is what is learned and judged"
     for place, message in enumerate(messages):
         speaker = ("human", "gpt")[place % 2]
         if not isinstance(message, dict) or message.get("from") != speaker:
-            found = message.get("from") if isinstance(message, dict) else message
-            yield f"message {place + 1} must be from {speaker}, got {str(found)[:40]!r}"
+            yield f"message {place + 1} must be from {speaker}, got {_sender(message)}"
             return
         text = message.get("value")
         if not isinstance(text, str) or is_blank(text.replace(IMAGE, "")):
-            yield f"message {place + 1} must be text, got {str(text)[:40]!r}"
+            yield f"message {place + 1} must have text as its value, got {repr(text)[:40]}"
             return
         count = text.count(IMAGE)
         if count > int(place == 0):
             yield f"message {place + 1} has {count} times {IMAGE}; a dialog has one image, in its first question"
             return
+
+
+def _sender(message: Any) -> str:
+    """Say who a message is from; other forms of such data have other keys."""
+    if isinstance(message, dict) and "from" not in message:
+        return f"one with {', '.join(map(str, message))[:40] or 'nothing'} in place of from and value"
+    return repr(message["from"] if isinstance(message, dict) else message)[:40]

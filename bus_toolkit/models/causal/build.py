@@ -39,7 +39,7 @@ SECTIONS: Mapping[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "model.template": (Template, ()),
     "model.writing": (Writing, ()),
     "model.patch_text": (PatchTextHead, ("patch_size",)),
-    "model.lora": (add_lora, ("part",)),
+    "model.lora": (add_lora, ()),
 }
 
 
@@ -98,7 +98,7 @@ def build_causal_vlm(
     abstraction = build_decoder(decoder, known, images, "language_model.hidden_size")
     projector = _projector(images.embed_dim, width, projector_layers)
     if lora is not None:
-        call(add_lora, {**lora, "part": writer}, "model.lora")
+        call(add_lora, lora, "model.lora", writer)
     model = CausalVLM(
         CausalParts(words, images, abstraction, projector, writer, inner),
         _build_tasks(tasks, words),
@@ -115,8 +115,8 @@ def build_causal_vlm(
     return model
 
 
-def call(target: Callable[..., _T], values: Mapping[str, Any], path: str) -> _T:
-    """Call a class or function with a mapping of a config.
+def call(target: Callable[..., _T], values: Mapping[str, Any], path: str, *given: Any) -> _T:
+    """Call a class or function with a mapping of a config, after what no config can give.
 
     Raises:
         ConfigError: Arguments that it does not have, or values that it refuses.
@@ -125,7 +125,7 @@ def call(target: Callable[..., _T], values: Mapping[str, Any], path: str) -> _T:
     if problems:
         raise ConfigError(problems)
     try:
-        return target(**{name: plain(value) for name, value in values.items()})
+        return target(*given, **{name: plain(value) for name, value in values.items()})
     except BusError:  # names the path already
         raise
     except ValueError as error:

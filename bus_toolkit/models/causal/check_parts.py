@@ -32,9 +32,10 @@ def check_room(writer: CausalLanguageModel, images: TokenReducingBackbone, words
     """
     patches, positions = images.grid[0] * images.grid[1], writer.max_text_length
     if positions is not None and positions < patches + 1 + words.max_length:
+        more = "Use weights with more positions" if writer.is_pretrained else "Raise max_text_length"
         text = (
-            f"must have positions for {patches} patches and {words.max_length} words, got {positions}. Raise "
-            "max_text_length of CausalLM, or lower model.tokenizer.max_length."
+            f"must have positions for {patches} patches and {words.max_length} words, got {positions}. {more}, or "
+            "lower model.tokenizer.max_length."
         )
         raise ConfigError(Problem("model.language_model", text))
 

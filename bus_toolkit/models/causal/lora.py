@@ -10,6 +10,7 @@ from bus_toolkit.text_decoders.causal_base import CausalLanguageModel
 
 def add_lora(
     part: CausalLanguageModel,
+    /,
     *,
     rank: int = 8,
     alpha: float = 16.0,

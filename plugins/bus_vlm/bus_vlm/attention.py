@@ -40,5 +40,6 @@ def check_widths(embed_dim: int | None, text_dim: int | None) -> None:
     if embed_dim is not None and text_dim is not None and embed_dim != text_dim:
         raise ValueError(
             "text_dim: text tokens and patches meet in one space, so both must be equally wide, got "
-            f"{text_dim} and {embed_dim}. Give text_encoder.hidden_size the backbone's width."
+            f"{text_dim} and {embed_dim}. Give the backbone's width to "
+            "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
         )

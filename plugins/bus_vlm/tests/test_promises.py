@@ -67,7 +67,9 @@ def test_refuses_what_makes_no_sense() -> None:
     with pytest.raises(ValueError, match=r"must be in \[0, 1\], got 1.5 and 0.1"):
         SparseVLMSelector(blocks=[1], recycle_share=1.5, embed_dim=8, text_dim=8)
     for selector in (FastVSelector, SparseVLMSelector):
-        with pytest.raises(ValueError, match="both must be equally wide, got 16 and 8. Give text_encoder.hidden_size"):
+        with pytest.raises(
+            ValueError, match="both must be equally wide, got 16 and 8. Give the backbone's width to text_enc"
+        ):
             selector(blocks=[1], embed_dim=8, text_dim=16)  # type: ignore[call-arg]
 
 
@@ -75,7 +77,9 @@ def test_refuses_what_makes_no_sense() -> None:
 def test_a_text_of_another_width_is_refused(selector: type[PatchSelector], view_of: Any) -> None:
     words = torch.zeros(1, 2, 16)
     text = TextTokens(words, words[:, 0], torch.ones(1, 2, dtype=torch.bool))
-    with pytest.raises(ValueError, match="both must be equally wide, got 16 and 8. Give text_encoder.hidden_size"):
+    with pytest.raises(
+        ValueError, match="both must be equally wide, got 16 and 8. Give the backbone's width to text_enc"
+    ):
         selector(blocks=[1])(view_of(torch.zeros(1, 6, 8), text, keys=torch.zeros(1, 6, 2, 4)))
 
 

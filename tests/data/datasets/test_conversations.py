@@ -17,7 +17,7 @@ from bus_toolkit.errors import DataError
 PIPELINE = [{"type": "LoadImage"}, {"type": "PackRegions"}]
 
 
-def entry(*values: str, image: Any = "0.png", **more: Any) -> dict[str, Any]:
+def entry(*values: Any, image: Any = "0.png", **more: Any) -> dict[str, Any]:
     """Return an entry whose messages are from human and gpt in turn."""
     messages = [{"from": ("human", "gpt")[place % 2], "value": value} for place, value in enumerate(values)]
     return {"id": "a", "image": image, "conversations": messages, **more}
@@ -58,11 +58,18 @@ def test_a_list_of_one_image_is_that_image(tmp_path: Path) -> None:
         (entry("What?", "A square.", image=7), "the image must be a path, got 7"),
         ({"id": 1, "image": "0.png", "conversations": []}, "its conversations are no list of messages"),
         (
-            {"image": "0.png", "conversations": [{"from": "gpt", "value": "A square."}]},
+            {"image": "0.png", "conversations": [{"from": "gpt", "value": "A square."}] * 2},
             "message 1 must be from human, got 'gpt'",
         ),
-        (entry("What?", ""), "message 2 must be text, got ''"),
-        (entry("<image>", "A square."), "message 1 must be text, got '<image>'"),
+        (entry("What?", ""), "message 2 must have text as its value, got ''"),
+        (entry("What?", 7), "message 2 must have text as its value, got 7"),
+        (entry("<image>", "A square."), "message 1 must have text as its value, got '<image>'"),
+        (entry("<image>\nWhat?"), "it has one message; a dialog needs an answer"),
+        (
+            {"image": "0.png", "conversations": [{"role": "user", "content": "What?"}, {"role": "assistant"}]},
+            "message 1 must be from human, got one with role, content in place of from and value",
+        ),
+        ({"image": "0.png", "conversations": ["What?", "A square."]}, "message 1 must be from human, got 'What.'"),
         (entry("<image> or <image>?", "No."), "message 1 has 2 times <image>"),
         (entry("What?", "A square.", "And <image>?", "No."), "message 3 has 1 times <image>"),
     ],

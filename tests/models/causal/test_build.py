@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from bus_toolkit.errors import BusError, ConfigError
 from bus_toolkit.models import build_model
@@ -87,6 +87,14 @@ def test_a_language_model_whose_layers_have_another_name_is_refused(tmp_path: Pa
     size = model().tokenizer.vocab_size
     GPT2LMHeadModel(GPT2Config(vocab_size=size, n_embd=16, n_layer=1, n_head=2)).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="whose layers are its `layers`, .* got a GPT2LMHeadModel"):
+        model(language_model={"type": "CausalLMFolder", "folder": str(tmp_path)})
+
+
+def test_a_folder_with_too_few_positions_is_refused(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=model().tokenizer.vocab_size, max_position_embeddings=20, **sizes)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="16 patches and 16 words, got 20. Use weights with more positions, or lower"):
         model(language_model={"type": "CausalLMFolder", "folder": str(tmp_path)})
 
 
