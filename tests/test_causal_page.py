@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,9 +52,14 @@ def test_dialogs_of_ones_own_are_trained_and_answered(weights: Path) -> None:
     # peft is not part of the tests' packages; workers would only cost time.
     overrides = ["model.lora=null", "model.writing.max_new_tokens=2"]
     overrides += [f"{loader}_dataloader.num_workers=0" for loader in ("train", "val", "test")]
-    train("mine.yaml", overrides, RunOptions(work_dir="run"))
-    metrics = json.loads(Path("run/report/val/results.json").read_text())["metrics"]
+    train("mine.yaml", overrides, RunOptions(work_dir="work_dirs/mine"))
+    metrics = json.loads(Path("work_dirs/mine/report/val/results.json").read_text())["metrics"]
     assert metrics["vqa/num_questions"] == 8
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", TRAINING.split("### Ask it in Python")[1], re.DOTALL)[0], names)
+    assert isinstance(names["samples"][0].pred_answer, str)
+    learned = torch.load("work_dirs/mine/epoch_1.pth", weights_only=False)["state_dict"]
+    assert all(torch.equal(value, learned[name]) for name, value in names["model"].state_dict().items())
 
 
 def test_selectors_learn_in_a_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,8 +66,8 @@ def load_trained(
         model = build_model({**part, "tokenizer": tokenizer} if tokenizer else part)
     if not isinstance(model, VLPModel):
         raise ConfigError(
-            f"{source}: model.type: must read images (VLPModel), got {type(model).__name__}. Give the run of such a "
-            "model."
+            f"{source}: model.type: must be VLPModel, got {type(model).__name__}. Give the run of such a model; others "
+            "answer in bus-toolkit test, or in Python by model.predict(images, make_samples(texts))."
         )
     if model.backbone.needs_boxes:
         raise ConfigError(

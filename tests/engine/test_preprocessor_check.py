@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
-from mmpretrain.models import ClsDataPreprocessor, ImageClassifier
+from mmpretrain.models import ClsDataPreprocessor, MultiModalDataPreprocessor
 from torch import nn
 
 from bus_toolkit.engine.preprocessor_check import check_preprocessor
@@ -37,8 +37,6 @@ def test_one_that_calls_the_images_otherwise_is_refused(build: Any, preprocessor
 
 
 def test_one_that_gives_images_and_one_of_a_plugin_are_taken() -> None:
-    from mmpretrain.models import MultiModalDataPreprocessor
-
     class Own(BaseDataPreprocessor):
         pass
 
@@ -48,6 +46,10 @@ def test_one_that_gives_images_and_one_of_a_plugin_are_taken() -> None:
         check_preprocessor(model)
 
 
-def test_models_of_mmpretrain_take_what_theirs_give() -> None:
-    backbone = {"type": "LeNet5"}
-    check_preprocessor(ImageClassifier(backbone, data_preprocessor={"type": "ClsDataPreprocessor"}))
+def test_models_that_take_inputs_keep_theirs() -> None:
+    class Classifier(nn.Module):
+        data_preprocessor = ClsDataPreprocessor()
+
+        def forward(self, inputs: Any, data_samples: Any = None, mode: str = "tensor") -> Any: ...
+
+    check_preprocessor(Classifier())

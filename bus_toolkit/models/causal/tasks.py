@@ -230,6 +230,6 @@ class ChatTask(Task):
         if not turns:
             raise DataError(
                 "model.tasks: kind chat reads the conversation of a sample, got one without. Use the data set "
-                "Conversations, or kind answer or caption."
+                "Conversations, make_samples(texts, conversation=[[(question, None)], ...]), or kind answer or caption."
             )
         return [Turn(self.prompt.replace(PLACE, question), answer) for question, answer in turns]
