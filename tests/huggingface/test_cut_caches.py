@@ -26,6 +26,16 @@ def test_decoding_with_guesses_is_refused(family: str, where: str) -> None:
         generated(tiny, inputs, prompt_lookup_num_tokens=3, eos_token_id=1, max_new_tokens=12)
 
 
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+def test_decoding_with_guesses_after_the_prompt_writes_the_same(family: str) -> None:
+    tiny = build(family)
+    inputs = tiny.of([tiny.row(question=(7, 8, 9, 10, 11, 12, 13))])  # nothing is there twice, so nothing is guessed yet
+    with reduce_tokens(tiny.model, ByPlace(blocks=[2], keep_ratio=0.25)):
+        greedy = generated(tiny, inputs, eos_token_id=1, max_new_tokens=24)
+        guessed = generated(tiny, inputs, prompt_lookup_num_tokens=3, eos_token_id=1, max_new_tokens=24)
+    assert torch.equal(greedy, guessed) and len(set(greedy[0].tolist())) < 24, "words come again, so some are guessed"
+
+
 def test_a_prompt_is_asked_again_after_its_answer_is_cut_off(kind: Tiny) -> None:
     inputs = kind.of([kind.row()])
     width = inputs["input_ids"].shape[1]
