@@ -14,13 +14,13 @@ from tests.huggingface.parts import ByPlace
 from tests.huggingface.tiny import Tiny, build, generated
 
 
-@pytest.mark.parametrize("where", ["selectors", "projected"])
+@pytest.mark.parametrize(("where", "block"), [("selectors", 2), ("projected", 1)])
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
-def test_decoding_with_guesses_is_refused(family: str, where: str) -> None:
+def test_decoding_with_guesses_is_refused(family: str, where: str, block: int) -> None:
     tiny = build(family)
     inputs = tiny.of([tiny.row(question=(7, 8, 9, 7, 8, 9, 7, 8))])
     with (
-        reduce_tokens(tiny.model, **{where: ByPlace(blocks=[2], keep_ratio=0.25)}),
+        reduce_tokens(tiny.model, **{where: ByPlace(blocks=[block], keep_ratio=0.25)}),
         pytest.raises(DataError, match=r"Assisted decoding and prompt lookup cannot be used"),
     ):
         generated(tiny, inputs, prompt_lookup_num_tokens=3, eos_token_id=1, max_new_tokens=12)
@@ -29,7 +29,7 @@ def test_decoding_with_guesses_is_refused(family: str, where: str) -> None:
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_decoding_with_guesses_after_the_prompt_writes_the_same(family: str) -> None:
     tiny = build(family)
-    inputs = tiny.of([tiny.row(question=(7, 8, 9, 10, 11, 12, 13))])  # nothing is there twice, so nothing is guessed yet
+    inputs = tiny.of([tiny.row(question=(7, 8, 9, 10, 11, 12, 13))])  # no word twice: nothing is guessed yet
     with reduce_tokens(tiny.model, ByPlace(blocks=[2], keep_ratio=0.25)):
         greedy = generated(tiny, inputs, eos_token_id=1, max_new_tokens=24)
         guessed = generated(tiny, inputs, prompt_lookup_num_tokens=3, eos_token_id=1, max_new_tokens=24)

@@ -30,14 +30,14 @@ def alone(tiny: Tiny, row: list[int]) -> Tensor:
     return tiny.model.model.get_rope_index(torch.tensor([row]), **inputs)[0][:, 0]
 
 
-@pytest.mark.parametrize("where", ["selectors", "projected"])
+@pytest.mark.parametrize(("where", "block"), [("selectors", 2), ("projected", 1)])
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
-def test_positions_that_begin_again_are_refused(family: str, where: str) -> None:
+def test_positions_that_begin_again_are_refused(family: str, where: str, block: int) -> None:
     tiny = build(family)
     rows = [tiny.row(), tiny.row(question=(20, 21))]
     positions = torch.cat([alone(tiny, row) for row in rows], dim=-1)
     positions = positions[None] if positions.dim() == 1 else positions[:, None]
-    selector = ByPlace(blocks=[2], keep_ratio=0.5)
+    selector = ByPlace(blocks=[block], keep_ratio=0.5)
     with reduce_tokens(tiny.model, **{where: selector}), torch.no_grad():
         with pytest.raises(DataError, match=MESSAGE):
             tiny.model(**packed(tiny, *rows), position_ids=positions)

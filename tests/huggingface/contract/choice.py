@@ -68,8 +68,8 @@ def _turns(tiny: Tiny) -> Measured:
             return found
 
     wrong = 0
-    for where, selector in (("selectors", ByText), ("projected", _ByTextIfThereIsOne)):
-        given = {where: selector(blocks=[2], keep_ratio=0.25)}
+    by_text = {"selectors": ByText(blocks=[2], keep_ratio=0.25)}
+    for given in (by_text, {"projected": _ByTextIfThereIsOne(blocks=[1], keep_ratio=0.25)}):
         one, other = kept("each", **given)
         assert not torch.equal(one, other), "the second question chooses otherwise"
         wrong += not torch.equal(kept("keep", **given)[1], one)
