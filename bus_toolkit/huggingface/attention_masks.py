@@ -1,8 +1,7 @@
 """Attention masks for the places of a sequence that are left.
 
 Shapes: B batch, H heads, W width of the whole sequence, n places that are left, t tokens since the prefill, Q tokens
-    that
-ask.
+that ask.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A batch of sequences between two layers, and what decisions on its visual tokens make of it.
 
 Shapes: B batch, n places of the sequence, W of the whole one, U units of one size, N tokens of each, S after a
-    decision, D
-width.
+decision, D width.
 """
 
 from __future__ import annotations
