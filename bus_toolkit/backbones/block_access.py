@@ -16,6 +16,7 @@ from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.selectors.view import BlockAccess
+from bus_toolkit.selectors.widths import WIDTH_ADVICE
 from bus_toolkit.structures import TextTokens
 
 # Queries whose attention is looked at together: what ``attention_received`` holds at once is this times N, a head.
@@ -236,8 +237,7 @@ class ViTBlockAccess(BlockAccess):
         if self._text.embeds.shape[-1] != width:
             raise ComponentError(
                 f"model.selectors: the block's query weights read the text, so it must have the width {width} of the "
-                f"patches, got {self._text.embeds.shape[-1]}. Give the backbone's width to "
-                "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
+                f"patches, got {self._text.embeds.shape[-1]}. {WIDTH_ADVICE}"
             )
         return self._text
 

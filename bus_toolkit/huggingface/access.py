@@ -21,16 +21,8 @@ from bus_toolkit.selectors.view import BlockAccess
 
 # Queries whose attention is looked at together.
 _CHUNK = 128
-_OFFERED = (
-    "text_attention",
-    "attention_of_words",
-    "word_attention",
-    "entered",
-    "cls_attention",
-    "cls_query",
-    "keys",
-    "attention_received",
-)
+_OF_TEXT = ("text_attention", "attention_of_words", "word_attention", "entered")
+_OF_IMAGE = ("cls_attention", "cls_query", "keys", "attention_received")
 
 
 @dataclass(frozen=True)
@@ -169,7 +161,8 @@ class LayerAccess(BlockAccess):
         return attention.gather(2, self._places.candidates.unsqueeze(1).expand(-1, asking.shape[1], -1))
 
     def _refuse(self, method: str, reason: str) -> NoReturn:
+        offered = _OF_IMAGE if self._places.words is None else (*_OF_IMAGE, *_OF_TEXT)
         raise ComponentError(
             f"reduce_tokens: a selector asks for {method} of a layer of transformers: {reason}. Use one that reads "
-            f"what is there alone: {', '.join(_OFFERED)}, or none of them."
+            f"what is there alone: {', '.join(offered)}, or none of them."
         )

@@ -12,6 +12,7 @@ from bus_toolkit.selectors.text_guided_attention import TextGuidedAttentionSelec
 from bus_toolkit.selectors.text_semantic import TextSemanticPatchSelector
 from bus_toolkit.selectors.uniform_grid import UniformGridSelector
 from bus_toolkit.selectors.view import BlockAccess, BlockView
+from bus_toolkit.selectors.widths import check_widths
 
 __all__ = [
     "BlockAccess",
@@ -29,4 +30,5 @@ __all__ = [
     "TextGuidedAttentionSelector",
     "TextSemanticPatchSelector",
     "UniformGridSelector",
+    "check_widths",
 ]

@@ -12,6 +12,7 @@ from bus_toolkit.ops.make_plans import num_kept
 from bus_toolkit.ops.schedule import KeepRatioSchedule
 from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors.widths import check_widths
 
 
 class LookAheadSelector(PatchSelector):
@@ -59,12 +60,7 @@ class LookAheadSelector(PatchSelector):
         ratios = _one_a_block("keep_ratio", keep_ratio, blocks)
         last: Any = ratios[max(blocks)] if ratios else keep_ratio
         super().__init__(blocks=blocks, keep_ratio=last, fuse=fuse)
-        if embed_dim != text_dim:
-            raise ValueError(
-                f"text_dim: the text [CLS] is mixed into the visual one, so both must be equally wide, got {text_dim} "
-                f"and {embed_dim}. Give the backbone's width to "
-                "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
-            )
+        check_widths(embed_dim, text_dim, "the text [CLS] is mixed into the visual one")
         self.stage_ratios = {block: KeepRatioSchedule.parse(ratio).end for block, ratio in ratios.items()}
         self.look_ahead = _one_a_block("look_ahead", look_ahead, blocks) or {block: look_ahead for block in blocks}
         if min(self.look_ahead.values()) < 1 or not 0.0 <= text_weight <= 1.0:

@@ -11,6 +11,7 @@ from torch import Tensor
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors.widths import check_widths
 
 
 class TextGuidedAttentionSelector(PatchSelector):
@@ -56,12 +57,7 @@ class TextGuidedAttentionSelector(PatchSelector):
         detach_fused: bool = False,
     ) -> None:
         super().__init__(blocks=blocks, keep_ratio=keep_ratio, fuse=fuse)
-        if embed_dim != text_dim:
-            raise ValueError(
-                "text_dim: the block's query weights read the text [CLS], so both must be equally wide, got "
-                f"{text_dim} and {embed_dim}. Give the backbone's width to "
-                "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
-            )
+        check_widths(embed_dim, text_dim, "the block's query weights read the text [CLS]")
         if compare_with not in ("outputs", "normed", "keys") or not 0.0 <= cls_share <= 1.0:
             raise ValueError(
                 "compare_with and cls_share: must be one of outputs, normed, keys, and a share in [0, 1], got "

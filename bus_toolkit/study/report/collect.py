@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bus_toolkit.errors import DataError
 from bus_toolkit.folder_locks import alone_in
 from bus_toolkit.json_text import parse_json
+from bus_toolkit.study.report.committed import read_committed
 from bus_toolkit.study.report.properties import properties_of
 from bus_toolkit.study.report.runs import FILE as RUNS
 from bus_toolkit.study.report.runs import Run, RunKey, committed_line, describe_run, read_runs, run_of, write_runs
@@ -125,12 +126,10 @@ def _answers(folder: Path, metric: str, recall_at: int | None) -> dict[str, Answ
 
 def _committed(folder: Path) -> Iterator[_Piece]:
     """Yield each run of a folder of committed results."""
-    verdicts = read_verdicts(folder)
-    for run in read_runs(folder).values():
-        of_task = verdicts.get(run.task, Verdicts({}, {}))
+    runs, verdicts = read_committed(folder)
+    for run in runs.values():
+        of_task = verdicts[run.task]
         own = {column.text: right for column, right in of_task.columns.items() if column[:3] == run.key[1:]}
-        if not own:
-            raise DataError(f"{folder}: has no verdicts of {describe_run(run.key)}. Both files must be of one report.")
         answers = {text: (of_task.questions, right) for text, right in own.items()}
         yield _Piece(run, folder, partial(dict, answers))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.study.report.bootstrap import DRAWS
+from bus_toolkit.study.report.committed import read_committed
 from bus_toolkit.study.report.figures import draw_figures
 from bus_toolkit.study.report.html_page import leaderboard_page
 from bus_toolkit.study.report.judged import judge_claims
@@ -20,10 +21,6 @@ from bus_toolkit.study.report.markdown_pages import (
 )
 from bus_toolkit.study.report.markers import filled, markers, shown_on
 from bus_toolkit.study.report.panels import make_panels
-from bus_toolkit.study.report.runs import FILE as RUNS
-from bus_toolkit.study.report.runs import Run, RunKey, describe_run, read_runs
-from bus_toolkit.study.report.samples import FILE as SAMPLES
-from bus_toolkit.study.report.samples import Verdicts, read_verdicts
 from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.writing import write_whole
 
@@ -42,10 +39,9 @@ def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) ->
         ConfigError: A table asks for questions that the results do not have.
         DataError: There are no results, they are damaged, or the places of a page are not those of the study.
     """
-    runs, verdicts = read_runs(results), read_verdicts(results)
-    if not runs or not verdicts:
+    runs, verdicts = read_committed(results)
+    if not runs:
         raise DataError(f"{results}: holds no results. Add them with --collect and the folder of the study's runs.")
-    _check_both(results, runs, verdicts)
     panels = make_panels(runs, verdicts, settings, draws)
     judged = judge_claims(panels, settings)
     blocks = {table.name: table_markdown(table, panels, settings) for table in settings.tables}
@@ -60,19 +56,6 @@ def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) ->
         write_whole(page, filled(page, settings.name, blocks))
         written.append(page)
     return written
-
-
-def _check_both(results: Path, runs: Mapping[RunKey, Run], verdicts: Mapping[str, Verdicts]) -> None:
-    """Refuse two files of different reports, as after a stop between the writing of the two."""
-    listed = set(runs)
-    judged = {(task, *column[:3]) for task, of_task in verdicts.items() for column in of_task.columns}
-    if listed != judged:
-        first = min(listed ^ judged)
-        has, has_not = (RUNS, SAMPLES) if first in listed else (SAMPLES, RUNS)
-        raise DataError(
-            f"{results}: {has} has {describe_run(first)}, and {has_not} has not. Both files must be of one "
-            "report: collect the runs again, or take both back."
-        )
 
 
 def _check_pages(settings: ReportSettings, tables: Mapping[str, str]) -> None:

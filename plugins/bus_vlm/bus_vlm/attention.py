@@ -29,17 +29,3 @@ def attention_to_candidates(queries_BMHE: Tensor, keys_BNHE: Tensor, key_weights
             # A key of weight w counts as w equal keys: exp(logit + log w) = w exp(logit).
             logits_BMHN = logits_BMHN + at_least_float32(key_weights_BN).clamp(min=1e-6).log()[:, None, None, :]
         return logits_BMHN.softmax(dim=-1).mean(dim=2)
-
-
-def check_widths(embed_dim: int | None, text_dim: int | None) -> None:
-    """Refuse a text of another width than the patches; in a language model they are equally wide.
-
-    Raises:
-        ValueError: Unequal widths, where both are known.
-    """
-    if embed_dim is not None and text_dim is not None and embed_dim != text_dim:
-        raise ValueError(
-            "text_dim: text tokens and patches meet in one space, so both must be equally wide, got "
-            f"{text_dim} and {embed_dim}. Give the backbone's width to "
-            "text_encoder.hidden_size, or to language_model.hidden_size of a CausalVLM."
-        )

@@ -7,9 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bus_toolkit.selectors import BlockView, PatchSelector
+from bus_toolkit.selectors import BlockView, PatchSelector, check_widths
 from bus_toolkit.structures import TextTokens
-from bus_vlm.attention import check_widths
 from bus_vlm.greedy import cosines, greedy_determinant, scores_of_order
 
 

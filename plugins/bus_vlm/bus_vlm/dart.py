@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.ops import at_least_float32, gather_tokens
-from bus_toolkit.selectors import BlockView, PatchSelector, Site
+from bus_toolkit.selectors import BlockView, PatchSelector, Site, check_widths
 from bus_toolkit.structures import TextTokens
-from bus_vlm.attention import check_widths
 from bus_vlm.greedy import cosines, scores_of_order
 
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from bus_toolkit.ops import share_of_mass
-from bus_toolkit.selectors import BlockView, PatchSelector, Site
-from bus_vlm.attention import check_widths
+from bus_toolkit.selectors import BlockView, PatchSelector, Site, check_widths
 
 
 class FastVSelector(PatchSelector):

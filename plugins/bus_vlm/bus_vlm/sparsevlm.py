@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.ops import TokenPlan, at_least_float32, at_least_float32_dtype, gather_tokens, keep_plan
-from bus_toolkit.selectors import BlockView, PatchSelector, Site
+from bus_toolkit.selectors import BlockView, PatchSelector, Site, check_widths
 from bus_toolkit.structures import Decision
-from bus_vlm.attention import check_widths
 from bus_vlm.density_peaks import density_peaks
 from bus_vlm.slots import equal_shares, own_slots
 

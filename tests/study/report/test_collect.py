@@ -32,7 +32,9 @@ def test_pieces_from_several_places_give_the_files_of_one_place(tmp_path: Path) 
     for name in ("runs.jsonl", "samples.jsonl.gz"):
         assert len({(tmp_path / folder / name).read_bytes() for folder in "abc"}) == 1
     (tmp_path / "b" / "samples.jsonl.gz").unlink()
-    with pytest.raises(DataError, match="b: has no verdicts of TSPS on glyph at keep 0.11, seed 0"):
+    with pytest.raises(
+        DataError, match="b: runs.jsonl has TSPS on glyph at keep 0.11, seed 0, and samples.jsonl.gz has not"
+    ):
         collect_runs(tmp_path / "b", tmp_path / "d")
 
 
