@@ -19,6 +19,7 @@ TEXT = 11.0
 TITLE = 13.0
 LINE = 1.25  # from line to line, in heights of the letters
 _HEIGHT, _AROUND = 5.6, 1.1  # inches, of the axes and of what is above and below them
+_WIDTH, _BESIDE = 8.0, 0.8  # inches, of the figure and of what is left of the axes
 _LONGEST = 44  # letters of a name
 FONT = "DejaVu Sans"
 # Letters stay text, so that they can be searched; names are never read as mathematics.
@@ -34,13 +35,13 @@ def new_axes(names: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
     from bus_toolkit.visualization.canvas import new_figure
 
     height = max(_HEIGHT / rows**0.5, names * TEXT * LINE / 72 + _AROUND)
-    figure = new_figure(8.0, height * rows)
+    figure = new_figure(_WIDTH, height * rows)
     return figure, [figure.add_subplot(rows, 1, i + 1) for i in range(rows)]
 
 
 def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
     """Set words and grid."""
-    axes.set_title(title, fontsize=TITLE, color=INK, loc="left", weight="bold", pad=10)
+    axes.set_title(title, fontsize=title_size(title, _WIDTH - _BESIDE), color=INK, loc="left", weight="bold", pad=10)
     axes.set_xlabel(x_label, fontsize=TEXT, color=INK)
     axes.set_ylabel(y_label, fontsize=TEXT, color=INK)
     axes.tick_params(labelsize=TEXT, colors=INK, length=0, which="both")
@@ -49,6 +50,22 @@ def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(GRID)
+
+
+def title_size(title: str, inches: float = _WIDTH) -> float:
+    """Return the size at which a bold title fits into a width: ``TITLE``, or less for a long one."""
+    return TITLE * min(1.0, (inches - 0.2) / max(bold_width(title, TITLE), 1e-6))
+
+
+def bold_width(text: str, size: float) -> float:
+    """Return how wide bold letters of a size are, in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    if not text.strip():  # which has no outline
+        return 0.0
+    path = TextPath((0, 0), text, size=size, prop=FontProperties(family=FONT, weight="bold"))
+    return float(path.get_extents().width) / 72
 
 
 def save(figure: Figure, path: Path, title: str) -> Path:

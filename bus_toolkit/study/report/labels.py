@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bus_toolkit.study.report.drawing import FONT, LINE, TEXT
+from bus_toolkit.study.report.drawing import LINE, TEXT, bold_width
 from bus_toolkit.visualization.canvas import INK
 
 if TYPE_CHECKING:
@@ -74,13 +74,9 @@ def _gathered(ends: Sequence[tuple[float, float, str, str]]) -> list[tuple[float
 
 def share_of_names(axes: Axes, names: Iterable[str], *, size: float = TEXT) -> float:
     """Return the share of the width of ``axes``, which has its place in the figure, that the longest name takes."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    font = FontProperties(family=FONT, weight="bold")
-    widest: float = max(TextPath((0, 0), name, size=size, prop=font).get_extents().width for name in names)
+    widest = max(bold_width(name, size) for name in names)
     inches = axes.get_window_extent().width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
-    return min((widest + 12) / 72 / inches, _WIDEST)
+    return min((widest + 12 / 72) / inches, _WIDEST)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -6,17 +6,18 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bus_toolkit.study.report.curves import TimeToQuality
 from bus_toolkit.study.report.drawing import (
     TEXT,
-    TITLE,
     new_axes,
     plain_name,
     save,
     set_course,
     set_percent,
     style_axes,
+    title_size,
 )
 from bus_toolkit.study.report.labels import name_curves
 from bus_toolkit.study.report.panels import Panel
@@ -29,7 +30,6 @@ from bus_toolkit.visualization.canvas import INK
 def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path, title: str) -> Path:
     """Draw val accuracy against seconds and against MACs; the dashed line is the unpruned arm's end quality."""
     figure, both = new_axes(len(rows), rows=2)
-    full = plain_name(rows[0].shown)
     quality = statistics.fmean(curve[-1][1] for curve in rows[0].curves)
     for axes, unit in zip(both, _UNITS, strict=True):
         last = max(unit.read(curve[-1][0]) for row in rows for curve in row.curves)
@@ -42,12 +42,11 @@ def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path, titl
         style_axes(axes, "", unit.label, "accuracy on val, %")
         set_course(axes, last)
     height = figure.get_figheight()
-    head = f"{plain_name(panel.name)}, keep {panel.keep:g}: time to the end quality of {full} (dashed)"
-    figure.suptitle(
-        head, fontsize=TITLE - 0.5, color=INK, weight="bold", x=0.012, y=1 - 0.08 / height, va="top", ha="left"
-    )
-    note = f"x 0.50: half of what {full} takes to the dashed line. No figure: the line was not reached."
-    figure.text(0.012, 1 - 0.36 / height, note, fontsize=TEXT - 1, color=INK, va="top", ha="left")
+    head = f"{plain_name(panel.name)}, keep {panel.keep:g}: time to quality"
+    place: dict[str, Any] = {"x": 0.012, "va": "top", "ha": "left", "color": INK}
+    figure.suptitle(head, fontsize=title_size(head), weight="bold", y=1 - 0.08 / height, **place)
+    note = "Dashed: end quality of the unpruned arm. x 0.50: half of what it takes to get there. No figure: not reached."
+    figure.text(s=note, fontsize=TEXT - 1, y=1 - 0.36 / height, **place)
     figure.tight_layout(pad=0.8, h_pad=1.2, rect=(0, 0, 1, 1 - 0.56 / height))
     for axes, unit in zip(both, _UNITS, strict=True):
         ends = []
@@ -74,7 +73,10 @@ _UNITS = (
 
 
 def _with_ratio(row: Row, unit: _Unit) -> str:
-    """Return the name with the ratio of its time to the unpruned arm's."""
+    """Return the name with the ratio of its time to the unpruned arm's, and how many seeds have one if not all do."""
     name = plain_name(row.shown)
     ratios = unit.ratios(row.time) if row.time is not None else {}
-    return f"{name} x {statistics.fmean(ratios.values()):.2f}" if ratios else name
+    if row.time is None or not ratios:
+        return name
+    seeds = "" if len(ratios) == len(row.time.seeds) else f" ({len(ratios)} of {len(row.time.seeds)} seeds)"
+    return f"{name} x {statistics.fmean(ratios.values()):.2f}{seeds}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
 from bus_toolkit.study.report.accuracy_figure import budgets_of, show_budgets
+from bus_toolkit.study.report.curves import TimeToQuality
 from bus_toolkit.study.report.curves_figure import split_by_role
-from bus_toolkit.study.report.drawing import new_axes
+from bus_toolkit.study.report.drawing import new_axes, style_axes, title_size
 from bus_toolkit.study.report.panels import Panel
 from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.style import MARKERS, METHODS, Style
+from bus_toolkit.study.report.time_figure import draw_times
 from tests.study.report.fake_study import panel_of
 
 
@@ -60,3 +64,36 @@ def test_labels_of_near_budgets_are_on_two_lines(budgets: list[float], labels: l
     show_budgets(axes, budgets)
     assert list(axes.get_xticks()) == budgets
     assert [label.get_text() for label in axes.get_xticklabels()] == labels
+
+
+LONG = "race from scratch, 8 questions: attribute, keep 0.11: learning curves, reads the text"
+
+
+@pytest.mark.parametrize(("title", "is_smaller"), [("short", False), (LONG, True)])
+def test_titles_fit_however_long_they_are(title: str, is_smaller: bool) -> None:
+    figure, (axes,) = new_axes(1)
+    style_axes(axes, title, "x", "y")
+    figure.tight_layout()
+    (shown,) = axes.findobj(lambda one: isinstance(one, Text) and one.get_text() == title)
+    assert (shown.get_fontsize() < 13) == is_smaller  # type: ignore[attr-defined]
+    assert shown.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_no_title_has_the_usual_size() -> None:
+    assert title_size("") == title_size(" ") == 13
+
+
+@pytest.mark.parametrize(
+    ("reached", "label"), [((0, 1), "TSPS x 0.50"), ((1,), "TSPS x 0.50 (1 of 2 seeds)"), ((), "TSPS")]
+)
+def test_a_ratio_says_how_many_seeds_have_one_if_not_all_do(
+    panels: list[Panel], tmp_path: Path, reached: tuple[int, ...], label: str
+) -> None:
+    ratios = dict.fromkeys(reached, 0.5)
+    time = TimeToQuality((0, 1), ratios, ratios, {0: 90.0, 1: 90.0})
+    panel = panel_of(panels, "attribute", 0.11)
+    assert panel.unpruned is not None
+    rows = [panel.unpruned, replace(panel.rows[0], arm="TSPS", shown="TSPS", time=time)]
+    style = Style({row.arm: row.role for row in rows})
+    svg = draw_times(panel, rows, style, tmp_path / "time.svg", "times").read_text()
+    assert svg.count(f">{label}<") == 2, "one a unit"
