@@ -45,7 +45,7 @@ def draw_times(panel: Panel, rows: Sequence[Row], style: Style, path: Path, titl
     head = f"{plain_name(panel.name)}, keep {panel.keep:g}: time to quality"
     place: dict[str, Any] = {"x": 0.012, "va": "top", "ha": "left", "color": INK}
     figure.suptitle(head, fontsize=title_size(head), weight="bold", y=1 - 0.08 / height, **place)
-    note = "Dashed: end quality of the unpruned arm. x 0.50: half of what it takes to get there. No figure: not reached."
+    note = "Dashed: end quality of the unpruned arm. x 0.50: half of its way there. No figure: not reached."
     figure.text(s=note, fontsize=TEXT - 1, y=1 - 0.36 / height, **place)
     figure.tight_layout(pad=0.8, h_pad=1.2, rect=(0, 0, 1, 1 - 0.56 / height))
     for axes, unit in zip(both, _UNITS, strict=True):
