@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_toolkit.study.report.accuracy_figure import draw_accuracy
+from bus_toolkit.study.report.advice import Verdict, all_advice
 from bus_toolkit.study.report.curves_figure import draw_curves
 from bus_toolkit.study.report.drawing import drawing
 from bus_toolkit.study.report.panels import Panel, panels_at
@@ -38,13 +39,17 @@ class Drawn:
 def draw_figures(panels: Sequence[Panel], settings: ReportSettings, folder: Path) -> list[Drawn]:
     """Draw all plots into ``folder``."""
     style = Style({row.arm: row.role for panel in panels for row in panel.rows})
+    # Where no method is needed a plot shows that all arms are alike, which a sentence of the short report says; a race
+    # is about time.
+    plain = {each.panel.name for each in all_advice(panels, settings) if each.verdict is Verdict.NO_METHOD}
     drawn: list[Drawn] = []
     stems = file_names([panel.name for panel in panels])
     with drawing():
         for name in dict.fromkeys(panel.name for panel in panels):
             of_kind = [panel for panel in panels if panel.name == name]
             path, words = folder / f"accuracy_macs_{stems[name]}.svg", f"Accuracy against MACs, {name}"
-            drawn.append(Drawn(words, draw_accuracy(of_kind, style, path, words)))
+            is_main = name not in plain and of_kind[0].task not in (settings.races or ())
+            drawn.append(Drawn(words, draw_accuracy(of_kind, style, path, words), is_main))
         for panel in panels_at(panels, settings.keep):
             drawn += _of_training(panel, style, folder, stems[panel.name])
     return drawn

@@ -13,7 +13,7 @@ from bus_toolkit.study.report.advice_table import ADVICE_HEADS, advice_rows, def
 from bus_toolkit.study.report.advice_text import advice_text
 from bus_toolkit.study.report.figures import Drawn
 from bus_toolkit.study.report.judged import Judged, judge_claim
-from bus_toolkit.study.report.markdown_tables import aims_list, claims_list, panel_table, short_table, times_table
+from bus_toolkit.study.report.markdown_tables import aims_list, claims_list, panel_table, short_tables, times_table
 from bus_toolkit.study.report.page_table import page_table
 from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.settings import ReportSettings
@@ -60,7 +60,7 @@ def section_markdown(
     settings: ReportSettings,
     results: str,
 ) -> str:
-    """Return the section for a page of results: what to take, claims, a short table, plots.
+    """Return the section for a page of results: what to take, claims, short tables, plots.
 
     Args:
         panels: All of them.
@@ -73,7 +73,7 @@ def section_markdown(
     links = f"All tables: [{LEADERBOARD}]({results}/{LEADERBOARD}); a sortable page: [{PAGE}]({results}/{PAGE})."
     parts = [_bullets(in_short(panels, settings)), "Which to take:", *_which(all_advice(shown, settings), settings)]
     parts += ["What was aimed at:", aims_list(judged)] if judged else []
-    parts += [short_table(shown, settings), links]
+    parts += [*short_tables(shown, settings), links]
     parts += [_bullets([*how_to_read(settings)[:3], *settings.notes, *sizes(panels), *machines(panels)])]
     parts += [_figure(each.words, f"{results}/{each.svg.name}") for each in figures if each.is_main]
     return "\n\n".join(parts)

@@ -28,11 +28,24 @@ def panel_table(panel: Panel) -> str:
     return f"All rows: {words}.\n\n{table}" if words else table
 
 
-def short_table(panels: Sequence[Panel], settings: ReportSettings) -> str:
-    """Return one table with a column for each panel: accuracy and interval; arms in the order of the first panel."""
-    arms = list(dict.fromkeys(row.arm for panel in panels for row in panel.rows))
-    columns = [(f"{panel.name}, keep {panel.keep:g}, %", panel, MARKED_ACCURACY) for panel in panels]
-    return arms_table(arms, columns, settings)
+def short_tables(panels: Sequence[Panel], settings: ReportSettings) -> list[str]:
+    """Return a table for each task and keep ratio: accuracy and interval of each kind of question, under a line.
+
+    Args:
+        panels: At most one a kind of question.
+        settings: The arms' names for readers.
+    """
+    grouped: dict[tuple[str, float], list[Panel]] = {}
+    for panel in panels:
+        grouped.setdefault((panel.task, panel.keep), []).append(panel)
+    parts = []
+    for (task, keep), of_task in grouped.items():
+        arms = dict.fromkeys(row.arm for panel in of_task for row in panel.rows)
+        columns = [
+            ("accuracy, %" if panel.name == task else f"{panel.kind}, %", panel, MARKED_ACCURACY) for panel in of_task
+        ]
+        parts += [f"{escape_markdown(task)}, keep {keep:g}:", arms_table(arms, columns, settings)]
+    return parts
 
 
 def arms_table(

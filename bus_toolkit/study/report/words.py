@@ -115,10 +115,11 @@ def machines(panels: Sequence[Panel]) -> list[str]:
 
 
 def sizes(panels: Sequence[Panel]) -> list[str]:
-    """Return how many questions each task has, and what knowing nothing is worth there."""
-    lines = []
+    """Return how many questions each kind has, and what knowing nothing is worth there; a line for those alike."""
+    alike: dict[str, list[str]] = {}
     for name, panel in {panel.name: panel for panel in panels}.items():
         chance = panel.majority
         words = "" if chance is None else f"; the most frequent answer is right for {chance:.1f} % of them"
-        lines.append(f"{name}: {panel.scores.num_questions} questions about {panel.scores.num_images} images{words}.")
-    return lines
+        size = f"{panel.scores.num_questions} questions about {panel.scores.num_images} images{words}"
+        alike.setdefault(size, []).append(name)
+    return [f"{size}: {'; '.join(names)}." for size, names in alike.items()]

@@ -9,11 +9,14 @@ import pytest
 from matplotlib.text import Text
 
 from bus_toolkit.study.report.accuracy_figure import budgets_of, show_budgets
+from bus_toolkit.study.report.advice import Verdict, all_advice
 from bus_toolkit.study.report.curves import TimeToQuality
 from bus_toolkit.study.report.curves_figure import split_by_role
 from bus_toolkit.study.report.drawing import new_axes, style_axes, title_size
-from bus_toolkit.study.report.panels import Panel
+from bus_toolkit.study.report.figures import draw_figures
+from bus_toolkit.study.report.panels import Panel, panels_at
 from bus_toolkit.study.report.rows import Role, Row
+from bus_toolkit.study.report.settings import ReportSettings
 from bus_toolkit.study.report.style import MARKERS, METHODS, Style
 from bus_toolkit.study.report.time_figure import draw_times
 from tests.study.report.fake_study import panel_of
@@ -97,3 +100,16 @@ def test_a_ratio_says_how_many_seeds_have_one_if_not_all_do(
     style = Style({row.arm: row.role for row in rows})
     svg = draw_times(panel, rows, style, tmp_path / "time.svg", "times").read_text()
     assert svg.count(f">{label}<") == 2, "one a unit"
+
+
+def test_a_short_report_shows_where_a_method_matters_and_of_a_race_its_time(
+    panels: list[Panel], settings: ReportSettings, tmp_path: Path
+) -> None:
+    verdicts = {each.panel.task: each.verdict for each in all_advice(panels_at(panels, 0.11), settings)}
+    assert verdicts == {"attribute": Verdict.METHOD, "control": Verdict.NO_METHOD}
+    main = {each.svg.name: each.is_main for each in draw_figures(panels, settings, tmp_path)}
+    assert main["accuracy_macs_attribute.svg"] and not main["accuracy_macs_control.svg"]
+    raced = {
+        each.svg.name: each.is_main for each in draw_figures(panels, replace(settings, races=("attribute",)), tmp_path)
+    }
+    assert raced["time_attribute.svg"] and not raced["accuracy_macs_attribute.svg"]

@@ -14,7 +14,7 @@ from bus_toolkit.study.report.cell_text import estimate_text
 from bus_toolkit.study.report.claims import Claim, ClaimKind
 from bus_toolkit.study.report.columns import marks
 from bus_toolkit.study.report.judged import Judged, Outcome, judge_claims
-from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_table, times_table
+from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_tables, times_table
 from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
 from bus_toolkit.study.report.rows import Role, Row
 from bus_toolkit.study.report.runs import read_runs, run_of
@@ -181,7 +181,7 @@ def test_what_knowing_nothing_is_worth_is_said(panels: list[Panel], settings: Re
     known = replace(panel, rows=(replace(row, runs=runs), *panel.rows[1:]))
     assert known.majority == 12.5 and panel.majority is None
     assert sizes([known]) == [
-        "attribute: 240 questions about 80 images; the most frequent answer is right for 12.5 % of them."
+        "240 questions about 80 images; the most frequent answer is right for 12.5 % of them: attribute."
     ]
     assert sum("trained once" in line for line in in_short(panels, settings)) == 1, "the control has one seed"
 
@@ -212,8 +212,16 @@ def test_tables_show_every_arm_and_hide_nothing(panels: list[Panel], settings: R
     assert table.startswith("All rows: steps 800, seeds 2.\n\n| arm |") and table.count("\n") == 9
     assert "MMAC, 8" not in table and "under another text, %" in table, "what no row fills is left out"
     assert "| text-aware | reads the text | 9" in table and "| reference |" in table
-    short = short_table(panels_at(panels, 0.11), settings)
-    assert short.splitlines()[0] == "| arm | what it is | attribute, keep 0.11, % | control, keep 0.11, % |"
+    shown = panels_at(panels, 0.11)
+    heads, tables = (short_tables(shown, settings)[i::2] for i in (0, 1))
+    assert heads == ["attribute, keep 0.11:", "control, keep 0.11:"]
+    assert [one.splitlines()[0] for one in tables] == ["| arm | what it is | accuracy, % |"] * 2
+    assert [one.count("\n") - 1 for one in tables] == [len(panel.rows) for panel in shown]
+    kinds = [
+        replace(panel, task="both", kind=kind, name=f"both: {kind}") for panel, kind in zip(shown, "ab", strict=True)
+    ]
+    head, together = short_tables(kinds, settings)
+    assert head == "both, keep 0.11:" and together.startswith("| arm | what it is | a, % | b, % |")
     assert "| attribute | 0.11 | oracle |" in times_table(panels)
 
 
