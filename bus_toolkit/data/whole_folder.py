@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from bus_toolkit.writing import remove_stale, temporary_name
 
 
 @contextmanager
@@ -21,10 +23,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         OSError: It cannot be written.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".tmp", dir=folder.parent))
+    remove_stale(folder.parent, re.escape(folder.name))
+    scratch = temporary_name(folder)
+    scratch.mkdir()
     try:
         yield scratch
-        scratch.chmod(0o755)
         _put_in_place(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

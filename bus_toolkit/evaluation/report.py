@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from bus_toolkit.evaluation.report_tables import TABLES, Metrics, other_table
 from bus_toolkit.json_text import dump_json
+from bus_toolkit.writing import write_whole
 
 
 def render_report(metrics: Metrics, *, title: str, note: str | None = None) -> Group:
@@ -44,16 +44,7 @@ def write_results(path: Path, payload: Mapping[str, Any]) -> Path:
 
     JSON has no NaN and no infinity; they become ``null``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(f"{dump_json(finite(payload), indent=2, default=float)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, f"{dump_json(finite(payload), indent=2, default=float)}\n")
     return path
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import finite
 from bus_toolkit.json_text import dump_json
-from bus_toolkit.writing import writing
+from bus_toolkit.writing import put_in_place, temporary_name, writing
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -49,6 +48,7 @@ class SampleFile:
     def __init__(self, path: str | Path, flag: str = "--samples") -> None:
         self.path, self.flag = checked_sample_path(path, flag), flag
         self.num_lines = 0
+        self._temporary = temporary_name(self.path)
         self._stack = ExitStack()
         self._text: TextIO | None = None
 
@@ -68,12 +68,8 @@ class SampleFile:
             return
         with writing(self.path, self.flag):
             self._stack.close()
-            os.replace(self._temporary, self.path)
+            put_in_place(self._temporary, self.path)
         self._text = None
-
-    @property
-    def _temporary(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
 
     def _opened(self) -> TextIO:
         if self._text is None:
@@ -81,8 +77,6 @@ class SampleFile:
             raw = self._stack.enter_context(self._temporary.open("wb"))
             # An evaluation that fails leaves no file: this runs when the object is gone, or the process ends.
             weakref.finalize(self, self._temporary.unlink, missing_ok=True)
-            # Closed in the reverse order: text, then gzip, then what both have written is forced to the disk.
-            self._stack.callback(_to_disk, raw)
             stream: Any = raw
             if self.path.suffix == ".gz":  # without name and time, which gzip would write into the file
                 stream = self._stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
@@ -90,11 +84,6 @@ class SampleFile:
             self._stack.callback(text.detach)
             self._text = text
         return self._text
-
-
-def _to_disk(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _plain(value: Any) -> Any:

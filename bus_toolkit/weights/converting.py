@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from bus_toolkit.weights.report import LoadReport
 from bus_toolkit.weights.safe_pickle import first_line
 from bus_toolkit.weights.table_files import AUTO, layouts
 from bus_toolkit.weights.tower_names import in_names_of
+from bus_toolkit.writing import whole_file
 
 # The names of mmpretrain's own modules, whichever of its classes the tower is of.
 MMPRETRAIN = "mmpretrain"
@@ -89,12 +88,7 @@ def write_whole(tensors: dict[str, Tensor], out: str | Path, grid: Grid | None =
     """
     out = Path(out)
     try:
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-        os.close(handle)
-        try:
-            save_file(tensors, name, metadata={"format": "pt", **grid_to_header(grid)})
-            os.replace(name, out)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with whole_file(out) as temporary:
+            save_file(tensors, temporary, metadata={"format": "pt", **grid_to_header(grid)})
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"--out: cannot write {out} ({first_line(error)}). Give a path in another folder.") from error

@@ -6,8 +6,8 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
-import tempfile
 import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 from bus_toolkit.addresses import copy_name
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.ops.collective import once_a_machine
+from bus_toolkit.writing import remove_stale, whole_file, write_whole
 
 _log = logging.getLogger(__name__)
 _SECONDS = 30  # without an answer of the server
@@ -99,24 +100,19 @@ def _ask(address: str) -> Stamp | None:
 
 def _copy(address: str, place: Path) -> None:
     """Copy the file whole or not at all, and note its stamp beside it."""
-    handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
-    try:
-        with os.fdopen(handle, "wb") as target, urllib.request.urlopen(address, timeout=_SECONDS) as answer:
+    remove_stale(place.parent, re.escape(place.name))
+    with whole_file(place) as scratch:
+        with scratch.open("wb") as target, urllib.request.urlopen(address, timeout=_SECONDS) as answer:
             stamp = Stamp.of(answer.headers)
             shutil.copyfileobj(answer, target, 1 << 20)
         size = os.path.getsize(scratch)
         if stamp.size not in (None, size):
             raise OSError(f"the transfer broke off after {size} of {stamp.size} bytes")
-        if _is_page(Path(scratch)):
+        if _is_page(scratch):
             raise OSError("the server sent a page of text, as for a login, in place of the file")
         # Without its stamp a copy is taken for unchanged, so the old stamp goes first and the new one comes last.
         _stamp_file(place).unlink(missing_ok=True)
-        os.replace(scratch, place)
-        _stamp_file(place).write_text(
-            json.dumps({"address": address.partition("?")[0], **asdict(stamp)}), encoding="utf-8"
-        )
-    finally:
-        Path(scratch).unlink(missing_ok=True)
+    write_whole(_stamp_file(place), json.dumps({"address": address.partition("?")[0], **asdict(stamp)}))
 
 
 def _is_page(path: Path) -> bool:

@@ -111,9 +111,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_a_place_that_is_not_there_is_reported(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="--out: cannot write"):
-        write_whole({"w": torch.ones(1)}, tmp_path / "gone" / "a.safetensors")
+        write_whole({"w": torch.ones(1)}, tmp_path / "file" / "a.safetensors")
 
 
 def test_the_grid_of_the_positions_goes_with_them(tmp_path: Path) -> None:

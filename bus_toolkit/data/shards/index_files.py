@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from bus_toolkit.data.shards.shard_paths import INDEX_SUFFIX
 from bus_toolkit.data.shards.tar_index import Stamp, TarIndex, read_index
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.writing import remove_stale, whole_file
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[Ta
     mine = paths[rank::world_size]
     new = sum(not index_file(path, index_dir).is_file() for path in mine)
     if new:
+        for folder in {index_file(path, index_dir).parent for path in mine} if rank == 0 else ():
+            remove_stale(folder, rf".+{re.escape(INDEX_SUFFIX)}")
         _log.info("indexing %d of %d shards, once: about 0.2 ms a sample", new, len(paths))
     for path in mine:
         try:
@@ -115,14 +119,8 @@ def _write(file: Path, index: TarIndex) -> None:
     }
     arrays: dict[str, Any] = {name: getattr(index, name) for name in _ARRAYS}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as out:
-            np.savez_compressed(out, **arrays)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(file) as temporary, open(temporary, "wb") as out:
+        np.savez_compressed(out, **arrays)
 
 
 def _read(file: Path) -> TarIndex:

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from bus_toolkit.addresses import copy_name
 from bus_toolkit.data.shards.shard_paths import expand_braces
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.writing import put_in_place, remove_stale, temporary_name
 
 _log = logging.getLogger(__name__)
 
@@ -107,19 +107,21 @@ def _copy(address: str, place: Path) -> str:
     from webdataset.gopen import gopen
 
     try:
-        handle, scratch = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
+        remove_stale(place.parent, re.escape(place.name))
+        scratch = temporary_name(place)
+        scratch.touch()
     except OSError as error:
         # Returned, not raised: the other processes wait for the report of this one.
         return f"cache_dir {place.parent} cannot be written: {error.strerror}. Choose another folder."
     try:
         # The status of the transfer is known when the pipe is closed: only then is the file whole.
-        with os.fdopen(handle, "wb") as target, gopen(address, "rb") as source:
+        with scratch.open("wb") as target, gopen(address, "rb") as source:
             shutil.copyfileobj(source, target, 1 << 20)
-        if os.path.getsize(scratch) == 0:
+        if scratch.stat().st_size == 0:
             return f"{address} cannot be copied: it is empty or not there. Check the address."
-        os.replace(scratch, place)
+        put_in_place(scratch, place)
     except OSError as error:
         return f"{address} cannot be copied: {error}. Check the address and the connection, then start again."
     finally:
-        Path(scratch).unlink(missing_ok=True)
+        scratch.unlink(missing_ok=True)
     return ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
@@ -24,6 +25,7 @@ from bus_toolkit.engine.hooks.optimizer_steps import step_is_pending
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.signatures import forwards_to_super
+from bus_toolkit.writing import whole_file
 
 BACKEND = "bus_atomic"
 
@@ -33,22 +35,8 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write ``obj`` to a temporary name beside ``filepath``, flush it to the disk, rename it."""
-        target = Path(filepath)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with whole_file(filepath) as temporary:
+            temporary.write_bytes(obj)
 
 
 register_backend(BACKEND, AtomicLocalBackend, force=True)
@@ -135,12 +123,26 @@ class AtomicCheckpointHook(CheckpointHook):
             self._init_rule(self.rules, [first])  # as MMEngine does below
             names = self.key_indicators
         if names and keep_comparable(runner.message_hub, names, self.rules):
-            paths = {name: path_of_best(runner.message_hub, name, names) for name in names}
-            self.best_ckpt_path, self.best_ckpt_path_dict = paths[names[0]], paths
+            self._set_best({name: path_of_best(runner.message_hub, name, names) for name in names})
         absent = [name for name in names if name != "auto" and not is_score(metrics, name)]
         for name in absent:
             self._missing.warn(name, metrics, "No checkpoint is kept as the best by it.")
+        before = {name: path_of_best(runner.message_hub, name, names) for name in names}
+        self._set_best(dict.fromkeys(names))  # MMEngine would remove them before it has saved the new ones
         super()._save_best_checkpoint(runner, {**metrics, **dict.fromkeys(absent)})
+        after = {name: path_of_best(runner.message_hub, name, names) for name in names}
+        self._set_best(after)
+        self._remove(path for path in before.values() if path not in (None, *after.values()))
+
+    def _set_best(self, paths: dict[str, Any]) -> None:
+        """Let MMEngine know the best checkpoints by each figure, in both of its forms."""
+        self.best_ckpt_path, self.best_ckpt_path_dict = next(iter(paths.values()), None), paths
+
+    @master_only
+    def _remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         runner.call_hook("before_checkpoint")
@@ -163,9 +165,7 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         pointer = os.path.join(runner.work_dir, "last_checkpoint")
         AtomicLocalBackend().put(os.fsencode(self.last_ckpt), pointer)
-        for path in outdated:
-            if self.file_backend.isfile(path):
-                self.file_backend.remove(path)
+        self._remove(outdated)
 
     def _update_kept(self, runner: Runner, step: int) -> list[str]:
         """Note ``step`` among the kept checkpoints; return the paths of those that are to go."""

@@ -6,7 +6,7 @@ import torch
 from bus_toolkit.engine import AtomicCheckpointHook, build_runner, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.hooks.checkpoint import AtomicLocalBackend
 from bus_toolkit.errors import ConfigError
-from tests.engine.tiny_run import tiny_config
+from tests.engine.tiny_run import TinyMean, tiny_config
 
 
 def config(tmp_path, **hook):
@@ -94,3 +94,22 @@ def test_the_best_checkpoint_is_written_too(tmp_path):
     best = [name for name in names(tmp_path) if name.startswith("best_")]
     assert len(best) == 1
     assert torch.is_tensor(load_checkpoint_file(tmp_path / best[0])["state_dict"]["linear.weight"])
+
+
+def test_the_best_checkpoint_before_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    cfg = config(tmp_path, save_best="tiny/mean", rule="greater")
+    cfg.train_cfg.val_interval = 1
+    scores = iter([0.1, 0.2, 0.3])
+    monkeypatch.setattr(TinyMean, "compute_metrics", lambda self, results: {"mean": next(scores)})
+    real, held = os.replace, []
+
+    def note(source, target):
+        real(source, target)
+        if os.path.basename(target).startswith("best_"):
+            held.append(sorted(name for name in names(tmp_path) if name.startswith("best_")))
+
+    monkeypatch.setattr(os, "replace", note)
+    build_runner(cfg).train()
+    first, second, third = (f"best_tiny_mean_epoch_{epoch}.pth" for epoch in (1, 2, 3))
+    assert held == [[first], [first, second], [second, third]]
+    assert [name for name in names(tmp_path) if name.startswith("best_")] == [third]
