@@ -50,7 +50,7 @@ LAYERS = [
     {"analysis", "evaluation"},
     {"engine"},
     {"inference", "openmmlab", "testing", "vlm_benchmark", "bridges"},
-    {"study"},
+    {"study", "doctor"},
     {"cli"},
 ]
 TOP = {"__init__", "__main__"}

@@ -23,7 +23,7 @@ GROUPS = {
         "benchmark-shards",
         "plan-budget",
     ),
-    "Shell": ("completion",),
+    "Installation": ("doctor", "completion"),
 }
 NAMES = tuple(name for names in GROUPS.values() for name in names)
 

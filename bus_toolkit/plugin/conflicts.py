@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.metadata import distributions
 
 
-def conflicting_builds() -> str:
+def conflicting_builds(installed: Collection[str] | None = None) -> str:
     """Return what to do about OpenMMLab's original distributions, or nothing if there are none.
 
     They install into the same folders as the maintained builds.
+
+    Args:
+        installed: Names of distributions in small letters; those of this environment by default.
     """
-    installed = {str(d.metadata["Name"]).lower() for d in distributions()}
+    if installed is None:
+        installed = {str(d.metadata["Name"]).lower() for d in distributions()}
     clash = [name for name in ("mmengine", "mmcv", "mmcv-lite", "mmcv-full", "mmpretrain") if name in installed]
     if not clash:
         return ""
