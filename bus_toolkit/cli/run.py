@@ -13,14 +13,15 @@ from bus_toolkit.errors import BusError
 from bus_toolkit.own_log import log_to_screen
 
 DEBUG_FLAG = "--debug"
-MISTAKE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+MISTAKE, STOPPED, INTERRUPTED, PIPE_CLOSED = 2, 75, 130, 141
 
 
 def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     """Call ``main`` with the command line and exit.
 
     Exit codes: the return value of ``main`` (0 for ``None``); 2 after a :class:`BusError`, whose lines go to stderr;
-    130 when interrupted; 141 when the reader of the output ends first, as ``| head`` does.
+    75 when SIGTERM or SIGUSR1 has stopped a training, which can be resumed (in sysexits.h a failure that passes); 130
+    when interrupted; 141 when the reader of the output ends first, as ``| head`` does.
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
     log_to_screen()

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shlex
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bus_toolkit.cli.command import Command, add_launch_flags, seed
 from bus_toolkit.cli.interrupt import program
 from bus_toolkit.cli.loading import load_openmmlab
+from bus_toolkit.cli.run import STOPPED
+from bus_toolkit.own_log import is_first_process
+from bus_toolkit.writing import writing
 
+if TYPE_CHECKING:
+    from bus_toolkit.engine import TrainingInterrupted
+
+NOTE = "BUS_TOOLKIT_STOP_NOTE"
 _log = logging.getLogger(__name__)
 _SWITCHES = ("amp", "auto_scale_lr", "no_validate", "debug")
 
@@ -39,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_launch_flags(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train as the arguments say."""
+def run(args: argparse.Namespace) -> int | None:
+    """Train as the arguments say; return the exit code of a training that a signal has stopped."""
     load_openmmlab(announced=True)
     from bus_toolkit.engine import RunOptions, TrainingInterrupted, train
 
@@ -57,22 +67,37 @@ def run(args: argparse.Namespace) -> None:
     try:
         train(args.config, args.cfg_options, options)
     except TrainingInterrupted as interrupt:
-        _log.warning(how_to_go_on(args, interrupt.work_dir, interrupt.checkpoint))
-        raise
+        _log.warning(how_to_go_on(args, interrupt))
+        if interrupt.number == signal.SIGINT:
+            raise
+        _leave_note(signal.Signals(interrupt.number).name)
+        return STOPPED
+    return None
 
 
-def how_to_go_on(args: argparse.Namespace, work_dir: str, checkpoint: Path | None) -> str:
+def _leave_note(name: str) -> None:
+    """Let a script that started the run know the signal: torchrun and srun have exit codes of their own."""
+    place = os.environ.get(NOTE)
+    if place and is_first_process():
+        with writing(place, NOTE):
+            Path(place).write_text(f"{name}\n", encoding="utf-8")
+
+
+def how_to_go_on(args: argparse.Namespace, stop: TrainingInterrupted) -> str:
     """Return a line with the newest checkpoint of an interrupted training, and the command that resumes from it."""
-    is_named = args.resume not in (None, "latest")
+    is_named, checkpoint = args.resume not in (None, "latest"), stop.checkpoint
     resume = ["--resume"] if checkpoint is not None else ["--resume", args.resume] if is_named else []
-    words = [*program("train"), args.config, "--work-dir", work_dir, *resume]
+    words = [*program("train"), args.config, "--work-dir", stop.work_dir, *resume]
     words += [f"--{name.replace('_', '-')}" for name in _SWITCHES if getattr(args, name)]
     words += ["--seed", str(args.seed)] if args.seed is not None else []
     words += ["--cfg-options", *args.cfg_options] if args.cfg_options else []
     command = shlex.join(words) if args.launcher == "none" else "the same command with --resume"
+    what = "Interrupted" if stop.number == signal.SIGINT else f"Stopped by {signal.Signals(stop.number).name}"
     if checkpoint is None:
-        return f"Interrupted before the first checkpoint. To start again: {command}"
-    return f"Interrupted. The newest checkpoint is {checkpoint}. To go on: {command}"
+        return f"{what} before the first checkpoint. To start again: {command}"
+    if stop.step is None:
+        return f"{what}. The newest checkpoint is {checkpoint}. To go on: {command}"
+    return f"{what} after step {stop.step}, which is saved in {checkpoint}. To go on: {command}"
 
 
 COMMAND = Command("Train a model from a YAML.", add_arguments, run)

@@ -92,7 +92,7 @@ def bring_home(message_hub: MessageHub, work_dir: str | Path) -> None:
 
 
 def _checkpoints(work_dir: Path) -> list[Path]:
-    return [p for p in work_dir.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+\.pth", p.name)]
+    return [p for p in work_dir.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+(_iter_\d+)?\.pth", p.name)]
 
 
 def _refuse_address(filename: str, map_location: Any = None, **_: object) -> dict[str, Any]:

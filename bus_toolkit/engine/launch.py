@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from bus_toolkit.errors import ConfigError
 
+_SECONDS = 1800  # torch's own default for gloo; that for NCCL is 600
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 _STARTERS = {
     "pytorch": "torchrun -m bus_toolkit",
@@ -63,8 +64,12 @@ def init_distributed(launcher: str, cfg: Config) -> None:
         "find_unused_parameters": find_unused,
     }
     if not dist.is_initialized():
-        seconds = (cfg.get("env_cfg", {}).get("dist_cfg") or {}).get("timeout", 1800)
-        dist.init_process_group(backend="gloo", timeout=datetime.timedelta(seconds=seconds))
+        dist.init_process_group(backend="gloo", timeout=datetime.timedelta(seconds=timeout_of(cfg)))
+
+
+def timeout_of(cfg: Config) -> float:
+    """Return how many seconds the ranks of a run wait for each other, ``env_cfg.dist_cfg.timeout``."""
+    return float(((cfg.get("env_cfg") or {}).get("dist_cfg") or {}).get("timeout", _SECONDS))
 
 
 def shutdown_distributed() -> None:

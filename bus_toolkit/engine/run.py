@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from bus_toolkit.engine.amp import autocast
 from bus_toolkit.engine.build_runner import build_runner
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.model_state import unwrap
-from bus_toolkit.engine.launch import shutdown_distributed
+from bus_toolkit.engine.hooks.stop_requests import StopRequestHook
+from bus_toolkit.engine.launch import shutdown_distributed, timeout_of
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
+from bus_toolkit.engine.stop_signals import StopRequested, StopSignals
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import write_results
 from bus_toolkit.heads.self_critical import SelfCriticalCaptionHead
@@ -33,15 +36,21 @@ _OF_TRAINING = ("train_dataloader", "train_cfg", "optim_wrapper")
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C in a training; its files are in the folder ``work_dir``.
+    """A training that a signal has ended, between two steps of its optimizer.
 
-    ``checkpoint`` is its newest one, or that which it was resumed from; ``None`` if it has none. An earlier run's does
-    not count.
+    Attributes:
+        work_dir: The folder of its files.
+        checkpoint: Its newest one, or that which it was resumed from; ``None`` if it has none. An earlier run's does
+            not count.
+        number: The signal: SIGINT (Ctrl-C), SIGTERM or SIGUSR1.
+        step: Iterations done when it was saved; ``None`` if nothing was.
     """
 
-    def __init__(self, work_dir: str, checkpoint: Path | None = None) -> None:
+    def __init__(
+        self, work_dir: str, checkpoint: Path | None = None, number: int = signal.SIGINT, step: int | None = None
+    ) -> None:
         super().__init__()
-        self.work_dir, self.checkpoint = work_dir, checkpoint
+        self.work_dir, self.checkpoint, self.number, self.step = work_dir, checkpoint, number, step
 
 
 def train(
@@ -59,9 +68,11 @@ def train(
         options: The flags of the run.
         hooks: More hooks than those of the config.
 
+    SIGTERM, SIGUSR1 and Ctrl-C let it finish its step and save; a second Ctrl-C ends the process at once.
+
     Raises:
         BusError: Anything that the user can correct; see :mod:`bus_toolkit.errors`.
-        TrainingInterrupted: Ctrl-C.
+        TrainingInterrupted: One of these signals has ended it.
     """
     log_to_screen()
     quiet_hosts()
@@ -76,23 +87,30 @@ def train(
     if not cfg.get("resume") and (options is None or options.resume is None):  # a resumed run needs none of them
         check_files(cfg.model)
     try:
-        _train(cfg, options, hooks)
+        with StopSignals() as signals:
+            _train(cfg, options, hooks, signals)
     finally:
         shutdown_distributed()
 
 
-def _train(cfg: Config, options: RunOptions | None, hooks: Sequence[Hook]) -> None:
+def _train(cfg: Config, options: RunOptions | None, hooks: Sequence[Hook], signals: StopSignals) -> None:
     """Build the Runner and let it train; it is gone when the process group is closed."""
-    runner = build_runner(cfg, options)
-    for hook in hooks:
+    try:
+        runner = build_runner(cfg, options)
+    except StopRequested as stop:
+        raise TrainingInterrupted(str(cfg.work_dir), number=stop.number) from stop
+    stopping = StopRequestHook(signals, timeout_of(cfg))
+    for hook in (*hooks, stopping):
         runner.register_hook(hook)
     _warn_of_no_start(cfg, unwrap(runner.model))
     try:
         runner.train()
     except KeyboardInterrupt as interrupt:
+        number = interrupt.number if isinstance(interrupt, StopRequested) else signal.SIGINT
+        step = stopping.save(runner) if isinstance(interrupt, StopRequested) else None
         has_own = "last_ckpt" in runner.message_hub.runtime_info or runner._resume
         checkpoint = latest_checkpoint(cfg.work_dir) if has_own else None
-        raise TrainingInterrupted(str(cfg.work_dir), checkpoint) from interrupt
+        raise TrainingInterrupted(str(cfg.work_dir), checkpoint, number, step) from interrupt
     tokenizer: Any = getattr(unwrap(runner.model), "tokenizer", None)
     if getattr(tokenizer, "num_unknown", None):
         _log.warning(

@@ -29,13 +29,14 @@ from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.hooks.wanted_fields import WantedFieldsHook
 from bus_toolkit.engine.load_weights import load_weights
 from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_iterations
+from bus_toolkit.engine.loader_workers import own_workers, stop_workers
 from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor, shared_weights_refused
 from bus_toolkit.engine.quiet import split_screen_and_file
 from bus_toolkit.engine.recompute import own_checkpointing
 from bus_toolkit.engine.refusals import data_errors_at, refusals_at
 from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.schedule_checks import warn_of_climbing
-from bus_toolkit.engine.seeded_loader import seeded_loader, stop_workers
+from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.text_checks import check_texts
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, write_words
 from bus_toolkit.weights.files import load_checkpoint_file
@@ -100,11 +101,12 @@ class BusRunner(Runner):
     def train(self) -> nn.Module:
         """Train, with ``activation_checkpointing`` and ``compile`` as the config sets them."""
         self._take_seed()
-        with own_checkpointing():
-            model = super().train()
-        stop_workers(self._train_loop)
-        stop_workers(self._val_loop)
-        return model
+        try:
+            with own_checkpointing():
+                return super().train()
+        finally:
+            stop_workers(self._train_loop)
+            stop_workers(self._val_loop)
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
         """Register the hooks of the config, and those that no run goes without."""
@@ -132,7 +134,9 @@ class BusRunner(Runner):
             return loader
         if not (is_training and goes_by_iterations(self._train_loop)):
             check_end(loader, path)
-        return seeded_loader(loader, lambda: int(self.seed))
+        loader = seeded_loader(loader, lambda: int(self.seed))
+        own_workers(loader)
+        return loader
 
     def build_val_loop(self, loop: Any) -> BaseLoop:
         """Build the validation loop.

@@ -43,25 +43,6 @@ def seeded_loader(loader: DataLoader, run_seed: Callable[[], int]) -> DataLoader
     return DataLoader(SeededSamples(loader.dataset), **settings, **_order(loader, run_seed))
 
 
-def stop_workers(loop: Any) -> None:
-    """End the workers of a loop that has finished.
-
-    torch ends them when the loader's iterator is collected. Runner, loop and loader refer to each other, so that this
-    happens at some later time, and the threads that send the workers their end are stopped first: torch then waits for
-    5 seconds a worker.
-
-    Args:
-        loop: MMEngine's loop over epochs or iterations, or anything else.
-    """
-    loader: Any = getattr(loop, "dataloader", None)
-    for holder in (loader, getattr(loop, "dataloader_iterator", None)):
-        iterator: Any = getattr(holder, "_iterator", None)
-        if hasattr(iterator, "_shutdown_workers"):
-            iterator._shutdown_workers()
-    if isinstance(loader, DataLoader):
-        loader._iterator = None  # another pass starts new workers
-
-
 def _order(loader: DataLoader, run_seed: Callable[[], int]) -> dict[str, Any]:
     """Return the arguments of a loader that say which samples come when."""
     if loader.batch_size is not None or loader.batch_sampler is None:  # torch makes the batches, or there are none

@@ -1,6 +1,7 @@
 """The shell launchers, with stand-ins for torchrun and srun that print their words one a line."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -78,3 +79,72 @@ def test_slurm_train_starts_srun(call):
 def test_slurm_test_passes_the_checkpoint(call):
     _, words, _ = call("slurm_test.sh", "part", "job", "c.yaml", "w.pth")
     assert words[-4:] == ["c.yaml", "w.pth", "--launcher", "slurm"]
+
+
+STOPPED = """#!/bin/sh
+echo "run $(echo "$@" | grep -c -e --resume)"
+[ -e again ] || { touch again; echo $SIGNAL > "$BUS_TOOLKIT_STOP_NOTE"; exit 1; }
+"""
+
+
+@pytest.fixture
+def stopped(call, tmp_path, monkeypatch):
+    """Let the first start be stopped by ``SIGNAL``, and scontrol print its words."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("torchrun", "srun"):
+        (tmp_path / name).write_text(STOPPED)
+    (tmp_path / "scontrol").write_text('#!/bin/sh\necho "scontrol $*"\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    return call
+
+
+def test_a_stopped_training_ends_with_75_whatever_torchrun_makes_of_it(stopped, tmp_path):
+    code, shown, _ = stopped("dist_train.sh", "c.yaml", "2", SIGNAL="SIGTERM", TMPDIR=str(tmp_path))
+    assert code == 75 and shown == ["run 0"]
+    assert not list(tmp_path.glob("*stopped*"))
+    assert stopped("dist_train.sh", "c.yaml", "2", TMPDIR=str(tmp_path))[0] == 0
+
+
+def test_slurm_waits_for_machines_again_after_sigusr1_only(stopped, tmp_path):
+    words = ("slurm_train.sh", "part", "job", "c.yaml", "work")
+    code, shown, _ = stopped(*words, SIGNAL="SIGTERM")
+    assert code == 75 and shown == ["run 0"]
+    (tmp_path / "again").unlink()
+    code, shown, message = stopped(*words, SIGNAL="SIGUSR1")
+    assert code == 0 and shown == ["run 0", "run 1"]
+    assert message == "slurm_train.sh: stopped before the end; waiting for machines again.\n"
+    (tmp_path / "again").unlink()
+    assert stopped(*words, SIGNAL="SIGUSR1", REQUEUE="0")[:2] == (75, ["run 0"])
+
+
+def test_a_job_goes_back_into_the_queue_and_resumes_when_it_starts_again(stopped):
+    words = ("slurm_train.sh", "part", "job", "c.yaml", "work")
+    code, shown, _ = stopped(*words, SIGNAL="SIGUSR1", SLURM_JOB_ID="17")
+    assert code == 75 and shown == ["run 0", "scontrol requeue 17"]
+    code, shown, _ = stopped(*words, SLURM_JOB_ID="17", SLURM_RESTART_COUNT="1")
+    assert code == 0 and shown == ["run 1"]
+
+
+SLEEPS = """#!/usr/bin/env python3
+import signal, sys
+def take(number, frame):
+    print(signal.Signals(number).name, flush=True)
+    sys.exit(75)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    assert signal.getsignal(number) is not signal.SIG_IGN
+    signal.signal(number, take)
+print("up", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_to_the_script_reach_the_training(call, tmp_path, number):
+    (tmp_path / "torchrun").write_text(SLEEPS)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = ["bash", TOOLS / "dist_train.sh", "c.yaml", "2"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env)
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(number)
+    shown, _ = process.communicate(timeout=60)
+    assert (shown, process.returncode) == (f"{number.name}\n", 75)

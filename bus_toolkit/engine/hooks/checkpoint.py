@@ -111,6 +111,15 @@ class AtomicCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
         super().after_train(runner)
 
+    def save_between_steps(self, runner: Runner) -> None:
+        """Save a training that ends before its next step, unless the checkpoint of its last one is there.
+
+        By epochs its name has the iteration, too: ``epoch_2_iter_700.pth`` is in the third epoch.
+        """
+        if self._saved_at != runner.iter:
+            step = f"{runner.epoch}_iter_{runner.iter}" if self.by_epoch else runner.iter
+            self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
+
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         names = [] if self.save_best is None else self.key_indicators
         if names:
@@ -144,7 +153,7 @@ class AtomicCheckpointHook(CheckpointHook):
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+    def _save_checkpoint_with_step(self, runner: Runner, step: int | str, meta: dict[str, Any]) -> None:
         runner.call_hook("before_checkpoint")
         outdated = self._update_kept(runner, step)
         self._saved_at = meta["iter"]
@@ -167,7 +176,7 @@ class AtomicCheckpointHook(CheckpointHook):
         AtomicLocalBackend().put(os.fsencode(self.last_ckpt), pointer)
         self._remove(outdated)
 
-    def _update_kept(self, runner: Runner, step: int) -> list[str]:
+    def _update_kept(self, runner: Runner, step: int | str) -> list[str]:
         """Note ``step`` among the kept checkpoints; return the paths of those that are to go."""
         if self.max_keep_ckpts <= 0 or (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
             return []

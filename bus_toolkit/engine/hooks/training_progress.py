@@ -67,12 +67,16 @@ class TrainingProgressHook(Hook):
         """Set the progress of the training, or that of the loaded checkpoint."""
         if self._trains:
             self._set_own(runner)
-            self._validated = runner.iter
         elif self._loaded is not None:
             set_progress(unwrap(runner.model), *self._loaded)
         ratios = scheduled_ratios(unwrap(runner.model))
         if ratios:
             _log.info("Evaluating with %s.", ", ".join(f"{name} {ratio:.4g}" for name, ratio in ratios.items()))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Note that this point is validated: a validation may be stopped before its end."""
+        if self._trains:
+            self._validated = runner.iter
 
     def before_test(self, runner: Runner) -> None:
         """Do as before a validation."""
