@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from bus_toolkit.config.check import DEFAULT_SCOPE, check_config
+from bus_toolkit.config.earlier import follow_earlier
 from bus_toolkit.config.files import IN_PLUGIN, find_config, plugins_of, read_chain
 from bus_toolkit.config.merge import merge_chain
 from bus_toolkit.config.nodes import REMOVED_BY_NULL
@@ -85,6 +86,8 @@ def _resolve(chain: list[dict[str, Any]], path: str | Path, overrides: Overrides
     chosen = [{"plugins": value} for key, value in pairs if key == "plugins"]
     load_plugins(plugins_of([*chain, *chosen], path))
     config = merge_chain(chain)
+    for note in follow_earlier(config):
+        _log.warning("%s: was written by an earlier version. %s", path, note)
     problems = apply_overrides(config, pairs)
     problems += fill_in_settings(config)
     _remove_nulls(config)

@@ -19,9 +19,7 @@ def row_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     through the backbone for nothing; a source of ``MixedSources`` may name heads that there are not.
     """
     loader, heads = config.get(_LOADER) or {}, config["model"]["heads"]
-    sampler = loader.get("batch_sampler") or {}
-    rows = sampler.get("region_batch_size", 0)
-    if rows and not any(_reads_boxes(REGISTRIES.heads.get(node["type"]).cls) for node in heads.values()):
+    if rows := rows_without_head(config):
         text = (
             f"appends {rows} rows for patch-text supervision to each batch, and no head reads them; model.heads has "
             f"{', '.join(heads)}. Set it to 0, or add model.heads.ptm: {{type: PatchTextHead}}."
@@ -35,6 +33,14 @@ def row_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
                     "Correct the name, or leave the source out."
                 )
                 yield Problem(f"{_LOADER}.dataset.sources.{source}.objectives", text)
+
+
+def rows_without_head(config: Mapping[str, Any]) -> int:
+    """Return how many rows for patch-text supervision each batch has that no head reads."""
+    sampler = (config.get(_LOADER) or {}).get("batch_sampler") or {}
+    rows: int = sampler.get("region_batch_size", 0)
+    heads = config["model"]["heads"].values()
+    return 0 if any(_reads_boxes(REGISTRIES.heads.get(node["type"]).cls) for node in heads) else rows
 
 
 def _reads_boxes(kind: Any) -> bool:
