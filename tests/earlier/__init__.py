@@ -1,1 +1,1 @@
-"""Runs of earlier versions: each release adds a folder with a checkpoint, its configs and a plugin, and a test as these."""
+"""Runs of earlier versions: each release adds a folder with a checkpoint, its configs and a plugin, and a test."""
