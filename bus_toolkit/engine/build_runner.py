@@ -18,13 +18,14 @@ from bus_toolkit.engine.hooks.sample_lines import SampleLinesHook
 from bus_toolkit.engine.launch import init_distributed
 from bus_toolkit.engine.loader_checks import check_pipeline_sizes
 from bus_toolkit.engine.loggers import check_loggers
-from bus_toolkit.engine.options import RunOptions, apply_options
+from bus_toolkit.engine.options import LATEST, RunOptions, apply_options
 from bus_toolkit.engine.preprocessor_check import check_preprocessor
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.recompute import KEY, matching_modules
 from bus_toolkit.engine.runner import BusRunner
 from bus_toolkit.engine.text_checks import check_answer_lists
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, reading, words_of_checkpoint
+from bus_toolkit.engine.whole_start import decide_start
 from bus_toolkit.evaluation.lost_by_downsampling import LostByDownsampling
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.settings import checkpoint_of
@@ -60,11 +61,12 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     _share_evaluation(cfg)
     apply_options(cfg, options)
     check_loggers(cfg)
-    make_writable_folder(cfg.work_dir, "work_dir")
     pair = options.lost_by_downsampling
     lost = None if pair is None else LostByDownsampling(*pair)
     _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
+    decide_start(cfg, options.resume, _source(options))
+    make_writable_folder(cfg.work_dir, "work_dir")
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
     runner = _with_words(cfg)
@@ -80,6 +82,13 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
         runner.register_hook(WholeStepsHook())
         runner.register_hook(MissedValidationHook())
     return runner
+
+
+def _source(options: RunOptions) -> str:
+    """Return what names the checkpoint to start from, for messages."""
+    if options.resume not in (None, LATEST):
+        return "--resume"
+    return "load_from" if options.load_from is None else "CHECKPOINT"
 
 
 def _with_words(cfg: Config) -> BusRunner:

@@ -7,22 +7,18 @@ weights through MMEngine (``load_from``, ``resume``, ``init_cfg``).
 
 from __future__ import annotations
 
-import logging
-import os
-import re
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import MessageHub
 from mmengine.runner import CheckpointLoader
 
+from bus_toolkit.engine.checkpoint_order import POINTER, newest_first, numbered
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.weights.downloading import local_copy
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.reading import trust_checkpoints
 
-_log = logging.getLogger(__name__)
-_POINTER = "last_checkpoint"
 _OTHER_SCHEMES = (
     "pavi://",
     r"(\S+\:)?s3://",
@@ -55,30 +51,16 @@ def install_safe_loader(*, trusted: bool = False) -> None:
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """Return the checkpoint that a resumed run goes on from, or ``None``.
+    """Return the newest checkpoint of a run's folder as :func:`newest_first` orders them, or ``None``.
 
-    The pointer file ``last_checkpoint`` decides by the name of the file, which is looked for in the folder itself: in a
-    copy of a run folder the path in it leads to the other run. If it names no file there (the run was killed between
-    two writes), the newest ``epoch_*.pth`` or ``iter_*.pth`` of the folder is taken; if there is none either, the file
-    outside that the pointer leads to (``out_dir`` of the checkpoint hook), with a warning. Half-written files never
-    carry such a name.
+    It is not opened; :func:`bus_toolkit.engine.whole_start.decide_start` looks whether it is whole.
     """
-    work_dir = Path(work_dir)
-    pointer = work_dir / _POINTER
-    named = Path(os.fsdecode(pointer.read_bytes().strip())) if pointer.is_file() else Path()
-    if named.name and (work_dir / named.name).is_file():
-        return work_dir / named.name
-    newest = max(_checkpoints(work_dir), key=lambda p: p.stat().st_mtime_ns, default=None)
-    if named.name and named.is_file():
-        chosen = newest or named
-        _log.warning("%s: leads outside of its folder, to %s. Taken is %s.", pointer, named, chosen)
-        return chosen
-    return newest
+    return next(newest_first(Path(work_dir)), None)
 
 
 def has_checkpoint(work_dir: str | Path) -> bool:
     """Return whether a run has finished a checkpoint in this folder."""
-    return (Path(work_dir) / _POINTER).is_file() or bool(_checkpoints(Path(work_dir)))
+    return (Path(work_dir) / POINTER).is_file() or bool(numbered(Path(work_dir)))
 
 
 def bring_home(message_hub: MessageHub, work_dir: str | Path) -> None:
@@ -89,10 +71,6 @@ def bring_home(message_hub: MessageHub, work_dir: str | Path) -> None:
     for key, value in list(message_hub.runtime_info.items()):
         if key.startswith(("best_ckpt", "last_ckpt")) and value:
             message_hub.update_info(key, str(Path(work_dir) / Path(value).name))
-
-
-def _checkpoints(work_dir: Path) -> list[Path]:
-    return [p for p in work_dir.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+(_iter_\d+)?\.pth", p.name)]
 
 
 def _refuse_address(filename: str, map_location: Any = None, **_: object) -> dict[str, Any]:

@@ -30,9 +30,9 @@ _VARIABLES = {
 def init_distributed(launcher: str, cfg: Config) -> None:
     """Prepare ``cfg`` and the process group for ``launcher``.
 
-    With GPUs MMEngine's Runner opens the group itself (NCCL). Without, its own start would call
-    ``torch.cuda.set_device`` and die, so gloo is opened here, before the Runner exists, and the model wrapper is set
-    to use no device ids.
+    The group is there before the Runner, so that the ranks can agree on what they start from. With GPUs it is NCCL's,
+    as MMEngine's Runner would open it. Without, its own start would call ``torch.cuda.set_device`` and die: here it is
+    gloo's, and the model wrapper is set to use no device ids.
 
     Raises:
         ConfigError: The launcher's environment variables are missing, several processes were started without
@@ -56,6 +56,7 @@ def init_distributed(launcher: str, cfg: Config) -> None:
     cfg.find_unused_parameters = find_unused
     if torch.cuda.is_available():
         _check_gpu()
+        _open_nccl(cfg)
         return
     cfg.model_wrapper_cfg = {
         "type": "MMDistributedDataParallel",
@@ -70,6 +71,17 @@ def init_distributed(launcher: str, cfg: Config) -> None:
 def timeout_of(cfg: Config) -> float:
     """Return how many seconds the ranks of a run wait for each other, ``env_cfg.dist_cfg.timeout``."""
     return float(((cfg.get("env_cfg") or {}).get("dist_cfg") or {}).get("timeout", _SECONDS))
+
+
+def _open_nccl(cfg: Config) -> None:
+    """Open the group as ``env_cfg.dist_cfg`` says; another library's way of opening it is left to the Runner."""
+    settings = dict(cfg.get("env_cfg", {}).get("dist_cfg") or {})
+    if dist.is_initialized() or settings.pop("init_backend", "torch") != "torch":
+        return
+    seconds = settings.pop("timeout", None)
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    limit = None if seconds is None else datetime.timedelta(seconds=float(seconds))
+    dist.init_process_group(settings.get("backend", "nccl"), timeout=limit)
 
 
 def shutdown_distributed() -> None:

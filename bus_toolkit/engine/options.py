@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,10 @@ from pathlib import Path
 from mmengine.config import Config
 
 from bus_toolkit.engine.amp import evaluate_in_amp, fit_amp_to_device, use_amp
-from bus_toolkit.engine.checkpoint import latest_checkpoint
-from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.sample_file import checked_sample_path
-from bus_toolkit.home import expand_home
-from bus_toolkit.weights.settings import checkpoint_of
 from bus_toolkit.writing import make_writable_folder
 
-_log = logging.getLogger(__name__)
 LATEST = "latest"
 _STAGES = (
     ("train_dataloader", "train_cfg", "optim_wrapper"),
@@ -59,11 +54,10 @@ class RunOptions:
 
 
 def apply_options(cfg: Config, options: RunOptions) -> None:
-    """Write ``options`` into ``cfg``.
+    """Write ``options`` into ``cfg``; what it starts from, :func:`decide_start` decides later.
 
     Raises:
         ConfigError: A flag needs something that the config does not have.
-        CheckpointError: The checkpoint to start or resume from does not exist.
     """
     cfg.work_dir = os.path.expanduser(options.work_dir or cfg.get("work_dir") or f"./work_dirs/{_name(cfg)}")
     if options.load_from is not None:
@@ -88,9 +82,6 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
     if options.lost_by_downsampling is not None:
         _need_test(cfg, "--lost-by-downsampling")
     _check_complete(cfg)
-    _resume(cfg, options.resume)
-    is_named = options.resume not in (None, LATEST)
-    _check_start(cfg, "--resume" if is_named else "CHECKPOINT" if options.load_from else "load_from")
 
 
 def _name(cfg: Config) -> str:
@@ -109,28 +100,6 @@ def _scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def _resume(cfg: Config, resume: str | None) -> None:
-    """Turn ``--resume [PATH]`` or ``resume: true`` into a path, or a fresh start when there is nothing to resume."""
-    if resume is None and not cfg.get("resume"):
-        return
-    if resume not in (None, LATEST):
-        cfg.resume, cfg.load_from = True, resume
-    elif resume == LATEST or not cfg.get("load_from"):
-        latest = latest_checkpoint(cfg.work_dir)
-        cfg.resume = latest is not None
-        if latest is None:
-            # A warning: the screen shows no less before the run has its log.
-            _log.warning("--resume: no checkpoint in %s, starting from the beginning.", cfg.work_dir)
-        else:
-            cfg.load_from = str(latest)
-    start = checkpoint_of(cfg.get("load_from"))
-    if cfg.resume and not str(start).endswith(".pth"):
-        raise CheckpointError(
-            f"--resume: a run goes on from a .pth of its own work dir, got {start}. "
-            "To start from weights only, set load_from."
-        )
-
-
 def _check_complete(cfg: Config) -> None:
     """Refuse a stage of which only some keys are there; MMEngine needs all or none."""
     problems = []
@@ -146,11 +115,3 @@ def _check_complete(cfg: Config) -> None:
 def _need_test(cfg: Config, flag: str) -> None:
     if cfg.get("test_dataloader") is None:
         raise ConfigError(f"{flag}: a test has verdicts, got a config without test_dataloader. Add it.")
-
-
-def _check_start(cfg: Config, source: str) -> None:
-    start = checkpoint_of(cfg.get("load_from"))
-    if start and "://" not in str(start) and not expand_home(start).is_file():
-        raise CheckpointError(
-            f"{source}: no such checkpoint, got {start}. Give the path of a .pth or .safetensors file."
-        )

@@ -12,6 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from bus_toolkit.engine.batches import Batches
 from bus_toolkit.engine.training_plan import Position, TrainingPlan
+from bus_toolkit.errors import CheckpointError
 
 _log = logging.getLogger(__name__)
 _MOST = 6  # changes that are shown
@@ -42,10 +43,19 @@ def follow_config(runner: Runner, plans: Sequence[TrainingPlan], old: Batches | 
         plans: As :func:`plans_of` gives them.
         old: The sizes of the run before; ``None`` if the checkpoint does not say them.
         num_schedules: Schedules in the checkpoint.
+
+    Raises:
+        CheckpointError: It is past the end of the training, or of another optimizer.
     """
     new = Batches.of(runner.train_dataloader, runner.optim_wrapper)
     is_moved = _count_in_new_steps(runner, old, new)
-    if runner.iter >= runner.max_iters:
+    if runner.iter > runner.max_iters or runner.epoch > runner.max_epochs:
+        raise CheckpointError(
+            f"--resume: the checkpoint is at step {runner.iter} (epoch {runner.epoch}), past the end of this training, "
+            f"step {runner.max_iters} (epoch {runner.max_epochs}). Raise train_cfg, or start a new training from its "
+            "weights with load_from."
+        )
+    if runner.iter == runner.max_iters:
         _log.warning(
             "--resume: nothing is left to train, got step %d of %d. Raise train_cfg.", runner.iter, runner.max_iters
         )

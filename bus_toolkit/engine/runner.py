@@ -34,6 +34,7 @@ from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor
 from bus_toolkit.engine.quiet import split_screen_and_file
 from bus_toolkit.engine.recompute import own_checkpointing
 from bus_toolkit.engine.refusals import data_errors_at, refusals_at
+from bus_toolkit.engine.resumable import check_resumable, misfits_refused
 from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.schedule_checks import warn_of_climbing
 from bus_toolkit.engine.seeded_loader import seeded_loader
@@ -223,14 +224,15 @@ class BusRunner(Runner):
         It may lie in another folder than it was written into. What differs from the run before is reported.
 
         Raises:
-            CheckpointError: It belongs to another model or another optimizer.
+            CheckpointError: It belongs to another model or another optimizer, or has not all that a run needs.
         """
         # Outside of train() MMEngine builds the optimizer only here: then there is no plan to be replaced.
         plans = plans_of(self) if isinstance(self.optim_wrapper, OptimWrapper) else None
-        super().resume(filename, *args, **kwargs)
-        (saved_run,) = (hook for hook in self.hooks if isinstance(hook, SavedRunHook))
-        if plans is not None:
-            follow_config(self, plans, saved_run.batches, saved_run.num_schedules)
+        with misfits_refused(filename):
+            super().resume(filename, *args, **kwargs)
+            (saved_run,) = (hook for hook in self.hooks if isinstance(hook, SavedRunHook))
+            if plans is not None:
+                follow_config(self, plans, saved_run.batches, saved_run.num_schedules)
         if all(getattr(hook, "out_dir", None) is None for hook in self.hooks if isinstance(hook, CheckpointHook)):
             bring_home(self.message_hub, self.work_dir)
 
@@ -269,6 +271,8 @@ class BusRunner(Runner):
             CheckpointError: The checkpoint belongs to another model.
         """
         checkpoint = CheckpointLoader.load_checkpoint(filename, map_location=map_location)
+        if self._resume:
+            check_resumable(checkpoint, filename)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         purpose: Purpose = "resume" if self._resume else "evaluate" if strict or self._train_loop is None else "start"
         load_weights(unwrap(self.model), checkpoint, filename, purpose, self.cfg.get("load_from"), revise_keys or ())

@@ -18,6 +18,7 @@ from torch import Tensor
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
 from bus_toolkit.ops.position_table import GRID_KEY, Grid
+from bus_toolkit.weights.checksums import check_records
 from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal, safe_globals
 
 
@@ -33,7 +34,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         The checkpoint; weights from safetensors and TorchScript archives lie under ``state_dict``.
 
     Raises:
-        CheckpointError: The file is missing, torn, or holds objects that are not data.
+        CheckpointError: The file is missing, torn or damaged, or holds objects that are not data.
     """
     path = expand_home(path)
     if not path.is_file():
@@ -42,6 +43,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         return {"state_dict": _read_safetensors(path, map_location), "meta": {}}
     if not _starts_like_a_checkpoint(path):
         raise CheckpointError(f"{path}: not a checkpoint. Give the path of a .pth or .safetensors file.")
+    check_records(path)
     if _is_torchscript(path):
         return {"state_dict": _read_torchscript(path, map_location, trusted=trusted), "meta": {}}
     try:
@@ -49,7 +51,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
             checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
     except pickle.UnpicklingError as error:
         raise CheckpointError(refusal(path, error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({first_sentence(error)}). It may be torn: use another."
         ) from error

@@ -22,9 +22,14 @@ def refuse_nan(path: object, weights: Mapping[str, Any]) -> None:
     """
     tensors = {name: value for name, value in weights.items() if torch.is_tensor(value) and value.is_floating_point()}
     # Tensors on the meta device have shapes only.
-    broken = [n for n, value in tensors.items() if not value.is_meta and bool(torch.isnan(value).any())]
+    broken = [n for n, value in tensors.items() if not value.is_meta and _has_nan(value)]
     if broken:
         raise CheckpointError(
             f"{path}: {len(broken)} of its {len(tensors)} tensors hold NaN, the first: {broken[0]}. The training that "
             "wrote it had diverged. Use an earlier checkpoint, or train again with a lower learning rate."
         )
+
+
+def _has_nan(value: torch.Tensor) -> bool:
+    # A sum is NaN or infinite if any of its terms is NaN: most tensors are done with in a tenth of the time.
+    return not bool(torch.isfinite(value.sum())) and bool(torch.isnan(value).any())

@@ -11,6 +11,9 @@ Sections:
 - ``hooks``: the state of hooks, by their names;
 - ``progress``: how far the training is, for what is scheduled by it.
 
+``version`` beside them is the number of this form: a program refuses to go on from a checkpoint with a higher one than
+it knows. Raise ``VERSION`` where an earlier version would go on wrongly; a section more is no reason.
+
 A checkpoint without a section was written by an earlier version, or by another program.
 """
 
@@ -20,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 KEY = "bus_toolkit"
+VERSION = 1
 Section = Literal["config", "vocabulary", "batches", "parameters", "hooks", "progress"]
 
 
@@ -31,7 +35,7 @@ def write_section(checkpoint: dict[str, Any], name: Section, content: Any) -> No
         name: The section; a second writer of the same one is a mistake in the code.
         content: Dicts, lists, numbers, texts and tensors.
     """
-    sections = checkpoint.setdefault("meta", {}).setdefault(KEY, {})
+    sections = checkpoint.setdefault("meta", {}).setdefault(KEY, {"version": VERSION})
     assert name not in sections, f"the section {name!r} of the checkpoint has two writers"
     sections[name] = content
 
@@ -41,3 +45,8 @@ def read_section(checkpoint: Mapping[str, Any], name: Section) -> Any:
     meta = checkpoint.get("meta")
     sections = meta.get(KEY) if isinstance(meta, Mapping) else None
     return sections.get(name) if isinstance(sections, Mapping) else None
+
+
+def version_of(checkpoint: Mapping[str, Any]) -> Any:
+    """Return the number of the form of the sections of a loaded checkpoint; 0 if it does not say one."""
+    return read_section(checkpoint, "version") or 0  # type: ignore[arg-type]  # it is beside the sections

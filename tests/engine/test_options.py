@@ -1,10 +1,8 @@
-import logging
-
 import pytest
 from mmengine.config import Config
 
 from bus_toolkit.engine.options import RunOptions, apply_options
-from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.errors import ConfigError
 from tests.engine.tiny_run import tiny_config
 
 
@@ -52,51 +50,6 @@ def test_seed_is_set_where_the_config_has_none():
     cfg = tiny_config("w")
     cfg.pop("randomness")
     assert applied(cfg, seed=3).randomness == {"seed": 3}
-
-
-def test_resume_without_a_checkpoint_starts_from_scratch_and_says_so(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
-    cfg = applied(tiny_config(tmp_path), resume="latest")
-    # A set: pytest's handler may sit on the package's logger and on the root, where an earlier test built a Runner.
-    levels = {record.levelname for record in caplog.records if "no checkpoint in" in record.getMessage()}
-    assert levels == {"WARNING"}
-    assert cfg.resume is False and cfg.get("load_from") is None
-
-
-def test_resume_takes_the_newest_checkpoint_of_the_work_dir(tmp_path):
-    (tmp_path / "epoch_4.pth").touch()
-    cfg = applied(tiny_config(tmp_path), resume="latest")
-    assert cfg.resume is True and cfg.load_from == str(tmp_path / "epoch_4.pth")
-
-
-def test_resume_in_the_config_does_the_same(tmp_path):
-    (tmp_path / "epoch_4.pth").touch()
-    cfg = tiny_config(tmp_path)
-    cfg.resume = True
-    assert applied(cfg).load_from == str(tmp_path / "epoch_4.pth")
-
-
-def test_resume_from_a_missing_path_is_refused():
-    with pytest.raises(CheckpointError, match=r"--resume: no such checkpoint, got gone\.pth"):
-        applied(tiny_config("w"), resume="gone.pth")
-
-
-def test_resume_from_bare_weights_is_refused():
-    with pytest.raises(CheckpointError, match=r"--resume: a run goes on from a \.pth .*, got w\.safetensors"):
-        applied(tiny_config("w"), resume="w.safetensors")
-
-
-def test_a_missing_checkpoint_of_an_evaluation_is_refused():
-    with pytest.raises(CheckpointError, match=r"CHECKPOINT: no such checkpoint, got gone\.pth"):
-        applied(tiny_config("w"), load_from="gone.pth")
-
-
-def test_a_missing_start_is_refused_before_anything_is_built(tmp_path):
-    cfg = tiny_config(tmp_path / "new")
-    cfg.load_from = str(tmp_path / "gone.pth")
-    with pytest.raises(CheckpointError, match="load_from: no such checkpoint"):
-        applied(cfg, resume="latest")
-    assert not (tmp_path / "new").exists()
 
 
 def test_every_missing_key_of_a_stage_is_named():

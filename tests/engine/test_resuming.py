@@ -190,5 +190,12 @@ def test_the_seed_of_the_checkpoint_counts_and_is_said(tmp_path, warnings):
 
 def test_a_training_with_nothing_left_says_so(tmp_path, warnings):
     train(config(tmp_path, epochs=4))
-    train(config(tmp_path, epochs=2), "latest")
-    assert warnings() == ["WARNING --resume: nothing is left to train, got step 16 of 8. Raise train_cfg."]
+    train(config(tmp_path, epochs=4), "latest")
+    assert warnings() == ["WARNING --resume: nothing is left to train, got step 16 of 16. Raise train_cfg."]
+
+
+def test_a_checkpoint_past_the_end_of_the_training_is_refused(tmp_path):
+    train(config(tmp_path, epochs=4))
+    message = r"is at step 16 \(epoch 4\), past the end of this training, step 8 \(epoch 2\). Raise train_cfg"
+    with pytest.raises(CheckpointError, match=message):
+        train(config(tmp_path, epochs=2), "latest")

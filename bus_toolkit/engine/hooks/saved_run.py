@@ -82,13 +82,6 @@ class SavedRunHook(Hook):
     @staticmethod
     def _fit_optimizers(runner: Runner, checkpoint: dict[str, Any], path: str) -> None:
         """Bring the states of the optimizers and schedules into the order of the parameters here."""
-        if checkpoint.get("optimizer") is None:
-            _log.warning(
-                "--resume: %s holds no state of the optimizer (a best checkpoint, or save_optimizer: false), whose "
-                "moments start from 0.",
-                path,
-            )
-            return
         model = unwrap(runner.model)
         saved = read_section(checkpoint, "parameters")
         # MMEngine keeps one optimizer by itself, several by name.
