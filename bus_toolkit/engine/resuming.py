@@ -11,6 +11,8 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from bus_toolkit.engine.batches import Batches
+from bus_toolkit.engine.data_position import DataPosition
+from bus_toolkit.engine.resumed_place import go_on, what_stays
 from bus_toolkit.engine.training_plan import Position, TrainingPlan
 from bus_toolkit.errors import CheckpointError
 
@@ -32,7 +34,9 @@ def plans_of(runner: Runner) -> list[TrainingPlan]:
     return [TrainingPlan.of(wrapper, schedules) for wrapper, schedules in optimizers_of(runner)]
 
 
-def follow_config(runner: Runner, plans: Sequence[TrainingPlan], old: Batches | None, num_schedules: int) -> None:
+def follow_config(
+    runner: Runner, plans: Sequence[TrainingPlan], old: Batches | None, held: DataPosition | None, num_schedules: int
+) -> None:
     """Let a training that has just been resumed follow its config, and say what differs from the run before.
 
     Where nothing differs, nothing is touched. In an epoch-based loop the epochs done count: with another batch size the
@@ -42,13 +46,16 @@ def follow_config(runner: Runner, plans: Sequence[TrainingPlan], old: Batches | 
         runner: All of the checkpoint is loaded.
         plans: As :func:`plans_of` gives them.
         old: The sizes of the run before; ``None`` if the checkpoint does not say them.
+        held: Its place in the data; ``None`` if the checkpoint does not say it.
         num_schedules: Schedules in the checkpoint.
 
     Raises:
-        CheckpointError: It is past the end of the training, or of another optimizer.
+        CheckpointError: It is past the end of the training, or of another optimizer; or as :func:`go_on`.
     """
     new = Batches.of(runner.train_dataloader, runner.optim_wrapper)
-    is_moved = _count_in_new_steps(runner, old, new)
+    before = runner.iter
+    again = go_on(runner, held, old, new)
+    is_moved = runner.iter != before
     if runner.iter > runner.max_iters or runner.epoch > runner.max_epochs:
         raise CheckpointError(
             f"--resume: the checkpoint is at step {runner.iter} (epoch {runner.epoch}), past the end of this training, "
@@ -77,16 +84,8 @@ def follow_config(runner: Runner, plans: Sequence[TrainingPlan], old: Batches | 
             plan.replay(wrapper, schedules, position)
             is_replayed = True
     if changes:
-        _say(runner, changes, rates if is_replayed else [])
-
-
-def _count_in_new_steps(runner: Runner, old: Batches | None, new: Batches) -> bool:
-    """Count the iterations done in batches of the present size, in an epoch-based loop; return whether they differ."""
-    loop = runner.train_loop
-    if old is None or old.steps_per_epoch == new.steps_per_epoch or not isinstance(loop, EpochBasedTrainLoop):
-        return False
-    loop._iter = round(loop.iter / old.steps_per_epoch * new.steps_per_epoch)
-    return True
+        stays = "" if old is None else what_stays(runner, old, new, again)
+        _say(runner, changes, stays, rates if is_replayed else [])
 
 
 def _length_changes(runner: Runner, old: Batches | None, new: Batches) -> list[str]:
@@ -110,13 +109,14 @@ def _top_rate(wrapper: OptimWrapper) -> float:
     return max((float(group.get("lr", 0.0)) for group in wrapper.param_groups), default=0.0)
 
 
-def _say(runner: Runner, changes: Sequence[str], before: Sequence[float]) -> None:
+def _say(runner: Runner, changes: Sequence[str], stays: str, before: Sequence[float]) -> None:
     shown = "; ".join(changes[:_MOST]) + (f"; and {len(changes) - _MOST} more" if len(changes) > _MOST else "")
     rates = [_top_rate(wrapper) for wrapper, _ in optimizers_of(runner)]
     pairs = ", ".join(f"{new:.4g} ({old:.4g} in the checkpoint)" for old, new in zip(before, rates, strict=False))
     planned = f" The schedules are planned again: at step {runner.iter} of {runner.max_iters} the rate is {pairs}."
     _log.warning(
-        "--resume: the config differs from that of the run before, and counts from here on: %s.%s",
+        "--resume: the config differs from that of the run before, and counts from here on: %s.%s%s",
         shown,
+        stays,
         planned if before else "",
     )

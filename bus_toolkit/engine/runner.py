@@ -39,6 +39,7 @@ from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.schedule_checks import warn_of_climbing
 from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.text_checks import check_texts
+from bus_toolkit.engine.train_loops import own_loop, with_own_batches
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, write_words
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.load_rule import Purpose
@@ -139,6 +140,10 @@ class BusRunner(Runner):
         own_workers(loader)
         return loader
 
+    def build_train_loop(self, loop: Any) -> BaseLoop:
+        """Build the training loop, one that can go on inside an epoch."""
+        return with_own_batches(super().build_train_loop(own_loop(loop)), self)
+
     def build_val_loop(self, loop: Any) -> BaseLoop:
         """Build the validation loop.
 
@@ -232,7 +237,7 @@ class BusRunner(Runner):
             super().resume(filename, *args, **kwargs)
             (saved_run,) = (hook for hook in self.hooks if isinstance(hook, SavedRunHook))
             if plans is not None:
-                follow_config(self, plans, saved_run.batches, saved_run.num_schedules)
+                follow_config(self, plans, saved_run.batches, saved_run.position, saved_run.num_schedules)
         if all(getattr(hook, "out_dir", None) is None for hook in self.hooks if isinstance(hook, CheckpointHook)):
             bring_home(self.message_hub, self.work_dir)
 

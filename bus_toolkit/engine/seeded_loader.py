@@ -51,7 +51,6 @@ def _order(loader: DataLoader, run_seed: Callable[[], int]) -> dict[str, Any]:
     batches: Any = loader.batch_sampler
     if type(loader.batch_sampler) is not BatchSampler:
         return {"batch_sampler": NumberedBatches(batches, run_seed)}
-    # MMEngine resumes without loading what was used only with a batch sampler of exactly this class.
     batches.sampler = _numbered(batches.sampler, run_seed)
     return {"batch_sampler": batches}
 

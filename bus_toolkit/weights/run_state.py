@@ -7,6 +7,7 @@ Sections:
 - ``config``: the resolved config of the run, as YAML text;
 - ``vocabulary``: the words of the tokenizer with their digest;
 - ``batches``: what the schedules were planned for: batch size, processes, accumulation, steps of an epoch;
+- ``position``: the place in the data: passes made, batches since then, rows of a batch;
 - ``parameters``: the names of the parameters in each group of each optimizer;
 - ``hooks``: the state of hooks, by their names;
 - ``progress``: how far the training is, for what is scheduled by it.
@@ -24,7 +25,7 @@ from typing import Any, Literal
 
 KEY = "bus_toolkit"
 VERSION = 1
-Section = Literal["config", "vocabulary", "batches", "parameters", "hooks", "progress"]
+Section = Literal["config", "vocabulary", "batches", "position", "parameters", "hooks", "progress"]
 
 
 def write_section(checkpoint: dict[str, Any], name: Section, content: Any) -> None:

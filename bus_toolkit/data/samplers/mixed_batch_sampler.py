@@ -44,7 +44,7 @@ def mixed_batch_sampler(
     ``ShardDataset`` is ``EndlessShardSampler``'s, nearly in sequence, with a run of shards for each rank; its order
     depends on the number of ranks. A source of ``boxed_only`` rows is shuffled as a whole.
 
-    Both of MMEngine's loops resume with the batches that follow, the iteration-based one in mid-epoch as well.
+    Both of MMEngine's loops resume with the batches that follow, in mid-epoch as well.
     Slot: ``train_dataloader.batch_sampler``.
 
     Args:
@@ -77,8 +77,7 @@ def mixed_batch_sampler(
     given = ", ".join(f"{name} {count}" for name, count in rows.items())
     _log.info("%s: rows a batch on each rank: %s; %d batches an epoch.", _NAME, given, num_batches)
     mixed = MixedRows(sampler, rows, num_batches=num_batches, buffer_shards=buffer_shards)
-    # Why this is a function and no subclass: when a training resumes, MMEngine moves a sampler forward only within a
-    # batch sampler that is exactly torch's class; with any other it loads every batch that it passes over.
+    # Why this is a function and no subclass: a resumed training moves the sampler forward within torch's own class.
     return BatchSampler(mixed, batch_size, drop_last=True)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dist import get_dist_info
 from torch.utils.data import BatchSampler, Sampler
 
+from bus_toolkit.data.samplers.numbered import indices_from
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATA_SAMPLERS
 
@@ -57,7 +58,6 @@ class RegionBatchSampler(BatchSampler):
                 f"{boxed_rows}. The sampler gives the other rows."
             )
         super().__init__(sampler, batch_size, drop_last)
-        self._sampled = BatchSampler(sampler, batch_size - boxed_rows, drop_last)
         self.region_batch_size = region_batch_size
         self.boxed_rows = boxed_rows
         self.seed = seed
@@ -71,17 +71,32 @@ class RegionBatchSampler(BatchSampler):
                 "Raise box_fraction, or set region_batch_size and boxed_rows to 0."
             )
 
+    @property
+    def rows_a_batch(self) -> int:
+        """How many rows a whole batch has in all."""
+        return self.batch_size + self.region_batch_size
+
+    @property
+    def sampled_rows(self) -> int:
+        """How many rows of a batch the sampler gives."""
+        return self.batch_size - self.boxed_rows
+
     def __iter__(self) -> Iterator[list[int]]:
         """Iterate over batches: the sampler's rows, then the drawn ones, those for the patch-text loss alone last."""
+        return self.batches_from(0)
+
+    def batches_from(self, first: int) -> Iterator[list[int]]:
+        """Iterate over the batches of an epoch from number ``first`` on; nothing is drawn for those before it."""
         epoch = getattr(self.sampler, "epoch", 0)
-        for number, batch in enumerate(self._sampled):
+        rows = indices_from(self.sampler, first * self.sampled_rows)
+        for number, batch in enumerate(BatchSampler(rows, self.sampled_rows, self.drop_last), start=first):
             regions = self._drawn(epoch, number, self.region_batch_size)
             boxed = self._drawn(epoch, number, self.boxed_rows, stream=1)
             yield batch + boxed + [RegionRow(index) for index in regions]
 
     def __len__(self) -> int:
         """Return the number of batches: the sampler is read once."""
-        return len(self._sampled)
+        return len(BatchSampler(self.sampler, self.sampled_rows, self.drop_last))
 
     def _drawn(self, epoch: int, number: int, size: int, stream: int = 0) -> list[int]:
         """Return ``size`` rows for batch ``number`` on this rank; streams do not share their draws."""

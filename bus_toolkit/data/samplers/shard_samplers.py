@@ -23,8 +23,8 @@ class ShardShuffleSampler(Sampler[int]):
     from seed, epoch and number of ranks. Every sample comes once an epoch; with ``round_up`` a few of the first come
     again where the ranks could not get equally many otherwise, as in MMEngine's ``DefaultSampler``.
 
-    Resuming: MMEngine's epoch-based loop goes on at the start of an epoch, its iteration-based one in the middle, by
-    passing over the batches that were used. Both find the same samples. Slot: ``sampler`` of a data loader.
+    A resumed training goes on with the sample that follows, without reading what was used. Slot: ``sampler`` of a data
+    loader.
 
     Args:
         dataset: A ``ShardDataset``; anything with ``shard_sizes``.
@@ -99,9 +99,8 @@ class ShardShuffleSampler(Sampler[int]):
 class EndlessShardSampler(ShardShuffleSampler):
     """The epochs of ``ShardShuffleSampler`` one after the other without end, for MMEngine's ``IterBasedTrainLoop``.
 
-    A resumed loop finds its place by arithmetic (``skip``), without loading what it passes over, where the batches are
-    the plain ones of a ``batch_size``; with a ``batch_sampler`` of its own it draws and drops batches until it is
-    there, which gives the same samples. ``len`` is one epoch of this rank. Slot: ``sampler`` of a data loader.
+    A resumed loop finds its place by arithmetic (``skip``). ``len`` is one epoch of this rank. Slot: ``sampler`` of a
+    data loader.
     """
 
     _skipped = 0

@@ -50,14 +50,11 @@ class MixedRows(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the rows of the set epoch, or without end."""
-        begin = self._first_batch
-        if self.epoch > 0:
-            # An epoch-based loop resumes at the start of an epoch: the part of one that was skipped does not count.
-            begin = (self._first_batch // self.num_batches + self.epoch) * self.num_batches
+        begin = self.epoch * self.num_batches + self._first_batch
         streams = [
             (stream.rows_from(begin * self.rows[name]), self.rows[name]) for name, stream in self._streams.items()
         ]
-        end = (begin // self.num_batches + 1) * self.num_batches
+        end = (self.epoch + 1) * self.num_batches
         for _ in itertools.count() if self.endless else range(begin, end):
             for stream, count in streams:
                 yield from itertools.islice(stream, count)
@@ -67,10 +64,7 @@ class MixedRows(Sampler[int]):
         self.epoch = 0 if self.endless else epoch
 
     def skip(self, num_samples: int) -> None:
-        """Start after so many rows of this rank, counted from the start of the training; epochs count on from there.
-
-        MMEngine's ``IterBasedTrainLoop`` calls it when it resumes, so that nothing is loaded that was used.
-        """
+        """Leave out so many rows of this rank of the set epoch, or of the training where it has no end."""
         if num_samples < 0:
             raise DataError(f"MixedBatchSampler.skip: must be 0 or more, got {num_samples}.")
         self._first_batch = num_samples // sum(self.rows.values())

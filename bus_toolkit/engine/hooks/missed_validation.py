@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from bus_toolkit.engine.hooks.optimizer_steps import first_batch
 from bus_toolkit.weights.run_state import read_section
 
 
@@ -43,5 +44,7 @@ def _is_due(runner: Runner) -> bool:
         return False
     loop._decide_current_val_interval()
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    if by_epoch and first_batch(loop):
+        return False  # the validation at the end of the epoch before is in the checkpoint
     done, last = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
     return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)

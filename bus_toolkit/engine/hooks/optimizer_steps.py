@@ -34,6 +34,12 @@ class StepListener:
         self._stepped = True
 
 
+def first_batch(loop: Any) -> int:
+    """Return with which batch the present epoch of a loop over epochs begins: not 0 where it was resumed inside."""
+    start = getattr(loop, "start", None)
+    return start.batches if start is not None and loop.epoch == start.passes else 0
+
+
 def step_is_pending(optim_wrapper: Any) -> bool:
     """Return whether gradients of the latest iterations wait for a step: their part is in no checkpoint."""
     return not all(wrapper.should_update() for wrapper in wrappers_of(optim_wrapper))
@@ -49,8 +55,11 @@ class WholeStepsHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Say what a resumed iteration-based training has lost; an epoch-based one goes on with whole steps."""
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop) and step_is_pending(runner.optim_wrapper):
+        """Say what a training has lost that is resumed from a checkpoint of somebody else's hook."""
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        counts = [wrapper._accumulative_counts for wrapper in wrappers_of(runner.optim_wrapper)]
+        done = first_batch(runner.train_loop) % len(runner.train_dataloader) if by_epoch else runner.iter
+        if any(done % count for count in counts) and runner.iter < runner.max_iters:
             _log.warning(
                 "The checkpoint was written inside a step of accumulated gradients (iteration %d): their part is lost, "
                 "and the first step is made of fewer batches.",
@@ -61,5 +70,6 @@ class WholeStepsHook(Hook):
         """Count the batches of this epoch alone."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             # The model is asked for batch norms only, of which MMEngine has warned already.
+            first, length = first_batch(runner.train_loop), len(runner.train_dataloader)
             for wrapper in wrappers_of(runner.optim_wrapper):
-                wrapper.initialize_count_status(nn.Module(), 0, len(runner.train_dataloader))
+                wrapper.initialize_count_status(nn.Module(), first % length, length)

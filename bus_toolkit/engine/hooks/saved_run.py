@@ -12,7 +12,9 @@ from mmengine.runner import Runner
 
 from bus_toolkit.config import config_text
 from bus_toolkit.engine.batches import Batches, wrappers_of
+from bus_toolkit.engine.data_position import DataPosition
 from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.resumed_place import position_of
 from bus_toolkit.engine.resumed_state import names_by_group, reorder, take_own_weights
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
 from bus_toolkit.engine.training_plan import check_same_parameters
@@ -35,6 +37,8 @@ class SavedRunHook(Hook):
     def __init__(self) -> None:
         self.batches: Batches | None = None
         """The sizes of the run that wrote the loaded checkpoint; ``None`` if it does not say them."""
+        self.position: DataPosition | None = None
+        """The place in the data of the loaded checkpoint; ``None`` if it does not say it."""
         self.num_schedules = 0
         """Schedules in the loaded checkpoint."""
 
@@ -42,6 +46,7 @@ class SavedRunHook(Hook):
         """Write the sections."""
         write_section(checkpoint, "config", config_text(runner.cfg))
         write_section(checkpoint, "batches", asdict(Batches.of(runner.train_dataloader, runner.optim_wrapper)))
+        write_section(checkpoint, "position", asdict(position_of(runner, checkpoint["meta"])))
         words = words_of(getattr(unwrap(runner.model), "tokenizer", None))
         if words is not None:
             write_section(checkpoint, "vocabulary", words)
@@ -78,6 +83,7 @@ class SavedRunHook(Hook):
         self.num_schedules = sum(map(len, lists))
         sizes = read_section(checkpoint, "batches")
         self.batches = None if sizes is None else Batches(**sizes)
+        self.position = DataPosition.of_section(read_section(checkpoint, "position"))
 
     @staticmethod
     def _fit_optimizers(runner: Runner, checkpoint: dict[str, Any], path: str) -> None:
