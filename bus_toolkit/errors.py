@@ -4,7 +4,8 @@ The wording is ``<location>: <mistake>, got <value>. <allowed values>. <advice>`
 a traceback and leave with exit code 2; anything else that escapes is a defect of ours and keeps its traceback.
 
 Checks collect :class:`Problem` objects; code asks their ``path`` and ``kind``. They become text only when they are
-shown, so no code has to read a message.
+shown, so no code has to read a message. Names from data and keys of a YAML are in them: characters that would steer a
+terminal are shown as escapes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+from bus_toolkit.safe_text import safe_lines
 
 
 class ProblemKind(Enum):
@@ -77,7 +80,7 @@ class BusError(Exception):
     def __init__(self, problems: str | Problem | Sequence[str | Problem]) -> None:
         listed = [problems] if isinstance(problems, str | Problem) else problems
         self.problems = [Problem("", problem) if isinstance(problem, str) else problem for problem in listed]
-        super().__init__("\n".join(_lines(self.problems)))
+        super().__init__(safe_lines("\n".join(_lines(self.problems))))
 
 
 class ConfigError(BusError):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from typing import Any
 
-_HALF = re.compile("[\ud800-\udfff]")
+from bus_toolkit.safe_text import safe_json
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -17,24 +16,26 @@ def parse_json(text: str | bytes) -> Any:
     with one id, one is lost.
 
     Raises:
-        ValueError: It is no JSON, or a mapping has a key twice.
-        RecursionError: It is nested too deep.
+        ValueError: It is no JSON, is nested too deep, or a mapping has a key twice.
     """
-    return json.loads(text, object_pairs_hook=_once)
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("its lists and mappings are nested too deep") from error
 
 
 def dump_json(value: Any, **settings: Any) -> str:
     """Return the JSON text of a value with letters of all scripts as they are.
 
     Half a character (a lone surrogate), as in a file name that is not UTF-8 or after ``"\\ud83d"`` in a JSON file, is
-    written as such an escape: UTF-8 cannot hold it, and one of them would end the writing of a whole file.
+    written as such an escape: UTF-8 cannot hold it, and one of them would end the writing of a whole file. So are
+    characters that would steer a terminal which shows the file; a reader gets the same text.
 
     Args:
         value: What ``json.dumps`` takes.
         settings: Its other arguments.
     """
-    text = json.dumps(value, ensure_ascii=False, **settings)
-    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    return safe_json(json.dumps(value, ensure_ascii=False, **settings))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

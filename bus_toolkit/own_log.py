@@ -11,6 +11,8 @@ from typing import TextIO
 
 from typing_extensions import override
 
+from bus_toolkit.safe_text import SafeFormatter
+
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 
 
@@ -23,7 +25,7 @@ def log_to_screen(level: int = logging.INFO) -> logging.Logger:
     logger.setLevel(level)
     if not any(isinstance(handler, _ScreenHandler) for handler in logger.handlers):
         handler = _ScreenHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setFormatter(SafeFormatter(logging.Formatter("%(levelname)s %(message)s")))
         handler.setLevel(logging.INFO if is_first_process() else logging.ERROR)
         logger.addHandler(handler)
     return logger

@@ -77,3 +77,9 @@ def test_the_readers_of_files_have_it_too(tmp_path):
     (tmp_path / "a.jsonl").write_text(line, encoding="utf-8")
     with pytest.raises(BadSample, match="the caption is empty"):
         Statements(str(tmp_path / "a.jsonl"), "").read(0)
+
+
+def test_a_caption_longer_than_any_is_a_bad_sample(monkeypatch):
+    with pytest.raises(BadSample, match="has 100001 characters, allowed are 100000.*BUS_MAX_CAPTION_CHARACTERS"):
+        check_caption({"img_path": "0.png", "text": "\u200b" * 100_001})
+    check_caption({"img_path": "0.png", "text": "a" * 100_000})

@@ -40,6 +40,8 @@ LAYERS = [
         "blank_texts",
         "accents",
         "home",
+        "limits",
+        "safe_text",
         "console",
         "writing",
     },

@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bus_toolkit.safe_text import safe_lines
+
 MOST_SHOWN = 20
 
 
@@ -85,7 +87,7 @@ def _table(title: str | None, rows: Sequence[dict[str, str]]) -> RenderableType:
         table.add_column(column, overflow="fold")
     for row in rows[:MOST_SHOWN]:
         # Not as markup: a caption may hold square brackets.
-        table.add_row(*map(Text, row.values()))
+        table.add_row(*(Text(safe_lines(value)) for value in row.values()))
     if len(rows) <= MOST_SHOWN:
         return table
     # Not the table's own caption, which would be broken to its width.

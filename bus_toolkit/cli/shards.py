@@ -61,13 +61,14 @@ def _verify(patterns: Sequence[str]) -> int:
     from bus_toolkit.data.shards.shard_paths import find_shards
     from bus_toolkit.data.shards.tar_index import kinds_text
     from bus_toolkit.data.shards.verify_shards import verify_shards
+    from bus_toolkit.safe_text import one_line
 
     total = 0
     for shard in verify_shards(find_shards(patterns, "--verify")):
         for fault in shard.faults:
-            print(fault)
+            print(one_line(fault))
         others = f"; passed over: {kinds_text(shard.passed_over)}" if shard.passed_over else ""
-        print(f"{shard.path}: {shard.num_good} good samples, {len(shard.faults)} faults{others}")
+        print(one_line(f"{shard.path}: {shard.num_good} good samples, {len(shard.faults)} faults{others}"))
         total += len(shard.faults)
     return 1 if total else 0
 

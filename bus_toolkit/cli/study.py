@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bus_toolkit.cli.command import Command, add_debug_flag, positive_int, seed
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.safe_text import safe_lines
 from bus_toolkit.writing import writing
 
 if TYPE_CHECKING:
@@ -114,11 +115,11 @@ def _show(study: Study, jobs: Sequence[Job], out: Path, args: argparse.Namespace
     else:
         lines = [f"{state.status.value:24} {key.name}" for key, state in states.items()]
     for line in (*lines, *deviations(states.values(), study.tolerance), *summary(states, args.jobs)):
-        print(line)
+        print(safe_lines(line))
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(safe_lines(line), flush=True)
 
 
 COMMAND = Command(

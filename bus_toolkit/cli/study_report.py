@@ -9,6 +9,7 @@ from bus_toolkit.cli.command import Command, add_debug_flag
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.home import expand_home
+from bus_toolkit.safe_text import one_line
 from bus_toolkit.writing import make_writable_folder
 
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         )
         print(f"{out}: {len(changed)} runs added to {results}")
         for key in changed:
-            print(f"  {describe_run(key)}")
+            print(one_line(f"  {describe_run(key)}"))
     for file in write_report(settings, results):
         print(file)
     return 0

@@ -10,7 +10,7 @@ from bus_toolkit.config.ranges import range_problems
 from bus_toolkit.config.slots import SCOPES, is_registered_anywhere, is_vlp_model, slot_at
 from bus_toolkit.config.source_rows import row_problems
 from bus_toolkit.errors import BusError, ComponentError, Problem
-from bus_toolkit.signatures import at, check_arguments, did_you_mean
+from bus_toolkit.signatures import MOST_HINTS, at, check_arguments, did_you_mean, of_right_kind
 
 _LIBRARIES = ("mmengine", "mmcv", "mmpretrain", "torch")
 DEFAULT_SCOPE = "mmengine"
@@ -61,19 +61,19 @@ def _check_node(node: Mapping[str, Any], spec: Node, path: str) -> Iterator[Prob
     typed = spec.target is not None
     values = {key: value for key, value in node.items() if key not in spec.extra and not (typed and key == "type")}
     if path == "":
-        for key in [key for key in values if key not in spec.signature.arguments]:
+        for count, key in enumerate([key for key in values if key not in spec.signature.arguments]):
             del values[key]
-            hint = did_you_mean(key, spec.names)
+            hint = did_you_mean(key, spec.names) if count < MOST_HINTS else ""
             yield Problem(key, f"no such key at the top of a config.{hint} Allowed: {', '.join(spec.names)}.")
-    yield from check_arguments(spec.owner, spec.signature, values, path, provided=spec.provided, partial=spec.partial)
+    wrong = check_arguments(spec.owner, spec.signature, values, path, provided=spec.provided, partial=spec.partial)
+    yield from wrong
     if path.endswith("_dataloader") and "sampler" not in node:
         text = "MMEngine needs this key. Add e.g. {type: DefaultSampler, shuffle: true}."
         yield Problem(f"{path}.sampler", text)
     yield from range_problems(node, path)
     yield from _check_workers(node, path)
     if spec.check_values is not None:
-        takes = {key: value for key, value in values.items() if key in spec.signature.arguments}
-        yield from spec.check_values(takes, path)
+        yield from spec.check_values(of_right_kind(values, spec.signature, wrong, path), path)
 
 
 def _check_workers(node: Mapping[str, Any], path: str) -> Iterator[Problem]:

@@ -75,9 +75,9 @@ def _read(path: Path, opened: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
             "from one that ships."
         )
     bases = data.pop(BASE, [])
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str):
-            raise ConfigError(f"{file}: {BASE} must be a path or a list of paths, got {base!r}.")
+            raise ConfigError(f"{file}: {BASE} must be a path or a list of paths, got {base!r}. Name a config.")
         yield from _read(find_config(base, file), (*opened, file))
     yield data
 
@@ -101,7 +101,7 @@ def _find_in_plugin(path: str) -> Path:
     name, _, rest = path.partition(IN_PLUGIN)
     folders = plugin_config_folders(name)
     for folder in folders:
-        file = (folder / rest).resolve()
+        file = (folder / expand_home(rest)).resolve()
         if file.is_file() and file.is_relative_to(folder.resolve()):
             return file
     looked = ", ".join(map(str, folders)) or f"none: '{name}' adds no config folder"

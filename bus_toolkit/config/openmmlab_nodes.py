@@ -156,7 +156,7 @@ def _type_at(root: Mapping[str, Any], *keys: str) -> str:
 
 
 def _refuse_other(path: str, kind: object, known: Mapping[str, object]) -> None:
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         text = f"must be one of {', '.join(known)}, got {kind!r}."
         raise ComponentError(Problem(at(path, "type"), text))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bus_toolkit.errors import Problem
 from bus_toolkit.registry import plain
-from bus_toolkit.signatures import at, did_you_mean
+from bus_toolkit.signatures import MOST_HINTS, at, did_you_mean
 
 KEY = "settings"
 _REFERENCE = re.compile(r"\$\{settings\.([^}]*)\}")
@@ -85,5 +85,6 @@ class _Filling:
 
         One that is merely left over (its user was replaced by another part) is no mistake.
         """
-        hints = {name: did_you_mean(str(name), self.used) for name in self.settings if name not in self.used}
+        unused = [name for name in self.settings if name not in self.used]
+        hints = {name: did_you_mean(str(name), self.used) for name in unused[:MOST_HINTS]}
         return [Problem(f"{KEY}.{name}", f"nothing uses this setting.{hint}") for name, hint in hints.items() if hint]

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from bus_toolkit.config.yaml_size import SizedComposer, TooLarge, refuse_large_text, refuse_large_tree
 from bus_toolkit.errors import ConfigError
 
 _CORE = "tag:yaml.org,2002:"
@@ -30,8 +31,8 @@ _RESOLVERS = (
     ("merge", r"<<", ["<"]),
 )
 _VARIABLE = re.compile(r"\$(\$\{)|\$\{(\w+)(?::-([^}]*))?\}|\$\{(?!settings\.)[^}]*\}?")
-# Aliases of aliases make a small file huge when it is copied; the largest config here has some thousand values.
-_MOST_VALUES = 1_000_000
+# Of a whole number, far above the 19 of 64 bits: one with 400 fits no float, and ends what counts with it.
+_MOST_DIGITS = 40
 # What to do about a character that YAML stumbles over.
 _ADVICE = {
     "\t": "Indent with spaces, not with tabs",
@@ -89,7 +90,7 @@ def dump_yaml(data: dict[str, Any]) -> str:
     return yaml.dump(data, Dumper=_CoreDumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120)
 
 
-class _CoreLoader(yaml.SafeLoader):
+class _CoreLoader(SizedComposer, yaml.SafeLoader):
     """PyYAML's safe loader with the tags and numbers of the YAML 1.2 core schema."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
@@ -98,7 +99,7 @@ class _CoreLoader(yaml.SafeLoader):
         if not isinstance(node, yaml.MappingNode):
             raise yaml.constructor.ConstructorError(None, None, "expected a mapping", node.start_mark)
         own = [key for key, _ in node.value if key.tag != _CORE + "merge"]
-        names: list[Any] = []
+        names: set[Any] = set()
         for mark, key in ((key.start_mark, self.construct_object(key, deep=True)) for key in own):
             if not isinstance(key, str) or not key:
                 quoted = f". Write it in quotes: '{key}'" if isinstance(key, int | float) else ""
@@ -106,7 +107,7 @@ class _CoreLoader(yaml.SafeLoader):
             if key in names:
                 problem = f"the key '{key}' is given twice. Remove one of them"
                 raise yaml.constructor.ConstructorError(None, None, problem, mark)
-            names.append(key)
+            names.add(key)
         pairs = _merged_pairs(node)
         return {self.construct_object(k, deep=True): self.construct_object(v, deep=True) for k, v in pairs}
 
@@ -125,6 +126,9 @@ class _CoreLoader(yaml.SafeLoader):
 
     def core_int(self, node: yaml.ScalarNode) -> int:
         text = str(self.construct_scalar(node))
+        if len(text) > _MOST_DIGITS:
+            problem = f"a number has at most {_MOST_DIGITS} digits, got {len(text)}. Write text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
         return int(text[2:] if base != 10 else text, base)
 
@@ -155,14 +159,12 @@ def _represent_text(dumper: _CoreDumper, text: str) -> yaml.ScalarNode:
 
 
 def _load(text: str, location: str) -> Any:
+    refuse_large_text(text, location)
     try:
-        node, num_values = _compose(text)
+        node = _compose(text)
         if node is None:
             return None
-        if num_values > _MOST_VALUES:
-            raise ConfigError(
-                f"{location}: its aliases (*NAME) make more than {_MOST_VALUES} values. Use fewer of them."
-            )
+        refuse_large_tree(node, location)
         return _CoreLoader("").construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -174,19 +176,20 @@ def _load(text: str, location: str) -> Any:
     except yaml.reader.ReaderError as error:
         text = f"a config holds no such character, got {chr(error.character)!a} at position {error.position}"
         raise ConfigError(f"{location}: {text}. Remove it; use a UTF-8 locale, such as LC_ALL=C.UTF-8.") from error
+    except TooLarge as error:
+        raise ConfigError(f"{location}: {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{location}: not a valid YAML value ({error}).") from error
 
 
 @lru_cache(maxsize=256)
-def _compose(text: str) -> tuple[yaml.Node | None, int]:
-    """Return the tree of a text and how many values it holds.
+def _compose(text: str) -> yaml.Node | None:
+    """Return the tree of a text.
 
     Reading text as a tree takes most of the time of loading a config, and the same bases and overrides come again and
     again. The data made of a tree are new each time.
     """
-    node = _CoreLoader(text).get_single_node()
-    return node, 0 if node is None else _count_values(node, {})
+    return _CoreLoader(text).get_single_node()
 
 
 def _merged_pairs(node: yaml.MappingNode, outer: tuple[yaml.Node, ...] = ()) -> list[tuple[yaml.Node, yaml.Node]]:
@@ -211,17 +214,6 @@ def _comment_of(text: str) -> str:
     """Return what is left of a text after its last token."""
     ends = [token.end_mark.index for token in yaml.scan(text) if token.start_mark.index < token.end_mark.index]
     return text[max(ends, default=0) :].strip()
-
-
-def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Return the values in ``node``, those of an alias at each of its places; one inside of itself counts for none."""
-    if isinstance(node, yaml.ScalarNode):
-        return 1
-    if node not in known:
-        known[node] = 0
-        inner = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
-        known[node] = 1 + sum(_count_values(part, known) for part in inner)
-    return known[node]
 
 
 def _advice(mark: yaml.Mark | None) -> str:

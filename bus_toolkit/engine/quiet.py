@@ -15,6 +15,7 @@ import mmengine.runner.checkpoint
 from mmengine.logging import MMLogger
 
 from bus_toolkit.own_log import log_to_screen
+from bus_toolkit.safe_text import SafeFormatter
 
 # (category, start of the message, module that the warning is attributed to); regular expressions as in `warnings`.
 _WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
@@ -81,6 +82,8 @@ def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None
             handler.addFilter(_is_worth_showing)
             continue
         handler.bus_run = True
+        if handler.formatter is not None:  # names from data are in our records and in those of OpenMMLab
+            handler.setFormatter(SafeFormatter(handler.formatter))
         own.addHandler(handler)
 
 

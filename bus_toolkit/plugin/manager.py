@@ -103,7 +103,7 @@ class PluginLoader:
             try:
                 self.call("adjust_config", name, config=changed)
                 _add_hooks(changed, self.call("runner_hooks", name, config=changed) or ())
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 record.fail(error)
                 if name in required:
                     text = f"'{name}' fails on this config ({error!r}). {ASK}"
@@ -146,6 +146,14 @@ class PluginLoader:
                 if not self.manager.get_hookcallers(module):
                     raise PluginError(f"{entry.value} implements no hook. Mark a function with @bus_toolkit.hookimpl.")
                 self.call("register_components", entry.name, registries=self.registries)
+        except KeyboardInterrupt:
+            # Of a user, or of the plugin itself: either way its name says what took long, or what to take out.
+            _log.warning(
+                "Interrupted while plugin '%s' (%s) was loaded. BUS_PLUGINS= leaves all out.",
+                entry.name,
+                record.distribution,
+            )
+            raise
         except (Exception, SystemExit) as error:
             record.fail(error)
             if self.manager.has_plugin(entry.name):

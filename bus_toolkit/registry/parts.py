@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from bus_toolkit.errors import BusError, ComponentError, Problem, ProblemKind
-from bus_toolkit.signatures import Signature, check_arguments, did_you_mean, signature_of
+from bus_toolkit.signatures import Signature, check_arguments, did_you_mean, of_right_kind, signature_of
 
 _UNKNOWN = ProblemKind.UNKNOWN_TYPE
 _T = TypeVar("_T", bound=Callable[..., Any])
@@ -148,8 +148,7 @@ class PartRegistry:
         values = {key: value for key, value in cfg.items() if key != "type"}
         provided = self.provided if provided is None else provided
         problems = check_arguments(entry.name, entry.signature, values, path, provided=provided)
-        takes = {name: value for name, value in values.items() if name in entry.signature.arguments}
-        return [*problems, *self.check_values(takes, path)]
+        return [*problems, *self.check_values(of_right_kind(values, entry.signature, problems, path), path)]
 
     def build(self, cfg: Mapping[str, Any], *, path: str, **known: Any) -> Any:
         """Build the part that ``cfg`` describes.

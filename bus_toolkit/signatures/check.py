@@ -8,7 +8,7 @@ from typing import Any
 from bus_toolkit.errors import Problem
 from bus_toolkit.signatures.arguments import Signature
 from bus_toolkit.signatures.kinds import describe_kind, fits
-from bus_toolkit.signatures.nearest import did_you_mean
+from bus_toolkit.signatures.nearest import MOST_HINTS, did_you_mean
 
 
 def check_arguments(
@@ -30,12 +30,12 @@ def check_arguments(
         provided: Arguments that the builder fills in.
         partial: The rest is given at the call: nothing is missing.
     """
-    problems = []
+    problems: list[Problem] = []
     for name, value in values.items():
         argument = signature.arguments.get(name)
         if argument is None:
             if not signature.is_open:
-                problems.append(_unknown_argument(owner, name, signature, path))
+                problems.append(_unknown_argument(owner, name, signature, path, hinted=len(problems) < MOST_HINTS))
         elif not fits(argument.annotation, value) and not (value is None and argument.default is None):
             kind = describe_kind(argument.annotation)
             alone = "[...]" if isinstance(value, Mapping) else f"[{value!r}]"
@@ -48,12 +48,20 @@ def check_arguments(
     ]
 
 
+def of_right_kind(
+    values: Mapping[str, Any], signature: Signature, problems: Iterable[Problem], path: str
+) -> dict[str, Any]:
+    """Return the arguments that ``check_arguments`` found no fault with: checks of values may count with their kind."""
+    wrong = {problem.path for problem in problems}
+    return {key: value for key, value in values.items() if key in signature.arguments and at(path, key) not in wrong}
+
+
 def at(path: str, key: str | int) -> str:
     """Return the YAML path of ``key`` below ``path``."""
     return f"{path}.{key}" if path else str(key)
 
 
-def _unknown_argument(owner: str, name: str, signature: Signature, path: str) -> Problem:
-    hint = did_you_mean(name, signature.arguments)
+def _unknown_argument(owner: str, name: str, signature: Signature, path: str, *, hinted: bool) -> Problem:
+    hint = did_you_mean(name, signature.arguments) if hinted else ""
     takes = ", ".join(signature.arguments) or "no arguments"
     return Problem(at(path, name), f"{owner} has no argument '{name}'.{hint} It takes {takes}.")

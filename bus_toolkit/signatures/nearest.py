@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 _SHORTEST = 4  # letters; shorter words are contained in many names by chance
+_LONGEST = 100  # letters; a longer word is no misspelt name, and comparing it takes long
+MOST_HINTS = 20
+"""Of so many names that are wrong at one place, the first ones get a hint: finding one takes a millisecond."""
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
@@ -13,6 +16,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
     A candidate that contains the name counts as near too: people write ``Recall`` for ``RetrievalRecall``.
     """
+    if len(name) > _LONGEST:
+        return ""
     pool = list(candidates)
     near = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
     if not near:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from bus_toolkit.safe_text import safe_lines
 from bus_toolkit.writing import whole_file
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def figure_pixels(figure: Figure) -> np.ndarray:
     """Return the pixels that ``save_figure`` would write, uint8 RGB (H, W, 3)."""
+    show_safely(figure)
     canvas: Any = figure.canvas
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
@@ -63,6 +65,16 @@ def figure_pixels(figure: Figure) -> np.ndarray:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a PNG in one step and return its path."""
+    show_safely(figure)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png")
     return path
+
+
+def show_safely(figure: Figure) -> None:
+    """Show characters of captions and names that have no shape or turn the writing direction as escapes."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if (shown := safe_lines(text.get_text())) != text.get_text():
+            text.set_text(shown)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
 from bus_toolkit.ops.position_table import GRID_KEY, Grid
 from bus_toolkit.weights.checksums import check_records
+from bus_toolkit.weights.claimed_size import refuse_large_archive, refuse_large_tensors
 from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal, safe_globals
 
 
@@ -34,24 +34,20 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         The checkpoint; weights from safetensors and TorchScript archives lie under ``state_dict``.
 
     Raises:
-        CheckpointError: The file is missing, torn or damaged, or holds objects that are not data.
+        CheckpointError: The file is missing, torn, damaged, claims too many bytes, or has objects that are not data.
     """
     path = expand_home(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .pth or .safetensors file.")
     if path.suffix == ".safetensors":
         return {"state_dict": _read_safetensors(path, map_location), "meta": {}}
-    if not _starts_like_a_checkpoint(path):
-        raise CheckpointError(f"{path}: not a checkpoint. Give the path of a .pth or .safetensors file.")
-    check_records(path)
-    if _is_torchscript(path):
-        return {"state_dict": _read_torchscript(path, map_location, trusted=trusted), "meta": {}}
     try:
-        with torch.serialization.safe_globals(safe_globals()):
-            checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
+        checkpoint = _read_torch(path, map_location, trusted=trusted)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(refusal(path, error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
+    except Exception as error:  # damaged bytes make pickle, zipfile and torch raise nearly anything
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({first_sentence(error)}). It may be torn: use another."
         ) from error
@@ -61,6 +57,19 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         )
     if not trusted and isinstance(checkpoint.get("meta"), dict):
         checkpoint["meta"].pop("config", None)  # Runner.resume would execute it as Python
+    return checkpoint
+
+
+def _read_torch(path: Path, map_location: Any, *, trusted: bool) -> Any:
+    if not _starts_like_a_checkpoint(path):
+        raise CheckpointError(f"{path}: not a checkpoint. Give the path of a .pth or .safetensors file.")
+    names = refuse_large_archive(path)
+    check_records(path)
+    if any(name.split("/", 1)[-1] == "constants.pkl" for name in names):
+        return {"state_dict": _read_torchscript(path, map_location, trusted=trusted), "meta": {}}
+    with torch.serialization.safe_globals(safe_globals()):
+        checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
+    refuse_large_tensors(checkpoint, path)
     return checkpoint
 
 
@@ -75,15 +84,8 @@ def _starts_like_a_checkpoint(path: Path) -> bool:
         return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
 
 
-def _is_torchscript(path: Path) -> bool:
-    """Return whether the file is an archive of ``torch.jit.save``, which has its constants beside its data."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.split("/", 1)[-1] == "constants.pkl" for name in archive.namelist())
-
-
 def _read_torchscript(path: Path, map_location: Any, *, trusted: bool) -> dict[str, Tensor]:
+    """Read an archive of ``torch.jit.save``, which has its constants beside its data."""
     if not trusted:
         raise CheckpointError(
             f"{path}: not loaded, because it is a TorchScript archive: a program with its weights, as OpenAI's CLIP "

@@ -84,3 +84,18 @@ def test_an_empty_file_is_named(write):
 def test_a_python_config_is_recognised(write):
     with pytest.raises(ConfigError, match=r"deit.py: this is a Python config of OpenMMLab.*got .py.*custom_imports"):
         load_config(write("model = dict(type='x')", "deit.py"))
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        *(("5", "must be a path or a list of paths, got 5"), ("null", "got None"), ("[[]]", r"got \[\]")),
+        *(("x" * 300, "no file can have this name, of 300 bytes"), ('"a\\0b"', "no zero character")),
+        ("~nosuchuser/x", "no such config file"),
+    ],
+)
+def test_a_base_that_is_no_path_is_refused(tmp_path, base, message):
+    file = tmp_path / "a.yaml"
+    file.write_text(f"_base_: {base}\n")
+    with pytest.raises(ConfigError, match=message):
+        load_config(file)

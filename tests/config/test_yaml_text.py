@@ -165,7 +165,7 @@ def test_a_mistake_that_names_its_own_advice_gets_no_other():
 
 def test_aliases_of_aliases_that_would_fill_the_memory_are_refused():
     levels = "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9))
-    with pytest.raises(ConfigError, match=r"here: its aliases \(\*NAME\) make more than 1000000 values"):
+    with pytest.raises(ConfigError, match="here: holds more than 20000 values, those of an alias"):
         parse_value(f"a0: &a0 [1]\n{levels}", "here")
     assert parse_value("{a: &a [1, 2], b: [*a, *a]}", "here") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
 
@@ -173,3 +173,31 @@ def test_aliases_of_aliases_that_would_fill_the_memory_are_refused():
 def test_a_value_inside_of_itself_is_refused():
     with pytest.raises(ConfigError, match="here:1:1: found unconstructable recursive node"):
         parse_value("&a [*a]", "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 200 + "]" * 200, "here: has more than 100 mappings and lists inside of each other.*BUS_MAX_YAML_DEPTH"),
+        ("[" * 100_000, "here: has more than 100"),
+        (f"[{'1, ' * 25_000}]", "here: holds more than 20000 values.*BUS_MAX_YAML_VALUES"),
+        (f"a: '{'x' * 2_000_000}'", "here: has 2000005 bytes, allowed are 1048576.*BUS_MAX_YAML_BYTES"),
+        (f"a: {'9' * 400}", "here:1:4: a number has at most 40 digits, got 400"),
+    ],
+)
+def test_what_is_too_large_for_a_config_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_value(text, "here")
+
+
+def test_a_limit_of_yaml_can_be_raised(monkeypatch):
+    text = "[" * 150 + "]" * 150
+    monkeypatch.setenv("BUS_MAX_YAML_DEPTH", "150")
+    assert str(parse_value(text, "here")) == text
+
+
+def test_many_keys_are_read_in_time_that_grows_with_their_number():
+    keys = "".join(f"k{number}: 1\n" for number in range(5000))
+    assert len(parse_value(keys, "here")) == 5000
+    with pytest.raises(ConfigError, match="the key 'k7' is given twice"):
+        parse_value(keys + "k7: 1", "here")

@@ -245,3 +245,12 @@ def test_what_a_plugin_prints_is_no_output_of_the_command(start, capsys):
 
     start(_module("chatty", register_components=register_components))
     assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_plugin_during_which_a_run_is_interrupted_is_named(start, caplog):
+    def register_components(registries):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(_module("slow", register_components=register_components)).load()
+    assert "Interrupted while plugin 'slow'" in caplog.text

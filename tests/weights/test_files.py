@@ -1,8 +1,10 @@
 """One checkpoint file: what comes back, what is refused, and that nothing runs."""
 
 import argparse
+import io
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -141,3 +143,50 @@ def test_a_torchscript_archive_is_refused_with_a_reason_unless_it_is_trusted(tmp
         load_checkpoint_file(tmp_path / "ViT-B-32.pt")
     loaded = load_checkpoint_file(tmp_path / "ViT-B-32.pt", trusted=True)["state_dict"]
     assert torch.equal(loaded["linear.weight"], program.linear.weight)
+
+
+def _zipped(pickled, *, kind=zipfile.ZIP_STORED, more=()):
+    """Return an archive as torch writes it, around any pickle."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", kind) as archive:
+        entries = [("a/data.pkl", pickled), ("a/version", b"3\n"), ("a/byteorder", b"little"), *more]
+        for name, content in entries:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+_EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"\x80", b"\x80\x02", b"\x80\x02J", b"\x80\x02" + b"(" * 5000 + b"t" * 4999),
+        b"PK\x03\x04" + b"\0" * 100 + b"PK\x05\x06" + b"\xff" * 18,
+        *(_zipped(pickled) for pickled in (b"J", b"\x80", b"\x80\x02.", b"\x80\x02h\x05.", b"\x80\x02\x8a\xff")),
+        # A legacy file whose storage claims 16 GB.
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + b"\x80\x02}q\0." * 2 + b"\xff" * 16,
+    ],
+)
+def test_damaged_bytes_are_reported_as_such(tmp_path, content):
+    file = tmp_path / "a.pth"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a\.pth: (not a readable checkpoint|not loaded|damaged)"):
+        load_checkpoint_file(file)
+
+
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    file = tmp_path / "a.pth"
+    file.write_bytes(_zipped(b"\x80\x02}.", kind=zipfile.ZIP_DEFLATED, more=[("a/data/0", bytes(100 << 20))]))
+    with pytest.raises(CheckpointError, match=r"claim to hold 1048\d+; allowed are 67108864 .*BUS_MAX_ARCHIVE_RATIO"):
+        load_checkpoint_file(file)
+    monkeypatch.setenv("BUS_MAX_ARCHIVE_RATIO", "5000")
+    assert load_checkpoint_file(file) == {}
+
+
+def test_a_tensor_that_shows_one_number_as_billions_is_refused(tmp_path):
+    file = save(tmp_path / "a.pth", {"w": [torch.zeros(1).expand(10**10)]})
+    with pytest.raises(CheckpointError, match="claim to hold 40000000000; allowed"):
+        load_checkpoint_file(file)
+    held = load_checkpoint_file(save(file, {"w": torch.zeros(1).expand(1000)}))
+    assert held["w"].shape == (1000,)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from bus_toolkit.blank_texts import is_blank
+from bus_toolkit.data.annotations.coordinates import are_coordinates
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.errors import DataError
 
@@ -93,7 +93,7 @@ def _entries(content: Mapping[str, Any], part: str, source: str) -> list[tuple[s
 def _corners(bbox: object, place: str) -> list[float]:
     """Return left, top, right and bottom of a box given as left, top, width and height."""
     good = isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(v, (int, float)) for v in bbox)
-    if not isinstance(bbox, list) or not good or not all(map(math.isfinite, bbox)) or min(bbox[2:]) < 0:
+    if not isinstance(bbox, list) or not good or not are_coordinates(bbox) or min(bbox[2:]) < 0:
         raise DataError(
             f"{place}.bbox: must be four numbers, x, y, width and height, the last two 0 or more, got {bbox!r}. "
             "Correct it, or drop the annotation."

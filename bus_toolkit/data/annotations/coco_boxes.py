@@ -6,7 +6,6 @@ be read, is not JSON or has another form.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.data.annotations.class_phrases import CLASS_TEMPLATE, describe_instances, holds_instances
+from bus_toolkit.data.annotations.coordinates import are_coordinates
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.errors import DataError
@@ -162,7 +162,7 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
                 text, corner = region["phrase"].strip(), (region["x"], region["y"])
                 box = [*corner, corner[0] + region["width"], corner[1] + region["height"]]
                 if not is_blank(text):
-                    if not all(map(math.isfinite, box)) or region["width"] < 0 or region["height"] < 0:
+                    if not are_coordinates(box) or region["width"] < 0 or region["height"] < 0:
                         raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
                     grouped.setdefault(one_form(image["id"]), {}).setdefault(text, []).append(box)
         return _arrays(grouped)

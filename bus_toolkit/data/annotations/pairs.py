@@ -140,7 +140,7 @@ def _json(content: str, path: Path, location: str) -> Iterator[tuple[str, Mappin
 def _parse(text: str, location: str) -> Any:
     try:
         return parse_json(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{location}: is not JSON: {error}. Write or copy the file again.") from error
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.blank_texts import is_blank
+from bus_toolkit.data.annotations.coco_boxes import read_json
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
@@ -103,7 +104,7 @@ def read_images(path: str, location: str) -> dict[Any, ImageEntry]:
     Raises:
         DataError: The file has another form, or an image id is there twice.
     """
-    content: Mapping[str, Any] = parse_json(expand_home(path).read_text(encoding="utf-8-sig"))
+    content: Mapping[str, Any] = read_json(path, location)
     entries: dict[Any, ImageEntry] = {}
     try:
         for image in content["images"]:
@@ -116,7 +117,7 @@ def read_images(path: str, location: str) -> dict[Any, ImageEntry]:
             width, height = image.get("width"), image.get("height")
             size = None if width is None or height is None else (int(width), int(height))
             entries[key] = ImageEntry(str(image["file_name"]), size)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{location}: {path} does not list its images ({type(error).__name__}: {error}). COCO instances have "
             '"images": [{"id", "file_name", "width", "height"}, ...].'

@@ -8,6 +8,7 @@ import cv2
 import torch
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.safe_text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class BadSample(Exception):
 
     def __str__(self) -> str:
         """Render it as one line."""
-        return f"{self.path}: {self.reason}"
+        return one_line(f"{self.path}: {self.reason}")
 
 
 class LoadingError(DataError):

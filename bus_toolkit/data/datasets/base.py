@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 from bus_toolkit.data.transforms.blind import warn_of_mirrors
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.limits import CAPTION_CHARACTERS
 from bus_toolkit.registry import TRANSFORMS
 
 # Keys that a transform may need, and the advice when no earlier transform or data set has set them.
@@ -166,11 +168,17 @@ def check_caption(sample: Mapping[str, Any]) -> None:
     """Check the ``text`` of a sample.
 
     Raises:
-        BadSample: It is no text, is empty, or holds half a character (a lone surrogate), which no tokenizer takes.
+        BadSample: It is no text, is empty, longer than ``CAPTION_CHARACTERS``, or holds half a character (a lone
+            surrogate), which no tokenizer takes.
     """
     path, text = sample["img_path"], sample["text"]
     if not isinstance(text, str):
-        raise BadSample(path, f"the caption is not text, got {text!r}")
+        raise BadSample(path, f"the caption is not text, got {reprlib.repr(text)}")
+    if len(text) > CAPTION_CHARACTERS.value:
+        most = CAPTION_CHARACTERS.value
+        raise BadSample(
+            path, f"the caption has {len(text)} characters, allowed are {most}. {CAPTION_CHARACTERS.advice}"
+        )
     if is_blank(text):
         raise BadSample(path, blank_caption(text))
     try:

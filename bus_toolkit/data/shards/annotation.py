@@ -12,12 +12,12 @@ further keys are passed over. Our own form; img2dataset writes ``caption`` too.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bus_toolkit.data.annotations.coordinates import are_coordinates
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.json_text import parse_json
 
@@ -46,7 +46,7 @@ def parse_annotation(content: bytes) -> Annotation:
     """
     try:
         data = parse_json(content)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"the json is no JSON: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"the json must be a mapping, got {type(data).__name__}")
@@ -71,4 +71,4 @@ def parse_annotation(content: bytes) -> Annotation:
 
 def _is_box(box: Any) -> bool:
     numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
-    return numbers and all(map(math.isfinite, box)) and box[2] >= 0 and box[3] >= 0
+    return numbers and are_coordinates(box) and box[2] >= 0 and box[3] >= 0

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
-import zipfile
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
+from bus_toolkit.data.shards.index_content import DamagedIndex, pack, read_content
 from bus_toolkit.data.shards.shard_paths import INDEX_SUFFIX
 from bus_toolkit.data.shards.tar_index import Stamp, TarIndex, read_index
 from bus_toolkit.errors import DataError
@@ -26,9 +22,6 @@ from bus_toolkit.writing import remove_stale, whole_file
 
 _log = logging.getLogger(__name__)
 
-# Part of the file: raise it when the same shard gives another index, and old files are made again.
-_VERSION = 3
-_ARRAYS = ("names", "name_ends", "image", "text", "json", "boxed")
 _MAX_REPORTED = 10
 
 
@@ -76,13 +69,13 @@ def load_index(path: Path, index_dir: str | None = None) -> TarIndex:
     try:
         with open(path, "rb") as shard:
             stamp = Stamp.of(shard)
-        index = _read(file)
+        index = read_content(file, stamp)
         if index.stamp == stamp:
             return index
         _log.info("%s has changed since it was indexed; indexing it again", path)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except DamagedIndex as error:
         _log.warning("%s is no index (%s); indexing %s again", file, error, path)
     index = read_index(path)
     try:
@@ -111,29 +104,5 @@ def index_file(path: Path, index_dir: str | None = None) -> Path:
 
 
 def _write(file: Path, index: TarIndex) -> None:
-    meta = {
-        "version": _VERSION,
-        "stamp": asdict(index.stamp),
-        "left_out": list(index.left_out),
-        "passed_over": dict(index.passed_over),
-    }
-    arrays: dict[str, Any] = {name: getattr(index, name) for name in _ARRAYS}
-    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     with whole_file(file) as temporary, open(temporary, "wb") as out:
-        np.savez_compressed(out, **arrays)
-
-
-def _read(file: Path) -> TarIndex:
-    """Read an index file; every kind of damage is a ``ValueError`` or an error of NumPy."""
-    with np.load(file, allow_pickle=False) as content:
-        meta = json.loads(content["meta"].tobytes())
-        arrays = {name: content[name] for name in _ARRAYS}
-    if meta["version"] != _VERSION:
-        raise ValueError(f"version {meta['version']}, not {_VERSION}")
-    count = len(arrays["name_ends"])
-    ends = [(arrays[name].sum(axis=1)).max(initial=0) for name in ("image", "text", "json")]
-    shapes = {"name_ends": (count,), "image": (count, 2), "text": (count, 2), "json": (count, 2), "boxed": (count,)}
-    if any(arrays[name].shape != shape for name, shape in shapes.items()) or max(ends) > meta["stamp"]["size"]:
-        raise ValueError("its parts do not fit together")
-    left_out = tuple((member, reason) for member, reason in meta["left_out"])
-    return TarIndex(Stamp(**meta["stamp"]), **arrays, left_out=left_out, passed_over=Counter(meta["passed_over"]))
+        np.savez_compressed(out, **pack(index))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import itertools
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -10,11 +12,13 @@ from pathlib import Path
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.limits import SHARD_NAMES
 
 INDEX_SUFFIX = ".index.npz"
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 _BRACE = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
+_LONGEST = 4096  # characters: a path has no more
 
 
 def find_shards(shards: str | Sequence[str], location: str) -> list[Path]:
@@ -63,22 +67,41 @@ def expand_braces(pattern: str, location: str) -> list[str]:
     Raises:
         DataError: Braces with neither a range nor a comma, or a range that falls.
     """
-    match = _BRACE.search(pattern)
-    if match is None:
-        return [pattern]
-    inside = match.group(1)
+    if len(pattern) > _LONGEST:
+        raise DataError(f"{location}: a path has at most {_LONGEST} characters, got {len(pattern)}. Correct it.")
+    texts = _BRACE.split(pattern)  # what is between the braces, and at odd places what is in them
+    choices = [_choices(inside, pattern, location) for inside in texts[1::2]]
+    count = math.prod(map(len, choices))
+    if count > SHARD_NAMES.value:
+        raise DataError(
+            f"{location}: {pattern!r} names {count} shards, allowed are {SHARD_NAMES.value}. {SHARD_NAMES.advice}"
+        )
+    return [
+        "".join(part for pair in itertools.zip_longest(texts[::2], chosen[::-1], fillvalue="") for part in pair)
+        for chosen in itertools.product(*reversed(choices))  # the first braces count fastest
+    ]
+
+
+def _choices(inside: str, pattern: str, location: str) -> Sequence[str]:
+    """Return what braces may be; numbers are written out one by one when they are asked for."""
     bounds = _RANGE.fullmatch(inside)
-    choices = inside.split(",")
     if bounds is not None:
         first, last = bounds.groups()
-        choices = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+        numbers = range(int(first), int(last) + 1)
+        if len(numbers) > SHARD_NAMES.value:
+            raise DataError(
+                f"{location}: {pattern!r} names {len(numbers)} shards, allowed are {SHARD_NAMES.value}. "
+                f"{SHARD_NAMES.advice}"
+            )
+        choices = [str(number).zfill(len(first)) for number in numbers]
+    else:
+        choices = inside.split(",")
     if not choices or (bounds is None and len(choices) == 1):
         raise DataError(
             f"{location}: cannot read {{{inside}}} in {pattern!r}. Allowed are a rising range {{000..099}} and a list "
             "{a,b}. Correct it."
         )
-    head, tail = pattern[: match.start()], pattern[match.end() :]
-    return [head + choice + rest for rest in expand_braces(tail, location) for choice in choices]
+    return choices
 
 
 def _files(name: str, location: str) -> list[Path]:

@@ -15,6 +15,7 @@ from bus_toolkit.data.shards.shard_files import ShardFiles
 from bus_toolkit.data.shards.tar_index import TarIndex
 from bus_toolkit.data.shards.tar_members import is_header_of
 from bus_toolkit.errors import DataError
+from bus_toolkit.limits import MEMBER_BYTES
 
 
 class ShardReader:
@@ -64,12 +65,18 @@ class ShardReader:
         try:
             sample["img_bytes"] = self._member(shard, key, *index.image[row].tolist())
             if index.json[row, 0] >= 0:
-                _add_annotation(sample, self._member(shard, key, *index.json[row].tolist()))
+                _add_annotation(sample, self._text(shard, key, *index.json[row].tolist()))
             if index.text[row, 0] >= 0:
-                sample["text"] = self._member(shard, key, *index.text[row].tolist()).decode("utf-8-sig").strip()
+                sample["text"] = self._text(shard, key, *index.text[row].tolist()).decode("utf-8-sig").strip()
         except (OSError, ValueError) as error:
             raise BadSample(sample["img_path"], str(error)) from error
         return sample
+
+    def _text(self, shard: int, key: str, offset: int, size: int) -> bytes:
+        """Return the content of a ``.txt`` or ``.json`` member."""
+        if size > MEMBER_BYTES.value:
+            raise ValueError(f"a text member has {size} bytes, allowed are {MEMBER_BYTES.value}. {MEMBER_BYTES.advice}")
+        return self._member(shard, key, offset, size)
 
     def _member(self, shard: int, key: str, offset: int, size: int) -> bytes:
         """Return the content of a member, whose header shows that the index still means this file."""

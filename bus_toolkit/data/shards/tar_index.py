@@ -24,6 +24,7 @@ import numpy as np
 
 from bus_toolkit.data.shards.tar_members import Member, read_members
 from bus_toolkit.errors import DataError, Problem
+from bus_toolkit.limits import MEMBER_BYTES
 
 IMAGE_KINDS = ("jpg", "jpeg", "png", "webp")
 _PARTS = {**dict.fromkeys(IMAGE_KINDS, "image"), "txt": "text", "json": "json"}
@@ -196,7 +197,7 @@ def last_part(name: str) -> str | None:
 
 
 def _has_boxes(file: BinaryIO, member: Member | None) -> bool:
-    if member is None:
+    if member is None or member.size > MEMBER_BYTES.value:  # such a sample is bad
         return False
     try:
         content = json.loads(os.pread(file.fileno(), member.size, member.offset))

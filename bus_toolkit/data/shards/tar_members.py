@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from bus_toolkit.data.shards.forward_file import ForwardFile
 from bus_toolkit.errors import DataError, Problem
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -41,11 +42,13 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
         )
     last, count = "", 0
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=ForwardFile(file), mode="r:") as tar:
             for member in tar:
                 # tarfile keeps every header that it has read.
                 tar.members.clear()  # type: ignore[attr-defined]  # missing in typeshed alone
                 end = member.offset_data + member.size
+                if member.size < 0:  # tarfile would go back to this header, for ever
+                    raise tarfile.HeaderError(f"the header of {member.name} states {member.size} bytes")
                 if member.issparse():
                     raise _refusal(path, f"{member.name} is a sparse file. Write the shard without --sparse.")
                 if end > size:
@@ -54,10 +57,12 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
                 if member.isreg() or member.islnk() or member.issym():
                     yield Member(member.name, member.offset_data, member.size, is_link=not member.isreg())
             _check_end(file, tar.offset, size, path, last, count)
-    except tarfile.TarError as error:
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # hostile headers make tarfile raise nearly anything
         raise _refusal(
             path,
-            f"the tar cannot be read after {count} members ({last or 'none'} is the last whole one): {error}. "
+            f"the tar cannot be read after {count} members ({last or 'none'} is the last whole one): {_reason(error)}. "
             "Copy or write the shard again.",
         ) from error
 
@@ -101,6 +106,10 @@ def _cut_off(path: Path, position: str, size: int, needed: int, count: int) -> D
         f"is cut off {position}: {size} bytes, needs at least {needed}; {count} whole members before. "
         "Copy or write the shard again, or leave it out.",
     )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, tarfile.TarError) else f"a damaged header, {type(error).__name__}: {error}"
 
 
 def _refusal(path: Path, text: str) -> DataError:

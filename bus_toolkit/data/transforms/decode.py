@@ -28,6 +28,9 @@ _PLAIN_MODES = {
 _OTHER_MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
 _DEEP_MODES = {"I;16", "I;16L", "I;16B"}
 _END_OF_JPEG = b"\xff\xd9"
+_ORIENTATION = 0x0112  # the tag of EXIF that says how a picture is turned
+# Pixels that are converted at a time: each step makes a copy, and of a whole picture they would be five.
+_STRIP = 1 << 20
 
 
 class ImageRefused(OSError):
@@ -111,15 +114,32 @@ def decode_pillow(image: Image.Image) -> np.ndarray:
         OSError: It cannot be loaded, or its pixels have no known scale of 8 bits (32-bit integers, floats).
     """
     image.load()
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode in _DEEP_MODES:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if {"A", "a"} & set(image.getbands()) or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        to_rgb = _on_white
     elif image.mode not in _OTHER_MODES:
         raise ImageRefused(
             f"the image cannot be decoded: pixels of kind {image.mode!r} have no known scale of 8 bits. "
             "Convert it to 8 bits a channel"
         )
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    else:
+        to_rgb = _as_rgb
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(to_rgb(strip))[:, :, ::-1]
+    return pixels
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

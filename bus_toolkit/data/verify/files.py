@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from bus_toolkit.data.annotations.class_phrases import holds_instances
 from bus_toolkit.data.annotations.coco_boxes import stated_sizes
 from bus_toolkit.data.annotations.coco_captions import shared_caption_ids, shared_image_ids
+from bus_toolkit.data.annotations.coordinates import are_coordinates
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.verify.report import Fault, Report
 
@@ -68,7 +68,7 @@ def box_fault(box: Any, size: tuple[int, int] | None) -> str | None:
     """
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
         return f"a box is [x, y, width, height], got {box!r}"
-    if not all(map(math.isfinite, box)) or min(box[2:]) < 0:
+    if not are_coordinates(box) or min(box[2:]) < 0:
         return f"a box must be finite, its sides 0 or more, got {box}"
     left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
     if right <= 0 or bottom <= 0 or (size is not None and (left >= size[0] or top >= size[1])):

@@ -9,6 +9,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from bus_toolkit.safe_text import one_line
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -34,8 +36,7 @@ class Fault:
         place = "" if self.row is None else f"row {self.row}, "
         place += "" if self.text_id is None else f"text id {self.text_id}, "
         location = f"{self.location}: " if self.location else ""
-        # Names in a tar may be no UTF-8.
-        return f"{self.kind}: {place}{location}{self.reason}".encode("utf-8", "backslashreplace").decode()
+        return one_line(f"{self.kind}: {place}{location}{self.reason}")
 
 
 class EnoughFaults(Exception):

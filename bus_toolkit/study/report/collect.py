@@ -111,7 +111,7 @@ def _finished(out: Path, metrics: Mapping[str, str], recall_at: Mapping[str, int
         file = folder / RESULT
         try:
             run = run_of(parse_json(read_utf8(file)), str(file))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(f"{file}: is no JSON object: {error}. Run it again.") from error
         if not run.properties and (folder / CONFIG).is_file():
             properties = properties_of(folder / CONFIG)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bus_toolkit.study.report.cell_text import NOTHING
-from bus_toolkit.visualization.canvas import GRID, INK
+from bus_toolkit.visualization.canvas import GRID, INK, show_safely
 from bus_toolkit.writing import whole_file
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def save(figure: Figure, path: Path, title: str) -> Path:
     with matplotlib.rc_context({**_RC, "svg.hashsalt": path.stem}):
         for kind, empty in metadata.items():
             with whole_file(path.with_suffix(f".{kind}")) as temporary:
+                show_safely(figure)
                 figure.savefig(temporary, format=kind, metadata=empty)
                 if kind == "svg":
                     text = temporary.read_text(encoding="utf-8")

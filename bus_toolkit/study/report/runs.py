@@ -165,7 +165,7 @@ def read_runs(folder: Path) -> dict[RunKey, Run]:
         location = f"{file}, line {number}"
         try:
             run = run_of(parse_json(text), location)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(f"{location}: is no JSON object: {error}. Collect the runs again.") from error
         if run.key in runs:
             raise DataError(f"{location}: {describe_run(run.key)} is there twice. Remove one of the lines.")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.safe_text import safe_lines
 from bus_toolkit.study.report.bootstrap import DRAWS
 from bus_toolkit.study.report.committed import read_committed
 from bus_toolkit.study.report.figures import draw_figures
@@ -48,8 +49,8 @@ def write_report(settings: ReportSettings, results: Path, draws: int = DRAWS) ->
     _check_pages(settings, blocks)
     _remove_old(results, (".svg", ".png"))
     figures = draw_figures(panels, settings, results)
-    write_whole(results / LEADERBOARD, leaderboard_markdown(panels, judged, figures, settings, results))
-    write_whole(results / PAGE, leaderboard_page(panels, judged, figures, settings, results))
+    write_whole(results / LEADERBOARD, safe_lines(leaderboard_markdown(panels, judged, figures, settings, results)))
+    write_whole(results / PAGE, safe_lines(leaderboard_page(panels, judged, figures, settings, results)))
     written = [results / LEADERBOARD, results / PAGE, *(each.svg for each in figures)]
     for page in settings.pages:
         blocks[""] = section_markdown(panels, judged, figures, settings, relative_link(results, page.parent))

@@ -50,3 +50,14 @@ def test_all_keys_may_be_missing_and_others_are_passed_over(record):
 def test_other_forms_are_reported(content, message):
     with pytest.raises(ValueError, match=message):
         parse_annotation(content)
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1e308", "1e999", "NaN", "-1e10"])
+def test_a_box_with_a_number_of_no_picture_is_refused(number):
+    with pytest.raises(ValueError, match="json boxes must be"):
+        parse_annotation(f'{{"boxes": [[{number}, 1, 2, 3]]}}'.encode())
+
+
+def test_what_is_nested_too_deep_is_no_json():
+    with pytest.raises(ValueError, match="nested too deep"):
+        parse_annotation(b"[" * 100_000)

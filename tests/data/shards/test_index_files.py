@@ -140,3 +140,50 @@ def test_processes_share_the_work_and_the_errors(tmp_path, monkeypatch, reads):
     monkeypatch.setattr(index_files, "all_gather_object", lambda problems: [["0.tar: broken"], problems])
     with pytest.raises(DataError, match="0.tar: broken"):
         load_indices(paths)
+
+
+def _rewritten(file, **changed):
+    """Write an index file again with other arrays, compressed or not as NumPy does."""
+    with np.load(file) as content:
+        arrays = {name: content[name] for name in content.files}
+    for name, change in changed.items():
+        arrays[name] = change(arrays[name])
+    np.savez_compressed(file, **arrays)
+
+
+def _first(value):
+    def change(array):
+        array.flat[0] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"image": _first(-2)},
+        {"image": _first(2**62)},
+        {"text": _first(100)},
+        {"name_ends": _first(0)},
+        {"name_ends": _first(10_000)},
+        {"json": lambda array: array.astype(np.float64)},
+        {"names": lambda array: np.zeros(1 << 20, np.uint8)},
+        {"boxed": lambda array: array[:1]},
+    ],
+)
+def test_an_index_that_leads_out_of_its_shard_is_made_again(shard, changed, reads, caplog):
+    first = load_index(shard)
+    _rewritten(index_file(shard), **changed)
+    assert same(load_index(shard), first) and len(reads) == 2
+    assert "is no index" in caplog.text
+
+
+@pytest.mark.parametrize("place", range(40, 400, 40))
+def test_an_index_with_damaged_bytes_is_made_again(shard, place, caplog):
+    first = load_index(shard)
+    file = index_file(shard)
+    content = bytearray(file.read_bytes())
+    content[place : place + 8] = b"\xa5" * 8
+    file.write_bytes(content)
+    assert same(load_index(shard), first)

@@ -46,3 +46,14 @@ def test_what_is_not_there_is_reported(tmp_path, names, message):
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(DataError, match=f"here: {message}|here: .*{message}"):
         find_shards([f"{tmp_path}/{name}" for name in names], "here")
+
+
+@pytest.mark.parametrize("pattern", ["{0..3000000000}", "{0..999}{0..999}{0..9}", "{a,b}" * 20])
+def test_braces_that_name_millions_of_shards_are_refused(pattern):
+    with pytest.raises(DataError, match=r"here: .* names \d+ shards, allowed are 1000000.*BUS_MAX_SHARD_NAMES"):
+        expand_braces(pattern, "here")
+
+
+def test_a_pattern_longer_than_a_path_is_refused():
+    with pytest.raises(DataError, match="here: a path has at most 4096 characters, got 12000"):
+        expand_braces("{0..0}" * 2000, "here")

@@ -108,3 +108,33 @@ def test_a_file_that_is_no_tar_is_reported(tmp_path):
     (tmp_path / "a.tar").write_text("caption,url\n" * 100)
     with pytest.raises(DataError, match="cannot be read after 0 members"):
         members(tmp_path / "a.tar")
+
+
+def _header(kind, size, body=b"", negative=False):
+    """Return a header of ``tarfile``, with a size that it would not write, and what follows it."""
+    info = tarfile.TarInfo("a.png")
+    info.type, info.size = kind, abs(size)
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    if size < 0:
+        block[124:136] = b"\xff" + size.to_bytes(11, "big", signed=True)
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block[:512])
+    return bytes(block) + body + b"\0" * (-len(body) % 512)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (_header(b"0", -512), "a.png states -512 bytes"),
+        (_header(b"L", -512), "a header of -512 bytes, allowed are 0 to 65536"),
+        (_header(b"L", 4 << 30, b"x"), "a header of 4294967296 bytes.*BUS_MAX_TAR_HEADER_BYTES"),
+        (_header(b"L", 3, b"abc") * 2000 + _header(b"0", 0), "a damaged header, RecursionError"),
+        (_header(b"x", 29, b"29 GNU.sparse.map=one,two,3\n"), "a damaged header, ValueError"),
+        (_header(b"S", 0), "."),
+    ],
+)
+def test_hostile_headers_are_reported_at_once(tmp_path, content, reason):
+    file = tmp_path / "a.tar"
+    file.write_bytes(_header(b"0", 0) + content + _header(b"0", 0) + b"\0" * 1024)
+    with pytest.raises(DataError, match=reason):
+        members(file)

@@ -1,0 +1,9 @@
+"""All readers under fire."""
+
+from tests.fuzz.targets import annotations, captions, checkpoints, configs, images, shards
+
+TARGETS = {
+    target.name: target
+    for module in (configs, checkpoints, images, shards, captions, annotations)
+    for target in module.TARGETS
+}
