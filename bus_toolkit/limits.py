@@ -56,7 +56,7 @@ YAML_DEPTH = Limit("BUS_MAX_YAML_DEPTH", 100, "mappings and lists of a YAML file
 CAPTION_CHARACTERS = Limit("BUS_MAX_CAPTION_CHARACTERS", 100_000, "characters of a caption")
 MEMBER_BYTES = Limit("BUS_MAX_MEMBER_BYTES", 16 << 20, "bytes of a .txt or .json member of a shard")
 SHARD_NAMES = Limit("BUS_MAX_SHARD_NAMES", 1_000_000, "shards that one brace pattern names")
-TAR_HEADER_BYTES = Limit("BUS_MAX_TAR_HEADER_BYTES", 64 << 10, "bytes of one header of a tar, its name or attributes")
+TAR_HEADER_BYTES = Limit("BUS_MAX_TAR_HEADER_BYTES", 8 << 10, "bytes of one header of a tar, its name or attributes")
 ARCHIVE_RATIO = Limit("BUS_MAX_ARCHIVE_RATIO", 20, "bytes of a checkpoint in memory, as a multiple of its file")
 LIMITS = (
     *(YAML_BYTES, YAML_VALUES, YAML_DEPTH),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from typing import BinaryIO
 
 from bus_toolkit.limits import TAR_HEADER_BYTES
+
+# Before Python 3.11.10 and 3.12.6 tarfile searches a run of digits from each of its places (CVE-2024-6232).
+_RUN_OF_DIGITS = re.compile(rb"[0-9]{100}")
 
 
 class ForwardFile:
     """The part of a file that ``tarfile`` uses to read headers.
 
     A header with a negative size leads back in the file, and one of a long name may claim any number of bytes: each is
-    an error here, where ``tarfile`` of some Pythons reads for ever or takes the memory.
+    an error here, where ``tarfile`` of some Pythons reads for ever or takes the memory. So is a header that it takes
+    seconds to search.
 
     Args:
         file: The tar; it is not closed.
@@ -44,4 +49,7 @@ class ForwardFile:
             raise tarfile.ReadError(
                 f"a header of {count} bytes, allowed are 0 to {self._most}. {TAR_HEADER_BYTES.advice}"
             )
-        return self._file.read(count)
+        data = self._file.read(count)
+        if count > tarfile.BLOCKSIZE and _RUN_OF_DIGITS.search(data):
+            raise tarfile.ReadError("a header with a number of more than 100 digits")
+        return data

@@ -6,7 +6,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from bus_toolkit.data.shards.forward_file import ForwardFile
 from bus_toolkit.errors import DataError, Problem
@@ -42,7 +42,7 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
         )
     last, count = "", 0
     try:
-        with tarfile.open(fileobj=ForwardFile(file), mode="r:") as tar:
+        with tarfile.open(fileobj=cast(Any, ForwardFile(file)), mode="r:") as tar:
             for member in tar:
                 # tarfile keeps every header that it has read.
                 tar.members.clear()  # type: ignore[attr-defined]  # missing in typeshed alone
