@@ -72,6 +72,8 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
     if options.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if options.seed is not None:
+        if not 0 <= options.seed < 2**32:
+            raise ConfigError(f"--seed: must be in 0 to 2^32 - 1, got {options.seed}. NumPy takes no other.")
         cfg.setdefault("randomness", {})
         cfg.randomness.seed = options.seed
     if options.debug:

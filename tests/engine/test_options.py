@@ -62,3 +62,10 @@ def test_every_missing_key_of_a_stage_is_named():
         "val_cfg: missing although there is val_dataloader. Add it, or remove the others.",
         "val_evaluator: missing although there is val_dataloader. Add it, or remove the others.",
     ]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+def test_a_seed_that_numpy_does_not_take_is_refused(tmp_path, seed):
+    cfg = Config({"work_dir": str(tmp_path)})
+    with pytest.raises(ConfigError, match=r"--seed: must be in 0 to 2\^32 - 1, got"):
+        apply_options(cfg, RunOptions(seed=seed))

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.safe_text import one_line
+
 
 def print_counts(out: Path, counts: Mapping[str, Any], is_new: bool, warnings: Iterable[str]) -> None:
     """Print the counts that differ from published numbers, all counts, and the folder of the data."""
     for line in warnings:
-        print(f"warning: {line}")
+        print(one_line(f"warning: {line}"))
     for name, count in counts.items():
-        print(f"{name}: {count:,}")
+        print(one_line(f"{name}: {count:,}"))
     print(f"{out}: {'written' if is_new else 'is whole, nothing to do'}")

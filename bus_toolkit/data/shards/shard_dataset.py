@@ -16,6 +16,7 @@ from bus_toolkit.data.shards.tar_index import kinds_text
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.registry import DATASETS
+from bus_toolkit.safe_text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class ShardDataset(SampleDataset):
         indices = load_indices(paths, index_dir)
         self.reader = ShardReader(paths, indices)
         left_out = [
-            f"{path}::{member}: {reason}"
+            one_line(f"{path}::{member}: {reason}")
             for path, index in zip(paths, indices, strict=True)
             for member, reason in index.left_out
         ]

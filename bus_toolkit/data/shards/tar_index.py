@@ -25,6 +25,7 @@ import numpy as np
 from bus_toolkit.data.shards.tar_members import Member, read_members
 from bus_toolkit.errors import DataError, Problem
 from bus_toolkit.limits import MEMBER_BYTES
+from bus_toolkit.safe_text import one_line
 
 IMAGE_KINDS = ("jpg", "jpeg", "png", "webp")
 _PARTS = {**dict.fromkeys(IMAGE_KINDS, "image"), "txt": "text", "json": "json"}
@@ -188,7 +189,7 @@ def kinds_text(passed_over: Mapping[str, int], most: int = 5) -> str:
     words = [f"{count} x {kind}" for kind, count in common[:most]]
     if len(common) > most:
         words.append(f"{sum(count for _, count in common[most:])} of {len(common) - most} more kinds")
-    return ", ".join(words)
+    return one_line(", ".join(words))
 
 
 def last_part(name: str) -> str | None:

@@ -131,8 +131,8 @@ def _header(kind, size, body=b"", negative=False):
         (_header(b"L", 3, b"abc") * 2000 + _header(b"0", 0), "a damaged header, RecursionError"),
         (_header(b"x", 29, b"29 GNU.sparse.map=one,two,3\n"), "a damaged header, ValueError"),
         (_header(b"S", 0), "."),
-        # CVE-2019-20907, a pax record of no length; a global header that makes later members negative (libarchive 2644);
-        # CVE-2024-6232, digits that are searched again and again.
+        # CVE-2019-20907, a pax record of no length; a global header that makes later members negative (libarchive
+        # 2644); CVE-2024-6232, digits that are searched again and again.
         (_header(b"x", 8, b"0 a=b\n\0\0"), "byte 512.*is no header of a tar"),
         (_header(b"g", 14, b"14 size=-1024\n"), "a.png states -1024 bytes"),
         (_header(b"x", 8000, b"1" * 8000), "a number of more than 100 digits"),

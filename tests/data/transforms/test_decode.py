@@ -152,3 +152,20 @@ def test_a_damaged_header_is_an_error_of_the_file():
     damaged[18] ^= 0xFF
     with pytest.raises(OSError, match="the image cannot be decoded"):
         decode_image(bytes(damaged))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "CMYK", "YCbCr", "P", "L"])
+def test_a_picture_that_is_converted_in_strips_has_the_pixels_of_a_whole_one(mode, monkeypatch):
+    bands = {"RGBA": 4, "LA": 2, "CMYK": 4, "L": 1}.get(mode, 3)
+    values = np.random.default_rng(0).integers(0, 256, (33, 17, bands), dtype=np.uint8)
+    planes = [Image.fromarray(values[..., band]) for band in range(bands)]
+    picture = Image.merge("RGB", planes).convert("P") if mode == "P" else Image.merge(mode, planes)
+    if mode == "P":
+        picture.info["transparency"] = 3
+    whole = decode_pillow(picture.copy())
+    monkeypatch.setattr("bus_toolkit.data.transforms.decode._STRIP", 4 * 17 + 1)
+    np.testing.assert_array_equal(decode_pillow(picture.copy()), whole)
+    if mode == "RGBA":
+        background = Image.new("RGBA", picture.size, "white")
+        expected = np.asarray(Image.alpha_composite(background, picture).convert("RGB"))[:, :, ::-1]
+        np.testing.assert_array_equal(whole, expected)
