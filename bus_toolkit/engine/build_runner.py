@@ -22,8 +22,10 @@ from bus_toolkit.engine.options import LATEST, RunOptions, apply_options
 from bus_toolkit.engine.preprocessor_check import check_preprocessor
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.recompute import KEY, matching_modules
+from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.engine.runner import BusRunner
 from bus_toolkit.engine.text_checks import check_answer_lists
+from bus_toolkit.engine.together import on_first_rank
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, reading, words_of_checkpoint
 from bus_toolkit.engine.whole_start import decide_start
 from bus_toolkit.evaluation.lost_by_downsampling import LostByDownsampling
@@ -53,7 +55,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
 
     Raises:
         ConfigError: A flag needs something that the config does not have, the launcher's environment is incomplete, or
-            the work dir cannot be made.
+            the work dir cannot be made, or another training is running in it.
         CheckpointError: The checkpoint to start from does not exist.
     """
     options = options or RunOptions()
@@ -69,7 +71,9 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     make_writable_folder(cfg.work_dir, "work_dir")
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
+    lock = _locked(cfg)
     runner = _with_words(cfg)
+    runner.run_lock = lock
     runner.write_config()
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_preprocessor(unwrap(runner.model))
@@ -82,6 +86,15 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
         runner.register_hook(WholeStepsHook())
         runner.register_hook(MissedValidationHook())
     return runner
+
+
+def _locked(cfg: Config) -> RunLock | None:
+    """Return rank 0's lock on the work dir of a training."""
+    if cfg.get("train_cfg") is None:
+        return None
+    locks: list[RunLock] = []
+    on_first_rank(lambda: locks.append(RunLock.of(cfg.work_dir)))
+    return locks[0] if locks else None
 
 
 def _source(options: RunOptions) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bus_toolkit.errors import BusError, ConfigError, DataError, Problem
+from bus_toolkit.errors import BusError, ConfigError, DataError, Problem, TrainingError
 
 
 @contextmanager
@@ -37,3 +37,19 @@ def data_errors_at(path: str) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+@contextmanager
+def unwritable_reported(path: str) -> Iterator[None]:
+    """Report a checkpoint that cannot be written: the disk is full, gone or read-only.
+
+    Raises:
+        TrainingError: In place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: cannot be written: {error.strerror or error}. The checkpoints before it are whole. Make room "
+            "there (default_hooks.checkpoint.max_keep_ckpts keeps fewer), then go on with --resume."
+        ) from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,12 +34,14 @@ from bus_toolkit.engine.loader_workers import own_workers, stop_workers
 from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor, shared_weights_refused
 from bus_toolkit.engine.quiet import split_screen_and_file
 from bus_toolkit.engine.recompute import own_checkpointing
-from bus_toolkit.engine.refusals import data_errors_at, refusals_at
+from bus_toolkit.engine.refusals import data_errors_at, refusals_at, unwritable_reported
 from bus_toolkit.engine.resumable import check_resumable, misfits_refused
 from bus_toolkit.engine.resuming import follow_config, plans_of
+from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.engine.schedule_checks import warn_of_climbing
 from bus_toolkit.engine.seeded_loader import seeded_loader
 from bus_toolkit.engine.text_checks import check_texts
+from bus_toolkit.engine.together import on_first_rank
 from bus_toolkit.engine.train_loops import own_loop, with_own_batches
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, write_words
 from bus_toolkit.weights.files import load_checkpoint_file
@@ -54,6 +57,8 @@ class BusRunner(Runner):
     """MMEngine's Runner with a quiet screen, a resolved config that loads again, and checkpoints that must fit."""
 
     _timestamps: ClassVar[set[str]] = set()
+    run_lock: RunLock | None = None
+    """The lock of a training on its work dir; held until the training has ended or this object is gone."""
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Prepare the processes; give the run a time stamp of its own.
@@ -88,13 +93,24 @@ class BusRunner(Runner):
         if self._train_loop is not None and not has_checkpoint(self.work_dir):
             dump_config(self.cfg, Path(self.work_dir) / CONFIG_FILE)
 
-    @master_only
     def save_checkpoint(
         self, out_dir: str, filename: str, *args: Any, meta: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        """Save a checkpoint, and beside it the config and the words that it was trained with."""
+        """Let rank 0 save a checkpoint, and beside it the config and the words that it was trained with.
+
+        Raises:
+            TrainingError: It cannot be written; on every rank.
+        """
         # A copy, since MMEngine's hook saves the best checkpoint and the last one with one and the same dict.
-        super().save_checkpoint(out_dir, filename, *args, meta=dict(meta or {}), **kwargs)
+        save = partial(super().save_checkpoint, out_dir, filename, *args, meta=dict(meta or {}), **kwargs)
+        on_first_rank(lambda: self._save(save, f"{out_dir}/{filename}"))
+
+    def _save(self, save: Callable[[], None], path: str) -> None:
+        with unwritable_reported(path):
+            save()
+            self._save_config_and_words()
+
+    def _save_config_and_words(self) -> None:
         dump_config(self.cfg, Path(self.work_dir) / CONFIG_FILE)
         words = words_of(getattr(unwrap(self.model), "tokenizer", None))
         if words is not None and is_counted((self.cfg.get("model") or {}).get("tokenizer")):
@@ -105,10 +121,20 @@ class BusRunner(Runner):
         self._take_seed()
         try:
             with own_checkpointing():
-                return super().train()
+                model = super().train()
+        except Exception:
+            self._let_go()
+            raise
         finally:
             stop_workers(self._train_loop)
             stop_workers(self._val_loop)
+        self._let_go()
+        return model
+
+    def _let_go(self) -> None:
+        """Let another training have the work dir; after a signal this one keeps it, to save once more."""
+        if self.run_lock is not None:
+            self.run_lock.release()
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
         """Register the hooks of the config, and those that no run goes without."""

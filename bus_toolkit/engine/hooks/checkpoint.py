@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from bus_toolkit.engine.hooks.best_figures import keep_comparable, path_of_best
+from bus_toolkit.engine.hooks.learning_faults import LearningFaultsHook
+from bus_toolkit.engine.hooks.loss_faults import broken_tensors
+from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.monitored import (
     GREATER_KEYS,
     LESS_KEYS,
@@ -22,11 +26,14 @@ from bus_toolkit.engine.hooks.monitored import (
     is_score,
 )
 from bus_toolkit.engine.hooks.optimizer_steps import step_is_pending
+from bus_toolkit.engine.refusals import unwritable_reported
+from bus_toolkit.engine.together import on_first_rank
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.writing import whole_file
 
+_log = logging.getLogger(__name__)
 BACKEND = "bus_atomic"
 
 
@@ -50,7 +57,8 @@ class AtomicCheckpointHook(CheckpointHook):
     when it is complete, and removal comes last. By iterations, a checkpoint that is due inside a step of accumulated
     gradients is written at its end. A training that is stopped early ends with a checkpoint, too.
 
-    Before each, on every rank, ``before_checkpoint(runner)`` of those hooks is called that have it.
+    Before each, on every rank, ``before_checkpoint(runner)`` of those hooks is called that have it. Weights that are
+    not finite never take the place of a checkpoint: where no hook ends the training for them, none is written.
 
     A ``save_best`` that a validation does not measure, or measures as NaN, is warned of, and the training goes on.
 
@@ -79,7 +87,7 @@ class AtomicCheckpointHook(CheckpointHook):
             ) from error
         self._missing = MissingScores("AtomicCheckpointHook.save_best")
         self._is_due = False
-        self._saved_at = -1
+        self._saved_at = self._broken_at = -1
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder; refuse figures that no metric gives."""
@@ -122,8 +130,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         names = [] if self.save_best is None else self.key_indicators
-        if names:
-            runner.call_hook("before_checkpoint")
+        if names and not self._is_worth_saving(runner):
+            return
         first = next(iter(metrics))
         if "auto" in names and self.rules[0] is None and not has_known_rule(first):
             self._missing.warn_of("auto", f"auto takes the first figure, {first!r}. Set rule to greater or less.")
@@ -154,7 +162,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 self.file_backend.remove(path)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int | str, meta: dict[str, Any]) -> None:
-        runner.call_hook("before_checkpoint")
+        if not self._is_worth_saving(runner):
+            return
         outdated = self._update_kept(runner, step)
         self._saved_at = meta["iter"]
         filename = self.filename_tmpl.format(step)
@@ -170,11 +179,30 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
-        if not is_main_process():
-            return
-        pointer = os.path.join(runner.work_dir, "last_checkpoint")
-        AtomicLocalBackend().put(os.fsencode(self.last_ckpt), pointer)
-        self._remove(outdated)
+        on_first_rank(lambda: self._point_to(str(self.last_ckpt), runner.work_dir, outdated))
+
+    def _point_to(self, path: str, work_dir: str, outdated: Iterable[str]) -> None:
+        """Let the pointer file name a checkpoint that is whole, and remove those that are outdated by it."""
+        with unwritable_reported(path):
+            AtomicLocalBackend().put(os.fsencode(path), os.path.join(work_dir, "last_checkpoint"))
+            self._remove(outdated)
+
+    def _is_worth_saving(self, runner: Runner) -> bool:
+        """Ask the other hooks, which may raise; where they let NaN pass, leave good checkpoints as they are."""
+        runner.call_hook("before_checkpoint")
+        if any(isinstance(hook, LearningFaultsHook) and hook.max_nonfinite_steps for hook in runner.hooks):
+            return True  # it has looked
+        broken = on_first_rank(lambda: broken_tensors(unwrap(runner.model)))
+        if broken and self._broken_at != runner.iter:  # the best and the last are one
+            self._broken_at = runner.iter
+            _log.warning(
+                "No checkpoint is written at iteration %d: %d tensors of the model are not finite, the first %s. Those "
+                "before it stay.",
+                runner.iter,
+                len(broken),
+                broken[0],
+            )
+        return not broken
 
     def _update_kept(self, runner: Runner, step: int | str) -> list[str]:
         """Note ``step`` among the kept checkpoints; return the paths of those that are to go."""

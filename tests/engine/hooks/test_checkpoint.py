@@ -1,11 +1,13 @@
+import errno
 import os
 
 import pytest
 import torch
 
-from bus_toolkit.engine import AtomicCheckpointHook, build_runner, latest_checkpoint, load_checkpoint_file
+from bus_toolkit.engine import AtomicCheckpointHook, RunOptions, build_runner, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.hooks.checkpoint import AtomicLocalBackend
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, TrainingError
+from tests.engine.hooks.test_learning_faults import Break
 from tests.engine.tiny_run import TinyMean, tiny_config
 
 
@@ -44,7 +46,7 @@ def test_a_failing_save_leaves_the_previous_checkpoint_to_resume_from(tmp_path, 
         build_runner(config(tmp_path, max_keep_ckpts=1)).train()
     assert latest_checkpoint(tmp_path) == tmp_path / "epoch_1.pth"
     assert load_checkpoint_file(tmp_path / "epoch_1.pth")["meta"]["epoch"] == 1
-    assert names(tmp_path) == ["config.yaml", "epoch_1.pth", "last_checkpoint"]
+    assert names(tmp_path) == ["config.yaml", "epoch_1.pth", "last_checkpoint", "run.lock"]
 
 
 def test_outdated_checkpoints_are_removed(tmp_path):
@@ -113,3 +115,61 @@ def test_the_best_checkpoint_before_stays_until_the_new_one_is_whole(tmp_path, m
     first, second, third = (f"best_tiny_mean_epoch_{epoch}.pth" for epoch in (1, 2, 3))
     assert held == [[first], [first, second], [second, third]]
     assert [name for name in names(tmp_path) if name.startswith("best_")] == [third]
+
+
+def full_after(monkeypatch, number):
+    """Let the disk be full from the given checkpoint on."""
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        if str(target).endswith(".pth"):
+            calls.append(target)
+            if len(calls) >= number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+
+
+def test_a_full_disk_ends_the_training_with_a_reason_and_leaves_what_was_there(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        full_after(patched, 2)
+        with pytest.raises(TrainingError) as caught:
+            build_runner(config(tmp_path)).train()
+    assert str(caught.value).startswith(
+        f"{tmp_path}/epoch_2.pth: cannot be written: No space left on device. The check"
+    )
+    assert names(tmp_path) == ["config.yaml", "epoch_1.pth", "last_checkpoint"]
+    build_runner(config(tmp_path), RunOptions(resume="latest")).train()
+    assert names(tmp_path)[:4] == ["config.yaml", "epoch_1.pth", "epoch_2.pth", "epoch_3.pth"]
+
+
+def _with_a_full_disk(rank, folder):
+    os.chdir(folder)
+    with pytest.MonkeyPatch.context() as patched:
+        full_after(patched, 1)
+        try:
+            build_runner(config("run", save_best="tiny/mean", rule="less"), RunOptions(launcher="pytorch")).train()
+        except TrainingError as error:
+            return str(error)
+    return "it ended well"
+
+
+@pytest.mark.slow
+def test_the_other_ranks_hear_of_a_full_disk(tmp_path, two_ranks):
+    first, second = two_ranks(_with_a_full_disk, tmp_path)
+    assert first == second and "epoch_1.pth: cannot be written: No space left" in first
+
+
+@pytest.mark.parametrize("hook", [None, {"type": "bus_toolkit.LearningFaultsHook", "max_nonfinite_steps": None}])
+def test_where_nan_may_pass_it_takes_no_checkpoints_place(tmp_path, caplog, hook):
+    cfg = config(tmp_path, max_keep_ckpts=1, save_best="tiny/mean", rule="less")
+    cfg.train_cfg.val_interval = 1
+    cfg.default_hooks.learning_faults = hook
+    runner = build_runner(cfg)
+    runner.register_hook(Break(3, float("nan")))
+    with caplog.at_level("WARNING", "bus_toolkit"):
+        runner.train()
+    assert [name for name in names(tmp_path) if name.endswith(".pth")] == ["best_tiny_mean_epoch_1.pth", "epoch_1.pth"]
+    text = "No checkpoint is written at iteration 4: 2 tensors of the model are not finite, the first linear.weight"
+    assert text in caplog.text
