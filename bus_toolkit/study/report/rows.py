@@ -126,8 +126,12 @@ class Row:
 
     @property
     def is_choice(self) -> bool:
-        """Whether a reader may choose it: no ceiling, and it reduces something."""
-        return self.role not in (Role.CEILING, Role.UNPRUNED)
+        """Whether a reader may choose it: no ceiling, and it reduces something.
+
+        A selector with a ratio of its own, whose cost is not that of the others, is shown beside them, and no choice.
+        """
+        has_own_cost = self.keep == 1 and bool(self.properties.get("selectors"))
+        return self.role not in (Role.CEILING, Role.UNPRUNED) and not has_own_cost
 
 
 def role_of(arm: str, keep: float, properties: Mapping[str, Any], settings: ReportSettings) -> Role:
@@ -138,7 +142,7 @@ def role_of(arm: str, keep: float, properties: Mapping[str, Any], settings: Repo
         return Role.SMALLER_IMAGE
     if arm in settings.baselines:
         return Role.BASELINE
-    if keep == 1:
+    if arm == settings.unpruned or (keep == 1 and not properties.get("selectors")):
         return Role.UNPRUNED
     if not properties:
         return Role.TEXT_AWARE if arm == settings.reference else Role.UNKNOWN

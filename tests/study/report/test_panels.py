@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from bus_toolkit.study.report.columns import marks
 from bus_toolkit.study.report.judged import Judged, Outcome, judge_claims
 from bus_toolkit.study.report.markdown_tables import claims_list, panel_table, short_tables, times_table
 from bus_toolkit.study.report.panels import Panel, make_panels, panels_at
-from bus_toolkit.study.report.rows import Role, Row
+from bus_toolkit.study.report.rows import Role, Row, role_of
 from bus_toolkit.study.report.runs import read_runs, run_of
 from bus_toolkit.study.report.samples import OTHER, OWN, Column, Question, Verdicts, read_verdicts
 from bus_toolkit.study.report.scores import Cell, Scores
@@ -235,3 +236,21 @@ def test_arms_without_properties_are_unknown_and_without_a_ratio_there_is_one_pa
     columns = {c: v for c, v in verdicts["control"].columns.items() if c.keep == 1}
     (alone,) = make_panels(runs, {"control": replace(verdicts["control"], columns=columns)}, settings, draws=50)
     assert alone.keep == 1 and [row.arm for row in alone.rows] == ["full"] and advise(alone) is None
+
+
+@pytest.mark.parametrize(
+    ("keep", "properties", "role", "is_choice"),
+    [
+        (0.11, {"selectors": ["FastV"], "needs_text": True}, Role.TEXT_AWARE, True),
+        (1.0, {"selectors": ["FastV"], "needs_text": True}, Role.TEXT_AWARE, False),
+        (1.0, {"selectors": ["EViT"], "needs_text": False}, Role.TEXT_FREE, False),
+        (1.0, {"selectors": [], "needs_text": False}, Role.UNPRUNED, False),
+    ],
+)
+def test_a_selector_with_a_ratio_of_its_own_is_no_choice_at_equal_cost(
+    panels: list[Panel], settings: ReportSettings, keep: float, properties: dict[str, Any], role: Role, is_choice: bool
+) -> None:
+    row = panel_of(panels, "attribute", 0.11).rows[0]
+    runs = tuple(replace(run, properties=properties) for run in row.runs)
+    own = replace(row, keep=keep, runs=runs, role=role_of("another", keep, properties, settings))
+    assert (own.role, own.is_choice) == (role, is_choice)
