@@ -25,6 +25,7 @@ from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.evaluator_checks import check_metrics
 from bus_toolkit.engine.held_out import check_held_out
 from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.hooks.run_state import RunStateHook
 from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.hooks.wanted_fields import WantedFieldsHook
@@ -141,6 +142,7 @@ class BusRunner(Runner):
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(StepSeedHook())
         self.register_hook(SavedRunHook())
+        self.register_hook(RunStateHook())
         self.register_hook(WantedFieldsHook())
 
     def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:

@@ -10,6 +10,8 @@ Sections:
 - ``position``: the place in the data: passes made, batches since then, rows of a batch;
 - ``parameters``: the names of the parameters in each group of each optimizer;
 - ``hooks``: the state of hooks, by their names;
+- ``generators``: the states of the generators of random numbers, of each process;
+- ``bad_samples``: for each data set of the training, the rows that could not be used;
 - ``progress``: how far the training is, for what is scheduled by it.
 
 ``version`` beside them is the number of this form: a program refuses to go on from a checkpoint with a higher one than
@@ -25,7 +27,9 @@ from typing import Any, Literal
 
 KEY = "bus_toolkit"
 VERSION = 1
-Section = Literal["config", "vocabulary", "batches", "position", "parameters", "hooks", "progress"]
+Section = Literal[
+    "config", "vocabulary", "batches", "position", "parameters", "hooks", "generators", "bad_samples", "progress"
+]
 
 
 def write_section(checkpoint: dict[str, Any], name: Section, content: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import cv2
 import torch
@@ -54,6 +55,8 @@ class TooManyBadSamples(LoadingError):
 class BadSampleCounter:
     """Count the samples that were skipped, each once however often it is met; workers of a data loader share the count.
 
+    The processes of a training share theirs at each checkpoint, which keeps it (``RunStateHook``).
+
     Args:
         size: Number of samples of the data set.
         limit: So many may be skipped; 0 stops at the first.
@@ -75,6 +78,33 @@ class BadSampleCounter:
     def count(self) -> int:
         """Number of bad samples so far, over all workers."""
         return int(self._is_bad.sum())
+
+    @property
+    def size(self) -> int:
+        """Number of samples of the data set."""
+        return len(self._is_bad)
+
+    @property
+    def rows(self) -> list[int]:
+        """The bad samples so far, over all workers."""
+        return self._is_bad.nonzero().flatten().tolist()
+
+    def mark(self, rows: Sequence[int]) -> None:
+        """Count bad samples that a run met before it was resumed."""
+        self._is_bad[list(rows)] = True
+
+    def share(self, rows: Sequence[int]) -> None:
+        """Count bad samples that other processes have met.
+
+        Raises:
+            TooManyBadSamples: The limit is exceeded by all together.
+        """
+        self.mark(rows)
+        if self.count > self.limit:
+            raise TooManyBadSamples(
+                f"{self.name}: {self.count} bad samples in all processes together, the limit is {self.limit}. The "
+                "warnings of the log name them. Repair or remove them, or raise max_bad_samples."
+            )
 
     def add(self, index: int, error: BadSample) -> None:
         """Count and log a bad sample that was not met before.

@@ -46,6 +46,18 @@ class LearningCurveHook(Hook):
             runner.model.train()
         self.speed.resume()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training goes on from."""
+        speed = self.speed
+        counts = {"seconds": speed.seconds, "samples": speed.samples, "iterations": speed.iterations}
+        return {"points": self.points, "steps": self.steps, "speed": counts}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from it."""
+        self.points, self.steps = list(state["points"]), state["steps"]
+        for name, value in state["speed"].items():
+            setattr(self.speed, name, value)
+
     def before_train_epoch(self, runner: Runner) -> None:
         """Start the clock again after a validation or a checkpoint."""
         self.speed.resume()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -88,6 +89,14 @@ class LearningFaultsHook(Hook):
         broken = broken_tensors(unwrap(runner.model))
         if broken and self.max_nonfinite_steps is not None:
             raise TrainingError(self._diverged(runner, runner.iter, broken))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return in how many steps in a row the losses were not finite."""
+        return {"streak": self._losses.read_streak()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let these steps count in a resumed training."""
+        self._losses.start_from(state["streak"])
 
     def _is_reading(self, runner: Runner) -> bool:
         done = runner.iter + 1

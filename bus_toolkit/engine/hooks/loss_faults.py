@@ -21,6 +21,10 @@ class LossFaults:
         self._steps: dict[str, int] = {}
         self._trained: set[str] = set()
 
+    def start_from(self, streak: int) -> None:
+        """Go on after so many steps in a row whose total was not finite."""
+        self._streak.fill_(streak)
+
     def add(self, outputs: Mapping[str, Any]) -> None:
         """Add the losses of a step, the mean of all ranks: ``loss`` and its terms; other figures are left out."""
         self._last = {name: torch.as_tensor(v).detach() for name, v in outputs.items() if "loss" in name}

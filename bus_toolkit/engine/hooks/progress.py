@@ -71,6 +71,14 @@ class RichProgressHook(Hook):
         """Restart the clock after a validation."""
         self.speed.resume()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the losses since the last line."""
+        return self.losses.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the first line of a resumed training count them."""
+        self.losses.set_state(state)
+
     def _is_reading(self, runner: Runner, iterations: int) -> bool:
         done = runner.iter + 1
         return done % self.interval == 0 or done == runner.max_iters or iterations == 1
@@ -146,6 +154,14 @@ class LossMeans:
                 value = at_least_float32(torch.as_tensor(value).detach())
                 self._sums[key] = self._sums[key] + value if key in self._sums else value
                 self._counts[key] += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums and counts; waits for the device."""
+        return {"sums": {key: total.cpu() for key, total in self._sums.items()}, "counts": dict(self._counts)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from them."""
+        self._sums, self._counts = dict(state["sums"]), Counter(state["counts"])
 
     def read(self) -> dict[str, float]:
         """Return the means by name and start again."""

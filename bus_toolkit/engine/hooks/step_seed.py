@@ -11,6 +11,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from bus_toolkit.data.datasets.own_generators import Generator, reseed
 from bus_toolkit.draws import derived_seed
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.models.vlp import VLPModel
@@ -26,6 +27,14 @@ class StepSeedHook(Hook):
 
     priority = "VERY_HIGH"
 
+    def __init__(self) -> None:
+        self._generators: list[Generator] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the generators that modules of the model keep for themselves."""
+        values = (value for module in unwrap(runner.model).modules() for value in vars(module).values())
+        self._generators = [value for value in values if isinstance(value, Generator)]
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Sequence[Any] | None = None) -> None:
         """Seed the step."""
         model, run_seed = unwrap(runner.model), int(runner.seed)
@@ -35,3 +44,4 @@ class StepSeedHook(Hook):
         random.seed(seed)
         np.random.seed(seed & 0xFFFF_FFFF)
         torch.manual_seed(seed)  # of all devices
+        reseed(self._generators, seed)
