@@ -39,7 +39,6 @@ _SMALL = (
     "model.heads.itc={type: ITCHead, feature_dim: 16, queue_size: 24}",
     *(f"model.heads.{name}.start_epoch=0" for name in ("itm", "mlm", "prefix_lm")),
     "model.momentum={decay: 0.9}",
-    f"{LOADER}.dataset.num_images=12",
     f"{LOADER}.batch_size=6",
     "param_scheduler.0.end=6",
     "default_hooks.checkpoint={type: AtomicCheckpointHook, by_epoch: false, interval: 1, max_keep_ckpts: -1}",
@@ -128,11 +127,12 @@ ALL_KINDS = (*KINDS, "two sources", "two sources, steps", "two sources without e
 
 def config_of(kind: str, data: Path, *more: str, workers: int = 0, persistent: bool = False) -> Config:
     """Return the config of a kind of run."""
-    loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
+    own = [f"{LOADER}.dataset.data_root={data}", f"{LOADER}.dataset.num_images=12"] if kind in KINDS else []
     return load_config(
         CONFIG,
         [
-            *(f"{loader}.dataset.data_root={data}" for loader in loaders),
+            *own,
+            *(f"{loader}.dataset.data_root={data}" for loader in ("val_dataloader", "test_dataloader")),
             *_SMALL,
             f"{LOADER}.num_workers={workers}",
             f"{LOADER}.persistent_workers={str(persistent and workers > 0).lower()}",
