@@ -18,8 +18,21 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         ValueError: It is no JSON, is nested too deep, or a mapping has a key twice.
     """
+    return load_json(text, object_pairs_hook=_once)
+
+
+def load_json(text: str | bytes, **settings: Any) -> Any:
+    """Return what ``json.loads`` does of a text of others, where it matters not that a key is there once.
+
+    Args:
+        text: JSON.
+        settings: Other arguments of ``json.loads``.
+
+    Raises:
+        ValueError: It is no JSON, or is nested too deep, for which ``json`` has no error of its own.
+    """
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, **settings)
     except RecursionError as error:
         raise ValueError("its lists and mappings are nested too deep") from error
 

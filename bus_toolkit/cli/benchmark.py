@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from bus_toolkit.cli.command import Command, add_cfg_options, add_debug_flag, add_device_flags, positive_int
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.json_text import load_json
 from bus_toolkit.writing import writing
 
 
@@ -104,7 +104,7 @@ def read_results(path: Path) -> dict[str, float]:
         ConfigError: No such file, or something else in it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = load_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"--results: cannot read {path}: {error}. Give a JSON file.") from error
     if not isinstance(content, dict) or not all(isinstance(value, int | float) for value in content.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,6 +50,8 @@ def _walk(node: Any, path: str, root: Mapping[str, Any], *, in_library: bool) ->
         yield from _check_names(node, path)
         for key, value in node.items():
             yield from _walk(value, at(path, key), root, in_library=in_library)
+    elif node is not None and re.fullmatch(r"(train|val|test)_dataloader", path):
+        yield Problem(path, f"must be a mapping with a dataset, got {node!r}. Write its settings, or null for none.")
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from _walk(value, at(path, index), root, in_library=in_library)

@@ -89,6 +89,8 @@ def apply_overrides(config: dict[str, Any], pairs: Sequence[tuple[str, Any]]) ->
 
 def _set(config: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
+    if "" in (*parents, last):
+        raise ConfigError(Problem(path, "a name is missing beside a dot. Write names and numbers, as model.heads.itc."))
     node: Any = config
     here = ""
     for key in parents:

@@ -25,7 +25,7 @@ def row_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
             f"{', '.join(heads)}. Set it to 0, or add model.heads.ptm: {{type: PatchTextHead}}."
         )
         yield Problem(f"{_LOADER}.batch_sampler.region_batch_size", text)
-    for source, node in ((loader.get("dataset") or {}).get("sources") or {}).items():
+    for source, node in _sources(loader.get("dataset")).items():
         for name in node.get("objectives") or () if isinstance(node, Mapping) else ():
             if name not in heads:
                 text = (
@@ -35,10 +35,16 @@ def row_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(f"{_LOADER}.dataset.sources.{source}.objectives", text)
 
 
+def _sources(dataset: Any) -> Mapping[str, Any]:
+    """Return the sources of a data set that has some; what else is there is reported by the check of its kind."""
+    sources = dataset.get("sources") if isinstance(dataset, Mapping) else None
+    return sources if isinstance(sources, Mapping) else {}
+
+
 def rows_without_head(config: Mapping[str, Any]) -> int:
     """Return how many rows for patch-text supervision each batch has that no head reads."""
-    sampler = (config.get(_LOADER) or {}).get("batch_sampler") or {}
-    rows: int = sampler.get("region_batch_size", 0)
+    sampler = (config.get(_LOADER) or {}).get("batch_sampler")
+    rows: int = sampler.get("region_batch_size", 0) if isinstance(sampler, Mapping) else 0
     heads = config["model"]["heads"].values()
     return 0 if any(_reads_boxes(REGISTRIES.heads.get(node["type"]).cls) for node in heads) else rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import load_json
 
 # Such files have some megabytes; a small one that grows without end when it is read is refused.
 _LARGEST = 1 << 30
@@ -68,6 +68,6 @@ def read_lines(file: Path) -> Iterator[tuple[int, Any]]:
                 size += len(text)
                 if size > _LARGEST:
                     raise ValueError("more than 1 GiB")
-                yield number, json.loads(text)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+                yield number, load_json(text)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{file}: cannot be read: {error}. Test the run again.") from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import load_json
 from bus_toolkit.tables import DELIMITERS, table_rows
 from bus_toolkit.text_files import read_utf8, split_lines
 
@@ -54,7 +54,7 @@ def _captions(path: Path, keys: tuple[str, ...], quoting: str | None) -> list[st
     if kind not in (".json", ".jsonl", ".ndjson"):
         return split_lines(content)
     try:
-        data: Any = json.loads(content)
+        data: Any = load_json(content)
     except ValueError:
         data = [_json_line(path, line) for line in split_lines(content) if line.strip()]
     if isinstance(data, dict):
@@ -93,7 +93,7 @@ def _texts(record: object, keys: tuple[str, ...]) -> list[Any]:
 
 def _json_line(path: Path, line: str) -> object:
     try:
-        return json.loads(line)
+        return load_json(line)
     except ValueError as error:
         raise DataError(f"{path}: is neither JSON nor JSON lines: {error}. Check the file.") from error
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bus_toolkit.json_text import load_json
 from bus_toolkit.text_files import split_lines
 from bus_toolkit.visualization.canvas import CYCLE, GRID, INK, MUTED, in_one_style, new_figure, save_figure
 
@@ -34,7 +34,7 @@ def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
     losses: Series = defaultdict(list)
     metrics: Series = defaultdict(list)
     for path in paths:
-        records = [json.loads(line) for line in split_lines(path.read_text(encoding="utf-8")) if line.strip()]
+        records = [load_json(line) for line in split_lines(path.read_text(encoding="utf-8")) if line.strip()]
         first = next((record["iter"] for record in records if "iter" in record), math.inf)
         for series in (losses, metrics):
             for key, points in series.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.json_text import load_json
 from bus_toolkit.weights.files import load_checkpoint_file, tensors_in
 
 # In the order of the search: formats that cannot hold code come first.
@@ -71,7 +71,7 @@ def _read_shards(index: Path, *, trusted: bool) -> dict[str, Tensor]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8-sig"))
+        held = load_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable JSON file ({error}). Copy the folder again.") from error
     if not isinstance(held, dict):

@@ -158,3 +158,15 @@ def test_a_custom_key_holds_settings(write):
     assert problem.startswith(
         "optim_wrapper.paramwise_cfg.custom_keys: must be a mapping (a mapping each), got {'heads'"
     )
+
+
+@pytest.mark.parametrize("value", [True, 1.5, "x", [1], ["a"]])
+def test_a_loader_that_is_no_mapping_is_refused(value):
+    with pytest.raises(ConfigError, match="train_dataloader: must be a mapping with a dataset, got"):
+        load_config("bus/bus_scenes_tiny", {"train_dataloader": value})
+
+
+@pytest.mark.parametrize("path", ["model.conditioning.mode", "optim_wrapper.clip_grad.type", "model.heads.itc.type"])
+def test_a_mapping_in_place_of_a_name_is_refused(path):
+    with pytest.raises(ConfigError, match=path.replace(".", r"\.")):
+        load_config("bus/bus_scenes_tiny", {path: {}})

@@ -1,6 +1,7 @@
 import pytest
 
 from bus_toolkit.config import load_config
+from bus_toolkit.config.overrides import apply_overrides
 from bus_toolkit.errors import ConfigError
 
 
@@ -101,3 +102,11 @@ def test_a_type_adds_an_entry_to_a_mapping_whose_names_the_user_chooses(write):
     cfg = _load(write, "model.heads.two.weight=2.0", "model.heads.two.type=Head")
     assert cfg.model.heads.two == {"type": "Head", "weight": 2.0}
     assert "To add one, give model.heads.two.type too." in _problems(write, "model.heads.two.weight=2.0")[0]
+
+
+@pytest.mark.parametrize("path", ["model.heads..type", ".model", "model."])
+def test_a_path_with_nothing_beside_a_dot_is_refused(path):
+    config = {"model": {"heads": {}}}
+    (problem,) = apply_overrides(config, [(path, 1)])
+    assert str(problem).startswith(f"{path}: a name is missing beside a dot")
+    assert config == {"model": {"heads": {}}}

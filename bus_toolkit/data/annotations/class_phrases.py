@@ -52,8 +52,8 @@ def describe_instances(
             raise DataError(f"{place}.image_id: must be a whole number, got {image!r}. Write the id of its image.")
         if not isinstance(kind, int) or kind not in texts:
             raise DataError(
-                f"{place}.category_id: must be the id of one of the {len(texts)} categories, got {kind!r}. "
-                "Add that category, or drop the annotation."
+                f"{place}.category_id: must be the id of one of the {len(texts)} categories, got "
+                f"{item.get('category_id')!r}. Add that category, or drop the annotation."
             )
         box = _corners(item.get("bbox"), place)
         if box[2] > box[0] and box[3] > box[1]:

@@ -99,7 +99,7 @@ def read_coco_instances(path: str, location: str) -> Instances:
             boxes[:, 2:] += boxes[:, :2]
             arrays[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
         return Instances(arrays, stated_sizes(content), frozenset(crowds))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{location}: {path} does not hold COCO instances ({type(error).__name__}: {error}). "
             "Each annotation needs id, image_id and bbox [x, y, width, height]."
@@ -166,7 +166,7 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
                         raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
                     grouped.setdefault(one_form(image["id"]), {}).setdefault(text, []).append(box)
         return _arrays(grouped)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{location}: {path} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
             'Genome, it needs [{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...]; '

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import load_json
 
 
 def refuse_shared_ids(path: str | Path, location: str, *, captions: bool) -> None:
@@ -27,7 +27,7 @@ def refuse_shared_ids(path: str | Path, location: str, *, captions: bool) -> Non
         DataError: Ids are shared; the message names the first ones.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = load_json(Path(path).read_text(encoding="utf-8-sig"))
         shared = list(shared_image_ids(content)) + (list(shared_caption_ids(content)) if captions else [])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
@@ -42,7 +42,7 @@ def unreadable_because(path: str | Path) -> str:
     """Return why mmpretrain's readers cannot read a file of captions, with the remedy; empty if nothing is known."""
     try:
         held = Path(path).read_bytes()
-        content = json.loads(held.decode("utf-8-sig"))
+        content = load_json(held.decode("utf-8-sig"))
         images = {image["id"] for image in content["images"]}
         without = [one["image_id"] for one in content["annotations"] if one["image_id"] not in images]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

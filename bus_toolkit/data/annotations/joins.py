@@ -14,13 +14,16 @@ _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 
 def one_form(identity: Any) -> Any:
-    """Return an id as it is compared: 7, 7.0 and "7" are one id. "007" is another one, as are words."""
+    """Return an id as it is compared: 7, 7.0 and "7" are one id. "007" is another one, as are words.
+
+    A list or mapping, which is no id but may be in a file, is compared by its text.
+    """
     if isinstance(identity, float) and identity.is_integer():
         return int(identity)
     # Python refuses texts of thousands of digits as numbers.
     if isinstance(identity, str) and len(identity) < 100 and _WHOLE_NUMBER.fullmatch(identity):
         return int(identity)
-    return identity
+    return identity if isinstance(identity, Hashable) else str(identity)
 
 
 def check_join(

@@ -83,19 +83,19 @@ def read_references(path: str, location: str, splits: Sequence[str] | None = Non
 
 
 def _check(rows: Sequence[Reference], path: str, location: str) -> None:
-    seen: set[int] = set()
+    seen: set[Any] = set()
     for row in rows:
         if not isinstance(row.text, str) or is_blank(row.text):
             raise DataError(
                 f"{location}: {path}: sent_id {row.sent_id}: an expression needs words, got {row.text!r}. "
                 "Remove the sentence or write it again."
             )
-        if row.sent_id in seen:
+        if one_form(row.sent_id) in seen:
             raise DataError(
                 f"{location}: {path}: sent_id {row.sent_id} is there twice. Each sentence has an id of its own. "
                 "Renumber them."
             )
-        seen.add(row.sent_id)
+        seen.add(one_form(row.sent_id))
 
 
 def read_images(path: str, location: str) -> dict[Any, ImageEntry]:

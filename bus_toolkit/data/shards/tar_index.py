@@ -11,7 +11,6 @@ sample that is none, such as ``trip 2.0 beach.png``, whose kind is ``0 beach.png
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -24,6 +23,7 @@ import numpy as np
 
 from bus_toolkit.data.shards.tar_members import Member, read_members
 from bus_toolkit.errors import DataError, Problem
+from bus_toolkit.json_text import load_json
 from bus_toolkit.limits import MEMBER_BYTES
 from bus_toolkit.safe_text import one_line
 
@@ -201,8 +201,8 @@ def _has_boxes(file: BinaryIO, member: Member | None) -> bool:
     if member is None or member.size > MEMBER_BYTES.value:  # such a sample is bad
         return False
     try:
-        content = json.loads(os.pread(file.fileno(), member.size, member.offset))
-    except (ValueError, RecursionError):
+        content = load_json(os.pread(file.fileno(), member.size, member.offset))
+    except ValueError:
         return False  # Reported when the sample is read, where bad samples are counted.
     return isinstance(content, dict) and bool(content.get("boxes"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from bus_toolkit.data.annotations.coco_captions import shared_caption_ids, share
 from bus_toolkit.data.annotations.coordinates import are_coordinates
 from bus_toolkit.data.annotations.joins import one_form
 from bus_toolkit.data.verify.report import Fault, Report
+from bus_toolkit.json_text import load_json
 
 
 def report_file_faults(node: Mapping[str, Any], report: Report) -> None:
@@ -94,7 +94,7 @@ def _check(path: str, faults: Any, report: Report) -> None:
 
 def _content(path: str) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = load_json(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return None
     return content if holds_instances(content) else None

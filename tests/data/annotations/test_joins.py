@@ -35,3 +35,8 @@ def test_a_small_part_of_a_large_file_is_no_reason_to_warn(caplog):
     check_join(range(1000), range(5), location="instances", kind="images")
     check_join([], range(5), location="instances", kind="images")
     assert not caplog.records
+
+
+def test_what_is_no_id_is_compared_by_its_text():
+    assert one_form([1]) == one_form([1]) != one_form({"a": 1})
+    assert len({one_form([1]), one_form({}), one_form(None)}) == 3
