@@ -27,7 +27,7 @@ def newest_first(work_dir: Path) -> Iterator[Path]:
     The first is the one that the pointer file ``last_checkpoint`` names, by its name in the folder itself: in a copy of
     a run folder the path in it leads to the other run. After it come those from before it; what seems newer is of an
     earlier run in that folder, or was written when the run was killed. Without the file that it names, all come; if
-    there is none in the folder, the file outside that the pointer leads to (``out_dir`` of the checkpoint hook).
+    there is none in the folder, those outside where the pointer leads to (``out_dir`` of the checkpoint hook).
     """
     named, found = read_pointer(work_dir), numbered(work_dir)
     last = None if named is None else work_dir / named.name
@@ -38,9 +38,9 @@ def newest_first(work_dir: Path) -> Iterator[Path]:
         elif named is not None and found:
             _log.warning("%s: names %s, which is not there.", work_dir / POINTER, named.name)
         yield from _by_progress(found)
-        if outside and named is not None and not found:
-            yield named
-        return
+        if not outside or named is None or found:
+            return
+        last, found = named, numbered(named.parent)
     yield last
     yield from _by_progress([path for path in found if path != last and _is_before(path, last)])
 

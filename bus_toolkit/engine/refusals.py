@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,6 +38,24 @@ def data_errors_at(path: str) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+@contextmanager
+def full_disk_reported(work_dir: str) -> Iterator[None]:
+    """Report that logs can be written no more; libraries write them, each in its own way.
+
+    Raises:
+        TrainingError: In place of an ``OSError`` that says so.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise TrainingError(
+            f"{work_dir}: cannot be written any more: {error.strerror}. The checkpoints there are whole. Make room, "
+            "then go on with --resume."
+        ) from error
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class RunLock:
     forked, such as a worker of a loader, does not keep it when the training has ended.
 
     Args:
-        work_dir: The folder; it exists and can be written.
+        work_dir: The folder, which can be written; it is made if it is missing.
 
     Raises:
         ConfigError: Another training has it.
@@ -64,6 +64,7 @@ class RunLock:
             ConfigError: Another training has it.
         """
         folder = Path(work_dir).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
         lock = cls._held.get(folder)
         if lock is None or not lock.release.alive:
             lock = cls._held[folder] = cls(folder)

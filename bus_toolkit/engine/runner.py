@@ -35,7 +35,7 @@ from bus_toolkit.engine.loader_workers import own_workers, stop_workers
 from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor, shared_weights_refused
 from bus_toolkit.engine.quiet import split_screen_and_file
 from bus_toolkit.engine.recompute import own_checkpointing
-from bus_toolkit.engine.refusals import data_errors_at, refusals_at, unwritable_reported
+from bus_toolkit.engine.refusals import data_errors_at, full_disk_reported, refusals_at, unwritable_reported
 from bus_toolkit.engine.resumable import check_resumable, misfits_refused
 from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.run_lock import RunLock
@@ -121,7 +121,7 @@ class BusRunner(Runner):
         """Train, with ``activation_checkpointing`` and ``compile`` as the config sets them."""
         self._take_seed()
         try:
-            with own_checkpointing():
+            with own_checkpointing(), full_disk_reported(self.work_dir):
                 model = super().train()
         except Exception:
             self._let_go()

@@ -86,3 +86,10 @@ def test_a_pointer_may_lead_outside(tmp_path, caplog):
         assert write(tmp_path / "run", pointer=pointer) == ["epoch_7.pth"]
         assert write(tmp_path / "run", "epoch_2.pth", pointer=pointer) == ["epoch_2.pth"]
     assert "leads outside of its folder" in caplog.text
+
+
+def test_those_before_it_are_found_outside_too(tmp_path):
+    (tmp_path / "run").mkdir()
+    for epoch in (6, 7, 8):
+        (tmp_path / f"epoch_{epoch}.pth").touch()
+    assert write(tmp_path / "run", pointer=os.fsencode(tmp_path / "epoch_7.pth")) == ["epoch_7.pth", "epoch_6.pth"]

@@ -27,6 +27,7 @@ from bus_toolkit.engine.hooks.monitored import (
 )
 from bus_toolkit.engine.hooks.optimizer_steps import step_is_pending
 from bus_toolkit.engine.refusals import unwritable_reported
+from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.engine.together import on_first_rank
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import HOOKS
@@ -88,10 +89,17 @@ class AtomicCheckpointHook(CheckpointHook):
         self._missing = MissingScores("AtomicCheckpointHook.save_best")
         self._is_due = False
         self._saved_at = self._broken_at = -1
+        self._locks: list[RunLock] = []  # on a folder of checkpoints that is not the work dir
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare the folder; refuse figures that no metric gives."""
+        """Prepare the folder; refuse figures that no metric gives.
+
+        Raises:
+            ConfigError: Such a figure, or another training writes into ``out_dir``.
+        """
         super().before_train(runner)
+        if self.out_dir != runner.work_dir and isinstance(self.file_backend, LocalBackend):
+            on_first_rank(lambda: self._locks.append(RunLock.of(self.out_dir)))
         check_names(runner, "AtomicCheckpointHook.save_best", [name for name in self.save_best or () if name != "auto"])
 
     def after_train_iter(
@@ -118,6 +126,8 @@ class AtomicCheckpointHook(CheckpointHook):
             step = runner.epoch if self.by_epoch else runner.iter
             self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
         super().after_train(runner)
+        for lock in self._locks:
+            lock.release()
 
     def save_between_steps(self, runner: Runner) -> None:
         """Save a training that ends before its next step, unless the checkpoint of its last one is there.

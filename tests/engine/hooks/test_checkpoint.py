@@ -3,9 +3,11 @@ import os
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from bus_toolkit.engine import AtomicCheckpointHook, RunOptions, build_runner, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.hooks.checkpoint import AtomicLocalBackend
+from bus_toolkit.engine.whole_start import newest_whole
 from bus_toolkit.errors import ConfigError, TrainingError
 from tests.engine.hooks.test_learning_faults import Break
 from tests.engine.tiny_run import TinyMean, tiny_config
@@ -173,3 +175,34 @@ def test_where_nan_may_pass_it_takes_no_checkpoints_place(tmp_path, caplog, hook
     assert [name for name in names(tmp_path) if name.endswith(".pth")] == ["best_tiny_mean_epoch_1.pth", "epoch_1.pth"]
     text = "No checkpoint is written at iteration 4: 2 tensors of the model are not finite, the first linear.weight"
     assert text in caplog.text
+
+
+def test_a_disk_that_is_full_for_the_logs_alone_is_one_line_too(tmp_path, monkeypatch):
+    def no_room(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mmengine.visualization.Visualizer.add_scalars", no_room)
+    monkeypatch.setattr("mmengine.visualization.Visualizer.add_scalar", no_room)
+    cfg = config(tmp_path)
+    cfg.default_hooks.logger = {"type": "LoggerHook", "interval": 1}
+    with pytest.raises(TrainingError, match=rf"{tmp_path}: cannot be written any more: No space left on device\. The"):
+        build_runner(cfg).train()
+
+
+def test_two_trainings_do_not_share_a_folder_of_checkpoints(tmp_path):
+    """By MMEngine's rule both write into ``all/run``."""
+    runner = build_runner(config(tmp_path / "a" / "run", out_dir=str(tmp_path / "all")))
+    runner.register_hook(LooksAtTheLock(tmp_path / "all" / "run"))
+    runner.train()
+    assert not (tmp_path / "all" / "run" / "run.lock").exists()
+    damaged = tmp_path / "all" / "run" / "epoch_3.pth"
+    damaged.write_bytes(b"")
+    assert newest_whole(tmp_path / "a" / "run").path == str(damaged.with_name("epoch_2.pth"))
+
+
+class LooksAtTheLock(Hook):
+    def __init__(self, folder):
+        self.folder = folder
+
+    def after_train_epoch(self, runner):
+        assert (self.folder / "run.lock").is_file() and (self.folder / "run.lock") != runner.run_lock.path
