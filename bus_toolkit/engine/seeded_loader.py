@@ -25,7 +25,7 @@ def seeded_loader(loader: DataLoader, run_seed: Callable[[], int]) -> DataLoader
     by their number alone, so that workers which are not persistent would draw the same numbers in every epoch.
 
     The workers of an ``IterableDataset``, which takes no indices, are seeded for each pass by torch instead: its
-    random numbers depend on the number of workers, and a resumed run begins with those of the first pass.
+    random numbers depend on the number of workers, and those of persistent ones on what they drew in passes before.
 
     Args:
         loader: What MMEngine's Runner built.

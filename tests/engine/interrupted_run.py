@@ -94,7 +94,7 @@ def sources(scenes: Path) -> list[str]:
 def shards(folder: Path) -> list[str]:
     """Return the overrides of samples from shards."""
     pipeline = "[{type: LoadImageFromBytes}, {type: RandomFlipWithText, prob: 0.5}, {type: PackRegions}]"
-    node = f"{{_delete_: true, type: ShardDataset, shards: '{folder}/train-*.tar', pipeline: {pipeline}}}"
+    node = f"{{_delete_: true, type: ShardDataset, shards: '{folder}/*.tar', pipeline: {pipeline}}}"
     return [
         f"{LOADER}.dataset={node}",
         f"{LOADER}.sampler={{_delete_: true, type: ShardShuffleSampler, buffer_shards: 2}}",

@@ -78,7 +78,7 @@ def straight(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("step", "workers", "persistent"),
-    [(1, 0, False), (2, 2, False), (3, 0, False), (4, 2, True), (5, 0, False)],
+    [(1, 0, False), (2, 2, True), (3, 0, False), (4, 2, False), (5, 0, False)],
 )
 def test_an_epoch_goes_on_at_its_next_batch(straight, tmp_path, step, workers, persistent):
     folder, whole = straight

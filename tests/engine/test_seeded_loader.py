@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import multiprocessing
 
 import pytest
@@ -8,6 +9,7 @@ from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader, IterableDataset
 
 from bus_toolkit.engine import RunOptions
+from bus_toolkit.engine.data_position import DataPosition, batches_from
 from bus_toolkit.engine.options import LATEST
 from bus_toolkit.engine.seeded_loader import seeded_loader
 from tests.engine.draws_run import DrawnPoints, draws_of_epoch, run
@@ -123,3 +125,12 @@ class Stream(IterableDataset):
 def test_the_workers_of_a_stream_draw_afresh_each_pass():
     loader = seeded_loader(DataLoader(Stream(), batch_size=None, num_workers=1), lambda: 0)
     assert list(loader) != list(loader)
+
+
+def test_a_stream_is_read_again_up_to_its_place_and_draws_what_it_drew(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
+    loader = seeded_loader(DataLoader(Stream(), batch_size=None, num_workers=1), lambda: 0)
+    whole = [list(batches_from(loader, DataPosition(number, 0), run_seed=0)) for number in range(2)]
+    assert whole[0] != whole[1] and not caplog.text
+    assert list(batches_from(loader, DataPosition(1, 3), run_seed=0)) == whole[1][3:]
+    assert "Stream has no numbered rows, so that 3 batches are read once more and left out" in caplog.text

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler, RandomSampler
 
 from bus_toolkit.data.samplers.numbered import NumberedBatches, NumberedSampler, NumberedStream
+from bus_toolkit.data.samplers.region_batch_sampler import RegionBatchSampler
 
 DATA = list(range(5))
 
@@ -57,3 +59,46 @@ def test_a_batch_sampler_numbers_the_rows_of_an_epoch_through():
     plain = NumberedSampler(DefaultSampler(DATA, seed=0), lambda: 0)
     assert list(itertools.chain.from_iterable(draws)) == list(plain)
     assert draws != of(1)[0]
+
+
+def in_epoch(numbered, epoch, first):
+    (numbered.sampler if isinstance(numbered, NumberedBatches) else numbered).set_epoch(epoch)
+    numbered.first = first
+    return list(numbered)
+
+
+class Boxed(list):
+    boxed_indices = (1, 3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NumberedSampler(DefaultSampler(DATA, seed=0), lambda: 0),
+        lambda: NumberedSampler(RandomSampler(DATA), lambda: 0),
+        lambda: NumberedBatches(BatchSampler(DefaultSampler(DATA, seed=0), 2, drop_last=False), lambda: 0),
+        lambda: NumberedBatches(
+            RegionBatchSampler(
+                DefaultSampler(Boxed(DATA), seed=0), 2, region_batch_size=1, boxed_rows=1, drop_last=False
+            ),
+            lambda: 0,
+        ),
+    ],
+)
+def test_an_epoch_from_any_place_on_is_the_end_of_the_whole_one(make):
+    whole = in_epoch(make(), 2, 0)
+    for first in range(len(whole) + 1):
+        assert in_epoch(make(), 2, first) == whole[first:]
+    assert in_epoch(make(), 1, 0) != whole
+
+
+def test_nothing_is_drawn_for_batches_that_are_left_out(monkeypatch):
+    numbers = []
+
+    def draw(self, epoch, number, size, stream=0):
+        numbers.append(number)
+        return [1] * size
+
+    monkeypatch.setattr(RegionBatchSampler, "_drawn", draw)
+    regions = RegionBatchSampler(DefaultSampler(Boxed(DATA), seed=0), 1, region_batch_size=1)
+    assert len(in_epoch(NumberedBatches(regions, lambda: 0), 0, 3)) == 2 and set(numbers) == {3, 4}
