@@ -27,6 +27,7 @@ _TOP_LEVEL = {
     "efficient_conv_bn_eval": list[str] | str | None,
 }
 _ENVIRONMENT = {"cudnn_benchmark": bool, "mp_cfg": dict, "dist_cfg": dict, "resource_limit": int}
+_GROUP = {"backend": str, "timeout": float, "init_backend": str, "port": int, "init_method": str}
 _SCALE = {"enable": bool, "base_batch_size": int}
 SCOPE_KEY = "_scope_"
 PRETRAINED = r"model(\.(backbone|text_encoder|text_decoder))?\.pretrained"
@@ -127,8 +128,17 @@ def _section(path: str, node: Mapping[str, Any], root: Mapping[str, Any]) -> Nod
     section = openmmlab_section(path, node, root)
     if section is not None:
         return Node(*section)
+    if path == "env_cfg.dist_cfg":
+        return Node(path, _optional(_GROUP), check_values=_group_problems)
     fixed = {"env_cfg": _ENVIRONMENT, "auto_scale_lr": _SCALE}.get(path)
     return None if fixed is None else Node(path, _optional(fixed))
+
+
+def _group_problems(node: Mapping[str, Any], path: str) -> Iterable[Problem]:
+    seconds = node.get("timeout")
+    if isinstance(seconds, int | float) and seconds <= 0:
+        text = f"must be above 0, got {seconds!r}. It is how many seconds the ranks of a run wait for each other."
+        yield Problem(f"{path}.timeout", text)
 
 
 def _section_of_causal_vlm(path: str, node: Mapping[str, Any]) -> Node | None:

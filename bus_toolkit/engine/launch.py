@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
+from bus_toolkit.engine.rank_watch import stop_watch
 from bus_toolkit.errors import ConfigError
 
 _SECONDS = 1800  # torch's own default for gloo; that for NCCL is 600
@@ -78,10 +79,8 @@ def _open_nccl(cfg: Config) -> None:
     settings = dict(cfg.get("env_cfg", {}).get("dist_cfg") or {})
     if dist.is_initialized() or settings.pop("init_backend", "torch") != "torch":
         return
-    seconds = settings.pop("timeout", None)
     torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    limit = None if seconds is None else datetime.timedelta(seconds=float(seconds))
-    dist.init_process_group(settings.get("backend", "nccl"), timeout=limit)
+    dist.init_process_group(settings.get("backend", "nccl"), timeout=datetime.timedelta(seconds=timeout_of(cfg)))
 
 
 def shutdown_distributed() -> None:
@@ -90,6 +89,7 @@ def shutdown_distributed() -> None:
     A wrapped model that is still alive keeps the group's threads running until the interpreter ends, and then they can
     abort a process that has done its work.
     """
+    stop_watch()
     if dist.is_available() and dist.is_initialized():
         gc.collect()
         dist.destroy_process_group()

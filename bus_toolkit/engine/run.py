@@ -23,6 +23,7 @@ from bus_toolkit.engine.hooks.stop_requests import StopRequestHook
 from bus_toolkit.engine.launch import shutdown_distributed, timeout_of
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.quiet import quiet_hosts
+from bus_toolkit.engine.rank_watch import rank_faults
 from bus_toolkit.engine.stop_signals import StopRequested, StopSignals
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import write_results
@@ -87,7 +88,7 @@ def train(
     if not cfg.get("resume") and (options is None or options.resume is None):  # a resumed run needs none of them
         check_files(cfg.model)
     try:
-        with StopSignals() as signals:
+        with rank_faults(), StopSignals() as signals:
             _train(cfg, options, hooks, signals)
     finally:
         shutdown_distributed()
@@ -172,7 +173,7 @@ def evaluate(
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.resume = False
     try:
-        with autocast() if options.amp else contextlib.nullcontext():
+        with rank_faults(), autocast() if options.amp else contextlib.nullcontext():
             runner = build_runner(cfg, options)
             for hook in hooks:
                 runner.register_hook(hook)

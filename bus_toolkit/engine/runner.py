@@ -25,15 +25,19 @@ from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.evaluator_checks import check_metrics
 from bus_toolkit.engine.held_out import check_held_out
 from bus_toolkit.engine.hooks.model_state import unwrap
+from bus_toolkit.engine.hooks.rank_places import RankPlacesHook
 from bus_toolkit.engine.hooks.run_state import RunStateHook
 from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.hooks.wanted_fields import WantedFieldsHook
+from bus_toolkit.engine.launch import timeout_of
 from bus_toolkit.engine.load_weights import load_weights
 from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_iterations
+from bus_toolkit.engine.loader_faults import limit_waiting, worker_faults
 from bus_toolkit.engine.loader_workers import own_workers, stop_workers
 from bus_toolkit.engine.parameter_groups import describe_groups, own_constructor, shared_weights_refused
 from bus_toolkit.engine.quiet import split_screen_and_file
+from bus_toolkit.engine.rank_watch import start_watch
 from bus_toolkit.engine.recompute import own_checkpointing
 from bus_toolkit.engine.refusals import data_errors_at, full_disk_reported, refusals_at, unwritable_reported
 from bus_toolkit.engine.resumable import check_resumable, misfits_refused
@@ -41,6 +45,7 @@ from bus_toolkit.engine.resuming import follow_config, plans_of
 from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.engine.schedule_checks import warn_of_climbing
 from bus_toolkit.engine.seeded_loader import seeded_loader
+from bus_toolkit.engine.step_guard import guard_steps
 from bus_toolkit.engine.text_checks import check_texts
 from bus_toolkit.engine.together import on_first_rank
 from bus_toolkit.engine.train_loops import own_loop, with_own_batches
@@ -67,6 +72,7 @@ class BusRunner(Runner):
         MMEngine finds logger and log history by that stamp, in seconds: two runs of one process would share them.
         """
         super().setup_env(env_cfg)
+        start_watch(timeout_of(self.cfg))
         stamp = first = str(self.timestamp)
         number = 0
         while stamp in self._timestamps:
@@ -121,7 +127,7 @@ class BusRunner(Runner):
         """Train, with ``activation_checkpointing`` and ``compile`` as the config sets them."""
         self._take_seed()
         try:
-            with own_checkpointing(), full_disk_reported(self.work_dir):
+            with own_checkpointing(), full_disk_reported(self.work_dir), worker_faults():
                 model = super().train()
         except Exception:
             self._let_go()
@@ -137,10 +143,21 @@ class BusRunner(Runner):
         if self.run_lock is not None:
             self.run_lock.release()
 
+    def val(self) -> dict[str, float]:
+        """Validate; a worker that fails is named."""
+        with worker_faults():
+            return super().val()
+
+    def test(self) -> dict[str, float]:
+        """Test; a worker that fails is named."""
+        with worker_faults():
+            return super().test()
+
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
         """Register the hooks of the config, and those that no run goes without."""
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(StepSeedHook())
+        self.register_hook(RankPlacesHook())
         self.register_hook(SavedRunHook())
         self.register_hook(RunStateHook())
         self.register_hook(WantedFieldsHook())
@@ -166,6 +183,7 @@ class BusRunner(Runner):
             check_end(loader, path)
         loader = seeded_loader(loader, lambda: int(self.seed))
         own_workers(loader)
+        limit_waiting(loader)
         return loader
 
     def build_train_loop(self, loop: Any) -> BaseLoop:
@@ -199,8 +217,11 @@ class BusRunner(Runner):
             ConfigError: Such weights, and parameter-wise settings that list them twice.
         """
         own = own_constructor(optim_wrapper.get("constructor")) if isinstance(optim_wrapper, Mapping) else None
+        node = optim_wrapper if own is None else {**optim_wrapper, "constructor": own}
         with refusals_at("optim_wrapper"), shared_weights_refused(self.model, optim_wrapper):
-            return super().build_optim_wrapper(optim_wrapper if own is None else {**optim_wrapper, "constructor": own})
+            built = super().build_optim_wrapper(node)
+        guard_steps(built)
+        return built
 
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build MMEngine's schedules; a cosine that rises again before the training ends is warned of.

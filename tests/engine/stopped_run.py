@@ -50,6 +50,20 @@ class SignalAt(Hook):
             os.kill(os.getpid(), number)
 
 
+@HOOKS.register_module(force=True)
+class SleepAt(Hook):
+    """Let one rank hang after a step of the training."""
+
+    def __init__(self, step: int, rank: int) -> None:
+        self.step, self.rank = step, rank
+
+    priority = "LOWEST"
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if (runner.iter + 1, runner.rank) == (self.step, self.rank):
+            time.sleep(600)
+
+
 def start(folder: Path, ranks: int = 1, words: Sequence[str] = (), **changes: Any) -> list[BaseProcess]:
     """Start the ranks of a training in ``folder``; ``changes`` are values by YAML path, with ``__`` for its dots."""
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Losses that are not finite or always 0, counted on the device; tensors that are not finite."""
+"""Losses that are always 0, counted on the device; tensors that are not finite."""
 
 from __future__ import annotations
 
@@ -12,40 +12,20 @@ TOTAL = "loss"
 
 
 class LossFaults:
-    """Count the steps of a training whose losses are faulty; adding a step does not wait for the device."""
+    """Find losses that are always 0; adding a step does not wait for the device."""
 
     def __init__(self) -> None:
-        self._streak = torch.zeros((), dtype=torch.int64)
-        self._last: dict[str, Tensor] = {}
         self._largest: dict[str, Tensor] = {}
         self._steps: dict[str, int] = {}
         self._trained: set[str] = set()
 
-    def start_from(self, streak: int) -> None:
-        """Go on after so many steps in a row whose total was not finite."""
-        self._streak.fill_(streak)
-
     def add(self, outputs: Mapping[str, Any]) -> None:
-        """Add the losses of a step, the mean of all ranks: ``loss`` and its terms; other figures are left out."""
-        self._last = {name: torch.as_tensor(v).detach() for name, v in outputs.items() if "loss" in name}
-        for name, value in self._last.items():
-            if name == TOTAL:
-                self._streak = torch.where(torch.isfinite(value), 0, self._streak.to(value.device) + 1)
-            elif name not in self._trained:
-                largest = value.abs()
+        """Add the losses of a step, the mean of all ranks: the terms of ``loss``; other figures are left out."""
+        for name, value in outputs.items():
+            if "loss" in name and name != TOTAL and name not in self._trained:
+                largest = torch.as_tensor(value).detach().abs()
                 self._largest[name] = largest.maximum(self._largest[name]) if name in self._largest else largest
                 self._steps[name] = self._steps.get(name, 0) + 1
-
-    def read_streak(self) -> int:
-        """Return in how many steps in a row, up to the last one, the total was not finite; waits for the device."""
-        return int(self._streak)
-
-    def read_bad(self) -> dict[str, float]:
-        """Return the losses of the last step that are not finite, by name."""
-        values = {name: float(value) for name, value in self._last.items()}
-        bad = {name: value for name, value in values.items() if not torch.isfinite(torch.tensor(value))}
-        terms = {name: value for name, value in bad.items() if name != TOTAL}
-        return terms or bad
 
     def read_zeros(self, steps: int) -> dict[str, int]:
         """Return the losses that were exactly 0 in all of at least ``steps`` steps so far, with how many these are."""

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.optim import Optimizer
 
 from bus_toolkit.engine.batches import wrappers_of
 
@@ -15,7 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 class StepListener:
-    """Listen to optimizers: one that loss scaling keeps from a step, because gradients overflowed, makes none."""
+    """Listen to optimizers: one that is kept from a step, because gradients are not finite, makes none.
+
+    A fused optimizer on a GPU leaves a step out on the device; nobody here knows, and the step counts.
+    """
 
     def __init__(self) -> None:
         self._stepped = False
@@ -30,8 +34,9 @@ class StepListener:
         stepped, self._stepped = self._stepped, False
         return stepped
 
-    def _note(self, *_: object) -> None:
-        self._stepped = True
+    def _note(self, optimizer: Optimizer, *_: object) -> None:
+        # A step that is left out for what is not finite has lost its gradients (step_guard).
+        self._stepped |= any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
 
 
 def first_batch(loop: Any) -> int:

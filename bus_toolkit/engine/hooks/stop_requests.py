@@ -13,6 +13,7 @@ from bus_toolkit.engine.hooks.optimizer_steps import step_is_pending
 from bus_toolkit.engine.stop_signals import StopRequested, StopSignals
 
 _MANY = 2**31
+_EARLIER = 0.9  # of the group's limit: the error of this one comes first, and names the rank that is late
 
 
 class StopRequestHook(Hook):
@@ -37,7 +38,7 @@ class StopRequestHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Let signals wait for the end of a step from now on."""
         self.first_step = runner.iter
-        self._agreement = Agreement(self.seconds)
+        self._agreement = Agreement(_EARLIER * self.seconds)
         self.signals.at_once = False
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

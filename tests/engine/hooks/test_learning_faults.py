@@ -44,9 +44,11 @@ def test_weights_that_are_not_finite_end_a_training_at_the_next_reading(tmp_path
     assert runner.iter == 2  # in the third iteration
     message = str(caught.value)
     assert message.startswith(
-        "training: the losses (loss_fit nan, loss_size nan) and 2 tensors of the model, the first linear.weight"
+        "training: the losses (loss_fit nan, loss_size nan) and 1 tensors of the model, the first linear.weight"
     )
     assert "are not finite at step 3. No checkpoint was written yet. Lower optim_wrapper.optimizer.lr" in message
+    replay = f"/config.yaml --work-dir {tmp_path}/replay --cfg-options default_hooks.learning_faults.interval=1 "
+    assert "To repeat it: bus-toolkit train " in message and replay in message
 
 
 def test_a_training_that_diverges_at_its_very_end_does_not_end_well(tmp_path):
@@ -87,13 +89,17 @@ def test_a_single_loss_that_is_not_finite_is_a_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "bus_toolkit"):
         with_bad_steps(run(tmp_path, interval=1), 2, 4).train()
     (record,) = [r for r in caplog.records if "not finite" in r.getMessage()]
-    assert "at step 2 (loss_fit inf), in 1 steps in a row" in record.getMessage()
+    assert record.getMessage().startswith(
+        "Step 2 is left out: not finite are loss_fit inf. Left out so far: 1 of 2 steps. Its samples: "
+    )
 
 
 def test_steps_in_a_row_are_counted_between_readings_too(tmp_path):
     runner = with_bad_steps(run(tmp_path, interval=5, max_nonfinite_steps=4), 2, 3, 4, 5)
-    with pytest.raises(TrainingError, match=r"the losses \(loss_fit inf\) are not finite at step 5"):
+    with pytest.raises(TrainingError, match=r"the losses \(loss_fit inf\) are not finite at step 5\.") as caught:
         runner.train()
+    names = str(caught.value).partition("Samples: ")[2].partition(". To repeat")[0]
+    assert len(names.split("; ")) == 4 and {int(name) for name in names.split("; ")} < set(range(8))
 
 
 def test_losses_that_are_never_finite_again_end_a_short_training(tmp_path):

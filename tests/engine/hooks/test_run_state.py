@@ -130,7 +130,7 @@ def test_steps_without_finite_losses_go_on_counting():
         first._losses.add({"loss": torch.tensor(torch.nan)})
     second.load_state_dict(first.state_dict())
     second._losses.add({"loss": torch.tensor(torch.nan)})
-    assert second._losses.read_streak() == 4
+    assert second._faulty.current_streak() == 4
 
 
 def test_the_mean_of_a_line_spans_a_resume():
