@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmengine.config import Config
-from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
@@ -90,12 +89,15 @@ class BusRunner(Runner):
     def dump_config(self) -> None:
         """Write nothing while MMEngine builds: :func:`build_runner` calls ``write_config`` when the config is final."""
 
-    @master_only
     def write_config(self) -> None:
         """Write the resolved config beside the log; of a training into the work dir too, unless a run is there.
 
         What lies in a work dir belongs to its ``last_checkpoint``, so an earlier run's stays until ``save_checkpoint``.
+        All ranks call it, and the first one writes.
         """
+        on_first_rank(self._write_config)
+
+    def _write_config(self) -> None:
         dump_config(self.cfg, Path(self.log_dir) / CONFIG_FILE)
         if self._train_loop is not None and not has_checkpoint(self.work_dir):
             dump_config(self.cfg, Path(self.work_dir) / CONFIG_FILE)

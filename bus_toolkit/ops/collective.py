@@ -6,9 +6,7 @@ r``. With one process every function here is the identity, so that losses are th
 
 from __future__ import annotations
 
-import os
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,23 +24,6 @@ def world_size() -> int:
 def rank() -> int:
     """Return this process's rank, 0 without torch.distributed."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def once_a_machine(work: Callable[[], str]) -> list[str]:
-    """Let the first process of each machine do something that all need; the others wait.
-
-    Args:
-        work: Does it; returns the problem, or an empty text. It must not raise, because the others wait for its report.
-
-    Returns:
-        The problems of all machines, the same list in every process.
-    """
-    problem = work() if int(os.environ.get("LOCAL_RANK", rank())) == 0 else ""
-    if world_size() == 1:
-        return [problem] if problem else []
-    problems: list[Any] = [None] * world_size()
-    dist.all_gather_object(problems, problem)
-    return [one for one in problems if one]
 
 
 class _GatherRows(torch.autograd.Function):

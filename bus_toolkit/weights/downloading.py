@@ -17,7 +17,7 @@ import torch
 
 from bus_toolkit.addresses import copy_name
 from bus_toolkit.errors import CheckpointError
-from bus_toolkit.ops.collective import once_a_machine
+from bus_toolkit.ops.shared_work import for_all_ranks, is_first_of_machine
 from bus_toolkit.writing import remove_stale, whole_file, write_whole
 
 _log = logging.getLogger(__name__)
@@ -64,29 +64,27 @@ def local_copy(address: str) -> Path:
         CheckpointError: There is no copy and none can be made.
     """
     place = Path(torch.hub.get_dir()) / "checkpoints" / copy_name(address)
-    problems = once_a_machine(lambda: _provide(address, place))
-    if problems:
-        raise CheckpointError(f"{address}: {problems[0]}. Give the path of a local file.")
+    for_all_ranks(lambda: _provide(address, place), here=is_first_of_machine())
     return place
 
 
-def _provide(address: str, place: Path) -> str:
-    """Copy the file unless a copy of it is there; return the problem, or an empty text."""
+def _provide(address: str, place: Path) -> None:
+    """Copy the file unless a copy of it is there."""
     if place.is_file():
         server, copied = _ask(address), _read_stamp(place)
         if server is None:
             _log.info("%s: taken from its copy %s; the server does not say whether it has changed.", address, place)
-            return ""
+            return
         if not server.differs(copied):
             _log.info("%s: taken from its copy %s, which is unchanged.", address, place)
-            return ""
+            return
         _log.info("%s: has changed on the server since it was copied to %s; copied again.", address, place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         _copy(address, place)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return f"cannot be downloaded ({error})"
-    return ""
+        text = f"{address}: cannot be downloaded ({error}). Give the path of a local file."
+        raise CheckpointError(text) from error
 
 
 def _ask(address: str) -> Stamp | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from bus_toolkit.ops.collective import (
     gather_padded_rows,
     gather_rows,
     mean_over_ranks,
-    once_a_machine,
     own_rows,
     shared_noise,
 )
@@ -40,13 +38,3 @@ def test_noise_repeats_for_a_step_and_differs_between_names_and_steps() -> None:
     assert not torch.equal(one, shared_noise("mlm", 4, (4, 5), CPU))
     assert not torch.equal(one, shared_noise("itm", 3, (4, 5), CPU))
     assert one.min() >= 0 and one.max() < 1
-
-
-@pytest.mark.parametrize(("local_rank", "problems"), [(None, ["no room"]), ("0", ["no room"]), ("1", [])])
-def test_the_first_process_of_a_machine_works_for_the_others(
-    local_rank: str | None, problems: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    if local_rank is not None:
-        monkeypatch.setenv("LOCAL_RANK", local_rank)
-    assert once_a_machine(lambda: "no room") == problems

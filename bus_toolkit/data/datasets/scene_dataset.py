@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
 from bus_toolkit.data.datasets.region_captions import RegionCaptionDataset
 from bus_toolkit.data.scenes.cache import prepare_scenes, scene_folder
 from bus_toolkit.data.scenes.families import DEFAULT_FAMILY, family_of, parse_settings
 from bus_toolkit.data.scenes.generator_settings import GeneratorSettings
 from bus_toolkit.data.transforms.blind import refuse_mirrors
-from bus_toolkit.errors import BusError, DataError
+from bus_toolkit.ops.shared_work import for_all_ranks, is_first_of_machine
 from bus_toolkit.registry import DATASETS
 
 
@@ -80,15 +77,5 @@ class SceneDataset(RegionCaptionDataset):
 
 def prepare_once(data_root: str, split: str, num_images: int, settings: GeneratorSettings) -> Path:
     """Return the folder of scenes, written by the first process of each machine; all go on, or fail, together."""
-    problem = ""
-    rank, _ = get_dist_info()
-    if int(os.environ.get("LOCAL_RANK", rank)) == 0:
-        try:
-            prepare_scenes(data_root, split, num_images, settings)
-        except BusError as error:
-            problem = str(error)
-    if is_distributed():
-        problem = next((p for p in all_gather_object(problem) if p), "")
-    if problem:
-        raise DataError(problem)
+    for_all_ranks(lambda: prepare_scenes(data_root, split, num_images, settings), here=is_first_of_machine())
     return scene_folder(data_root, split, num_images)

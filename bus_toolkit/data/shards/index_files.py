@@ -18,6 +18,7 @@ from bus_toolkit.data.shards.shard_paths import INDEX_SUFFIX
 from bus_toolkit.data.shards.tar_index import Stamp, TarIndex, read_index
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.ops.shared_work import for_all_ranks
 from bus_toolkit.writing import remove_stale, whole_file
 
 _log = logging.getLogger(__name__)
@@ -44,11 +45,15 @@ def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[Ta
         for folder in {index_file(path, index_dir).parent for path in mine} if rank == 0 else ():
             remove_stale(folder, rf".+{re.escape(INDEX_SUFFIX)}")
         _log.info("indexing %d of %d shards, once: about 0.2 ms a sample", new, len(paths))
-    for path in mine:
-        try:
-            indices[path] = load_index(path, index_dir)
-        except DataError as error:
-            problems.append(str(error))
+
+    def load_mine() -> None:
+        for path in mine:
+            try:
+                indices[path] = load_index(path, index_dir)
+            except DataError as error:
+                problems.append(str(error))
+
+    for_all_ranks(load_mine)
     if is_distributed():
         problems = [problem for part in all_gather_object(problems) for problem in part]
     if problems:

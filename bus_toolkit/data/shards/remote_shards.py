@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mmengine.dist import all_gather_object, get_dist_info, is_distributed
-
 from bus_toolkit.addresses import copy_name
 from bus_toolkit.data.shards.shard_paths import expand_braces
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
+from bus_toolkit.ops.shared_work import for_all_ranks, is_first_of_machine
 from bus_toolkit.writing import put_in_place, remove_stale, temporary_name
 
 _log = logging.getLogger(__name__)
@@ -57,20 +55,17 @@ def fetch_shards(shards: str | Sequence[str], cache_dir: str | None, location: s
     _check(addresses, cache_dir, location)
     folder = expand_home(str(cache_dir))
     places = {address: folder / copy_name(address) for address in addresses}
-    problems: list[str] = []
-    rank, _ = get_dist_info()
-    if int(os.environ.get("LOCAL_RANK", rank)) == 0:
-        missing = {a: p for a, p in places.items() if not p.is_file()}
-        if len(missing) < len(places):
-            _log.info(
-                "%d of %d shards are taken from their copies in %s", len(places) - len(missing), len(places), folder
-            )
-        problems = _copy_all(missing, folder)
-    if is_distributed():
-        problems = [problem for part in all_gather_object(problems) for problem in part]
+    for_all_ranks(lambda: _fetch(places, folder, location), here=is_first_of_machine())
+    return [str(places.get(name, name)) for name in names]
+
+
+def _fetch(places: dict[str, Path], folder: Path, location: str) -> None:
+    missing = {a: p for a, p in places.items() if not p.is_file()}
+    if len(missing) < len(places):
+        _log.info("%d of %d shards are taken from their copies in %s", len(places) - len(missing), len(places), folder)
+    problems = _copy_all(missing, folder)
     if problems:
         raise DataError("\n".join(f"{location}: {problem}" for problem in problems[:10]))
-    return [str(places.get(name, name)) for name in names]
 
 
 def _check(addresses: Sequence[str], cache_dir: str | None, location: str) -> None:

@@ -129,14 +129,18 @@ class AtomicCheckpointHook(CheckpointHook):
         for lock in self._locks:
             lock.release()
 
-    def save_between_steps(self, runner: Runner) -> None:
+    def save_between_steps(self, runner: Runner) -> bool:
         """Save a training that ends before its next step, unless the checkpoint of its last one is there.
 
         By epochs its name has the iteration, too: ``epoch_2_iter_700.pth`` is in the third epoch.
+
+        Returns:
+            Whether it is there now: weights that are not finite are not saved.
         """
         if self._saved_at != runner.iter:
             step = f"{runner.epoch}_iter_{runner.iter}" if self.by_epoch else runner.iter
             self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
+        return self._saved_at == runner.iter
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         names = [] if self.save_best is None else self.key_indicators

@@ -72,11 +72,9 @@ class StopRequestHook(Hook):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook._swap_ema_parameters()
-        savers = [hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)]
-        for hook in savers:
-            hook.save_between_steps(runner)
+        saved = [hook.save_between_steps(runner) for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)]
         runner.visualizer.close()
-        return runner.iter if savers else None
+        return runner.iter if any(saved) else None
 
     def _ask(self) -> int:
         assert self._agreement is not None, "before_train comes first"
