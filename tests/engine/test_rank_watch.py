@@ -26,7 +26,9 @@ def test_a_stopped_rank_is_named_with_its_step_within_the_limit(tmp_path):
     second.kill()
     assert first.exitcode == 2
     error = last_error(tmp_path, 0)
-    assert re.search(r"ranks: rank 1 gives no sign of life since it was .+; rank 0 is computing step 3 and waits", error)
+    assert re.search(
+        r"ranks: rank 1 gives no sign of life since it was .+; rank 0 is computing step 3 and waits", error
+    )
     assert "at most 12 s" in error and "Look at that rank's own output" in error
 
 
