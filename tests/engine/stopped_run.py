@@ -107,6 +107,7 @@ def _train(folder: Path, rank: int, ranks: int, meeting: str, words: list[str], 
     os.chdir(folder)
     os.register_at_fork(after_in_child=lambda: Path(f"worker_{os.getpid()}").touch())
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(ranks), CUDA_VISIBLE_DEVICES="")
+    os.environ["BUS_TOOLKIT_STOP_NOTE"] = str(folder / "note")
     if ranks > 1:
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
         words += ["--launcher", "pytorch"]

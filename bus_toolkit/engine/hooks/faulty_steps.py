@@ -98,7 +98,9 @@ class FaultySteps:
         for bad in is_bad:
             self.streak = self.streak + 1 if bad else 0
         self.total += sum(is_bad)
-        norms = [one.norm.float() for one, bad in zip(unread, is_bad, strict=True) if one.norm is not None and not bad]
+        # Without any gradient the norm is a 0 on the CPU.
+        finite = [one for one, bad in zip(unread, is_bad, strict=True) if not bad]
+        norms = [one.norm.float().to(device) for one in finite if one.norm is not None]
         faulty = [_read(one) for one, bad in zip(unread, is_bad, strict=True) if bad]
         return faulty, float(torch.stack(norms).mean()) if norms else None
 

@@ -46,7 +46,7 @@ class LearningFaultsHook(Hook):
         ConfigError: Either is below 1.
     """
 
-    priority = "NORMAL"
+    priority = "ABOVE_NORMAL"  # before the line of the progress, which shows what is read here
 
     def __init__(self, interval: int = 50, max_nonfinite_steps: int | None = 50) -> None:
         for name, value in (("interval", interval), ("max_nonfinite_steps", max_nonfinite_steps)):

@@ -20,6 +20,7 @@ from bus_toolkit.console import ScreenConsole
 from bus_toolkit.engine.hooks.live_line import clock, first_that_fits, shorter_lines
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.speed import Speedometer, num_samples
+from bus_toolkit.engine.hooks.step_figures import note_memory, step_figures
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.step.pass_key import PassCount
@@ -30,9 +31,11 @@ _NARROW = 120  # columns; below, the bar is short
 
 @HOOKS.register_module()
 class RichProgressHook(Hook):
-    """Show loss terms, tokens kept, samples a second and the remaining time; goes into ``default_hooks``.
+    """Show losses, tokens kept, gradient, data wait, memory, speed and remaining time; goes into ``default_hooks``.
 
-    The same figures enter the run's log: ``train/samples_per_second``, and for each kind of pass of a step (``free``,
+    The same figures enter the run's log, and so its visualizers: ``train/grad_norm`` and ``train/steps_left_out`` (by
+    ``LearningFaultsHook``), ``train/data_time`` (seconds a step, by MMEngine's timer), ``train/memory_cpu`` (MiB; of a
+    GPU MMEngine's ``memory``), ``train/samples_per_second``, and for each kind of pass of a step (``free``,
     ``caption``, ``masked``, ``prefix``, ``pairs``) the images in ``train/tokens_<pass>_rows`` and the tokens of each
     after every stage in ``train/tokens_<pass>_<stage>``. The total time and mean speed are logged at the end.
     Validation and checkpoints do not count in the speed.
@@ -105,7 +108,9 @@ class RichProgressHook(Hook):
         runner.message_hub.update_scalar("train/samples_per_second", samples_per_second)
         remaining = self.speed.remaining(runner.max_iters - done)
         means = self.losses.read()
-        text = describe_step(means, counts, samples_per_second, remaining)
+        note_memory(runner.message_hub)
+        figures = step_figures(runner.message_hub, self.interval)
+        text = describe_step(means, counts, samples_per_second, remaining, figures)
         self._show(runner, done, [text, *shorter_lines(means, samples_per_second, remaining)])
 
     def after_train(self, runner: Runner) -> None:
@@ -180,15 +185,20 @@ def token_scalars(counts: Mapping[str, PassCount]) -> dict[str, float]:
 
 
 def describe_step(
-    means: dict[str, float], counts: Mapping[str, PassCount], samples_per_second: float, remaining: float
+    means: dict[str, float],
+    counts: Mapping[str, PassCount],
+    samples_per_second: float,
+    remaining: float,
+    figures: Sequence[str] = (),
 ) -> str:
-    """Return one line: losses, images and tokens of each kind of pass, speed and remaining time (seconds)."""
+    """Return one line: losses, images and tokens of each kind of pass, figures, speed and remaining time (seconds)."""
     losses = [f"{key.removeprefix('loss_')} {value:.3f}" for key, value in means.items()]
     parts = ["  ".join(losses)] if losses else []
     if counts:
         # Each pass: its images x the tokens that are left of one of them after every stage.
         passes = [_described(name, count) for name, count in counts.items()]
         parts.append("tokens " + ", ".join(passes))
+    parts += ["  ".join(figures)] if figures else []
     parts += [f"{samples_per_second:.1f} samples/s", f"{clock(remaining)} left"]
     return "  |  ".join(parts)
 

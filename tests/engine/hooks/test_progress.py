@@ -24,8 +24,9 @@ def test_plain_lines_show_losses_tokens_speed_and_time(tmp_path):
     _, text = trained(tmp_path)
     lines = text.splitlines()
     assert [line.split("  ")[1] for line in lines] == ["step 1/4", "step 2/4", "step 4/4"]
-    for word in ("epoch 2/2", "fit ", "size ", "tokens caption 2 x 9 > 4", "samples/s", "0:00:00 left"):
+    for word in ("epoch 2/2", "fit ", "size ", "tokens caption 2 x 9 > 4", "grad ", "data 0.", "memory ", "samples/s"):
         assert word in lines[-1]
+    assert lines[-1].endswith("0:00:00 left")
 
 
 def test_a_terminal_gets_a_live_line_that_ends(tmp_path):
@@ -48,6 +49,8 @@ def test_speed_tokens_and_total_time_enter_the_log(tmp_path):
     assert hub.get_scalar("train/samples_per_second").current() > 0
     assert hub.get_scalar("train/tokens_caption_block_2").current() == 9
     assert hub.get_scalar("train/tokens_caption_rows").current() == 2
+    assert hub.get_scalar("train/grad_norm").current() > 0 and hub.get_scalar("train/data_time").current() >= 0
+    assert hub.get_scalar("train/memory_cpu").current() > 100
     assert hub.get_info("train_samples_per_second") > 0 and hub.get_info("train_seconds") >= 0
 
 
