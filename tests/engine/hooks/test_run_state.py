@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 
 from bus_toolkit.data.datasets.bad_samples import BadSample, BadSampleCounter, TooManyBadSamples
 from bus_toolkit.engine import RunOptions, build_runner, load_checkpoint_file
@@ -126,10 +127,11 @@ def test_every_hook_with_a_state_is_saved_by_its_name(tmp_path):
 
 def test_steps_without_finite_losses_go_on_counting():
     first, second = LearningFaultsHook(), LearningFaultsHook()
-    for _ in range(3):
-        first._losses.add({"loss": torch.tensor(torch.nan)})
+    optimizer = OptimWrapper(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1))
+    for step in range(3):
+        first._faulty.add(step, {"loss": torch.tensor(torch.nan)}, optimizer, None)
     second.load_state_dict(first.state_dict())
-    second._losses.add({"loss": torch.tensor(torch.nan)})
+    second._faulty.add(3, {"loss": torch.tensor(torch.nan)}, optimizer, None)
     assert second._faulty.current_streak() == 4
 
 
