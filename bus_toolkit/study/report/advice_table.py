@@ -103,10 +103,11 @@ def _cost_of_several(row: Row, full: Row | None) -> str:
 
 
 def _cheapest(advice: Advice) -> str:
-    """Return the cheapest arm for several questions an image; the one to take if no other one costs less."""
+    """Return the cheapest arm for several questions an image; the one to take if it is near and none costs less."""
     if not advice.several:
         return NOTHING
     cheapest = advice.several[-1]
     own, least = advice.take.macs_of(SEVERAL), cheapest.macs_of(SEVERAL)
-    is_same = own is not None and least is not None and own <= SAME_COST * least
+    is_near = advice.take.accuracy.mean >= advice.several[0].accuracy.mean - NEAR
+    is_same = is_near and own is not None and least is not None and own <= SAME_COST * least
     return _ITSELF if is_same else priced(cheapest)

@@ -112,7 +112,7 @@ def _claims(judged: Sequence[Judged]) -> str:
         name = "missed" if each.outcome is Outcome.MISSED else ""
         words = f"{each.outcome.value.capitalize()}: {each.claim.says}: {each.figures}."
         lines.append(f'<li class="{name}">{escape(words)}</li>')
-    head = f"Not run: {len(not_run)} of {len(judged)}"
+    head = f"No verdict: {len(not_run)} of {len(judged)}"
     rest = f"<details><summary>{head}</summary><ul>{_items(not_run)}</ul></details>" if not_run else ""
     return f"<section><h2>What was aimed at</h2><ul>{''.join(lines)}</ul>{rest}</section>"
 

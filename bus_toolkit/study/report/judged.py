@@ -1,4 +1,4 @@
-"""Claims against results: met, met on average, missed or not run, with the figures that say so."""
+"""Claims against results: met, met on average, missed or without a verdict, with the figures that say so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Outcome(Enum):
     ON_AVERAGE = "met on average only"
     """The value meets it, its interval does not."""
     MET = "met"
-    NOT_RUN = "not run"
+    NOT_RUN = "no verdict"
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ def _judge_time(claim: Claim, panel: Panel) -> Judged:
             f"the unpruned arm's end quality was not reached by any of {len(row.time.seeds)} seeds",
         )
     mean = statistics.fmean(ratios.values())
-    figures = (
-        f"{mean:.2f} of the unpruned arm's {unit} ({min(ratios.values()):.2f} to {max(ratios.values()):.2f}), {reached}"
-    )
+    least, most = f"{min(ratios.values()):.2f}", f"{max(ratios.values()):.2f}"
+    spread = "" if least == most else f" ({least} to {most})"
+    figures = f"{mean:.2f} of the unpruned arm's {unit}{spread}, {reached}"
     everywhere = len(ratios) == len(row.time.seeds) and max(ratios.values()) <= claim.bound
     if everywhere:
         return Judged(claim, Outcome.MET, figures)

@@ -72,12 +72,12 @@ def arms_table(
 
 
 def aims_list(judged: Sequence[Judged]) -> str:
-    """Return the claims with a verdict, then in one line those that have not run."""
+    """Return the claims with a verdict, then in one line those without, and why."""
     run = [each for each in judged if each.outcome is not Outcome.NOT_RUN]
-    rest = [escape_markdown(each.claim.says) for each in judged if each.outcome is Outcome.NOT_RUN]
+    rest = [f"{each.claim.says} ({each.figures})" for each in judged if each.outcome is Outcome.NOT_RUN]
     lines = [claims_list(run)] if run else []
     if rest:
-        lines.append(f"- Not run: {len(rest)} of {len(judged)}: {'; '.join(rest)}.")
+        lines.append(f"- No verdict: {len(rest)} of {len(judged)}: {escape_markdown('; '.join(rest))}.")
     return "\n".join(lines)
 
 

@@ -198,3 +198,16 @@ def test_of_equal_arms_at_the_same_cost_the_more_accurate_one_is_taken_and_one_a
     advice = advise(replace(panel, rows=(best, twin)))
     assert advice is not None and advice.take is best and advice.others == ["twin"]
     assert advise(replace(panel, rows=(best,))) is None
+
+
+def test_an_arm_far_below_all_tokens_is_not_the_cheapest_for_several_questions(panels: list[Panel]) -> None:
+    advice = advise(panel_of(panels, "attribute", 0.11))
+    assert advice is not None and advice.panel.unpruned is not None
+
+    def with_costs(row: Row, accuracy: float, shared: float) -> Row:
+        runs = tuple(replace(run, macs=100.0, shared_macs=shared) for run in row.runs)
+        return replace(row, runs=runs, accuracy=replace(row.accuracy, mean=accuracy))
+
+    take, full = with_costs(advice.take, 52.0, 90.0), with_costs(advice.panel.unpruned, 64.0, 50.0)
+    row = advice_rows([replace(advice, take=take, several=(full,))])[0]
+    assert row[7].startswith("full (64.0 %, ")

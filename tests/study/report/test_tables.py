@@ -105,7 +105,7 @@ def test_verdicts_come_before_the_figures_in_their_order(shared: list[Panel], se
     assert text.splitlines() == [
         "- Met: one: 131 against 400 million MACs, x 0.33.",
         "- **Missed**: many: 34.1 against 23.0 million MACs, x 1.48.",
-        "- Not run: unknown: random has not run, or its shared cost was not counted.",
+        "- No verdict: unknown: random has not run, or its shared cost was not counted.",
     ]
 
 

@@ -81,7 +81,7 @@ def test_the_section_of_the_page_is_replaced_and_the_rest_stays(small: Path) -> 
     assert page.endswith("\n\nafter\n")
     assert (
         "- Met: half of the time: 0.33 of the unpruned arm's wall time" in page
-        and "- Not run: 3 of 4: reading " in page
+        and "- No verdict: 3 of 4: reading " in page
     )
     assert "- All arms were trained once (one seed)" in page
     assert "\nold\n" not in page and "](results/small/accuracy_macs_attribute.svg)" in page
