@@ -134,7 +134,8 @@ def _state(pid: int) -> str:
 
 
 def _is_in_use(thing: object) -> bool:
-    return isinstance(thing, _MultiProcessingDataLoaderIter) and thing._worker_pids_set
+    # By its type: isinstance asks a weak proxy for its object, which may be gone.
+    return issubclass(type(thing), _MultiProcessingDataLoaderIter) and thing._worker_pids_set  # type: ignore[attr-defined]
 
 
 def _end_workers(iterators: Sequence[Any]) -> None:

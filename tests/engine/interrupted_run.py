@@ -27,7 +27,14 @@ from bus_toolkit.engine import RunOptions, build_runner, load_checkpoint_file
 
 CONFIG = Path(__file__).parents[2] / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
 LOADER = "train_dataloader"
-_CLOCKS = ("time", "data_time", "samples_per_second", "memory", "seconds")  # figures that no two runs share
+_CLOCKS = (
+    "time",
+    "data_time",
+    "samples_per_second",
+    "memory",
+    "memory_cpu",
+    "seconds",
+)  # figures that no two runs share
 _SMALL = (
     "model.text_encoder.hidden_size=32",
     "model.text_encoder.num_layers=1",

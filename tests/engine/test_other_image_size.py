@@ -26,7 +26,15 @@ def checkpoint(tmp_path):
     for name in TABLES:
         torch.nn.init.normal_(model.get_parameter(name))
     path = tmp_path / "small.pth"
-    torch.save({"state_dict": model.state_dict(), "meta": {"epoch": 1, "iter": 2}, "message_hub": {}}, path)
+    hub = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+    optimizer = {"state": {}, "param_groups": [{"params": []}]}
+    held = {
+        "state_dict": model.state_dict(),
+        "meta": {"epoch": 1, "iter": 2},
+        "message_hub": hub,
+        "optimizer": optimizer,
+    }
+    torch.save(held, path)
     return path
 
 

@@ -126,14 +126,14 @@ def test_a_job_goes_back_into_the_queue_and_resumes_when_it_starts_again(stopped
 
 
 SLEEPS = """#!/usr/bin/env python3
-import signal, sys
+import os, signal, sys
 def take(number, frame):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, f"{signal.Signals(number).name}\\n".encode())  # print may be at work below
     sys.exit(75)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
     assert signal.getsignal(number) is not signal.SIG_IGN
     signal.signal(number, take)
-print("up", flush=True)
+os.write(1, b"up\\n")
 signal.pause()
 """
 

@@ -88,8 +88,15 @@ class FaultySteps:
             streak = streak + 1 if bool(one.bad) else 0
         return streak
 
+    def current_total(self) -> int:
+        """Return how many steps were left out up to now; waits for the device."""
+        return self.total + sum(bool(one.bad) for one in self._unread)
+
     def read(self) -> tuple[list[FaultyStep], float | None]:
-        """Return the faulty steps since the last reading, and the mean norm of gradients; waits for the device."""
+        """Return the faulty steps since the last reading, and the norm of the last other one; waits for the device.
+
+        It is that of one step, not a mean, so that a resumed training reads what it would have read.
+        """
         unread, self._unread = self._unread, []
         if not unread:
             return [], None
@@ -100,9 +107,9 @@ class FaultySteps:
         self.total += sum(is_bad)
         # Without any gradient the norm is a 0 on the CPU.
         finite = [one for one, bad in zip(unread, is_bad, strict=True) if not bad]
-        norms = [one.norm.float().to(device) for one in finite if one.norm is not None]
+        norms = [one.norm for one in finite if one.norm is not None]
         faulty = [_read(one) for one, bad in zip(unread, is_bad, strict=True) if bad]
-        return faulty, float(torch.stack(norms).mean()) if norms else None
+        return faulty, float(norms[-1]) if norms else None
 
 
 def _read(one: _Step) -> FaultyStep:

@@ -101,22 +101,27 @@ class LearningFaultsHook(Hook):
             raise TrainingError(_diverged(runner, FaultyStep(runner.iter, {}, None, False, []), broken, []))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many steps in a row were left out."""
-        return {"streak": self._faulty.current_streak()}
+        """Return how many steps were left out, and how many of them in a row up to now."""
+        return {"streak": self._faulty.current_streak(), "total": self._faulty.current_total()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let these steps count in a resumed training."""
-        self._faulty.streak = int(state["streak"])
+        self._faulty.streak, self._faulty.total = int(state["streak"]), int(state["total"])
 
     def _is_reading(self, runner: Runner) -> bool:
+        return self._is_logging(runner) or self._steps == 0
+
+    def _is_logging(self, runner: Runner) -> bool:
+        """Return whether the figures of this step are logged: not where a training is resumed, as an unbroken one."""
         done = runner.iter + 1
-        return done % self.interval == 0 or done == runner.max_iters or self._steps == 0
+        return done % self.interval == 0 or done in (1, runner.max_iters)
 
     def _check_finite(self, runner: Runner) -> None:
         faulty, norm = self._faulty.read()
-        if norm is not None:
-            runner.message_hub.update_scalar("train/grad_norm", norm)
-        runner.message_hub.update_scalar("train/steps_left_out", self._faulty.total)
+        if self._is_logging(runner):
+            if norm is not None:
+                runner.message_hub.update_scalar("train/grad_norm", norm)
+            runner.message_hub.update_scalar("train/steps_left_out", self._faulty.total)
         if not faulty:
             return
         broken, streak = broken_tensors(unwrap(runner.model)), self._faulty.streak

@@ -25,7 +25,7 @@ def step_figures(hub: MessageHub, steps: int) -> Sequence[str]:
     """
     scalars = hub.log_scalars
     figures = []
-    if "train/grad_norm" in scalars:  # the mean since LearningFaultsHook has read it last
+    if "train/grad_norm" in scalars:  # of the step that LearningFaultsHook has read last
         figures.append(f"grad {scalars['train/grad_norm'].current():.3g}")
     if "train/data_time" in scalars:
         figures.append(f"data {scalars['train/data_time'].mean(steps):.3f} s")

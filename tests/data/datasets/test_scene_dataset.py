@@ -59,16 +59,6 @@ def test_only_the_first_process_of_a_machine_writes(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_of_one_process_reaches_all(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr("bus_toolkit.data.datasets.scene_dataset.is_distributed", lambda: True)
-    monkeypatch.setattr(
-        "bus_toolkit.data.datasets.scene_dataset.all_gather_object", lambda problem: ["disk full", problem]
-    )
-    with pytest.raises(DataError, match="disk full"):
-        SceneDataset(str(tmp_path), "val", 2)
-
-
 def test_refuses_unknown_scene_settings(tmp_path):
     with pytest.raises(ConfigError, match="scenes: no setting named 'shape'. Did you mean 'shapes'?"):
         SceneDataset(str(tmp_path), "val", 2, scenes={"shape": ["circle"]})
