@@ -25,10 +25,10 @@ from bus_toolkit.engine.recompute import KEY, matching_modules
 from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.engine.runner import BusRunner
 from bus_toolkit.engine.text_checks import check_answer_lists
-from bus_toolkit.engine.together import on_first_rank
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, is_counted, reading, words_of_checkpoint
 from bus_toolkit.engine.whole_start import decide_start
 from bus_toolkit.evaluation.lost_by_downsampling import LostByDownsampling
+from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.settings import checkpoint_of
 from bus_toolkit.writing import make_writable_folder

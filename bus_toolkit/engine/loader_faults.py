@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.signal_handling import _remove_worker_pids
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from bus_toolkit.engine.process_table import STATE, stat_of
 from bus_toolkit.errors import DataError
 
 SECONDS = 1800  # without a batch; as long as ranks wait for each other
@@ -116,21 +116,13 @@ def _hanging(error: Exception, iterators: Sequence[Any]) -> str | None:
     if asked:
         number = asked[0]._task_info.get(asked[0]._rcvd_idx, (0,))[0]
         worker = asked[0]._workers[number]
-        state = _STATES.get(_state(worker.pid), "works or waits")
+        state = _STATES.get(stat_of(worker.pid, STATE) or "", "works or waits")
         where = f"worker {number} of {len(asked[0]._workers)} (pid {worker.pid}), which {state},"
     return (
         f"data loader: {where} gave no batch in {float(timed_out[1]):g} s, which is the loader's timeout. Look at the "
         "storage of the data (a network file system that hangs), at the memory, at /dev/shm, and at transforms that "
         "wait; longer waits are allowed by `timeout: SECONDS` of the loader."
     )
-
-
-def _state(pid: int) -> str:
-    """Return the letter that the system has for what a process does; empty if it does not say."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return ""
 
 
 def _is_in_use(thing: object) -> bool:

@@ -10,12 +10,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.engine.process_table import START, stat_of
+
 
 def own_identity() -> dict[str, Any]:
     """Return what identifies this process."""
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     who = {"machine": platform.node(), "pid": os.getpid(), "started": started}
-    return {**who, "place": _place(), "ticks": _ticks(os.getpid())}
+    return {**who, "place": _place(), "ticks": stat_of(os.getpid(), START)}
 
 
 def read_identity(file: int) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def is_here(holder: Mapping[str, Any]) -> bool:
 
 def runs_here(holder: Mapping[str, Any]) -> bool:
     """Return whether a process of this machine runs. A number is used again, with another start."""
-    return holder["ticks"] is not None and _ticks(holder["pid"]) == holder["ticks"]
+    return holder["ticks"] is not None and stat_of(holder["pid"], START) == holder["ticks"]
 
 
 def _place() -> str:
@@ -45,12 +47,3 @@ def _place() -> str:
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:  # no Linux
         return platform.node()
-
-
-def _ticks(pid: int) -> str | None:
-    """Return when a process was started, in ticks since the start of the machine; ``None`` if there is none."""
-    try:
-        # The name, in parentheses, may hold anything; the 22nd field is the 20th after it.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch.distributed as dist
 from mmengine.config import Config
 
 from bus_toolkit.engine.checkpoint_order import newest_first
 from bus_toolkit.engine.options import LATEST
 from bus_toolkit.engine.resumable import check_resumable
-from bus_toolkit.engine.together import on_first_rank, problems_of_ranks
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
-from bus_toolkit.ops.collective import rank
+from bus_toolkit.ops.collective import rank, world_size
+from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.weights.checksums import check_records, fingerprint
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.settings import checkpoint_of
@@ -132,12 +135,21 @@ def _agree(start: Start) -> None:
     Raises:
         CheckpointError: With the ranks; on every rank.
     """
-    problems = problems_of_ranks("" if rank() == 0 else _difference(start))
+    problems = _problems_of_ranks("" if rank() == 0 else _difference(start))
     if problems:
         raise CheckpointError(
             f"{start.path}: not every rank has the checkpoint that rank 0 starts from: {'; '.join(problems)}. Put the "
             "work dir on a disk that all machines share, or copy the file to each of them."
         )
+
+
+def _problems_of_ranks(problem: str) -> list[str]:
+    """Return the problems of all ranks, each with its rank and machine; the same list on every rank."""
+    if world_size() == 1:
+        return []
+    problems: list[Any] = [None] * world_size()
+    dist.all_gather_object(problems, (platform.node(), problem))
+    return [f"rank {number} ({machine}): {text}" for number, (machine, text) in enumerate(problems) if text]
 
 
 def _difference(start: Start) -> str:

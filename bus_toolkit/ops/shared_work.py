@@ -55,6 +55,18 @@ def for_all_ranks(work: Callable[[], T], *, here: bool = True) -> T | None:
     return result
 
 
+def on_first_rank(work: Callable[[], T]) -> T:
+    """Let rank 0 do ``work``; return what it returns, which can be pickled, on every rank.
+
+    Raises:
+        Exception: As :func:`for_all_ranks`.
+    """
+    result: list[Any] = [for_all_ranks(work, here=rank() == 0)]
+    if world_size() > 1:
+        dist.broadcast_object_list(result, src=0)
+    return result[0]
+
+
 def _described(error: Exception) -> tuple[str, str]:
     """Return the name of the error's own class in :mod:`bus_toolkit.errors`, and its text."""
     if not isinstance(error, BusError):

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
+from bus_toolkit.weights.files import load_checkpoint_file
+from tests.engine.interrupted_run import differences as of_checkpoints
 
 # What differs between any two runs, killed or not.
 _OF_THE_CLOCK = ("time", "memory", "samples_per_second", "data_time", "seconds", "data_wait")
-_OF_THE_RUN = ("experiment_name", "time", "work_dir", "cfg", "run", "last_ckpt", "keep_ckpt_ids")
 
 
 def differences(folder: Path, reference: Path) -> list[str]:
     """Return what differs between two work dirs of finished trainings, a line each."""
-    ends, wanted = (last_checkpoint(each) for each in (folder, reference))
-    found = list(_differences("", ends, wanted))
+    found = of_checkpoints(last_checkpoint(reference), last_checkpoint(folder))
     figures, others = (logged(each) for each in (folder, reference))
     found += [f"log: step {step} is missing" for step in sorted(others.keys() - figures.keys())]
     for step in sorted(figures.keys() & others.keys()):
-        found += _differences(f"log: step {step}", figures[step], others[step])
+        got, wanted = figures[step], others[step]
+        names = sorted(key for key in got.keys() | wanted.keys() if got.get(key) != wanted.get(key))
+        found += [f"log: step {step}, {key}: {got.get(key)!r}, not {wanted.get(key)!r}" for key in names]
     return found
 
 
 def last_checkpoint(folder: Path) -> dict[str, Any]:
-    """Return weights, optimizer, schedules and progress of the newest checkpoint."""
+    """Return the newest checkpoint."""
     newest = max(folder.glob("iter_*.pth"), key=lambda path: int(path.stem.removeprefix("iter_")))
-    held = torch.load(newest, map_location="cpu", weights_only=False)
-    kept = {key: held[key] for key in ("state_dict", "optimizer", "param_schedulers") if key in held}
-    return {**kept, "epoch": held["meta"]["epoch"], "iter": held["meta"]["iter"]}
+    return load_checkpoint_file(newest)
 
 
 def logged(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
@@ -50,24 +49,3 @@ def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except json.JSONDecodeError:  # the last one, which a kill cut
             return
-
-
-def _differences(place: str, got: Any, wanted: Any) -> Iterator[str]:
-    if isinstance(wanted, torch.Tensor):
-        if not (isinstance(got, torch.Tensor) and got.dtype == wanted.dtype and torch.equal(got, wanted)):
-            yield f"{place}: another tensor"
-    elif isinstance(wanted, Mapping):
-        for key in wanted.keys() | got.keys():
-            if key in _OF_THE_RUN:
-                continue
-            if key not in wanted or key not in got:
-                yield f"{place}.{key}: in one of them only"
-            else:
-                yield from _differences(f"{place}.{key}", got[key], wanted[key])
-    elif isinstance(wanted, list | tuple):
-        if len(got) != len(wanted):
-            yield f"{place}: {len(got)} entries, not {len(wanted)}"
-        for number, (one, other) in enumerate(zip(got, wanted, strict=False)):
-            yield from _differences(f"{place}.{number}", one, other)
-    elif got != wanted and not (got != got and wanted != wanted):
-        yield f"{place}: {got!r}, not {wanted!r}"

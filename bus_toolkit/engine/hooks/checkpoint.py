@@ -28,8 +28,8 @@ from bus_toolkit.engine.hooks.monitored import (
 from bus_toolkit.engine.hooks.optimizer_steps import step_is_pending
 from bus_toolkit.engine.refusals import unwritable_reported
 from bus_toolkit.engine.run_lock import RunLock
-from bus_toolkit.engine.together import on_first_rank
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.writing import whole_file
