@@ -72,7 +72,9 @@ def prefill_of(cache: Any, owner: int, *, batch: int, num_layers: int) -> Prefil
 def _cut(cache: Any, prefill: Prefill, later: int, num_layers: int) -> None:
     """Leave only so many tokens since the prefill in each layer."""
     for number in range(num_layers):
-        cache.layers[number].crop(prefill.layout_at(number).places.shape[1] + later)
+        surplus = int(cache.get_seq_length(number)) - prefill.layout_at(number).places.shape[1] - later
+        if surplus > 0:
+            cache.layers[number].crop(-surplus)  # transformers 5 takes no length, only how many to remove
 
 
 def _foreign(got: str) -> DataError:
