@@ -62,7 +62,7 @@ def test_a_prompt_is_asked_again_after_its_answer_is_cut_off(kind: Tiny, cut: Ca
         return kind.model(
             input_ids=ids,
             past_key_values=cache,
-            # Of several words on a cache Qwen's models of transformers 5 rotate as many as the mask has, so none is given.
+            # Qwen's models of transformers 5 rotate as many words on a cache as the mask has, so none is given.
             attention_mask=None if IS_5 else mask[:, : width + len(words)],
             cache_position=place,
             **kind.types(ids),
