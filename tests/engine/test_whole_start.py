@@ -121,7 +121,7 @@ def test_ranks_agree_or_do_not_start(saved_run, tmp_path, two_ranks):
     for name in ("epoch_1.pth", "epoch_2.pth"):
         (tmp_path / "rank0" / "run" / name).write_bytes(b"")
     first, second = two_ranks(_agreed, tmp_path, True)
-    assert first == second and "none is whole" in first
+    assert second == f"rank 0: {first}" and "none is whole" in first
 
 
 def test_an_older_whole_one_is_found_where_the_newest_holds_nan(saved_run):

@@ -3,7 +3,7 @@
 import pytest
 
 from bus_toolkit.errors import BusError, CheckpointError, DataError
-from bus_toolkit.ops.shared_work import for_all_ranks, is_first_of_machine
+from bus_toolkit.ops.shared_work import for_all_ranks, is_first_of_machine, on_first_rank
 
 
 class Own(DataError):
@@ -55,3 +55,21 @@ def test_the_first_process_of_a_machine_is_that_of_local_rank_0(local_rank, is_f
     if local_rank is not None:
         monkeypatch.setenv("LOCAL_RANK", local_rank)
     assert is_first_of_machine() is is_first
+
+
+def first_rank(rank, kind):
+    def work():
+        if kind is not None:
+            raise kind("a", "b")
+        return {"rank": rank}
+
+    try:
+        return on_first_rank(work)
+    except Exception as error:
+        return type(error).__name__, str(error)
+
+
+def test_what_the_first_rank_returns_or_raises_is_that_of_all(two_ranks):
+    assert two_ranks(first_rank, None) == [{"rank": 0}] * 2
+    assert two_ranks(first_rank, Own) == [("Own", "a b"), ("DataError", "rank 0: a b")], "an error of any constructor"
+    assert on_first_rank(lambda: 3) == 3

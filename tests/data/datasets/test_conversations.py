@@ -14,7 +14,8 @@ from bus_toolkit.data import Conversations
 from bus_toolkit.data.datasets.bad_samples import BadSample, TooManyBadSamples
 from bus_toolkit.errors import DataError
 
-PIPELINE = [{"type": "LoadImage"}, {"type": "PackRegions"}]
+# Named with their scope: what other tests have built may have left another one.
+PIPELINE = [{"type": "bus_toolkit.LoadImage"}, {"type": "bus_toolkit.PackRegions"}]
 
 
 def entry(*values: Any, image: Any = "0.png", **more: Any) -> dict[str, Any]:

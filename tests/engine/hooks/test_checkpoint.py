@@ -160,7 +160,7 @@ def _with_a_full_disk(rank, folder):
 @pytest.mark.slow
 def test_the_other_ranks_hear_of_a_full_disk(tmp_path, two_ranks):
     first, second = two_ranks(_with_a_full_disk, tmp_path)
-    assert first == second and "epoch_1.pth: cannot be written: No space left" in first
+    assert second == f"rank 0: {first}" and "epoch_1.pth: cannot be written: No space left" in first
 
 
 @pytest.mark.parametrize("hook", [None, {"type": "bus_toolkit.LearningFaultsHook", "max_nonfinite_steps": None}])
