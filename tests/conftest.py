@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gc
 import itertools
@@ -64,6 +65,7 @@ def _on_rank(rank: int, meeting: str, task: Callable[..., Any], args: tuple[Any,
     timeout = datetime.timedelta(seconds=120)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timeout)
     try:
-        return task(rank, *args)
+        with contextlib.chdir("."):  # a task may go to a folder of its rank; the next task finds both where they were
+            return task(rank, *args)
     finally:
         shutdown_distributed()
