@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
+from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
 from bus_toolkit.data.datasets.own_generators import generators_in, reseed
+from bus_toolkit.data.samplers.own_order import own_order
 from bus_toolkit.draws import derived_seed, kept_generators, seed_cpu_generators
 
 _OF_ORDER = -1  # in the place of a sample's number: the seed of a pass itself
@@ -40,7 +42,7 @@ def indices_from(sampler: Any, first: int) -> Iterator[Any]:
     if hasattr(sampler, "skip"):
         sampler.skip(first)
         return iter(sampler)
-    return islice(sampler, first, None)
+    return own_order(sampler, first) if type(sampler) is DefaultSampler else islice(sampler, first, None)
 
 
 class NumberedSampler(Sampler[Draw]):

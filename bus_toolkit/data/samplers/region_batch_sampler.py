@@ -64,8 +64,9 @@ class RegionBatchSampler(BatchSampler):
         self.rank, self.world_size = get_dist_info()
         dataset = getattr(sampler, "dataset", None)
         is_used = bool(region_batch_size or boxed_rows)
-        self.boxed = list(getattr(dataset, "boxed_indices", ())) if is_used else []
-        if is_used and not self.boxed:
+        self.boxed = np.asarray(getattr(dataset, "boxed_indices", ()) if is_used else (), dtype=np.int64)
+        self._passes: dict[int, tuple[tuple[int, int], np.ndarray]] = {}  # by stream: epoch and number, and what is drawn
+        if is_used and not len(self.boxed):
             raise DataError(
                 "RegionBatchSampler: no image of the data set has boxes. "
                 "Raise box_fraction, or set region_batch_size and boxed_rows to 0."
@@ -105,7 +106,15 @@ class RegionBatchSampler(BatchSampler):
             return []
         # One pass over the boxed rows serves so many batches; a batch that needs more than there are repeats rows.
         batches = max(1, len(self.boxed) // share)
-        rng = np.random.default_rng([self.seed, epoch, number // batches] + [stream] * (stream > 0))
+        turn, place = divmod(number, batches)
+        if stream not in self._passes or self._passes[stream][0] != (epoch, turn):
+            self._passes[stream] = (epoch, turn), self._own_part(epoch, turn, (batches, share), stream)
+        return self._passes[stream][1][place].tolist()
+
+    def _own_part(self, epoch: int, turn: int, shape: tuple[int, int], stream: int) -> np.ndarray:
+        """Draw a pass, once for all of its batches; return this rank's rows of each of them (batches, size)."""
+        rng = np.random.default_rng([self.seed, epoch, turn] + [stream] * (stream > 0))
+        batches, share = shape
         passes = [rng.permutation(len(self.boxed)) for _ in range(-(-share // len(self.boxed)))]
-        chosen = np.concatenate(passes)[number % batches * share :][:share]
-        return [self.boxed[i] for i in chosen[self.rank :: self.world_size]]
+        chosen = np.concatenate(passes)[: batches * share].reshape(shape)
+        return np.asarray(self.boxed[chosen[:, self.rank :: self.world_size]])

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 
@@ -102,3 +103,31 @@ def test_the_batch_size_is_that_of_the_whole_batch():
 def test_the_sampler_keeps_a_row_at_least(boxed_rows):
     with pytest.raises(DataError, match="boxed_rows: must be 0 or more and below the batch size 8"):
         batches(boxed_rows=boxed_rows)
+
+
+def drawn_for_each_batch_alone(sampler, epoch, number, size, stream):
+    """Return what a batch gets, by permuting all boxed rows for it."""
+    share = size * sampler.world_size
+    batches = max(1, len(sampler.boxed) // share)
+    rng = np.random.default_rng([sampler.seed, epoch, number // batches] + [stream] * (stream > 0))
+    passes = [rng.permutation(len(sampler.boxed)) for _ in range(-(-share // len(sampler.boxed)))]
+    chosen = np.concatenate(passes)[number % batches * share :][:share]
+    return [sampler.boxed.tolist()[i] for i in chosen[sampler.rank :: sampler.world_size]]
+
+
+@pytest.mark.parametrize(("rank", "world_size", "region", "boxed_rows"), [(0, 1, 3, 0), (1, 3, 2, 2), (0, 2, 7, 5)])
+def test_a_pass_is_drawn_once_and_is_that_of_each_batch_alone(rank, world_size, region, boxed_rows, monkeypatch):
+    place = "bus_toolkit.data.samplers.region_batch_sampler.get_dist_info"
+    monkeypatch.setattr(place, lambda: (rank, world_size))
+    inner = DefaultSampler(Rows(70, tuple(range(1, 70, 5))), shuffle=True, seed=1)
+    sampler = RegionBatchSampler(inner, 8, region_batch_size=region, boxed_rows=boxed_rows, seed=4)
+    permuted = []
+    own_part = sampler._own_part
+    monkeypatch.setattr(sampler, "_own_part", lambda *args: permuted.append(args) or own_part(*args))
+    for epoch in (0, 2):
+        inner.set_epoch(epoch)
+        for number, batch in enumerate(sampler):
+            regions = drawn_for_each_batch_alone(sampler, epoch, number, region, 0)
+            boxed = drawn_for_each_batch_alone(sampler, epoch, number, boxed_rows, 1) if boxed_rows else []
+            assert batch[8 - boxed_rows :] == boxed + regions and all(type(row) is int for row in boxed)
+    assert len(permuted) == len({(args[0], args[1], args[3]) for args in permuted})
