@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bus_toolkit.heads.base import Feed, HeadOutput, VLPHead
-from bus_toolkit.losses.contrastive import positive_targets, soft_cross_entropy
-from bus_toolkit.ops.collective import gather_rows
+from bus_toolkit.heads.itc_candidates import Candidates, FeatureRows, soften
+from bus_toolkit.losses.contrastive import positive_targets, sigmoid_contrast, soft_cross_entropy
+from bus_toolkit.ops.gathered_rows import gather_together
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.step.image_ids import EMPTY, UNKNOWN
-from bus_toolkit.step.momentum import MomentumPasses
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity, TextTokens, VisualTokens
 
 COLDEST, WARMEST = 0.001, 0.5
-
-
-class QueueRows(NamedTuple):
-    """Momentum features of all ranks for the queue: ``images`` and ``texts`` (G, E), ``ids`` int64 (G,)."""
-
-    images: Tensor
-    texts: Tensor
-    ids: Tensor
-
-
-class _Candidates(NamedTuple):
-    """What a row is compared with: ``images``, ``texts`` (C, E), and for either direction targets (B, C)."""
-
-    images: Tensor
-    texts: Tensor
-    image_to_text: Tensor
-    text_to_image: Tensor
-    present: Tensor | None
+SIGMOID_BIAS = -10.0
+"""At first nearly every pair is one that does not belong together: the bias says so, and no large gradient has to."""
 
 
 class ITCHead(VLPHead):
@@ -52,6 +36,9 @@ class ITCHead(VLPHead):
         embed_dim: Width of the visual tokens; filled in from the backbone.
         text_dim: Width of the text tokens; filled in from the text encoder.
         feature_dim: Width E of the common space.
+        form: ``softmax``: each row against all candidates, in both directions. ``sigmoid``: each pair of an image and a
+            text on its own, as in SigLIP (arXiv 2303.15343, section 3), with a learned bias that starts at -10; the
+            paper's temperature starts at 0.1. It reads no momentum features, and so takes no queue.
         temperature: Initial temperature in [0.001, 0.5]; learned, and put back into that range after each step.
         queue_size: Past momentum features kept as candidates (0: none). Needs ``model.momentum``.
         alpha: Share of the momentum model's soft targets, which ``model.momentum.alpha_ramp_epochs`` lets grow. Needs
@@ -60,7 +47,8 @@ class ITCHead(VLPHead):
         start_epoch: The loss joins in at this epoch.
 
     Raises:
-        ValueError: ``alpha`` outside [0, 1], a negative queue, a temperature outside its range.
+        ValueError: ``alpha`` outside [0, 1], a negative queue, a temperature outside its range; an unknown ``form``, or
+            a queue for one that reads none.
     """
 
     sees = Condition.FREE
@@ -77,6 +65,7 @@ class ITCHead(VLPHead):
         embed_dim: int,
         text_dim: int,
         feature_dim: int = 256,
+        form: Literal["softmax", "sigmoid"] = "softmax",
         temperature: float = 0.07,
         queue_size: int = 0,
         alpha: float = 0.4,
@@ -88,12 +77,18 @@ class ITCHead(VLPHead):
                 f"ITCHead: alpha must be in [0, 1], queue_size 0 or more and temperature in [{COLDEST}, {WARMEST}], "
                 f"got {alpha}, {queue_size} and {temperature}."
             )
+        if form not in ("softmax", "sigmoid") or (form == "sigmoid" and queue_size):
+            raise ValueError(
+                f"ITCHead: form must be softmax, or sigmoid with queue_size 0, got {form!r} and {queue_size}."
+            )
         super().__init__(weight=weight, start_epoch=start_epoch, alpha=alpha)
+        self.form = form
         self.queue_size = queue_size
         self.projections = nn.ModuleDict(
             {"image": nn.Linear(embed_dim, feature_dim), "text": nn.Linear(text_dim, feature_dim)}
         )
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
+        self.logit_bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if form == "sigmoid" else None
         self.register_buffer("image_queue", torch.zeros(queue_size, feature_dim))
         self.register_buffer("text_queue", torch.zeros(queue_size, feature_dim))
         self.register_buffer("queue_ids", torch.full((queue_size,), EMPTY, dtype=torch.int64))
@@ -115,34 +110,58 @@ class ITCHead(VLPHead):
 
     def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_itc``, the temperature, the similarities in the batch and the features for the queue."""
-        image, text = self.image_feats(step.image_alone()), self.text_feats(step.text_alone)
-        momentum = step.momentum
+        own = FeatureRows(self.image_feats(step.image_alone()), self.text_feats(step.text_alone), step.batch.image_ids)
+        momentum = None if self.form == "sigmoid" else step.momentum
         # Half precision would round a similarity of 14 by 0.06.
-        with torch.autocast(image.device.type, enabled=False):
-            return self._loss(image, text, step.batch.image_ids, momentum)
-
-    def _loss(self, image: Tensor, text: Tensor, own_ids: Tensor, momentum: MomentumPasses | None) -> HeadOutput:
-        ids = gather_rows(own_ids)
-        all_images, all_texts = gather_rows(image), gather_rows(text)  # (B, E) -> (G, E)
-        scale = self.scale()
-        similarity = Similarity((scale * image @ all_texts.T).detach(), (scale * text @ all_images.T).detach())
-        if momentum is None:
-            rows = None
-            targets = positive_targets(own_ids, ids, image.dtype)
-            against = _Candidates(all_images, all_texts, targets, targets, None)
-        else:
+        with torch.autocast(own.images.device.type, enabled=False):
+            if momentum is None:
+                return self._against_batch(own, step.batch.all_image_ids)
             projections = momentum.projections
-            own = self.image_feats(momentum.visual, projections), self.text_feats(momentum.text, projections)
-            rows = QueueRows(gather_rows(own[0]), gather_rows(own[1]), ids)
-            queue = QueueRows(self.image_queue, self.text_queue, self.queue_ids)
-            against = _with_queue(rows, queue, (scale * own[0], scale * own[1]), own_ids, self.alpha * momentum.trust)
-        i2t = soft_cross_entropy(scale * image @ against.texts.T, against.image_to_text, against.present)
-        t2i = soft_cross_entropy(scale * text @ against.images.T, against.text_to_image, against.present)
-        losses, logs = {"itc": (i2t.mean() + t2i.mean()) / 2}, {"temperature": 1.0 / scale.detach()}
-        return HeadOutput(losses, logs, similarity, carry=rows)
+            images_m = self.image_feats(momentum.visual, projections)
+            texts_m = self.text_feats(momentum.text, projections)
+            rows = FeatureRows(images_m, texts_m, own.ids)
+            return self._against_momentum(own, rows, step.batch.all_image_ids, self.alpha * momentum.trust)
+
+    def _against_batch(self, own: FeatureRows, all_ids: Tensor) -> HeadOutput:
+        """Compare this rank's rows with those of all ranks, which get gradient, too."""
+        images, texts = gather_together([own.images, own.texts])  # (B, E) -> (G, E)
+        scale = self.scale()
+        i2t, t2i = scale * own.images @ texts.T, scale * own.texts @ images.T  # (B, G): never all rows with all rows
+        if self.logit_bias is None:
+            targets = positive_targets(own.ids, all_ids, i2t.dtype)
+            loss = (soft_cross_entropy(i2t, targets).mean() + soft_cross_entropy(t2i, targets).mean()) / 2
+        else:
+            loss = sigmoid_contrast(i2t + self.logit_bias, own.ids.unsqueeze(1) == all_ids).mean()
+        return self._output(loss, Similarity(i2t.detach(), t2i.detach()))
+
+    def _against_momentum(self, own: FeatureRows, own_m: FeatureRows, all_ids: Tensor, alpha: float) -> HeadOutput:
+        """Compare this rank's rows with the momentum features of all ranks and of the queue, with soft targets."""
+        parts = [own.images.detach(), own.texts.detach(), own_m.images, own_m.texts]
+        images, texts, images_m, texts_m = gather_together(parts)
+        rows = FeatureRows(images_m, texts_m, all_ids)
+        queue = FeatureRows(self.image_queue, self.text_queue, self.queue_ids)
+        against = Candidates.of(rows, queue)
+        scale = self.scale()
+        targets = positive_targets(own.ids, against.ids, images.dtype)
+        i2t = soft_cross_entropy(
+            against.logits(scale * own.images, "texts"),
+            soften(targets, against.logits(scale.detach() * own_m.images, "texts"), against.present, alpha),
+            against.present,
+        )
+        t2i = soft_cross_entropy(
+            against.logits(scale * own.texts, "images"),
+            soften(targets, against.logits(scale.detach() * own_m.texts, "images"), against.present, alpha),
+            against.present,
+        )
+        with torch.no_grad():
+            similarity = Similarity(scale * own.images @ texts.T, scale * own.texts @ images.T)
+        return self._output((i2t.mean() + t2i.mean()) / 2, similarity, rows)
+
+    def _output(self, loss: Tensor, similarity: Similarity, rows: FeatureRows | None = None) -> HeadOutput:
+        return HeadOutput({"itc": loss}, {"temperature": 1.0 / self.scale().detach()}, similarity, carry=rows)
 
     @torch.no_grad()
-    def after_step(self, carried: Sequence[QueueRows]) -> None:
+    def after_step(self, carried: Sequence[FeatureRows]) -> None:
         """Keep the temperature in its range; put the momentum features into the queue, over the oldest ones."""
         self.logit_scale.clamp_(math.log(1.0 / WARMEST), math.log(1.0 / COLDEST))
         if not carried or self.queue_size == 0:
@@ -165,29 +184,3 @@ class ITCHead(VLPHead):
             "text_feats": lambda: self.text_feats(step.text_alone),
         }
         return {name: compute() for name, compute in feats.items() if step.wants(name)}
-
-
-def _with_queue(
-    rows: QueueRows, queue: QueueRows, own_m: tuple[Tensor, Tensor], own_ids: Tensor, alpha: float
-) -> _Candidates:
-    """Return the batch's momentum features and the queue's as candidates, with soft targets.
-
-    Args:
-        rows: Momentum features of all ranks.
-        queue: Those of earlier batches.
-        own_m: This rank's momentum features of images and texts (B, E), divided by the temperature.
-        own_ids: Their image ids (B,).
-        alpha: Share of the momentum model's opinion in the targets.
-    """
-    images, texts, ids = (torch.cat(pair) for pair in zip(rows, queue, strict=True))  # (G + queue, ...)
-    present = torch.cat([torch.ones_like(rows.ids, dtype=torch.bool), queue.ids != EMPTY])
-    targets = positive_targets(own_ids, ids, images.dtype)
-    i2t = soften(targets, own_m[0] @ texts.T, present, alpha)
-    t2i = soften(targets, own_m[1] @ images.T, present, alpha)
-    return _Candidates(images, texts, i2t, t2i, present)
-
-
-def soften(targets_BG: Tensor, logits_m_BG: Tensor, present_G: Tensor, alpha: float) -> Tensor:
-    """Mix the momentum model's opinion into the targets: ``alpha softmax(logits_m) + (1 - alpha) targets``, (B, G)."""
-    logits_m_BG = logits_m_BG.detach().masked_fill(~present_G, torch.finfo(logits_m_BG.dtype).min)
-    return alpha * logits_m_BG.softmax(dim=1) + (1.0 - alpha) * targets_BG

@@ -84,7 +84,7 @@ class MLMHead(VLPHead):
         self.mask_prob, self.whole_words, self.replacement = mask_prob, whole_words, replacement
         if vocabulary.mask_id == vocabulary.pad_id:
             raise ValueError("vocabulary: it has no token for a hidden word. Use a tokenizer with one, such as BERT's.")
-        self.mask_id, self.max_length = vocabulary.mask_id, vocabulary.max_length
+        self.mask_id = vocabulary.mask_id
         self.transform = nn.Sequential(nn.Linear(text_dim, text_dim), nn.GELU(), nn.LayerNorm(text_dim))
         self.vocabulary = nn.Linear(text_dim, vocabulary.size)
         never_hidden = [*vocabulary.special_ids, *vocabulary.ids_of_words(skip_words)]
@@ -94,12 +94,11 @@ class MLMHead(VLPHead):
 
     def hide(self, batch: Batch) -> Masked:
         """Return the captions of a batch with words hidden."""
-        # Drawn as wide as any caption can be: a word's number does not depend on the other captions of its rank.
-        length = batch.tokens.input_ids.shape[1]
-        masked = self.mask(batch.tokens, batch.noise("mlm", batch.num_captions, self.max_length)[:, :length])
+        shape = batch.tokens.input_ids.shape  # a word's number does not depend on the longest caption of its rank
+        masked = self.mask(batch.tokens, batch.noise("mlm", *shape))
         if self.replacement == "mask":
             return masked
-        numbers = batch.noise("mlm_replacement", batch.num_captions, self.max_length, 2)[:, :length]
+        numbers = batch.noise("mlm_replacement", *shape, 2)
         ids = replaced_as_bert(batch.tokens.input_ids, masked.tokens.input_ids, numbers, self.maskable.shape[0])
         return masked._replace(tokens=TokenBatch(ids, batch.tokens.attention_mask))
 

@@ -1,7 +1,12 @@
 """Loss functions on plain tensors."""
 
 from bus_toolkit.losses.boxes import box_l1, giou_loss, iou
-from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, soft_cross_entropy
+from bus_toolkit.losses.contrastive import (
+    positive_targets,
+    sample_hard_negatives,
+    sigmoid_contrast,
+    soft_cross_entropy,
+)
 from bus_toolkit.losses.next_token import next_token_loss
 from bus_toolkit.losses.patch_text import (
     labels_of_candidates,
@@ -27,6 +32,7 @@ __all__ = [
     "policy_gradient_loss",
     "positive_targets",
     "sample_hard_negatives",
+    "sigmoid_contrast",
     "soft_cross_entropy",
     "text_log_probs",
 ]

@@ -39,6 +39,17 @@ def soft_cross_entropy(logits_BG: Tensor, targets_BG: Tensor, present_G: Tensor 
     return -(targets_BG * log_probs_BG).sum(dim=1)
 
 
+def sigmoid_contrast(logits_BG: Tensor, positive_BG: Tensor) -> Tensor:
+    """Return SigLIP's loss of each row, (B,): the sum of the cross-entropies of its pairs (arXiv 2303.15343, eq. 2).
+
+    Args:
+        logits_BG: Similarities divided by the temperature, with the bias added.
+        positive_BG: bool, True for pairs that belong together.
+    """
+    signs_BG = positive_BG.to(logits_BG.dtype) * 2.0 - 1.0
+    return -F.logsigmoid(signs_BG * at_least_float32(logits_BG)).sum(dim=1)
+
+
 def sample_hard_negatives(logits_BG: Tensor, allowed_BG: Tensor, noise_BG: Tensor, *, floor: float = 0.0) -> Tensor:
     """Draw one candidate a row, (B,), with probability ``softmax(logits) + floor``, scaled, among the allowed ones.
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.ops.collective import rank, shared_noise, world_size
+from bus_toolkit.ops.collective import own_rows, rank, world_size
+from bus_toolkit.ops.gathered_rows import gather_rows
+from bus_toolkit.ops.row_noise import noise_of_places, row_noise
 from bus_toolkit.step.image_ids import id_number
 from bus_toolkit.structures import Boxes, TokenBatch
 
@@ -137,26 +139,39 @@ class Batch:
     def noise(self, name: str, *shape: int) -> Tensor:
         """Return uniform numbers in [0, 1) for this rank's rows that do not depend on the number of ranks.
 
+        Nor do they depend on the first size after B: those of a longer one begin with them.
+
         Args:
             name: What they are for; different names give independent numbers, the same name the same ones in a step.
             *shape: (B, ...).
         """
-        rows, *rest = shape
-        # Samplers deal out images: those of all ranks, each with its texts, are in the same order for any number.
-        by_image = (rows // self.num_texts, self.num_texts, *rest)
-        noise = shared_noise(name, self.iteration, by_image, self.tokens.input_ids.device, seed=self.seed)
-        return noise.flatten(0, 1)
+        count, *rest = shape
+        rows = self._in_one_process(own_rows(count, self.tokens.input_ids.device))
+        return row_noise(name, self.iteration, rows, *rest, seed=self._noise_seed)
 
-    def noise_of_pairs(self, name: str) -> Tensor:
-        """Return such numbers for each row of this rank with each of all G rows (B, G), numbered as they are gathered.
+    def noise_of_pairs(self, name: str, others: Tensor) -> Tensor:
+        """Return such numbers for each row of this rank with each of other rows, (B, C).
 
         Args:
             name: What they are for.
+            others: int64 (C,), rows numbered as they are gathered.
         """
-        count, texts, ranks = self.num_captions, self.num_texts, world_size()
-        noise = self.noise(name, count, count * ranks)
-        # Drawn for images in the order of one process, (images, ranks, texts); gathered rows have the ranks last.
-        return noise.unflatten(1, (count // texts, ranks, texts)).transpose(2, 3).flatten(1)
+        rows = self._in_one_process(own_rows(self.num_captions, others.device))
+        places = self._in_one_process(others)
+        return noise_of_places(name, self.iteration, rows, places, seed=self._noise_seed)
+
+    @property
+    def _noise_seed(self) -> int:
+        return torch.initial_seed() if self.seed is None else self.seed
+
+    def _in_one_process(self, rows: Tensor) -> Tensor:
+        """Return the numbers that gathered rows (R,) would have on a single rank, where an image's texts are together.
+
+        Samplers deal out images: those of all ranks, each with its texts, are in the same order for any number.
+        """
+        if self.num_texts == 1:
+            return rows
+        return self.images_of(rows) * self.num_texts + rows // world_size() % self.num_texts
 
     def images_of(self, rows: Tensor) -> Tensor:
         """Return the number of the image of each row (R,), both numbered as rows of all ranks are gathered."""
@@ -173,6 +188,11 @@ class Batch:
         own = [row // self.num_texts * world_size() + rank() for row in range(self.num_captions)]
         ids = [id_number(image_id, number) for image_id, number in zip(self.field("image_id"), own, strict=True)]
         return torch.tensor(ids).to(self.images.device, non_blocking=True)
+
+    @cached_property
+    def all_image_ids(self) -> Tensor:
+        """Those of all ranks int64 (G,), in the order of gathered rows."""
+        return gather_rows(self.image_ids)
 
     @cached_property
     def labels(self) -> Tensor | None:

@@ -9,10 +9,10 @@ from functools import cached_property, partial
 from torch import Tensor
 
 from bus_toolkit.errors import ComponentError
-from bus_toolkit.ops.collective import gather_rows
 from bus_toolkit.step.batch import SELECTING_TEXT, Batch
 from bus_toolkit.step.encoders import Encoders
 from bus_toolkit.step.momentum import MomentumModel, MomentumPasses
+from bus_toolkit.step.pair_exchange import PairExchange
 from bus_toolkit.step.pass_key import Hidden, PassCount, PassKey
 from bus_toolkit.step.texts import Texts
 from bus_toolkit.structures import Condition, PatchScores, Selection, SharedTokens, TextTokens, VisualTokens
@@ -126,30 +126,33 @@ class Passes:
         self._refuse_another_text()
         return self._scored(self.all_shared, text, counted_as)
 
-    def pairs(self, key: PassKey, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
+    def pairs(
+        self, key: PassKey, image_rows: Tensor, text_rows: Tensor, *, local: bool = False
+    ) -> tuple[VisualTokens, TextTokens]:
         """Return images and texts paired by the row numbers (R,) of all ranks; the images under the conditioning mode.
 
         Where the mode re-encodes pairs, the text of each pair selects, for a head that sees captions; elsewhere an
-        image is the same in all its pairs.
+        image is the same in all its pairs. Of other ranks only the rows that are named come here.
+
+        Args:
+            key: The pass of the head that asks.
+            image_rows: Numbers of rows, as many on every rank.
+            text_rows: As many.
+            local: All of them are rows of this rank, on every rank: nothing is exchanged.
         """
         self._refuse_another_text()
-        text = self.texts.of_all_ranks().index(text_rows)
         # The texts of the pairs are whole: to select by them would show a head what its own condition hides.
-        if self._pairs_are_reencoded and key.condition is Condition.CAPTION and self.encoders.reads_text:
-            # Gathered over the ranks before indexing: hard negatives may be images of another rank.
-            shared = _gather_shared(self.shared).index(self.batch.images_of(image_rows))
-            return self._counted(self.encoders.encode_visual(shared, text), "pairs"), text
-        visual = self.visual(key)
-        if visual.unrepeated is not None:
-            visual, image_rows = visual.unrepeated, self.batch.images_of(image_rows)
-        unread = None if visual.unread is None else gather_rows(visual.unread.float())[image_rows] > 0
-        embeds = gather_rows(visual.embeds)[image_rows]
+        reencoded = self._pairs_are_reencoded and key.condition is Condition.CAPTION and self.encoders.reads_text
+        visual = None if reencoded else self.visual(key)
+        if visual is None or visual.unrepeated is not None:
+            image_rows = self.batch.images_of(image_rows)
+        own = self.shared.tokens if visual is None else visual.of_images.embeds
+        exchange = PairExchange.of(self.texts.captions, image_rows, text_rows, num_images=own.shape[0], local=local)
+        text = exchange.text()
+        if visual is None:
+            return self._counted(self.encoders.encode_visual(exchange.shared(self.shared), text), "pairs"), text
         prior = self.encoders.prior
-        paired = VisualTokens(embeds, visual.num_prefix, visual.grid, unread=unread)
-        if prior is not None and prior.needs_scores and visual.scores is not None:
-            scores = gather_rows(visual.scores)[image_rows]
-            paired = replace(paired, scores=scores, scores_are_logits=visual.scores_are_logits)
-        return paired, text
+        return exchange.visual(visual.of_images, with_scores=prior is not None and prior.needs_scores), text
 
     def _refuse_another_text(self) -> None:
         """Refuse to let a text of a head's choice select where the data samples say which one does.
@@ -239,8 +242,3 @@ class Passes:
     def _selecting(self, key: PassKey) -> PassKey:
         """As ``_effective``, for what selectors decide: in a single stream, too."""
         return key if self.encoders.selects_by_text else PassKey(Condition.FREE)
-
-
-def _gather_shared(shared: SharedTokens) -> SharedTokens:
-    block_input = None if shared.block_input is None else gather_rows(shared.block_input)
-    return SharedTokens(gather_rows(shared.tokens), shared.grid, shared.num_blocks, block_input)

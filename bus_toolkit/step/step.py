@@ -129,13 +129,13 @@ class Step:
         """
         return self.passes.selections(self._key(condition))
 
-    def pairs(self, image_rows: Tensor, text_rows: Tensor) -> tuple[VisualTokens, TextTokens]:
-        """Return images and whole captions paired by the row numbers (R,) of all ranks.
+    def pairs(self, image_rows: Tensor, text_rows: Tensor, *, local: bool = False) -> tuple[VisualTokens, TextTokens]:
+        """Return images and whole captions paired by the row numbers (R,) of all ranks, as many on every rank.
 
         The images are under the head's own condition; for a head that sees captions, ``strict`` lets the caption of
-        each pair select.
+        each pair select. ``local`` says that all rows are this rank's own: then nothing is exchanged.
         """
-        return self.passes.pairs(self.key, image_rows, text_rows)
+        return self.passes.pairs(self.key, image_rows, text_rows, local=local)
 
     def images_under(self, image_rows: Tensor, text: TextTokens, *, counted_as: str = "pairs") -> VisualTokens:
         """Return this rank's images at ``image_rows`` (R,), each under its row of a text of the head's choice.

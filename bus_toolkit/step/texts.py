@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.errors import ComponentError, describe
-from bus_toolkit.ops.collective import gather_padded_rows, gather_rows
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_labels import patch_cover
 from bus_toolkit.step.batch import Batch
@@ -77,14 +76,6 @@ class Texts:
     def alone(self) -> TextTokens:
         """The captions as a contrast compares them (B, L, D)."""
         return self.encoders.text_alone(self.captions)
-
-    def of_all_ranks(self) -> TextTokens:
-        """Return the captions of all ranks (G, L, D)."""
-        longest = self.encoders.tokenizer.max_length
-        embeds = gather_padded_rows(self.captions.embeds, longest)
-        mask = gather_padded_rows(self.captions.attention_mask.to(torch.uint8), longest).bool()
-        cover = self.captions.named_cover
-        return TextTokens(embeds, embeds[:, 0], mask, None if cover is None else gather_rows(cover))
 
     def with_boxes(self, text: TextTokens) -> TextTokens:
         """Return the encoded texts of the captions, or of all rows, with what they name where a selector needs it."""

@@ -134,7 +134,7 @@ class TextTokens(ShortRepr):
     def followed_by(self, others: TextTokens) -> TextTokens:
         """Return these texts and, after them, others; the shorter ones are padded to the length of the longer."""
         length = max(self.embeds.shape[1], others.embeds.shape[1])
-        one, two = self._padded(length), others._padded(length)
+        one, two = self.padded(length), others.padded(length)
         covers = [text.named_cover for text in (one, two) if text.named_cover is not None]
         return TextTokens(
             torch.cat([one.embeds, two.embeds]),
@@ -143,7 +143,8 @@ class TextTokens(ShortRepr):
             torch.cat(covers) if len(covers) == 2 else None,
         )
 
-    def _padded(self, length: int) -> TextTokens:
+    def padded(self, length: int) -> TextTokens:
+        """Return the same texts with padding up to ``length`` tokens."""
         missing = length - self.embeds.shape[1]
         if not missing:
             return self

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bus_toolkit.heads.itc import ITCHead, QueueRows
+from bus_toolkit.heads.itc import ITCHead
+from bus_toolkit.heads.itc_candidates import FeatureRows
 from bus_toolkit.losses.contrastive import positive_targets
 from bus_toolkit.step.image_ids import EMPTY, UNKNOWN, id_number
 
@@ -40,7 +41,7 @@ def test_values_outside_their_range_are_refused(kwargs: dict[str, float]) -> Non
 def test_images_without_ids_match_nothing_that_the_queue_keeps() -> None:
     itc = head(queue_size=4)
     rows = torch.zeros(3, itc.image_queue.shape[1])
-    itc.after_step([QueueRows(rows, rows, torch.tensor([id_number(None, 0), id_number(None, 1), 5]))])
+    itc.after_step([FeatureRows(rows, rows, torch.tensor([id_number(None, 0), id_number(None, 1), 5]))])
     assert itc.queue_ids.tolist() == [UNKNOWN, UNKNOWN, 5, EMPTY]
     next_batch = torch.tensor([id_number(None, 0), id_number(None, 1), 5])
     targets = positive_targets(next_batch, torch.cat([next_batch, itc.queue_ids]))
@@ -53,7 +54,7 @@ def test_a_row_that_is_not_finite_leaves_its_place_in_the_queue_empty() -> None:
     images = F.normalize(torch.rand(3, itc.image_queue.shape[1]), dim=1)
     texts = images.clone()
     images[0, 0], texts[2, 1] = float("nan"), float("inf")
-    itc.after_step([QueueRows(images, texts, torch.tensor([7, 8, 9]))])
+    itc.after_step([FeatureRows(images, texts, torch.tensor([7, 8, 9]))])
     assert itc.queue_ids.tolist() == [EMPTY, 8, EMPTY, EMPTY]
     assert itc.image_queue.isfinite().all() and itc.text_queue.isfinite().all()
     assert torch.equal(itc.text_queue[1], texts[1])

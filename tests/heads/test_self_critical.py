@@ -149,7 +149,7 @@ def test_with_ends_that_count_a_text_that_breaks_off_gains_less(tmp_path: Path) 
 
 
 def test_a_text_has_ended_if_its_ids_have_the_end() -> None:
-    model = critical(candidates="sample", search={"beam_size": 8, "max_length": 4})
+    model = critical(candidates="sample", search={"beam_size": 24, "max_length": 4})
     head, seen = model.heads["caption"], []
 
     def note(captions: Any, references: Any, have_ended: list[list[bool]]) -> list[list[float]]:

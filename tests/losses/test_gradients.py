@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit import losses
-from bus_toolkit.heads.itc import soften
+from bus_toolkit.heads.itc_candidates import soften
 
 # Targets, weights, labels and choices: no gradient goes through them.
 WITHOUT_GRADIENT = {
@@ -63,6 +63,7 @@ CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
         (numbers(2, 3),),
     ),
     "text_log_probs": (lambda x: losses.text_log_probs(x, IDS, IDS > 0), (numbers(2, 4, 5),)),
+    "sigmoid_contrast": (lambda x: losses.sigmoid_contrast(x, LABELS), (LOGITS,)),
     "soft_cross_entropy": (lambda x, t: losses.soft_cross_entropy(x, t), (LOGITS, TARGETS)),
     "soft_cross_entropy with empty places": (
         lambda x, t: losses.soft_cross_entropy(x, t, PRESENT),

@@ -1,15 +1,13 @@
-"""Means and random numbers with one process; two ranks are tested in tests/models/test_ranks.py."""
+"""Rows and means with one process; two ranks are tested in tests/models/test_ranks.py."""
 
 from __future__ import annotations
 
 import torch
 
+from bus_toolkit.ops import gather_rows
 from bus_toolkit.ops.collective import (
-    gather_padded_rows,
-    gather_rows,
     mean_over_ranks,
     own_rows,
-    shared_noise,
 )
 
 CPU = torch.device("cpu")
@@ -18,7 +16,6 @@ CPU = torch.device("cpu")
 def test_one_process_gathers_its_own_rows() -> None:
     rows = torch.randn(3, 2)
     assert gather_rows(rows) is rows
-    assert gather_padded_rows(rows, 9) is rows
     assert own_rows(3, CPU).tolist() == [0, 1, 2]
 
 
@@ -30,11 +27,3 @@ def test_the_mean_counts_valid_entries_only_and_nothing_valid_is_zero() -> None:
     nothing.backward()
     assert values.grad is not None
     assert values.grad.abs().sum() == 0
-
-
-def test_noise_repeats_for_a_step_and_differs_between_names_and_steps() -> None:
-    one = shared_noise("mlm", 3, (4, 5), CPU)
-    assert torch.equal(one, shared_noise("mlm", 3, (4, 5), CPU))
-    assert not torch.equal(one, shared_noise("mlm", 4, (4, 5), CPU))
-    assert not torch.equal(one, shared_noise("itm", 3, (4, 5), CPU))
-    assert one.min() >= 0 and one.max() < 1

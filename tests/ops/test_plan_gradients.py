@@ -31,7 +31,7 @@ WITHOUT_GRADIENT = {
     "even_cells",
     *("AbsolutePositions", "KeptPatches", "PositionTable", "RelativePositions", "bipartite_halves"),
     *("KeepRatioSchedule", "TokenPlan", "at_least_float32_dtype", "boxes_to_patch_labels", "compose", "num_kept"),
-    *("other_rows", "own_rows", "patch_centres", "patches_in_tokens", "rank", "shared_noise", "top_indices"),
+    *("other_rows", "own_rows", "patch_centres", "patches_in_tokens", "rank", "row_noise", "top_indices"),
     *("carry_to_candidates", "keep_marked", "patch_cover", "share_of_mass", "world_size"),
 }
 
@@ -85,8 +85,7 @@ CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "gather_tokens": (lambda t: gather_tokens(t, KEEP), (TOKENS,)),
     "scatter_back": (lambda t: scatter_back(t, compose(TARGET, keep_plan(SIZES[:, :3], 2))), (TOKENS[:, :2],)),
     "mean_over_ranks": (lambda v, w: mean_over_ranks(v, w), (SCORES, SIZES)),
-    "gather_rows": (ops.gather_rows, (SCORES,)),
-    "gather_padded_rows": (lambda t: ops.gather_padded_rows(t, 7), (TOKENS,)),
+    "gather_rows, gather_together": (lambda t, s: ops.gather_rows(t) + ops.gather_together([s])[0], (SCORES, SIZES)),
     "repeat_rows": (lambda t: ops.repeat_rows(t, 3), (SCORES,)),
     "at_least_float32": (ops.at_least_float32, (SCORES,)),
     "shares_of_box": (

@@ -127,7 +127,7 @@ def test_the_momentum_copy_too_does_work_that_reads_no_text_once_an_image() -> N
 def test_wrong_pairs_are_never_of_the_own_image() -> None:
     model, (images, samples) = model_of("unpruned"), rows()
     passes = model.passes(images, samples)
-    noise = passes.batch.noise_of_pairs("itm_text")
+    noise = passes.batch.noise_of_pairs("itm_text", torch.arange(6))
     assert noise.shape == (6, 6) and torch.equal(passes.batch.images_of(torch.arange(6)), torch.arange(6) // TEXTS)
     assert passes.batch.image_ids.tolist() == [0, 0, 0, 1, 1, 1]
     for sample in samples:

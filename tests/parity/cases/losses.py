@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional as F
 
-from bus_toolkit.heads.itc import soften
+from bus_toolkit.heads.itc_candidates import soften
 from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, soft_cross_entropy
 from bus_toolkit.losses.next_token import next_token_loss
 from bus_toolkit.losses.soft_targets import SoftTargets
