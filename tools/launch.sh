@@ -7,8 +7,12 @@
 #   tools/slurm_test.sh PARTITION JOB CONFIG CHECKPOINT [arguments of tools/test.py]
 #
 # dist_*: GPUS is the number of processes on this machine; without a GPU they run on the CPU (gloo). Several machines: set NNODES,
-# NODE_RANK, MASTER_ADDR and PORT on each.
+# MASTER_ADDR (one of them) and MASTER_PORT (or PORT) on each; they meet there, in any order, or by NODE_RANK if you set that, too.
+# On one machine a free port is taken.
+# NNODES=2:4 is elastic: machines may come and go, and MAX_RESTARTS=3 starts all again so often when a process dies; either goes
+# on from the newest checkpoint.
 # slurm_*: environment GPUS (all processes, default 8), GPUS_PER_NODE (default 8), CPUS_PER_TASK (default 5), SRUN_ARGS (more words for srun).
+# DRY_RUN=1 prints the command in place of running it.
 #
 # SIGTERM and SIGUSR1 stop a training after its step: it saves, and these scripts end with 75, whatever torchrun or srun make of it.
 # torchrun kills what still runs after 30 s; SHUTDOWN_TIMEOUT=120 gives more, where torchrun has --shutdown-timeout.
@@ -28,10 +32,13 @@ usage() {
     fi
 }
 
+NNODES=${NNODES:-1} ELASTIC=()
+# Machines that come or go restart all processes, and torchrun does not count that as a restart.
+[[ $NNODES != *:* ]] || ELASTIC=(--resume)
 case $SCRIPT in
 dist_train.sh)
     usage 2 "$@"
-    PROCESSES=$2 WORDS=("$TOOLS/train.py" "$1" --launcher pytorch "${@:3}")
+    PROCESSES=$2 WORDS=("$TOOLS/train.py" "$1" --launcher pytorch "${ELASTIC[@]}" "${@:3}")
     ;;
 dist_test.sh)
     usage 3 "$@"
@@ -65,6 +72,14 @@ run() {
     fi
 }
 
+# dry_run WORDS...: with DRY_RUN=1 print them, quoted for a shell, and end.
+dry_run() {
+    [ "${DRY_RUN:-0}" != 0 ] || return 0
+    printf '%q ' "$@"
+    echo
+    exit 0
+}
+
 # What runs in the background has a process group of its own; else bash would let it ignore Ctrl-C. All signals are passed on.
 set -m
 for name in TERM USR1 INT HUP; do
@@ -73,15 +88,28 @@ done
 
 if [[ $SCRIPT == dist_* ]]; then
     export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 # else processes that start again meet the addresses of dead ones
+    PORT=${PORT:-${MASTER_PORT:-}}
+    if [ "$NNODES" != 1 ]; then
+        PORT=${PORT:-29500} # on one machine it is 0: any that is free
+        if [ -z "${MASTER_ADDR:-}" ]; then
+            echo "$SCRIPT: several machines meet at one of them, got NNODES=$NNODES and no MASTER_ADDR. Set it." >&2
+            exit 2
+        fi
+    fi
+    MEETING=(--rdzv_backend=c10d --rdzv_endpoint="${MASTER_ADDR:-127.0.0.1}:${PORT:-0}" --rdzv_id="${RUN_ID:-bus_toolkit}")
+    if [ -n "${NODE_RANK:-}" ]; then
+        MEETING=(--node_rank="$NODE_RANK" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
+    fi
     TORCHRUN=(
         torchrun
-        --nnodes="${NNODES:-1}"
-        --node_rank="${NODE_RANK:-0}"
-        --master_addr="${MASTER_ADDR:-127.0.0.1}"
-        --master_port="${PORT:-29500}"
+        --nnodes="$NNODES"
+        "${MEETING[@]}"
         --nproc_per_node="$PROCESSES"
+        ${MAX_RESTARTS:+--max_restarts="$MAX_RESTARTS"}
         ${SHUTDOWN_TIMEOUT:+--shutdown-timeout="$SHUTDOWN_TIMEOUT"}
     )
+    dry_run "${TORCHRUN[@]}" "${WORDS[@]}"
     [ "$SCRIPT" = dist_train.sh ] || exec "${TORCHRUN[@]}" "${WORDS[@]}"
     export BUS_TOOLKIT_STOP_NOTE=${TMPDIR:-/tmp}/bus_toolkit_stopped_$$
     run "${TORCHRUN[@]}" "${WORDS[@]}"
@@ -100,10 +128,11 @@ SRUN=(
     "${SRUN_WORDS[@]}"
     python -u
 )
+[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || [ "$SCRIPT" != slurm_train.sh ] || WORDS+=(--resume)
+dry_run "${SRUN[@]}" "${WORDS[@]}"
 [ "$SCRIPT" = slurm_train.sh ] || exec "${SRUN[@]}" "${WORDS[@]}"
 mkdir -p "$4"
 export BUS_TOOLKIT_STOP_NOTE=$4/.stopped_${SLURM_JOB_ID:-$$} # in a folder that all machines of the job see
-[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || WORDS+=(--resume)
 run "${SRUN[@]}" "${WORDS[@]}"
 while [ "$STOPPED" = SIGUSR1 ] && [ "${REQUEUE:-1}" != 0 ]; do
     if [ -n "${SLURM_JOB_ID:-}" ]; then

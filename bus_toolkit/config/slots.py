@@ -19,6 +19,7 @@ from bus_toolkit.registry import (
     LOOPS,
     METRICS,
     MMPRETRAIN,
+    MODEL_WRAPPERS,
     MODELS,
     OPTIM_WRAPPERS,
     OPTIMIZERS,
@@ -86,7 +87,7 @@ _RUNNER_SLOTS: tuple[tuple[str, Slot], ...] = (
     (r"visualizer", Slot(VISUALIZERS, extra=_names("name"))),
     (r"visualizer\.vis_backends(\.\d+)?", Slot(mmengine_registry.VISBACKENDS, _names("save_dir"))),
     (r"log_processor", Slot(mmengine_registry.LOG_PROCESSORS, default="LogProcessor")),
-    (r"model_wrapper_cfg", Slot(mmengine_registry.MODEL_WRAPPERS, _names("module"))),
+    (r"model_wrapper_cfg", Slot(MODEL_WRAPPERS, _names("module"), default="MMDistributedDataParallel")),
 )
 _LOOPS = {"train_cfg": "EpochBasedTrainLoop", "val_cfg": "ValLoop", "test_cfg": "TestLoop"}
 

@@ -22,6 +22,7 @@ from bus_toolkit.engine.options import LATEST, RunOptions, apply_options
 from bus_toolkit.engine.preprocessor_check import check_preprocessor
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.recompute import KEY, matching_modules
+from bus_toolkit.engine.restart import note_start, resume_of_restart
 from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.engine.runner import BusRunner
 from bus_toolkit.engine.text_checks import check_answer_lists
@@ -67,7 +68,9 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     lost = None if pair is None else LostByDownsampling(*pair)
     _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
-    decide_start(cfg, options.resume, _source(options))
+    is_training = cfg.get("train_cfg") is not None
+    resume = resume_of_restart(str(cfg.work_dir), options.resume) if is_training else options.resume
+    decide_start(cfg, resume, _source(options))
     make_writable_folder(cfg.work_dir, "work_dir")
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
@@ -93,7 +96,12 @@ def _locked(cfg: Config) -> RunLock | None:
     if cfg.get("train_cfg") is None:
         return None
     locks: list[RunLock] = []
-    on_first_rank(lambda: locks.append(RunLock.of(cfg.work_dir)))
+
+    def lock() -> None:
+        locks.append(RunLock.of(cfg.work_dir))
+        note_start(str(cfg.work_dir))
+
+    on_first_rank(lock)
     return locks[0] if locks else None
 
 

@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from bus_toolkit.data.text_survey import TextLimits
 from bus_toolkit.engine.batches import Batches, scale_rates
 from bus_toolkit.engine.compile_parts import compile_parts
-from bus_toolkit.engine.evaluator_checks import check_metrics
+from bus_toolkit.engine.evaluator_checks import check_metrics, collect_over_group
 from bus_toolkit.engine.held_out import check_held_out
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.rank_places import RankPlacesHook
@@ -26,6 +28,8 @@ from bus_toolkit.engine.launch import timeout_of
 from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_iterations
 from bus_toolkit.engine.loader_faults import limit_waiting
 from bus_toolkit.engine.loader_workers import own_workers
+from bus_toolkit.engine.parallel.phased_ddp import PhaseHook
+from bus_toolkit.engine.parallel.wrapping import wrapper_settings
 from bus_toolkit.engine.parameter_groups import own_constructor, shared_weights_refused
 from bus_toolkit.engine.quiet import split_screen_and_file
 from bus_toolkit.engine.rank_watch import start_watch
@@ -71,6 +75,17 @@ class CheckedRunner(Runner):
         self.register_hook(SavedRunHook())
         self.register_hook(RunStateHook())
         self.register_hook(WantedFieldsHook())
+        self.register_hook(PhaseHook())
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Wrap the model of several processes as the config says, in DDP if it says nothing.
+
+        Raises:
+            ConfigError: The wrapper or its settings cannot be.
+        """
+        if self.distributed and not is_model_wrapper(model):
+            model_wrapper_cfg = wrapper_settings(model_wrapper_cfg, self.cfg)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
         """Build a data loader with random numbers of its own, and refuse one that would train on nothing.
@@ -108,6 +123,7 @@ class CheckedRunner(Runner):
         """
         built = super().build_val_loop(loop)
         check_metrics(built, unwrap(self.model), "val_evaluator")
+        collect_over_group(built.evaluator.metrics)
         return built
 
     def build_test_loop(self, loop: Any) -> BaseLoop:
@@ -118,6 +134,7 @@ class CheckedRunner(Runner):
         """
         built = super().build_test_loop(loop)
         check_metrics(built, unwrap(self.model), "test_evaluator")
+        collect_over_group(built.evaluator.metrics)
         return built
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Metrics of a config that its model cannot be measured by."""
+"""Metrics of a config: those that its model cannot be measured by, and how those of others collect their results."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ from bus_toolkit.evaluation.wanted_fields import unread_problems
 from bus_toolkit.models.causal.vlm import CausalVLM
 from bus_toolkit.models.predictions import PATCH_FIELDS
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.ops.collective import world_size
+
+
+def collect_over_group(metrics: Iterable[Any]) -> None:
+    """Let the metrics of several processes bring their results together through the process group.
+
+    By default MMEngine's write pickles into ``.dist_test`` in the present folder. Machines that do not share it, or
+    ranks in different folders, then end with a missing file on rank 0, while the others wait for it. A metric with a
+    ``collect_dir`` of its own is left alone.
+    """
+    if world_size() == 1:
+        return
+    for metric in metrics:
+        if getattr(metric, "collect_device", None) == "cpu" and getattr(metric, "collect_dir", None) is None:
+            metric.collect_device = "gpu"  # MMEngine's word for the process group, of any backend
 
 
 def check_metrics(loop: Any, model: nn.Module, path: str) -> None:

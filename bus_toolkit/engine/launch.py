@@ -11,9 +11,12 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
+from bus_toolkit.engine.parallel.own_gpu import own_gpu
 from bus_toolkit.engine.rank_watch import stop_watch
+from bus_toolkit.engine.restart_store import store_of_restart
 from bus_toolkit.errors import ConfigError
 
+_PORT = 29_500  # torch's own default
 _SECONDS = 1800  # torch's own default for gloo; that for NCCL is 600
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 _STARTERS = {
@@ -33,7 +36,7 @@ def init_distributed(launcher: str, cfg: Config) -> None:
 
     The group is there before the Runner, so that the ranks can agree on what they start from. With GPUs it is NCCL's,
     as MMEngine's Runner would open it. Without, its own start would call ``torch.cuda.set_device`` and die: here it is
-    gloo's, and the model wrapper is set to use no device ids.
+    gloo's.
 
     Raises:
         ConfigError: The launcher's environment variables are missing, several processes were started without
@@ -52,21 +55,12 @@ def init_distributed(launcher: str, cfg: Config) -> None:
             f"{_STARTERS[launcher]}."
         )
     _export_torch_variables(launcher)
-    # Heads that start late, or a batch without boxes, leave parameters without a gradient: DDP must look for them.
-    find_unused = cfg.get("find_unused_parameters", True)
-    cfg.find_unused_parameters = find_unused
     if torch.cuda.is_available():
-        _check_gpu()
-        _open_nccl(cfg)
-        return
-    cfg.model_wrapper_cfg = {
-        "type": "MMDistributedDataParallel",
-        "device_ids": None,
-        "broadcast_buffers": False,
-        "find_unused_parameters": find_unused,
-    }
-    if not dist.is_initialized():
-        dist.init_process_group(backend="gloo", timeout=datetime.timedelta(seconds=timeout_of(cfg)))
+        _open_nccl(cfg, own_gpu())
+    elif not dist.is_initialized():
+        dist.init_process_group(
+            backend="gloo", timeout=datetime.timedelta(seconds=timeout_of(cfg)), **store_of_restart()
+        )
 
 
 def timeout_of(cfg: Config) -> float:
@@ -74,13 +68,14 @@ def timeout_of(cfg: Config) -> float:
     return float(((cfg.get("env_cfg") or {}).get("dist_cfg") or {}).get("timeout", _SECONDS))
 
 
-def _open_nccl(cfg: Config) -> None:
+def _open_nccl(cfg: Config, gpu: int) -> None:
     """Open the group as ``env_cfg.dist_cfg`` says; another library's way of opening it is left to the Runner."""
     settings = dict(cfg.get("env_cfg", {}).get("dist_cfg") or {})
     if dist.is_initialized() or settings.pop("init_backend", "torch") != "torch":
         return
-    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group(settings.get("backend", "nccl"), timeout=datetime.timedelta(seconds=timeout_of(cfg)))
+    torch.cuda.set_device(gpu)
+    seconds = datetime.timedelta(seconds=timeout_of(cfg))
+    dist.init_process_group(settings.get("backend", "nccl"), timeout=seconds, **store_of_restart())
 
 
 def shutdown_distributed() -> None:
@@ -116,7 +111,16 @@ def _export_torch_variables(launcher: str) -> None:
         env["RANK"], env["WORLD_SIZE"] = env["OMPI_COMM_WORLD_RANK"], env["OMPI_COMM_WORLD_SIZE"]
         env["LOCAL_RANK"] = env["OMPI_COMM_WORLD_LOCAL_RANK"]
     env.setdefault("MASTER_ADDR", "127.0.0.1")
-    env.setdefault("MASTER_PORT", "29500")
+    env.setdefault("MASTER_PORT", str(_slurm_port() if launcher == "slurm" else _PORT))
+
+
+def _slurm_port() -> int:
+    """Return a port that all processes of a job step know, and that other steps and jobs hardly have: our choice.
+
+    Between 12,000 and 32,000, below those that Linux gives to clients.
+    """
+    job, step = (int(os.environ.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    return 12_000 + (job + 7_919 * step) % 20_000
 
 
 def _first_slurm_machine(node_list: str) -> str:
@@ -130,12 +134,3 @@ def _first_slurm_machine(node_list: str) -> str:
             "Set MASTER_ADDR yourself."
         ) from error
     return result.stdout.split()[0]
-
-
-def _check_gpu() -> None:
-    local_rank, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-    if local_rank >= num_gpus:
-        raise ConfigError(
-            f"--launcher: process {local_rank} of this machine has no GPU, got {num_gpus} visible GPUs. Start at most "
-            f"{num_gpus} processes a machine, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to train on the CPU."
-        )

@@ -19,6 +19,7 @@ METRICS = Registry("metric", parent=mmengine.METRICS, scope=SCOPE)
 HOOKS = Registry("hook", parent=mmengine.HOOKS, scope=SCOPE)
 LOOPS = Registry("loop", parent=mmengine.LOOPS, scope=SCOPE)
 OPTIM_WRAPPERS = Registry("optim_wrapper", parent=mmengine.OPTIM_WRAPPERS, scope=SCOPE)
+MODEL_WRAPPERS = Registry("model_wrapper", parent=mmengine.MODEL_WRAPPERS, scope=SCOPE)
 VISUALIZERS = Registry("visualizer", parent=mmengine.VISUALIZERS, scope=SCOPE)
 OPTIMIZERS = Registry("optimizer", parent=mmengine.OPTIMIZERS, scope=SCOPE)
 PARAM_SCHEDULERS = Registry("parameter scheduler", parent=mmengine.PARAM_SCHEDULERS, scope=SCOPE)
@@ -31,6 +32,7 @@ RUNNER_REGISTRIES = (
     HOOKS,
     LOOPS,
     OPTIM_WRAPPERS,
+    MODEL_WRAPPERS,
     VISUALIZERS,
     OPTIMIZERS,
     PARAM_SCHEDULERS,

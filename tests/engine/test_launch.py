@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def bare_environment(monkeypatch):
     launcher_names = [name for name in os.environ if name.startswith(("SLURM_", "OMPI_"))]
-    for name in ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", *launcher_names]:
+    elastic_names = [name for name in os.environ if name.startswith("TORCHELASTIC_")]
+    names = ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"]
+    for name in [*names, *launcher_names, *elastic_names]:
         monkeypatch.setenv(name, "")  # noted, so that what a test sets is undone
         monkeypatch.delenv(name)
     return monkeypatch
@@ -48,14 +50,7 @@ def test_a_machine_without_a_gpu_uses_gloo(opened, bare_environment):
     cfg = Config({"env_cfg": {"dist_cfg": {"timeout": 60}}})
     init_distributed("pytorch", cfg)
     assert opened[0]["backend"] == "gloo" and opened[0]["timeout"].total_seconds() == 60
-    assert cfg.model_wrapper_cfg.device_ids is None and cfg.model_wrapper_cfg.find_unused_parameters is True
-
-
-def test_a_config_can_say_that_no_parameter_is_unused(opened, bare_environment):
-    set_env(bare_environment, RANK="0", LOCAL_RANK="0", WORLD_SIZE="2")
-    cfg = Config({"find_unused_parameters": False})
-    init_distributed("pytorch", cfg)
-    assert cfg.model_wrapper_cfg.find_unused_parameters is False
+    assert "model_wrapper_cfg" not in cfg and "find_unused_parameters" not in cfg
 
 
 def test_slurm_variables_are_translated(opened, bare_environment, tmp_path):
@@ -67,7 +62,18 @@ def test_slurm_variables_are_translated(opened, bare_environment, tmp_path):
     )
     init_distributed("slurm", Config({}))
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-    assert [os.environ[name] for name in names] == ["3", "4", "1", "node7", "29500"]
+    assert [os.environ[name] for name in names] == ["3", "4", "1", "node7", "12000"]
+
+
+@pytest.mark.parametrize(("job", "step", "port"), [("7", "0", "12007"), ("7", "1", "19926"), ("20008", "0", "12008")])
+def test_two_slurm_jobs_on_a_machine_have_ports_of_their_own(opened, bare_environment, job, step, port):
+    values = {"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_NODELIST": "n", "MASTER_ADDR": "n"}
+    set_env(bare_environment, SLURM_JOB_ID=job, SLURM_STEP_ID=step, **values)
+    init_distributed("slurm", Config({}))
+    assert os.environ["MASTER_PORT"] == port
+    set_env(bare_environment, MASTER_PORT="4000")
+    init_distributed("slurm", Config({}))
+    assert os.environ["MASTER_PORT"] == "4000"
 
 
 def test_mpi_variables_are_translated(opened, bare_environment):
@@ -104,6 +110,21 @@ def test_a_process_without_a_gpu_of_its_own_is_reported(bare_environment):
     bare_environment.setattr(torch.cuda, "device_count", lambda: 1)
     set_env(bare_environment, RANK="1", LOCAL_RANK="1", WORLD_SIZE="2")
     with pytest.raises(ConfigError, match="process 1 of this machine has no GPU, got 1 visible GPUs"):
+        init_distributed("pytorch", Config({}))
+
+
+def test_a_slurm_task_that_sees_its_own_gpu_alone_takes_it(bare_environment):
+    bare_environment.setattr(torch.cuda, "is_available", lambda: True)
+    bare_environment.setattr(torch.cuda, "device_count", lambda: 1)
+    taken = []
+    bare_environment.setattr(torch.cuda, "set_device", taken.append)
+    bare_environment.setattr(launch.dist, "init_process_group", lambda *_, **__: None)
+    values = {"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_NODELIST": "n", "SLURM_LOCALID": "3", "MASTER_ADDR": "n"}
+    set_env(bare_environment, **values)
+    init_distributed("slurm", Config({}))
+    assert taken == [0] and os.environ["LOCAL_RANK"] == "3"  # one process of a machine downloads for it
+    set_env(bare_environment, TORCHELASTIC_RUN_ID="x")  # torchrun in a job shows all of its processes the same GPUs
+    with pytest.raises(ConfigError, match="process 3 of this machine has no GPU, got 1 visible GPUs"):
         init_distributed("pytorch", Config({}))
 
 

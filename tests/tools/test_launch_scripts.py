@@ -37,22 +37,57 @@ def test_too_few_words_print_the_usage(call, script):
     assert code == 2 and message.startswith(f"usage: tools/{script} ")
 
 
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch):
+    for name in ("NNODES", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "PORT", "DRY_RUN", "MAX_RESTARTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def meeting(endpoint):
+    return ["--rdzv_backend=c10d", f"--rdzv_endpoint={endpoint}", "--rdzv_id=bus_toolkit"]
+
+
 def test_dist_train_starts_torchrun(call):
-    _, words, _ = call("dist_train.sh", "my config.yaml", "2", "--amp", "--cfg-options", "a.b=1 2", PORT="4000")
-    assert words[:5] == [
-        "--nnodes=1",
-        "--node_rank=0",
-        "--master_addr=127.0.0.1",
-        "--master_port=4000",
-        "--nproc_per_node=2",
-    ]
+    _, words, _ = call("dist_train.sh", "my config.yaml", "2", "--amp", "--cfg-options", "a.b=1 2")
+    assert words[:5] == ["--nnodes=1", *meeting("127.0.0.1:0"), "--nproc_per_node=2"]
     assert words[5].endswith("tools/train.py")
     assert words[6:] == ["my config.yaml", "--launcher", "pytorch", "--amp", "--cfg-options", "a.b=1 2"]
 
 
-def test_several_machines_are_set_by_the_environment(call):
-    _, words, _ = call("dist_train.sh", "c.yaml", "8", NNODES="2", NODE_RANK="1", MASTER_ADDR="node1")
-    assert words[:3] == ["--nnodes=2", "--node_rank=1", "--master_addr=node1"]
+@pytest.mark.parametrize("name", ["PORT", "MASTER_PORT"])
+def test_a_port_can_be_chosen(call, name):
+    assert call("dist_train.sh", "c.yaml", "2", **{name: "4000"})[1][1:4] == meeting("127.0.0.1:4000")
+
+
+def test_several_machines_meet_at_one_of_them(call):
+    _, words, _ = call("dist_train.sh", "c.yaml", "8", NNODES="2", MASTER_ADDR="node1")
+    assert words[:4] == ["--nnodes=2", *meeting("node1:29500")] and "--resume" not in words
+    _, words, _ = call("dist_train.sh", "c.yaml", "8", NNODES="2", MASTER_ADDR="node1", NODE_RANK="1", PORT="7")
+    assert words[:4] == ["--nnodes=2", "--node_rank=1", "--master_addr=node1", "--master_port=7"]
+    code, _, message = call("dist_train.sh", "c.yaml", "8", NNODES="2")
+    assert code == 2 and message.endswith("got NNODES=2 and no MASTER_ADDR. Set it.\n")
+
+
+def test_an_elastic_training_goes_on_from_its_newest_checkpoint(call):
+    _, words, _ = call("dist_train.sh", "c.yaml", "8", NNODES="2:4", MASTER_ADDR="node1", MAX_RESTARTS="3")
+    assert words[0] == "--nnodes=2:4" and words[5] == "--max_restarts=3"
+    assert words[7:] == ["c.yaml", "--launcher", "pytorch", "--resume"]
+
+
+def test_a_dry_run_prints_the_command_of_several_machines_and_of_slurm(call, tmp_path):
+    environment = {"DRY_RUN": "1", "NNODES": "4", "MASTER_ADDR": "node1", "MASTER_PORT": "4000"}
+    code, shown, _ = call("dist_train.sh", "my config.yaml", "8", "--amp", **environment)
+    start = (
+        "torchrun --nnodes=4 --rdzv_backend=c10d --rdzv_endpoint=node1:4000 --rdzv_id=bus_toolkit --nproc_per_node=8 "
+    )
+    assert (code, len(shown)) == (0, 1) and shown[0].startswith(start)
+    assert shown[0].endswith(r"tools/train.py my\ config.yaml --launcher pytorch --amp ")
+    work_dir = tmp_path / "work"
+    environment = {"DRY_RUN": "1", "GPUS": "16", "SRUN_ARGS": "--gpus-per-task=1"}
+    code, shown, _ = call("slurm_train.sh", "part", "job", "c.yaml", str(work_dir), **environment)
+    assert code == 0 and not work_dir.exists()
+    assert shown[0].startswith("srun -p part --job-name=job --gres=gpu:8 --ntasks=16 --ntasks-per-node=8 ")
+    assert shown[0].endswith(f"tools/train.py c.yaml --work-dir {work_dir} --launcher slurm ")
 
 
 def test_dist_test_passes_the_checkpoint(call):

@@ -1,0 +1,58 @@
+"""The settings of the wrapper around a model that several processes train."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch.nn.parallel import DistributedDataParallel
+
+from bus_toolkit.engine.parallel.own_gpu import own_gpu
+from bus_toolkit.errors import ConfigError
+from bus_toolkit.registry import MODEL_WRAPPERS
+
+_log = logging.getLogger(__name__)
+_SEARCH = ("find_unused_parameters", "static_graph")
+_PHASED, _PLAIN = "bus_toolkit.PhasedDDP", "MMDistributedDataParallel"
+
+
+def wrapper_settings(given: Mapping[str, Any] | None, cfg: Config) -> dict[str, Any]:
+    """Return the ``model_wrapper_cfg`` that MMEngine builds: what the user wrote, and what is missing in it.
+
+    Args:
+        given: ``model_wrapper_cfg`` of the config; ``None`` without one.
+        cfg: The config, for ``find_unused_parameters``.
+
+    Raises:
+        ConfigError: ``model_wrapper_cfg`` names no wrapper, or devices on a machine without a GPU, or both places say
+            whether to look for unused parameters, and differ.
+    """
+    settings, search = dict(given or {}), cfg.get("find_unused_parameters")
+    if search is not None and settings.setdefault(_SEARCH[0], search) != search:
+        raise ConfigError(
+            f"find_unused_parameters: got {search}, and {settings[_SEARCH[0]]} in model_wrapper_cfg. Leave one out."
+        )
+    is_set = any(name in settings for name in _SEARCH)
+    kind = MODEL_WRAPPERS.get(settings.setdefault("type", _PLAIN if is_set else _PHASED))
+    if kind is None:
+        raise ConfigError(
+            f"model_wrapper_cfg.type: no model wrapper named {settings['type']!r}. Leave it out for DDP, or write "
+            "FSDP2 for fully sharded training."
+        )
+    if not issubclass(kind, DistributedDataParallel):
+        if search is not None:
+            raise ConfigError(f"find_unused_parameters: is a setting of DDP, got it beside {kind.__name__}. Remove it.")
+        return settings
+    if given is None:
+        settings["broadcast_buffers"] = False  # as MMEngine does without a config: all ranks compute the same ones
+    if not torch.cuda.is_available() and settings.get("device_ids"):
+        raise ConfigError(
+            f"model_wrapper_cfg.device_ids: no GPU is visible, got {settings['device_ids']}. Remove it: each process "
+            "gets a GPU of its own where there are some."
+        )
+    settings.setdefault("device_ids", [own_gpu()] if torch.cuda.is_available() else None)
+    _log.info("Model wrapper: %s", settings)
+    return settings
