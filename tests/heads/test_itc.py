@@ -58,3 +58,30 @@ def test_a_row_that_is_not_finite_leaves_its_place_in_the_queue_empty() -> None:
     assert itc.queue_ids.tolist() == [EMPTY, 8, EMPTY, EMPTY]
     assert itc.image_queue.isfinite().all() and itc.text_queue.isfinite().all()
     assert torch.equal(itc.text_queue[1], texts[1])
+
+
+def test_the_sigmoid_form_has_a_bias_and_takes_no_queue() -> None:
+    assert head(form="sigmoid").logit_bias.item() == -10.0 and "logit_bias" not in dict(head().named_parameters())
+    for settings in ({"form": "sigmoid", "queue_size": 4}, {"form": "hinge"}):
+        with pytest.raises(ValueError, match="form must be softmax, or sigmoid with queue_size 0, got '"):
+            head(**settings)
+
+
+def test_images_of_one_id_belong_together_in_the_sigmoid_form() -> None:
+    itc, (images, texts) = head(form="sigmoid", temperature=0.1), F.normalize(torch.randn(2, 3, 4), dim=2)
+    ids = torch.tensor([7, 7, 9])
+    signs = torch.tensor([[1.0, 1, -1], [1, 1, -1], [-1, -1, 1]])
+    loss = itc._against_batch(FeatureRows(images, texts, ids), ids).losses["itc"]
+    torch.testing.assert_close(loss, -F.logsigmoid(signs * (10.0 * images @ texts.T - 10.0)).sum() / 3)
+
+
+def test_nothing_as_large_as_the_queue_is_kept_for_the_backward_pass_but_the_queue() -> None:
+    itc = head(queue_size=512, feature_dim=16)
+    own, own_m = (FeatureRows(*torch.randn(2, 3, 16, requires_grad=True), torch.arange(3)) for _ in range(2))
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        output = itc._against_momentum(own, FeatureRows(*(part.detach() for part in own_m)), own.ids, alpha=0.4)
+    large = [tensor for tensor in kept if tensor.numel() >= 512 * 16]
+    queues = {itc.image_queue.data_ptr(), itc.text_queue.data_ptr()}
+    assert len(large) == 2 and {tensor.data_ptr() for tensor in large} == queues
+    output.losses["itc"].backward()

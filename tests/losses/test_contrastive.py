@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, soft_cross_entropy
+from bus_toolkit.losses.contrastive import positive_targets, sample_hard_negatives, sigmoid_contrast, soft_cross_entropy
 
 
 def test_captions_of_one_image_share_the_target() -> None:
@@ -55,3 +55,12 @@ def test_a_floor_lets_candidates_be_drawn_whose_probability_underflows() -> None
     logits, allowed = torch.tensor([[0.0, 500.0, 0.0]]), torch.tensor([[True, False, True]])
     noise = torch.tensor([[0.2, 0.9, 0.8]])
     assert sample_hard_negatives(logits, allowed, noise, floor=1e-4).tolist() == [2]
+
+
+def test_the_sigmoid_loss_is_that_of_the_papers_pseudo_code() -> None:
+    images, texts = (F.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(s)), dim=1) for s in (0, 1))
+    logits = images @ texts.T * 10.0 - 10.0
+    labels = 2.0 * torch.eye(5) - torch.ones(5, 5)  # arXiv 2303.15343, algorithm 1
+    torch.testing.assert_close(
+        sigmoid_contrast(logits, torch.eye(5).bool()).mean(), -F.logsigmoid(labels * logits).sum() / 5
+    )
