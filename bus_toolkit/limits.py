@@ -55,10 +55,11 @@ YAML_VALUES = Limit("BUS_MAX_YAML_VALUES", 20_000, "values of a YAML file, those
 YAML_DEPTH = Limit("BUS_MAX_YAML_DEPTH", 100, "mappings and lists of a YAML file inside of each other")
 CAPTION_CHARACTERS = Limit("BUS_MAX_CAPTION_CHARACTERS", 100_000, "characters of a caption")
 MEMBER_BYTES = Limit("BUS_MAX_MEMBER_BYTES", 16 << 20, "bytes of a .txt or .json member of a shard")
+JSON_ENTRY_CHARACTERS = Limit("BUS_MAX_JSON_ENTRY", 64 << 20, "characters of one entry of JSON that becomes a table")
 SHARD_NAMES = Limit("BUS_MAX_SHARD_NAMES", 1_000_000, "shards that one brace pattern names")
 TAR_HEADER_BYTES = Limit("BUS_MAX_TAR_HEADER_BYTES", 8 << 10, "bytes of one header of a tar, its name or attributes")
 ARCHIVE_RATIO = Limit("BUS_MAX_ARCHIVE_RATIO", 20, "bytes of a checkpoint in memory, as a multiple of its file")
 LIMITS = (
     *(YAML_BYTES, YAML_VALUES, YAML_DEPTH),
-    *(CAPTION_CHARACTERS, MEMBER_BYTES, SHARD_NAMES, TAR_HEADER_BYTES, ARCHIVE_RATIO),
+    *(CAPTION_CHARACTERS, MEMBER_BYTES, JSON_ENTRY_CHARACTERS, SHARD_NAMES, TAR_HEADER_BYTES, ARCHIVE_RATIO),
 )

@@ -21,6 +21,7 @@ GROUPS = {
         "benchmark-blip",
         "benchmark-rerank",
         "benchmark-shards",
+        "benchmark-annotations",
         "plan-budget",
     ),
     "Installation": ("doctor", "completion"),

@@ -19,7 +19,17 @@ def complete(*words, options=""):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["be"], ["benchmark", "benchmark-vlm", "benchmark-blip", "benchmark-rerank", "benchmark-shards"]),
+        (
+            ["be"],
+            [
+                "benchmark",
+                "benchmark-vlm",
+                "benchmark-blip",
+                "benchmark-rerank",
+                "benchmark-shards",
+                "benchmark-annotations",
+            ],
+        ),
         (["train", "bus/bus_scenes_t"], ["bus/bus_scenes_tiny", "bus/bus_scenes_tiny_5pct_boxes"]),
         (["train", "bus/bus_scenes_tiny", "--res"], ["--resume"]),
         (["describe", "p"], ["parts", "plugins"]),

@@ -10,7 +10,16 @@ from tests.fuzz.sandbox import run_cases
 from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS
 
-_CASES = {"config": 20, "overrides": 8, "images": 80, "pth_zip": 80, "pickle": 80, "pth_legacy": 80}
+_CASES = {
+    "config": 20,
+    "overrides": 8,
+    "images": 80,
+    "pth_zip": 80,
+    "pickle": 80,
+    "pth_legacy": 80,
+    "table": 15,
+    "table_json": 40,
+}
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))

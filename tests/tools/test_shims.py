@@ -14,6 +14,7 @@ from bus_toolkit.cli.prepare import DATA_SETS
 TOOLS = Path(__file__).parents[2] / "tools"
 SCRIPTS = {
     "benchmark": "benchmark",
+    "benchmark_annotations": "benchmark-annotations",
     "benchmark_blip": "benchmark-blip",
     "benchmark_rerank": "benchmark-rerank",
     "benchmark_shards": "benchmark-shards",

@@ -21,7 +21,7 @@ def holds_instances(content: object) -> bool:
 
 
 def describe_instances(
-    content: Mapping[str, Any], template: str, source: str
+    content: Mapping[str, Any], template: str, source: str, *, first: int = 0
 ) -> dict[int, dict[str, list[list[float]]]]:
     """Return image id to its phrases, each with the boxes of all objects of that class, as corners in pixels.
 
@@ -33,6 +33,7 @@ def describe_instances(
         content: COCO instances: ``categories`` with id and name, ``annotations`` with image_id, category_id and bbox.
         template: The text, with ``{name}`` where the name of the class goes.
         source: Setting and file, for messages.
+        first: Number of the first of these annotations in the file, for messages.
 
     Raises:
         DataError: A template without ``{name}``, a part that is missing, or an entry of another form.
@@ -44,7 +45,7 @@ def describe_instances(
         )
     texts = {key: template.replace("{name}", name) for key, name in _class_names(content, source).items()}
     phrases: dict[int, dict[str, list[list[float]]]] = {}
-    for place, item in _entries(content, "annotations", source):
+    for place, item in _entries(content, "annotations", source, first):
         if one_form(item.get("iscrowd")):
             continue
         image, kind = one_form(item.get("image_id")), one_form(item.get("category_id"))
@@ -76,7 +77,7 @@ def _class_names(content: Mapping[str, Any], source: str) -> dict[int, str]:
     return names
 
 
-def _entries(content: Mapping[str, Any], part: str, source: str) -> list[tuple[str, Mapping[str, Any]]]:
+def _entries(content: Mapping[str, Any], part: str, source: str, first: int = 0) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the entries of a part, each with its location."""
     entries = content.get(part)
     if not isinstance(entries, list):
@@ -84,10 +85,10 @@ def _entries(content: Mapping[str, Any], part: str, source: str) -> list[tuple[s
             f"{source}: {part} must be a list, got {type(entries).__name__ if part in content else 'none'}. COCO "
             "instances have annotations and categories. Use a file of instances, not of captions, or add the list."
         )
-    for index, item in enumerate(entries):
+    for index, item in enumerate(entries, start=first):
         if not isinstance(item, dict):
             raise DataError(f"{source}: {part}[{index}]: must be a mapping, got {item!r}. Write it as COCO does.")
-    return [(f"{source}: {part}[{index}]", item) for index, item in enumerate(entries)]
+    return [(f"{source}: {part}[{index}]", item) for index, item in enumerate(entries, start=first)]
 
 
 def _corners(bbox: object, place: str) -> list[float]:

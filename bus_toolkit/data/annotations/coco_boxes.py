@@ -6,8 +6,10 @@ be read, is not JSON or has another form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ class Instances:
         if unknown:
             raise BadSample(
                 sample["img_path"],
-                f"text {sample['text'][:40]!r} names instance {min(unknown)}, which its image does not have",
+                f"text {str(sample['text'])[:40]!r} names instance {min(unknown)}, which its image does not have",
             )
         if wanted and not named.any():
             return
@@ -94,8 +96,8 @@ def read_coco_instances(path: str, location: str) -> Instances:
         arrays = {}
         for key, items in grouped.items():
             # (n, 4): left, top, width and height, which become corners below.
-            boxes = np.array([_four(item) for item in items], dtype=np.float32)
-            _check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{location}: {path}")
+            boxes = np.array([box_sides(item) for item in items], dtype=np.float32)
+            check_sides(boxes, [f"instance {item['id']} of image {key}" for item in items], f"{location}: {path}")
             boxes[:, 2:] += boxes[:, :2]
             arrays[key] = (boxes, np.array([item["id"] for item in items], dtype=np.int64))
         return Instances(arrays, stated_sizes(content), frozenset(crowds))
@@ -150,25 +152,50 @@ def read_descriptions(path: str, location: str, class_template: str | None = Non
     if holds_instances(content):
         template = CLASS_TEMPLATE if class_template is None else class_template
         return _arrays(describe_instances(content, template, f"{location}: {path}"))
+    refuse_template(class_template, path, location)
+    grouped: dict[Any, dict[str, list[list[float]]]] = {}
+    with refuse_descriptions(f"{location}: {path}"):
+        add_descriptions(grouped, content)
+        return _arrays(grouped)
+
+
+def add_descriptions(grouped: dict[Any, dict[str, list[list[float]]]], images: Iterable[Mapping[str, Any]]) -> None:
+    """Add the phrases of Visual Genome's entries, each with its boxes as corners, by image id in one form."""
+    for image in images:
+        for region in image["regions"]:
+            text, corner = region["phrase"].strip(), (region["x"], region["y"])
+            box = [*corner, corner[0] + region["width"], corner[1] + region["height"]]
+            if not is_blank(text):
+                if not are_coordinates(box) or region["width"] < 0 or region["height"] < 0:
+                    raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
+                grouped.setdefault(one_form(image["id"]), {}).setdefault(text, []).append(box)
+
+
+def refuse_template(class_template: str | None, path: str | Path, location: str) -> None:
+    """Refuse a template for a file that names no classes.
+
+    Raises:
+        DataError: There is one.
+    """
     if class_template is not None:
         raise DataError(
             f"{location}: class_template names the classes of COCO instances, and {path} holds none. "
             "Leave class_template out, or give COCO instances."
         )
-    grouped: dict[Any, dict[str, list[list[float]]]] = {}
+
+
+@contextmanager
+def refuse_descriptions(source: str) -> Iterator[None]:
+    """Report what reading Visual Genome's entries raises in a ``with`` block.
+
+    Raises:
+        DataError: The entries have another form.
+    """
     try:
-        for image in content:
-            for region in image["regions"]:
-                text, corner = region["phrase"].strip(), (region["x"], region["y"])
-                box = [*corner, corner[0] + region["width"], corner[1] + region["height"]]
-                if not is_blank(text):
-                    if not are_coordinates(box) or region["width"] < 0 or region["height"] < 0:
-                        raise ValueError(f"the box of {text[:40]!r} of image {image['id']} is {box}")
-                    grouped.setdefault(one_form(image["id"]), {}).setdefault(text, []).append(box)
-        return _arrays(grouped)
+        yield
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
-            f"{location}: {path} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
+            f"{source} does not hold region descriptions ({type(error).__name__}: {error}). As Visual "
             'Genome, it needs [{"id": <image id>, "regions": [{"phrase", "x", "y", "width", "height"}, ...]}, ...]; '
             "or give COCO instances."
         ) from error
@@ -178,7 +205,7 @@ def _arrays(grouped: dict[Any, dict[str, list[list[float]]]]) -> dict[Any, dict[
     return {k: {t: np.array(b, dtype=np.float32) for t, b in texts.items()} for k, texts in grouped.items()}
 
 
-def _four(item: Mapping[str, Any]) -> Any:
+def box_sides(item: Mapping[str, Any]) -> Any:
     """Return the box of an instance; another number of values would shift the boxes of those that follow."""
     box = item["bbox"]
     if not isinstance(box, list) or len(box) != 4:
@@ -186,7 +213,7 @@ def _four(item: Mapping[str, Any]) -> Any:
     return box
 
 
-def _check_sides(boxes: np.ndarray, names: list[str], source: str) -> None:
+def check_sides(boxes: np.ndarray, names: list[str], source: str) -> None:
     """Refuse boxes (n, 4) as x, y, width and height that are not finite or have a negative side."""
     wrong = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
     if wrong.any():

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Hashable
 from typing import Any
 
+import numpy as np
+
 from bus_toolkit.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -51,15 +53,37 @@ def check_join(
     if not own or not other:
         return
     few, many = (own, other) if len(own) <= len(other) else (other, own)
-    shared = sum(identity in many for identity in few)
-    example = f"e.g. {next(iter(own))!r} here, {next(iter(other))!r} there"
+    examples = (next(iter(own)), next(iter(other)))
+    _report(sum(identity in many for identity in few), (len(own), len(other)), examples, location, kind, source, least)
+
+
+def report_join(own: np.ndarray, other: np.ndarray, *, location: str, kind: str) -> None:
+    """Check the same of sorted int64 ids of a table and of its captions."""
+    if not len(own) or not len(other):
+        return
+    few, many = (own, other) if len(own) <= len(other) else (other, own)
+    found = np.minimum(np.searchsorted(many, few), len(many) - 1)
+    examples = (int(own[0]), int(other[0]))
+    _report(int((many[found] == few).sum()), (len(own), len(other)), examples, location, kind, "the data", 0.5)
+
+
+def _report(
+    shared: int,
+    sizes: tuple[int, int],
+    examples: tuple[Any, Any],
+    location: str,
+    kind: str,
+    source: str,
+    least: float,
+) -> None:
+    example = f"e.g. {examples[0]!r} here, {examples[1]!r} there"
     if shared == 0:
         raise DataError(
-            f"{location}: none of its ids of {kind} ({len(own)}) is one of {source} ({len(other)}), {example}. Give "
+            f"{location}: none of its ids of {kind} ({sizes[0]}) is one of {source} ({sizes[1]}), {example}. Give "
             "files of the same data, and of the same split."
         )
-    if shared < least * len(few):
+    if shared < least * min(sizes):
         _log.warning(
             "%s: only %d of its ids of %s (%d) are among those of %s (%d), %s. Are the files of the same data?",
-            *(location, shared, kind, len(own), source, len(other), example),
+            *(location, shared, kind, sizes[0], source, sizes[1], example),
         )

@@ -46,10 +46,7 @@ class NamedBoxes:
             DataError: Only one of the two files is given, one is missing or malformed, or its ids are none of the data
                 set's.
         """
-        if (instances_file is None) != (regions_file is None):
-            raise DataError(
-                f"{name}: instances_file and regions_file belong together, got only one. Give both or none."
-            )
+        refuse_one_alone(instances_file, regions_file, name)
         if instances_file is None or regions_file is None:
             return cls(Instances({}, {}, frozenset()), {})
         instances = read_coco_instances(instances_file, f"{name}.instances_file")
@@ -74,3 +71,13 @@ class NamedBoxes:
             BadSample: The text names an instance that the image does not have.
         """
         self.instances.attach(sample, one_form(image_id), self.regions[one_form(text_id)])
+
+
+def refuse_one_alone(instances_file: str | None, regions_file: str | None, name: str) -> None:
+    """Refuse boxes without a file that says which text names them, and the other way round.
+
+    Raises:
+        DataError: Only one of the two files is given.
+    """
+    if (instances_file is None) != (regions_file is None):
+        raise DataError(f"{name}: instances_file and regions_file belong together, got only one. Give both or none.")

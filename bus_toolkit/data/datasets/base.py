@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from bus_toolkit.blank_texts import is_blank
@@ -58,12 +59,11 @@ class SampleDataset(Dataset):
         boxed_indices: Rows with boxes, for a ``RegionBatchSampler``.
     """
 
-    boxed_indices: list[int]
+    boxed_indices: Sequence[int] | np.ndarray = []  # replaced, never changed
 
     def __init__(self, pipeline: Sequence[Any], *, size: int, max_bad_samples: int) -> None:
         self._size = size
         self.bad = BadSampleCounter(size, max_bad_samples, type(self).__name__)
-        self.boxed_indices = []
         warn_of_mirrors(pipeline, type(self).__name__)
         self.pipeline = [TRANSFORMS.build(dict(t)) if isinstance(t, Mapping) else t for t in pipeline]
 

@@ -9,6 +9,7 @@ from itertools import accumulate
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from bus_toolkit.data.datasets.texts_of_image import texts_of
@@ -31,7 +32,7 @@ class MixedSource:
     """
 
     dataset: Any
-    rows: Sequence[int]
+    rows: Sequence[int] | np.ndarray
     objectives: tuple[str, ...] | None
     boxed_only: bool
 
@@ -61,7 +62,6 @@ class MixedSources(Dataset):
 
     Attributes:
         sources: The parts by name.
-        boxed_indices: Rows with boxes, for a ``RegionBatchSampler``.
     """
 
     def __init__(self, sources: Mapping[str, Mapping[str, Any]]) -> None:
@@ -73,10 +73,13 @@ class MixedSources(Dataset):
         self.sources = {name: _build(name, config) for name, config in sources.items()}
         self._names = list(self.sources)
         self._ends = list(accumulate(len(source.rows) for source in self.sources.values()))
-        self.boxed_indices = [
-            self.rows_of(name).start + place for name, source in self.sources.items() for place in _boxed(source)
-        ]
         self._first_shape: tuple[str, tuple[int, ...]] | None = None
+
+    @property
+    def boxed_indices(self) -> np.ndarray:
+        """Rows with boxes, for a ``RegionBatchSampler``; int64."""
+        parts = [self.rows_of(name).start + _boxed(source) for name, source in self.sources.items()]
+        return np.concatenate(parts)
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -101,7 +104,7 @@ class MixedSources(Dataset):
         """
         name = self._names[bisect_right(self._ends, index)]
         source = self.sources[name]
-        row = source.rows[index - self.rows_of(name).start]
+        row = int(source.rows[index - self.rows_of(name).start])
         packed = source.dataset[RegionRow(row) if source.boxed_only or isinstance(index, RegionRow) else row]
         for sample in texts_of(packed["data_samples"]):
             self._mark(sample, name)
@@ -148,8 +151,8 @@ def _build(name: str, config: Mapping[str, Any]) -> MixedSource:
         )
     boxed_only = bool(config.get("boxed_only", False))
     dataset = DATASETS.build(dict(config["dataset"]))
-    rows = list(getattr(dataset, "boxed_indices", ())) if boxed_only else range(len(dataset))
-    if not rows:
+    rows = getattr(dataset, "boxed_indices", ()) if boxed_only else range(len(dataset))
+    if not len(rows):
         raise DataError(
             f"{path}: {type(dataset).__name__} has no rows{' with boxes' if boxed_only else ''}. "
             + ("Give it boxes, or set boxed_only to false." if boxed_only else "Leave the source out.")
@@ -161,6 +164,7 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(name, str) for name in value)
 
 
-def _boxed(source: MixedSource) -> Sequence[int]:
+def _boxed(source: MixedSource) -> np.ndarray:
     """Return which of a source's rows have boxes."""
-    return range(len(source.rows)) if source.boxed_only else getattr(source.dataset, "boxed_indices", ())
+    rows = range(len(source.rows)) if source.boxed_only else getattr(source.dataset, "boxed_indices", ())
+    return np.asarray(rows, dtype=np.int64)

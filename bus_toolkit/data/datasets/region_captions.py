@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bus_toolkit.data.annotations.box_share import BoxShare
-from bus_toolkit.data.annotations.coco_boxes import read_descriptions
-from bus_toolkit.data.annotations.coco_captions import refuse_shared_ids, unreadable_because
-from bus_toolkit.data.annotations.joins import check_join, one_form
-from bus_toolkit.data.annotations.named_boxes import NamedBoxes
+from bus_toolkit.data.annotations.coco_captions import unreadable_because
 from bus_toolkit.data.datasets.base import SampleDataset
+from bus_toolkit.data.datasets.regions_of_files import RegionFiles, RegionsOfFiles
+from bus_toolkit.data.datasets.regions_of_tables import RegionsOfTables
+from bus_toolkit.data.tables.captions import CaptionTable
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
 from bus_toolkit.home import expand_home
@@ -38,6 +38,10 @@ class RegionCaptionDataset(SampleDataset):
             descriptions, drawn at random each time, instead of its caption, and ``named`` are that description's boxes.
             COPA (arXiv 2308.03475) trains on such texts.
         class_template: That sentence, with ``{name}`` for the class; ``None`` is "This is a {name}."
+        table_dir: Folder for tables that are made of the files once, about a minute for a million captions, and then
+            mapped into memory, one copy for all processes of a machine; for captions of ``COCORetrieval`` with whole
+            numbers as ids, and millions of them. ``None`` reads the files in every process. The samples are the same,
+            without keys of the annotations that nothing here reads. Made again when a file changes.
         box_fraction: Share of the images that keep their boxes, in [0, 1]; which ones follows from image id and
             ``box_seed``.
         box_seed: Seed of that choice.
@@ -58,6 +62,7 @@ class RegionCaptionDataset(SampleDataset):
         regions_file: str | None = None,
         descriptions_file: str | None = None,
         class_template: str | None = None,
+        table_dir: str | None = None,
         box_fraction: float = 1.0,
         box_seed: int = 0,
         max_bad_samples: int = 10,
@@ -66,28 +71,20 @@ class RegionCaptionDataset(SampleDataset):
         _check_arguments(name, descriptions_file, class_template)
         if instances_file is not None or descriptions_file is not None:
             refuse_blind_transforms(pipeline, name, "leave out instances_file and regions_file")
-        self.reader = _build_reader(dataset, name)
-        if str(dataset["type"]).endswith("COCORetrieval"):
-            refuse_shared_ids(self.reader.ann_file, f"{name}.dataset.ann_file", captions=regions_file is not None)
-        super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
+        files = RegionFiles(instances_file, regions_file, descriptions_file, class_template)
         share = BoxShare(box_fraction, box_seed, name)
-        # Only the ids: the reader unpacks each of its samples again, and there may be millions.
-        keys = [_keys(self.reader.get_data_info(row)) for row in range(len(self.reader))]
-        images, texts = {image for image, _ in keys}, {text for _, text in keys}
-        boxes = NamedBoxes.read(instances_file, regions_file, name, images=images, texts=texts)
-        self._boxes = boxes.of_images(share)
-        self._descriptions: dict[Any, dict[str, np.ndarray]] = {}
-        if descriptions_file is not None:
-            setting = f"{name}.descriptions_file"
-            described = read_descriptions(descriptions_file, setting, class_template)
-            check_join(described, images, location=f"{setting}: {descriptions_file}", kind="images")
-            self._descriptions = {image: texts for image, texts in described.items() if image in share}
-        # Rows for patch-text supervision show a description, if there are any: the caption's own boxes are not needed.
-        self.boxed_indices = [
-            row
-            for row, (image, text) in enumerate(keys)
-            if (image in self._descriptions if descriptions_file is not None else self._boxes.has(image, text))
-        ]
+        self._regions: RegionsOfFiles | RegionsOfTables
+        if table_dir is None:
+            self._regions = RegionsOfFiles(_build_reader(dataset, name), files, share, name)
+        else:
+            self._regions = RegionsOfTables(_captions(dataset, table_dir, name), files, share, table_dir, name)
+        self.reader = self._regions.reader
+        super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
+
+    @property
+    def boxed_indices(self) -> Sequence[int] | np.ndarray:  # type: ignore[override]
+        """Rows with boxes, for a ``RegionBatchSampler``."""
+        return self._regions.boxed_rows
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline.
@@ -96,15 +93,14 @@ class RegionCaptionDataset(SampleDataset):
             BadSample: The caption names an instance that its image does not have.
         """
         info = dict(self.reader.get_data_info(int(index)))
-        if self._boxes.has(*_keys(info)):
-            self._boxes.attach(info, *_keys(info))
+        self._regions.attach(info)
         return info
 
     def get_region_info(self, index: int) -> dict[str, Any]:
         """Return the sample of a row that serves patch-text supervision alone: with a description, if there are any."""
         info = self.get_data_info(index)
-        descriptions = self._descriptions.get(_keys(info)[0])
-        if descriptions is None:
+        descriptions = self._regions.descriptions(info)
+        if not descriptions:
             return info
         # From NumPy's global generator, as in the transforms: a training seeds it for each sample.
         text = list(descriptions)[np.random.randint(len(descriptions))]
@@ -114,6 +110,19 @@ class RegionCaptionDataset(SampleDataset):
         info["gt_bboxes"] = np.concatenate([descriptions[text], others])
         info["named"] = np.arange(len(info["gt_bboxes"])) < len(descriptions[text])
         return info
+
+
+def _captions(dataset: Mapping[str, Any], table_dir: str, name: str) -> CaptionTable:
+    """Return the captions of a node of ``COCORetrieval`` as a table."""
+    others = dataset.keys() - {"type", "data_root", "ann_file", "data_prefix"}
+    if not str(dataset["type"]).endswith("COCORetrieval") or others:
+        raise DataError(
+            f"{name}.table_dir: a table is made of what mmpretrain.COCORetrieval reads by data_root, ann_file and "
+            f"data_prefix, got {dataset['type']}{' with ' + ', '.join(sorted(others)) if others else ''}. Leave "
+            "table_dir out, or the others."
+        )
+    reader = _build_reader({**dataset, "lazy_init": True}, name)
+    return CaptionTable(expand_home(reader.ann_file), table_dir, str(reader.data_prefix["img_path"]), name)
 
 
 def _check_arguments(name: str, descriptions_file: str | None, class_template: str | None) -> None:
@@ -142,11 +151,3 @@ def _build_reader(dataset: Mapping[str, Any], name: str) -> Any:
             f"{name}.dataset: the annotation file is not of the kind that {dataset['type']} reads, or has no captions "
             f"({type(error).__name__}: {error}). Check ann_file."
         ) from error
-
-
-def _keys(info: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the ids of image and caption in one form.
-
-    ``COCORetrieval`` renumbers images and captions and keeps the ids of the file under other names.
-    """
-    return one_form(info.get("image_ori_id", info["image_id"])), one_form(info.get("ori_id", info["text_id"]))

@@ -65,7 +65,8 @@ class RegionBatchSampler(BatchSampler):
         dataset = getattr(sampler, "dataset", None)
         is_used = bool(region_batch_size or boxed_rows)
         self.boxed = np.asarray(getattr(dataset, "boxed_indices", ()) if is_used else (), dtype=np.int64)
-        self._passes: dict[int, tuple[tuple[int, int], np.ndarray]] = {}  # by stream: epoch and number, and what is drawn
+        # By stream: epoch and number of the pass, and what it draws.
+        self._passes: dict[int, tuple[tuple[int, int], np.ndarray]] = {}
         if is_used and not len(self.boxed):
             raise DataError(
                 "RegionBatchSampler: no image of the data set has boxes. "

@@ -34,7 +34,7 @@ def test_a_source_of_boxed_rows_shows_them_as_region_rows_but_not_beside_caption
 
 def test_boxed_indices_count_through_the_sources():
     data = MixedSources({"boxes": BOXES, "captions": CAPTIONS, "none": plain("none", 4)})
-    assert data.boxed_indices == [0, 1, 2, 3, 6]
+    assert data.boxed_indices.tolist() == [0, 1, 2, 3, 6]
     appended = sample_of(data, RegionRow(6))
     assert appended.text == "captions region 3" and appended.region_only
 

@@ -1,9 +1,9 @@
 """All readers under fire."""
 
-from tests.fuzz.targets import annotations, captions, checkpoints, configs, images, shards
+from tests.fuzz.targets import annotations, captions, checkpoints, configs, images, shards, tables
 
 TARGETS = {
     target.name: target
-    for module in (configs, checkpoints, images, shards, captions, annotations)
+    for module in (configs, checkpoints, images, shards, captions, annotations, tables)
     for target in module.TARGETS
 }
