@@ -116,7 +116,8 @@ class SelfCriticalCaptionHead(CaptionHead):
         start = torch.full((noise_BKT.shape[0], 1), self.vocabulary.cls_id, device=noise_BKT.device)
         memory, mask = states
         end, pad = self.vocabulary.sep_id, self.vocabulary.pad_id
-        return sample(step.encoders.decode, memory, mask, start, noise_BKT, end_id=end, pad_id=pad)
+        cache = step.encoders.new_text_cache
+        return sample(step.encoders.decode, memory, mask, start, noise_BKT, end_id=end, pad_id=pad, new_cache=cache)
 
     def _baseline(self, step: Step, states: tuple[Tensor, Tensor], rewards_BK: Tensor) -> Tensor:
         """Return what the rewards of each image are compared with, (B, 1)."""

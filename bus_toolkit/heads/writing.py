@@ -53,4 +53,5 @@ def written_texts(
         banned_ids=vocabulary.never_written,
         rules=rules,
         rereading=rereading,
+        new_cache=encoders.new_text_cache,
     )

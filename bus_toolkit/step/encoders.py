@@ -22,6 +22,7 @@ from bus_toolkit.structures import (
     TokenBatch,
     VisualTokens,
 )
+from bus_toolkit.text_decoders.cache import TextCache
 
 WithoutText = Literal["cls", "prompt", "none"]
 
@@ -195,15 +196,28 @@ class Encoders(Parts):
             self.on_fused(fused.image)
         return fused
 
-    def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
+    def decode(self, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor, cache: TextCache | None = None) -> Tensor:
         """Return next-token logits (B, L, V) from ids (B, L) and states (B, M, D) with their mask (B, M).
+
+        Args:
+            tokens: The texts.
+            memory: What they read.
+            memory_mask: True = may be read.
+            cache: Of ``new_text_cache``; the logits are those of the tokens that it does not hold.
 
         Raises:
             ComponentError: As ``fuse``, for a text decoder.
         """
         if self.text_decoder is None:
             raise ComponentError(_missing("text_decoder"))
-        return self.text_decoder(tokens, memory, memory_mask)
+        if cache is None:
+            return self.text_decoder(tokens, memory, memory_mask)
+        return self.text_decoder(tokens, memory, memory_mask, cache=cache)
+
+    def new_text_cache(self) -> TextCache | None:
+        """Return an empty cache of the text decoder, for texts under way; ``None`` where it has none."""
+        new_cache = getattr(self.text_decoder, "new_cache", None)
+        return None if new_cache is None else new_cache()
 
     def _select(self, text: TextTokens | None) -> Select:
         return "text_free" if text is None and self.without_text == "none" else "all"

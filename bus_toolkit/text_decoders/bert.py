@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from transformers import BertLMHeadModel
 
 from bus_toolkit.structures import TokenBatch
+from bus_toolkit.text_decoders.cache import ARGUMENT, TextCache
 from bus_toolkit.text_encoders.bert import BertShape
 from bus_toolkit.text_encoders.masks import mask_for_layers, square_mask
 
@@ -61,26 +62,40 @@ class BertTextDecoder(nn.Module):
         self.max_text_length = max_text_length
         self.reads_memory = cross_attention
 
-    def forward(self, tokens: TokenBatch, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Tensor:
+    def new_cache(self) -> TextCache | None:
+        """Return an empty cache for ``forward``; ``None`` with a version of transformers whose BERT takes none."""
+        return None if ARGUMENT is None else TextCache()
+
+    def forward(
+        self,
+        tokens: TokenBatch,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        cache: TextCache | None = None,
+    ) -> Tensor:
         """Return logits (B, L, V) of the token after each position.
 
         Args:
             tokens: The text, causally masked inside.
             memory: States (B, M, D) to read; none without cross-attention.
             memory_mask: bool (B, M), True = may be read; all when not given.
+            cache: Holds the first C tokens, and the states from the first pass on; the logits are then (B, L - C, V),
+                those of the other tokens, which it holds from now on.
         """
         assert (memory is not None) == self.reads_memory, "the model builder checks which decoders read states"
-        length = tokens.input_ids.shape[1]
+        held = 0 if cache is None else cache.length
+        length = tokens.input_ids.shape[1] - held
         if memory is not None and memory_mask is None:
             memory_mask = tokens.attention_mask.new_ones(memory.shape[:2])
         if memory_mask is not None:
             memory_mask = memory_mask.unsqueeze(1).expand(-1, length, -1)  # (B, M) -> (B, L, M)
             memory_mask = mask_for_layers(memory_mask, self.bert.dtype)
         # transformers adds the causal part to a mask of two dimensions only.
-        own = square_mask(tokens.attention_mask).tril()
+        own = square_mask(tokens.attention_mask).tril()[:, held:]
         return self.bert(
-            input_ids=tokens.input_ids,
+            input_ids=tokens.input_ids[:, held:],
             attention_mask=mask_for_layers(own, self.bert.dtype),
             encoder_hidden_states=memory,
             encoder_attention_mask=memory_mask,
+            **({} if cache is None or ARGUMENT is None else {ARGUMENT: cache.states}),
         ).logits

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TokenBatch
+from bus_toolkit.text_decoders.next_logits import Decode, NewCache, NextLogits
 
 LengthMeasure = Literal["written", "wu"]
-Decode = Callable[[TokenBatch, Tensor, Tensor], Tensor]
-"""Tokens (B, t), states (B, M, D) and which of them may be read, bool (B, M), to next-token logits (B, t, V)."""
 
 
 class Rereading(NamedTuple):
@@ -134,17 +133,17 @@ def generate(
     banned_ids: Sequence[int] = (),
     rules: SearchRules | None = None,
     rereading: Rereading | None = None,
+    new_cache: NewCache | None = None,
 ) -> Generated:
     """Continue each row's prefix with the most probable text that beam search finds.
 
     All rows and beams advance together, one token a pass. A text that has ended keeps its place among the K beams, with
     its score, until K better ones displace it (ours; huggingface/transformers moves it to a list of its own and goes on
-    with K open beams). The contract of text decoders has no cache of keys and values, so that each pass recomputes the
-    whole text: for captions of 20 tokens that is about ten times the work of a cache, in the text decoder alone.
+    with K open beams). With a cache of the decoder a pass reads the last token; without one, the whole text.
 
-    With ``rereading`` the states change under way. As nothing is cached, the words so far are read again with the new
-    states, too: each pass is what the decoder gives for the text and these states, as in training. A beam keeps the
-    states that were read for the text which it continues.
+    With ``rereading`` the states change under way. The words so far are read again with the new states, too: each pass
+    is what the decoder gives for the text and these states, as in training. A beam keeps the states that were read for
+    the text which it continues.
 
     Args:
         decode: A text decoder in eval mode.
@@ -156,6 +155,7 @@ def generate(
         banned_ids: More ids that are never written.
         rules: The search.
         rereading: Gives new states to each text every so many tokens; ``None`` reads ``memory`` to the end.
+        new_cache: Gives empty caches of the text decoder (``Encoders.new_text_cache``); ``None`` goes without.
 
     Raises:
         ValueError: A prefix that leaves no token to write.
@@ -167,22 +167,18 @@ def generate(
             f"generate: the prefix must be shorter than max_length ({rules.max_length}), got {start} tokens. "
             "Raise max_length."
         )
-    # Every beam of a row reads the same states: (B, M, D) -> (B * K, M, D), beams of one row next to each other.
-    memory, memory_mask = (part.repeat_interleave(rules.beam_size, dim=0) for part in (memory, memory_mask))
+    next_logits = NextLogits(decode, memory, memory_mask, rules.beam_size, new_cache)
     banned = torch.tensor([pad_id, *banned_ids], device=prefix.device)
     beams = _Beams.start(prefix, rules.beam_size)
     for length in range(start + 1, rules.max_length + 1):
         # (B, K, t) -> (B * K, t): to the decoder each beam is a row.
         tokens = TokenBatch(beams.ids.flatten(0, 1), beams.attention_mask.flatten(0, 1))
         written = length - 1 - start
-        if rereading is not None and written:
-            if written % rereading.every == 0:
-                memory, memory_mask = rereading.states(tokens)
-            else:
-                parents = beams.parent_rows()
-                memory, memory_mask = memory[parents], memory_mask[parents]
-        # Only the last position continues a text: (B * K, t, V) -> (B * K, V).
-        log_probs = at_least_float32(decode(tokens, memory, memory_mask)[:, -1]).log_softmax(dim=-1)
+        if rereading is not None and written and written % rereading.every == 0:
+            next_logits.reread(*rereading.states(tokens))
+        elif written:
+            next_logits.follow(beams.parent_rows())
+        log_probs = at_least_float32(next_logits(tokens)).log_softmax(dim=-1)  # (B * K, V)
         end = log_probs[:, end_id].clone()
         log_probs = log_probs.index_fill(-1, banned, -torch.inf)
         if length < rules.min_length:

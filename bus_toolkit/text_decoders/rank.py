@@ -13,7 +13,7 @@ from torch import Tensor
 from bus_toolkit.losses.token_weights import next_token_log_probs
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TokenBatch
-from bus_toolkit.text_decoders.generate import Decode
+from bus_toolkit.text_decoders.next_logits import Decode
 
 
 class Ranked(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.structures import TokenBatch
-from bus_toolkit.text_decoders.generate import Decode
+from bus_toolkit.text_decoders.next_logits import Decode, NewCache, NextLogits
 
 # Into so many parts probability 1 is cut; float64 holds all numbers up to it.
 _PARTS = 2**52
@@ -26,6 +26,7 @@ def sample(
     *,
     end_id: int,
     pad_id: int,
+    new_cache: NewCache | None = None,
 ) -> TokenBatch:
     """Return K texts a row, ids and mask (B, K, P + T), each token drawn as probably as the decoder finds it.
 
@@ -40,15 +41,15 @@ def sample(
         noise_BKT: Uniform numbers in [0, 1), one a token: equal numbers draw equal texts.
         end_id: The id that ends a text.
         pad_id: What fills the positions after the end.
+        new_cache: Gives empty caches of the text decoder; ``None`` reads the whole text for each token.
     """
     rows, count, longest = noise_BKT.shape
-    # (B, M, D) -> (B * K, M, D), texts of a row next to each other.
-    memory, memory_mask = (part.repeat_interleave(count, dim=0) for part in (memory, memory_mask))
+    next_logits = NextLogits(decode, memory, memory_mask, count, new_cache)  # (B * K, V), those of a row in a row
     ids = prefix.repeat_interleave(count, dim=0)
     mask = torch.ones_like(ids, dtype=torch.bool)
     alive = mask[:, 0]
     for noise_R in noise_BKT.flatten(0, 1).unbind(dim=1):
-        logits_RV = at_least_float32(decode(TokenBatch(ids, mask), memory, memory_mask)[:, -1])
+        logits_RV = at_least_float32(next_logits(TokenBatch(ids, mask)))
         # Whole numbers: sums of float32 over a large vocabulary end below the largest numbers that are drawn, and a GPU
         # refuses running sums of fractions where an algorithm must be deterministic.
         sums_RV = (logits_RV.double().softmax(dim=-1) * _PARTS).round().long().cumsum(dim=-1)
