@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.layers import LayerSettings
-from bus_toolkit.ops.apply_plans import gather_tokens
 from bus_toolkit.ops.make_plans import top_indices
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.structures import TextTokens, VisualTokens
 
 

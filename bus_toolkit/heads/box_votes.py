@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.losses.boxes import iou
-from bus_toolkit.ops.apply_plans import gather_tokens
+from bus_toolkit.ops.merge_tokens import gather_tokens
 
 # The best-scored patches vote; a bound on the K x K comparisons for large images. Few objects cover more patches.
 _MOST_VOTERS = 32

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bus_toolkit.ops.apply_plans import gather_tokens
+from bus_toolkit.ops.merge_tokens import gather_tokens
 
 
 @dataclass(frozen=True)

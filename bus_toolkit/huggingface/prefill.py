@@ -17,7 +17,7 @@ from bus_toolkit.huggingface.sequence import Sequence
 from bus_toolkit.huggingface.unit_groups import unit_groups
 from bus_toolkit.huggingface.visual_places import VisualPlaces
 from bus_toolkit.huggingface.words import Words
-from bus_toolkit.ops.apply_plans import gather_tokens
+from bus_toolkit.ops.merge_tokens import gather_tokens
 
 ENTRY = 0
 """The stage before the first layer; others are called by the number of the layer that they come after."""

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bus_toolkit.ops.apply_plans import gather_tokens
 from bus_toolkit.ops.make_plans import identity_plan, merge_plan
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.ops.token_plan import TokenPlan
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bus_toolkit.ops.apply_plans import gather_tokens
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.ops.token_plan import DROPPED, TokenPlan
 
 

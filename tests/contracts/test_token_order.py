@@ -16,8 +16,8 @@ from bus_toolkit.decoders import PatchAbstractionDecoder
 from bus_toolkit.heads import GroundingHead
 from bus_toolkit.inference.explanation import explain_batch
 from bus_toolkit.losses.patch_text import labels_of_candidates
-from bus_toolkit.ops.apply_plans import gather_tokens
 from bus_toolkit.ops.make_plans import merge_plan
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.structures import Decision, Selection, VisualTokens
 from bus_toolkit.testing import tiny

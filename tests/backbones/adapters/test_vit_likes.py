@@ -14,8 +14,8 @@ from bus_toolkit.backbones.block_passes import attention_half
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import DataError
-from bus_toolkit.ops.apply_plans import gather_tokens
 from bus_toolkit.ops.make_plans import keep_plan
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.selectors.base import PatchSelector, Site
 from bus_toolkit.selectors.view import BlockView
 from bus_toolkit.structures import Decision
