@@ -17,6 +17,7 @@ from bus_toolkit.data.text_survey import TextLimits
 from bus_toolkit.engine.batches import Batches, scale_rates
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.evaluator_checks import check_metrics, collect_over_group
+from bus_toolkit.engine.fused_optimizer import with_fused_step
 from bus_toolkit.engine.held_out import check_held_out
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.rank_places import RankPlacesHook
@@ -138,13 +139,14 @@ class CheckedRunner(Runner):
         return built
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        """Build MMEngine's optimizer wrapper; the rules for rates and decay of parameters multiply.
+        """Build MMEngine's optimizer wrapper; rules for rates and decay multiply, and a step is fused where it can be.
 
         Raises:
             ConfigError: Such weights, and parameter-wise settings that list them twice.
         """
         own = own_constructor(optim_wrapper.get("constructor")) if isinstance(optim_wrapper, Mapping) else None
         node = optim_wrapper if own is None else {**optim_wrapper, "constructor": own}
+        node = with_fused_step(node, self.model)
         with refusals_at("optim_wrapper"), shared_weights_refused(self.model, optim_wrapper):
             built = super().build_optim_wrapper(node)
         guard_steps(built)
