@@ -38,6 +38,10 @@ class VLPEvalLoop(EvalLoop):
         dataloader: Given by MMEngine.
         evaluator: Given by MMEngine.
         rerank_topk: Candidates of each query that are re-ranked; 0 leaves the second stage out.
+        rerank_shortlist: So many candidates of each query are scored with the patches that their text selects: the best
+            ones on patches selected without text, on which all others are ordered, after them. That costs the blocks
+            after the selector once an image and once for each pair on the list, not for each candidate. 0 scores all
+            under their text.
         rerank_batch_size: Pairs scored at a time.
         rerank_device_memory: GiB of image and text tokens that stay on the device between the stages; those beyond wait
             on the CPU. 0 leaves the device to the model.
@@ -52,7 +56,7 @@ class VLPEvalLoop(EvalLoop):
 
     Raises:
         ConfigError: A negative ``rerank_topk`` or memory, a batch size or a k below one, an unknown ``match_score`` or
-            ``selecting_text``, re-ranking with a model that cannot, or a text of others where it says nothing.
+            ``selecting_text``, re-ranking with a model that cannot, a shortlist or a text of others without effect.
         DataError: A data set without texts of other images.
     """
 
@@ -63,6 +67,7 @@ class VLPEvalLoop(EvalLoop):
         evaluator: Any,
         *,
         rerank_topk: int = 0,
+        rerank_shortlist: int = 0,
         rerank_batch_size: int = 64,
         rerank_device_memory: float = DEFAULT_GIB,
         recall_k: Sequence[int] = (1, 5, 10),
@@ -84,10 +89,13 @@ class VLPEvalLoop(EvalLoop):
                 f"VLPEvalLoop.rerank_topk: re-ranking needs an ITCHead and an ITMHead, got {sorted(heads)}. "
                 "Add them under model.heads, or set val_cfg.rerank_topk and test_cfg.rerank_topk to 0."
             )
+        _check_shortlist(rerank_shortlist, rerank_topk, self.bare_model)
         DeviceMemory(rerank_device_memory, owner="VLPEvalLoop.rerank_device_memory")  # says now what it cannot be
         ks = checked_ks(recall_k, "VLPEvalLoop.recall_k")
         score = checked_match_score(match_score, "VLPEvalLoop.match_score")
-        self.rerank = RerankSettings(rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16, score)
+        self.rerank = RerankSettings(
+            rerank_topk, rerank_batch_size, ks, itc_weight, rerank_device_memory, fp16, score, rerank_shortlist
+        )
         self._reranking: Reranking | None = None
         if selecting_text not in get_args(SelectingText):
             allowed = " or ".join(get_args(SelectingText))
@@ -117,3 +125,24 @@ class VLPEvalLoop(EvalLoop):
         # What it keeps of the images is freed with it.
         reranking, self._reranking = self._reranking, None
         return {} if reranking is None else reranking.metrics(self.write_lines)
+
+
+def _check_shortlist(count: int, topk: int, model: Any) -> None:
+    """Refuse a shortlist that is none.
+
+    Raises:
+        ConfigError: It is negative or not shorter than the candidates, or no text selects.
+    """
+    if not count:
+        return
+    where = "VLPEvalLoop.rerank_shortlist"
+    if not 0 < count < topk:
+        raise ConfigError(
+            f"{where}: must be below rerank_topk ({topk}), and 0 or more, got {count}. 0 scores all candidates under "
+            "their text."
+        )
+    if not model.encoders.reads_text:
+        raise ConfigError(
+            f"{where}: has no effect, got {count}: no selector and no decoder of the model reads a text, so that an "
+            "image is encoded once anyway. Set it to 0."
+        )

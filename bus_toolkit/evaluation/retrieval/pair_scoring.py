@@ -64,6 +64,8 @@ def score_pairs(
     texts: EncodedTexts,
     pairs: Sequence[tuple[Hashable, int]],
     batch_size: int,
+    *,
+    select_by_text: bool = True,
 ) -> Tensor:
     """Return the logits of "no match" and "match" of each pair, the image selected under the pair's caption.
 
@@ -74,6 +76,7 @@ def score_pairs(
         pairs: P pairs (image id, row of the caption); pairs of one image should be next to each other, so that it is
             put into few batches.
         batch_size: Pairs at a time.
+        select_by_text: ``False`` selects as in a pass without text, which runs once an image of a batch.
 
     Returns:
         float32 or float64 (P, 2) on the CPU.
@@ -90,6 +93,10 @@ def score_pairs(
         row_of = {image: row for row, image in enumerate(ids)}
         rows = torch.tensor([row_of[image] for image, _ in chunk], device=device)
         text = texts.take([row for _, row in chunk])
-        visual = model.encoders.encode_pairs(images.take(ids, device), rows, text)
-        logits.append(head.class_logits(model.encoders.fuse(text, visual)))
+        shared = images.take(ids, device)
+        if select_by_text:
+            visual = model.encoders.encode_pairs(shared, rows, text)
+        else:
+            visual = model.encoders.encode_visual(shared, model.encoders.free_text(len(ids))).index(rows)
+        logits.append(head.class_logits(model.encoders.fuse(text, visual, first_only=True)))
     return torch.cat(logits).cpu()

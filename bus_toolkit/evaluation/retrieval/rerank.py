@@ -15,6 +15,7 @@ from torch import Tensor
 from bus_toolkit.evaluation.retrieval.pairs import Pairs, keys_of_images, keys_of_texts, nearest, similarity_chunks
 from bus_toolkit.evaluation.retrieval.query_lines import Way
 from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, best_match_ranks, ranks_in, recall_at
+from bus_toolkit.evaluation.retrieval.shortlist import Shortlist
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Candidates:
         """Return the key of each image with its hardest wrong caption, int64 (I,); meaningless where there is none."""
         return keys_of_images(self.hard_text.unsqueeze(1), self.num_texts).squeeze(1)
 
+    def listed_keys(self, data: RetrievalSet, shortlist: Shortlist) -> Tensor:
+        """Return the keys of the pairs to score of a shortlist, and of what ``itm/hard_accuracy`` compares."""
+        hard = self.hard_keys()[self.hard_text >= 0]
+        listed = [shortlist.keys(wanted) for wanted in (self.i2t_keys(), self.t2i_keys())]
+        return torch.cat([*listed, self.own_keys(data), hard]).unique()
+
     def pairs(self, data: RetrievalSet) -> Pairs:
         """Return every pair to score, once."""
         hard = self.hard_keys()[self.hard_text >= 0]
@@ -80,7 +87,9 @@ class Ranking(NamedTuple):
     best: Tensor
 
 
-def rerank(data: RetrievalSet, candidates: Candidates, scores: Tensor, itc_weight: float) -> dict[Way, Ranking]:
+def rerank(
+    data: RetrievalSet, candidates: Candidates, scores: Tensor, itc_weight: float, shortlist: Shortlist | None = None
+) -> dict[Way, Ranking]:
     """Return the order after re-ranking, of texts for images (``i2t``) and of images for texts (``t2i``).
 
     A query whose answers the first stage did not propose keeps its first-stage rank, so that R@k beyond the candidates
@@ -91,6 +100,7 @@ def rerank(data: RetrievalSet, candidates: Candidates, scores: Tensor, itc_weigh
         candidates: What the first stage proposed.
         scores: Match scores (P,), in the order of ``candidates.pairs(data)``.
         itc_weight: Factor of the first-stage similarity that is added to the match score.
+        shortlist: Those of which there are scores come first; ``None`` where there are of all.
     """
     pairs = candidates.pairs(data)
     images = torch.arange(len(data.image_ids))
@@ -106,6 +116,7 @@ def rerank(data: RetrievalSet, candidates: Candidates, scores: Tensor, itc_weigh
         # (Q, K): whether each candidate is a right answer of its query.
         right = data.image_of_text[wanted % candidates.num_texts] == wanted // candidates.num_texts
         scored = pairs.look_up(combined, wanted)
+        scored = scored if shortlist is None else shortlist.ordered(scored, wanted)
         best = proposed.gather(1, scored.argmax(dim=1, keepdim=True)).squeeze(1)
         rankings[way] = Ranking(torch.where(right.any(dim=1), ranks_in(scored, right), first), best)
     return rankings

@@ -23,9 +23,11 @@ from bus_toolkit.evaluation.metrics.sample_ids import as_key
 from bus_toolkit.evaluation.retrieval.device_memory import DeviceMemory
 from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
 from bus_toolkit.evaluation.retrieval.pair_scoring import EncodedTexts, score_pairs
+from bus_toolkit.evaluation.retrieval.pairs import Pairs
 from bus_toolkit.evaluation.retrieval.query_lines import query_lines
 from bus_toolkit.evaluation.retrieval.ranking import RetrievalSet, build_retrieval_set, retrieval_row
 from bus_toolkit.evaluation.retrieval.rerank import Candidates, choose_candidates, rerank, rerank_metrics
+from bus_toolkit.evaluation.retrieval.shortlist import Shortlist
 from bus_toolkit.heads.itm import MatchScore, match_scores
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class RerankSettings:
         device_memory: GiB of image and text tokens that may stay on the device.
         fp16: Score under automatic mixed precision.
         match_score: By which logits of the ITM head pairs are ordered.
+        shortlist: So many candidates of each query are scored under their text; 0 for all.
     """
 
     topk: int
@@ -52,6 +55,7 @@ class RerankSettings:
     device_memory: float
     fp16: bool
     match_score: MatchScore = "margin"
+    shortlist: int = 0
 
 
 class Reranking:
@@ -109,8 +113,8 @@ class Reranking:
         broadcast_object_list(decided)
         candidates = decided[0]
         assert candidates is not None
-        scores = self._score(data, candidates)
-        rankings = rerank(data, candidates, scores, self.settings.itc_weight)
+        scores, shortlist = self._scores(data, candidates)
+        rankings = rerank(data, candidates, scores, self.settings.itc_weight, shortlist)
         metrics = rerank_metrics(data, candidates, scores, rankings, recall_k=self.settings.recall_k)
         if write_lines is not None and get_rank() == 0:
             for way, (ranks, best) in rankings.items():
@@ -118,23 +122,43 @@ class Reranking:
         _log.info("Re-ranked %d image-text pairs in %.1f s.", scores.shape[0], time.perf_counter() - start)
         return metrics
 
-    def _score(self, data: RetrievalSet, candidates: Candidates) -> Tensor:
-        """Return the match scores (P,) of all pairs; each rank scores those of the images that it holds."""
+    def _scores(self, data: RetrievalSet, candidates: Candidates) -> tuple[Tensor, Shortlist | None]:
+        """Return the match scores (P,) of all pairs, or of those of a shortlist, NaN for the others."""
         owner: dict[Hashable, int] = {}
         for rank, held in enumerate(all_gather_object(self._images.ids())):
             owner |= {image_id: rank for image_id in held if image_id not in owner}
         pairs = candidates.pairs(data)
         images = [data.image_ids[row] for row in pairs.images.tolist()]
-        wanted = list(zip(images, pairs.texts.tolist(), strict=True))
-        mine = [position for position, (image, _) in enumerate(wanted) if owner[image] == get_rank()]
-        own = [wanted[position] for position in mine]
-        self._images.keep_only({image for image, _ in own})
-        batch_size = self.settings.batch_size
-        texts = EncodedTexts(self.model, data.texts, batch_size, self._images.memory)
+        self._images.keep_only({image for image in images if owner[image] == get_rank()})
+        texts = EncodedTexts(self.model, data.texts, self.settings.batch_size, self._images.memory)
+        everywhere = torch.arange(len(images))
+        if not self.settings.shortlist:
+            return self._score(data, pairs, everywhere, owner, texts), None
+        free = self._score(data, pairs, everywhere, owner, texts, select_by_text=False)
+        free = pairs.weighted(free, data.image_feats, data.text_feats, self.settings.itc_weight)
+        shortlist = Shortlist(pairs, free, self.settings.shortlist)
+        places = torch.searchsorted(pairs.keys, candidates.listed_keys(data, shortlist))
+        return self._score(data, pairs, places, owner, texts), shortlist
+
+    def _score(
+        self,
+        data: RetrievalSet,
+        pairs: Pairs,
+        places: Tensor,
+        owner: Mapping[Hashable, int],
+        texts: EncodedTexts,
+        *,
+        select_by_text: bool = True,
+    ) -> Tensor:
+        """Return the match scores (P,) of the pairs at ``places``; a rank scores those of the images that it holds."""
+        rows, captions = pairs.images[places].tolist(), pairs.texts[places].tolist()
+        wanted = zip(places.tolist(), (data.image_ids[row] for row in rows), captions, strict=True)
+        mine = [(place, (image, text)) for place, image, text in wanted if owner[image] == get_rank()]
+        batch_size, own = self.settings.batch_size, [pair for _, pair in mine]
         with autocast(enabled=self.settings.fp16):
-            logits = score_pairs(self.model, self._images, texts, own, batch_size)
-        positions, parts = zip(*all_gather_object((mine, logits)), strict=True)
+            logits = score_pairs(self.model, self._images, texts, own, batch_size, select_by_text=select_by_text)
+        positions, parts = zip(*all_gather_object(([place for place, _ in mine], logits)), strict=True)
         scored = torch.cat(parts)
-        scores = scored.new_full((len(wanted),), float("nan"))
+        scores = scored.new_full((len(pairs.keys),), float("nan"))
         scores[list(chain.from_iterable(positions))] = match_scores(scored, self.settings.match_score)
         return scores
