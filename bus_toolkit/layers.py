@@ -59,6 +59,39 @@ class ReadingLayer(nn.TransformerDecoderLayer):
     floats that are added to the logits of each text.
     """
 
+    def forward(self, tgt: Tensor, memory: Tensor, *masks: Any, first_only: bool = False, **more_masks: Any) -> Tensor:
+        """Return the tokens (B, L, D) after this layer.
+
+        Args:
+            tgt: Tokens (B, L, D).
+            memory: What they read.
+            *masks: As torch's.
+            first_only: Return the first token alone, (B, 1, D): of the others only keys and values are computed. Takes
+                the two key masks by name, and no other.
+            **more_masks: As torch's.
+        """
+        if not first_only:
+            return super().forward(tgt, memory, *masks, **more_masks)
+        return self._first(tgt, memory, **more_masks)
+
+    def _first(
+        self,
+        x: Tensor,
+        mem: Tensor,
+        tgt_key_padding_mask: Tensor | None = None,
+        memory_key_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        first = x[:, :1]
+        keys = self.norm1(x) if self.norm_first else x
+        out = self.self_attn(keys[:, :1], keys, keys, key_padding_mask=tgt_key_padding_mask, need_weights=False)[0]
+        first = first + self.dropout1(out)
+        if self.norm_first:
+            first = first + self._mha_block(self.norm2(first), mem, None, memory_key_padding_mask)
+            return first + self._ff_block(self.norm3(first))
+        first = self.norm1(first)
+        first = self.norm2(first + self._mha_block(first, mem, None, memory_key_padding_mask))
+        return self.norm3(first + self._ff_block(first))
+
     def _mha_block(
         self,
         x: Tensor,

@@ -33,22 +33,32 @@ class CoAttentionFusion(LayeredFusion):
         self.image_norm = self.layer_settings.closing_norm()
         self.pool = nn.Linear(2 * text_dim, text_dim)
 
-    def forward(self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None) -> FusedTokens:
+    def forward(
+        self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None, *, first_only: bool = False
+    ) -> FusedTokens:
         """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read.
 
         Args:
             text: Words.
             visual: Visual tokens.
             prior: Added to the logits of the attention from text to visual tokens in every layer of the text, (B, V).
+            first_only: Whether the global token is all that is wanted: the last layers then give the first tokens
+                alone, of text and image.
         """
         image, states = self.visual_proj(visual.embeds), text.embeds  # (B, V, D), (B, L, D)
         padding, unread, keys = ~text.attention_mask, visual.unread, self.key_mask(visual, prior)
-        for read_image, read_text in zip(self.text_layers, self.image_layers, strict=True):
+        of_text = {"tgt_key_padding_mask": padding, "memory_key_padding_mask": keys}
+        of_image = {"tgt_key_padding_mask": unread, "memory_key_padding_mask": padding}
+        layers = enumerate(zip(self.text_layers, self.image_layers, strict=True), start=1)
+        for number, (read_image, read_text) in layers:
+            last = first_only and number == self.num_layers
             # One assignment for both: each stream reads the other as it was before this layer.
             states, image = (
-                read_image(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys),
-                read_text(image, states, tgt_key_padding_mask=unread, memory_key_padding_mask=padding),
+                read_image(states, image, first_only=last, **of_text),
+                read_text(image, states, first_only=last, **of_image),
             )
+        if first_only:
+            padding, unread = padding[:, :1], None if unread is None else unread[:, :1]
         states, image = self.text_norm(states), self.image_norm(image)
         pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))  # (B, 2 D) -> (B, D)
-        return FusedTokens(states, image, text.attention_mask, pooled, unread)
+        return FusedTokens(states, image, ~padding, pooled, unread)

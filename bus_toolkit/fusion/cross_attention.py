@@ -28,18 +28,21 @@ class CrossAttentionFusion(LayeredFusion):
         self.layers = self.reading_layers()
         self.norm = self.layer_settings.closing_norm()
 
-    def forward(self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None) -> FusedTokens:
+    def forward(
+        self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None, *, first_only: bool = False
+    ) -> FusedTokens:
         """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read.
 
         Args:
             text: Words.
             visual: Visual tokens.
             prior: Added to the logits of the attention from text to visual tokens in every layer, (B, V).
+            first_only: Whether the first token is all that is wanted of the text: the last layer then gives that alone.
         """
         image = self.visual_proj(visual.of_images.embeds)  # (B / Q, V, D): Q texts in a row read one image
         states, keys = text.embeds, self.key_mask_of_images(visual, prior)
-        for layer in self.layers:
-            padding = ~text.attention_mask
-            states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
+        masks = {"tgt_key_padding_mask": ~text.attention_mask, "memory_key_padding_mask": keys}
+        for number, layer in enumerate(self.layers, start=1):
+            states = layer(states, image, first_only=first_only and number == self.num_layers, **masks)
         image = repeat_rows(image, visual.texts)
-        return FusedTokens(self.norm(states), image, text.attention_mask, unread=visual.unread)
+        return FusedTokens(self.norm(states), image, text.attention_mask[:, : states.shape[1]], unread=visual.unread)

@@ -39,13 +39,17 @@ class SkipConnectedFusion(LayeredFusion):
         )
         self.norm = layer.closing_norm()
 
-    def forward(self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None) -> FusedTokens:
+    def forward(
+        self, text: TextTokens, visual: VisualTokens, prior: Tensor | None = None, *, first_only: bool = False
+    ) -> FusedTokens:
         """Fuse ``text`` (B, L, D) with ``visual`` (B, V, D_v); padded text is never read.
 
         Args:
             text: Words.
             visual: Visual tokens.
             prior: Added to the logits of the attention from text to visual tokens in every reading layer, (B, V).
+            first_only: Whether the first token is all that is wanted of the text: a reading layer at the end then gives
+                that alone.
         """
         # (B / Q, V, D), (B, L, D): up to the first connected layer Q texts in a row read one image.
         image, states = self.visual_proj(visual.of_images.embeds), text.embeds
@@ -53,16 +57,18 @@ class SkipConnectedFusion(LayeredFusion):
         # Visual tokens come first, and as a rule all of them are read: bool (B, V + L).
         hidden = padding.new_zeros(visual.embeds.shape[:2]) if unread is None else unread
         all_padding = torch.cat([hidden, padding], dim=1)
-        for layer, connected in zip(self.layers, self.connected, strict=True):
+        for number, (layer, connected) in enumerate(zip(self.layers, self.connected, strict=True), start=1):
             if connected and image.shape[0] < states.shape[0]:
                 image, keys = repeat_rows(image, visual.texts), self.key_mask(visual, prior)
             if connected:
                 image, states = _run_connected(layer, image, states, all_padding)
             else:
-                states = layer(states, image, tgt_key_padding_mask=padding, memory_key_padding_mask=keys)
+                last = first_only and number == self.num_layers
+                masks = {"tgt_key_padding_mask": padding, "memory_key_padding_mask": keys}
+                states = layer(states, image, first_only=last, **masks)
         if image.shape[0] < states.shape[0]:
             image = repeat_rows(image, visual.texts)
-        return FusedTokens(self.norm(states), image, text.attention_mask, unread=unread)
+        return FusedTokens(self.norm(states), image, text.attention_mask[:, : states.shape[1]], unread=unread)
 
 
 def _run_connected(layer: nn.Module, image: Tensor, states: Tensor, all_padding: Tensor) -> tuple[Tensor, Tensor]:

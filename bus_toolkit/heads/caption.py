@@ -94,7 +94,7 @@ class CaptionHead(VLPHead):
             states = self._states_under(step, given)
         else:
             states = self.states(step.visual(Condition.FREE))
-        logits = step.encoders.decode(tokens, *states)  # (B, L, V)
+        logits = step.encoders.decode(tokens.before_last(), *states)  # (B, L - 1, V)
         loss = next_token_loss(logits, tokens.input_ids, wanted[:, 1:].float(), self.label_smoothing)
         return HeadOutput({"caption": loss})
 

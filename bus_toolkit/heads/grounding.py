@@ -130,8 +130,9 @@ class GroundingHead(VLPHead):
         grid = self.patches(self.patch_norm(self.dense_grid(visual)))
         centres = patch_centres(visual.grid, grid.device, at_least_float32_dtype(grid))
         keys = grid + self.places(place_features(centres).to(grid.dtype))
+        pair = step.encoders.fuse(step.text, visual, first_only=True).cls
         # (B, 2 D) -> (B, 1, 2 D) -> two of (B, 1, D), the same for all patches of a row.
-        scale, shift = self.query(step.encoders.fuse(step.text, visual).cls).unsqueeze(1).chunk(2, dim=-1)
+        scale, shift = self.query(pair).unsqueeze(1).chunk(2, dim=-1)
         features = self.trunk(keys * (1.0 + scale) + shift)
         distances = at_least_float32(self.sides(features)).sigmoid()
         boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)

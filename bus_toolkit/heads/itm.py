@@ -86,7 +86,7 @@ class ITMHead(VLPHead):
             torch.cat([own, candidates[wrong_text], own]),
             local=is_local,
         )
-        logits = self.class_logits(step.encoders.fuse(text, visual))
+        logits = self.class_logits(step.encoders.fuse(text, visual, first_only=True))
         # In a batch that shows one image only, a drawn "negative" is a positive: its label follows the ids.
         of_images = torch.cat([batch.image_ids, batch.image_ids, ids[wrong_image]])
         of_texts = torch.cat([batch.image_ids, ids[wrong_text], batch.image_ids])
@@ -147,4 +147,4 @@ def checked_match_score(value: str, location: str) -> MatchScore:
 def _fused_pairs(step: Step, image_rows: Tensor, text_rows: Tensor) -> FusedTokens:
     """Fuse this rank's images and texts at the given rows, each image selected under the text of its pair."""
     text = step.text.index(text_rows)
-    return step.encoders.fuse(text, step.images_under(image_rows, text))
+    return step.encoders.fuse(text, step.images_under(image_rows, text), first_only=True)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from bus_toolkit.heads.base import Copied, HeadOutput, VLPHead
 from bus_toolkit.heads.word_masks import first_places, hidden_tokens, hidden_words, replaced_as_bert
 from bus_toolkit.losses.soft_targets import SoftTargets, mixed_cross_entropy
-from bus_toolkit.ops.apply_plans import gather_tokens
 from bus_toolkit.ops.collective import mean_over_ranks
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.step.step import Step

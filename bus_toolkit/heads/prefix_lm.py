@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -61,9 +62,13 @@ class PrefixLMHead(VLPHead):
         self.label_smoothing = checked_smoothing(label_smoothing)
 
     def hide(self, batch: Batch) -> Beginnings:
-        """Return the beginnings of a batch's captions."""
+        """Return the beginnings of a batch's captions, in as many places as the longest one can have.
+
+        How long it is only the device knows; to ask would stop it, and each length would be compiled again.
+        """
         lengths = self.prefix_lengths(batch.tokens, batch.noise("prefix_lm", batch.num_captions))
-        return Beginnings.of(batch.tokens, lengths)
+        most = math.ceil(batch.tokens.input_ids.shape[1] * self.max_prefix)
+        return Beginnings.of(batch.tokens.up_to(most), lengths)
 
     def prefix_lengths(self, tokens: TokenBatch, noise_B: Tensor) -> Tensor:
         """Return how many tokens of each caption are given, (B,): at least [CLS], at most the set share."""
@@ -73,11 +78,12 @@ class PrefixLMHead(VLPHead):
     def loss(self, step: Step) -> HeadOutput:
         """Return ``loss_prefix_lm``: the (weighted) mean cross-entropy over the tokens after the prefix."""
         tokens = step.batch.tokens
-        given = step.once(self.hide).tokens.attention_mask
+        places = torch.arange(1, tokens.input_ids.shape[1], device=tokens.input_ids.device)
+        is_given = places < step.once(self.hide).lengths.unsqueeze(1)  # (B, L - 1)
         fused = step.encoders.fuse(step.text_of(self.hide), step.visual())
         memory, memory_mask = fused.memory()
-        logits = step.encoders.decode(tokens, memory, memory_mask)  # (B, L, V)
-        weights = (tokens.attention_mask & ~given)[:, 1:] * self.token_weights(tokens)
+        logits = step.encoders.decode(tokens.before_last(), memory, memory_mask)  # (B, L - 1, V)
+        weights = (tokens.attention_mask[:, 1:] & ~is_given) * self.token_weights(tokens)
         loss = next_token_loss(logits, tokens.input_ids, weights, self.label_smoothing, self._soft_targets(step))
         return HeadOutput({"prefix_lm": loss})
 
@@ -89,9 +95,10 @@ class PrefixLMHead(VLPHead):
         return torch.ones_like(tokens.input_ids[:, 1:], dtype=torch.float32)
 
     def _soft_targets(self, step: Step) -> SoftTargets | None:
-        """Return what the momentum model writes after the same prefixes, logits (B, L, V)."""
+        """Return what the momentum model writes after the same prefixes, logits (B, L - 1, V)."""
         momentum = step.momentum
         if not self.alpha or momentum is None:
             return None
         memory, memory_mask = momentum.fuse(momentum.text_of(self.hide)).memory()
-        return SoftTargets(momentum.decode(step.batch.tokens, memory, memory_mask), self.alpha * momentum.trust)
+        logits = momentum.decode(step.batch.tokens.before_last(), memory, memory_mask)
+        return SoftTargets(logits, self.alpha * momentum.trust)

@@ -101,7 +101,8 @@ class SelfCriticalCaptionHead(CaptionHead):
         advantages_BK = rewards_BK - self._baseline(step, states, rewards_BK)
         count = written.input_ids.shape[1]
         flat = TokenBatch(written.input_ids.flatten(0, 1), written.attention_mask.flatten(0, 1))  # (B * K, L)
-        logits = step.encoders.decode(flat, *(part.repeat_interleave(count, dim=0) for part in states))
+        memory, mask = (part.repeat_interleave(count, dim=0) for part in states)
+        logits = step.encoders.decode(flat.before_last(), memory, mask)
         log_probs_BK = text_log_probs(logits, *flat).unflatten(0, (-1, count)) / self._length(written)
         loss = policy_gradient_loss(log_probs_BK, advantages_BK.to(log_probs_BK))
         return HeadOutput({"caption": loss}, logs={"reward": rewards_BK.mean()})

@@ -102,7 +102,7 @@ class VQAHead(VLPHead):
         answers = step.encoders.tokenize(texts)  # (A, L)
         owners = torch.tensor(rows).to(memory.device, non_blocking=True)
         weights = torch.tensor(shares, dtype=at_least_float32_dtype(memory)).to(memory.device, non_blocking=True)
-        logits = step.encoders.decode(answers, memory[owners], memory_mask[owners])  # (A, L, V)
+        logits = step.encoders.decode(answers.before_last(), memory[owners], memory_mask[owners])  # (A, L - 1, V)
         # (A, L - 1): each token's loss counts by its answer's share; the first token is given, never predicted.
         wanted = answers.attention_mask[:, 1:] * weights.unsqueeze(1)
         soft = self._soft_targets(step, answers, owners)
@@ -121,7 +121,7 @@ class VQAHead(VLPHead):
         if not self.alpha or momentum is None:
             return None
         memory, memory_mask = momentum.fuse(momentum.text).memory()
-        logits = momentum.decode(answers, memory[owners], memory_mask[owners])
+        logits = momentum.decode(answers.before_last(), memory[owners], memory_mask[owners])
         return SoftTargets(logits, self.alpha * momentum.trust)
 
     def _chosen(self, step: Step, memory: Tensor, memory_mask: Tensor) -> list[str]:

@@ -33,16 +33,18 @@ def next_token_loss(
     """Return the weighted mean cross-entropy of the tokens after the first, over the rows of all ranks.
 
     Args:
-        logits_BLV: For each place, the logits of the token after it.
+        logits_BLV: For each place, the logits of the token after it; those of the last place are not read, and need
+            not be there.
         ids_BL: The tokens.
         weights_BT: How much each token counts, 0 or more; only the ratios matter.
         label_smoothing: Share of the target spread over the vocabulary.
-        soft: The momentum model's logits (B, L, V) for the same places, and their share; ``None`` for the tokens alone.
+        soft: The momentum model's logits (B, L, V) for such places, and their share; ``None`` for the tokens alone.
     """
     # The last position predicts nothing, and nothing predicts the first token; no half precision for the softmax.
-    logits_BTV = at_least_float32(logits_BLV[:, :-1])
+    count = ids_BL.shape[1] - 1
+    logits_BTV = at_least_float32(logits_BLV[:, :count])
     if soft is not None:
-        soft = SoftTargets(soft.logits[:, :-1].flatten(0, 1), soft.alpha)
+        soft = SoftTargets(soft.logits[:, :count].flatten(0, 1), soft.alpha)
     losses = mixed_cross_entropy(
         logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), soft, label_smoothing=label_smoothing
     )

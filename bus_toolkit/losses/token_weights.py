@@ -15,10 +15,11 @@ def next_token_log_probs(logits_BLV: Tensor, ids_BL: Tensor) -> Tensor:
     """Return the log-probability (B, T), float32 or float64, of each token after the first.
 
     Args:
-        logits_BLV: For each place, the logits of the token after it.
+        logits_BLV: For each place, the logits of the token after it; those of the last place are not read, and need
+            not be there.
         ids_BL: The tokens.
     """
-    logits_BTV = at_least_float32(logits_BLV[:, :-1])
+    logits_BTV = at_least_float32(logits_BLV[:, : ids_BL.shape[1] - 1])
     losses = F.cross_entropy(logits_BTV.flatten(0, 1), ids_BL[:, 1:].flatten(), reduction="none")
     # cross_entropy takes rows alone: (B, T, V) -> (B * T, V), and its losses back to (B, T).
     return -losses.view(ids_BL.shape[0], -1)

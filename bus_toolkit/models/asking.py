@@ -52,7 +52,7 @@ def match(model: Any, images: Tensor, texts: Texts) -> Tensor:
     check_images(images, model.backbone.adapter)
     count = _count(images, words)
     text = _spread(_encoded(model, words), count)
-    return head.match_logits(model.encoders.fuse(text, _visual(model, images, text, count))).sigmoid()
+    return head.match_logits(model.encoders.fuse(text, _visual(model, images, text, count), first_only=True)).sigmoid()
 
 
 def listed_texts(texts: Texts) -> list[str]:

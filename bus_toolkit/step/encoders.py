@@ -181,8 +181,14 @@ class Encoders(Parts):
         text = self.text_encoder(tokens)
         return TextTokens(*(t.expand(batch, *t.shape[1:]) for t in (text.embeds, text.pooled, text.attention_mask)))
 
-    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+    def fuse(self, text: TextTokens, visual: VisualTokens, *, first_only: bool = False) -> FusedTokens:
         """Let text (B, L, D) and visual tokens (B, P + S, D_v) meet.
+
+        Args:
+            text: Words.
+            visual: Images.
+            first_only: Whether ``FusedTokens.cls`` is all that is wanted, as for matching; there need be no other token
+                then.
 
         Raises:
             ComponentError: The model has no fusion, and the head that asks did not say that it needs one.
@@ -190,7 +196,7 @@ class Encoders(Parts):
         if self.fusion is None:
             raise ComponentError(_missing("fusion"))
         if self.stream is None:
-            return fuse_by(self.fusion, self.prior, text, visual)
+            return fuse_by(self.fusion, self.prior, text, visual, first_only=first_only)
         fused = self.stream(text, visual, self.backbone)
         if self.on_fused is not None and fused.image is not None:
             self.on_fused(fused.image)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from inspect import signature
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -85,7 +88,9 @@ def decode_visual(decoder: nn.Module, visual: VisualTokens, text: TextTokens | N
     return replace(decoded, undecoded=visual, unread=unread, unrepeated=None)
 
 
-def fuse_by(fusion: nn.Module, prior: nn.Module | None, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+def fuse_by(
+    fusion: nn.Module, prior: nn.Module | None, text: TextTokens, visual: VisualTokens, *, first_only: bool = False
+) -> FusedTokens:
     """Return what a fusion makes of texts and visual tokens under a prior, which reads the text that is fused.
 
     Args:
@@ -93,10 +98,17 @@ def fuse_by(fusion: nn.Module, prior: nn.Module | None, text: TextTokens, visual
         prior: The model's; ``None`` adds nothing.
         text: A text an image (B, L, D).
         visual: (B, P + S, D_v); a prior that they bring along (``VisualTokens.prior``) replaces the model's.
+        first_only: Whether the global token is all that is wanted; a fusion may then leave out the others.
     """
+    wanted = {"first_only": True} if first_only and _takes_first_only(type(fusion).forward) else {}
     if prior is None:
-        return fusion(text, visual)
-    return fusion(text, visual, prior(text, visual) if visual.prior is None else visual.prior)
+        return fusion(text, visual, **wanted)
+    return fusion(text, visual, prior(text, visual) if visual.prior is None else visual.prior, **wanted)
+
+
+@cache
+def _takes_first_only(forward: Callable[..., Any]) -> bool:
+    return "first_only" in signature(forward).parameters
 
 
 def num_texts(shared: SharedTokens, text: TextTokens | None) -> int:

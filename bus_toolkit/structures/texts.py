@@ -40,6 +40,15 @@ class TokenBatch(NamedTuple):
     input_ids: Tensor
     attention_mask: Tensor
 
+    def up_to(self, length: int) -> TokenBatch:
+        """Return the first ``length`` places, at least one."""
+        length = max(1, length)
+        return TokenBatch(self.input_ids[:, :length], self.attention_mask[:, :length])
+
+    def before_last(self) -> TokenBatch:
+        """Return the places that a token follows: all but the last, from which a text decoder has nothing to learn."""
+        return self.up_to(self.input_ids.shape[1] - 1)
+
 
 class Masked(NamedTuple):
     """Captions with words hidden: ``tokens``; for each place ``positions``, ``targets``, ``valid``, all (B, K)."""

@@ -70,5 +70,5 @@ def rank(
 
 def _log_likelihood(decode: Decode, tokens: TokenBatch, memory: Tensor, memory_mask: Tensor) -> Tensor:
     """Return the log-probability of each text after its first token, (R,)."""
-    log_probs = next_token_log_probs(decode(tokens, memory, memory_mask), tokens.input_ids)
+    log_probs = next_token_log_probs(decode(tokens.before_last(), memory, memory_mask), tokens.input_ids)
     return (log_probs * tokens.attention_mask[:, 1:]).sum(dim=1)

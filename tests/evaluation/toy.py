@@ -131,7 +131,7 @@ class ToyModel(BaseModel):
     def encode_pairs(self, prefix: SharedTokens, image_rows: torch.Tensor, text: TextTokens) -> VisualTokens:
         return self.encode_visual(prefix.index(image_rows), text)
 
-    def fuse(self, text: TextTokens, visual: VisualTokens) -> FusedTokens:
+    def fuse(self, text: TextTokens, visual: VisualTokens, *, first_only: bool = False) -> FusedTokens:
         return FusedTokens(text.embeds, visual.embeds, text.attention_mask)
 
 

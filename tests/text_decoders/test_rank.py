@@ -67,10 +67,10 @@ def test_the_first_token_chooses_what_is_read_in_full() -> None:
         assert ranking.best[row] == best
         assert float(ranking.log_prob[row]) == pytest.approx(toy.log_prob(row, texts[best]), abs=1e-5)
     # One token for every row, then two candidates a row.
-    assert toy.read == [(ROWS, 1), (2 * ROWS, 4)]
+    assert toy.read == [(ROWS, 1), (2 * ROWS, 3)]  # the end mark is not read: nothing follows it
 
 
 def test_reading_all_of_them_needs_no_first_pass() -> None:
     all_of_them, enough = Toy(), Toy()
     assert ranked(all_of_them) == ranked(enough, topk=len(TEXTS))
-    assert all_of_them.read == enough.read == [(ROWS * len(TEXTS), 5)]
+    assert all_of_them.read == enough.read == [(ROWS * len(TEXTS), 4)]
