@@ -37,12 +37,17 @@ class Limit:
         text = os.environ.get(self.variable, "").strip()
         if not text:
             return self.default
-        if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
-            raise ConfigError(
-                f"{self.variable}: must be a whole number from 1 below 10^18, got {text[:40]!r}. Correct the variable, "
-                f"or unset it for {self.default}."
-            )
+        if problem := self.problem(text):
+            raise ConfigError(f"{self.variable}: {problem}. Correct the variable, or unset it for {self.default}.")
         return int(text)
+
+    @staticmethod
+    def problem(text: str) -> str:
+        """Return what is wrong with the value of a variable; empty if it is a limit."""
+        number = text.strip()
+        if number.isascii() and number.isdigit() and len(number) < 19 and int(number) > 0:
+            return ""
+        return f"must be a whole number from 1 below 10^18, got {text[:40]!r}"
 
     @property
     def advice(self) -> str:

@@ -44,6 +44,7 @@ _SHARE = Range("between 0 and 1", 0, 1, without_low=True, without_high=True)
 _DECAY = Range("in [0, 1)", 0, 1, without_high=True)
 _FACTOR = Range("above 0, at most 1", 0, 1, without_low=True)
 _INTERVAL = Range("at least 1, or -1 for never", 1, also=(-1,))
+_KEPT = Range("at least 1, or -1 for all", 1, also=(-1,))
 _SEED = Range("in 0 to 2^32 - 1", 0, 2**32 - 1)
 _LOADER = r"(train|val|test)_dataloader"
 _HOOK = r"(?:default_hooks\.[^.]+|custom_hooks\.\d+)"
@@ -97,7 +98,7 @@ _RANGES: tuple[tuple[str, tuple[str, ...], dict[str, Range]], ...] = (
         {"factor": _DECAY, "patience": _NOT_NEGATIVE, "cooldown": _NOT_NEGATIVE, "threshold": _FINITE},
     ),
     ("randomness", _ANY, {"seed": _SEED}),
-    (_HOOK, ("CheckpointHook",), {"interval": _INTERVAL, "max_keep_ckpts": _INTERVAL}),
+    (_HOOK, ("CheckpointHook",), {"interval": _INTERVAL, "max_keep_ckpts": _KEPT}),
     (_HOOK, ("LoggerHook",), {"interval": _COUNT}),
     (_HOOK, ("EMAHook",), {"momentum": _SHARE, "interval": _COUNT, "begin_iter": _NOT_NEGATIVE}),
     (_HOOK, ("EarlyStoppingHook",), {"patience": _NOT_NEGATIVE, "min_delta": _NOT_NEGATIVE}),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus_toolkit.doctor.child import findings_of, start
+from bus_toolkit.doctor.environment import check_environment
 from bus_toolkit.doctor.finding import Finding, Verdict, fault
 from bus_toolkit.doctor.machine import check_machine
 from bus_toolkit.doctor.versions import check_versions
@@ -49,6 +50,7 @@ def examine(work_dir: Path = Path("work_dirs"), seconds: float = 120) -> Iterato
     checks: list[tuple[str, Callable[[], list[Finding]]]] = [
         ("Versions", check_versions),
         ("Machine", lambda: check_machine(work_dir)),
+        ("Environment", check_environment),
         ("Devices", lambda: _devices(seconds)),
         ("Plugins", lambda: _in_child("plugins", _FIND_PLUGIN, seconds)),
         ("Processes", lambda: _round(seconds)),

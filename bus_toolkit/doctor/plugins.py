@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from bus_toolkit.doctor.finding import Finding, fault, ok, warning
 from bus_toolkit.engine.quiet import quiet_hosts
-from bus_toolkit.plugin.manager import list_plugins
+from bus_toolkit.plugin.manager import list_plugins, missing_plugins
 from bus_toolkit.plugin.records import ASK, SWITCH, PluginRecord
+
+_EVERY_RUN = "Every run would end with this."
 
 
 def check() -> list[Finding]:
     """Load all of them."""
     quiet_hosts()
-    return [_finding(record) for record in list_plugins()]
+    records = list_plugins()
+    return [*map(_finding, records), *(fault(str(problem), _EVERY_RUN) for problem in missing_plugins())]
 
 
 def _finding(record: PluginRecord) -> Finding:

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.settings import checkpoint_of
 
 _log = logging.getLogger(__name__)
+_MOST = 5  # checkpoints that a message names
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def decide_start(cfg: Config, resume: str | None, source: str) -> None:
     given, resumed = checkpoint_of(cfg.get("load_from")), bool(cfg.get("resume"))
     if resumed and not str(given).endswith(".pth"):
         raise CheckpointError(
-            f"--resume: a run goes on from a .pth of its own work dir, got {given}. "
+            f"--resume: a run goes on from a .pth of its own work dir, got {given}. {_there(str(given))}"
             "To start from weights only, set load_from."
         )
     if given is not None and "://" not in given:
@@ -111,11 +113,23 @@ def _given(path: str, source: str, *, resumed: bool, trusted: bool) -> Start:
     file = expand_home(path)
     if not file.is_file():
         kind = "a folder is no" if file.is_dir() else "no such"
-        raise CheckpointError(f"{source}: {kind} checkpoint, got {path}. Give the path of a .pth or .safetensors file.")
+        files = "a .pth that a training has written" if resumed else "a .pth or .safetensors file"
+        raise CheckpointError(f"{source}: {kind} checkpoint, got {path}. {_there(path)}Give the path of {files}.")
     if resumed:
         return Start(path, fingerprint(file), _examine(file, trusted))
     check_records(file)
     return Start(path, fingerprint(file))
+
+
+def _there(path: str) -> str:
+    """Return a sentence about the checkpoints in the folder that ``path`` is or lies in; empty if there are none."""
+    place = expand_home(path)
+    folder = place if place.is_dir() else place.parent
+    names = [found.name for found in islice(newest_first(folder), _MOST)]
+    if not names:
+        return ""
+    going_on = f" (`--work-dir {folder} --resume` takes the newest whole one)" if folder == place else ""
+    return f"{folder} has {', '.join(names)}{going_on}. "
 
 
 def _examine(path: Path, trusted: bool) -> int:

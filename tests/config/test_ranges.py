@@ -49,6 +49,11 @@ _BAD = [
         {"type": "AtomicCheckpointHook", "interval": 0},
         "interval: must be at least 1, or -1 for never, got 0.",
     ),
+    (
+        "default_hooks.checkpoint",
+        {"type": "CheckpointHook", "max_keep_ckpts": 0},
+        "max_keep_ckpts: must be at least 1, or -1 for all, got 0.",
+    ),
     ("default_hooks.logger", {"type": "LoggerHook", "interval": 0}, "interval: must be at least 1, got 0."),
     ("custom_hooks.2", {"type": "EMAHook", "momentum": 2}, "momentum: must be between 0 and 1, got 2."),
 ]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bus_toolkit.doctor import Verdict, devices, plugins, step
+from bus_toolkit.errors import Problem
 from bus_toolkit.plugin.records import PluginRecord
 from bus_toolkit.testing import model as testing_model
 
@@ -61,7 +62,10 @@ def test_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     failed.fail(ImportError("no module x"))
     records = [PluginRecord("good", "good 2.0", "loaded", ["selector A"]), failed, PluginRecord("left", "left 3.0")]
     monkeypatch.setattr(plugins, "list_plugins", lambda: records)
-    good, bad, left = plugins.check()
+    unknown = Problem("BUS_PLUGINS", "plugin 'goood' is not installed. Did you mean 'good'?")
+    monkeypatch.setattr(plugins, "missing_plugins", lambda: [unknown])
+    good, bad, left, missing = plugins.check()
     assert (good.verdict, good.what) == (Verdict.OK, "good (good 2.0): 1 parts")
     assert bad.verdict is Verdict.FAULT and "ImportError: no module x." in bad.what and "BUS_PLUGINS" in bad.advice
     assert left.verdict is Verdict.WARNING and "BUS_PLUGINS" in left.advice
+    assert missing.verdict is Verdict.FAULT and missing.what == str(unknown)

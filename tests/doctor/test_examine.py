@@ -26,10 +26,10 @@ def test_a_check_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(names, "start", lambda *words: words)
     sections = list(examine())
     assert [section.title for section in sections] == [
-        *("Versions", "Machine", "Devices", "Plugins", "Processes", "A training step"),
+        *("Versions", "Machine", "Environment", "Devices", "Plugins", "Processes", "A training step"),
     ]
     assert sections[0].findings[0].what == "the check failed: RuntimeError: no metadata" and sections[0].num_faults == 1
-    assert [section.num_faults for section in sections[1:]] == [0] * 5
+    assert [section.num_faults for section in sections[1:]] == [0] * 6
     assert sections[-1].findings[0].what == "step cpu"
 
 

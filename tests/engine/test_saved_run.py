@@ -11,6 +11,7 @@ from bus_toolkit.config import load_config_text
 from bus_toolkit.engine import build_runner, evaluate, latest_checkpoint, load_checkpoint_file
 from bus_toolkit.engine.options import RunOptions
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
+from bus_toolkit.errors import CheckpointError
 from bus_toolkit.weights.run_state import read_section
 from tests.engine.tiny_run import tiny_config
 
@@ -122,6 +123,17 @@ def test_evaluating_and_resuming_with_another_model_is_reported(tmp_path, caplog
             build_runner(cfg, options).train()
     wanted = "epoch_2.pth: was trained with another model section: model.width 1 here, nothing there. The values here"
     assert sum(wanted in record.getMessage() for record in caplog.records) >= 2
+
+
+def test_a_model_with_other_parameters_is_refused_by_what_differs(tmp_path):
+    run(tmp_path)
+    cfg = tiny_config(tmp_path, max_epochs=3)
+    cfg.model.spare = True
+    with pytest.raises(CheckpointError) as caught:
+        build_runner(cfg, RunOptions(resume="latest")).train()
+    first, second = str(caught.value).splitlines()
+    differs = "epoch_2.pth: is of a training with another model section: model.spare True here, nothing there. Resume"
+    assert differs in first and "its optimizer has 2 parameters in 1 groups, got 4 in 1" in second
 
 
 def test_weights_to_start_from_may_be_of_another_model(tmp_path, caplog, monkeypatch):

@@ -66,6 +66,16 @@ def test_a_path_that_is_given_is_taken_or_refused(saved_run):
         decided(saved_run, str(saved_run / "epoch_1.pth"))
 
 
+def test_a_refusal_names_the_checkpoints_that_are_there(saved_run):
+    there = f"{saved_run} has epoch_2.pth, epoch_1.pth"
+    with pytest.raises(CheckpointError) as of_file:
+        decided(saved_run, str(saved_run / "epoch_9.pth"), "--resume")
+    assert str(of_file.value).endswith(f"{there}. Give the path of a .pth that a training has written.")
+    with pytest.raises(CheckpointError) as of_folder:
+        decided(saved_run, str(saved_run))
+    assert f"{there} (`--work-dir {saved_run} --resume` takes the newest whole one). " in str(of_folder.value)
+
+
 def test_what_is_not_there_is_refused_before_anything_is_built(tmp_path):
     with pytest.raises(CheckpointError, match=r"--resume: no such checkpoint, got gone\.pth"):
         decided(tmp_path, "gone.pth", "--resume")

@@ -16,6 +16,7 @@ from bus_toolkit.text_files import read_utf8, split_lines
 
 IMAGE_KEYS = ("image", "file", "filename", "filepath", "img_path")
 TEXT_KEYS = ("caption", "text", "title")
+_MOST = 10  # further lines that a message names
 _JSON = (".json", ".jsonl", ".ndjson")
 
 
@@ -108,13 +109,27 @@ def _one_name_each(records: Sequence[PairRecord], img_dir: Path) -> list[str | N
 def _table(content: str, path: Path, location: str, quoting: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     rows = table_rows(content, path, location, quoting)
     _, header = next(rows)
+    misfits = []
     for number, row in rows:
-        if len(row) != len(header):
-            raise DataError(
-                f"{location}: {path}, line {number}: {len(row)} fields, the header has {len(header)}: "
-                f"{', '.join(header)}. Put quotes round captions that contain the separator of the columns."
-            )
-        yield f"line {number}", dict(zip(header, row, strict=True))
+        if len(row) == len(header):
+            yield f"line {number}", dict(zip(header, row, strict=True))
+        else:
+            misfits.append((number, len(row)))
+    if misfits:
+        raise DataError(f"{location}: {path}, {_misfit(misfits, header)}")
+
+
+def _misfit(misfits: Sequence[tuple[int, int]], header: Sequence[str]) -> str:
+    """Return the message about lines whose number of fields is not that of the header; the first one in full."""
+    (line, fields), others = misfits[0], [str(number) for number, _ in misfits[1:]]
+    shown = ", ".join(others[:_MOST]) + (f" and {len(others) - _MOST} more" if len(others) > _MOST else "")
+    advice = (
+        "Put quotes round captions that contain the separator of the columns."
+        if fields > len(header)
+        else "Complete the line, or remove it."
+    )
+    also = f" Other lines: {shown}." if others else ""
+    return f"line {line}: {fields} fields, the header has {len(header)}: {', '.join(header)}. {advice}{also}"
 
 
 def _json(content: str, path: Path, location: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

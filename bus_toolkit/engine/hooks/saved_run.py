@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +20,7 @@ from bus_toolkit.engine.resumed_place import position_of
 from bus_toolkit.engine.resumed_state import names_by_group, reorder, take_own_weights
 from bus_toolkit.engine.saved_config import model_differences, saved_config_text
 from bus_toolkit.engine.training_plan import check_same_parameters
+from bus_toolkit.errors import CheckpointError
 from bus_toolkit.weights.run_state import read_section, write_section
 from bus_toolkit.weights.words import words_of
 
@@ -58,15 +61,14 @@ class SavedRunHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare."""
         path = runner._load_from or "checkpoint"
-        if runner._resume:
-            self._note_optimizer(runner, checkpoint, str(path))
-            if not any(isinstance(hook, EMAHook) for hook in runner.hooks):
-                take_own_weights(checkpoint, str(path))
         saved = saved_config_text(checkpoint)
         is_only_a_start = runner._train_loop is not None and not runner._resume
-        if saved is None or is_only_a_start:
-            return
-        differences = model_differences(saved, runner.cfg, path)
+        differences = "" if saved is None or is_only_a_start else model_differences(saved, runner.cfg, path)
+        if runner._resume:
+            with _another_model_named(differences, path):
+                self._note_optimizer(runner, checkpoint, str(path))
+            if not any(isinstance(hook, EMAHook) for hook in runner.hooks):
+                take_own_weights(checkpoint, str(path))
         if differences:
             _log.warning("%s: was trained with another model section: %s. The values here are used.", path, differences)
 
@@ -102,3 +104,22 @@ class SavedRunHook(Hook):
                 continue
             planned = schedules if is_one else schedules.get(key, [])
             states[key], planned[:] = reorder(states[key], planned, saved=saved[number], own=own, path=path)
+
+
+@contextmanager
+def _another_model_named(differences: str, path: object) -> Iterator[None]:
+    """Say first that the model is another one: mostly that is why its optimizer does not fit.
+
+    Raises:
+        CheckpointError: With what differs, then with what was refused.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        if not differences:
+            raise
+        first = (
+            f"{path}: is of a training with another model section: {differences}. Resume with the config of that "
+            "training, or give this one a work dir of its own."
+        )
+        raise CheckpointError([first, *error.problems]) from error

@@ -112,7 +112,12 @@ def test_a_bad_row_is_skipped_and_counted_with_its_line(photos, row, report, cap
             "picture,caption\n0.png,a\n",
             "line 2: has none of image, file, filename, filepath, img_path, got picture, caption",
         ),
-        ("a.csv", "image,caption\n0.png,a,b\n", "line 2: 3 fields, the header has 2: image, caption"),
+        ("a.csv", "image,caption\n0.png,a,b\n", "line 2: 3 fields, the header has 2: image, caption. Put quotes"),
+        (
+            "a.csv",
+            "image,caption\n0.png\n0.png,a\n1.png\n2.png\n",
+            r"line 2: 1 fields, .* caption. Complete the line, or remove it. Other lines: 4, 5\.$",
+        ),
         ("a.csv", 'image,caption\n0.png,"a\n', "line 2: unexpected end of data"),
         ("a.csv", b"image,caption\n0.png,a\n1.png,\xe4\n", r"line 3: is not UTF-8 \(byte 0xe4\)"),
         ("a.csv", "", "has no pair"),
