@@ -22,6 +22,7 @@ from bus_toolkit.engine.options import LATEST, RunOptions, apply_options
 from bus_toolkit.engine.preprocessor_check import check_preprocessor
 from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.engine.recompute import KEY, matching_modules
+from bus_toolkit.engine.refusals import full_disk_reported
 from bus_toolkit.engine.restart import note_start, resume_of_restart
 from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.engine.runner import BusRunner
@@ -58,6 +59,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
         ConfigError: A flag needs something that the config does not have, the launcher's environment is incomplete, or
             the work dir cannot be made, or another training is running in it.
         CheckpointError: The checkpoint to start from does not exist.
+        TrainingError: The disk is full.
     """
     options = options or RunOptions()
     quiet_hosts()
@@ -74,10 +76,11 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     make_writable_folder(cfg.work_dir, "work_dir")
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
-    lock = _locked(cfg)
-    runner = _with_words(cfg)
-    runner.run_lock = lock
-    runner.write_config()
+    with full_disk_reported(cfg.work_dir):  # an empty file, with which the folder was tried, fits into a full one
+        lock = _locked(cfg)
+        runner = _with_words(cfg)
+        runner.run_lock = lock
+        runner.write_config()
     matching_modules(unwrap(runner.model), cfg.get(KEY) or ())
     check_preprocessor(unwrap(runner.model))
     check_pipeline_sizes(cfg, unwrap(runner.model))

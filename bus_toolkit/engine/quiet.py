@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
+from collections.abc import Callable
 
 import mmengine.logging
 import mmengine.runner.checkpoint
@@ -16,6 +18,8 @@ from mmengine.logging import MMLogger
 
 from bus_toolkit.own_log import log_to_screen
 from bus_toolkit.safe_text import SafeFormatter
+
+_log = logging.getLogger(__name__)
 
 # (category, start of the message, module that the warning is attributed to); regular expressions as in `warnings`.
 _WARNINGS: tuple[tuple[type[Warning], str, str], ...] = (
@@ -82,9 +86,30 @@ def split_screen_and_file(logger: MMLogger, *, everything: bool = False) -> None
             handler.addFilter(_is_worth_showing)
             continue
         handler.bus_run = True
+        handler.handleError = _fault_reporter(handler)
         if handler.formatter is not None:  # names from data are in our records and in those of OpenMMLab
             handler.setFormatter(SafeFormatter(handler.formatter))
         own.addHandler(handler)
+
+
+def _fault_reporter(handler: logging.FileHandler) -> Callable[[logging.LogRecord], None]:
+    """Return what reports a log that cannot be written: one line at the first record, not a traceback at each.
+
+    The run goes on to whatever it writes next beside the log, which ends it if the disk is full.
+    """
+    reported = False
+
+    def report(record: logging.LogRecord) -> None:
+        nonlocal reported
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            logging.Handler.handleError(handler, record)
+        elif not reported:
+            reported = True  # before the line, which comes here too
+            text = "%s: cannot be written: %s. Lines of this log are missing from here on."
+            _log.warning(text, handler.baseFilename, error.strerror)
+
+    return report
 
 
 def _is_worth_showing(record: logging.LogRecord) -> bool:

@@ -42,7 +42,7 @@ def data_errors_at(path: str) -> Iterator[None]:
 
 @contextmanager
 def full_disk_reported(work_dir: str) -> Iterator[None]:
-    """Report that logs can be written no more; libraries write them, each in its own way.
+    """Report that the lock, logs or the config can be written no more; libraries write some, each in its own way.
 
     Raises:
         TrainingError: In place of an ``OSError`` that says so.
@@ -53,8 +53,8 @@ def full_disk_reported(work_dir: str) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         raise TrainingError(
-            f"{work_dir}: cannot be written any more: {error.strerror}. The checkpoints there are whole. Make room, "
-            "then go on with --resume."
+            f"{error.filename or work_dir}: cannot be written any more: {error.strerror}. The checkpoints of the run "
+            "are whole. Make room, then go on with --resume."
         ) from error
 
 

@@ -1,5 +1,6 @@
 """One training in a work dir at a time: living ones are respected, dead ones are not, evaluations go on beside."""
 
+import errno
 import fcntl
 import gc
 import json
@@ -14,7 +15,7 @@ import pytest
 
 from bus_toolkit.engine import RunOptions, build_runner, lock_holder, run_lock
 from bus_toolkit.engine.run_lock import LOCK, RunLock
-from bus_toolkit.errors import ConfigError
+from bus_toolkit.errors import ConfigError, TrainingError
 from tests.engine.tiny_run import tiny_config
 
 # Holds the lock as a training does that has a forked worker, says so, and waits.
@@ -96,6 +97,17 @@ def no_locks(monkeypatch):
 def left_by(folder, **changes):
     """Write what another process would have left in the lock file."""
     (folder / LOCK).write_text(json.dumps({**lock_holder.own_identity(), **changes}))
+
+
+def test_a_full_disk_that_cannot_hold_the_lock_is_one_line(tmp_path, monkeypatch):
+    def no_room(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_lock.os, "pwrite", no_room)
+    with pytest.raises(TrainingError, match=rf"^{tmp_path}: cannot be written any more: No space left on device\. The"):
+        build_runner(tiny_config(tmp_path))
+    monkeypatch.undo()
+    RunLock.of(tmp_path).release()  # nothing holds it
 
 
 def test_without_locks_the_contents_decide(tmp_path, no_locks):
