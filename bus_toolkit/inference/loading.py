@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bus_toolkit.config import load_config, load_config_text
+from bus_toolkit.config import find_config, load_config, load_config_text
 from bus_toolkit.config.overrides import parse_overrides
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.training_progress import loaded_progress
@@ -21,6 +21,7 @@ from bus_toolkit.home import expand_home
 from bus_toolkit.models.build import build_model
 from bus_toolkit.models.momentum import copied_parts
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.reading import source_of
@@ -90,6 +91,7 @@ def _find(folder: Path | None, source: str | Path, checkpoint: str | Path | None
             f"{source} as checkpoint (--checkpoint)."
         )
     if folder is None:
+        _refuse_missing(source)
         raise CheckpointError(
             f"Inferencer: {source} names no weights. Give checkpoint (--checkpoint): a .pth or "
             ".safetensors; or name a run folder, whose newest one is taken."
@@ -103,6 +105,23 @@ def _find(folder: Path | None, source: str | Path, checkpoint: str | Path | None
             "checkpoint (--checkpoint)."
         )
     return weights
+
+
+def _refuse_missing(source: str | Path) -> None:
+    """Refuse the name of a run folder that is not there.
+
+    Raises:
+        ConfigError: No config has that name either.
+    """
+    try:
+        find_config(source)
+    except ConfigError as error:
+        place = expand_home(source)
+        hint = did_you_mean(place.name, (path.name for path in place.parent.glob("*/")))
+        raise ConfigError(
+            f"Inferencer: there is neither a run folder nor a config {source}.{hint} Give the work dir of a training, "
+            "with its epoch_*.pth."
+        ) from error
 
 
 def _config(

@@ -61,6 +61,8 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
 
 
 def _read_torch(path: Path, map_location: Any, *, trusted: bool) -> Any:
+    if not path.stat().st_size:
+        raise CheckpointError(f"{path}: not a checkpoint, got an empty file (0 bytes). Use another, or another copy.")
     if not _starts_like_a_checkpoint(path):
         raise CheckpointError(f"{path}: not a checkpoint. Give the path of a .pth or .safetensors file.")
     names = refuse_large_archive(path)

@@ -104,6 +104,10 @@ def test_what_a_source_has_no_is_reported(run, tmp_path):
         Inferencer(tmp_path / "config.yaml")
     with pytest.raises(CheckpointError, match="gone.pth: no such checkpoint"):
         Inferencer(tmp_path, checkpoint="gone.pth")
+    with pytest.raises(
+        ConfigError, match=f"neither a run folder nor a config .*/{run.name[:-1]}. Did you mean '{run.name}'?"
+    ):
+        Inferencer(run.with_name(run.name[:-1]))
     with pytest.raises(ConfigError, match="gone.yaml"):
         Inferencer(tmp_path / "gone.yaml", checkpoint=run / "epoch_1.pth")
 

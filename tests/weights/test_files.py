@@ -91,10 +91,16 @@ def test_a_torn_file_is_reported(tmp_path):
         load_checkpoint_file(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"model:\n  type: VLPModel\n"])
-def test_another_kind_of_file_is_reported(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", r"got an empty file \(0 bytes\)\. Use another, or another copy\."),
+        (b"model:\n  type: VLPModel\n", r"Give the path of a \.pth"),
+    ],
+)
+def test_another_kind_of_file_is_reported(tmp_path, content, text):
     (tmp_path / "run.yaml").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"run\.yaml: not a checkpoint\. Give the path of a \.pth"):
+    with pytest.raises(CheckpointError, match=rf"run\.yaml: not a checkpoint[.,] {text}"):
         load_checkpoint_file(tmp_path / "run.yaml")
 
 
