@@ -15,7 +15,7 @@ from bus_toolkit.cli.interrupt import program
 from bus_toolkit.cli.loading import load_openmmlab
 from bus_toolkit.cli.run import STOPPED
 from bus_toolkit.own_log import is_first_process
-from bus_toolkit.writing import writing
+from bus_toolkit.writing import make_writable_folder
 
 if TYPE_CHECKING:
     from bus_toolkit.engine import TrainingInterrupted
@@ -50,7 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    """Train as the arguments say; return the exit code of a training that a signal has stopped."""
+    """Train as the arguments say; return the exit code of a training that a signal has stopped.
+
+    Raises:
+        ConfigError: The note about the signal could not be left where it is asked for.
+    """
+    place = os.environ.get(NOTE)
+    if place and is_first_process():
+        make_writable_folder(Path(place).parent, NOTE)  # now, and not after days
     load_openmmlab(announced=True)
     from bus_toolkit.engine import RunOptions, TrainingInterrupted, train
 
@@ -79,8 +86,12 @@ def _leave_note(name: str) -> None:
     """Let a script that started the run know the signal: torchrun and srun have exit codes of their own."""
     place = os.environ.get(NOTE)
     if place and is_first_process():
-        with writing(place, NOTE):
+        try:
             Path(place).write_text(f"{name}\n", encoding="utf-8")
+        except OSError as error:  # the training has stopped as it should, and its exit code says so
+            _log.warning(
+                "%s: cannot write %s: %s. The script that waits for it sees no signal.", NOTE, place, error.strerror
+            )
 
 
 def how_to_go_on(args: argparse.Namespace, stop: TrainingInterrupted) -> str:

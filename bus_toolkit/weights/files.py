@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 
-from bus_toolkit.errors import CheckpointError
+from bus_toolkit.errors import BusError, CheckpointError
 from bus_toolkit.home import expand_home
 from bus_toolkit.ops.position_table import GRID_KEY, Grid
 from bus_toolkit.weights.checksums import check_records
@@ -43,7 +43,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         return {"state_dict": _read_safetensors(path, map_location), "meta": {}}
     try:
         checkpoint = _read_torch(path, map_location, trusted=trusted)
-    except CheckpointError:
+    except BusError:  # also a limit in the environment that is none: the file is not to blame
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(refusal(path, error)) from error

@@ -1,6 +1,7 @@
 """The command lines of a training and an evaluation, as a user types them."""
 
 import logging
+import signal
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from bus_toolkit.cli.test import COMMAND as TEST
 from bus_toolkit.cli.train import COMMAND as TRAIN
 from bus_toolkit.engine import RunOptions, TrainingInterrupted
+from bus_toolkit.errors import ConfigError
 
 
 @pytest.fixture
@@ -87,3 +89,38 @@ def test_ctrl_c_names_the_checkpoint_and_the_command_that_goes_on(interrupted, t
 def test_ctrl_c_before_the_first_checkpoint_names_the_command_that_starts_again(interrupted, tmp_path, caplog):
     command = f"bus-toolkit train c.yaml --work-dir {tmp_path}"
     assert interrupted("c.yaml", caplog) == f"Interrupted before the first checkpoint. To start again: {command}"
+
+
+@pytest.fixture
+def stopped(monkeypatch, tmp_path):
+    """Run a training that SIGTERM stops after ``during`` was called; return its exit code."""
+    monkeypatch.setattr(sys, "orig_argv", ["python", "bus-toolkit", "train"])
+    monkeypatch.setattr(sys, "argv", ["bus-toolkit", "train"])
+
+    def call(note, during=lambda: None):
+        def train(*_):
+            during()
+            raise TrainingInterrupted(str(tmp_path), tmp_path / "epoch_3.pth", signal.SIGTERM, 3)
+
+        monkeypatch.setattr("bus_toolkit.engine.train", train)
+        monkeypatch.setenv("BUS_TOOLKIT_STOP_NOTE", str(note))
+        return TRAIN.main(["c.yaml"])
+
+    return call
+
+
+def test_a_stopped_training_leaves_its_note(stopped, tmp_path):
+    assert stopped(tmp_path / "note") == 75
+    assert (tmp_path / "note").read_text() == "SIGTERM\n"
+
+
+def test_a_note_that_has_no_place_is_refused_before_the_training(stopped, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="^BUS_TOOLKIT_STOP_NOTE: cannot write .*/file"):
+        stopped(tmp_path / "file" / "note")
+
+
+def test_a_note_that_fails_at_the_end_leaves_the_exit_code(stopped, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
+    assert stopped(tmp_path / "note", during=(tmp_path / "note").mkdir) == 75
+    assert "BUS_TOOLKIT_STOP_NOTE: cannot write" in caplog.text and "Is a directory" in caplog.text

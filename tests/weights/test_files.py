@@ -12,7 +12,7 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from safetensors.torch import save_file
 
-from bus_toolkit.errors import CheckpointError
+from bus_toolkit.errors import CheckpointError, ConfigError
 from bus_toolkit.weights.files import load_checkpoint_file
 
 
@@ -102,6 +102,13 @@ def test_another_kind_of_file_is_reported(tmp_path, content, text):
     (tmp_path / "run.yaml").write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"run\.yaml: not a checkpoint[.,] {text}"):
         load_checkpoint_file(tmp_path / "run.yaml")
+
+
+def test_a_wrong_limit_in_the_environment_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.pth", {"state_dict": {"a": torch.zeros(2)}})
+    monkeypatch.setenv("BUS_MAX_ARCHIVE_RATIO", "0")
+    with pytest.raises(ConfigError, match=r"^BUS_MAX_ARCHIVE_RATIO: must be a whole number from 1"):
+        load_checkpoint_file(path)
 
 
 def test_a_missing_file_is_reported():

@@ -115,7 +115,7 @@ class BadSampleCounter:
         if self._is_bad[index]:
             return
         self._is_bad[index] = True
-        line = str(error)
+        line = str(error).rstrip(".")  # it is a part of longer sentences
         # An image with several captions is met several times; it is named once.
         self._recent = [*(old for old in self._recent if old != line), line][-3:]
         if self.count > self.limit:

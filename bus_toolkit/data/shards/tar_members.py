@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from bus_toolkit.data.shards.forward_file import ForwardFile
-from bus_toolkit.errors import DataError, Problem
+from bus_toolkit.errors import BusError, DataError, Problem
 
 _BLOCK = tarfile.BLOCKSIZE
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstandard", b"PK": "zip"}
@@ -57,7 +57,7 @@ def read_members(file: BinaryIO, path: Path) -> Iterator[Member]:
                 if member.isreg() or member.islnk() or member.issym():
                     yield Member(member.name, member.offset_data, member.size, is_link=not member.isreg())
             _check_end(file, tar.offset, size, path, last, count)
-    except (DataError, OSError):
+    except (BusError, OSError):
         raise
     except Exception as error:  # hostile headers make tarfile raise nearly anything
         raise _refusal(

@@ -4,7 +4,7 @@ import tarfile
 import pytest
 
 from bus_toolkit.data.shards.tar_members import read_members
-from bus_toolkit.errors import DataError
+from bus_toolkit.errors import ConfigError, DataError
 from tests.data.shards.tiny_shards import pairs, write_tar
 
 
@@ -143,3 +143,10 @@ def test_hostile_headers_are_reported_at_once(tmp_path, content, reason):
     file.write_bytes(_header(b"0", 0) + content + _header(b"0", 0) + b"\0" * 1024)
     with pytest.raises(DataError, match=reason):
         members(file)
+
+
+def test_a_wrong_limit_in_the_environment_is_not_the_fault_of_a_tar(tmp_path, monkeypatch):
+    (tmp_path / "a.tar").write_bytes(_header(b"0", 0))
+    monkeypatch.setenv("BUS_MAX_TAR_HEADER_BYTES", "8k")
+    with pytest.raises(ConfigError, match=r"^BUS_MAX_TAR_HEADER_BYTES: must be a whole number from 1"):
+        members(tmp_path / "a.tar")
