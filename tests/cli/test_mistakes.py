@@ -121,7 +121,7 @@ COMMANDS = [
     ("train own_data/pairs_tiny --seed -1", "argument --seed: must be in 0 to 2^32 - 1, got -1"),
     ("train own_data/pairs_tiny --resume nope", "a run goes on from a .pth of its own work dir, got nope."),
     ("test own_data/pairs_tiny nope.pth", "CHECKPOINT: no such checkpoint, got nope.pth."),
-    ("infer retrieve gone --images photos/*.png --text a", "gone names no weights."),
+    ("infer retrieve gone --images photos/*.png --text a", "neither a run folder nor a config gone. Give the work dir"),
     ("infer retrieve gone --images nothere/*.png --text a", "--images: no image there, got 'nothere/*.png'."),
     ("infer retrieve gone --images photos/*.png", "--text: retrieve needs at least one, got none."),
     ("verify own_data/pairs_tiny --cfg-options settings.pairs=gone.csv", "gone.csv: cannot be read: No such file"),
