@@ -113,6 +113,8 @@ if [[ $SCRIPT == dist_* ]]; then
     [ "$SCRIPT" = dist_train.sh ] || exec "${TORCHRUN[@]}" "${WORDS[@]}"
     export BUS_TOOLKIT_STOP_NOTE=${TMPDIR:-/tmp}/bus_toolkit_stopped_$$
     run "${TORCHRUN[@]}" "${WORDS[@]}"
+    # torchrun shows each signal as a traceback of its own, below the line in which the training says what it has saved.
+    [ -z "$STOPPED" ] || echo "$SCRIPT: stopped by $STOPPED; the same command with --resume goes on." >&2
     exit "$CODE"
 fi
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}

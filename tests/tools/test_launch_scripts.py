@@ -134,10 +134,11 @@ def stopped(call, tmp_path, monkeypatch):
 
 
 def test_a_stopped_training_ends_with_75_whatever_torchrun_makes_of_it(stopped, tmp_path):
-    code, shown, _ = stopped("dist_train.sh", "c.yaml", "2", SIGNAL="SIGTERM", TMPDIR=str(tmp_path))
+    code, shown, message = stopped("dist_train.sh", "c.yaml", "2", SIGNAL="SIGTERM", TMPDIR=str(tmp_path))
     assert code == 75 and shown == ["run 0"]
+    assert message == "dist_train.sh: stopped by SIGTERM; the same command with --resume goes on.\n"
     assert not list(tmp_path.glob("*stopped*"))
-    assert stopped("dist_train.sh", "c.yaml", "2", TMPDIR=str(tmp_path))[0] == 0
+    assert stopped("dist_train.sh", "c.yaml", "2", TMPDIR=str(tmp_path))[::2] == (0, "")
 
 
 def test_slurm_waits_for_machines_again_after_sigusr1_only(stopped, tmp_path):
