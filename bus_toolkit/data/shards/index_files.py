@@ -7,13 +7,14 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info, is_distributed
 
 from bus_toolkit.data.shards.index_content import DamagedIndex, pack, read_content
+from bus_toolkit.data.shards.shard_indices import ShardIndices, ShardSummary
 from bus_toolkit.data.shards.shard_paths import INDEX_SUFFIX
 from bus_toolkit.data.shards.tar_index import Stamp, TarIndex, read_index
 from bus_toolkit.errors import DataError
@@ -26,8 +27,8 @@ _log = logging.getLogger(__name__)
 _MAX_REPORTED = 10
 
 
-def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[TarIndex]:
-    """Return the indices of shards; of several processes each makes a share of those that are missing.
+def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> ShardIndices:
+    """Return the indices of shards; of several processes each examines a share of them, and makes what is missing.
 
     Args:
         paths: The shards.
@@ -37,29 +38,41 @@ def load_indices(paths: Sequence[Path], index_dir: str | None = None) -> list[Ta
         DataError: Shards that cannot be indexed; all of them are reported, in every process.
     """
     rank, world_size = get_dist_info()
-    indices: dict[Path, TarIndex] = {}
-    problems: list[str] = []
-    mine = paths[rank::world_size]
-    new = sum(not index_file(path, index_dir).is_file() for path in mine)
+    share = range(rank, len(paths), world_size)
+    new = sum(not index_file(paths[place], index_dir).is_file() for place in share)
     if new:
-        for folder in {index_file(path, index_dir).parent for path in mine} if rank == 0 else ():
+        for folder in {index_file(paths[place], index_dir).parent for place in share} if rank == 0 else ():
             remove_stale(folder, rf".+{re.escape(INDEX_SUFFIX)}")
         _log.info("indexing %d of %d shards, once: about 0.2 ms a sample", new, len(paths))
-
-    def load_mine() -> None:
-        for path in mine:
-            try:
-                indices[path] = load_index(path, index_dir)
-            except DataError as error:
-                problems.append(str(error))
-
-    for_all_ranks(load_mine)
+    summaries, problems, unsaved = for_all_ranks(lambda: _summarise(paths, share, index_dir)) or ({}, [], {})
     if is_distributed():
-        problems = [problem for part in all_gather_object(problems) for problem in part]
+        parts = all_gather_object((summaries, problems))
+        summaries = {place: one for part, _ in parts for place, one in part.items()}
+        problems = [problem for _, part in parts for problem in part]
     if problems:
         more = [f"... and {len(problems) - _MAX_REPORTED} more shards"] if len(problems) > _MAX_REPORTED else []
         raise DataError("\n".join(problems[:_MAX_REPORTED] + more))
-    return [indices[path] if path in indices else load_index(path, index_dir) for path in paths]
+    load = partial(load_index, index_dir=index_dir)
+    return ShardIndices(paths, [summaries[place] for place in range(len(paths))], load, unsaved)
+
+
+def _summarise(
+    paths: Sequence[Path], share: range, index_dir: str | None
+) -> tuple[dict[int, ShardSummary], list[str], dict[int, TarIndex]]:
+    """Return what is known of a share of the shards, what is wrong with others, and indices that no file has."""
+    summaries: dict[int, ShardSummary] = {}
+    problems: list[str] = []
+    unsaved: dict[int, TarIndex] = {}
+    for place in share:
+        try:
+            index = load_index(paths[place], index_dir)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        summaries[place] = ShardSummary.of(index)
+        if not index_file(paths[place], index_dir).is_file():
+            unsaved[place] = index
+    return summaries, problems, unsaved
 
 
 def load_index(path: Path, index_dir: str | None = None) -> TarIndex:
@@ -110,4 +123,4 @@ def index_file(path: Path, index_dir: str | None = None) -> Path:
 
 def _write(file: Path, index: TarIndex) -> None:
     with whole_file(file) as temporary, open(temporary, "wb") as out:
-        np.savez_compressed(out, **pack(index))
+        np.savez(out, **pack(index))  # compressed it is read ten times slower, and it is read often

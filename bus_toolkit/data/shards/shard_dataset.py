@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.shards.index_files import load_indices
 from bus_toolkit.data.shards.remote_shards import fetch_shards
@@ -25,8 +27,8 @@ _log = logging.getLogger(__name__)
 class ShardDataset(SampleDataset):
     """Read shards in webdataset's tar format through byte-offset indices, so that any sampler works and none is lost.
 
-    Shards are indexed on first use. Before the pipeline a sample has ``img_bytes``, ``img_path``
-    (``<shard>::<member>``, for messages), ``text``, ``image_id``, ``text_id`` and, where its JSON has boxes,
+    Shards are indexed on first use; a process holds the indices of the shards that it reads from. Before the pipeline a
+    sample has ``img_bytes``, ``img_path`` (``<shard>::<member>``, for messages), ``text``, ``image_id``, ``text_id`` and, where its JSON has boxes,
     ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). The form of the JSON is described in
     ``annotation.py``. Slot: ``dataset`` of a data loader; ``ShardShuffleSampler`` reads it nearly in sequence.
 
@@ -63,32 +65,37 @@ class ShardDataset(SampleDataset):
         _refuse_file_readers(pipeline, name)
         paths = find_shards(fetch_shards(shards, cache_dir, f"{name}.shards"), f"{name}.shards")
         indices = load_indices(paths, index_dir)
-        self.reader = ShardReader(paths, indices)
+        self.reader = ShardReader(indices)
+        summaries = indices.summaries
+        num_left_out = sum(summary.num_left_out for summary in summaries)
         left_out = [
             one_line(f"{path}::{member}: {reason}")
-            for path, index in zip(paths, indices, strict=True)
-            for member, reason in index.left_out
+            for path, summary in zip(paths, summaries, strict=True)
+            for member, reason in summary.left_out
         ]
         if not len(self.reader):
-            first = f" The first of {len(left_out)} members that are no sample: {left_out[0]}." if left_out else ""
+            first = f" The first of {num_left_out} members that are no sample: {left_out[0]}." if left_out else ""
             raise DataError(
                 f"{name}.shards: {len(paths)} shards without a sample, e.g. {paths[0]}.{first} A sample is an image "
                 "(.jpg, .jpeg, .png, .webp) and a .txt or .json of the same name. Write the shards with `bus-toolkit "
                 "shards`."
             )
         self.with_boxes = with_boxes
-        boxed = self.reader.boxed.nonzero()[0].tolist() if with_boxes else []
-        if boxed:
+        if with_boxes and self.reader.has_boxes:
             refuse_blind_transforms(pipeline, name, "set with_boxes to false")
         super().__init__(pipeline, size=len(self.reader), max_bad_samples=max_bad_samples)
-        self._report_left_out(left_out, max_bad_samples)
-        empty = [path for path, index in zip(paths, indices, strict=True) if not len(index)]
+        self._report_left_out(left_out, num_left_out, max_bad_samples)
+        empty = [path for path, summary in zip(paths, summaries, strict=True) if not summary.samples]
         if empty:
             _log.warning("%s: %d of %d shards have no sample, e.g. %s.", name, len(empty), len(paths), empty[0])
-        if passed_over := sum((Counter(index.passed_over) for index in indices), Counter()):
+        if passed_over := sum((Counter(summary.passed_over) for summary in summaries), Counter()):
             _log.info("%s: members of other kinds are passed over: %s.", name, kinds_text(passed_over))
-        self.boxed_indices = boxed
         self.shard_sizes = self.reader.shard_sizes
+
+    @property
+    def boxed_indices(self) -> np.ndarray:  # type: ignore[override]
+        """Rows with boxes, for a ``RegionBatchSampler``; int64."""
+        return self.reader.boxed_rows() if self.with_boxes else np.zeros(0, np.int64)
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return a sample as it enters the pipeline.
@@ -103,11 +110,11 @@ class ShardDataset(SampleDataset):
         return info
 
     @staticmethod
-    def _report_left_out(left_out: list[str], limit: int) -> None:
-        if not left_out:
+    def _report_left_out(left_out: list[str], count: int, limit: int) -> None:
+        if not count:
             return
-        report = f"{len(left_out)} members belong to no sample; the first ones: {'; '.join(left_out[:3])}."
-        if len(left_out) > limit:
+        report = f"{count} members belong to no sample; the first ones: {'; '.join(left_out[:3])}."
+        if count > limit:
             raise DataError(
                 f"ShardDataset: {report} The limit is {limit}. Write the shards again, or raise max_bad_samples; "
                 "`bus-toolkit shards --verify` lists all."

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bus_toolkit.data.shards.shard_indices import has_changed
 from bus_toolkit.data.shards.tar_index import Stamp
-from bus_toolkit.errors import DataError
 
 
 class ShardFiles:
@@ -55,5 +55,5 @@ class ShardFiles:
         file = open(self.paths[shard], "rb", buffering=0)
         if not self.stamps[shard].has_same_content(Stamp.of(file)):
             file.close()
-            raise DataError(f"{self.paths[shard]}: the shard has changed since it was indexed. Start the run again.")
+            raise has_changed(self.paths[shard])
         return file

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from tarfile import BLOCKSIZE
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.shards.annotation import ID_LIMIT, parse_annotation
 from bus_toolkit.data.shards.shard_files import ShardFiles
-from bus_toolkit.data.shards.tar_index import TarIndex
+from bus_toolkit.data.shards.shard_indices import ShardIndices
 from bus_toolkit.data.shards.tar_members import is_header_of
 from bus_toolkit.errors import DataError
 from bus_toolkit.limits import MEMBER_BYTES
@@ -22,20 +20,29 @@ class ShardReader:
     """Random access to the N samples of shards, numbered through from the first shard to the last.
 
     Args:
-        paths: The shards.
-        indices: Of each shard.
+        indices: The shards and their indices.
 
     Attributes:
         shard_sizes: Samples of each shard; int64.
-        boxed: Which samples have boxes; bool (N,).
     """
 
-    def __init__(self, paths: Sequence[Path], indices: Sequence[TarIndex]) -> None:
-        self.shard_sizes = np.array([len(index) for index in indices], dtype=np.int64)
-        self.boxed = np.concatenate([index.boxed for index in indices])
-        self._indices = list(indices)
+    def __init__(self, indices: ShardIndices) -> None:
+        summaries = indices.summaries
+        self.shard_sizes = np.array([summary.samples for summary in summaries], dtype=np.int64)
+        self._indices = indices
         self._ends = np.cumsum(self.shard_sizes)
-        self._files = ShardFiles(paths, [index.stamp for index in indices])
+        self._files = ShardFiles(indices.paths, [summary.stamp for summary in summaries])
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether a sample has boxes."""
+        return any(summary.boxed for summary in self._indices.summaries)
+
+    def boxed_rows(self) -> np.ndarray:
+        """Return the numbers of the samples with boxes, ascending; int64."""
+        starts = self._ends - self.shard_sizes
+        rows = [one.boxed_rows() + start for one, start in zip(self._indices.summaries, starts, strict=True)]
+        return np.concatenate(rows).astype(np.int64)
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bus_toolkit.data.datasets.bad_samples import READ_ERRORS, BadSample
 from bus_toolkit.data.datasets.base import check_caption
+from bus_toolkit.data.shards.shard_indices import ShardIndices
 from bus_toolkit.data.shards.shard_reader import ShardReader
 from bus_toolkit.data.shards.tar_index import TarIndex, read_index
 from bus_toolkit.data.transforms.load import LoadImageFromBytes
@@ -33,7 +34,7 @@ def verify_shards(paths: Sequence[Path]) -> Iterator[ShardCheck]:
         if index is None:
             yield ShardCheck(path, 0, faults, {})
             continue
-        reader = ShardReader([path], [index])
+        reader = ShardReader(ShardIndices.of([path], [index]))
         bad = [fault for number in range(len(reader)) if (fault := _fault(reader, number))]
         yield ShardCheck(path, len(reader) - len(bad), faults + bad, index.passed_over)
 

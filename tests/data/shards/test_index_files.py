@@ -6,6 +6,7 @@ import pytest
 
 from bus_toolkit.data.shards import index_files
 from bus_toolkit.data.shards.index_files import index_file, load_index, load_indices
+from bus_toolkit.data.shards.shard_indices import ShardSummary
 from bus_toolkit.errors import DataError
 from tests.data.shards.tiny_shards import boxed, pairs, write_tar
 
@@ -127,17 +128,14 @@ def test_processes_share_the_work_and_the_errors(tmp_path, monkeypatch, reads):
     monkeypatch.setattr(index_files, "get_dist_info", lambda: (1, 2))
     monkeypatch.setattr(index_files, "is_distributed", lambda: True)
 
-    def gather(problems):
-        assert reads == paths[1::2], "the shards of this rank"
-        load_indices_of_the_other()
-        return [[], problems]
-
-    def load_indices_of_the_other():
-        [load_index(path) for path in paths[0::2]]
+    def gather(own):
+        assert reads == paths[1::2] and set(own[0]) == {1, 3}, "the shards of this rank"
+        others = {place: ShardSummary.of(load_index(paths[place])) for place in (0, 2)}
+        return [(others, []), own]
 
     monkeypatch.setattr(index_files, "all_gather_object", gather)
     assert [len(index) for index in load_indices(paths)] == [1, 2, 3, 4] and len(reads) == 4
-    monkeypatch.setattr(index_files, "all_gather_object", lambda problems: [["0.tar: broken"], problems])
+    monkeypatch.setattr(index_files, "all_gather_object", lambda own: [({}, ["0.tar: broken"]), own])
     with pytest.raises(DataError, match="0.tar: broken"):
         load_indices(paths)
 

@@ -77,7 +77,7 @@ def test_captions_with_boxes_become_what_they_were(tmp_path):
         instances_file=files["instances"],
         regions_file=files["regions"],
     )
-    assert len(shards) == len(source) == 4 and shards.boxed_indices == source.boxed_indices == [0, 1]
+    assert len(shards) == len(source) == 4 and shards.boxed_indices.tolist() == source.boxed_indices == [0, 1]
     for index in range(4):
         ours, theirs = shards[index]["data_samples"], source[index]["data_samples"]
         assert ours.text == theirs.text and (shards[index]["inputs"] == source[index]["inputs"]).all()

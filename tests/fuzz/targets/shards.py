@@ -11,6 +11,7 @@ import numpy as np
 
 from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.shards.index_files import index_file, load_index
+from bus_toolkit.data.shards.shard_indices import ShardIndices
 from bus_toolkit.data.shards.shard_reader import ShardReader
 from bus_toolkit.data.shards.tar_index import read_index
 from bus_toolkit.errors import BusError
@@ -105,7 +106,7 @@ def _read_tar(data, folder):
 
 
 def _read_samples(file, index):
-    reader = ShardReader([file], [index]) if len(index) else ()
+    reader = ShardReader(ShardIndices.of([file], [index])) if len(index) else ()
     for number in range(len(reader)):
         try:
             reader.read(number)
