@@ -28,9 +28,10 @@ class ShardDataset(SampleDataset):
     """Read shards in webdataset's tar format through byte-offset indices, so that any sampler works and none is lost.
 
     Shards are indexed on first use; a process holds the indices of the shards that it reads from. Before the pipeline a
-    sample has ``img_bytes``, ``img_path`` (``<shard>::<member>``, for messages), ``text``, ``image_id``, ``text_id`` and, where its JSON has boxes,
-    ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). The form of the JSON is described in
-    ``annotation.py``. Slot: ``dataset`` of a data loader; ``ShardShuffleSampler`` reads it nearly in sequence.
+    sample has ``img_bytes``, ``img_path`` (``<shard>::<member>``, for messages), ``text``, ``image_id``, ``text_id``
+    and, where its JSON has boxes, ``gt_bboxes`` float32 (n, 4), corners in pixels, and ``named`` bool (n,). The form of
+    the JSON is described in ``annotation.py``. Slot: ``dataset`` of a data loader; ``ShardShuffleSampler`` reads it
+    nearly in sequence.
 
     Args:
         shards: Paths, globs or brace patterns, e.g. ``data/train-{000000..000099}.tar``; or addresses of a server

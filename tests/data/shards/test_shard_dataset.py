@@ -134,6 +134,7 @@ def test_workers_read_the_same_after_the_parent_did(tmp_path, workers):
 def test_an_index_of_another_shard_is_not_trusted(tmp_path):
     shard = write_tar(tmp_path / "a.tar", pairs([1, 2]))
     data, before = build(shard), os.stat(shard)
+    assert data.reader._indices[0]  # it is read before the shard is replaced
     write_tar(shard, [("0001.txt", b"a caption that is longer, by far"), ("0001.png", picture(1)), *pairs([2])])
     os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(DataError, match=r"a.tar: at byte 512 must be a member of '0001' with \d+ bytes, and none is"):
