@@ -54,7 +54,7 @@ def worker_faults() -> Iterator[None]:
     except (RuntimeError, OSError, EOFError) as error:
         with _no_more_errors():
             iterators = [one for one in gc.get_objects() if _is_in_use(one)]
-            text = _hanging(error, iterators) or _died(error, iterators)
+            text = _hanging(error, iterators) or _no_room(error) or _died(error, iterators)
             if text is not None:
                 _end_workers(iterators)
         if text is None:
@@ -104,6 +104,15 @@ def _is_within(error: Exception, iterators: Sequence[Any]) -> bool:
             return True
         traceback = traceback.tb_next
     return False
+
+
+def _no_room(error: Exception) -> str | None:
+    """Return the message about a worker that got no shared memory and lived to say so; ``None`` if it is another error.
+
+    torch reserves the room for a batch, which fails where the file system can say so; else SIGBUS ends the worker.
+    """
+    is_about_room = "unable to allocate shared memory" in str(error)
+    return f"data loader: a worker found no room for a batch. {_SHARED}" if is_about_room else None
 
 
 def _hanging(error: Exception, iterators: Sequence[Any]) -> str | None:

@@ -47,6 +47,17 @@ def test_a_full_shared_memory_is_a_hint_of_its_own():
         read(signal.SIGBUS)
 
 
+def no_room(rows):
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)")
+
+
+def test_a_worker_that_survives_a_full_shared_memory_gives_the_same_hint():
+    loader = DataLoader(range(8), num_workers=1, collate_fn=no_room)
+    with pytest.raises(DataError, match="^data loader: a worker found no room for a batch.*/dev/shm.*--shm-size"):
+        with worker_faults():
+            next(iter(loader))
+
+
 def test_a_stopped_worker_is_named_within_the_timeout():
     pattern = r"data loader: worker 1 of 2 \(pid \d+\), which is stopped .* gave no batch in 1 s.*`timeout: SECONDS`"
     with pytest.raises(DataError, match=pattern):
