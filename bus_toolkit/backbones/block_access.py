@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,13 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from bus_toolkit.backbones.adapters.base import States, TransformerAdapter
-from bus_toolkit.backbones.block_passes import attention_half, queries_and_keys, queries_keys_values, read_block
+from bus_toolkit.backbones.block_passes import (
+    attention_half,
+    in_block,
+    queries_and_keys,
+    queries_keys_values,
+    read_block,
+)
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.precision import at_least_float32
@@ -93,17 +100,20 @@ class ViTBlockAccess(BlockAccess):
     def _layer(self) -> Any:
         return self._adapter.layers[self._block - 1]
 
+    def _in_block(self, work: Callable[..., Any], *inputs: Any) -> Any:
+        return in_block(self._layer, work, self._adapter, self._layer, *inputs)
+
     def _queries_and_keys(self) -> tuple[Tensor, Tensor]:
         """Return at least the prefix tokens' queries (all where there are none), and all keys."""
         if self._used is not None:
             return self._used[:2]
         if self._first is None:
-            self._first = queries_and_keys(self._adapter, self._layer, self._block_input, self._positions)
+            self._first = self._in_block(queries_and_keys, self._block_input, self._positions)
         return self._first
 
     def _all(self) -> States:
         if self._used is None:
-            self._used = queries_keys_values(self._adapter, self._layer, self._block_input, self._positions)
+            self._used = self._in_block(queries_keys_values, self._block_input, self._positions)
         return self._used
 
     @property
@@ -120,7 +130,8 @@ class ViTBlockAccess(BlockAccess):
             ComponentError: The sequence holds no words.
         """
         words = self._need_words()
-        states = self._adapter.norm1(self._layer, self._tokens[:, self.num_image_prefix : self._num_prefix])
+        words_read = self._tokens[:, self.num_image_prefix : self._num_prefix]
+        states = in_block(self._layer, self._adapter.norm1, self._layer, words_read)
         return TextTokens(states, states[:, 0], words)
 
     def _need_words(self) -> Tensor:
@@ -152,11 +163,11 @@ class ViTBlockAccess(BlockAccess):
 
     @override
     def project_query(self, vectors: Tensor) -> Tensor:
-        return self._adapter.project_one(self._layer, vectors, 0)
+        return in_block(self._layer, self._adapter.project_one, self._layer, vectors, 0)
 
     @override
     def normed(self) -> Tensor:
-        return self._adapter.norm2(self._layer, self._tokens[:, self._num_prefix :])
+        return in_block(self._layer, self._adapter.norm2, self._layer, self._tokens[:, self._num_prefix :])
 
     @override
     @torch.no_grad()
@@ -164,7 +175,7 @@ class ViTBlockAccess(BlockAccess):
         (queries, keys, _), bias = self._all(), self._bias
         # (B, H, n, E) -> (B, H, E, n). Scaling the keys once is cheaper than scaling every piece of logits.
         scaled = keys.transpose(-1, -2) * self._adapter.scale(self._layer)
-        relative = self._adapter.logit_bias(self._layer, self._positions)
+        relative = in_block(self._layer, self._adapter.logit_bias, self._layer, self._positions)
         asked = self._asked(keys)
         total = keys.new_zeros(keys.shape[0], keys.shape[2])
         for start in range(0, queries.shape[2], _CHUNK):
@@ -243,7 +254,7 @@ class ViTBlockAccess(BlockAccess):
 
     @override
     def read(self, vectors: Tensor) -> Tensor:
-        return read_block(self._adapter, self._layer, vectors, self._all(), self._positions, self._bias)
+        return self._in_block(read_block, vectors, self._all(), self._positions, self._bias)
 
     @override
     @torch.no_grad()
@@ -263,8 +274,9 @@ class ViTBlockAccess(BlockAccess):
                 f"{len(adapter.layers)}. Look ahead less far; last_block_read of a selector says how far at building."
             )
         for layer in ahead[:-1]:
-            tokens = adapter.feed_forward_half(layer, attention_half(adapter, layer, tokens, self._positions, bias)[0])
-        queries, keys = queries_and_keys(adapter, ahead[-1], tokens, self._positions)
+            mixed, _ = in_block(layer, attention_half, adapter, layer, tokens, self._positions, bias)
+            tokens = in_block(layer, adapter.feed_forward_half, layer, mixed)
+        queries, keys = in_block(ahead[-1], queries_and_keys, adapter, ahead[-1], tokens, self._positions)
         return _cls_row(adapter, ahead[-1], queries, keys, self._positions, bias)[:, self._num_prefix :]
 
 
@@ -291,7 +303,7 @@ def _cls_row(
     """Return the attention of the first token, averaged over the heads, (B, P + N)."""
     # (B, H, 1, E) @ (B, H, E, n) -> (B, H, n)
     logits = (queries[:, :, :1] @ keys.transpose(-1, -2)).squeeze(2) * adapter.scale(layer)
-    relative = adapter.logit_bias(layer, positions, num_queries=1)
+    relative = in_block(layer, adapter.logit_bias, layer, positions, 1)
     if relative is not None:
         logits = logits + relative[:, :, 0]
     if bias is not None:

@@ -7,6 +7,7 @@ tokens are in the image.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -18,6 +19,17 @@ from bus_toolkit.backbones.positions import TokenPositions
 
 # Set on a block that keeps no activations and runs again in the backward pass.
 RECOMPUTED = "recomputed_in_backward"
+# Set on a block whose weights are spread over several processes: calls a function while they are together.
+ENTERED = "call_with_weights"
+
+
+def in_block(layer: Any, work: Callable[..., Any], *inputs: Any) -> Any:
+    """Return ``work(*inputs)``, which uses parts of a block; everything that does so outside its ``forward`` goes here.
+
+    What finds the weights of a block at its forward pass (fully sharded training) would not find them otherwise.
+    """
+    entered = getattr(layer, ENTERED, None)
+    return work(*inputs) if entered is None else entered(work, *inputs)
 
 
 def run_half(layer: Any, half: Callable[..., Any], *inputs: Any) -> Any:
@@ -26,8 +38,8 @@ def run_half(layer: Any, half: Callable[..., Any], *inputs: Any) -> Any:
     A block that runs as one does so by its own ``forward``; one that a selector enters needs this for each half.
     """
     if getattr(layer, RECOMPUTED, False):
-        return checkpoint(half, *inputs, use_reentrant=False)
-    return half(*inputs)
+        return in_block(layer, partial(checkpoint, half, use_reentrant=False), *inputs)
+    return in_block(layer, half, *inputs)
 
 
 def run_whole(adapter: TransformerAdapter, layer: Any, tokens: Tensor, positions: TokenPositions) -> Tensor:

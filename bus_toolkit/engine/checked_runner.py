@@ -30,6 +30,7 @@ from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_it
 from bus_toolkit.engine.loader_faults import limit_waiting
 from bus_toolkit.engine.loader_workers import own_workers
 from bus_toolkit.engine.parallel.phased_ddp import PhaseHook
+from bus_toolkit.engine.parallel.whole_state import GatherHook, SpreadHook, WholeStateHook
 from bus_toolkit.engine.parallel.wrapping import wrapper_settings
 from bus_toolkit.engine.parameter_groups import own_constructor, shared_weights_refused
 from bus_toolkit.engine.quiet import split_screen_and_file
@@ -76,7 +77,8 @@ class CheckedRunner(Runner):
         self.register_hook(SavedRunHook())
         self.register_hook(RunStateHook())
         self.register_hook(WantedFieldsHook())
-        self.register_hook(PhaseHook())
+        for hook in (PhaseHook(), WholeStateHook(), GatherHook(), SpreadHook()):
+            self.register_hook(hook)
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Wrap the model of several processes as the config says, in DDP if it says nothing.

@@ -22,13 +22,14 @@ from bus_toolkit.signatures import did_you_mean
 KEY = "activation_checkpointing"
 
 
-def matching_modules(model: nn.Module, patterns: str | Sequence[str]) -> list[str]:
+def matching_modules(model: nn.Module, patterns: str | Sequence[str], key: str = KEY) -> list[str]:
     """Return the names of all modules that ``patterns`` name, in the model's order.
 
     Args:
         model: The bare model.
         patterns: Module names as in ``model.named_modules()``; a ``*`` matches one part of a name, so that
             ``backbone.vit.layers.*`` are the blocks and nothing inside them.
+        key: Where they are written, for messages.
 
     Raises:
         ConfigError: A pattern that names no module, or only modules without a forward pass, such as lists of blocks.
@@ -39,11 +40,11 @@ def matching_modules(model: nn.Module, patterns: str | Sequence[str]) -> list[st
     for pattern, matching in by_pattern.items():
         if not matching:
             hint = did_you_mean(pattern, names)
-            problems.append(f"{KEY}: the model has no module {pattern!r}.{hint} A * matches one part of a name.")
+            problems.append(f"{key}: the model has no module {pattern!r}.{hint} A * matches one part of a name.")
         elif not any(_has_forward(model.get_submodule(name)) for name in matching):
             kinds = ", ".join(sorted({type(model.get_submodule(name)).__name__ for name in matching}))
             problems.append(
-                f"{KEY}: {pattern!r} must name modules that run, got {kinds}, without a forward pass of its own: it "
+                f"{key}: {pattern!r} must name modules that run, got {kinds}, without a forward pass of its own: it "
                 f"would save no memory. {_what_works(model, matching[0])}"
             )
     if problems:

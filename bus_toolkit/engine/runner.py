@@ -22,6 +22,8 @@ from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.load_weights import load_weights
 from bus_toolkit.engine.loader_faults import worker_faults
 from bus_toolkit.engine.loader_workers import stop_workers
+from bus_toolkit.engine.parallel.shard_model import shard_model
+from bus_toolkit.engine.parallel.whole_state import gather_state
 from bus_toolkit.engine.parameter_groups import describe_groups
 from bus_toolkit.engine.recompute import own_checkpointing
 from bus_toolkit.engine.refusals import full_disk_reported, unwritable_reported
@@ -44,6 +46,8 @@ class BusRunner(CheckedRunner):
 
     run_lock: RunLock | None = None
     """The lock of a training on its work dir; held until the training has ended or this object is gone."""
+    gathered: dict[str, Any] | None = None
+    """While a checkpoint of a spread model is written: its tensors, whole."""
 
     def dump_config(self) -> None:
         """Write nothing while MMEngine builds: :func:`build_runner` calls ``write_config`` when the config is final."""
@@ -71,7 +75,11 @@ class BusRunner(CheckedRunner):
         """
         # A copy, since MMEngine's hook saves the best checkpoint and the last one with one and the same dict.
         save = partial(super().save_checkpoint, out_dir, filename, *args, meta=dict(meta or {}), **kwargs)
-        on_first_rank(lambda: self._save(save, f"{out_dir}/{filename}"))
+        self.gathered = gather_state(self)
+        try:
+            on_first_rank(lambda: self._save(save, f"{out_dir}/{filename}"))
+        finally:
+            self.gathered = None
 
     def _save(self, save: Callable[[], None], path: str) -> None:
         with unwritable_reported(path):
@@ -153,6 +161,7 @@ class BusRunner(CheckedRunner):
         """Load what the config says; before a training show what the optimizer moves at which rates."""
         self._load_from: str | None = checkpoint_of(self._load_from)
         super().load_or_resume()
+        shard_model(self)
         if isinstance(self.optim_wrapper, OptimWrapper):
             for wrapper in wrappers_of(self.optim_wrapper):
                 _log.info("%s:\n%s", type(wrapper.optimizer).__name__, describe_groups(wrapper.optimizer.param_groups))

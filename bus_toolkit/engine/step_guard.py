@@ -14,6 +14,7 @@ Where all is finite, the numbers are those without this to the last bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bus_toolkit.engine.batches import wrappers_of
+from bus_toolkit.ops.shards import whole
 
 
 class GuardedSteps(OptimWrapper):
@@ -38,6 +40,8 @@ class GuardedSteps(OptimWrapper):
         self.loss_is_finite = torch.ones((), dtype=torch.bool)
         self.norm: Tensor | None = None
         self.found: Tensor | None = None
+        self.before_clipping: Callable[[], None] | None = None
+        """Called before each step of the optimizer, with its gradients complete on this rank."""
         self.optimizer.register_step_pre_hook(self._before_step)
 
     def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -55,6 +59,8 @@ class GuardedSteps(OptimWrapper):
     def step(self, **kwargs: Any) -> None:
         """Step; loss scaling decides by itself, on the gradients that it has scaled."""
         self.norm = None
+        if self.before_clipping is not None:
+            self.before_clipping()
         super().step(**kwargs)
         if self.found is None:  # loss scaling has left it out
             self.found = torch.ones((), dtype=torch.bool)
@@ -65,7 +71,7 @@ class GuardedSteps(OptimWrapper):
         """Clip as MMEngine does, which waits for the norm to log it."""
         with_gradient = [p for p in _parameters(self.optimizer) if p.requires_grad and p.grad is not None]
         if with_gradient:
-            self.norm = self.clip_func(with_gradient, **self.clip_grad_kwargs)
+            self.norm = whole(self.clip_func(with_gradient, **self.clip_grad_kwargs))
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self.norm is None:
@@ -86,7 +92,7 @@ def guard_steps(optim_wrapper: Any) -> None:
 def gradient_norm(optimizer: Optimizer) -> Tensor:
     """Return the norm of all gradients, float (), as they would be without loss scaling."""
     gradients = [p.grad for p in _parameters(optimizer) if p.grad is not None]
-    norm = nn.utils.get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
+    norm = whole(nn.utils.get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients]))
     scale = getattr(optimizer, "grad_scale", None)  # a fused optimizer divides by it itself
     return norm if scale is None else norm / scale
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bus_toolkit.heads.base import Copied, VLPHead
+from bus_toolkit.ops.shards import own_part
 from bus_toolkit.step.parts import encode_by, fuse_by
 from bus_toolkit.structures import FusedTokens, TextTokens, TokenBatch, VisualTokens
 
@@ -104,8 +105,9 @@ class MomentumBranch(nn.Module):
     def update(self, model: nn.Module) -> None:
         """Move every copy by ``1 - decay`` towards its original; buffers are copied."""
         for original, copied in self._pairs(model):
-            targets: list[Tensor] = list(copied.parameters())
-            sources: list[Tensor] = list(original.parameters())
+            # Weights that are spread over ranks are spread alike: each rank moves its own part.
+            targets: list[Tensor] = [own_part(parameter) for parameter in copied.parameters()]
+            sources: list[Tensor] = [own_part(parameter) for parameter in original.parameters()]
             if targets:
                 self._warn_of_rounding(targets[0].dtype)
                 torch._foreach_lerp_(targets, sources, 1.0 - self.decay)

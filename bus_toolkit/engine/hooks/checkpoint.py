@@ -29,6 +29,7 @@ from bus_toolkit.engine.hooks.optimizer_steps import step_is_pending
 from bus_toolkit.engine.refusals import unwritable_reported
 from bus_toolkit.engine.run_lock import RunLock
 from bus_toolkit.errors import ConfigError
+from bus_toolkit.ops.shards import has_shards
 from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.signatures import forwards_to_super
@@ -206,7 +207,8 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.call_hook("before_checkpoint")
         if any(isinstance(hook, LearningFaultsHook) and hook.max_nonfinite_steps for hook in runner.hooks):
             return True  # it has looked
-        broken = on_first_rank(lambda: broken_tensors(unwrap(runner.model)))
+        model = unwrap(runner.model)
+        broken = broken_tensors(model) if has_shards(model) else on_first_rank(lambda: broken_tensors(model))
         if broken and self._broken_at != runner.iter:  # the best and the last are one
             self._broken_at = runner.iter
             _log.warning(

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+
+from bus_toolkit.ops.shards import has_shards, own_part
 
 TOTAL = "loss"
 
@@ -38,13 +41,18 @@ class LossFaults:
 def broken_tensors(model: nn.Module) -> list[str]:
     """Return the names of parameters that are not finite and of buffers that hold NaN; waits for the device once.
 
-    Buffers are running statistics, queues and masks; in a mask infinities mean "never".
+    Buffers are running statistics, queues and masks; in a mask infinities mean "never". If weights are spread over the
+    ranks, all of these call it, and have the names of all.
     """
     # Reduced one by one: the places of all tensors at once would take a quarter of the weights' memory.
-    bad = {n: (~torch.isfinite(p.detach())).any() for n, p in model.named_parameters() if p.is_floating_point()}
+    floating = {n: own_part(p.detach()) for n, p in model.named_parameters() if p.is_floating_point()}
+    bad = {n: (~torch.isfinite(p)).any() for n, p in floating.items()}
     bad |= {n: torch.isnan(b).any() for n, b in model.named_buffers() if b.is_floating_point()}
     if not bad:
         return []
     device = next(iter(bad.values())).device
-    is_bad = torch.stack([one.to(device) for one in bad.values()]).tolist()
+    found = torch.stack([one.to(device) for one in bad.values()]).to(torch.uint8)
+    if has_shards(model):
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+    is_bad = found.tolist()
     return [name for name, broken in zip(bad, is_bad, strict=True) if broken]

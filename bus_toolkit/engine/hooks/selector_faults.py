@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from bus_toolkit.ops.shards import is_shard
 from bus_toolkit.selectors.base import PatchSelector
 
 _log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class _UntrainedParameters:
         selectors = [(name, part) for name, part in model.named_modules() if isinstance(part, PatchSelector)]
         for name, part in selectors:
             for key, parameter in part.named_parameters():
-                if parameter.requires_grad:
+                if parameter.requires_grad and not is_shard(parameter):  # whose gradients come by another way
                     hook = self._remover(f"{name}.{key}")
                     self._handles[f"{name}.{key}"] = parameter.register_post_accumulate_grad_hook(hook)
 

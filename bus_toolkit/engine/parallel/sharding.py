@@ -1,0 +1,86 @@
+"""Which modules of a model are gathered one by one when its weights are spread over the ranks.
+
+FSDP2 gathers the weights of a *unit* before its forward pass and lets go of them afterwards; what is in no unit belongs
+to the whole model and stays gathered for a step. A unit must therefore run by its own forward pass. The blocks of a
+backbone do not where selectors enter them: these are let in by :func:`let_in`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import MethodType
+from typing import Any
+
+from torch import nn
+from torch.distributed.fsdp import register_fsdp_forward_method
+
+from bus_toolkit.backbones.block_passes import ENTERED
+from bus_toolkit.engine.compile_parts import blocks_of
+from bus_toolkit.engine.recompute import matching_modules
+from bus_toolkit.models.vlp import VLPModel
+
+# Parts of a VLPModel, and of its momentum copies, that are called as one.
+_CALLED = ("text_encoder", "decoder", "prior", "fusion", "text_decoder")
+
+
+def units_of(model: nn.Module, patterns: Sequence[str] | None) -> list[nn.Module]:
+    """Return the units of a model, without any inside another one, in its order.
+
+    Args:
+        model: The bare model.
+        patterns: Names of modules, as in ``activation_checkpointing``; ``None`` for the blocks of the backbone and the
+            other parts of a ``VLPModel``, of its momentum copies too. Any other model is then one unit.
+
+    Raises:
+        ConfigError: A pattern names nothing that runs.
+    """
+    if patterns is not None:
+        names = matching_modules(model, patterns, "model_wrapper_cfg.units")
+        return _outermost([model.get_submodule(name) for name in names])
+    if not isinstance(model, VLPModel):
+        return []
+    owners = [model] if model.momentum is None else [model, model.momentum.copies]
+    found = [unit for owner in owners for unit in (*blocks_of(owner), *_called(owner))]
+    return _outermost([unit for unit in found if any(True for _ in unit.parameters())])
+
+
+def _called(owner: nn.Module) -> list[nn.Module]:
+    return [part for part in (getattr(owner, name, None) for name in _CALLED) if part is not None]
+
+
+def entered_blocks(model: nn.Module) -> list[nn.Module]:
+    """Return the blocks of the backbone, and of its momentum copy, which selectors enter."""
+    momentum = getattr(model, "momentum", None)
+    return blocks_of(model) + ([] if momentum is None else blocks_of(momentum.copies))
+
+
+def _outermost(modules: Sequence[nn.Module]) -> list[nn.Module]:
+    inner = {id(part) for module in modules for part in module.modules() if part is not module}
+    return [module for module in modules if id(module) not in inner]
+
+
+def let_in(block: Any) -> None:
+    """Let those who run a block by its parts do so with its weights gathered (``block_passes.in_block``)."""
+    block.run_part = MethodType(_run_part, block)
+    register_fsdp_forward_method(block, "run_part")
+    setattr(block, ENTERED, _Entry(block))
+
+
+def _run_part(block: nn.Module, work: Callable[..., Any], *inputs: Any) -> Any:
+    return work(*inputs)
+
+
+class _Entry:
+    """Calls work on a block with its weights gathered; inside of another such call, as they are."""
+
+    def __init__(self, block: Any) -> None:
+        self._run_part, self._is_inside = block.run_part, False
+
+    def __call__(self, work: Callable[..., Any], *inputs: Any) -> Any:
+        if self._is_inside:
+            return work(*inputs)
+        self._is_inside = True
+        try:
+            return self._run_part(work, *inputs)
+        finally:
+            self._is_inside = False

@@ -1,0 +1,87 @@
+"""What a checkpoint holds, made whole from the shards of all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from bus_toolkit.engine.parallel.fsdp2 import FSDP2
+from bus_toolkit.ops.collective import rank
+from bus_toolkit.ops.shards import whole
+
+
+def gather_state(runner: Runner) -> dict[str, Any] | None:
+    """Return the sections of a checkpoint that hold tensors of the model, whole and on the CPU, on rank 0.
+
+    All ranks call it, one tensor is gathered after the other, and no other rank keeps any.
+
+    Returns:
+        ``state_dict`` and ``optimizer``; ``None`` where nothing is spread.
+    """
+    model: Any = runner.model
+    if not isinstance(model, FSDP2) or not model.is_sharded:
+        return None
+    keeps = rank() == 0
+    weights: Any = model.module.state_dict()
+    held = type(weights)((name, _gathered(value, keeps)) for name, value in weights.items())
+    held._metadata = weights._metadata  # versions of parts, by which positions are read
+    sections: dict[str, Any] = {"state_dict": held}
+    if hasattr(runner.optim_wrapper, "state_dict"):
+        sections["optimizer"] = _gathered(runner.optim_wrapper.state_dict(), keeps)
+    return sections
+
+
+class WholeStateHook(Hook):
+    """Put whole tensors in the place of rank 0's shards in each checkpoint; in every run."""
+
+    priority = "VERY_HIGH"
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Do so before any other hook looks at the weights."""
+        for name, section in (runner.gathered or {}).items():
+            if name in checkpoint:
+                checkpoint[name] = section
+
+
+class GatherHook(Hook):
+    """Have all weights on each rank for an evaluation; in every run."""
+
+    priority = "VERY_HIGH"
+
+    def before_val(self, runner: Runner) -> None:
+        """Gather them."""
+        model: Any = runner.model
+        if isinstance(model, FSDP2) and model.is_sharded:
+            model.gather()
+
+    before_test = before_val
+
+
+class SpreadHook(Hook):
+    """Let go of them after it; in every run."""
+
+    priority = "LOWEST"
+
+    def after_val(self, runner: Runner) -> None:
+        """Let go."""
+        model: Any = runner.model
+        if isinstance(model, FSDP2) and model.is_sharded:
+            model.spread()
+
+    after_test = after_val
+
+
+def _gathered(value: Any, keeps: bool) -> Any:
+    if isinstance(value, Tensor):
+        full = whole(value.detach())
+        return full.to("cpu", copy=True) if keeps else torch.empty(0)
+    if isinstance(value, Mapping):
+        return {name: _gathered(inner, keeps) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_gathered(inner, keeps) for inner in value)
+    return value
