@@ -92,7 +92,9 @@ def remove_stale(folder: Path, names: str, *, older_than: float = DAY) -> list[P
     for path in folder.glob(".*"):
         match = _TEMPORARY.fullmatch(path.name)
         with contextlib.suppress(OSError):  # another process was faster, or it is not ours to remove
-            if match and re.fullmatch(names, match["name"]) and now - path.stat().st_mtime >= older_than:
+            # The time of a file is that of a file server's clock, which may be ahead.
+            is_old = older_than <= 0 or now - path.stat().st_mtime >= older_than
+            if match and re.fullmatch(names, match["name"]) and is_old:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 removed.append(path)
     return removed

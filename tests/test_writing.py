@@ -46,6 +46,14 @@ def test_nothing_is_left_of_a_file_whose_bytes_do_not_reach_the_disk(tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
 
 
+def test_a_clock_that_is_ahead_keeps_nothing(tmp_path):
+    """That of a file server, by which files have their times."""
+    (tmp_path / ".a.pth.1-00000000.tmp").touch()
+    os.utime(tmp_path / ".a.pth.1-00000000.tmp", (2**32, 2**32))
+    assert remove_stale(tmp_path, r".+\.pth") == []
+    assert [path.name for path in remove_stale(tmp_path, r".+\.pth", older_than=0)] == [".a.pth.1-00000000.tmp"]
+
+
 def test_a_folder_that_cannot_be_forced_to_the_disk_is_no_fault(tmp_path, monkeypatch):
     real = os.fsync
 

@@ -14,7 +14,7 @@
 # slurm_*: environment GPUS (all processes, default 8), GPUS_PER_NODE (default 8), CPUS_PER_TASK (default 5), SRUN_ARGS (more words for srun).
 # DRY_RUN=1 prints the command in place of running it.
 #
-# SIGTERM and SIGUSR1 stop a training after its step: it saves, and these scripts end with 75, whatever torchrun or srun make of it.
+# SIGTERM, SIGUSR1 and SIGHUP stop a training after its step: it saves, and these scripts end with 75, whatever torchrun or srun make of it.
 # torchrun kills what still runs after 30 s; SHUTDOWN_TIMEOUT=120 gives more, where torchrun has --shutdown-timeout.
 # slurm_train.sh puts the job back into the queue after SIGUSR1 (REQUEUE=0: not), and a job that starts again goes on where it was.
 # Slurm sends it two minutes before the end of the time with `#SBATCH --signal=USR1@120` or SRUN_ARGS=--signal=USR1@120.

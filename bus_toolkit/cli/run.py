@@ -20,8 +20,8 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     """Call ``main`` with the command line and exit.
 
     Exit codes: the return value of ``main`` (0 for ``None``); 2 after a :class:`BusError`, whose lines go to stderr;
-    75 when SIGTERM or SIGUSR1 has stopped a training, which can be resumed (in sysexits.h a failure that passes); 130
-    when interrupted; 141 when the reader of the output ends first, as ``| head`` does.
+    75 when SIGTERM, SIGUSR1 or SIGHUP has stopped a training, which can be resumed (in sysexits.h a failure that
+    passes); 130 when interrupted; 141 when the reader of the output ends first, as ``| head`` does.
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
     log_to_screen()

@@ -69,7 +69,10 @@ def check_shared_memory(usage: Usage) -> Finding:
 
 def check_disk(folder: Path, usage: Usage) -> Finding:
     """Look whether files can be made in a folder, or where it would be made, and how many."""
-    place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    try:
+        place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    except OSError as error:
+        return fault(f"{folder}: cannot be looked at: {error.strerror}", "Give a --work-dir that you may write to.")
     try:
         with tempfile.TemporaryFile(dir=place):
             pass

@@ -33,7 +33,7 @@ from bus_toolkit.evaluation.lost_by_downsampling import LostByDownsampling
 from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.settings import checkpoint_of
-from bus_toolkit.writing import make_writable_folder
+from bus_toolkit.writing import make_writable_folder, writing
 
 _log = logging.getLogger(__name__)
 # Without these a run would train wrongly (momentum, schedules, torn checkpoints) or silently: a config that does not
@@ -71,13 +71,14 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     _log.info("Building the model and its data; everything of this run goes into %s.", cfg.work_dir)
     init_distributed(options.launcher, cfg)
     is_training = cfg.get("train_cfg") is not None
+    lock = _locked(cfg)  # before a checkpoint is chosen: a run that is about to end writes one more
     resume = resume_of_restart(str(cfg.work_dir), options.resume) if is_training else options.resume
     decide_start(cfg, resume, _source(options))
     make_writable_folder(cfg.work_dir, "work_dir")
+    lock = _locked(cfg)  # of a folder that is new, now that nothing is refused
     install_safe_loader(trusted=bool(cfg.get("trusted_checkpoints", False)))
     cfg.default_hooks = _with_default_hooks(cfg.get("default_hooks") or {})
-    with full_disk_reported(cfg.work_dir):  # an empty file, with which the folder was tried, fits into a full one
-        lock = _locked(cfg)
+    with full_disk_reported(cfg.work_dir):
         runner = _with_words(cfg)
         runner.run_lock = lock
         runner.write_config()
@@ -95,14 +96,19 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
 
 
 def _locked(cfg: Config) -> RunLock | None:
-    """Return rank 0's lock on the work dir of a training."""
+    """Return rank 0's lock on the work dir of a training; ``None`` on other ranks, and where there is no folder yet."""
     if cfg.get("train_cfg") is None:
         return None
     locks: list[RunLock] = []
 
     def lock() -> None:
-        locks.append(RunLock.of(cfg.work_dir))
-        note_start(str(cfg.work_dir))
+        with writing(cfg.work_dir, "work_dir"):
+            is_there = Path(cfg.work_dir).is_dir()
+        if is_there:
+            make_writable_folder(cfg.work_dir, "work_dir")
+            with full_disk_reported(cfg.work_dir):  # an empty file, by which it was tried, fits into a full one
+                locks.append(RunLock.of(cfg.work_dir))
+                note_start(str(cfg.work_dir))
 
     on_first_rank(lock)
     return locks[0] if locks else None

@@ -5,6 +5,7 @@ Times of files are no order: a copy of a folder has new ones, and clocks of two 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -32,7 +33,7 @@ def newest_first(work_dir: Path) -> Iterator[Path]:
     named, found = read_pointer(work_dir), numbered(work_dir)
     last = None if named is None else work_dir / named.name
     if last is None or not last.is_file():
-        outside = named is not None and named.is_file()
+        outside = named is not None and _is_there(named)
         if outside:
             _log.warning("%s: leads outside of its folder, to %s.", work_dir / POINTER, named)
         elif named is not None and found:
@@ -66,6 +67,13 @@ def read_pointer(work_dir: Path) -> Path | None:
         _log.warning("%s: names no checkpoint, got %.60r, and is ignored.", pointer, content)
         return None
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file is there; one that nobody here may look at, in the folder of another user, is not."""
+    with contextlib.suppress(OSError):
+        return path.is_file()
+    return False
 
 
 def _by_progress(paths: list[Path]) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
 from mmengine.dist import get_rank, get_world_size
@@ -92,6 +93,4 @@ def batches_from(loader: DataLoader, position: DataPosition, run_seed: int) -> I
             type(loader.dataset).__name__,
             position.batches,
         )
-    for _ in range(position.batches):
-        next(iterator)
-    return iterator
+    return islice(iterator, position.batches, None)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bus_toolkit.errors import BusError, ConfigError, DataError, Problem, TrainingError
+
+_SHARED = "/dev/shm"  # through which workers pass batches
+_FULL = 1 << 16  # bytes
 
 
 @contextmanager
@@ -42,7 +47,10 @@ def data_errors_at(path: str) -> Iterator[None]:
 
 @contextmanager
 def full_disk_reported(work_dir: str) -> Iterator[None]:
-    """Report that the lock, logs or the config can be written no more; libraries write some, each in its own way.
+    """Report that nothing can be written any more: lock, config, logs; libraries write some, each in its own way.
+
+    Their errors seldom say where. A full folder of temporary files or shared memory, which loaders with workers need,
+    is named in place of the work dir.
 
     Raises:
         TrainingError: In place of an ``OSError`` that says so.
@@ -50,12 +58,20 @@ def full_disk_reported(work_dir: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
             raise
+        place = next((one for one in (work_dir, tempfile.gettempdir(), _SHARED) if _is_full(one)), work_dir)
         raise TrainingError(
-            f"{error.filename or work_dir}: cannot be written any more: {error.strerror}. The checkpoints of the run "
-            "are whole. Make room, then go on with --resume."
+            f"{error.filename or place}: cannot be written any more: {error.strerror}. The checkpoints of the run are "
+            "whole. Make room, then go on with --resume."
         ) from error
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _FULL
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -47,6 +47,8 @@ def go_on(runner: Runner, held: DataPosition | None, old: Batches | None, new: B
         place, again = place.in_batches_of(rows)
     if isinstance(loop, EpochBasedTrainLoop):
         if old is not None and old.steps_per_epoch != new.steps_per_epoch:
+            if place.batches > new.steps_per_epoch:  # of fewer data now: nothing of this epoch is left
+                place, again = replace(place, batches=new.steps_per_epoch), 0
             loop._iter = loop.epoch * new.steps_per_epoch + place.batches
         if place.batches and not hasattr(loop, "position_at"):
             raise CheckpointError(
@@ -91,6 +93,11 @@ def _counted(runner: Runner, old: Batches, rows: int) -> DataPosition:
 def what_stays(runner: Runner, old: Batches, new: Batches, again: int) -> str:
     """Return what a resumed training with other batches does as it would have, and what not."""
     is_same = (old.batch_size, old.processes) == (new.batch_size, new.processes)
+    if is_same and old.steps_per_epoch != new.steps_per_epoch:
+        return (
+            " The data have another length. Not exact: the order of rows; of an epoch that was begun some may come "
+            "twice and others not at all."
+        )
     if is_same and old.accumulation == new.accumulation:
         return ""
     if is_same:

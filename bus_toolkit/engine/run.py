@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 
 from bus_toolkit.config import load_config
 from bus_toolkit.config.overrides import Overrides
+from bus_toolkit.console import leave_lost_screen
 from bus_toolkit.engine.amp import autocast
 from bus_toolkit.engine.build_runner import build_runner
 from bus_toolkit.engine.checkpoint import latest_checkpoint
@@ -43,7 +44,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         work_dir: The folder of its files.
         checkpoint: Its newest one, or that which it was resumed from; ``None`` if it has none. An earlier run's does
             not count.
-        number: The signal: SIGINT (Ctrl-C), SIGTERM or SIGUSR1.
+        number: The signal: SIGINT (Ctrl-C), SIGTERM, SIGUSR1 or SIGHUP.
         step: Iterations done when it was saved; ``None`` if nothing was.
     """
 
@@ -69,7 +70,7 @@ def train(
         options: The flags of the run.
         hooks: More hooks than those of the config.
 
-    SIGTERM, SIGUSR1 and Ctrl-C let it finish its step and save; a second Ctrl-C ends the process at once.
+    SIGTERM, SIGUSR1, SIGHUP and Ctrl-C let it finish its step and save; a second Ctrl-C ends the process at once.
 
     Raises:
         BusError: Anything that the user can correct; see :mod:`bus_toolkit.errors`.
@@ -108,6 +109,7 @@ def _train(cfg: Config, options: RunOptions | None, hooks: Sequence[Hook], signa
         runner.train()
     except KeyboardInterrupt as interrupt:
         number = interrupt.number if isinstance(interrupt, StopRequested) else signal.SIGINT
+        leave_lost_screen()  # a terminal that was closed
         step = stopping.save(runner) if isinstance(interrupt, StopRequested) else None
         has_own = "last_ckpt" in runner.message_hub.runtime_info or runner._resume
         checkpoint = latest_checkpoint(cfg.work_dir) if has_own else None

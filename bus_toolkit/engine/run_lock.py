@@ -2,7 +2,8 @@
 
 The kernel's lock on the file decides, and is gone with the process however that ends. Some file systems have none, or
 only within a machine. There the contents decide (machine, process and its start), and for a process of another machine
-its sign of life: the time of the file, which the run renews. Evaluations take no lock: they only read checkpoints.
+its sign of life: the time of the file, which the run renews. It is compared with itself alone, since the clocks of two
+machines and of a file server differ. Evaluations take no lock: they only read checkpoints.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.engine.lock_holder import is_here, own_identity, read_identity, runs_here
+from bus_toolkit.engine.refusals import full_disk_reported
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.writing import remove_stale
+from bus_toolkit.writing import remove_stale, writing
 
 _log = logging.getLogger(__name__)
 LOCK = "run.lock"
 SIGN_OF_LIFE = 20.0  # seconds between two; a run that has given none for three times as long is dead
-_SURELY_DEAD = 3600.0  # seconds
 # What trainings alone write into a work dir.
 _WRITTEN = r".+\.pth|last_checkpoint|config\.yaml|vocabulary\.txt"
 
@@ -41,7 +42,7 @@ class RunLock:
         work_dir: The folder, which can be written; it is made if it is missing.
 
     Raises:
-        ConfigError: Another training has it.
+        ConfigError: Another training has it, or the file cannot be written.
     """
 
     _held: weakref.WeakValueDictionary[Path, RunLock] = weakref.WeakValueDictionary()
@@ -52,7 +53,7 @@ class RunLock:
         ended = threading.Event()
         threading.Thread(target=_give_signs_of_life, args=(file, ended), daemon=True).start()
         # Called when the training has ended, or when nothing refers to this object any more, or at the process's end.
-        self.release = weakref.finalize(self, _release, file, self.path, ended, os.getpid())
+        self.release = weakref.finalize(self, _release, file, self.path, ended)
         own = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _close_in_child(own(), file))
 
@@ -61,13 +62,15 @@ class RunLock:
         """Return the lock on a folder, taken now unless this process has it; remove what dead runs have left there.
 
         Raises:
-            ConfigError: Another training has it.
+            ConfigError: Another training has it, or the file cannot be written: it may be another user's.
+            TrainingError: The disk is full.
         """
         folder = Path(work_dir).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
         lock = cls._held.get(folder)
         if lock is None or not lock.release.alive:
-            lock = cls._held[folder] = cls(folder)
+            with writing(folder / LOCK, "work_dir"), full_disk_reported(str(folder)):
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = cls._held[folder] = cls(folder)
             stale = remove_stale(folder, _WRITTEN, older_than=0)
             if stale:
                 _log.info("Removed what a run that was killed had half written: %s.", ", ".join(p.name for p in stale))
@@ -113,7 +116,7 @@ def _lock(file: int, path: Path) -> bool:
 def _is_the_file(file: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
-    except FileNotFoundError:
+    except OSError:  # it was removed, or the file system is gone
         return False
 
 
@@ -131,13 +134,12 @@ def _is_alive(holder: Mapping[str, Any], file: int, *, has_locks: bool) -> bool:
     if is_here(holder):  # with locks it is dead, or its lock would be there
         return not has_locks and runs_here(holder)
     before = os.fstat(file).st_mtime_ns
-    if abs(time.time() - before / 1e9) > _SURELY_DEAD:  # by two clocks, which differ by less
-        return False
     seconds = 3 * SIGN_OF_LIFE
     _log.warning(
-        "work_dir: a training of process %s on %s was here a short time ago; waiting %.0f s for a sign of life.",
+        "work_dir: a training of process %s on %s, started %s, has its lock here; waiting %.0f s for a sign of life.",
         holder["pid"],
         holder["machine"],
+        holder["started"],
         seconds,
     )
     end = time.monotonic() + seconds
@@ -154,16 +156,20 @@ def _give_signs_of_life(file: int, ended: threading.Event) -> None:
             os.utime(file)
 
 
-def _release(file: int, path: Path, ended: threading.Event, pid: int) -> None:
-    if os.getpid() != pid:  # a fork of the process that has it
-        return
+def _release(file: int, path: Path, ended: threading.Event) -> None:
     ended.set()
-    if _is_the_file(file, path):
-        path.unlink(missing_ok=True)
-    os.close(file)
+    # Where it cannot be removed, on a disk that has become read-only, its contents say that the process is gone.
+    with contextlib.suppress(OSError):
+        if _is_the_file(file, path):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        os.close(file)
 
 
 def _close_in_child(lock: RunLock | None, file: int) -> None:
-    """Let go what a fork has inherited, so that the lock ends with the training and not with its last worker."""
-    if lock is not None and lock.release.alive:
+    """Let go what a fork has inherited, so that the lock ends with the training and not with its last worker.
+
+    Once: in a fork of the fork the descriptor is that of another file.
+    """
+    if lock is not None and lock.release.detach() is not None:
         os.close(file)

@@ -13,7 +13,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)
 INTERRUPTED = 130  # what a shell shows for a process that Ctrl-C has ended
 # A launcher such as torchrun passes on the Ctrl-C that the terminal has sent to all processes already.
 _SAME = 1.0  # seconds
@@ -29,10 +29,11 @@ class StopRequested(KeyboardInterrupt):
 
 
 class StopSignals:
-    """While it is entered, SIGTERM, SIGUSR1 and Ctrl-C are noted; a second Ctrl-C ends the process at once.
+    """While it is entered, SIGTERM, SIGUSR1, SIGHUP and Ctrl-C are noted; a second Ctrl-C ends the process at once.
 
-    SIGTERM and SIGUSR1 are left alone where something else handles them, Ctrl-C only where it is ignored (as after
-    nohup). In a thread other than the main one Python allows none of this, and nothing changes.
+    SIGHUP comes when a terminal or a connection is closed, and torchrun passes it on. Ctrl-C is left alone where it is
+    ignored, the others also where something else handles them (SIGHUP after nohup). In a thread other than the main one
+    Python allows none of this, and nothing changes.
 
     The second Ctrl-C is seen by a thread: the main one may wait inside a library, where Python calls no handler.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from bus_toolkit.engine.data_position import DataPosition, batches_from
 from bus_toolkit.engine.hooks.optimizer_steps import first_batch
 from bus_toolkit.registry import LOOPS
 
+_log = logging.getLogger(__name__)
 START = DataPosition(0, 0)
 
 
@@ -25,7 +27,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     def __init__(self, runner: Any, dataloader: Any, **settings: Any) -> None:
         super().__init__(runner, dataloader, **settings)
         self.start = START
-        self._began = 0
+        self._began, self._is_warned = 0, False
 
     def run_epoch(self) -> None:
         """Go through an epoch, or what is left of it."""
@@ -33,12 +35,26 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self._began = self.iter - first
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        place = DataPosition(self.epoch, first)
+        place, number = DataPosition(self.epoch, first), first - 1
         for number, batch in enumerate(batches_from(self.dataloader, place, int(self.runner.seed)), start=first):
             self.run_iter(number, batch)
+        self._compare_length(number + 1)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
         self._began = self.iter
+
+    def _compare_length(self, batches: int) -> None:
+        """Warn once of data that give another number of batches than they say: all that is planned goes by that."""
+        said = len(self.dataloader)
+        if batches != said and not self._is_warned:
+            self._is_warned = True
+            _log.warning(
+                "train_dataloader: epoch %d had %d batches, and its length says %d, by which schedules and the end of "
+                "the training are planned. Correct __len__ of the data set.",
+                self.epoch + 1,
+                batches,
+                said,
+            )
 
     def position_at(self, meta: Mapping[str, Any]) -> DataPosition:
         """Return the place of a checkpoint by its epoch and iteration; what workers have prefetched does not count."""

@@ -21,7 +21,7 @@ from bus_toolkit.home import expand_home
 from bus_toolkit.ops.collective import rank, world_size
 from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.weights.checksums import check_records, fingerprint
-from bus_toolkit.weights.files import load_checkpoint_file
+from bus_toolkit.weights.files import load_checkpoint_file, unreadable
 from bus_toolkit.weights.settings import checkpoint_of
 
 _log = logging.getLogger(__name__)
@@ -109,16 +109,27 @@ def newest_whole(work_dir: Path, trusted: bool = False) -> Start | None:
 
 
 def _given(path: str, source: str, *, resumed: bool, trusted: bool) -> Start:
-    """Look at a file that the config or a flag names."""
+    """Look at a file that the config or a flag names.
+
+    Raises:
+        CheckpointError: It is not there, cannot be read, is damaged, or no run can go on from it.
+    """
     file = expand_home(path)
     if not file.is_file():
         kind = "a folder is no" if file.is_dir() else "no such"
         files = "a .pth that a training has written" if resumed else "a .pth or .safetensors file"
         raise CheckpointError(f"{source}: {kind} checkpoint, got {path}. {_there(path)}Give the path of {files}.")
     if resumed:
-        return Start(path, fingerprint(file), _examine(file, trusted))
+        return Start(path, _fingerprint(file), _examine(file, trusted))
     check_records(file)
-    return Start(path, fingerprint(file))
+    return Start(path, _fingerprint(file))
+
+
+def _fingerprint(file: Path) -> str:
+    try:
+        return fingerprint(file)
+    except OSError as error:
+        raise CheckpointError(unreadable(file, error)) from error
 
 
 def _there(path: str) -> str:

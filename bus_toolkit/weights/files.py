@@ -47,6 +47,8 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(refusal(path, error)) from error
+    except PermissionError as error:
+        raise CheckpointError(unreadable(path, error)) from error
     except Exception as error:  # damaged bytes make pickle, zipfile and torch raise nearly anything
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({first_sentence(error)}). It may be torn: use another."
@@ -58,6 +60,11 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
     if not trusted and isinstance(checkpoint.get("meta"), dict):
         checkpoint["meta"].pop("config", None)  # Runner.resume would execute it as Python
     return checkpoint
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """Return the message about a checkpoint whose bytes cannot be had."""
+    return f"{path}: cannot be read: {error.strerror}. Ask its owner for the right to read it, or use a copy."
 
 
 def _read_torch(path: Path, map_location: Any, *, trusted: bool) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,11 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.
     assert (
         finding.verdict is Verdict.FAULT and finding.what == f"{tmp_path}: cannot be written to: Read-only file system"
     )
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    found = check_disk(tmp_path / ("a" * 300) / "b", shutil.disk_usage)
+    assert found.verdict is Verdict.FAULT and "cannot be looked at: File name too long" in found.what
 
 
 def test_open_files() -> None:

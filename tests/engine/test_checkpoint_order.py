@@ -62,6 +62,7 @@ def test_epochs_and_iterations_are_compared_by_what_the_files_hold(tmp_path):
         b"some text",
         b"\0.pth",
         b"/gone/epoch_9.pth",
+        b"/" + b"a" * 300 + b"/epoch_9.pth",  # to ask for it is an error, as in the folder of another user
     ],
 )
 def test_a_pointer_with_anything_else_is_ignored_with_a_warning(tmp_path, caplog, pointer):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.hooks import Hook
-from torch.utils.data import Sampler
+from torch.utils.data import IterableDataset, Sampler
 
-from bus_toolkit.engine import RunOptions, load_checkpoint_file
+from bus_toolkit.engine import RunOptions, build_runner, load_checkpoint_file
 from bus_toolkit.engine.options import LATEST
 from bus_toolkit.registry import DATA_SAMPLERS, DATASETS, HOOKS
 from bus_toolkit.weights.run_state import KEY
 from tests.engine.draws_run import DrawnPoints, run
 from tests.engine.interrupted_run import differences
+from tests.engine.tiny_run import tiny_config
 
 EACH_STEP = {"checkpoint": {"type": "bus_toolkit.AtomicCheckpointHook", "by_epoch": False, "interval": 1}}
 ITERATIONS = {"_delete_": True, "type": "IterBasedTrainLoop", "max_iters": 6, "val_interval": 100}
@@ -41,6 +42,21 @@ class DrawnOrder(Sampler[int]):
 
     def __iter__(self):
         yield from torch.randperm(len(self.dataset)).tolist()
+
+
+@DATASETS.register_module(force=True)
+class ShortStream(IterableDataset):
+    """A stream that gives other than as many points as it says."""
+
+    def __init__(self, said: int, given: int) -> None:
+        self.said, self.given = said, given
+
+    def __len__(self) -> int:
+        return self.said
+
+    def __iter__(self):
+        for index in range(self.given):
+            yield {"inputs": torch.full((4,), float(index)), "data_samples": index}
 
 
 @HOOKS.register_module(force=True)
@@ -136,3 +152,29 @@ def test_a_checkpoint_of_an_earlier_version_goes_on_by_its_iterations(straight, 
     assert held["meta"][KEY].pop("position") == {"passes": 1, "batches": 1, "rows": 3}
     torch.save(held, tmp_path / "iter_4.pth")
     assert train(tmp_path, resume=LATEST)[:2] == rest(whole, 4)
+
+
+def stream(folder, said, given, resume=None):
+    """Return the steps of a training over a stream that says it has ``said`` batches of 4, and its Runner."""
+    cfg = tiny_config(folder)
+    loader = {"type": "bus_toolkit.ShortStream", "said": 4 * said, "given": 4 * given}
+    cfg.train_dataloader.dataset, cfg.train_dataloader.sampler = loader, None
+    cfg.default_hooks, cfg.custom_hooks = EACH_STEP, [{"type": "bus_toolkit.NotesBatches"}]
+    NotesBatches.seen.clear()
+    runner = build_runner(cfg, RunOptions(resume=resume))
+    runner.train()
+    return list(NotesBatches.seen), runner
+
+
+def test_a_stream_of_another_length_than_it_says_is_warned_of_once(tmp_path, capsys):
+    seen, _ = stream(tmp_path, said=3, given=2)
+    assert seen == [(0, 0), (0, 1), (1, 0), (1, 1), "validation"]
+    shown = capsys.readouterr().err
+    assert shown.count("epoch 1 had 2 batches, and its length says 3") == 1 and "epoch 2 had" not in shown
+
+
+def test_a_stream_that_has_become_shorter_than_what_was_used_goes_on_with_the_next_epoch(tmp_path, capsys):
+    stream(tmp_path / "whole", said=4, given=4)
+    seen, runner = stream(tmp_path / "rest", said=2, given=2, resume=str(tmp_path / "whole/iter_3.pth"))
+    assert seen == [(1, 0), (1, 1), "validation"] and runner.iter == runner.max_iters == 4
+    assert "its length says" not in capsys.readouterr().err

@@ -68,6 +68,16 @@ def on_rank(rank, folder):
     return train(folder, launcher="pytorch", batch_size=1)
 
 
+@pytest.mark.parametrize("length", [4, 12])
+def test_data_of_another_length_end_with_the_epochs(whole, tmp_path, warning, length):
+    """After 3 of 4 steps of an epoch nothing is left of one of 2 steps, and 3 of one of 6."""
+    folder, _ = whole
+    resumed, _ = train(tmp_path, resume=folder / "iter_3.pth", batch_size=2, length=length)
+    each = length // 2
+    assert sorted({step for step, _ in resumed}) == [*range(min(3, each), each), *range(each, 2 * each)]
+    assert "The data have another length. Not exact: the order of rows" in warning()
+
+
 def test_accumulation_says_what_it_changes(whole, tmp_path, warning):
     folder, _ = whole
     node = {"dataset": {"type": "bus_toolkit.DrawnPoints", "length": 8}, "batch_size": 2}

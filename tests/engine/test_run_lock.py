@@ -6,10 +6,12 @@ import gc
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -129,7 +131,7 @@ def test_a_lock_file_that_says_nothing_is_taken(tmp_path, content):
     RunLock.of(tmp_path).release()
 
 
-def test_a_run_of_another_machine_lives_as_long_as_it_gives_signs(tmp_path, no_locks, monkeypatch):
+def test_a_run_of_another_machine_lives_as_long_as_it_gives_signs(tmp_path, no_locks):
     left_by(tmp_path, place="elsewhere", machine="node7", pid=42)
     ended = threading.Event()
     file = os.open(tmp_path / LOCK, os.O_RDWR)
@@ -141,7 +143,68 @@ def test_a_run_of_another_machine_lives_as_long_as_it_gives_signs(tmp_path, no_l
     signs.join()
     os.close(file)
     RunLock.of(tmp_path).release()  # after the wait
+
+
+@pytest.mark.parametrize("ahead", [-7200, 7200])
+def test_clocks_of_other_machines_do_not_matter(tmp_path, no_locks, ahead):
     left_by(tmp_path, place="elsewhere")
-    os.utime(tmp_path / LOCK, (0, 0))
-    monkeypatch.setattr(run_lock, "SIGN_OF_LIFE", 1000.0)  # it would wait for hours
+    ended = threading.Event()
+
+    def give_signs():  # of a machine whose clock is wrong
+        while not ended.wait(0.05):
+            os.utime(tmp_path / LOCK, (time.time() + ahead,) * 2)
+
+    os.utime(tmp_path / LOCK, (time.time() + ahead,) * 2)
+    signs = threading.Thread(target=give_signs)
+    signs.start()
+    with pytest.raises(ConfigError, match="another training is running"):
+        RunLock.of(tmp_path)
+    ended.set()
+    signs.join()
+
+
+def test_a_fork_of_a_fork_keeps_the_files_that_it_opens(tmp_path):
+    lock = RunLock.of(tmp_path / "work")
+    child = os.fork()
+    if child == 0:
+        opened = os.open(tmp_path / "own", os.O_WRONLY | os.O_CREAT)  # gets the number that the lock had
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0 if os.write(opened, b"x") else 1)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert lock.path.exists()
+    lock.release()
+
+
+def test_a_lock_that_cannot_be_removed_ends_no_training(tmp_path, monkeypatch):
+    lock = RunLock.of(tmp_path)
+
+    def refuse(self, missing_ok=False):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(lock.path), "unlink", refuse)
+        lock.release()
     RunLock.of(tmp_path).release()
+
+
+def test_a_lock_of_another_user_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / LOCK).mkdir()  # as little to be opened as a file without the right to
+    with pytest.raises(ConfigError, match=f"work_dir: cannot write {tmp_path / LOCK}: Is a directory"):
+        RunLock.of(tmp_path)
+
+
+def test_a_checkpoint_that_the_run_before_writes_at_its_end_is_gone_on_from(tmp_path, monkeypatch):
+    """A job that starts again may come when the one before it saves for the last time."""
+    build_runner(tiny_config(tmp_path / "before", max_epochs=1)).train()
+    taken = RunLock.of
+
+    def last_words(folder):
+        shutil.copy(tmp_path / "before" / "epoch_1.pth", folder)
+        return taken(folder)
+
+    monkeypatch.setattr(RunLock, "of", last_words)
+    (tmp_path / "work").mkdir()
+    runner = build_runner(tiny_config(tmp_path / "work"), RunOptions(resume="latest"))
+    assert runner._load_from == str(tmp_path / "work" / "epoch_1.pth")

@@ -23,14 +23,15 @@ def saved(folder):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_signal_ends_the_step_saves_and_has_an_exit_code_of_its_own(tmp_path, workers):
-    hook = sent(signal.SIGTERM, step=3)
+    number = signal.SIGHUP if workers else signal.SIGTERM
+    hook = sent(number, step=3)
     assert finish(start(tmp_path, custom_hooks=[hook], train_dataloader__num_workers=workers)) == [75]
     assert saved(tmp_path)["iter"] == 3 and saved(tmp_path)["epoch"] == 1
     last = screen(tmp_path).splitlines()[-1]
     work = tmp_path / "work"
     assert last == (
-        f"WARNING Stopped by SIGTERM after step 3, which is saved in {work}/epoch_1_iter_3.pth. To go on: bus-toolkit "
-        f"train tiny.yaml --work-dir {work} --resume"
+        f"WARNING Stopped by {number.name} after step 3, which is saved in {work}/epoch_1_iter_3.pth. To go on: "
+        f"bus-toolkit train tiny.yaml --work-dir {work} --resume"
     )
     assert workers_left(tmp_path) == []
 

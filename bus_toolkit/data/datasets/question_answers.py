@@ -17,7 +17,7 @@ from bus_toolkit.data.datasets.bad_samples import BadSample
 from bus_toolkit.data.datasets.base import SampleDataset
 from bus_toolkit.data.transforms.blind import refuse_blind_transforms
 from bus_toolkit.errors import DataError
-from bus_toolkit.home import expand_home
+from bus_toolkit.home import home_put_in
 from bus_toolkit.registry import DATASETS
 
 _log = logging.getLogger(__name__)
@@ -157,4 +157,4 @@ class ImageTemplate:
             ) from error
         if path == self.template:
             raise DataError(f"{self.name}.image_template: needs {{image_id}} where the id goes, got {path!r}. Add it.")
-        return str(expand_home(path))
+        return str(home_put_in(path))

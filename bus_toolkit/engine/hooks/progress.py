@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-from bus_toolkit.console import ScreenConsole
+from bus_toolkit.console import ScreenConsole, screen_may_end
 from bus_toolkit.engine.hooks.live_line import clock, first_that_fits, shorter_lines
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.speed import Speedometer, num_samples
@@ -116,7 +116,8 @@ class RichProgressHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Close the live line; log the total time and the mean speed."""
         if self.progress is not None:
-            self.progress.stop()
+            with screen_may_end():
+                self.progress.stop()
             atexit.unregister(self.progress.stop)
             self.progress = None
         seconds = self.speed.seconds
@@ -133,6 +134,10 @@ class RichProgressHook(Hook):
 
     def _show(self, runner: Runner, done: int, lines: Sequence[str]) -> None:
         epoch = f"epoch {min(runner.epoch + 1, runner.max_epochs)}/{runner.max_epochs}"
+        with screen_may_end():
+            self._print(runner, epoch, done, lines)
+
+    def _print(self, runner: Runner, epoch: str, done: int, lines: Sequence[str]) -> None:
         if self.progress is not None:
             # The columns are one space apart; the count of steps is as wide as that of the last one.
             taken = len(epoch) + self._bar_width() + 2 * len(str(runner.max_iters)) + 1 + 4
