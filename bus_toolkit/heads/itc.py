@@ -15,7 +15,7 @@ from bus_toolkit.heads.itc_candidates import Candidates, FeatureRows, soften
 from bus_toolkit.losses.contrastive import positive_targets, sigmoid_contrast, soft_cross_entropy
 from bus_toolkit.ops.gathered_rows import gather_together
 from bus_toolkit.ops.precision import at_least_float32
-from bus_toolkit.step.image_ids import EMPTY, UNKNOWN
+from bus_toolkit.step.image_ids import EMPTY, lasting_ids
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, Similarity, TextTokens, VisualTokens
 
@@ -30,7 +30,7 @@ class ITCHead(VLPHead):
     The form is ALBEF's (salesforce/ALBEF:models/model_pretrain.py): normalised projections of the two global tokens, a
     learned temperature, momentum features as candidates and soft targets ``alpha softmax(s_m) + (1 - alpha) y``. Ours:
     captions of one image share the target instead of being negatives of each other, and empty places in the queue count
-    as nothing. Images are compared by ``image_id``; one without it matches its own caption alone.
+    as nothing. Images are compared by ``image_id``, and by their rows in the data where they have none.
 
     Args:
         embed_dim: Width of the visual tokens; filled in from the backbone.
@@ -172,8 +172,7 @@ class ITCHead(VLPHead):
         whole = (images.isfinite() & texts.isfinite()).all(dim=1)
         self.image_queue[places] = images.where(whole[:, None], 0.0).to(self.image_queue.dtype)
         self.text_queue[places] = texts.where(whole[:, None], 0.0).to(self.text_queue.dtype)
-        # The number of an image without id means another image in the next batch.
-        self.queue_ids[places] = ids.clamp(min=UNKNOWN).where(whole, EMPTY)
+        self.queue_ids[places] = lasting_ids(ids).where(whole, EMPTY)
         self.queue_next.add_(images.shape[0]).remainder_(self.queue_size)
 
     def predict(self, step: Step) -> dict[str, Any]:

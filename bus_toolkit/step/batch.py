@@ -14,7 +14,7 @@ from bus_toolkit.errors import DataError
 from bus_toolkit.ops.collective import own_rows, rank, world_size
 from bus_toolkit.ops.gathered_rows import gather_rows
 from bus_toolkit.ops.row_noise import noise_of_places, row_noise
-from bus_toolkit.step.image_ids import id_number
+from bus_toolkit.step.image_ids import DATA_ROW, id_number
 from bus_toolkit.structures import Boxes, TokenBatch
 
 SELECTING_TEXT = "selecting_text"
@@ -183,10 +183,11 @@ class Batch:
 
     @cached_property
     def image_ids(self) -> Tensor:
-        """Image ids int64 (B,), as ``step.image_ids`` numbers them; images without one are different images."""
+        """Image ids int64 (B,), as ``step.image_ids`` numbers them; an image without one is that of no other row."""
         # Images are numbered as rows are, so that no two of all ranks have one number.
         own = [row // self.num_texts * world_size() + rank() for row in range(self.num_captions)]
-        ids = [id_number(image_id, number) for image_id, number in zip(self.field("image_id"), own, strict=True)]
+        named = zip(self.field("image_id"), own, self.field(DATA_ROW), strict=True)
+        ids = [id_number(image_id, number, data_row) for image_id, number, data_row in named]
         return torch.tensor(ids).to(self.images.device, non_blocking=True)
 
     @cached_property

@@ -49,6 +49,14 @@ def test_images_without_ids_match_nothing_that_the_queue_keeps() -> None:
     assert targets[2].tolist() == [0, 0, 0.5, 0, 0, 0.5, 0]
 
 
+def test_an_image_without_id_is_known_again_by_its_row_of_the_data_and_no_other_image_is_it() -> None:
+    itc = head(queue_size=4)
+    rows = torch.zeros(3, itc.image_queue.shape[1])
+    itc.after_step([FeatureRows(rows, rows, torch.tensor([id_number(None, place, 10 + place) for place in range(3)]))])
+    next_batch = torch.tensor([id_number(None, 0, 11), id_number(None, 1, 20)])  # row 11 comes again at another place
+    assert positive_targets(next_batch, itc.queue_ids).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+
+
 def test_a_row_that_is_not_finite_leaves_its_place_in_the_queue_empty() -> None:
     itc = head(queue_size=4)
     images = F.normalize(torch.rand(3, itc.image_queue.shape[1]), dim=1)

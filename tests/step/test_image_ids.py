@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bus_toolkit.step.image_ids import UNKNOWN, id_number
+from bus_toolkit.step.image_ids import EMPTY, UNKNOWN, id_number, lasting_ids
 
 
 def test_numbers_stay():
@@ -31,3 +31,10 @@ def test_names_of_one_crc32_are_two_images():
 def test_images_without_ids_differ_within_a_batch_and_are_no_places_of_a_queue():
     numbers = [id_number(None, row) for row in range(4)]
     assert len({*numbers}) == 4 and max(numbers) < UNKNOWN
+
+
+def test_rows_of_the_data_are_ids_that_last_and_those_of_a_batch_are_none():
+    of_data = [id_number(None, place, row) for place, row in ((0, 0), (3, 0), (0, 1), (0, 14_000_000))]
+    assert of_data == [-(2**62), -(2**62), -(2**62) - 1, -(2**62) - 14_000_000]
+    kept = lasting_ids(torch.tensor([*of_data, 5, 2**62 + 1, id_number(None, 0), id_number(None, 999), EMPTY]))
+    assert kept.tolist() == [*of_data, 5, 2**62 + 1, UNKNOWN, UNKNOWN, EMPTY]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset, get_worker_info
 
 from bus_toolkit.data.datasets.own_generators import generators_in, reseed
+from bus_toolkit.data.datasets.texts_of_image import texts_of
 from bus_toolkit.data.samplers.numbered import Draw
 from bus_toolkit.draws import kept_generators, seed_cpu_generators
+from bus_toolkit.step.image_ids import DATA_ROW
 
 
 class SeededSamples(Dataset):
@@ -18,6 +21,9 @@ class SeededSamples(Dataset):
     Python's, NumPy's and torch's generators are seeded, whichever of them a transform uses. Where the process that
     trains reads, they are afterwards as they were. Generators that the data set and its transforms keep as attributes
     are seeded, too. One that is made without a seed for each sample (``numpy.random.default_rng()``) stays random.
+
+    A data sample without ``image_id`` gets the number of its row as ``data_row``, by which the losses know its image
+    again in later steps and epochs.
 
     Everything else is that of the data set: attributes are read from it and set in it.
 
@@ -68,4 +74,14 @@ class SeededSamples(Dataset):
             object.__setattr__(self, "_generators", generators_in(self.dataset))
         seed_cpu_generators(draw.seed)
         reseed(self._generators, draw.seed)
-        return self.dataset[draw.row]
+        item = self.dataset[draw.row]
+        if isinstance(item, Mapping) and isinstance(draw.row, int):
+            _number(item.get("data_samples"), draw.row)
+        return item
+
+
+def _number(samples: Any, row: int) -> None:
+    """Write the number of their row into data samples that have no image id."""
+    for sample in texts_of(samples):
+        if isinstance(sample, BaseDataElement) and sample.get("image_id") is None:
+            sample.set_field(int(row), DATA_ROW, field_type="metainfo", dtype=None)

@@ -5,10 +5,12 @@ import random
 
 import numpy as np
 import torch
+from mmengine.structures import BaseDataElement
 
 from bus_toolkit.data.datasets.own_generators import generators_in
 from bus_toolkit.data.datasets.seeded_samples import SeededSamples
 from bus_toolkit.data.samplers.numbered import Draw
+from bus_toolkit.data.samplers.region_batch_sampler import RegionRow
 
 
 class Drawn:
@@ -87,3 +89,22 @@ def test_generators_are_looked_for_among_attributes_and_not_in_data():
     owner.module = random
     kinds = [type(generator).__name__ for generator in generators_in(owner)]
     assert sorted(kinds) == 4 * ["Generator"] + 2 * ["Random"] + 2 * ["RandomState"]
+
+
+class Nameless:
+    """Samples of which the second alone has an id."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        sample = BaseDataElement(metainfo={"image_id": 7} if index == 1 else {})
+        return {"inputs": torch.zeros(1), "data_samples": sample}
+
+
+def test_samples_without_an_image_id_know_their_row_in_every_epoch_and_on_every_rank():
+    samples = SeededSamples(Nameless())
+    draws = [[Draw(RegionRow(2), 5), Draw(1, 6)], [Draw(0, 7), Draw(2, 8)]]  # of two epochs, or of two ranks
+    read = [item["data_samples"] for part in draws for item in samples.__getitems__(part)]
+    assert [sample.get("data_row") for sample in read] == [2, None, 0, 2]
+    assert type(read[0].data_row) is int
