@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -25,6 +25,7 @@ from bus_toolkit.engine.hooks.run_state import RunStateHook
 from bus_toolkit.engine.hooks.saved_run import SavedRunHook
 from bus_toolkit.engine.hooks.step_seed import StepSeedHook
 from bus_toolkit.engine.hooks.wanted_fields import WantedFieldsHook
+from bus_toolkit.engine.late_scalars import read_late
 from bus_toolkit.engine.launch import timeout_of
 from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_iterations
 from bus_toolkit.engine.loader_faults import limit_waiting
@@ -68,6 +69,10 @@ class CheckedRunner(Runner):
         logger = super().build_logger(log_level, log_file, **kwargs)
         split_screen_and_file(logger, everything=log_level in ("DEBUG", logging.DEBUG))
         return logger
+
+    def build_message_hub(self, message_hub: dict[str, Any] | None = None) -> MessageHub:
+        """Build MMEngine's log history; figures wait on the device until they are read."""
+        return read_late(super().build_message_hub(message_hub))
 
     def register_hooks(self, default_hooks: Any = None, custom_hooks: Any = None) -> None:
         """Register the hooks of the config, and those that no run goes without."""

@@ -101,6 +101,8 @@ class VLPHead(nn.Module):
     - ``needs_towers``: it reads the visual tokens themselves (``step.visual()``), not only fused ones; refused in a
       single-stream model, where these are patches that no block has seen.
     - ``several_images``: it can work with more than one image a text.
+    - ``waits_for_device``: its loss reads numbers of a GPU, which stops it once a step, as one that scores written
+      texts does; the conformance kit refuses that of others.
     - ``predicts``: what ``predict`` may return, by name. An evaluation that reads none of it does not call ``predict``.
       A class that implements ``predict`` and does not say so is always called.
     - ``gives_answers``: its prediction is the answer to an image and its text, and so a part of what inference costs;
@@ -130,6 +132,7 @@ class VLPHead(nn.Module):
     needs_supervised_scores: ClassVar[bool] = False
     needs_towers: ClassVar[bool] = False
     several_images: ClassVar[bool] = False
+    waits_for_device: ClassVar[bool] = False
     gives_answers: ClassVar[bool] = False
     nested_parts: ClassVar[Mapping[str, NestedPart]] = {}
     predicts: ClassVar[tuple[str, ...] | None] = ()

@@ -16,6 +16,7 @@ from bus_toolkit.ops.collective import mean_over_ranks
 from bus_toolkit.ops.follow_plans import scatter_back
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Boxes, Condition, VisualTokens
 
@@ -167,7 +168,7 @@ def one_named_box(boxes: Boxes) -> tuple[Tensor, Tensor]:
 
 def place_features(centres: Tensor) -> Tensor:
     """Return features that distinguish patches by their centres (N, 2) alone, (N, 18), in their dtype."""
-    steps = torch.tensor(_WAVES, dtype=centres.dtype).to(centres.device, non_blocking=True) * math.pi
+    steps = to_device(torch.tensor(_WAVES, dtype=centres.dtype), centres.device) * math.pi
     # (N, 2, 1) * (waves,) -> (N, 2, waves) -> (N, 2 * waves)
     phases = (centres.unsqueeze(-1) * steps).flatten(1)
     return torch.cat([2.0 * centres - 1.0, phases.sin(), phases.cos()], dim=1)
@@ -176,4 +177,4 @@ def place_features(centres: Tensor) -> Tensor:
 def _sides_of_image(boxes: Boxes) -> Tensor:
     """Return width, height, width, height in pixels, (4,)."""
     height, width = boxes.size
-    return torch.tensor([width, height, width, height], dtype=torch.float32).to(boxes.xyxy.device, non_blocking=True)
+    return to_device(torch.tensor([width, height, width, height], dtype=torch.float32), boxes.xyxy.device)

@@ -15,6 +15,7 @@ from bus_toolkit.heads.caption_rewards import caption_rewards
 from bus_toolkit.heads.writing import written_texts
 from bus_toolkit.losses.policy_gradient import policy_gradient_loss, text_log_probs
 from bus_toolkit.ops.precision import at_least_float32_dtype
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, TokenBatch, Vocabulary
 from bus_toolkit.text_decoders.generate import SearchRules
@@ -57,6 +58,8 @@ class SelfCriticalCaptionHead(CaptionHead):
     Raises:
         ValueError: As ``CaptionHead``; or a single candidate that would be its own baseline.
     """
+
+    waits_for_device = True
 
     def __init__(
         self,
@@ -140,7 +143,7 @@ class SelfCriticalCaptionHead(CaptionHead):
         captions = [[decode(ids) for ids in of_image] for of_image in texts.input_ids.tolist()]
         ended_BK = (texts.input_ids == self.vocabulary.sep_id).any(dim=-1).tolist()
         scores = self.rewards(captions, references, ended_BK)
-        return torch.tensor(scores, device=like.device, dtype=at_least_float32_dtype(like))
+        return to_device(torch.tensor(scores, dtype=at_least_float32_dtype(like)), like.device)
 
     def _length(self, texts: TokenBatch) -> Tensor | float:
         """Return what log-probabilities are divided by, (B, K); nothing where the texts were drawn."""

@@ -14,6 +14,7 @@ from bus_toolkit.heads.writing import write_texts
 from bus_toolkit.losses.next_token import checked_smoothing, next_token_loss
 from bus_toolkit.losses.soft_targets import SoftTargets
 from bus_toolkit.ops.precision import at_least_float32_dtype
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.step.step import Step
 from bus_toolkit.structures import Condition, TokenBatch, Vocabulary
 from bus_toolkit.text_decoders.generate import SearchRules, search_rules
@@ -100,8 +101,8 @@ class VQAHead(VLPHead):
             # All ranks take part in the sums over ranks: a rank without answers decodes something, with no weight.
             rows, texts, shares = [0], [step.batch.field("text")[0]], [0.0]
         answers = step.encoders.tokenize(texts)  # (A, L)
-        owners = torch.tensor(rows).to(memory.device, non_blocking=True)
-        weights = torch.tensor(shares, dtype=at_least_float32_dtype(memory)).to(memory.device, non_blocking=True)
+        owners = to_device(torch.tensor(rows), memory.device)
+        weights = to_device(torch.tensor(shares, dtype=at_least_float32_dtype(memory)), memory.device)
         logits = step.encoders.decode(answers.before_last(), memory[owners], memory_mask[owners])  # (A, L - 1, V)
         # (A, L - 1): each token's loss counts by its answer's share; the first token is given, never predicted.
         wanted = answers.attention_mask[:, 1:] * weights.unsqueeze(1)

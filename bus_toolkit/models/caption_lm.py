@@ -10,7 +10,9 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from bus_toolkit.losses.token_weights import next_token_log_probs
+from bus_toolkit.models.batch_copies import copy_images_only
 from bus_toolkit.ops.collective import mean_logs_over_ranks, mean_over_ranks
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.structures import TokenBatch
 
 
@@ -29,6 +31,7 @@ class CaptionLanguageModel(BaseModel):
     def __init__(self, *, tokenizer: Any, text_decoder: nn.Module) -> None:
         # This preprocessor names its results as ``forward`` takes them, with and without images.
         super().__init__(data_preprocessor={"type": "mmpretrain.MultiModalDataPreprocessor"})
+        copy_images_only(self.data_preprocessor)
         self.tokenizer = tokenizer
         self.text_decoder = text_decoder
 
@@ -45,7 +48,8 @@ class CaptionLanguageModel(BaseModel):
     def tokenize(self, data_samples: Sequence[Any]) -> TokenBatch:
         """Turn the captions into ids on the model's device."""
         device = next(self.text_decoder.parameters()).device
-        return TokenBatch(*(part.to(device) for part in self.tokenizer([sample.text for sample in data_samples])))
+        tokens = self.tokenizer([sample.text for sample in data_samples])
+        return TokenBatch(*(to_device(part, device) for part in tokens))
 
     def log_probs(self, tokens: TokenBatch) -> Tensor:
         """Return the log-probability (B, L - 1) of each token after [CLS], [SEP] included."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bus_toolkit.errors import ConfigError, DataError
 from bus_toolkit.heads.base import HeadOutput
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.signatures import did_you_mean
 
 
@@ -118,7 +119,7 @@ def _pick(images: Tensor, rows: list[int]) -> Tensor:
     # Ascending rows without a gap: a slice is a view, an index would copy the images.
     if rows[-1] - rows[0] + 1 == len(rows):
         return images[rows[0] : rows[-1] + 1]
-    return images[torch.tensor(rows).to(images.device, non_blocking=True)]
+    return images[to_device(torch.tensor(rows), images.device)]
 
 
 def _check(groups: Sequence[SourceGroup], heads: Collection[str], path: str) -> None:

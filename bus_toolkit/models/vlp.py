@@ -14,6 +14,7 @@ from bus_toolkit.errors import DataError
 from bus_toolkit.heads.base import VLPHead
 from bus_toolkit.models import asking
 from bus_toolkit.models.asking import Texts
+from bus_toolkit.models.batch_copies import copy_images_only
 from bus_toolkit.models.check_calls import check_batch, check_progress
 from bus_toolkit.models.check_parts import check_built_parts, check_settings
 from bus_toolkit.models.check_prior import trains_prior
@@ -77,6 +78,7 @@ class VLPModel(BaseModel):
         data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
+        copy_images_only(self.data_preprocessor)
         check_built_parts(parts, heads, momentum)
         self.conditioning = conditioning or Conditioning()
         self.encoders = Encoders.of(parts, self.conditioning.without_text, self.conditioning.prompt)

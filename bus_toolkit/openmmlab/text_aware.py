@@ -17,6 +17,7 @@ from bus_toolkit.mmpretrain_shim import require_transformers_4
 from bus_toolkit.openmmlab.backbone import TokenReducedViT
 from bus_toolkit.openmmlab.conditioning import ConditionedPasses, Repeat, conditioned_on
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.structures import LearnsFrom, TextTokens
 
 
@@ -150,6 +151,6 @@ class ReadsOneText(BaseModel):
                 f"data_samples: patch_text_weight needs boxes, got no {self.patch_text_boxes!r} in a whole batch. Let "
                 "PackInputs pass them on, name their key as patch_text_boxes, or set patch_text_weight=0."
             )
-        padded = nn.utils.rnn.pad_sequence(tensors, batch_first=True).to(device)  # (B, M, 4)
-        counts = torch.tensor([len(row) for row in tensors], device=device)
+        padded = to_device(nn.utils.rnn.pad_sequence(tensors, batch_first=True), device)  # (B, M, 4)
+        counts = to_device(torch.tensor([len(row) for row in tensors]), device)
         return padded, torch.arange(padded.shape[1], device=device) < counts.unsqueeze(1)

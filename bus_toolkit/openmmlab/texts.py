@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.structures import TextTokens
 
 
@@ -43,7 +44,7 @@ def bert_texts(bert: Any, tokenizer: Any, texts: Sequence[str], **settings: Any)
     """
     length = min(settings.pop("max_length", bert.config.max_position_embeddings), bert.config.max_position_embeddings)
     tokens = tokenizer(list(texts), padding="longest", truncation=True, max_length=length, return_tensors="pt")
-    return bert_states(bert, *(tokens[key].to(bert.device) for key in ("input_ids", "attention_mask")))
+    return bert_states(bert, *(to_device(tokens[key], bert.device) for key in ("input_ids", "attention_mask")))
 
 
 def bert_states(bert: Any, input_ids: Any, attention_mask: Any) -> TextTokens:
@@ -66,7 +67,7 @@ def embedded_texts(embedding: nn.Embedding, tokenizer: Any, texts: Sequence[str]
         tokens = tokenizer(list(texts), padding="longest", return_tensors="pt")
     finally:
         tokenizer.padding_side = side
-    mask = tokens.attention_mask.to(device)
-    embeds = embedding(tokens.input_ids.to(device))  # (B, L, D)
+    mask = to_device(tokens.attention_mask, device)
+    embeds = embedding(to_device(tokens.input_ids, device))  # (B, L, D)
     weights = mask.unsqueeze(-1).to(embeds.dtype)
     return TextTokens(embeds, (embeds * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1), mask.bool())

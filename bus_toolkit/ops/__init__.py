@@ -21,6 +21,7 @@ from bus_toolkit.ops.precision import at_least_float32, at_least_float32_dtype
 from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.ops.row_noise import row_noise
 from bus_toolkit.ops.schedule import KeepRatioSchedule
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.ops.token_plan import TokenPlan
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "share_of_mass",
     "shares_of_box",
     "similarity_of_halves",
+    "to_device",
     "top_indices",
     "world_size",
 ]

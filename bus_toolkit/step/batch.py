@@ -14,6 +14,7 @@ from bus_toolkit.errors import DataError
 from bus_toolkit.ops.collective import own_rows, rank, world_size
 from bus_toolkit.ops.gathered_rows import gather_rows
 from bus_toolkit.ops.row_noise import noise_of_places, row_noise
+from bus_toolkit.ops.to_device import on_one_device, to_device
 from bus_toolkit.step.image_ids import DATA_ROW, id_number
 from bus_toolkit.structures import Boxes, TokenBatch
 
@@ -188,7 +189,7 @@ class Batch:
         own = [row // self.num_texts * world_size() + rank() for row in range(self.num_captions)]
         named = zip(self.field("image_id"), own, self.field(DATA_ROW), strict=True)
         ids = [id_number(image_id, number, data_row) for image_id, number, data_row in named]
-        return torch.tensor(ids).to(self.images.device, non_blocking=True)
+        return to_device(torch.tensor(ids), self.images.device)
 
     @cached_property
     def all_image_ids(self) -> Tensor:
@@ -210,7 +211,7 @@ class Batch:
         if wrong is not None:
             raise DataError(f"gt_label: must be one whole number, got {wrong.tolist()}. Correct the data.")
         # The data preprocessor may have moved them to the device: reading them one by one would stop it each time.
-        return torch.stack([label.reshape(()) for label in labels]).to(self.images.device).long()
+        return to_device(torch.stack([label.reshape(()) for label in labels]), self.images.device).long()
 
     @property
     def boxes(self) -> Boxes:
@@ -221,14 +222,16 @@ class Batch:
     def all_boxes(self) -> Boxes:
         """The boxes of all rows, padded; an image without boxes has none that are valid."""
         device, size = self.images.device, (self.images.shape[2], self.images.shape[3])
-        none = torch.zeros(0, 4, device=device)
-        boxes = [torch.as_tensor(s.get("gt_boxes", none), device=device) for s in self.samples]
-        named = [torch.as_tensor(s.get("named", none[:, 0]), device=device).bool() for s in self.samples]
+        none = torch.zeros(0, 4)
+        # Padded where they are, and then copied at once.
+        boxes = on_one_device([torch.as_tensor(s.get("gt_boxes", none)) for s in self.samples])
+        is_named = on_one_device([torch.as_tensor(s.get("named", none[:, 0])) for s in self.samples])
+        named = [one.bool() for one in is_named]
         lengths = [len(b) for b in boxes]
         count = max(1, *lengths)
         # One more row sets the length: at least one box place, also where no image has any.
-        padded = pad_sequence([*boxes, none.new_zeros(count, 4)], batch_first=True)[:-1]
-        padded_named = pad_sequence([*named, none.new_zeros(count, dtype=torch.bool)], batch_first=True)[:-1]
+        padded = pad_sequence([*boxes, boxes[0].new_zeros(count, 4)], batch_first=True)[:-1]
+        padded_named = pad_sequence([*named, named[0].new_zeros(count)], batch_first=True)[:-1]
         # (boxes,) < (B, 1) -> (B, boxes): the first lengths[b] places of each row hold boxes.
         valid = torch.arange(count) < torch.tensor(lengths).unsqueeze(1)
-        return Boxes(padded, valid.to(device, non_blocking=True), padded_named, size)
+        return Boxes(to_device(padded, device), to_device(valid, device), to_device(padded_named, device), size)

@@ -12,6 +12,7 @@ from torch import Tensor
 from bus_toolkit.backbones.token_reducing_backbone import Select
 from bus_toolkit.errors import ComponentError, DataError
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.step.parts import ForBlocks, Parts, decode_visual, encode_by, fuse_by, num_texts
 from bus_toolkit.structures import (
     FusedTokens,
@@ -81,7 +82,7 @@ class Encoders(Parts):
         tokens = self.tokenizer(texts)
         _refuse_all_padding(tokens)
         device = self.backbone.device
-        return TokenBatch(tokens.input_ids.to(device), tokens.attention_mask.to(device))
+        return TokenBatch(to_device(tokens.input_ids, device), to_device(tokens.attention_mask, device))
 
     def encode_text(self, tokens: TokenBatch) -> TextTokens:
         """Encode ids (B, L).
@@ -176,7 +177,7 @@ class Encoders(Parts):
             tokens = self.tokenize([self.prompt])
         else:
             ids = torch.tensor([[self.tokenizer.cls_token_id, self.tokenizer.sep_token_id]])
-            ids = ids.to(self.backbone.device)
+            ids = to_device(ids, self.backbone.device)
             tokens = TokenBatch(ids, torch.ones_like(ids, dtype=torch.bool))
         text = self.text_encoder(tokens)
         return TextTokens(*(t.expand(batch, *t.shape[1:]) for t in (text.embeds, text.pooled, text.attention_mask)))

@@ -17,7 +17,8 @@ Model parts: ``check_tokenizer``, ``check_text_encoder``, ``check_backbone``, ``
 
 Every part that is an ``nn.Module`` must give the same result twice and for a sample alone as within a batch, leave its
 inputs alone, give each parameter a finite gradient, work in bfloat16, float64 and under autocast, hold all of its state
-in its state dict, survive pickling, and give the same under ``torch.compile``. To that come the promises of its kind;
+in its state dict, survive pickling, give the same under ``torch.compile``, and on a GPU mix no devices or types and
+never wait for it in a training step, which ``fake_gpu()`` finds out without one. To that come the promises of its kind;
 for selectors also that a loss of a training can reach each parameter: scores alone have none.
 
 ``tiny_model(heads, **parts)`` and ``tiny_batch()`` are a whole model at width 32 and three samples, for further tests.
@@ -25,6 +26,7 @@ for selectors also that a loss of a training can reach each parameter: scores al
 
 from bus_toolkit.testing.backbones import check_backbone
 from bus_toolkit.testing.check import ConformanceError
+from bus_toolkit.testing.fake_gpu import fake_gpu
 from bus_toolkit.testing.heads import check_head
 from bus_toolkit.testing.hooks import check_hook
 from bus_toolkit.testing.metrics import check_metric
@@ -56,6 +58,7 @@ __all__ = [
     "check_text_encoder",
     "check_tokenizer",
     "check_transform",
+    "fake_gpu",
     "tiny_batch",
     "tiny_model",
 ]

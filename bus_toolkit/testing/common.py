@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bus_toolkit.ops.precision import at_least_float32
 from bus_toolkit.testing.check import Case, Check, differ, rows
+from bus_toolkit.testing.on_gpu import check_on_gpu
 from bus_toolkit.testing.rounding import assert_float64, refuse_rounding
 
 
@@ -124,6 +125,7 @@ COMMON_CHECKS: tuple[Check, ...] = (
     check_state_dict,
     check_pickle,
     check_compile,
+    check_on_gpu,
 )
 
 

@@ -19,6 +19,7 @@ from bus_toolkit.structures import Condition
 from bus_toolkit.testing import tiny
 from bus_toolkit.testing.check import PartFactory, run_checks
 from bus_toolkit.testing.model import tiny_batch, tiny_model
+from bus_toolkit.testing.on_gpu import check_model_on_gpu
 from bus_toolkit.testing.rounding import assert_float64, refuse_rounding
 
 # Which of our heads hides words, for one that reads what is left.
@@ -189,6 +190,12 @@ def check_distillation(case: HeadCase) -> None:
     assert not trained, f"{trained[0]} of the momentum model gets a gradient"
 
 
+def check_step_on_gpu(case: HeadCase) -> None:
+    """On a GPU a whole step with it mixes no devices or types, and never waits unless it says ``waits_for_device``."""
+    model = case.build()
+    check_model_on_gpu(model, *tiny_batch(), may_wait=getattr(case.head(model), "waits_for_device", False))
+
+
 def check_bad_arguments(case: HeadCase) -> None:
     """A negative weight or start is refused, and a share above 1."""
     wrong: list[dict[str, Any]] = [{"weight": -1.0}, {"start_epoch": -1.0}, {"alpha": 1.5}]
@@ -213,6 +220,7 @@ _CHECKS = (
     check_state_dict_and_pickle,
     check_distillation,
     check_bad_arguments,
+    check_step_on_gpu,
 )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from bus_toolkit.testing.calling_frame import calling_frame, package_of
 
 _LOWER = (torch.float32, torch.float16, torch.bfloat16)
 _REMEDY = (
@@ -31,7 +31,7 @@ def refuse_rounding(part: nn.Module) -> Iterator[None]:
     Raises:
         AssertionError: It happened; the message names the line.
     """
-    watch = _RoundingWatch((_package(type(part).__module__), _package(__name__)))
+    watch = _RoundingWatch((package_of(type(part).__module__), package_of(__name__)))
     with watch:
         yield
     assert not watch.places, f"a float64 tensor becomes {watch.places[0]}: {_REMEDY}"
@@ -58,26 +58,11 @@ class _RoundingWatch(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         lowered = [t.dtype for t in tree_leaves(out) if isinstance(t, Tensor) and t.dtype in _LOWER]
         if lowered and any(isinstance(t, Tensor) and t.dtype == torch.float64 for t in tree_leaves((args, kwargs))):
-            frame = _calling_frame()
-            if frame is not None and _package(frame.f_globals.get("__name__", "")) in self.packages:
+            frame = calling_frame()
+            if frame is not None and package_of(frame.f_globals.get("__name__", "")) in self.packages:
                 path, code = Path(frame.f_code.co_filename).name, frame.f_code
                 self.places.append(f"{_short(lowered[0])} ({path}:{frame.f_lineno}, in {code.co_name})")
         return out
-
-
-def _calling_frame() -> FrameType | None:
-    """Return the innermost frame outside of torch and of this file."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name != __name__ and _package(name) != "torch":
-            return frame
-        frame = frame.f_back
-    return None
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -48,7 +48,7 @@ class SelectorCase(Case):
 
     def visual(self, part: nn.Module, inputs: Inputs, with_text: bool = True) -> VisualTokens:
         """Run the transformer around the selector."""
-        vit = TokenReducingBackbone(tiny.vision_transformer(inputs["images"].dtype), [part])  # type: ignore[list-item]
+        vit = TokenReducingBackbone(tiny.vision_transformer_of(inputs["images"]), [part])  # type: ignore[list-item]
         reads = with_text and getattr(part, "needs_text", False)  # a backbone refuses a text that nothing reads
         return self._run(vit, inputs, reads, in_stream=getattr(part, "needs_word_stream", False))
 

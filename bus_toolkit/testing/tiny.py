@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import copy
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.registry import REGISTRIES
 from bus_toolkit.structures import TextTokens
 
@@ -60,6 +62,12 @@ def vision_transformer(dtype: torch.dtype = torch.float32, num_layers: int = 4) 
     vit.to(dtype)
     vit.eval()  # returns None there
     return vit
+
+
+def vision_transformer_of(tensor: Tensor, num_layers: int = 4) -> Any:
+    """Return that transformer in the type and on the device of a tensor."""
+    vit = vision_transformer(tensor.dtype, num_layers)
+    return vit if tensor.device.type == "cpu" else copy.deepcopy(vit)._apply(partial(to_device, device=tensor.device))
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

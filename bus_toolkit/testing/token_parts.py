@@ -22,7 +22,7 @@ from bus_toolkit.testing.common import COMMON_CHECKS
 
 def visual_tokens(inputs: Inputs) -> VisualTokens:
     """Return what a backbone hands on: one prefix token and 8 tokens of two patches each, on a grid of 4 x 4."""
-    origin = (torch.arange(16) // 2).expand(inputs["visual"].shape[0], -1)
+    origin = (torch.arange(16, device=inputs["visual"].device) // 2).expand(inputs["visual"].shape[0], -1)
     return VisualTokens(inputs["visual"], 1, (4, 4), origin=origin, scores=inputs["visual"][:, 1:, 0])
 
 
@@ -76,7 +76,7 @@ class PriorCase(_TokenCase):
 def _fused(part: nn.Module, inputs: Inputs, visual: VisualTokens) -> FusedTokens:
     text = tiny.text_tokens(inputs)
     if isinstance(getattr(part, "_orig_mod", part), SingleStreamFusion):  # its layers are the blocks of a backbone
-        return part(text, visual, TokenReducingBackbone(tiny.vision_transformer(inputs["visual"].dtype, num_layers=1)))
+        return part(text, visual, TokenReducingBackbone(tiny.vision_transformer_of(inputs["visual"], num_layers=1)))
     return part(text, visual)
 
 

@@ -24,11 +24,13 @@ class CausalLanguageModel(nn.Module):
     Attributes:
         reads_memory: Whether ``forward`` takes states.
         is_pretrained: Whether it brings weights that were trained.
+        waits_for_device: Whether a training step waits for a GPU in it.
         max_text_length: Its positions; ``None`` where it says no number.
     """
 
     reads_memory: ClassVar[bool] = False
     is_pretrained: ClassVar[bool] = False
+    waits_for_device: ClassVar[bool] = True  # transformers asks whether a mask hides anything, once a pass
 
     def __init__(self, model: Any) -> None:
         super().__init__()

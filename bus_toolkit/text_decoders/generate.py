@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.ops.precision import at_least_float32
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.structures import TokenBatch
 from bus_toolkit.text_decoders.next_logits import Decode, NewCache, NextLogits
 
@@ -168,7 +169,7 @@ def generate(
             "Raise max_length."
         )
     next_logits = NextLogits(decode, memory, memory_mask, rules.beam_size, new_cache)
-    banned = torch.tensor([pad_id, *banned_ids], device=prefix.device)
+    banned = to_device(torch.tensor([pad_id, *banned_ids]), prefix.device)
     beams = _Beams.start(prefix, rules.beam_size)
     for length in range(start + 1, rules.max_length + 1):
         # (B, K, t) -> (B * K, t): to the decoder each beam is a row.

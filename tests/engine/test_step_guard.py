@@ -8,7 +8,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bus_toolkit.engine import CPUAmpOptimWrapper
 from bus_toolkit.engine.hooks.optimizer_steps import StepListener
-from bus_toolkit.engine.step_guard import _leave_out, gradient_norm, guard_steps
+from bus_toolkit.engine.step_guard import _clear_if, guard_steps
+from bus_toolkit.testing.fake_gpu import fake_gpu
 
 WRAPPERS = {
     "plain": (OptimWrapper, {}),
@@ -111,21 +112,31 @@ def test_the_norm_is_that_of_all_gradients_before_they_are_clipped():
     assert float(built.norm) == pytest.approx(8**0.5)
 
 
-def test_an_optimizer_of_a_gpu_without_found_inf_gets_gradients_of_0():
-    model, built = training("plain", "momentum")
-    for parameter in model.parameters():
-        parameter.grad = torch.full_like(parameter, float("nan"))
-    found = ~torch.isfinite(gradient_norm(built.optimizer))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_gradients_become_0_or_stay_to_the_last_bit(dtype):
+    gradient = torch.tensor([[float("nan"), -float("inf"), 1e-40], [-0.0, 1.5, -3.25]], dtype=dtype).T
+    kept, cleared = gradient.clone(), [gradient.clone(), torch.full((2,), float("nan"))]
+    _clear_if(torch.tensor(False), [kept])
+    assert torch.equal(kept.contiguous().view(torch.uint8), gradient.contiguous().view(torch.uint8))
+    _clear_if(torch.tensor(True), cleared)
+    assert all((one == 0).all() for one in cleared)
 
-    class OnDevice:  # a flag that says it lies on a GPU
-        device = torch.device("cuda")
 
-        @classmethod
-        def __torch_function__(cls, function, types, args=(), kwargs=None):
-            return function(*[found if isinstance(one, cls) else one for one in args], **(kwargs or {}))
+def test_a_sparse_gradient_becomes_0_too():
+    gradient = torch.sparse_coo_tensor([[0, 2]], [float("nan"), 1.0], (3,)).coalesce()
+    _clear_if(torch.tensor(True), [gradient])
+    assert gradient.to_dense().tolist() == [0.0, 0.0, 0.0]
 
-    _leave_out(built.optimizer, OnDevice())
-    assert all((parameter.grad == 0).all() for parameter in model.parameters())
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_on_a_gpu_never_waits_for_it(name):
+    with fake_gpu() as gpu:
+        model = gpu.module(nn.Linear(3, 2))
+        built = OptimWrapper(optimizer=OPTIMIZERS[name](model.parameters()), clip_grad={"max_norm": 0.5})
+        guard_steps(built)
+        for _ in range(2):
+            built.update_params(model(torch.ones(1, 3, device="cuda:0")).sum())
+    assert str(built.found.device) == str(built.loss_is_finite.device) == "cuda:0"
 
 
 def weights_of_rank(rank, broken):

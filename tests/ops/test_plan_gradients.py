@@ -88,6 +88,7 @@ CASES: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "gather_rows, gather_together": (lambda t, s: ops.gather_rows(t) + ops.gather_together([s])[0], (SCORES, SIZES)),
     "repeat_rows": (lambda t: ops.repeat_rows(t, 3), (SCORES,)),
     "at_least_float32": (ops.at_least_float32, (SCORES,)),
+    "to_device": (lambda scores: ops.to_device(scores, "cpu"), (SCORES,)),
     "shares_of_box": (
         lambda b: shares_of_box(b, (2, 3)),
         (torch.tensor([[0.1, 0.2, 0.55, 0.9]], dtype=torch.float64),),

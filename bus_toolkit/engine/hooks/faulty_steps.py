@@ -76,8 +76,9 @@ class FaultySteps:
         own = torch.zeros_like(bad)
         for wrapper in wrappers:
             bad = bad | wrapper.found.to(bad.device)
-            own = own | ~wrapper.loss_is_finite.to(own.device)
-            wrapper.loss_is_finite = torch.ones_like(wrapper.loss_is_finite)
+            if wrapper.loss_is_finite is not None:
+                own = own | ~wrapper.loss_is_finite.to(own.device)
+            wrapper.loss_is_finite = None
         norm = wrappers[0].norm if wrappers else None
         self._unread.append(_Step(step, bad, own, norm, losses, _ids(data_batch)))
 

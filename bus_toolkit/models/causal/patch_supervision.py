@@ -37,12 +37,13 @@ def patch_text_loss(
         attention: Scores (B, T, V) of layers; without a place of the patches in the V tokens they are left out.
         ends: int64 (B, T), where the questions end; below 0 for those that are not read, as they did not fit.
     """
-    rows, read = torch.arange(len(visual.embeds)).unsqueeze(1), ends.shape[1]
+    device = visual.embeds.device
+    rows, read = torch.arange(len(visual.embeds), device=device).unsqueeze(1), ends.shape[1]
     turns = len(boxes.xyxy) // len(rows)
     first = boxes.rows(slice(None, None, turns))
     pairs = [(one, first) for one in trainable(on_patches(visual, inner))]
     if visual.origin is not None:
-        own = boxes.rows((rows * turns + torch.arange(read)).flatten())
+        own = boxes.rows((rows * turns + torch.arange(read, device=device)).flatten())
         own = own._replace(valid=own.valid & (ends >= 0).flatten().unsqueeze(1))
         slots = repeat_rows(visual.origin, read)
         pairs += [(PatchScores(one.flatten(0, 1), slots), own) for one in attention]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bus_toolkit.huggingface.words import Words
 from bus_toolkit.models.causal.dialogs import Row
+from bus_toolkit.ops.to_device import to_device
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,14 @@ class Prompts:
         index = {place: at for at, place in enumerate(asked)}
         learned = [(number, index[place], word) for number, place, word in targets]
         return cls(
-            ids.to(device),
-            is_visual.to(device),
-            readable.to(device),
+            to_device(ids, device),
+            to_device(is_visual, device),
+            to_device(readable, device),
             len({len(row.ids) for row in rows}) > 1,
             _words(questions, device),
-            torch.tensor(asked, dtype=torch.int64).to(device),
-            torch.tensor(learned, dtype=torch.int64).reshape(-1, 3).T.to(device),
-            torch.tensor(ends, dtype=torch.int64).to(device),
+            to_device(torch.tensor(asked, dtype=torch.int64), device),
+            to_device(torch.tensor(learned, dtype=torch.int64).reshape(-1, 3).T, device),
+            to_device(torch.tensor(ends, dtype=torch.int64), device),
         )
 
 
@@ -96,4 +97,4 @@ def _words(places: Sequence[Sequence[int]], device: torch.device) -> Words:
     longest = max(map(len, places))
     padded = [[*row, *[row[0]] * (longest - len(row))] for row in places]
     mask = [[True] * len(row) + [False] * (longest - len(row)) for row in places]
-    return Words(torch.tensor(padded).to(device), torch.tensor(mask).to(device))
+    return Words(to_device(torch.tensor(padded), device), to_device(torch.tensor(mask), device))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.heads.base import HeadOutput
 from bus_toolkit.heads.patch_text import PatchTextHead
+from bus_toolkit.models.batch_copies import copy_images_only
 from bus_toolkit.models.causal.answers import Reader, Writing
 from bus_toolkit.models.causal.attention_scores import AttentionScores
 from bus_toolkit.models.causal.dialogs import DialogWriter, Row, Template, joined
@@ -26,6 +27,7 @@ from bus_toolkit.models.check_calls import check_batch, check_progress
 from bus_toolkit.models.source_groups import mean_over_groups, split_by_objectives
 from bus_toolkit.ops.collective import mean_logs_over_ranks, mean_over_ranks
 from bus_toolkit.ops.precision import at_least_float32
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.selectors.base import PatchSelector
 from bus_toolkit.step.batch import Batch
 from bus_toolkit.structures import TextTokens, TokenBatch, VisualTokens, Vocabulary
@@ -97,6 +99,7 @@ class CausalVLM(BaseModel):
         data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
+        copy_images_only(self.data_preprocessor)
         self.tokenizer, self.backbone, self.decoder = parts.tokenizer, parts.backbone, parts.decoder
         self.projector, self.language_model = parts.projector, parts.language_model
         self.selectors: Any = nn.ModuleList(parts.selectors)
@@ -187,8 +190,9 @@ class CausalVLM(BaseModel):
         """Return the words that selectors in the backbone read, as the language model embeds them (our choice)."""
         ids = [[row.ids[at] for at in row.question] for row in rows]
         longest, pad = max(map(len, ids)), self.vocabulary.pad_id
-        padded = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in ids]).to(self.backbone.device)
-        mask = torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in ids]).to(padded.device)
+        padded = to_device(torch.tensor([[*row, *[pad] * (longest - len(row))] for row in ids]), self.backbone.device)
+        readable = torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in ids])
+        mask = to_device(readable, padded.device)
         embeds = self.language_model.model.get_input_embeddings()(padded)
         mean = (embeds * mask.unsqueeze(2)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         return TextTokens(embeds, mean, mask)
