@@ -63,5 +63,5 @@ def read_late(hub: MessageHub) -> MessageHub:
     """Make a hub one of this kind, with all that it holds, and return it."""
     if not isinstance(hub, LateMessageHub):
         hub.__class__ = LateMessageHub
-        hub._late, hub._late_keys = [], set()  # type: ignore[attr-defined]
+        hub._late, hub._late_keys = [], set()
     return hub

@@ -47,7 +47,7 @@ class FakeGPU:
             for table in (part._parameters, part._buffers):
                 for name, tensor in table.items():
                     if tensor is not None:
-                        table[name] = moved.setdefault(id(tensor), _fake(tensor))  # type: ignore[assignment]
+                        table[name] = moved.setdefault(id(tensor), _fake(tensor))
         return module
 
     def tensor(self, tensor: Tensor) -> Tensor:

@@ -50,10 +50,8 @@ class _ToGPU(Hook):
     ],
 )
 def test_steps_between_two_lines_do_not_wait(scenes, tmp_path, more):
-    runner = build_runner(
-        vlp_config(scenes, *more, "default_hooks.checkpoint.interval=100", steps=9, batch_size=2),
-        RunOptions(work_dir=str(tmp_path), no_validate=True),
-    )
+    config = vlp_config(scenes, *more, "default_hooks.checkpoint.interval=100", steps=9, batch_size=2)
+    runner = build_runner(config, RunOptions(work_dir=str(tmp_path), no_validate=True))
     with fake_gpu(torch.bfloat16, may_wait=True) as gpu:
         hook = _ToGPU(gpu)
         runner.register_hook(hook)
