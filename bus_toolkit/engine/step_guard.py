@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bus_toolkit.engine.batches import wrappers_of
-from bus_toolkit.ops.shards import whole
+from bus_toolkit.ops.shards import own_part, whole
 
 # Whole numbers as wide as floating-point ones of so many bytes.
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -125,7 +125,7 @@ def _clear_if(found: Tensor, gradients: list[Tensor]) -> None:
     """
     bits: defaultdict[torch.dtype, list[Tensor]] = defaultdict(list)
     for gradient in gradients:
-        dense = gradient._values() if gradient.is_sparse else gradient
+        dense = gradient._values() if gradient.is_sparse else own_part(gradient)
         kind = _BITS[dense.element_size()]
         bits[kind].append(dense.view(kind))
     for kind, tensors in bits.items():
