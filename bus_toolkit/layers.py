@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,38 +61,68 @@ class ReadingLayer(nn.TransformerDecoderLayer):
     floats that are added to the logits of each text.
     """
 
-    def forward(self, tgt: Tensor, memory: Tensor, *masks: Any, first_only: bool = False, **more_masks: Any) -> Tensor:
+    def forward(
+        self,
+        tgt: Tensor,
+        memory: Tensor,
+        *masks: Any,
+        rows: Tensor | None = None,
+        first_only: bool = False,
+        **more_masks: Any,
+    ) -> Tensor:
         """Return the tokens (B, L, D) after this layer.
 
         Args:
             tgt: Tokens (B, L, D).
-            memory: What they read.
+            memory: What they read, (M, V, D).
             *masks: As torch's.
-            first_only: Return the first token alone, (B, 1, D): of the others only keys and values are computed. Takes
-                the two key masks by name, and no other.
-            **more_masks: As torch's.
+            rows: int64 (B,), which of the memories each text reads; of each, keys and values are projected once. The
+                key mask of the memory is then one for each text.
+            first_only: Return the first token alone, (B, 1, D): of the others only keys and values are computed.
+            **more_masks: As torch's; with one of the two arguments above none but the two key masks, by name.
         """
-        if not first_only:
+        if rows is None and not first_only:
             return super().forward(tgt, memory, *masks, **more_masks)
-        return self._first(tgt, memory, **more_masks)
+        return self._run(tgt, memory, rows, 1 if first_only else tgt.shape[1], **more_masks)
 
-    def _first(
+    def _run(
         self,
         x: Tensor,
         mem: Tensor,
+        rows: Tensor | None,
+        count: int,
         tgt_key_padding_mask: Tensor | None = None,
         memory_key_padding_mask: Tensor | None = None,
     ) -> Tensor:
-        first = x[:, :1]
+        """Return the first ``count`` tokens after this layer."""
         keys = self.norm1(x) if self.norm_first else x
-        out = self.self_attn(keys[:, :1], keys, keys, key_padding_mask=tgt_key_padding_mask, need_weights=False)[0]
-        first = first + self.dropout1(out)
+        out = self.self_attn(keys[:, :count], keys, keys, key_padding_mask=tgt_key_padding_mask, need_weights=False)[0]
+        x = x[:, :count] + self.dropout1(out)
         if self.norm_first:
-            first = first + self._mha_block(self.norm2(first), mem, None, memory_key_padding_mask)
-            return first + self._ff_block(self.norm3(first))
-        first = self.norm1(first)
-        first = self.norm2(first + self._mha_block(first, mem, None, memory_key_padding_mask))
-        return self.norm3(first + self._ff_block(first))
+            x = x + self._read(self.norm2(x), mem, rows, memory_key_padding_mask)
+            return x + self._ff_block(self.norm3(x))
+        x = self.norm1(x)
+        x = self.norm2(x + self._read(x, mem, rows, memory_key_padding_mask))
+        return self.norm3(x + self._ff_block(x))
+
+    def _read(self, x: Tensor, mem: Tensor, rows: Tensor | None, unread: Tensor | None) -> Tensor:
+        if rows is None:
+            return self._mha_block(x, mem, None, unread)
+        attention, width = self.multihead_attn, x.shape[-1]
+        assert attention.in_proj_bias is not None, "these layers have biases"
+        (query, pair), (query_bias, pair_bias) = (
+            part.split([width, 2 * width]) for part in (attention.in_proj_weight, attention.in_proj_bias)
+        )
+        # (M, V, 2 D) -> (B, V, 2 D): copies in the place of products.
+        key, value = F.linear(mem, pair, pair_bias).index_select(0, rows).chunk(2, dim=-1)
+        parts = (F.linear(x, query, query_bias), key, value)
+        heads = (part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in parts)  # (B, H, ., E)
+        mask = None
+        if unread is not None:  # (B, V) -> (B, 1, 1, V): a sum as it is, or what may be read
+            mask = (~unread if unread.dtype is torch.bool else unread)[:, None, None]
+        dropout = attention.dropout if self.training else 0.0
+        read = F.scaled_dot_product_attention(*heads, attn_mask=mask, dropout_p=dropout)
+        return self.dropout2(attention.out_proj(read.transpose(1, 2).flatten(2)))
 
     def _mha_block(
         self,

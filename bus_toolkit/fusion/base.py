@@ -7,6 +7,7 @@ import math
 from torch import Tensor, nn
 
 from bus_toolkit.layers import LayerSettings, match_width
+from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.structures import VisualTokens
 
 
@@ -63,8 +64,16 @@ class LayeredFusion(nn.Module):
         return prior if visual.unread is None else prior.masked_fill(visual.unread, -math.inf)
 
     def key_mask_of_images(self, visual: VisualTokens, prior: Tensor | None) -> Tensor | None:
-        """As ``key_mask``, for a reading layer whose memory are ``visual.of_images``; without a prior, a row each."""
-        return visual.of_images.unread if prior is None else self.key_mask(visual, prior)
+        """As ``key_mask``, for a reading layer whose memory are ``visual.of_images``.
+
+        Without a prior there is a row for each of these, unless ``visual.rows`` says which of them a text reads.
+        """
+        return visual.of_images.unread if prior is None and visual.rows is None else self.key_mask(visual, prior)
+
+    @staticmethod
+    def for_each_text(image: Tensor, visual: VisualTokens) -> Tensor:
+        """Return the tokens of ``visual.of_images`` (M, V, D) for each row of ``visual``, (B, V, D)."""
+        return repeat_rows(image, visual.texts) if visual.rows is None else image.index_select(0, visual.rows)
 
     def reading_layers(self) -> nn.ModuleList:
         """Return ``num_layers`` layers of self-attention, cross-attention and feed-forward."""

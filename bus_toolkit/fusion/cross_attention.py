@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from bus_toolkit.fusion.base import LayeredFusion
-from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
@@ -39,10 +38,10 @@ class CrossAttentionFusion(LayeredFusion):
             prior: Added to the logits of the attention from text to visual tokens in every layer, (B, V).
             first_only: Whether the first token is all that is wanted of the text: the last layer then gives that alone.
         """
-        image = self.visual_proj(visual.of_images.embeds)  # (B / Q, V, D): Q texts in a row read one image
+        image = self.visual_proj(visual.of_images.embeds)  # (M, V, D): several texts may read one image
         states, keys = text.embeds, self.key_mask_of_images(visual, prior)
-        masks = {"tgt_key_padding_mask": ~text.attention_mask, "memory_key_padding_mask": keys}
+        inputs = {"tgt_key_padding_mask": ~text.attention_mask, "memory_key_padding_mask": keys, "rows": visual.rows}
         for number, layer in enumerate(self.layers, start=1):
-            states = layer(states, image, first_only=first_only and number == self.num_layers, **masks)
-        image = repeat_rows(image, visual.texts)
+            states = layer(states, image, first_only=first_only and number == self.num_layers, **inputs)
+        image = self.for_each_text(image, visual)
         return FusedTokens(self.norm(states), image, text.attention_mask[:, : states.shape[1]], unread=visual.unread)

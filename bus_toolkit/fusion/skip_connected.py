@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bus_toolkit.fusion.base import LayeredFusion
-from bus_toolkit.ops.repeat_rows import repeat_rows
 from bus_toolkit.signatures import forwards_to_super
 from bus_toolkit.structures import FusedTokens, TextTokens, VisualTokens
 
@@ -51,23 +51,23 @@ class SkipConnectedFusion(LayeredFusion):
             first_only: Whether the first token is all that is wanted of the text: a reading layer at the end then gives
                 that alone.
         """
-        # (B / Q, V, D), (B, L, D): up to the first connected layer Q texts in a row read one image.
+        # (M, V, D), (B, L, D): up to the first connected layer several texts may read one image.
         image, states = self.visual_proj(visual.of_images.embeds), text.embeds
         padding, unread, keys = ~text.attention_mask, visual.unread, self.key_mask_of_images(visual, prior)
         # Visual tokens come first, and as a rule all of them are read: bool (B, V + L).
         hidden = padding.new_zeros(visual.embeds.shape[:2]) if unread is None else unread
         all_padding = torch.cat([hidden, padding], dim=1)
         for number, (layer, connected) in enumerate(zip(self.layers, self.connected, strict=True), start=1):
-            if connected and image.shape[0] < states.shape[0]:
-                image, keys = repeat_rows(image, visual.texts), self.key_mask(visual, prior)
+            if connected and visual.unrepeated is not None:
+                image, keys = self.for_each_text(image, visual), self.key_mask(visual, prior)
+                visual = replace(visual, unrepeated=None, rows=None)
             if connected:
                 image, states = _run_connected(layer, image, states, all_padding)
             else:
                 last = first_only and number == self.num_layers
-                masks = {"tgt_key_padding_mask": padding, "memory_key_padding_mask": keys}
-                states = layer(states, image, first_only=last, **masks)
-        if image.shape[0] < states.shape[0]:
-            image = repeat_rows(image, visual.texts)
+                inputs = {"tgt_key_padding_mask": padding, "memory_key_padding_mask": keys, "rows": visual.rows}
+                states = layer(states, image, first_only=last, **inputs)
+        image = self.for_each_text(image, visual)
         return FusedTokens(self.norm(states), image, text.attention_mask[:, : states.shape[1]], unread=unread)
 
 

@@ -40,9 +40,17 @@ class RowPlan:
         Args:
             tables: Each this rank's rows (B, ...), of the same shape but for B and dtype on every rank; ``None`` stays.
         """
+        return [None if table is None else table[self.index] for table in self.held(*tables)]
+
+    def held(self, *tables: Tensor | None) -> list[Any]:
+        """Return of each table this rank's own rows and, after them, those that came for it: ``index`` counts these.
+
+        Args:
+            tables: As for ``fetch``.
+        """
         given = [table for table in tables if table is not None]
         rows = iter(given if self.send is None else self._with_received(given))
-        return [None if table is None else next(rows)[self.index] for table in tables]
+        return [None if table is None else next(rows) for table in tables]
 
     def _with_received(self, tables: Sequence[Tensor]) -> list[Tensor]:
         assert self.send is not None

@@ -121,7 +121,7 @@ class Encoders(Parts):
         visual = self.backbone.forward_conditioned(shared, None, select=self._select(text))
         if getattr(self.decoder, "reads_text", False):
             return decode_visual(self.decoder, visual.index(image_rows), text)
-        return decode_visual(self.decoder, visual, None).index(image_rows)
+        return decode_visual(self.decoder, visual, None).paired(image_rows)
 
     def for_blocks(self, shared: SharedTokens, text: TextTokens | None) -> ForBlocks:
         """Return what the rest of the backbone reads: images with a text each, or every image once and no text."""

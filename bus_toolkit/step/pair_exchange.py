@@ -56,8 +56,9 @@ class PairExchange:
     def visual(self, visual: VisualTokens, *, with_scores: bool) -> VisualTokens:
         """Return the image of each pair as it is in all its pairs, with what a prior reads of it."""
         scores = visual.scores if with_scores else None
-        embeds, unread, scores = self.images.fetch(visual.embeds, visual.unread, scores)
+        embeds, unread, scores = self.images.held(visual.embeds, visual.unread, scores)
         is_logits = visual.scores_are_logits and scores is not None
-        return VisualTokens(
+        held = VisualTokens(
             embeds, visual.num_prefix, visual.grid, unread=unread, scores=scores, scores_are_logits=is_logits
         )
+        return held.paired(self.images.index)

@@ -76,7 +76,8 @@ class VisualTokens(ShortRepr):
         unread: bool (B, P + S), tokens that hold nothing or are hidden and must not be read; ``None`` where all may be.
         prior: (B, P + S), what is added to the attention logits of the fusion, where it was computed under another text
             than the one that is fused; ``None``: ``Encoders.fuse`` asks the model's prior, if there is one.
-        unrepeated: Where rows are the same image again for each of its texts: the tokens of every image once.
+        unrepeated: Where rows are the same image again, for each of its texts or in several pairs: every image once.
+        rows: int64 (B,), which of ``unrepeated`` each row is; ``None`` where each is there equally often, in a row.
     """
 
     embeds: Tensor
@@ -90,6 +91,7 @@ class VisualTokens(ShortRepr):
     scores_are_logits: bool = False
     prior: Tensor | None = None
     unrepeated: VisualTokens | None = None
+    rows: Tensor | None = None
 
     @property
     def cls(self) -> Tensor:
@@ -120,7 +122,15 @@ class VisualTokens(ShortRepr):
             unread=repeat_rows(self.unread, times),
             prior=repeat_rows(self.prior, times),
             unrepeated=self,
+            rows=None,
         )
+
+    def paired(self, rows: Tensor) -> VisualTokens:
+        """Return the images at ``rows`` as ``index`` does, with these tokens as ``unrepeated``.
+
+        What reads them may then compute once for each image what it would for each row, such as keys and values.
+        """
+        return replace(self.index(rows), unrepeated=self, rows=rows)
 
     def index(self, rows: Tensor) -> VisualTokens:
         """Return the images at ``rows`` (int64, any length, repeats are allowed), without what selectors decided."""
@@ -137,6 +147,7 @@ class VisualTokens(ShortRepr):
             unread=unread,
             prior=prior,
             unrepeated=None,
+            rows=None,
         )
 
     @property

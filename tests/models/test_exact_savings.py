@@ -11,7 +11,7 @@ from torch import Tensor
 from bus_toolkit.heads.prefix_lm import PrefixLMHead
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.step import parts
-from bus_toolkit.structures import Beginnings, TokenBatch
+from bus_toolkit.structures import Beginnings, TokenBatch, VisualTokens
 from tests.tiny import images
 from tests.tiny_model import samples, tiny_model
 
@@ -40,6 +40,7 @@ def test_the_losses_are_those_of_a_step_that_computes_all(monkeypatch: pytest.Mo
     monkeypatch.setattr(PrefixLMHead, "hide", whole_beginnings)
     monkeypatch.setattr(TokenBatch, "before_last", lambda tokens: tokens)
     monkeypatch.setattr(parts, "_takes_first_only", lambda kind: False)
+    monkeypatch.setattr(VisualTokens, "paired", VisualTokens.index)
     slow_losses, slow_gradients = step(model)
     assert lengths[0] == lengths[1] - 1
     assert losses.keys() == slow_losses.keys() and gradients.keys() == slow_gradients.keys()

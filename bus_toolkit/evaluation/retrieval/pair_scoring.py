@@ -97,6 +97,6 @@ def score_pairs(
         if select_by_text:
             visual = model.encoders.encode_pairs(shared, rows, text)
         else:
-            visual = model.encoders.encode_visual(shared, model.encoders.free_text(len(ids))).index(rows)
+            visual = model.encoders.encode_visual(shared, model.encoders.free_text(len(ids))).paired(rows)
         logits.append(head.class_logits(model.encoders.fuse(text, visual, first_only=True)))
     return torch.cat(logits).cpu()
