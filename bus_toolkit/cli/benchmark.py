@@ -86,7 +86,11 @@ def run(args: argparse.Namespace) -> None:
     if args.img_size:
         overrides.insert(0, f"model.backbone.img_size={args.img_size}")
     rows = []
-    for measured in measure_groups(make_groups(args.configs, overrides), settings):
+
+    def report(line: str) -> None:
+        console.print(line, style="dim", soft_wrap=True)
+
+    for measured in measure_groups(make_groups(args.configs, overrides), settings, report):
         rows.append(measured.to_dict())
         console.print(f"{measured.name}: {measured.step_seconds:.3f} s a step", style="dim")
     console.print(benchmark_tables(rows, accuracy, settings.batch_size, texts_per_image=settings.texts_per_image))

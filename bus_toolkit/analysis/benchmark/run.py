@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -13,6 +13,7 @@ from bus_toolkit.analysis.benchmark.causal_workload import CausalWorkload
 from bus_toolkit.analysis.benchmark.groups import Group, random_twin, same_cost
 from bus_toolkit.analysis.benchmark.memory import peak_bytes
 from bus_toolkit.analysis.benchmark.results import Measured, Settings
+from bus_toolkit.analysis.benchmark.shared_weights import share_weights
 from bus_toolkit.analysis.benchmark.timing import Stopwatch, ratios, take_turns
 from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch, releasing
 from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
@@ -21,25 +22,41 @@ from bus_toolkit.models.causal.vlm import CausalVLM
 Load = Workload | CausalWorkload
 
 
-def measure_groups(groups: Sequence[Group], settings: Settings) -> Iterator[Measured]:
-    """Measure one group after the other, so that only one is in memory.
+Report = Callable[[str], object]
+
+
+def measure_groups(
+    groups: Sequence[Group], settings: Settings, report: Report = lambda line: None
+) -> Iterator[Measured]:
+    """Measure one group after the other, so that only one is in memory; its models share their weights.
 
     A group's baseline comes first, then its configs, each followed by its own baselines if it selects.
+
+    Args:
+        groups: Who takes part.
+        settings: How to measure.
+        report: Gets a line after each piece of work.
 
     Raises:
         ConfigError: A model that cannot be built.
         DataError: ``text_length`` does not fit the tokenizer.
     """
     for group in groups:
-        yield from _measure(group, settings)
+        yield from _measure(group, settings, report)
         gc.collect()
 
 
-def _measure(group: Group, settings: Settings) -> list[Measured]:
+def _measure(group: Group, settings: Settings, report: Report) -> list[Measured]:
     loads = _workloads(group, settings)
-    results = {name: _counted(name, group.baseline.name, load) for name, load in loads.items()}
-    forward = take_turns({name: load.forward for name, load in loads.items()}, settings.rounds, settings.device)
-    step = take_turns({name: releasing(load) for name, load in loads.items()}, settings.rounds, settings.device)
+    results = {}
+    for name, load in loads.items():
+        one = results[name] = _counted(name, group.baseline.name, load)
+        report(f"{name}: {one.step_macs / 1e9:.1f} GMAC a step, {one.peak_bytes / 2**20:.0f} MiB")
+    forwards = {f"{name}, forward": load.forward for name, load in loads.items()}
+    forward = take_turns(forwards, settings.rounds, settings.device, report=report)
+    forward = {name: forward[f"{name}, forward"] for name in loads}
+    steps = {name: releasing(load) for name, load in loads.items()}
+    step = take_turns(steps, settings.rounds, settings.device, report=report)
     base = results[group.baseline.name]
     for name, one in results.items():
         one.forward_seconds, one.step_seconds = median(forward[name]), median(step[name])
@@ -54,19 +71,22 @@ def _measure(group: Group, settings: Settings) -> list[Measured]:
 
 
 def _workloads(group: Group, settings: Settings) -> dict[str, Load]:
-    loads = {group.baseline.name: _workload(group.baseline.build(), settings)}
+    owner = group.baseline.build()
+    loads = {group.baseline.name: _workload(owner, settings)}
     for member in group.members:
-        loads[member.name] = _workload(member.build(), settings)
+        loads[member.name] = _workload(member.build(), settings, owner)
         selections = loads[member.name].selections()
         if selections and settings.baselines != "none":
-            loads[f"{member.name} Random"] = _workload(random_twin(member, loads[member.name]), settings)
+            loads[f"{member.name} Random"] = _workload(random_twin(member, loads[member.name]), settings, owner)
         if selections and settings.baselines == "all":
-            loads |= {one.name: _workload(one.build(), settings) for one in same_cost(member, settings)}
+            loads |= {one.name: _workload(one.build(), settings, owner) for one in same_cost(member, settings)}
     return loads
 
 
-def _workload(model: Any, settings: Settings) -> Load:
+def _workload(model: Any, settings: Settings, owner: Any = None) -> Load:
     model.to(settings.device)
+    if owner is not None:
+        share_weights(model, owner)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6) if settings.optimizer else None
     texts = settings.texts_per_image
     batch = made_up_batch(model, settings.batch_size, settings.text_length, texts_per_image=texts)

@@ -55,7 +55,12 @@ def turns(names: Sequence[str], rounds: int, *, warm_up: int = 1) -> Iterator[tu
 
 
 def take_turns(
-    runs: Mapping[str, Callable[[], Any]], rounds: int, device: torch.device, *, warm_up: int = 1
+    runs: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    device: torch.device,
+    *,
+    warm_up: int = 1,
+    report: Callable[[str], object] | None = None,
 ) -> dict[str, list[float]]:
     """Return the seconds of each run in each round (``turns``).
 
@@ -64,6 +69,7 @@ def take_turns(
         rounds: How often each is timed, 1 or more.
         device: Where they run.
         warm_up: Rounds before, which are not counted.
+        report: Gets a line after each piece of work, which at base size takes seconds.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number, name in turns(list(runs), rounds, warm_up=warm_up):
@@ -72,6 +78,9 @@ def take_turns(
             runs[name]()
         if number >= 0:
             times[name].append(watch.seconds)
+        if report is not None:
+            turn = f"round {number + 1} of {rounds}" if number >= 0 else "warm-up"
+            report(f"{name}, {turn}: {watch.seconds:.3f} s")
     return times
 
 
