@@ -115,13 +115,15 @@ class ReadingLayer(nn.TransformerDecoderLayer):
         )
         # (M, V, 2 D) -> (B, V, 2 D): copies in the place of products.
         key, value = F.linear(mem, pair, pair_bias).index_select(0, rows).chunk(2, dim=-1)
-        parts = (F.linear(x, query, query_bias), key, value)
-        heads = (part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in parts)  # (B, H, ., E)
+        q, k, v = (  # (B, H, ., E)
+            part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+            for part in (F.linear(x, query, query_bias), key, value)
+        )
         mask = None
         if unread is not None:  # (B, V) -> (B, 1, 1, V): a sum as it is, or what may be read
             mask = (~unread if unread.dtype is torch.bool else unread)[:, None, None]
         dropout = attention.dropout if self.training else 0.0
-        read = F.scaled_dot_product_attention(*heads, attn_mask=mask, dropout_p=dropout)
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.dropout2(attention.out_proj(read.transpose(1, 2).flatten(2)))
 
     def _mha_block(

@@ -25,6 +25,7 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     ``--debug`` anywhere on the command line shows the traceback of a ``BusError`` too.
     """
     log_to_screen()
+    let_threads_sleep()
     if isinstance(sys.stdout, io.TextIOWrapper):  # captions hold letters that the encoding of a terminal may not have
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -36,6 +37,15 @@ def run_cli(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         code = INTERRUPTED
     gc.freeze()  # else the interpreter searches all objects of the libraries for garbage, just to end: a second
     sys.exit(code)
+
+
+def let_threads_sleep() -> None:
+    """Let torch's threads on the CPU sleep while they wait for each other, unless the environment says otherwise.
+
+    They spin by default; with other work on the machine, and small tensors, most of the time goes there. Counts only
+    before torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _call(main: Callable[[list[str] | None], int | None]) -> int:

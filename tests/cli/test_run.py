@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bus_toolkit.cli.run import run_cli
+from bus_toolkit.cli.run import let_threads_sleep, run_cli
 from bus_toolkit.errors import ConfigError
 
 
@@ -98,3 +98,12 @@ def test_output_closed_by_the_shell_is_no_fault():
 def test_letters_that_the_encoding_does_not_have_are_escaped():
     code, output, errors = in_shell("", r"print('K\u00e4tzchen \u2713')", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert (code, output, errors) == (0, [r"K\xe4tzchen \u2713"], "")
+
+
+def test_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
