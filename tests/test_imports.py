@@ -52,7 +52,7 @@ LAYERS = [
     {"analysis", "evaluation"},
     {"engine"},
     {"inference", "openmmlab", "testing", "vlm_benchmark", "bridges"},
-    {"study", "doctor"},
+    {"study", "doctor", "gpu_battery"},
     {"cli"},
 ]
 TOP = {"__init__", "__main__"}

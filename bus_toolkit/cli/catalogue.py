@@ -22,6 +22,7 @@ GROUPS = {
         "benchmark-rerank",
         "benchmark-shards",
         "benchmark-annotations",
+        "gpu-battery",
         "plan-budget",
     ),
     "Installation": ("doctor", "completion"),

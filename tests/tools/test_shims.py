@@ -17,6 +17,7 @@ SCRIPTS = {
     "benchmark_annotations": "benchmark-annotations",
     "benchmark_blip": "benchmark-blip",
     "benchmark_rerank": "benchmark-rerank",
+    "gpu_battery": "gpu-battery",
     "benchmark_shards": "benchmark-shards",
     "benchmark_vlm": "benchmark-vlm",
     "browse_dataset": "browse",
