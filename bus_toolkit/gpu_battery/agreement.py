@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ def compare(slots: Mapping[str, Sequence[Any]], device: torch.device) -> Iterato
             for precision in TOLERANCES:
                 one = Agreement(label, precision)
                 try:
-                    _compare(one, lambda parts=parts: tiny_model(_HEADS, **parts), device, node)
+                    _compare(one, partial(tiny_model, _HEADS, **parts), device, node)
                 except Exception as error:  # whatever one part does, the others are still tried
                     one.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
                 yield one
