@@ -32,7 +32,18 @@ usage() {
     fi
 }
 
+# check NAME VALUE PATTERN ALLOWED: end unless the value is of that form; torchrun and srun would start first and end in a traceback.
+check() {
+    [[ $2 =~ ^($3)$ ]] || {
+        echo "$SCRIPT: $1 must be $4, got '$2'." >&2
+        exit 2
+    }
+}
+COUNT="[1-9][0-9]*"
+
 NNODES=${NNODES:-1} ELASTIC=()
+check NNODES "$NNODES" "$COUNT(:$COUNT)?" "a number of machines, or the least and the most (2:4)"
+[ "${NNODES%:*}" -le "${NNODES#*:}" ] || check NNODES "$NNODES" "" "the least number of machines before the most (2:4)"
 # Machines that come or go restart all processes, and torchrun does not count that as a restart.
 [[ $NNODES != *:* ]] || ELASTIC=(--resume)
 case $SCRIPT in
@@ -57,6 +68,20 @@ slurm_test.sh)
     exit 2
     ;;
 esac
+if [[ $SCRIPT == dist_* ]]; then
+    check GPUS "$PROCESSES" "$COUNT|auto|cpu|gpu" "the number of processes on this machine, or auto, cpu or gpu as in torchrun"
+    check "PORT (or MASTER_PORT)" "${PORT:-${MASTER_PORT:-0}}" "[0-9]{1,5}" "a number from 0 to 65535"
+    [ "${PORT:-${MASTER_PORT:-0}}" -le 65535 ] || check PORT "${PORT:-$MASTER_PORT}" "" "a number from 0 to 65535"
+    check MAX_RESTARTS "${MAX_RESTARTS:-0}" "[0-9]+" "how often all processes start again, a whole number"
+    check SHUTDOWN_TIMEOUT "${SHUTDOWN_TIMEOUT:-30}" "[0-9]+" "a whole number of seconds"
+    check NODE_RANK "${NODE_RANK:-0}" "[0-9]+" "the number of this machine, from 0"
+    [ "${NODE_RANK:-0}" -lt "${NNODES#*:}" ] || check NODE_RANK "$NODE_RANK" "" "from 0 and below NNODES ($NNODES)"
+else
+    check GPUS "${GPUS:-8}" "$COUNT" "the number of all processes"
+    check GPUS_PER_NODE "${GPUS_PER_NODE:-8}" "$COUNT" "the number of processes on each machine"
+    check CPUS_PER_TASK "${CPUS_PER_TASK:-5}" "$COUNT" "the number of processor cores of a process"
+    [ "$SCRIPT" != slurm_train.sh ] || check WORK_DIR "$4" "[^-].*" "a folder"
+fi
 
 # run WORDS...: run them; if a signal has stopped the training, as its note says, STOPPED is the signal and CODE is 75.
 run() {

@@ -68,6 +68,44 @@ def test_several_machines_meet_at_one_of_them(call):
     assert code == 2 and message.endswith("got NNODES=2 and no MASTER_ADDR. Set it.\n")
 
 
+@pytest.mark.parametrize(
+    ("gpus", "environment", "says"),
+    [
+        (
+            "--resume",
+            {},
+            "GPUS must be the number of processes on this machine, or auto, cpu or gpu as in torchrun, got '--resume'",
+        ),
+        ("0", {}, "GPUS must be the number of processes on this machine, or auto, cpu or gpu as in torchrun, got '0'"),
+        ("2", {"PORT": "70000"}, "PORT must be a number from 0 to 65535, got '70000'"),
+        ("2", {"MASTER_PORT": "free"}, "PORT (or MASTER_PORT) must be a number from 0 to 65535, got 'free'"),
+        ("2", {"NNODES": "4:2"}, "NNODES must be the least number of machines before the most (2:4), got '4:2'"),
+        ("2", {"NNODES": "two"}, "NNODES must be a number of machines, or the least and the most (2:4), got 'two'"),
+        ("2", {"NNODES": "2", "NODE_RANK": "2"}, "NODE_RANK must be from 0 and below NNODES (2), got '2'"),
+        (
+            "2",
+            {"MAX_RESTARTS": "yes"},
+            "MAX_RESTARTS must be how often all processes start again, a whole number, got 'yes'",
+        ),
+        ("2", {"SHUTDOWN_TIMEOUT": "2m"}, "SHUTDOWN_TIMEOUT must be a whole number of seconds, got '2m'"),
+    ],
+)
+def test_a_value_that_torchrun_would_refuse_in_a_traceback_is_refused_before(call, gpus, environment, says):
+    assert call("dist_train.sh", "c.yaml", gpus, **environment) == (2, [], f"dist_train.sh: {says}.\n")
+
+
+@pytest.mark.parametrize("value", ["auto", "cpu", "gpu"])
+def test_torchrun_may_count_the_processes(call, value):
+    assert call("dist_train.sh", "c.yaml", value)[1][4] == f"--nproc_per_node={value}"
+
+
+def test_slurm_takes_numbers_and_a_work_dir(call):
+    code, _, message = call("slurm_train.sh", "p", "j", "c.yaml", "--amp")
+    assert (code, message) == (2, "slurm_train.sh: WORK_DIR must be a folder, got '--amp'.\n")
+    code, _, message = call("slurm_test.sh", "p", "j", "c.yaml", "a.pth", GPUS="eight")
+    assert (code, message) == (2, "slurm_test.sh: GPUS must be the number of all processes, got 'eight'.\n")
+
+
 def test_an_elastic_training_goes_on_from_its_newest_checkpoint(call):
     _, words, _ = call("dist_train.sh", "c.yaml", "8", NNODES="2:4", MASTER_ADDR="node1", MAX_RESTARTS="3")
     assert words[0] == "--nnodes=2:4" and words[5] == "--max_restarts=3"
