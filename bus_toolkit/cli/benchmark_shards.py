@@ -34,5 +34,6 @@ COMMAND = Command(
     add_arguments,
     run,
     "Tar shards of image-text pairs are read in one process, taking turns: by random access in a shuffled order, and "
-    "in sequence by the webdataset library, which must be installed.",
+    "in sequence by the webdataset library, which must be installed; as bytes, decoded, and as a training wants them, "
+    "there also by timm's transforms.",
 )

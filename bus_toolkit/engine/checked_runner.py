@@ -34,6 +34,7 @@ from bus_toolkit.engine.parallel.phased_ddp import PhaseHook
 from bus_toolkit.engine.parallel.whole_state import GatherHook, SpreadHook, WholeStateHook
 from bus_toolkit.engine.parallel.wrapping import wrapper_settings
 from bus_toolkit.engine.parameter_groups import own_constructor, shared_weights_refused
+from bus_toolkit.engine.prepared_batches import prepare_in_workers
 from bus_toolkit.engine.quiet import split_screen_and_file
 from bus_toolkit.engine.rank_watch import start_watch
 from bus_toolkit.engine.refusals import data_errors_at, refusals_at
@@ -107,6 +108,8 @@ class CheckedRunner(Runner):
             loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
         model, is_training = unwrap(self.model), path == "train_dataloader"
         check_loader(loader, path, model)
+        if is_training:
+            prepare_in_workers(loader, model)
         check_texts(loader.dataset, path, model, TextLimits.of(self.cfg), training=is_training)
         if not is_training and isinstance(self._train_loop, BaseLoop):
             check_held_out(self._train_loop.dataloader.dataset, loader.dataset, path)

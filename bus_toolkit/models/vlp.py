@@ -138,7 +138,8 @@ class VLPModel(BaseModel):
 
     def passes(self, images: Tensor, data_samples: Sequence[Any], shared: SharedTokens | None = None) -> Passes:
         """Return the encodings of a batch, of which nothing is computed yet but ``shared``, where that is given."""
-        batch = Batch(images, data_samples, self.encoders.tokenize, self.iteration, seed=self.noise_seed)
+        ready = self.encoders.prepared_tokens(data_samples)
+        batch = Batch(images, data_samples, self.encoders.tokenize, self.iteration, tokens=ready, seed=self.noise_seed)
         hide = {key: self.heads[name].hide for key, name in self.plan.providers.items()}
         return Passes(
             batch,

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from bus_toolkit.errors import DataError
 from bus_toolkit.ops.collective import own_rows, rank, world_size
 from bus_toolkit.ops.gathered_rows import gather_rows
 from bus_toolkit.ops.row_noise import noise_of_places, row_noise
-from bus_toolkit.ops.to_device import on_one_device, to_device
+from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.step.image_ids import DATA_ROW, id_number
+from bus_toolkit.step.prepared import boxes_of
 from bus_toolkit.structures import Boxes, TokenBatch
 
 SELECTING_TEXT = "selecting_text"
@@ -68,6 +68,7 @@ class Batch:
         images: ((B + R) / Q, 3, H, W), normalised; those of R region rows last. Or (B, I, 3, H, W): I images a text.
         samples: The data samples of the B + R rows, each with a ``text``.
         tokenize: Texts to ids on the device.
+        tokens: The ids of all rows, if they have been made already.
         iteration: The optimizer step, for ``noise``.
         seed: The run's seed, for ``noise``; ``None`` for torch's.
 
@@ -91,6 +92,7 @@ class Batch:
         tokenize: Callable[[list[str]], TokenBatch],
         iteration: int = 0,
         *,
+        tokens: TokenBatch | None = None,
         seed: int | None = None,
     ) -> None:
         self.num_images = images.shape[1] if images.dim() == 5 else 1
@@ -111,7 +113,7 @@ class Batch:
                 f"region_only: must be said of all {self.num_texts} texts of an image or of none, got an image with "
                 "both. Read region rows by a data set of type TextsOfImage."
             )
-        self.all_tokens = tokenize([sample.text for sample in samples])
+        self.all_tokens = tokenize([sample.text for sample in samples]) if tokens is None else tokens
         self.tokens = TokenBatch(*(part[: self.num_captions] for part in self.all_tokens))
 
     @cached_property
@@ -222,16 +224,5 @@ class Batch:
     def all_boxes(self) -> Boxes:
         """The boxes of all rows, padded; an image without boxes has none that are valid."""
         device, size = self.images.device, (self.images.shape[2], self.images.shape[3])
-        none = torch.zeros(0, 4)
-        # Padded where they are, and then copied at once.
-        boxes = on_one_device([torch.as_tensor(s.get("gt_boxes", none)) for s in self.samples])
-        is_named = on_one_device([torch.as_tensor(s.get("named", none[:, 0])) for s in self.samples])
-        named = [one.bool() for one in is_named]
-        lengths = [len(b) for b in boxes]
-        count = max(1, *lengths)
-        # One more row sets the length: at least one box place, also where no image has any.
-        padded = pad_sequence([*boxes, boxes[0].new_zeros(count, 4)], batch_first=True)[:-1]
-        padded_named = pad_sequence([*named, named[0].new_zeros(count)], batch_first=True)[:-1]
-        # (boxes,) < (B, 1) -> (B, boxes): the first lengths[b] places of each row hold boxes.
-        valid = torch.arange(count) < torch.tensor(lengths).unsqueeze(1)
-        return Boxes(to_device(padded, device), to_device(valid, device), to_device(padded_named, device), size)
+        corners, valid, named = boxes_of(self.samples)
+        return Boxes(to_device(corners, device), to_device(valid, device), to_device(named, device), size)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from bus_toolkit.errors import ComponentError, DataError
 from bus_toolkit.fusion.single_stream import SingleStreamFusion
 from bus_toolkit.ops.to_device import to_device
 from bus_toolkit.step.parts import ForBlocks, Parts, decode_visual, encode_by, fuse_by, num_texts
+from bus_toolkit.step.prepared import tokens_of
 from bus_toolkit.structures import (
     FusedTokens,
     PatchScores,
@@ -24,6 +25,7 @@ from bus_toolkit.structures import (
     VisualTokens,
 )
 from bus_toolkit.text_decoders.cache import TextCache
+from bus_toolkit.tokenizers import TextTokenizer
 
 WithoutText = Literal["cls", "prompt", "none"]
 
@@ -80,6 +82,15 @@ class Encoders(Parts):
             DataError: A text without a single word.
         """
         tokens = self.tokenizer(texts)
+        _refuse_all_padding(tokens)
+        device = self.backbone.device
+        return TokenBatch(to_device(tokens.input_ids, device), to_device(tokens.attention_mask, device))
+
+    def prepared_tokens(self, samples: Sequence[Any]) -> TokenBatch | None:
+        """Return ids (B, L) on the model's device that a data loader's worker has made; ``None`` if none has."""
+        tokens = tokens_of(samples, self.tokenizer) if isinstance(self.tokenizer, TextTokenizer) else None
+        if tokens is None:
+            return None
         _refuse_all_padding(tokens)
         device = self.backbone.device
         return TokenBatch(to_device(tokens.input_ids, device), to_device(tokens.attention_mask, device))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Encoding, Tokenizer
+from torch.nn.functional import pad
 
 from bus_toolkit.blank_texts import is_blank
 from bus_toolkit.errors import ConfigError, DataError
@@ -34,8 +36,16 @@ class Marks(NamedTuple):
 SPECIAL_TOKENS = Marks()
 
 
+class TextsSeen(NamedTuple):
+    """What a tokenizer has counted: texts that were cut, words, and those of them that were ``[UNK]``."""
+
+    cut: int
+    words: int
+    unknown: int
+
+
 class TextTokenizer:
-    """Base of all tokenizers: ``[CLS] words [SEP]``, padded to the longest text of a batch.
+    """Base of all tokenizers: ``[CLS] words [SEP]``, padded to the longest text of a batch, or to one of few lengths.
 
     A text is data: ``[SEP]`` or ``[MASK]`` that somebody wrote in it are brackets and a word, never a special token.
     (Hugging Face's tokenizers take them for the token.)
@@ -44,6 +54,9 @@ class TextTokenizer:
         backend: A tokenizer whose vocabulary has the special tokens.
         max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included; longer texts are cut.
         marks: The special tokens, BERT's if not given.
+        lengths: Texts of a batch are padded to the smallest of these that holds them all, else to ``max_length``, so
+            that a compiled model meets few shapes. Padding counts in no loss; figures differ as sums in another order
+            do, and by the dropout of a text encoder, which draws for padding, too. Empty: the longest text.
 
     Attributes:
         num_truncated: Texts cut so far.
@@ -53,21 +66,29 @@ class TextTokenizer:
             before it starts, sets it to false.
 
     Raises:
-        ConfigError: ``max_length`` below 3.
+        ConfigError: ``max_length`` below 3, or ``lengths`` that do not ascend from 3 to below it.
         DataError: A special token is missing from the vocabulary.
     """
 
-    def __init__(self, backend: Tokenizer, *, max_length: int, marks: Marks = SPECIAL_TOKENS) -> None:
+    def __init__(
+        self, backend: Tokenizer, *, max_length: int, marks: Marks = SPECIAL_TOKENS, lengths: Sequence[int] = ()
+    ) -> None:
         name = type(self).__name__
         if max_length < 3:
             raise ConfigError(f"{name}.max_length: must be at least 3 ([CLS], a word, [SEP]), got {max_length}.")
+        ascending = [2, *lengths, max_length]
+        if any(one >= next_one for one, next_one in pairwise(ascending)):
+            raise ConfigError(
+                f"{name}.lengths: must ascend, from 3 to below max_length ({max_length}), got {list(lengths)}. Longer "
+                "texts are padded to max_length."
+            )
         # No text has an id of -1.
         ids = [backend.token_to_id(token) if token else -1 for token in marks]
         missing = [token for token, number in zip(marks, ids, strict=True) if number is None]
         if missing:
             raise DataError(f"{name}: the vocabulary has no {', '.join(missing)}. Put all of {', '.join(marks)} in it.")
         self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = ids
-        self.max_length = max_length
+        self.max_length, self.lengths = max_length, tuple(lengths)
         self.warns = True
         self.num_truncated = self.num_words = self.num_unknown = 0
         self._backend, self._marks = backend, marks
@@ -125,7 +146,30 @@ class TextTokenizer:
         self._count_unknown(texts, encoded)
         ids = torch.tensor([encoding.ids for encoding in encoded])
         mask = torch.tensor([encoding.attention_mask for encoding in encoded], dtype=torch.bool)
-        return TokenBatch(ids, mask)
+        missing = self.padded_length(ids.shape[1]) - ids.shape[1]
+        if not missing:
+            return TokenBatch(ids, mask)
+        return TokenBatch(pad(ids, (0, missing), value=self.pad_token_id), pad(mask, (0, missing), value=False))
+
+    def padded_length(self, longest: int) -> int:
+        """Return to how many tokens the texts of a batch are padded whose longest one has so many."""
+        if not self.lengths:
+            return longest
+        return next((length for length in self.lengths if length >= longest), self.max_length)
+
+    def counted_apart(self, texts: Sequence[str]) -> tuple[TokenBatch, TextsSeen]:
+        """Return ids and mask as a call does, and what was counted, which does not count here (see ``add``)."""
+        before = self.num_truncated, self.num_words, self.num_unknown
+        tokens = self(texts)
+        after = self.num_truncated, self.num_words, self.num_unknown
+        self.num_truncated, self.num_words, self.num_unknown = before
+        return tokens, TextsSeen(*(now - then for now, then in zip(after, before, strict=True)))
+
+    def add(self, seen: TextsSeen) -> None:
+        """Count what a copy of this tokenizer has seen in another process."""
+        self.num_truncated += seen.cut
+        self.num_words += seen.words
+        self.num_unknown += seen.unknown
 
     def _encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Return the encoded texts; one of which the vocabulary's rules leave nothing is an unknown word."""

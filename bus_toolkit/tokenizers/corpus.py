@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,8 @@ class CorpusTokenizer(TextTokenizer):
         text_key: Column or key of the caption in ``corpus_file``; ``None`` for ``caption``, ``text``, ``title`` or
             ``sentence``.
         max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included.
+        lengths: Pad to one of these, ascending, that holds all texts of a batch, or to ``max_length``: few shapes for a
+            compiled model. ``[]`` pads to the longest text.
         min_frequency: Rarer words of ``corpus_file`` are left out.
         quoting: What quotes mean in a table as ``corpus_file``, as in ``ImageTextPairs``.
 
@@ -48,6 +51,7 @@ class CorpusTokenizer(TextTokenizer):
         corpus_file: str | None = None,
         text_key: str | None = None,
         max_length: int = 64,
+        lengths: Sequence[int] = (),
         min_frequency: int = 1,
         quoting: Literal["csv", "none"] | None = None,
     ) -> None:
@@ -81,7 +85,7 @@ class CorpusTokenizer(TextTokenizer):
         else:
             shipped = SHIPPED / f"{vocabulary or _VOCABULARIES[0]}.txt"
             words_of_file = read_vocabulary(shipped if vocab_file is None else expand_home(vocab_file))
-        super().__init__(_word_backend(words_of_file), max_length=max_length)
+        super().__init__(_word_backend(words_of_file), max_length=max_length, lengths=lengths)
 
     def save_vocabulary(self, path: str | Path) -> None:
         """Write the vocabulary, one word a line, to be read as ``vocab_file``."""

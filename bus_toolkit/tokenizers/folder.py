@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class FolderTokenizer(TextTokenizer):
     Args:
         folder: Local folder with ``tokenizer.json``, as ``save_pretrained`` of a fast tokenizer writes it.
         max_length: Most tokens of a text, both marks included.
+        lengths: Pad to one of these, ascending, that holds all texts of a batch, or to ``max_length``: few shapes for a
+            compiled model. ``[]`` pads to the longest text.
         start_token: What begins a text, in place of the folder's.
         end_token: What ends a text, in place of the folder's.
         pad_token: Padding, in place of the folder's.
@@ -41,6 +43,7 @@ class FolderTokenizer(TextTokenizer):
         *,
         folder: str,
         max_length: int = 256,
+        lengths: Sequence[int] = (),
         start_token: str | None = None,
         end_token: str | None = None,
         pad_token: str | None = None,
@@ -53,7 +56,7 @@ class FolderTokenizer(TextTokenizer):
         backend.post_processor = processors.TemplateProcessing(
             single=f"{marks.start} $A {marks.end}", special_tokens=ends
         )
-        super().__init__(backend, max_length=max_length, marks=marks)
+        super().__init__(backend, max_length=max_length, marks=marks, lengths=lengths)
         self._vocab_size = max(self._vocab_size, _rows_of_model(path))
 
     @override

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tokenizers import BertWordPieceTokenizer
 from typing_extensions import override
 
@@ -20,13 +22,22 @@ class WordPieceTokenizer(TextTokenizer):
         vocab_file: One entry a line; ``None`` for the vocabulary of BERT-base uncased (30,522 entries) that ships with
             the toolkit.
         max_length: Most tokens of a text, ``[CLS]`` and ``[SEP]`` included.
+        lengths: Pad to one of these, ascending, that holds all texts of a batch, or to ``max_length``: few shapes for a
+            compiled model. ``[]`` pads to the longest text.
         lowercase: Lower-case the text and strip accents.
 
     Raises:
         DataError: The file is missing or has no special token.
     """
 
-    def __init__(self, *, vocab_file: str | None = None, max_length: int = 64, lowercase: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_file: str | None = None,
+        max_length: int = 64,
+        lengths: Sequence[int] = (),
+        lowercase: bool = True,
+    ) -> None:
         path = BERT_VOCABULARY if vocab_file is None else expand_home(vocab_file)
         vocabulary = read_vocabulary(path)
         try:
@@ -35,7 +46,7 @@ class WordPieceTokenizer(TextTokenizer):
             raise DataError(
                 f"WordPieceTokenizer: {path}: {error}. Use a vocabulary of BERT, one entry a line."
             ) from error
-        super().__init__(backend, max_length=max_length)
+        super().__init__(backend, max_length=max_length, lengths=lengths)
         self._continuation_ids = [number for entry, number in vocabulary.items() if entry.startswith("##")]
 
     @property

@@ -185,3 +185,22 @@ def test_a_survey_counts_words_and_changes_no_counts(caplog):
     assert not caplog.text and tokenizer.num_words == tokenizer.num_truncated == tokenizer.num_unknown == 0
     assert CorpusTokenizer().survey(["a red zzqx"]).unknown == {"zzqx": 1}
     assert tokenizer.survey([" "]).texts == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "length"), [(["a"], 4), (["a red circle", "a"], 6), (["a red circle above a star"], 9)]
+)
+def test_lengths_are_few_and_the_rest_is_padding(texts, length):
+    plain, padded = CorpusTokenizer(max_length=9), CorpusTokenizer(max_length=9, lengths=[4, 6])
+    ids, mask = padded(texts)
+    longest = plain(texts).input_ids.shape[1]
+    assert ids.shape == mask.shape == (len(texts), length) and ids.dtype == torch.int64 and mask.dtype == torch.bool
+    assert torch.equal(ids[:, :longest], plain(texts).input_ids) and not mask[:, longest:].any()
+    assert (ids[:, longest:] == padded.pad_token_id).all() and padded.num_words == plain.num_words // 2
+    assert torch.equal(pickle.loads(pickle.dumps(padded))(texts).input_ids, ids)
+
+
+@pytest.mark.parametrize("lengths", [[6, 4], [2], [9], [4, 4]])
+def test_lengths_that_do_not_ascend_are_refused(lengths):
+    with pytest.raises(ConfigError, match=r"CorpusTokenizer.lengths: must ascend, from 3 to below max_length \(9\)"):
+        CorpusTokenizer(max_length=9, lengths=lengths)

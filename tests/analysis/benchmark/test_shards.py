@@ -17,6 +17,9 @@ def test_both_ways_read_all_samples(tmp_path):
         rates = speed.rates[what]
         assert set(rates) == {"ours", "webdataset"} and min(rates.values()) > 0
         assert speed.ratio(what) == rates["ours"] / rates["webdataset"]
+    training = speed.rates["training"]
+    assert set(training) - {"timm"} == {"ours", "webdataset"} and min(training.values()) > 0
+    assert speed.ratio("training") == training["ours"] / max(rate for name, rate in training.items() if name != "ours")
 
 
 def test_without_webdataset_there_is_nothing_to_compare_with(tmp_path, monkeypatch):
