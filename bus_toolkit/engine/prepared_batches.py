@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -32,10 +32,10 @@ class PreparingCollate:
         tokenizer: The model's; a worker has a copy.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Any]], Any], tokenizer: TextTokenizer) -> None:
+    def __init__(self, collate: Callable[[list[Any]], Any], tokenizer: TextTokenizer) -> None:
         self.collate, self.tokenizer = collate, tokenizer
 
-    def __call__(self, items: Sequence[Any]) -> Any:  # what the other function makes
+    def __call__(self, items: list[Any]) -> Any:  # what the other function makes
         """Return the batch."""
         batch = self.collate(items)
         samples = batch.get("data_samples") if isinstance(batch, dict) else None

@@ -92,7 +92,7 @@ def measure_shards(shards: Sequence[str], rounds: int) -> ShardSpeed:
 def _trainings(shards: Sequence[str], webdataset: Any) -> dict[str, Callable[[], int]]:
     """Return what reads all samples as a training does, by way."""
     window, size = (0.2, 1.0), 256
-    pipeline = [
+    pipeline: list[dict[str, Any]] = [
         {"type": "LoadImageFromBytes"},
         {"type": "RandomResizedCropWithBoxes", "scale": size, "crop_ratio_range": list(window)},
         {"type": "RandomFlipWithText", "prob": 0.5},
