@@ -134,9 +134,9 @@ def _as_it_is(items: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def own_memory() -> float:
-    """Return the memory in MiB that this process shares with no other one."""
+    """Return the memory in MiB that this process alone has; pages of mapped files are the system's cache, not counted."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) / 1024
 
 
 def _peak() -> float:
