@@ -134,7 +134,7 @@ def _as_it_is(items: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def own_memory() -> float:
-    """Return the memory in MiB that this process alone has; pages of mapped files are the system's cache, not counted."""
+    """Return the memory in MiB that this process alone has; mapped pages of files, the system's cache, do not count."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) / 1024
 
