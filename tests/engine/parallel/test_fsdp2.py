@@ -1,4 +1,4 @@
-"""FSDP2 trains what DDP does, and its checkpoints are those of any other training."""
+"""FSDP2: what a rank holds, and checkpoints that are those of any other training (``tests.equality`` has the numbers)."""
 
 from __future__ import annotations
 
@@ -7,75 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import OptimWrapper
 from torch import nn
 
 from bus_toolkit.engine import RunOptions, build_runner
 from bus_toolkit.engine.parallel.fsdp2 import FSDP2
 from bus_toolkit.engine.parallel.shard_model import shard_model
-from bus_toolkit.engine.step_guard import guard_steps
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.ops.shards import is_shard, own_part, whole
-from bus_toolkit.selectors import TextGuidedAttentionSelector, TextSemanticPatchSelector
+from bus_toolkit.ops.shards import is_shard, own_part
 from tests.conftest import TwoRanks
 from tests.engine.tiny_run import tiny_config
-from tests.tiny import WIDTH, images
-from tests.tiny_model import sample, tiny_heads, tiny_model
-
-STEPS = 4
-
-
-def model_of(mode: str, momentum: bool) -> Any:
-    torch.manual_seed(1)
-    heads = tiny_heads(queue_size=5 * momentum)
-    heads["mlm"].start_epoch = 1.0
-    # One that enters its block, and one that does not.
-    inside = TextGuidedAttentionSelector(
-        blocks=[3], embed_dim=WIDTH, text_dim=WIDTH, keep_ratio=0.5
-    )  # enters its block
-    after = TextSemanticPatchSelector(blocks=[2], embed_dim=WIDTH, text_dim=WIDTH)
-    model = tiny_model(mode, selectors=[after, inside], heads=heads, momentum={"decay": 0.9} if momentum else None)
-    return model.double()
-
-
-def trained(rank: int, kind: str, mode: str, momentum: bool, accumulation: int) -> tuple[dict[str, torch.Tensor], list]:
-    """Return all weights and the losses after a few steps."""
-    model = model_of(mode, momentum)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    optim_wrapper: Any = OptimWrapper(optimizer, accumulative_counts=accumulation, clip_grad={"max_norm": 1.0})
-    guard_steps(optim_wrapper)
-    wrapper: Any = MMDistributedDataParallel(model, find_unused_parameters=True) if kind == "ddp" else FSDP2(model)
-    if kind == "fsdp":
-        wrapper.shard([optimizer])
-        optim_wrapper.before_clipping = wrapper.average_replicated
-    optim_wrapper.initialize_count_status(wrapper, 0, STEPS)
-    losses = []
-    for step in range(STEPS):
-        model.set_progress(step / 2, step)
-        rows = [sample(text, 4 * step + i, boxed=step % 3 != 1) for i, text in enumerate(("abcd", "ef", "ghijk", "lm"))]
-        data = {"images": images(4, seed=step).double()[rank::2], "data_samples": rows[rank::2]}
-        losses.append(float(wrapper.train_step(data, optim_wrapper)["loss"]))
-        model.after_step()
-    state = {name: whole(value.detach()) for name, value in model.state_dict().items()}
-    return state, losses
-
-
-def trainings_of_rank(rank: int) -> list[Any]:
-    cases = (("shared", True, 2), ("strict", False, 1))
-    return [(trained(rank, "ddp", *case), trained(rank, "fsdp", *case)) for case in cases]
-
-
-def test_weights_copies_queues_and_losses_are_those_of_ddp(two_ranks: TwoRanks) -> None:
-    for (state, losses), (sharded, sharded_losses) in two_ranks(trainings_of_rank)[0]:
-        assert sharded_losses == pytest.approx(losses, abs=1e-10)
-        assert state.keys() == sharded.keys()
-        for name, value in state.items():
-            torch.testing.assert_close(sharded[name], value, atol=1e-9, rtol=1e-9, msg=name)
+from tests.tiny_model import tiny_heads, tiny_model
 
 
 def shares_of_rank(rank: int) -> dict[str, Any]:
-    model = model_of("shared", True)
+    model: Any = tiny_model(heads=tiny_heads(queue_size=5), momentum={"decay": 0.9})
     wrapper = FSDP2(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     total = sum(parameter.numel() for parameter in model.parameters())
