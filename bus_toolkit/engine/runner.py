@@ -75,9 +75,11 @@ class BusRunner(CheckedRunner):
         """
         # A copy, since MMEngine's hook saves the best checkpoint and the last one with one and the same dict.
         save = partial(super().save_checkpoint, out_dir, filename, *args, meta=dict(meta or {}), **kwargs)
-        self.gathered = gather_state(self)
+        path = f"{out_dir}/{filename}"
+        with unwritable_reported(path):
+            self.gathered = gather_state(self, Path(path), with_optimizer=kwargs.get("save_optimizer", True))
         try:
-            on_first_rank(lambda: self._save(save, f"{out_dir}/{filename}"))
+            on_first_rank(lambda: self._save(save, path))
         finally:
             self.gathered = None
 

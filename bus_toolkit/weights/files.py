@@ -20,6 +20,7 @@ from bus_toolkit.ops.position_table import GRID_KEY, Grid
 from bus_toolkit.weights.checksums import check_records
 from bus_toolkit.weights.claimed_size import refuse_large_archive, refuse_large_tensors
 from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal, safe_globals
+from bus_toolkit.weights.shard_files import put_back
 
 
 def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted: bool = False) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
         raise CheckpointError(
             f"{path}: not a checkpoint, got a {type(checkpoint).__name__}. It must hold a dict of weights."
         )
+    put_back(checkpoint, path, map_location)
     if not trusted and isinstance(checkpoint.get("meta"), dict):
         checkpoint["meta"].pop("config", None)  # Runner.resume would execute it as Python
     return checkpoint

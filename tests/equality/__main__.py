@@ -24,39 +24,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--cases", nargs="+", default=[case.name for case in CASES], help="names of the table's rows")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    cases = [case for case in CASES if case.name in args.cases]
     quiet_hosts()
     torch.set_num_threads(1)
     if args.worker:
-        _work(Path(args.worker), args.steps)
+        _work(Path(args.worker), args.steps, cases)
         return
     with tempfile.TemporaryDirectory() as folder:
-        expected = {(c.name, d): trained(c, "none", DTYPES[d], args.steps) for c in CASES for d in DTYPES}
-        print(
-            f"Largest difference to one process without a wrapper after {args.steps} steps (torch {torch.__version__})\n"
-        )
+        expected = {(c.name, d): trained(c, "none", DTYPES[d], args.steps) for c in cases for d in DTYPES}
+        print(f"Largest difference to one bare process, {args.steps} steps (torch {torch.__version__})\n")
         print("| training | processes | wrapper | losses, float64 | weights, float64 | losses, float32 |")
         print("| --- | --- | --- | --- | --- | --- |")
         for count in args.processes:
-            found = _by_torchrun(count, Path(folder) / f"{count}.pt", args.steps)
-            for case in CASES:
+            found = _by_torchrun(count, Path(folder) / f"{count}.pt", args.steps, args.cases)
+            for case in cases:
                 for wrapper in ("ddp", "fsdp2"):
                     print(_line(case, count, wrapper, found, expected), flush=True)
 
 
-def _by_torchrun(count: int, out: Path, steps: int) -> dict[tuple[str, str, str], Trained]:
+def _by_torchrun(count: int, out: Path, steps: int, names: list[str]) -> dict[tuple[str, str, str], Trained]:
     words = ["--standalone", f"--nproc_per_node={count}", "-m", "tests.equality"]
     command = [sys.executable, "-m", "torch.distributed.run", *words, "--worker", str(out), "--steps", str(steps)]
+    command += ["--cases", *names]
     subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
     return {key: Trained(*held) for key, held in torch.load(out, weights_only=False).items()}  # our own file
 
 
-def _work(out: Path, steps: int) -> None:
+def _work(out: Path, steps: int, cases: list[Case]) -> None:
     dist.init_process_group("gloo")
     found = {
         (case.name, name, wrapper): tuple(trained(case, wrapper, dtype, steps))
-        for case in CASES
+        for case in cases
         for name, dtype in DTYPES.items()
         for wrapper in ("ddp", "fsdp2")
     }

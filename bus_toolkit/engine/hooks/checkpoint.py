@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from bus_toolkit.ops.shards import has_shards
 from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.registry import HOOKS
 from bus_toolkit.signatures import forwards_to_super
+from bus_toolkit.weights.shard_files import shard_folder
 from bus_toolkit.writing import whole_file
 
 _log = logging.getLogger(__name__)
@@ -175,6 +177,7 @@ class AtomicCheckpointHook(CheckpointHook):
         for path in paths:
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
+            shutil.rmtree(shard_folder(path), ignore_errors=True)  # what ranks have written for it
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int | str, meta: dict[str, Any]) -> None:
         if not self._is_worth_saving(runner):

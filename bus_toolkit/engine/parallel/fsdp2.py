@@ -207,4 +207,8 @@ def _spread(value: Any, shard: nn.Parameter) -> Any:
     """Return a value of an optimizer's state as its parameter is spread, if it has its shape."""
     if not isinstance(shard, DTensor) or not isinstance(value, Tensor) or value.shape != shard.shape:
         return value
-    return distribute_tensor(value, shard.device_mesh, shard.placements, src_data_rank=None)
+    spread = distribute_tensor(value, shard.device_mesh, shard.placements, src_data_rank=None)
+    own = spread.to_local().clone()  # else the part would keep all of it in memory
+    return DTensor.from_local(
+        own, shard.device_mesh, shard.placements, run_check=False, shape=value.shape, stride=value.stride()
+    )

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor
 
 from bus_toolkit.engine.parallel.fsdp2 import FSDP2
+from bus_toolkit.engine.parallel.sharded_files import write_shards
 from bus_toolkit.ops.collective import rank
 from bus_toolkit.ops.shards import whole
 
 
-def gather_state(runner: Runner) -> dict[str, Any] | None:
-    """Return the sections of a checkpoint that hold tensors of the model, whole and on the CPU, on rank 0.
+def gather_state(runner: Runner, path: Path, *, with_optimizer: bool) -> dict[str, Any] | None:
+    """Return the sections of a checkpoint that hold tensors of the model; all ranks call it.
 
-    All ranks call it, one tensor is gathered after the other, and no other rank keeps any.
+    Args:
+        runner: It trains.
+        path: Of the checkpoint.
+        with_optimizer: Whether the optimizer's state is saved, too.
 
     Returns:
-        ``state_dict`` and ``optimizer``; ``None`` where nothing is spread.
+        ``state_dict`` and ``optimizer``, whole and on the CPU, on rank 0: one tensor is gathered after the other, and
+        no other rank keeps any. Or, if each rank is to write its part, what remains for the file of rank 0. ``None``
+        where nothing is spread.
     """
     model: Any = runner.model
     if not isinstance(model, FSDP2) or not model.is_sharded:
         return None
-    keeps = rank() == 0
     weights: Any = model.module.state_dict()
-    held = type(weights)((name, _gathered(value, keeps)) for name, value in weights.items())
+    sections: dict[str, Any] = {"state_dict": weights}
+    if with_optimizer and isinstance(runner.optim_wrapper, OptimWrapper | OptimWrapperDict):
+        sections["optimizer"] = runner.optim_wrapper.state_dict()
+    if model.checkpoints == "shards":
+        saved = write_shards(sections, path)
+    else:
+        saved = {name: _gathered(section, rank() == 0) for name, section in sections.items()}
+    held = type(weights)(saved["state_dict"])
     held._metadata = weights._metadata  # versions of parts, by which positions are read
-    sections: dict[str, Any] = {"state_dict": held}
-    if hasattr(runner.optim_wrapper, "state_dict"):
-        sections["optimizer"] = _gathered(runner.optim_wrapper.state_dict(), keeps)
-    return sections
+    return {**saved, "state_dict": held}
 
 
 class WholeStateHook(Hook):
@@ -43,9 +54,7 @@ class WholeStateHook(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Do so before any other hook looks at the weights."""
-        for name, section in (runner.gathered or {}).items():
-            if name in checkpoint:
-                checkpoint[name] = section
+        checkpoint.update(runner.gathered or {})
 
 
 class GatherHook(Hook):

@@ -16,6 +16,7 @@ from bus_toolkit.registry import MODEL_WRAPPERS
 
 _log = logging.getLogger(__name__)
 _SEARCH = ("find_unused_parameters", "static_graph")
+_OF_STRATEGIES = ("MMDeepSpeedEngineWrapper", "MMFullyShardedDataParallel", "CollosalAIModelWrapper")
 _PHASED, _PLAIN = "bus_toolkit.PhasedDDP", "MMDistributedDataParallel"
 
 
@@ -36,7 +37,14 @@ def wrapper_settings(given: Mapping[str, Any] | None, cfg: Config) -> dict[str, 
             f"find_unused_parameters: got {search}, and {settings[_SEARCH[0]]} in model_wrapper_cfg. Leave one out."
         )
     is_set = any(name in settings for name in _SEARCH)
-    kind = MODEL_WRAPPERS.get(settings.setdefault("type", _PLAIN if is_set else _PHASED))
+    name = str(settings.setdefault("type", _PLAIN if is_set else _PHASED)).rpartition(".")[2]
+    if name in _OF_STRATEGIES:
+        raise ConfigError(
+            f"model_wrapper_cfg.type: {name} belongs to a strategy of MMEngine's FlexibleRunner, which saves, "
+            "resumes and steps by itself: whole checkpoints, exact resume, momentum copies and steps that are left out "
+            "would not hold. Write FSDP2, which spreads the same things, or leave it out for DDP."
+        )
+    kind = MODEL_WRAPPERS.get(settings["type"])
     if kind is None:
         raise ConfigError(
             f"model_wrapper_cfg.type: no model wrapper named {settings['type']!r}. Leave it out for DDP, or write "

@@ -1,4 +1,4 @@
-"""FSDP2: what a rank holds, and checkpoints that are those of any other training (``tests.equality`` has the numbers)."""
+"""FSDP2: what a rank holds, and checkpoints that are those of any other training (``tests.equality`` has numbers)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bus_toolkit.engine.parallel.fsdp2 import FSDP2
 from bus_toolkit.engine.parallel.shard_model import shard_model
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.ops.shards import is_shard, own_part
+from bus_toolkit.weights.files import load_checkpoint_file
 from tests.conftest import TwoRanks
 from tests.engine.tiny_run import tiny_config
 from tests.tiny_model import tiny_heads, tiny_model
@@ -57,7 +58,7 @@ def tiny_training(launcher: str, work_dir: Path, epochs: int, resume: str | None
         cfg.model_wrapper_cfg = wrapper
     runner = build_runner(cfg, RunOptions(launcher=launcher, no_validate=True, resume=resume))
     runner.train()
-    return torch.load(work_dir / f"epoch_{epochs}.pth", weights_only=False)
+    return load_checkpoint_file(work_dir / f"epoch_{epochs}.pth")
 
 
 def fsdp_of_rank(rank: int, folder: Path, checkpoints: str) -> None:
@@ -66,7 +67,7 @@ def fsdp_of_rank(rank: int, folder: Path, checkpoints: str) -> None:
     tiny_training("pytorch", folder / "one_to_two", 3, str(folder / "one" / "epoch_2.pth"), **settings)
 
 
-@pytest.mark.parametrize("checkpoints", ["whole"])
+@pytest.mark.parametrize("checkpoints", ["whole", "shards"])
 def test_a_training_goes_on_with_another_number_of_processes(
     two_ranks: TwoRanks, tmp_path: Path, checkpoints: str
 ) -> None:
@@ -75,7 +76,7 @@ def test_a_training_goes_on_with_another_number_of_processes(
     two_ranks(fsdp_of_rank, tmp_path, checkpoints)
     tiny_training("none", tmp_path / "two_to_one", 3, str(tmp_path / "two" / "epoch_2.pth"))
     for kind in ("one_to_two", "two_to_one"):
-        found = torch.load(tmp_path / kind / "epoch_3.pth", weights_only=False)
+        found = load_checkpoint_file(tmp_path / kind / "epoch_3.pth")
         assert found["state_dict"].keys() == unbroken["state_dict"].keys()
         for name, value in unbroken["state_dict"].items():
             torch.testing.assert_close(found["state_dict"][name], value, atol=1e-6, rtol=1e-5)
