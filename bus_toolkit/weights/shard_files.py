@@ -9,6 +9,7 @@ damaged later; its table says which.
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,8 +133,11 @@ def _check_files(files: Mapping[str, Any], folder: Path) -> None:
 def _read(tensors: dict[str, Tensor], folder: Path, path: Path) -> None:
     from torch.distributed.checkpoint import HuggingFaceStorageReader, load
 
+    reader = HuggingFaceStorageReader(str(folder))
     try:
-        load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)  # type: ignore[arg-type]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of a single process, which is meant
+            load(tensors, storage_reader=reader, no_dist=True)  # type: ignore[arg-type]
     except Exception as error:  # whatever the library makes of files that are not what the table says
         raise CheckpointError(
             f"{path}: its shards cannot be read ({type(error).__name__}: {str(error)[:200]}). Use another checkpoint."
