@@ -137,7 +137,7 @@ def _read(tensors: dict[str, Tensor], folder: Path, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of a single process, which is meant
-            load(tensors, storage_reader=reader, no_dist=True)  # type: ignore[arg-type]
+            load(tensors, storage_reader=reader, no_dist=True)
     except Exception as error:  # whatever the library makes of files that are not what the table says
         raise CheckpointError(
             f"{path}: its shards cannot be read ({type(error).__name__}: {str(error)[:200]}). Use another checkpoint."
