@@ -37,4 +37,6 @@ class TextScorePrior(FusionPrior):
 
     def token_scores(self, text: TextTokens, visual: VisualTokens) -> Tensor:
         """Return logits (B, S) of "this token belongs to what the text says"."""
-        return score_by_text(self, visual.of_images.embeds[:, visual.num_prefix :], text.pooled)
+        # What no text changes is computed once an image, if its texts are in a row; in pairs of any order once a pair.
+        images = visual.of_images if visual.rows is None else visual
+        return score_by_text(self, images.embeds[:, visual.num_prefix :], text.pooled)

@@ -106,6 +106,7 @@ class VisualTokens(ShortRepr):
     @property
     def texts(self) -> int:
         """How many rows in a row repeat one image; 1 where none does."""
+        assert self.rows is None, "rows say which image each is"
         return self.embeds.shape[0] // self.of_images.embeds.shape[0]
 
     def repeat_each(self, times: int) -> VisualTokens:

@@ -80,6 +80,14 @@ def test_bad_settings_and_scores_are_refused() -> None:
         WithPrefix()(text_tokens(2), visual())
 
 
+@pytest.mark.parametrize("rows", [[1, 0, 0, 1], [1, 0, 1]])
+def test_images_of_pairs_in_any_order_are_scored_under_the_text_of_the_pair(rows: list[int]) -> None:
+    scores = torch.tensor([[4.0, -2.0, 0.5, 1.0], [1.0, 6.0, -8.0, 0.0]])
+    text, tokens, order = text_tokens(len(rows)), visual(scores), torch.tensor(rows)
+    for prior in (TextScorePrior(embed_dim=WIDTH, text_dim=WIDTH), SelectorScorePrior()):
+        torch.testing.assert_close(prior(text, tokens.paired(order)), prior(text, tokens.index(order)))
+
+
 def test_texts_of_one_image_share_what_no_text_changes() -> None:
     torch.manual_seed(0)
     prior = TextScorePrior(embed_dim=WIDTH, text_dim=WIDTH)
