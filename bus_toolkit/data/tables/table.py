@@ -69,12 +69,25 @@ class Table:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled for a worker: the place, not the columns."""
-        return {"folder": self.folder, "form": self.form}
+        return {"folder": self.folder, "form": self.form, "meta": self.meta}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Map the columns again; they were examined before."""
+        """Map the columns again; they were examined before.
+
+        Raises:
+            DataError: They are those of another table by now: the rows of a sampler would be other samples.
+        """
         self.folder, self.form = state["folder"], state["form"]
-        self._map()
+        try:
+            self._map()
+            self.meta = self._read_meta()  # last: the folder may be exchanged meanwhile
+        except (OSError, ValueError) as error:
+            raise self.damaged(str(error)) from error
+        if self.meta != state["meta"]:
+            raise DataError(
+                f"{self.folder}: the table was made again while this run reads it, of files that have changed. "
+                "Start the run again."
+            )
 
     def __getitem__(self, column: str) -> np.ndarray:
         """Return a column."""
@@ -96,9 +109,7 @@ class Table:
         return DataError(f"{self.folder}: the table is damaged: {reason}. Remove this folder and start again.")
 
     def _open(self) -> None:
-        with open(self.folder / META, "rb") as file:
-            content = file.read(_META_BYTES + 1)
-        self.meta = json.loads(content) if len(content) <= _META_BYTES else {}
+        self.meta = self._read_meta()
         if not isinstance(self.meta, dict) or self.meta.get("version") != self.form.version:
             raise ValueError(f"{META} is not of version {self.form.version}")
         self._map()
@@ -108,6 +119,11 @@ class Table:
                 raise ValueError(f"{name} has rows {self._columns[name].dtype} {shape}")
         for name in self.form.texts:
             self._check_texts(self._columns[name], self._columns[f"{name}_ends"], name)
+
+    def _read_meta(self) -> Any:
+        with open(self.folder / META, "rb") as file:
+            content = file.read(_META_BYTES + 1)
+        return json.loads(content) if len(content) <= _META_BYTES else {}
 
     def _check_texts(self, joined: np.ndarray, ends: np.ndarray, name: str) -> None:
         if joined.dtype != np.uint8 or ends.dtype != np.int64 or joined.ndim != 1 or ends.ndim != 1:
