@@ -14,10 +14,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bus_toolkit.data.text_survey import TextLimits
-from bus_toolkit.engine.batches import Batches, scale_rates
+from bus_toolkit.engine.batches import Batches, scale_rates, wrappers_of
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.engine.evaluator_checks import check_metrics, collect_over_group
-from bus_toolkit.engine.fused_optimizer import with_fused_step
+from bus_toolkit.engine.fused_optimizer import keep_own_step, with_fused_step
 from bus_toolkit.engine.held_out import check_held_out
 from bus_toolkit.engine.hooks.model_state import unwrap
 from bus_toolkit.engine.hooks.rank_places import RankPlacesHook
@@ -160,6 +160,8 @@ class CheckedRunner(Runner):
         with refusals_at("optim_wrapper"), shared_weights_refused(self.model, optim_wrapper):
             built = super().build_optim_wrapper(node)
         guard_steps(built)
+        for wrapper in wrappers_of(built):
+            keep_own_step(wrapper.optimizer)
         return built
 
     def build_param_scheduler(self, scheduler: Any) -> Any:

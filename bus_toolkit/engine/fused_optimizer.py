@@ -1,4 +1,4 @@
-"""One kernel for the step of an optimizer, where torch has it for the model's device."""
+"""One kernel for the step of an optimizer, where torch has it for the model's device, in a resumed training too."""
 
 from __future__ import annotations
 
@@ -27,6 +27,27 @@ def with_fused_step(node: Any, model: nn.Module) -> Any:
     if not _has_fused_step(optimizer.get("type")) or not _can_be_fused(model):
         return node
     return {**node, "optimizer": {**optimizer, "fused": True}}
+
+
+def keep_own_step(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer that loads a state go on as it was built, whatever computed the steps of that state.
+
+    torch takes these settings from the checkpoint: a training from before, or from another device, would go on without
+    the fused kernel, and one that sets ``fused: false`` with it. An optimizer that was built as fused and no longer is
+    refuses ``found_inf``, too.
+    """
+    optimizer.register_load_state_dict_pre_hook(_with_own_step)
+
+
+def _with_own_step(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    own, saved = optimizer.param_groups, state["param_groups"]
+    if len(own) != len(saved):  # torch says so
+        return state
+    groups = [
+        {**group, **{name: mine[name] for name in _DECIDED if name in mine}}
+        for mine, group in zip(own, saved, strict=True)
+    ]
+    return {**state, "param_groups": groups}
 
 
 def _has_fused_step(kind: Any) -> bool:

@@ -9,7 +9,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from bus_toolkit.engine.fused_optimizer import with_fused_step
+from bus_toolkit.engine.fused_optimizer import keep_own_step, with_fused_step
 
 
 class Own(torch.optim.AdamW):
@@ -58,3 +58,22 @@ def test_the_step_is_that_of_the_plain_optimizer() -> None:
             optimizer.step()
         results.append(model.weight.detach())
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("saved", "built"), [(None, True), (True, False), (False, None)])
+def test_a_resumed_optimizer_takes_its_steps_as_it_was_built(saved: bool | None, built: bool | None) -> None:
+    def optimizer(fused: bool | None, lr: float) -> torch.optim.AdamW:
+        made = torch.optim.AdamW([nn.Parameter(torch.ones(2))], lr=lr, fused=fused)
+        made.param_groups[0]["params"][0].grad = torch.ones(2)
+        return made
+
+    before, after = optimizer(saved, 0.1), optimizer(built, 0.2)
+    before.step()
+    state = before.state_dict()
+    keep_own_step(after)
+    after.load_state_dict(state)
+    after.step()
+    group = after.param_groups[0]
+    assert group["fused"] is built and group["lr"] == 0.1  # all else is the checkpoint's
+    assert state["param_groups"][0]["fused"] is saved
+    assert float(after.state[group["params"][0]]["step"]) == 2.0
