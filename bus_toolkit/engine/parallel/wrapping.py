@@ -11,6 +11,7 @@ from mmengine.config import Config
 from torch.nn.parallel import DistributedDataParallel
 
 from bus_toolkit.engine.parallel.own_gpu import own_gpu
+from bus_toolkit.engine.parallel.phased_ddp import PhasedDDP
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import MODEL_WRAPPERS
 
@@ -28,8 +29,8 @@ def wrapper_settings(given: Mapping[str, Any] | None, cfg: Config) -> dict[str, 
         cfg: The config, for ``find_unused_parameters``.
 
     Raises:
-        ConfigError: ``model_wrapper_cfg`` names no wrapper, or devices on a machine without a GPU, or both places say
-            whether to look for unused parameters, and differ.
+        ConfigError: ``model_wrapper_cfg`` names no wrapper, or devices on a machine without a GPU; both places say
+            whether to look for unused parameters, and differ; or one does beside a wrapper that decides it.
     """
     settings, search = dict(given or {}), cfg.get("find_unused_parameters")
     if search is not None and settings.setdefault(_SEARCH[0], search) != search:
@@ -54,6 +55,12 @@ def wrapper_settings(given: Mapping[str, Any] | None, cfg: Config) -> dict[str, 
         if search is not None:
             raise ConfigError(f"find_unused_parameters: is a setting of DDP, got it beside {kind.__name__}. Remove it.")
         return settings
+    if is_set and issubclass(kind, PhasedDDP):
+        raise ConfigError(
+            f"model_wrapper_cfg.type: {kind.__name__} decides itself when to look for unused parameters, got "
+            f"{' and '.join(name for name in _SEARCH if name in settings)} beside it. Remove that, or write "
+            f"type: {_PLAIN}."
+        )
     if given is None:
         settings["broadcast_buffers"] = False  # as MMEngine does without a config: all ranks compute the same ones
     if not torch.cuda.is_available() and settings.get("device_ids"):

@@ -54,6 +54,7 @@ def test_a_process_with_a_gpu_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> N
         ({"type": "Nope"}, {}, "model_wrapper_cfg.type: no model wrapper named 'Nope'. Leave it out for DDP"),
         ({"type": "MMDeepSpeedEngineWrapper"}, {}, "belongs to a strategy of MMEngine's FlexibleRunner.*Write FSDP2"),
         ({"device_ids": [0]}, {}, r"model_wrapper_cfg.device_ids: no GPU is visible, got \[0\]. Remove it"),
+        ({"type": "bus_toolkit.PhasedDDP"}, {"find_unused_parameters": True}, "got find_unused_parameters beside it"),
         ({"find_unused_parameters": True}, {"find_unused_parameters": False}, "got False, and True in model_wrapper"),
     ],
 )
