@@ -17,6 +17,7 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 from bus_toolkit.backbones.block_passes import ENTERED
 from bus_toolkit.engine.compile_parts import blocks_of
 from bus_toolkit.engine.recompute import matching_modules
+from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.vlp import VLPModel
 
 # Parts of a VLPModel, and of its momentum copies, that are called as one.
@@ -42,6 +43,30 @@ def units_of(model: nn.Module, patterns: Sequence[str] | None) -> list[nn.Module
     owners = [model] if model.momentum is None else [model, model.momentum.copies]
     found = [unit for owner in owners for unit in (*blocks_of(owner), *_called(owner))]
     return _outermost([unit for unit in found if any(True for _ in unit.parameters())])
+
+
+def refuse_shared_weights(model: nn.Module, units: Sequence[nn.Module]) -> None:
+    """Refuse a weight of two units, or of a unit and the rest of the model.
+
+    torch does so from 2.13 on. Before, each unit kept a part of its own, of which one rank's may never be trained
+    (pytorch/pytorch#176076).
+
+    Raises:
+        ConfigError: There is one.
+    """
+    wanted = {id(unit) for unit in units}
+    paths = {name: id(part) for name, part in model.named_modules(remove_duplicate=False) if id(part) in wanted}
+    owners: dict[int, tuple[int | None, str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        parts = name.split(".")
+        above = (".".join(parts[:end]) for end in range(len(parts)))
+        unit = next((paths[path] for path in above if path in paths), None)
+        first_unit, first = owners.setdefault(id(parameter), (unit, name))
+        if first_unit != unit:
+            raise ConfigError(
+                f"model_wrapper_cfg.units: {name} is the weight {first} of another unit, and only one may hold it. "
+                "Name units that share no weights, or a module around them."
+            )
 
 
 def _called(owner: nn.Module) -> list[nn.Module]:
