@@ -10,6 +10,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
 from torch import nn
 
+from bus_toolkit.engine.batches import wrappers_of
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.registry import MODEL_WRAPPERS
@@ -62,14 +63,20 @@ class PhasedDDP(MMDistributedDataParallel):
 
 
 class PhaseHook(Hook):
-    """Change the phase of a ``PhasedDDP`` before the first step of another one, on all ranks; in every run."""
+    """Change the phase of a ``PhasedDDP`` before the first step of another one, on all ranks; in every run.
+
+    A fixed graph begins with a batch whose gradients are averaged: with one that only accumulates, torch 2.14 fails
+    (pytorch/pytorch#187732).
+    """
 
     priority = "NORMAL"  # after the progress of the model is set
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Look at the model; it costs a look at its heads and selectors."""
         model: Any = runner.model
-        if isinstance(model, PhasedDDP) and model.is_static == is_changing(model.module):
+        if not isinstance(model, PhasedDDP) or model.is_static != is_changing(model.module):
+            return
+        if model.is_static or all(wrapper.should_sync() for wrapper in wrappers_of(runner.optim_wrapper)):
             runner.model = model.in_other_phase()
 
 
