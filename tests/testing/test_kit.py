@@ -47,6 +47,10 @@ class Unsorted(Norm):
         return decision._replace(plan=replace(decision.plan, keep_indices=decision.plan.keep_indices.flip(1)))
 
 
+def _places(scores: Tensor) -> Tensor:
+    return torch.arange(8, device=scores.device).expand(len(scores), -1)
+
+
 class OwnOrder(Unsorted):
     """Says the order of its output, as plans that merge may."""
 
@@ -54,7 +58,7 @@ class OwnOrder(Unsorted):
         plan, scores, *_ = super().forward(view)
         if plan.is_identity:
             return Decision(plan, scores)
-        slots = torch.zeros_like(plan.slots).scatter(1, plan.keep_indices, torch.arange(8).expand(len(scores), -1))
+        slots = torch.zeros_like(plan.slots).scatter(1, plan.keep_indices, _places(scores))
         return Decision(replace(plan, slots=slots, weights=torch.ones_like(scores) / 9, merging=True), scores)
 
 
