@@ -15,7 +15,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from bus_toolkit.engine.parallel.sharding import entered_blocks, let_in, units_of
+from bus_toolkit.engine.parallel.sharding import entered_blocks, let_in, refuse_shared_weights, units_of
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.registry import MODEL_WRAPPERS
 
@@ -146,19 +146,15 @@ class FSDP2(nn.Module):
         if self.param_dtype == "float32":  # whatever the weights are in
             settings["mp_policy"] = MixedPrecisionPolicy()
         whole = dict(model.named_parameters())
-        for unit in units_of(model, self.units):
+        units = units_of(model, self.units)
+        refuse_shared_weights(model, units)
+        for unit in units:
             fully_shard(unit, reshard_after_forward=self.reshard_after_forward, **settings)
         root: Any = fully_shard(model, **settings)
         for block in entered_blocks(model):
             if isinstance(block, FSDPModule):
                 let_in(block)
-        try:
-            root._get_fsdp_state()._lazy_init()  # else the module that runs first would be taken for the root
-        except ValueError as error:
-            raise ConfigError(
-                f"model_wrapper_cfg.units: {str(error).splitlines()[0][:200]} Name units that share no weights, or a "
-                "module around them."
-            ) from error
+        root._get_fsdp_state()._lazy_init()  # else the module that runs first would be taken for the root
         shards = {id(whole[name]): shard for name, shard in model.named_parameters()}
         for optimizer in optimizers:
             _move(optimizer, shards)
@@ -183,12 +179,20 @@ class FSDP2(nn.Module):
         """Average the gradients of what each rank holds, once a step of the optimizer and before it is clipped.
 
         What was averaged before is the same on all ranks, so that a sum over accumulated batches is averaged rightly.
+        One without a gradient on any rank, as that of a head which waits for its start, keeps none: a gradient of 0
+        would let the optimizer count steps and decay it. Only where a rank has none is that asked, and waited for.
         """
         held = [p for p in self.replicated if p.requires_grad]
-        if held:
-            flat = torch.stack([p.new_zeros(()) if p.grad is None else p.grad for p in held])
-            dist.all_reduce(flat)
-            for parameter, mean in zip(held, flat / dist.get_world_size(), strict=True):
+        if not held:
+            return
+        shares = [p.new_zeros(()) if p.grad is None else p.grad for p in held]
+        has = [p.new_zeros(()) if p.grad is None else p.new_ones(()) for p in held]
+        flat = torch.stack(shares + has)
+        dist.all_reduce(flat)
+        means, counts = (flat / dist.get_world_size()).chunk(2)
+        is_anywhere = counts.tolist() if any(p.grad is None for p in held) else [1.0] * len(held)
+        for parameter, mean, found in zip(held, means, is_anywhere, strict=True):
+            if found:
                 parameter.grad = mean if parameter.grad is None else parameter.grad.copy_(mean)
 
 

@@ -40,6 +40,19 @@ def shares_of_rank(rank: int) -> dict[str, Any]:
     }
 
 
+def scalars_of_rank(rank: int) -> list[float | None]:
+    wrapper = FSDP2(nn.Linear(1, 1))
+    nowhere, on_one, everywhere = wrapper.replicated = [nn.Parameter(torch.ones(())) for _ in range(3)]
+    on_one.grad = torch.tensor(4.0) if rank == 0 else None
+    everywhere.grad = torch.tensor(float(rank))
+    wrapper.average_replicated()
+    return [None if scalar.grad is None else float(scalar.grad) for scalar in (nowhere, on_one, everywhere)]
+
+
+def test_scalars_get_the_mean_and_none_where_no_rank_has_a_gradient(two_ranks: TwoRanks) -> None:
+    assert two_ranks(scalars_of_rank) == [[None, 2.0, 0.5]] * 2
+
+
 def test_each_rank_holds_its_share_and_all_only_when_asked(two_ranks: TwoRanks) -> None:
     shares = two_ranks(shares_of_rank)
     assert sum(one["share"] for one in shares) == pytest.approx(1.0, abs=1e-3)
