@@ -140,11 +140,9 @@ class FSDP2(nn.Module):
         device = next(model.parameters()).device.type
         settings: dict[str, Any] = {
             "mesh": init_device_mesh(device, (dist.get_world_size(),)),
-            "mp_policy": MixedPrecisionPolicy(_DTYPES[self.param_dtype], _DTYPES[self.reduce_dtype]),
+            "mp_policy": self._policy(),
             "ignored_params": set(self.replicated),
         }
-        if self.param_dtype == "float32":  # whatever the weights are in
-            settings["mp_policy"] = MixedPrecisionPolicy()
         whole = dict(model.named_parameters())
         units = units_of(model, self.units)
         refuse_shared_weights(model, units)
@@ -158,6 +156,12 @@ class FSDP2(nn.Module):
         shards = {id(whole[name]): shard for name, shard in model.named_parameters()}
         for optimizer in optimizers:
             _move(optimizer, shards)
+
+    def _policy(self) -> MixedPrecisionPolicy:
+        weights, gradients = _DTYPES[self.param_dtype], _DTYPES[self.reduce_dtype]
+        if weights is torch.float32:  # whatever the weights are in, and the gradients, if they are not to be shorter
+            return MixedPrecisionPolicy(reduce_dtype=None if gradients is torch.float32 else gradients)
+        return MixedPrecisionPolicy(weights, gradients)
 
     def gather(self) -> None:
         """Have all weights on each rank until :meth:`spread`; forward passes then exchange nothing."""

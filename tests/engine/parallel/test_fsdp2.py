@@ -13,7 +13,7 @@ from bus_toolkit.engine import RunOptions, build_runner
 from bus_toolkit.engine.parallel.fsdp2 import FSDP2
 from bus_toolkit.engine.parallel.shard_model import shard_model
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.ops.shards import is_shard, own_part
+from bus_toolkit.ops.shards import is_shard, own_part, whole
 from bus_toolkit.weights.files import load_checkpoint_file
 from tests.conftest import TwoRanks
 from tests.engine.tiny_run import tiny_config
@@ -51,6 +51,19 @@ def scalars_of_rank(rank: int) -> list[float | None]:
 
 def test_scalars_get_the_mean_and_none_where_no_rank_has_a_gradient(two_ranks: TwoRanks) -> None:
     assert two_ranks(scalars_of_rank) == [[None, 2.0, 0.5]] * 2
+
+
+def gradient_of_rank(rank: int) -> list[float]:
+    model = nn.Linear(1, 2, bias=False)
+    wrapper = FSDP2(model, reduce_dtype="bfloat16")
+    wrapper.shard([])
+    wrapper(torch.full((1, 1), 1.0 + 2.0**-10)).sum().backward()
+    assert model.weight.grad is not None
+    return whole(model.weight.grad).flatten().tolist()
+
+
+def test_gradients_are_averaged_in_the_precision_that_is_asked_for(two_ranks: TwoRanks) -> None:
+    assert two_ranks(gradient_of_rank) == [[1.0, 1.0]] * 2  # bfloat16 has 8 bits
 
 
 def test_each_rank_holds_its_share_and_all_only_when_asked(two_ranks: TwoRanks) -> None:
