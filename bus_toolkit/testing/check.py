@@ -205,7 +205,8 @@ def crash_of(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or ["no message"]
+    # On the GPU that is not there tensors have another class: one fault is one cause.
+    lines = str(error).replace("FakeTensor", "Tensor").strip().splitlines() or ["no message"]
     return lines[0] if lines[0].endswith((".", "!")) else f"{lines[0]}."
 
 
