@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,17 @@ def test_what_the_momentum_model_does_for_soft_targets_is_counted() -> None:
     by_part = count_macs_by_part(load.forward, load.parts, "other")
     assert MacCounter("forward", 8).macs(model) == sum(by_part.values()) // 2
     tokens, momentum = built.encoders.tokenize([sample.text for sample in load.samples]), built.momentum
+    most = math.ceil(tokens.input_ids.shape[1] * built.heads["prefix_lm"].max_prefix)
+    prefixes = tokens.up_to(most)
     visual, text = momentum.encode_visual(load.images, None), built.encoders.encode_text(tokens)
-    memory = momentum.fuse(text, visual).memory()
+    prefix = built.encoders.encode_text(prefixes)
+    memory = momentum.fuse(prefix, visual).memory()
     images = count_macs(lambda: momentum.encode_visual(load.images, None))
-    texts = 3 * count_macs(lambda: momentum.encode_text(tokens))  # captions, hidden captions and prefixes
-    fusions = 2 * count_macs(lambda: momentum.fuse(text, visual))
-    assert by_part["momentum"] == images + texts + fusions + count_macs(lambda: momentum.decode(tokens, *memory))
+    texts = 2 * count_macs(lambda: momentum.encode_text(tokens))  # captions and hidden captions
+    texts += count_macs(lambda: momentum.encode_text(prefixes))
+    fusions = sum(count_macs(lambda given=given: momentum.fuse(given, visual)) for given in (text, prefix))
+    decoded = count_macs(lambda: momentum.decode(tokens.before_last(), *memory))
+    assert by_part["momentum"] == images + texts + fusions + decoded
 
 
 def test_a_part_that_asks_for_numbers_is_counted_on_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
