@@ -30,9 +30,10 @@ from bus_toolkit.engine.launch import timeout_of
 from bus_toolkit.engine.loader_checks import check_end, check_loader, goes_by_iterations
 from bus_toolkit.engine.loader_faults import limit_waiting
 from bus_toolkit.engine.loader_workers import own_workers
+from bus_toolkit.engine.pair_checks import check_wrong_pairs
 from bus_toolkit.engine.parallel.phased_ddp import PhaseHook
 from bus_toolkit.engine.parallel.whole_state import GatherHook, SpreadHook, WholeStateHook
-from bus_toolkit.engine.parallel.wrapping import wrapper_settings
+from bus_toolkit.engine.parallel.wrapping import say_unwrapped, wrapper_settings
 from bus_toolkit.engine.parameter_groups import own_constructor, shared_weights_refused
 from bus_toolkit.engine.prepared_batches import prepare_in_workers
 from bus_toolkit.engine.quiet import split_screen_and_file
@@ -94,6 +95,8 @@ class CheckedRunner(Runner):
         """
         if self.distributed and not is_model_wrapper(model):
             model_wrapper_cfg = wrapper_settings(model_wrapper_cfg, self.cfg)
+        elif not self.distributed:
+            say_unwrapped(model_wrapper_cfg)
         return super().wrap_model(model_wrapper_cfg, model)
 
     def build_dataloader(self, dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
@@ -108,6 +111,8 @@ class CheckedRunner(Runner):
             loader = super().build_dataloader(dataloader, seed=seed, diff_rank_seed=diff_rank_seed)
         model, is_training = unwrap(self.model), path == "train_dataloader"
         check_loader(loader, path, model)
+        if is_training:
+            check_wrong_pairs(loader, path, model)
         if is_training:
             prepare_in_workers(loader, model)
         check_texts(loader.dataset, path, model, TextLimits.of(self.cfg), training=is_training)

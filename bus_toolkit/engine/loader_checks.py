@@ -21,6 +21,7 @@ from bus_toolkit.data.samplers.source_streams import MixedRows
 from bus_toolkit.errors import ConfigError, DataError, Problem
 from bus_toolkit.heads.classification import ClassificationHead, label_problem
 from bus_toolkit.labels import as_label
+from bus_toolkit.ops.collective import world_size
 from bus_toolkit.registry import LOOPS
 
 _ENDLESS = (InfiniteSampler, EndlessShardSampler)
@@ -279,9 +280,10 @@ def _check_length(loader: DataLoader, path: str, rows: int) -> None:
         return
     if len(loader) == 0:
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
+        shared = "" if world_size() == 1 else f", which {world_size()} processes share"
         raise DataError(
             f"{path}.batch_size: is larger than the data and drop_last leaves out a batch that is not full, got "
-            f"{size} for {rows} samples. Lower it, or set drop_last: false."
+            f"{size} for {rows} samples{shared}. Lower it, or set drop_last: false."
         )
 
 

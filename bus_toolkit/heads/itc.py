@@ -77,9 +77,12 @@ class ITCHead(VLPHead):
                 f"ITCHead: alpha must be in [0, 1], queue_size 0 or more and temperature in [{COLDEST}, {WARMEST}], "
                 f"got {alpha}, {queue_size} and {temperature}."
             )
-        if form not in ("softmax", "sigmoid") or (form == "sigmoid" and queue_size):
+        if form not in ("softmax", "sigmoid"):
+            raise ValueError(f"form: must be softmax or sigmoid, got {form!r}.")
+        if form == "sigmoid" and queue_size:
             raise ValueError(
-                f"ITCHead: form must be softmax, or sigmoid with queue_size 0, got {form!r} and {queue_size}."
+                f"queue_size: must be 0 with form: sigmoid, which compares the pairs of a step, got {queue_size}. Set "
+                "queue_size: 0, or form: softmax."
             )
         super().__init__(weight=weight, start_epoch=start_epoch, alpha=alpha)
         self.form = form

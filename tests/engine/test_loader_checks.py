@@ -72,6 +72,13 @@ def test_a_mistake_is_one_line_that_says_what_to_do(folder, change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_batch_larger_than_the_share_of_a_process_names_their_number(monkeypatch):
+    monkeypatch.setattr("bus_toolkit.engine.loader_checks.world_size", lambda: 2)
+    loader = DataLoader(range(3), batch_size=4, drop_last=True)
+    with pytest.raises(DataError, match=r"got 4 for 3 samples, which 2 processes share\. Lower it"):
+        check_loader(loader, "train_dataloader", nn.Linear(1, 1))
+
+
 def test_a_worker_process_says_the_same(folder):
     with pytest.raises(DataError, match=r"^train_dataloader.dataset.pipeline: must end by packing, got ") as caught:
         run(folder, pipeline(LOAD, RESIZE), "train_dataloader.num_workers=1")

@@ -79,6 +79,8 @@ def _make_if_needed(recipe: Recipe, table_dir: str, location: str) -> None:
     folder = recipe.folder(table_dir)
     if _fault(folder, recipe.form, stamps) is None:
         return
+    if folder.parent.exists() and not folder.parent.is_dir():
+        raise DataError(f"{location}: must be a folder, got the file {table_dir}. Name a folder; a new one is made.")
     try:
         with alone_in(folder.parent):
             fault = _fault(folder, recipe.form, stamps)

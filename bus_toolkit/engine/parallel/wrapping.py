@@ -71,3 +71,16 @@ def wrapper_settings(given: Mapping[str, Any] | None, cfg: Config) -> dict[str, 
     settings.setdefault("device_ids", [own_gpu()] if torch.cuda.is_available() else None)
     _log.info("Model wrapper: %s", settings)
     return settings
+
+
+def say_unwrapped(given: Mapping[str, Any] | None) -> None:
+    """Log that one process wraps nothing, if the config asks for a wrapper.
+
+    It is no error, so that the config of many processes can be tried, tested and resumed by one.
+
+    Args:
+        given: ``model_wrapper_cfg`` of the config; ``None`` without one.
+    """
+    if given:
+        kind = given.get("type", _PLAIN)
+        _log.info("model_wrapper_cfg: %s takes several processes, got one; the model is not wrapped, nor spread.", kind)

@@ -45,6 +45,12 @@ def test_a_table_is_made_once_and_says_what_it_cost(files, monkeypatch, tmp_path
     assert not list((tmp_path / "tables").glob("*/raw_*")), "what only the making needed is removed"
 
 
+def test_a_table_dir_that_is_a_file_is_named(files, tmp_path):
+    message = r"table_dir: must be a folder, got the file .*captions.json\. Name a folder; a new one is made\.$"
+    with pytest.raises(DataError, match=message):
+        build(tmp_path, {**files, "table_dir": str(tmp_path / "captions.json")})
+
+
 def test_a_changed_file_is_converted_again(files, monkeypatch, tmp_path, caplog):
     build(tmp_path, files)
     made = counted(monkeypatch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from bus_toolkit.engine.evaluator_checks import collect_over_group
-from bus_toolkit.engine.parallel.wrapping import wrapper_settings
+from bus_toolkit.engine.parallel.wrapping import say_unwrapped, wrapper_settings
 from bus_toolkit.errors import ConfigError
 from tests.conftest import TwoRanks
 from tests.engine.tiny_run import TinyMean
@@ -39,6 +40,14 @@ def test_what_the_user_writes_is_not_replaced_on_the_cpu() -> None:
     assert wrapper_settings(given, Config({})) == {**given, "device_ids": None}
     assert given == {"type": DDP, "static_graph": True, "broadcast_buffers": True, "bucket_cap_mb": 50}
     assert wrapper_settings({"bucket_cap_mb": 50}, Config({}))["type"] == "bus_toolkit.PhasedDDP"
+
+
+def test_one_process_says_that_it_wraps_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        say_unwrapped(None)
+        assert not caplog.text
+        say_unwrapped({"type": "FSDP2"})
+    assert "model_wrapper_cfg: FSDP2 takes several processes, got one" in caplog.text
 
 
 def test_a_process_with_a_gpu_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
