@@ -53,7 +53,7 @@ def compare(slots: Mapping[str, Sequence[Any]], device: torch.device) -> Iterato
     for slot, nodes in slots.items():
         for node in nodes:
             label = f"{slot} {node['type'] if node else 'none'}"
-            parts = {slot: [node] if slot == "selectors" and node else node or []}
+            parts: dict[str, Any] = {slot: [node] if slot == "selectors" and node else node or []}
             for precision in TOLERANCES:
                 one = Agreement(label, precision)
                 try:
