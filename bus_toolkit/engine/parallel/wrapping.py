@@ -61,8 +61,8 @@ def wrapper_settings(given: Mapping[str, Any] | None, cfg: Config) -> dict[str, 
             f"{' and '.join(name for name in _SEARCH if name in settings)} beside it. Remove that, or write "
             f"type: {_PLAIN}."
         )
-    if given is None:
-        settings["broadcast_buffers"] = False  # as MMEngine does without a config: all ranks compute the same ones
+    # As MMEngine has it without a config: all ranks compute the same ones, and a queue is many megabytes a step.
+    settings.setdefault("broadcast_buffers", False)
     if not torch.cuda.is_available() and settings.get("device_ids"):
         raise ConfigError(
             f"model_wrapper_cfg.device_ids: no GPU is visible, got {settings['device_ids']}. Remove it: each process "

@@ -39,7 +39,8 @@ def test_what_the_user_writes_is_not_replaced_on_the_cpu() -> None:
     given = {"type": DDP, "static_graph": True, "broadcast_buffers": True, "bucket_cap_mb": 50}
     assert wrapper_settings(given, Config({})) == {**given, "device_ids": None}
     assert given == {"type": DDP, "static_graph": True, "broadcast_buffers": True, "bucket_cap_mb": 50}
-    assert wrapper_settings({"bucket_cap_mb": 50}, Config({}))["type"] == "bus_toolkit.PhasedDDP"
+    filled = wrapper_settings({"bucket_cap_mb": 50}, Config({}))
+    assert filled["type"] == "bus_toolkit.PhasedDDP" and filled["broadcast_buffers"] is False
 
 
 def test_one_process_says_that_it_wraps_nothing(caplog: pytest.LogCaptureFixture) -> None:
