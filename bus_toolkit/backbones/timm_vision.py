@@ -76,6 +76,8 @@ def timm_vision(
         _load(vit, expand_home(checkpoint))
     # MMEngine's Runner asks a model to initialise itself; timm would do it again, over what was just loaded.
     vit.init_weights = _keep_weights
+    # timm lays out the grid of rotary positions on the CPU in each pass, and copies it to the device.
+    vit.waits_for_device = getattr(vit, "rope", None) is not None
     return vit
 
 

@@ -21,7 +21,7 @@ class _RunCase(Protocol):
 def check_on_gpu(case: _RunCase) -> None:
     """On a GPU it mixes no devices or types, in float32 or bfloat16 autocast, and in training never waits for it."""
     part, inputs = case.build(), case.inputs()
-    may_wait = getattr(part, "waits_for_device", False)
+    may_wait = any(getattr(module, "waits_for_device", False) for module in part.modules())
     for name, dtype in PRECISIONS.items():
         with _naming(name), fake_gpu(dtype, may_wait=may_wait, where="training") as gpu:
             gpu.module(part).train()

@@ -101,4 +101,4 @@ def test_keeps_the_promises_of_its_kind(name: str, settings: dict[str, dict[str,
 
 def test_a_kind_without_checks_is_named() -> None:
     skipped = {component.kind for component in components_of(BUILTINS)} - CHECKS.keys()
-    assert skipped == {"model", "data sampler", "loop", "optim_wrapper"}
+    assert skipped == {"model", "model_wrapper", "data sampler", "loop", "optim_wrapper"}

@@ -40,10 +40,11 @@ class Absorbing(PatchSelector):
 
     def forward(self, view: BlockView) -> Decision:
         batch, count = view.patches.shape[:2]
-        slots = torch.arange(count).remainder(count // 2).repeat(batch, 1)
+        device = view.patches.device
+        slots = torch.arange(count, device=device).remainder(count // 2).repeat(batch, 1)
         if self.fused:
             slots[1:, -3:] = count // 2
-        keep = torch.arange(count // 2).expand(batch, -1)
+        keep = torch.arange(count // 2, device=device).expand(batch, -1)
         weights = torch.ones_like(view.patches[..., 0])
         plan = TokenPlan(keep, slots, weights, self.fused, merging=True, may_be_empty=self.fused and self.says_so)
         return Decision(plan, weights)
@@ -235,9 +236,8 @@ class AllAbsorbed(Absorbing):
             return Decision(keep_plan(scores, scores.shape[1]), scores)
         plan, weights, *_ = super().forward(view)
         count = view.patches.shape[1]
-        return Decision(
-            replace(plan, slots=torch.arange(count).remainder(count // 2).expand(len(weights), -1)), weights
-        )
+        slots = torch.arange(count, device=weights.device).remainder(count // 2).expand(len(weights), -1)
+        return Decision(replace(plan, slots=slots), weights)
 
     def num_left(self, view: BlockView) -> int:
         return view.patches.shape[1] if self.keep_ratio == 1.0 else super().num_left(view)
