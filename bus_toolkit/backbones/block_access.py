@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,8 @@ from bus_toolkit.backbones.block_passes import (
     queries_keys_values,
     read_block,
 )
+from bus_toolkit.backbones.first_token import first_row, share_in_summary
+from bus_toolkit.backbones.key_bias import key_bias, log_weights
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
 from bus_toolkit.ops.precision import at_least_float32
@@ -28,29 +29,6 @@ from bus_toolkit.structures import TextTokens
 
 # Queries whose attention is looked at together: what ``attention_received`` holds at once is this times N, a head.
 _CHUNK = 128
-
-
-def key_bias(
-    num_prefix: int, key_weights: Tensor | None, words: Tensor | None = None, num_patches: int = 0
-) -> Tensor | None:
-    """Return what is added to attention logits (B, P + N); ``None`` where that is nothing.
-
-    Args:
-        num_prefix: P; prefix tokens count 1.
-        key_weights: By how much the others count, (B, N); ``None``: 1.
-        words: bool (B, L), which of the last L prefix tokens are no padding, which is never read.
-        num_patches: N, where neither of them says it.
-    """
-    if key_weights is None and words is None:
-        return None
-    # The smallest weight keeps its gradient: a mask that was 0 in the forward pass can come back.
-    logs = None if key_weights is None else key_weights.clamp(min=1e-6).log()
-    if words is None:
-        assert logs is not None
-        return torch.cat([logs.new_zeros(logs.shape[0], num_prefix), logs], dim=1)
-    hidden = torch.zeros_like(words, dtype=torch.float32).masked_fill(~words, -math.inf)
-    logs = hidden.new_zeros(hidden.shape[0], num_patches) if logs is None else logs
-    return torch.cat([hidden.new_zeros(hidden.shape[0], num_prefix - words.shape[1]), hidden, logs], dim=1)
 
 
 class ViTBlockAccess(BlockAccess):
@@ -145,11 +123,11 @@ class ViTBlockAccess(BlockAccess):
     @override
     def cls_attention(self) -> Tensor:
         if not self._adapter.has_blocks:
-            return _share_in_summary(self._tokens, self._num_prefix)
+            return share_in_summary(self._tokens, self._num_prefix)
         if not self._num_prefix:
             return self.attention_received()
         queries, keys = self._queries_and_keys()
-        return _cls_row(self._adapter, self._layer, queries, keys, self._positions, self._bias)[:, self._num_prefix :]
+        return first_row(self._adapter, self._layer, queries, keys, self._positions, self._bias)[:, self._num_prefix :]
 
     @override
     def cls_query(self) -> Tensor:
@@ -230,7 +208,7 @@ class ViTBlockAccess(BlockAccess):
             logits = at_least_float32(queries) @ at_least_float32(keys[:, :, self._num_prefix :]).transpose(-1, -2)
             logits = logits * self._adapter.scale(self._layer)  # (B, H, L, N)
             if self._key_weights is not None:
-                logits = logits + at_least_float32(self._key_weights).clamp(min=1e-6).log()[:, None, None]
+                logits = logits + log_weights(at_least_float32(self._key_weights))[:, None, None]
             return logits.softmax(dim=-1).mean(dim=1)
 
     @override
@@ -277,35 +255,4 @@ class ViTBlockAccess(BlockAccess):
             mixed, _ = in_block(layer, attention_half, adapter, layer, tokens, self._positions, bias)
             tokens = in_block(layer, adapter.feed_forward_half, layer, mixed)
         queries, keys = in_block(ahead[-1], queries_and_keys, adapter, ahead[-1], tokens, self._positions)
-        return _cls_row(adapter, ahead[-1], queries, keys, self._positions, bias)[:, self._num_prefix :]
-
-
-def _share_in_summary(tokens: Tensor, num_prefix: int) -> Tensor:
-    """Return softmax attention (B, N) of the class token of (B, P + N, D), or of the mean, to the patches as they are.
-
-    For a mean g, ``g . x_i / (N g . g)`` is what ``x_i`` contributes to it; this ranks alike.
-    """
-    patches = tokens[:, num_prefix:]
-    asking = tokens[:, 0] if num_prefix else patches.mean(dim=1)
-    # (B, N, D) @ (B, D, 1) -> (B, N)
-    logits = (patches @ asking.unsqueeze(-1)).squeeze(-1) / math.sqrt(tokens.shape[-1])
-    return logits.softmax(dim=-1)
-
-
-def _cls_row(
-    adapter: TransformerAdapter,
-    layer: Any,
-    queries: Tensor,
-    keys: Tensor,
-    positions: TokenPositions,
-    bias: Tensor | None,
-) -> Tensor:
-    """Return the attention of the first token, averaged over the heads, (B, P + N)."""
-    # (B, H, 1, E) @ (B, H, E, n) -> (B, H, n)
-    logits = (queries[:, :, :1] @ keys.transpose(-1, -2)).squeeze(2) * adapter.scale(layer)
-    relative = in_block(layer, adapter.logit_bias, layer, positions, 1)
-    if relative is not None:
-        logits = logits + relative[:, :, 0]
-    if bias is not None:
-        logits = logits + bias.unsqueeze(1)  # (B, n) -> (B, 1, n): the same for all heads
-    return logits.softmax(dim=-1).mean(dim=1)
+        return first_row(adapter, ahead[-1], queries, keys, self._positions, bias)[:, self._num_prefix :]

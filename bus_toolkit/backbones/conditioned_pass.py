@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bus_toolkit.backbones.adapters.base import TransformerAdapter
-from bus_toolkit.backbones.block_access import ViTBlockAccess, key_bias
+from bus_toolkit.backbones.block_access import ViTBlockAccess
 from bus_toolkit.backbones.block_passes import attention_half, run_half
 from bus_toolkit.backbones.check_tokens import checked_block
+from bus_toolkit.backbones.key_bias import key_bias
 from bus_toolkit.backbones.own_code import OwnCode
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_state import TokenState

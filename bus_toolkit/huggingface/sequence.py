@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bus_toolkit.backbones.key_bias import log_weights
 from bus_toolkit.huggingface.layout import Layout
 from bus_toolkit.huggingface.unit_groups import UnitGroup
 from bus_toolkit.ops.apply_plans import apply_plan, gather_tokens
@@ -101,8 +102,8 @@ class _Change:
         if bias is None:
             bias = torch.zeros_like(self._kept, dtype=self._states.dtype)
         positions = self._sequence.positions(group.rows, group.places)
-        # As in the backbones, the smallest weight keeps its gradient. Without weights, those of earlier decisions end.
-        logs = torch.zeros_like(positions, dtype=bias.dtype) if weights is None else weights.clamp(min=1e-6).log()
+        # Without weights, those of earlier decisions end.
+        logs = torch.zeros_like(positions, dtype=bias.dtype) if weights is None else log_weights(weights)
         self._bias = bias.index_put((group.rows.unsqueeze(1), positions), logs.to(bias.dtype))
 
     def _take_off(self, group: UnitGroup, count: int) -> None:

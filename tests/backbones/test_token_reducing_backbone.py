@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from bus_toolkit.backbones import token_reducing_backbone
 from bus_toolkit.backbones.adapters import adapter_of, blocks
-from bus_toolkit.backbones.block_access import key_bias
 from bus_toolkit.backbones.block_passes import attention_half
+from bus_toolkit.backbones.key_bias import key_bias
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import ComponentError, ConfigError
