@@ -1,11 +1,12 @@
 # make demo   a small study of what selection by the text is worth, with a table and a picture (installs into .venv first)
 # make test   run the tests, one process a core; a slice of them with ARGS=tests/heads, one process with PROCESSES=0
+# make browser   install Debian's chromium (as root, if it is not there) and run the tests that look at pages in it
 # make test-transformers-5   run the tests of what transformers 5 changes, in a virtual environment of its own (some GB)
 # make lint   check style, types and the pre-commit config
 # make parity compare with public packages, in a virtual environment of its own (some GB), and write tools/PARITY.md
 # make docs   build the pages of the Python interface into build/docs
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-transformers-5 lint parity docs clean
+.PHONY: help demo test browser chromium test-transformers-5 lint parity docs clean
 
 # The first Python in the supported range that can make a virtual environment; override with `make PYTHON=... test`.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
@@ -45,6 +46,14 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+
+# Screenshots of the pages go to build/screenshots.
+browser: chromium $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+chromium:
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null || { apt-get update -q \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium chromium-driver; }
 
 test-transformers-5: $(TRANSFORMERS_5_VENV)/.installed
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TRANSFORMERS_5_VENV)/bin/python -m pytest -n $(PROCESSES) --dist worksteal \
