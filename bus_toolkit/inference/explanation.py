@@ -27,9 +27,9 @@ class Explanation(dict[str, Any]):
 
     Keys: ``image`` and ``text``. ``grid``: rows and columns of patches. ``kept``: bools in rows and columns, the patch
     is left as a token of its own. ``selectors``: in order, each with ``block``, ``tokens`` after it (with the global
-    token) and ``scores`` in rows and columns, the score of the token that the patch was in, ``None`` if it was
-    removed before. ``tokens``: the counts by stage, with the global token. ``picture``: the path of a PNG, or its
-    pixels uint8 RGB (H, W, 3).
+    token), ``kept`` after it, and ``scores`` in rows and columns, the score of the token that the patch was in,
+    ``None`` if it was removed before. ``tokens``: the counts by stage, with the global token. ``picture``: the
+    path of a PNG, or its pixels uint8 RGB (H, W, 3).
     """
 
     def _repr_png_(self) -> bytes | None:
@@ -59,7 +59,7 @@ def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
         ComponentError: Scores of a selector are NaN.
     """
     # Values of the N patches become rows and columns of the grid, as plain lists: (B, N) -> B x rows x columns.
-    kept = _rows(visual.kept_patches(), visual.grid)
+    kept = [_rows(mask, visual.grid) for mask in visual.kept_by_stage()]
     for selection in visual.selections:
         refuse_nan(selection.decision.scores, f"the scores of the selector at block {selection.block}")
     scores = [_rows(selection.patch_scores(), visual.grid) for selection in visual.selections]
@@ -69,14 +69,15 @@ def explain_batch(visual: VisualTokens) -> list[dict[str, Any]]:
     return [
         {
             "grid": list(visual.grid),
-            "kept": kept[row],
+            "kept": kept[-1][row],
             "selectors": [
                 {
                     "block": selection.block,
                     "tokens": stages[f"block {selection.block}"],
+                    "kept": after[row],
                     "scores": _numbers(values[row]),
                 }
-                for selection, values in zip(visual.selections, scores, strict=True)
+                for selection, after, values in zip(visual.selections, kept[1:], scores, strict=True)
             ],
             "tokens": dict(stages),
         }

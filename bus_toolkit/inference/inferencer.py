@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB
 from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates, refuse_alike
 from bus_toolkit.inference.classification import classify
-from bus_toolkit.inference.explanation import Explanation, explain
+from bus_toolkit.inference.explanation import Explanation, explain, explanations_of
 from bus_toolkit.inference.heads import head_for
 from bus_toolkit.inference.index import ImageIndex
 from bus_toolkit.inference.inputs import ImageInput, as_images, as_texts, pair_up
@@ -23,6 +24,7 @@ from bus_toolkit.inference.pipeline import ImagePipeline
 from bus_toolkit.inference.predictor import Predictor
 from bus_toolkit.inference.retrieval import Direction, Search, retrieve
 from bus_toolkit.inference.side_by_side import explain_side_by_side
+from bus_toolkit.selectors.base import PatchSelector
 
 Texts = str | Sequence[str]
 
@@ -177,6 +179,34 @@ class Inferencer:
         if side_by_side:
             return explain_side_by_side({"": self._predictor}, shown, words, path)
         return explain(self._predictor, shown, words, path)
+
+    def read_patches(self, images: Any, texts: Texts | None = None) -> list[Explanation]:
+        """Return what ``explain`` does, undrawn: ``picture`` is the image as the model saw it, uint8 RGB (H, W, 3)."""
+        shown, words = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
+        explanations, inputs = explanations_of(self._predictor, shown, words)
+        for entry, pixels in zip(explanations, inputs, strict=True):
+            entry["picture"] = pixels.flip(0).permute(1, 2, 0).cpu().numpy()  # (3, H, W), blue first, to (H, W, 3)
+        return explanations
+
+    @contextmanager
+    def at_keep_ratio(self, keep_ratio: float) -> Iterator[None]:
+        """Let every selector keep this share at each of its blocks as long as the ``with`` lasts.
+
+        An index of images holds what was kept when it was made.
+
+        Args:
+            keep_ratio: Share of a selector's candidates, in (0, 1]. At three blocks 0.5 leaves an eighth.
+
+        Raises:
+            ConfigError: It is no such share.
+        """
+        if isinstance(keep_ratio, bool) or not isinstance(keep_ratio, int | float) or not 0.0 < keep_ratio <= 1.0:
+            raise ConfigError(f"Inferencer.at_keep_ratio: must be a share in (0, 1], got {keep_ratio!r}.")
+        with ExitStack() as stack:
+            for part in self.model.modules():
+                if isinstance(part, PatchSelector):
+                    stack.enter_context(part.at_keep_ratio(float(keep_ratio)))
+            yield
 
     def _pairs(self, images: Any, texts: Texts, name: str) -> tuple[list[ImageInput], list[str]]:
         return pair_up(as_images(images), as_texts(texts, name), name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -83,6 +84,18 @@ class PatchSelector(nn.Module):
     def set_progress(self, epoch: float) -> None:
         """Set the keep ratio that holds at ``epoch`` (fractions count); a fresh selector uses the final one."""
         self.keep_ratio = self.schedule.at(epoch)
+
+    @contextmanager
+    def at_keep_ratio(self, keep_ratio: float) -> Iterator[None]:
+        """Keep this share, in (0, 1], at each of its blocks as long as the ``with`` lasts.
+
+        A subclass that can be given something else than one share sets that aside, too.
+        """
+        before, self.keep_ratio = self.keep_ratio, keep_ratio
+        try:
+            yield
+        finally:
+            self.keep_ratio = before
 
     def last_block_read(self, block: int) -> int:
         """Return the last block whose weights it reads to decide at ``block``; here that block itself."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -74,6 +75,16 @@ class LookAheadSelector(PatchSelector):
     @override
     def last_block_read(self, block: int) -> int:
         return block + self.look_ahead[block] - 1
+
+    @override
+    @contextmanager
+    def at_keep_ratio(self, keep_ratio: float) -> Iterator[None]:
+        stages, self.stage_ratios = self.stage_ratios, {}
+        try:
+            with super().at_keep_ratio(keep_ratio):
+                yield
+        finally:
+            self.stage_ratios = stages
 
     def score(self, view: BlockView) -> Tensor:
         """Return the attention (B, N) that the mixed CLS token pays ahead, without gradient."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from bus_toolkit.ops.follow_plans import carry_weights
 from bus_toolkit.ops.make_plans import num_kept
@@ -53,6 +55,16 @@ class MergingSelector(PatchSelector):
             )
         self.num_merged = num_merged
         self.proportional = proportional
+
+    @override
+    @contextmanager
+    def at_keep_ratio(self, keep_ratio: float) -> Iterator[None]:
+        number, self.num_merged = self.num_merged, None
+        try:
+            with super().at_keep_ratio(keep_ratio):
+                yield
+        finally:
+            self.num_merged = number
 
     def num_kept(self, view: BlockView) -> int:
         """Return how many tokens are left."""

@@ -175,14 +175,19 @@ class VisualTokens(ShortRepr):
 
     def kept_patches(self) -> Tensor:
         """Return the mask of ``kept``, bool (B, N)."""
+        return self.kept_by_stage()[-1]
+
+    def kept_by_stage(self) -> list[Tensor]:
+        """Return which patches are tokens of their own, bool (B, N): at the start, and after each selection in turn."""
         alive = torch.ones(
             self.embeds.shape[0], self.grid[0] * self.grid[1], dtype=torch.bool, device=self.embeds.device
         )
+        stages = [alive]
         for selection in self.selections:
             plan, before = selection.decision.plan, selection.slots_before
             founding = torch.zeros_like(plan.slots, dtype=torch.bool).scatter_(1, plan.keep_indices, True)
-            alive = alive & (before >= 0) & founding.gather(1, before.clamp(min=0))
-        return alive
+            stages.append(stages[-1] & (before >= 0) & founding.gather(1, before.clamp(min=0)))
+        return stages
 
 
 @dataclass(frozen=True, repr=False)

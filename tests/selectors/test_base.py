@@ -45,3 +45,11 @@ def test_random_draws_again_in_training_and_repeats_in_eval_mode() -> None:
     selector.eval()
     one, three = selector(view(1))[0], selector(view(3))[0]
     assert torch.equal(one.slots.expand(3, -1), three.slots)
+
+
+def test_another_ratio_holds_as_long_as_it_is_asked_for() -> None:
+    selector = RandomSelector(blocks=[1], keep_ratio=0.5)
+    with pytest.raises(KeyError), selector.at_keep_ratio(0.2):
+        assert selector.num_kept(view()) == 2
+        raise KeyError
+    assert selector.num_kept(view()) == 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from mmpretrain.models import VisionTransformer
@@ -10,7 +12,7 @@ from torch import Tensor
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.selectors.look_ahead import LookAheadSelector
 from bus_toolkit.structures import TextTokens
-from tests.tiny import WIDTH, images, text_tokens, tiny_backbone
+from tests.tiny import WIDTH, block_view, images, text_tokens, tiny_backbone
 
 STAGES = {"blocks": [3, 5, 11], "look_ahead": [2, 6, 2], "keep_ratio": [14 / 16, 10 / 16, 6 / 16]}
 
@@ -120,3 +122,12 @@ def test_a_stage_asks_for_no_more_than_is_left() -> None:
 def test_bad_arguments_are_refused(kwargs: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         elip(**kwargs)
+
+
+def test_one_share_for_all_blocks_takes_the_place_of_one_a_block() -> None:
+    selector = elip(**STAGES)
+    seen = block_view(torch.randn(1, 16, WIDTH))
+    before = selector.num_kept(replace(seen, block=3))
+    with selector.at_keep_ratio(0.25):
+        assert [selector.num_kept(replace(seen, block=block)) for block in (3, 5, 11)] == [4, 4, 4]
+    assert before == selector.num_kept(replace(seen, block=3)) == 14

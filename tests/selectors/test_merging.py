@@ -45,3 +45,10 @@ def test_merged_tokens_count_as_several_keys_only_when_proportional():
 def test_a_plan_that_keeps_all_is_left_alone():
     plan = keep_plan(torch.rand(1, 3), 3)
     assert MergingSelector(blocks=[1]).weigh(plan, torch.ones(1, 3)) is plan
+
+
+def test_a_share_takes_the_place_of_a_number_for_a_while():
+    selector = MergingSelector(blocks=[1], num_merged=1)
+    with selector.at_keep_ratio(0.6):
+        assert selector.num_kept(_View(10)) == 6
+    assert selector.num_kept(_View(10)) == 9
