@@ -2,11 +2,12 @@
 # make test   run the tests, one process a core; a slice of them with ARGS=tests/heads, one process with PROCESSES=0
 # make browser   install Debian's chromium (as root, if it is not there) and run the tests that look at pages in it
 # make test-transformers-5   run the tests of what transformers 5 changes, in a virtual environment of its own (some GB)
-# make lint   check style, types and the pre-commit config
+# make lint   check style, types, the pre-commit config, and the files of .github and CITATION.cff by their schemas
 # make parity compare with public packages, in a virtual environment of its own (some GB), and write tools/PARITY.md
+# make dist   build the source distribution and the wheel into dist/ and check them
 # make docs   build the pages of the Python interface into build/docs
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser chromium test-transformers-5 lint parity docs clean
+.PHONY: help demo test browser chromium test-transformers-5 lint parity dist docs clean
 
 # The first Python in the supported range that can make a virtual environment; override with `make PYTHON=... test`.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
@@ -24,6 +25,7 @@ TRANSFORMERS_5 := transformers==5.24.0
 TRANSFORMERS_5_VENV ?= build/transformers_5
 TRANSFORMERS_5_TESTS := $(addprefix tests/,backbones contracts decoders fusion heads huggingface models text_decoders \
 	text_encoders vlm_benchmark weights openmmlab/test_backbone.py test_mmpretrain_shim.py)
+SCHEMA = $(BIN)/check-jsonschema --builtin-schema
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 EDITABLE_PLUGINS := $(foreach file,$(PLUGINS),-e ./$(dir $(file)))
 DEMO := registry_configs/_studies_/demo.yaml
@@ -64,9 +66,19 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pre-commit validate-config
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(SCHEMA) vendor.citation-file-format CITATION.cff
 
 parity: $(PARITY_VENV)/.installed
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 nice $(PARITY_VENV)/bin/python -m tests.parity --out tools/PARITY.md $(ARGS)
+
+# The list of files of an earlier build would bring what it named into the archives, hence the removal.
+dist: $(VENV)/.installed-dev
+	rm -rf dist bus_toolkit.egg-info
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python tools/docs/build.py

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bus_toolkit.models import build_model
     from bus_toolkit.openmmlab.backbone import TokenReducedViT
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Inferencer", "TokenReducedViT", "__version__", "build_model", "hookimpl", "list_configs", "load_config"]
 _LAZY = {
     "Inferencer": "bus_toolkit.inference",

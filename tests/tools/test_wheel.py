@@ -18,6 +18,7 @@ from bus_toolkit.cli.catalogue import NAMES
 from bus_toolkit.plugin.scaffold import new_plugin
 
 ROOT = Path(__file__).parents[2]
+BESIDE = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff")
 FOLDERS = ("bus_toolkit", "registry_configs")
 pytestmark = pytest.mark.slow
 
@@ -41,14 +42,21 @@ def build(source, out):
     return next(out.glob(f"{source.name}-*.whl"))
 
 
+def held_by(wheel):
+    """Return the names of a wheel's files without those that describe it."""
+    return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
     """The wheels of a clean copy of the toolkit and of a new plugin."""
     folder = tmp_path_factory.mktemp("wheels")
     source = folder / "bus_toolkit"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in (*BESIDE, "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
+    (source / "tests").mkdir()
+    (source / "tests" / "test_of_the_checkout.py").touch()
     for name in FOLDERS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     plugin = new_plugin("my_selector", "selector", folder)
@@ -57,7 +65,6 @@ def wheels(tmp_path_factory):
 
 
 def test_the_toolkits_wheel_holds_all_of_the_package_and_all_yamls(wheels):
-    held = {name for name in zipfile.ZipFile(wheels[0]).namelist() if ".dist-info/" not in name}
     wanted = {path for path in (ROOT / "bus_toolkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     configs = {path for path in (ROOT / "registry_configs").rglob("*") if path.suffix in (".yaml", ".yml", ".py")}
     assert {path.name for path in configs} >= {
@@ -67,13 +74,21 @@ def test_the_toolkits_wheel_holds_all_of_the_package_and_all_yamls(wheels):
         "runtime.yaml",
     }
     wanted = {str(path.relative_to(ROOT)) for path in wanted}
-    assert held == wanted | {f"bus_toolkit/{path.relative_to(ROOT)}" for path in configs}
+    assert held_by(wheels[0]) == wanted | {f"bus_toolkit/{path.relative_to(ROOT)}" for path in configs}
+
+
+def test_the_source_distribution_holds_what_the_wheel_is_made_of_and_no_more(wheels):
+    (archive,) = wheels[0].parent.glob("bus_toolkit-*.tar.gz")
+    with tarfile.open(archive) as file:
+        held = {name.partition("/")[2] for name in file.getnames() if file.getmember(name).isfile()}
+    made = {name for name in held if ".egg-info/" in name} | {"PKG-INFO", "setup.cfg", "MANIFEST.in"}
+    of_wheel = {name.replace("bus_toolkit/registry_configs/", "registry_configs/") for name in held_by(wheels[0])}
+    assert held == of_wheel | made | set(BESIDE)
 
 
 def test_a_plugins_wheel_holds_its_module_its_configs_and_its_entry_point(wheels):
     file = zipfile.ZipFile(wheels[1])
-    held = {name for name in file.namelist() if ".dist-info/" not in name}
-    assert held == {"my_selector/__init__.py", "my_selector/configs/my_selector.yaml"}
+    assert held_by(wheels[1]) == {"my_selector/__init__.py", "my_selector/configs/my_selector.yaml"}
     entry_points = next(name for name in file.namelist() if name.endswith(".dist-info/entry_points.txt"))
     assert file.read(entry_points).decode() == "[bus_toolkit]\nmy_selector = my_selector\n"
 
