@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Any
-
-import torch
 
 from bus_toolkit.selectors.base import PatchSelector
-from bus_toolkit.selectors.view import BlockView
+from bus_toolkit.selectors.view import shapes_alone
 
 
 def fewest_tokens(selectors: Iterable[PatchSelector], grid: tuple[int, int]) -> int:
@@ -37,15 +34,7 @@ def _tokens_at(epoch: float, selectors: list[PatchSelector], grid: tuple[int, in
     of_block = {block: part for part in parts for block in part.blocks}
     for block in sorted(of_block):
         try:
-            count = of_block[block].num_left(_shapes_alone(block, count, grid))
+            count = of_block[block].num_left(shapes_alone(block, count, grid))
         except Exception:  # noqa: BLE001 (whatever a part raises that asks for more than shapes)
             continue
     return count
-
-
-def _shapes_alone(block: int, count: int, grid: tuple[int, int]) -> BlockView:
-    """Return a view of ``count`` candidates that has shapes and no numbers."""
-    inside: Any = None
-    with torch.device("meta"):
-        patches, origin = torch.empty(1, count, 1), torch.empty(1, grid[0] * grid[1], dtype=torch.int64)
-        return BlockView(patches, patches[:, :1], None, origin, block, None, inside, grid)

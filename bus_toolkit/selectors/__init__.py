@@ -3,6 +3,7 @@
 from bus_toolkit.selectors.base import Fuse, PatchSelector, Site
 from bus_toolkit.selectors.grid_pool import GridPoolSelector
 from bus_toolkit.selectors.identity import IdentitySelector
+from bus_toolkit.selectors.kept_indices import count_kept, kept_indices
 from bus_toolkit.selectors.look_ahead import LookAheadSelector
 from bus_toolkit.selectors.merging import MergingSelector
 from bus_toolkit.selectors.objectness import ObjectnessSelector
@@ -31,4 +32,6 @@ __all__ = [
     "TextSemanticPatchSelector",
     "UniformGridSelector",
     "check_widths",
+    "count_kept",
+    "kept_indices",
 ]

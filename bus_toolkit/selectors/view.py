@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from bus_toolkit.ops.follow_plans import patches_in_tokens
@@ -115,3 +116,17 @@ class BlockView:
         In half precision counts would be rounded: bfloat16 knows no 257.
         """
         return patches_in_tokens(self.origin, self.patches.shape[1]).to(at_least_float32_dtype(self.patches))
+
+
+def shapes_alone(block: int, count: int, grid: tuple[int, int]) -> BlockView:
+    """Return a view of ``count`` candidates that has shapes and no numbers, for a selector that is asked how many stay.
+
+    Args:
+        block: Number of the block, from 1.
+        count: Candidates of the one image.
+        grid: Rows and columns of its patches.
+    """
+    inside: Any = None
+    with torch.device("meta"):
+        patches, origin = torch.empty(1, count, 1), torch.empty(1, grid[0] * grid[1], dtype=torch.int64)
+        return BlockView(patches, patches[:, :1], None, origin, block, None, inside, grid)
