@@ -22,6 +22,7 @@ from bus_toolkit.inference.inputs import ImageInput, as_images, as_texts, pair_u
 from bus_toolkit.inference.loading import load_trained
 from bus_toolkit.inference.pipeline import ImagePipeline
 from bus_toolkit.inference.predictor import Predictor
+from bus_toolkit.inference.results import BothWays, Hits, Pictures, Rows, table, text
 from bus_toolkit.inference.retrieval import Direction, Search, retrieve
 from bus_toolkit.inference.side_by_side import explain_side_by_side
 from bus_toolkit.selectors.base import PatchSelector
@@ -34,7 +35,8 @@ class Inferencer:
 
     An image is one or a list of: a path, a PIL image, a NumPy array uint8 (H, W, 3) and a torch tensor uint8
     (3, H, W), channels red green blue. A text is a string or a list; a single image or text is used for all of the
-    others. Results are lists in the order of the input, of plain Python objects; only pictures are arrays. Files go
+    others. Results are lists in the order of the input, of plain Python objects; only pictures are arrays. A notebook
+    shows them as tables and pictures. Files go
     through the decoder of ``LoadImage``, then everything through the transforms of the config's evaluation: a file
     gives what ``bus-toolkit test`` predicts for it. Inputs are validated before anything is computed or written: every
     method raises ``DataError`` for an image or a text that cannot be used and for unequal numbers, and ``ConfigError``
@@ -79,6 +81,20 @@ class Inferencer:
         device = next(self.model.parameters()).device
         return f"Inferencer({self.source!r}, heads: {', '.join(self.model.heads)}; {height} x {width} px, {device})"
 
+    def _repr_html_(self) -> str:
+        (height, width), model = self.model.backbone.image_size, self.model
+        device, count = next(model.parameters()).device, sum(p.numel() for p in model.parameters())
+        selectors = ", ".join(map(repr, getattr(model.backbone, "selectors", ()))) or "none"
+        facts = {
+            "source": self.source,
+            "heads": ", ".join(model.heads),
+            "selectors": selectors,
+            "images": f"{height} x {width} px",
+            "parameters": f"{count:,}",
+            "device": device,
+        }
+        return table(["Inferencer", ""], [[text(key), text(value)] for key, value in facts.items()])
+
     def index(self, images: Any, *, rerank: bool = False, device_memory: float = DEFAULT_GIB) -> ImageIndex:
         """Encode images once, to search among them many times.
 
@@ -109,7 +125,9 @@ class Inferencer:
         order = {name: loop[name] for name in ("itc_weight", "match_score") if name in loop}
         search, words = Search(topk, rerank, direction, **order), as_texts(texts)
         index = images if isinstance(images, ImageIndex) else self.index(images, rerank=rerank is not None)
-        hits = retrieve(self.model, index, words, search, batch_size=self._predictor.batch_size)
+        found = retrieve(self.model, index, words, search, batch_size=self._predictor.batch_size)
+        queries = {"i2t": index.names, "t2i": words}
+        hits = BothWays({way: Hits(of_way, queries[way]) for way, of_way in found.items()})
         return hits if direction == "both" else hits[direction]
 
     def classify(
@@ -135,18 +153,18 @@ class Inferencer:
         sentences = checked_templates(templates, "templates")
         refuse_alike(getattr(self.model, "tokenizer", None), names, sentences, "class_names")
         index = images if isinstance(images, ImageIndex) else self.index(images)
-        return classify(self.model, index, names, sentences, topk=topk)
+        return Rows(classify(self.model, index, names, sentences, topk=topk))
 
     def answer(self, images: Any, questions: Texts) -> list[dict[str, Any]]:
         """Answer questions: one dict a question with ``image``, ``question`` and ``answer``."""
         head = head_for(self.model, "answer")
         predictions = self._predictor.predict(head, *self._pairs(images, questions, "questions"))
-        return [{"image": p.image, "question": p.text, "answer": p.fields["pred_answer"]} for p in predictions]
+        return Rows({"image": p.image, "question": p.text, "answer": p.fields["pred_answer"]} for p in predictions)
 
     def caption(self, images: Any) -> list[dict[str, Any]]:
         """Describe images: one dict an image with ``image`` and ``caption``."""
         predictions = self._predictor.predict(head_for(self.model, "caption"), as_images(images))
-        return [{"image": p.image, "caption": p.fields["pred_caption"]} for p in predictions]
+        return Rows({"image": p.image, "caption": p.fields["pred_caption"]} for p in predictions)
 
     def ground(self, images: Any, expressions: Texts) -> list[dict[str, Any]]:
         """Locate the objects of expressions: one dict each with ``image``, ``expression``, ``box`` and ``score``.
@@ -158,10 +176,10 @@ class Inferencer:
         pipeline.check_boxes()
         predictions = self._predictor.predict(head, *self._pairs(images, expressions, "expressions"))
         boxes = [pipeline.original_box(p.fields["pred_box"], p.size) for p in predictions]
-        return [
+        return Rows(
             {"image": p.image, "expression": p.text, "box": box, "score": p.fields["pred_box_score"]}
             for p, box in zip(predictions, boxes, strict=True)
-        ]
+        )
 
     def explain(
         self, images: Any, texts: Texts | None = None, out: str | Path | None = None, *, side_by_side: bool = False
@@ -177,8 +195,8 @@ class Inferencer:
         shown, words = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
         path = None if out is None else Path(out)
         if side_by_side:
-            return explain_side_by_side({"": self._predictor}, shown, words, path)
-        return explain(self._predictor, shown, words, path)
+            return Pictures(explain_side_by_side({"": self._predictor}, shown, words, path))
+        return Pictures(explain(self._predictor, shown, words, path))
 
     def read_patches(self, images: Any, texts: Texts | None = None) -> list[Explanation]:
         """Return what ``explain`` does, undrawn: ``picture`` is the image as the model saw it, uint8 RGB (H, W, 3)."""
@@ -230,4 +248,4 @@ def explain_models(
     predictors = {name: model._predictor for name, model in models.items()}
     found = explain_side_by_side(predictors, shown, words, None if out is None else Path(out))
     names = [name for name in models for _ in shown]
-    return [Explanation({"model": name} | entry) for name, entry in zip(names, found, strict=True)]
+    return Pictures(Explanation({"model": name} | entry) for name, entry in zip(names, found, strict=True))
