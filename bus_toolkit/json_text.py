@@ -18,7 +18,7 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         ValueError: It is no JSON, is nested too deep, or a mapping has a key twice.
     """
-    return load_json(text, object_pairs_hook=_once)
+    return load_json(text, object_pairs_hook=once)
 
 
 def load_json(text: str | bytes, **settings: Any) -> Any:
@@ -51,9 +51,18 @@ def dump_json(value: Any, **settings: Any) -> str:
     return safe_json(json.dumps(value, ensure_ascii=False, **settings))
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class KeyTwice(ValueError):
+    """A mapping has a key twice, of which Python's parser would keep the last."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping; as ``object_pairs_hook``, of a text in which every key of a mapping is there once.
+
+    Raises:
+        KeyTwice: One is there twice.
+    """
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice!r} occurs twice in one mapping")
+        raise KeyTwice(f"the key {twice!r} occurs twice in one mapping")
     return mapping

@@ -14,10 +14,11 @@ from bus_toolkit.data.tables.captions import CaptionTable
 from bus_toolkit.data.tables.columns import Columns
 from bus_toolkit.data.tables.groups import check_groups, write_groups
 from bus_toolkit.data.tables.joining import Lookup, pieces, whole_numbers
-from bus_toolkit.data.tables.json_stream import list_sections, mapping_entries, once
+from bus_toolkit.data.tables.json_stream import list_sections, mapping_entries
 from bus_toolkit.data.tables.ready import Recipe, ready_table
 from bus_toolkit.data.tables.table import Form, check_ends, check_range
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import once
 
 _FORM = Form(
     "boxes",

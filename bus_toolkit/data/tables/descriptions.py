@@ -15,9 +15,10 @@ from bus_toolkit.data.tables.captions import CaptionTable
 from bus_toolkit.data.tables.columns import Columns
 from bus_toolkit.data.tables.groups import check_groups, write_groups
 from bus_toolkit.data.tables.joining import pieces, whole_numbers
-from bus_toolkit.data.tables.json_stream import begins_with, list_entries, list_sections, once
+from bus_toolkit.data.tables.json_stream import begins_with, list_entries, list_sections
 from bus_toolkit.data.tables.ready import Recipe, ready_table
 from bus_toolkit.data.tables.table import Form, check_range
+from bus_toolkit.json_text import once
 
 _FORM = Form(
     "descriptions",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import KeyTwice, once
 from bus_toolkit.limits import JSON_ENTRY_CHARACTERS
 
 _PIECE = 1 << 22  # characters
@@ -232,16 +233,3 @@ class _Stream:
             raise DataError(f"{self._source} cannot be read: {error.strerror}. Copy it again.") from error
         self._ended = not piece
         self._text, self._at, self._tries = rest + piece, 0, True
-
-
-class KeyTwice(ValueError):
-    """A mapping has a key twice, of which Python's parser would keep the last."""
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a mapping; as the hook of a file in which every key is there once."""
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise KeyTwice(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one mapping")
-    return mapping

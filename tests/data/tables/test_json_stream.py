@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bus_toolkit.data.tables import json_stream
-from bus_toolkit.data.tables.json_stream import begins_with, list_entries, list_sections, mapping_entries, once
+from bus_toolkit.data.tables.json_stream import begins_with, list_entries, list_sections, mapping_entries
 from bus_toolkit.errors import DataError
+from bus_toolkit.json_text import once
 
 ENTRIES = [
     {"id": number, "text": '},{"]' * (number % 3), "deep": [[{"a": [number, -1.5e3, None]}]], "é": "漢\ud83d"}
