@@ -88,7 +88,7 @@ def build_runner(cfg: Config, options: RunOptions | None = None) -> BusRunner:
     check_answer_lists(unwrap(runner.model))
     if options.samples_file is not None or lost is not None:
         runner.register_hook(SampleLinesHook(options.samples_file, lost))
-    if cfg.get("train_cfg") is not None:
+    if is_training:
         check_required_hooks(runner)
         runner.register_hook(WholeStepsHook())
         runner.register_hook(MissedValidationHook())

@@ -113,7 +113,6 @@ class CheckedRunner(Runner):
         check_loader(loader, path, model)
         if is_training:
             check_wrong_pairs(loader, path, model)
-        if is_training:
             prepare_in_workers(loader, model)
         check_texts(loader.dataset, path, model, TextLimits.of(self.cfg), training=is_training)
         if not is_training and isinstance(self._train_loop, BaseLoop):

@@ -11,7 +11,7 @@ from torch import nn
 _WHOLE = ("text_encoder", "decoder", "prior", "fusion", "text_decoder")
 
 
-def parts_to_compile(model: nn.Module) -> list[nn.Module]:
+def parts_of(model: nn.Module) -> list[nn.Module]:
     """Return the blocks of the backbone and the parts around it; nothing for a model that has no such parts."""
     return blocks_of(model) + [
         part for part in (getattr(model, name, None) for name in _WHOLE) if isinstance(part, nn.Module)
@@ -34,7 +34,7 @@ def compile_parts(model: nn.Module, settings: Mapping[str, Any]) -> bool:
         model: The bare model.
         settings: Arguments of ``torch.compile``.
     """
-    parts = parts_to_compile(model)
+    parts = parts_of(model)
     for part in parts:
         _use_plain_drop_probs(part)
         part.compile(**settings)

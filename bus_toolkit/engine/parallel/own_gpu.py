@@ -19,7 +19,7 @@ def own_gpu() -> int:
         ConfigError: There are more processes on this machine than GPUs.
     """
     local_rank, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-    if num_gpus == 1 and is_bound():
+    if num_gpus == 1 and _is_bound():
         return 0
     if local_rank >= num_gpus:
         raise ConfigError(
@@ -29,7 +29,7 @@ def own_gpu() -> int:
     return local_rank
 
 
-def is_bound() -> bool:
+def _is_bound() -> bool:
     """Return whether Slurm or MPI has started this process, which may show each of them a GPU of its own."""
     return "TORCHELASTIC_RUN_ID" not in os.environ and any(
         name in os.environ for name in ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK")

@@ -15,13 +15,10 @@ from torch import nn
 from torch.distributed.fsdp import register_fsdp_forward_method
 
 from bus_toolkit.backbones.block_passes import ENTERED
-from bus_toolkit.engine.compile_parts import blocks_of
+from bus_toolkit.engine.compile_parts import blocks_of, parts_of
 from bus_toolkit.engine.recompute import matching_modules
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.models.vlp import VLPModel
-
-# Parts of a VLPModel, and of its momentum copies, that are called as one.
-_CALLED = ("text_encoder", "decoder", "prior", "fusion", "text_decoder")
 
 
 def units_of(model: nn.Module, patterns: Sequence[str] | None) -> list[nn.Module]:
@@ -40,8 +37,7 @@ def units_of(model: nn.Module, patterns: Sequence[str] | None) -> list[nn.Module
         return _outermost([model.get_submodule(name) for name in names])
     if not isinstance(model, VLPModel):
         return []
-    owners = [model] if model.momentum is None else [model, model.momentum.copies]
-    found = [unit for owner in owners for unit in (*blocks_of(owner), *_called(owner))]
+    found = [unit for owner in _owners(model) for unit in parts_of(owner)]
     return _outermost([unit for unit in found if any(True for _ in unit.parameters())])
 
 
@@ -69,14 +65,15 @@ def refuse_shared_weights(model: nn.Module, units: Sequence[nn.Module]) -> None:
             )
 
 
-def _called(owner: nn.Module) -> list[nn.Module]:
-    return [part for part in (getattr(owner, name, None) for name in _CALLED) if part is not None]
+def _owners(model: nn.Module) -> list[Any]:
+    """Return what has a backbone of its own: the model, and its momentum copies."""
+    momentum = getattr(model, "momentum", None)
+    return [model] if momentum is None else [model, momentum.copies]
 
 
 def entered_blocks(model: nn.Module) -> list[nn.Module]:
     """Return the blocks of the backbone, and of its momentum copy, which selectors enter."""
-    momentum = getattr(model, "momentum", None)
-    return blocks_of(model) + ([] if momentum is None else blocks_of(momentum.copies))
+    return [block for owner in _owners(model) for block in blocks_of(owner)]
 
 
 def _outermost(modules: Sequence[nn.Module]) -> list[nn.Module]:

@@ -64,9 +64,8 @@ class GatherHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Gather them."""
-        model: Any = runner.model
-        if isinstance(model, FSDP2) and model.is_sharded:
-            model.gather()
+        if isinstance(runner.model, FSDP2):
+            runner.model.gather()
 
     before_test = before_val
 
@@ -78,9 +77,8 @@ class SpreadHook(Hook):
 
     def after_val(self, runner: Runner) -> None:
         """Let go."""
-        model: Any = runner.model
-        if isinstance(model, FSDP2) and model.is_sharded:
-            model.spread()
+        if isinstance(runner.model, FSDP2):
+            runner.model.spread()
 
     after_test = after_val
 
