@@ -82,16 +82,15 @@ class FaultySteps:
         norm = wrappers[0].norm if wrappers else None
         self._unread.append(_Step(step, bad, own, norm, losses, _ids(data_batch)))
 
-    def current_streak(self) -> int:
-        """Return how many steps in a row were left out up to now; waits for the device."""
-        streak = self.streak
-        for one in self._unread:
-            streak = streak + 1 if bool(one.bad) else 0
-        return streak
+    def counts(self) -> tuple[int, int]:
+        """Return how many steps were left out up to now: in a row, and in all; waits for the device once."""
+        return self._with(_are_bad(self._unread))
 
-    def current_total(self) -> int:
-        """Return how many steps were left out up to now; waits for the device."""
-        return self.total + sum(bool(one.bad) for one in self._unread)
+    def _with(self, are_bad: Sequence[bool]) -> tuple[int, int]:
+        streak = self.streak
+        for bad in are_bad:
+            streak = streak + 1 if bad else 0
+        return streak, self.total + sum(are_bad)
 
     def read(self) -> tuple[list[FaultyStep], float | None]:
         """Return the faulty steps since the last reading, and the norm of the last other one; waits for the device.
@@ -99,18 +98,18 @@ class FaultySteps:
         It is that of one step, not a mean, so that a resumed training reads what it would have read.
         """
         unread, self._unread = self._unread, []
-        if not unread:
-            return [], None
-        device = unread[-1].bad.device
-        is_bad = torch.stack([one.bad.to(device) for one in unread]).tolist()
-        for bad in is_bad:
-            self.streak = self.streak + 1 if bad else 0
-        self.total += sum(is_bad)
+        is_bad = _are_bad(unread)
+        self.streak, self.total = self._with(is_bad)
         # Without any gradient the norm is a 0 on the CPU.
         finite = [one for one, bad in zip(unread, is_bad, strict=True) if not bad]
         norms = [one.norm for one in finite if one.norm is not None]
         faulty = [_read(one) for one, bad in zip(unread, is_bad, strict=True) if bad]
         return faulty, float(norms[-1]) if norms else None
+
+
+def _are_bad(steps: Sequence[_Step]) -> list[bool]:
+    """Read all flags at once."""
+    return torch.stack([one.bad.to(steps[-1].bad.device) for one in steps]).tolist() if steps else []
 
 
 def _read(one: _Step) -> FaultyStep:

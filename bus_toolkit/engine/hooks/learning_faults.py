@@ -102,7 +102,8 @@ class LearningFaultsHook(Hook):
 
     def state_dict(self) -> dict[str, Any]:
         """Return how many steps were left out, and how many of them in a row up to now."""
-        return {"streak": self._faulty.current_streak(), "total": self._faulty.current_total()}
+        streak, total = self._faulty.counts()
+        return {"streak": streak, "total": total}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let these steps count in a resumed training."""
