@@ -8,17 +8,16 @@ import platform
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 
 from bus_toolkit.engine.checkpoint_order import newest_first
 from bus_toolkit.engine.options import LATEST
 from bus_toolkit.engine.resumable import check_resumable
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
-from bus_toolkit.ops.collective import rank, world_size
+from bus_toolkit.ops.collective import rank
 from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.weights.checksums import check_records, fingerprint
 from bus_toolkit.weights.files import load_checkpoint_file, unreadable
@@ -170,11 +169,8 @@ def _agree(start: Start) -> None:
 
 def _problems_of_ranks(problem: str) -> list[str]:
     """Return the problems of all ranks, each with its rank and machine; the same list on every rank."""
-    if world_size() == 1:
-        return []
-    problems: list[Any] = [None] * world_size()
-    dist.all_gather_object(problems, (platform.node(), problem))
-    return [f"rank {number} ({machine}): {text}" for number, (machine, text) in enumerate(problems) if text]
+    problems = enumerate(all_gather_object((platform.node(), problem)))
+    return [f"rank {number} ({machine}): {text}" for number, (machine, text) in problems if text]
 
 
 def _difference(start: Start) -> str:

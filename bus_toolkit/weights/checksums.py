@@ -20,6 +20,7 @@ from bus_toolkit.errors import CheckpointError
 
 _CHUNK = 1 << 20
 _CHECKED: set[tuple[int, int, int, int]] = set()
+_CHECKSUMS: dict[tuple[int, int, int, int], int] = {}
 # What Python's reader of archives raises for damage, depending on which bytes are hit.
 DAMAGE = (
     zipfile.BadZipFile,
@@ -59,6 +60,22 @@ def check_records(path: Path) -> None:
             "copy of this one."
         ) from error
     _CHECKED.add(stamp)
+
+
+def checksum(path: Path) -> int:
+    """Return the CRC-32 of a file; it is read once in a process, as by :func:`check_records`.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    stamp = _stamp(path)
+    if stamp not in _CHECKSUMS:
+        found = 0
+        with path.open("rb") as file:
+            while block := file.read(_CHUNK):
+                found = zlib.crc32(block, found)
+        _CHECKSUMS[stamp] = found
+    return _CHECKSUMS[stamp]
 
 
 def fingerprint(path: Path) -> str:

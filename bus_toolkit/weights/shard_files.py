@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import warnings
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ import torch
 from torch import Tensor
 
 from bus_toolkit.errors import CheckpointError
+from bus_toolkit.weights.checksums import checksum
 
 TABLE = "shard_files"
-_CHUNK = 1 << 20
 
 
 def shard_folder(path: str | Path) -> Path:
@@ -78,15 +77,6 @@ def put_back(checkpoint: dict[str, Any], path: Path, map_location: Any) -> None:
 
     for name in checkpoint:
         checkpoint[name] = walk(checkpoint[name], str(name))
-
-
-def checksum(path: Path) -> int:
-    """Return the CRC-32 of a file."""
-    found = 0
-    with path.open("rb") as file:
-        while block := file.read(_CHUNK):
-            found = zlib.crc32(block, found)
-    return found
 
 
 def _allocated(table: Any, path: Path, device: str) -> dict[str, Tensor]:

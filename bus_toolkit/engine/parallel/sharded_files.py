@@ -8,19 +8,20 @@ and since a file must be on the disk, and its checksum known, before the checkpo
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
+from mmengine.dist import all_gather_object
 from safetensors.torch import save_file
 from torch import Tensor
 
 from bus_toolkit.ops.collective import rank, world_size
 from bus_toolkit.ops.shards import is_shard, own_part
 from bus_toolkit.ops.shared_work import for_all_ranks, on_first_rank
-from bus_toolkit.weights.shard_files import TABLE, checksum, shard_folder, take_out
+from bus_toolkit.weights.checksums import checksum
+from bus_toolkit.weights.shard_files import TABLE, shard_folder, take_out
+from bus_toolkit.writing import whole_file
 
 _PLACES = "DCP_SHARDING_INFO"  # the library's key, and that of an entry
 _OFFSETS = "saved_offsets"
@@ -43,12 +44,8 @@ def write_shards(sections: dict[str, Any], path: Path) -> dict[str, Any]:
     on_first_rank(lambda: _empty(folder))
     bare, tensors = take_out(sections)
     own = for_all_ranks(lambda: _write(tensors, folder))
-    files: list[Any] = [own]
-    if world_size() > 1:
-        files *= world_size()
-        dist.all_gather_object(files, own)
     table = {
-        "files": {name: entry for one in files for name, entry in one.items()},
+        "files": {name: entry for one in all_gather_object(own) for name, entry in one.items()},
         "tensors": {name: (list(tensor.shape), tensor.dtype) for name, tensor in tensors.items()},
     }
     return {**bare, TABLE: table}
@@ -66,9 +63,8 @@ def _write(tensors: dict[str, Tensor], folder: Path) -> dict[str, tuple[int, int
     parts = {name: part for name, part in parts.items() if part.numel()}
     places = {name: {_OFFSETS: _offsets(own[name])} for name in parts}
     file = folder / f"shard-{rank() + 1:05d}-model-00001-of-00001.safetensors"
-    save_file(parts, file, metadata={_PLACES: json.dumps(places), "format": "pt"})
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
+    with whole_file(file) as temporary:
+        save_file(parts, temporary, metadata={_PLACES: json.dumps(places), "format": "pt"})
     return {file.name: (file.stat().st_size, checksum(file))}
 
 
