@@ -70,8 +70,9 @@ slurm_test.sh)
 esac
 if [[ $SCRIPT == dist_* ]]; then
     check GPUS "$PROCESSES" "$COUNT|auto|cpu|gpu" "the number of processes on this machine, or auto, cpu or gpu as in torchrun"
-    check "PORT (or MASTER_PORT)" "${PORT:-${MASTER_PORT:-0}}" "[0-9]{1,5}" "a number from 0 to 65535"
-    [ "${PORT:-${MASTER_PORT:-0}}" -le 65535 ] || check PORT "${PORT:-$MASTER_PORT}" "" "a number from 0 to 65535"
+    PORT=${PORT:-${MASTER_PORT:-}}
+    check "PORT (or MASTER_PORT)" "${PORT:-0}" "[0-9]{1,5}" "a number from 0 to 65535"
+    [ "${PORT:-0}" -le 65535 ] || check "PORT (or MASTER_PORT)" "$PORT" "" "a number from 0 to 65535"
     check MAX_RESTARTS "${MAX_RESTARTS:-0}" "[0-9]+" "how often all processes start again, a whole number"
     check SHUTDOWN_TIMEOUT "${SHUTDOWN_TIMEOUT:-30}" "[0-9]+" "a whole number of seconds"
     check NODE_RANK "${NODE_RANK:-0}" "[0-9]+" "the number of this machine, from 0"
@@ -114,7 +115,6 @@ done
 if [[ $SCRIPT == dist_* ]]; then
     export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 # else processes that start again meet the addresses of dead ones
-    PORT=${PORT:-${MASTER_PORT:-}}
     if [ "$NNODES" != 1 ]; then
         PORT=${PORT:-29500} # on one machine it is 0: any that is free
         if [ -z "${MASTER_ADDR:-}" ]; then

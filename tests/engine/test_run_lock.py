@@ -189,7 +189,7 @@ def test_a_lock_that_cannot_be_removed_ends_no_training(tmp_path, monkeypatch):
     RunLock.of(tmp_path).release()
 
 
-def test_a_lock_of_another_user_is_one_line(tmp_path, monkeypatch):
+def test_a_lock_of_another_user_is_one_line(tmp_path):
     (tmp_path / LOCK).mkdir()  # as little to be opened as a file without the right to
     with pytest.raises(ConfigError, match=f"work_dir: cannot write {tmp_path / LOCK}: Is a directory"):
         RunLock.of(tmp_path)

@@ -77,7 +77,7 @@ def test_several_machines_meet_at_one_of_them(call):
             "GPUS must be the number of processes on this machine, or auto, cpu or gpu as in torchrun, got '--resume'",
         ),
         ("0", {}, "GPUS must be the number of processes on this machine, or auto, cpu or gpu as in torchrun, got '0'"),
-        ("2", {"PORT": "70000"}, "PORT must be a number from 0 to 65535, got '70000'"),
+        ("2", {"MASTER_PORT": "70000"}, "PORT (or MASTER_PORT) must be a number from 0 to 65535, got '70000'"),
         ("2", {"MASTER_PORT": "free"}, "PORT (or MASTER_PORT) must be a number from 0 to 65535, got 'free'"),
         ("2", {"NNODES": "4:2"}, "NNODES must be the least number of machines before the most (2:4), got '4:2'"),
         ("2", {"NNODES": "two"}, "NNODES must be a number of machines, or the least and the most (2:4), got 'two'"),
