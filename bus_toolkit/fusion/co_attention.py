@@ -57,8 +57,7 @@ class CoAttentionFusion(LayeredFusion):
                 read_image(states, image, first_only=last, **of_text),
                 read_text(image, states, first_only=last, **of_image),
             )
-        if first_only:
-            padding, unread = padding[:, :1], None if unread is None else unread[:, :1]
+        unread = None if unread is None else unread[:, : image.shape[1]]
         states, image = self.text_norm(states), self.image_norm(image)
         pooled = torch.tanh(self.pool(torch.cat([states[:, 0], image[:, 0]], dim=1)))  # (B, 2 D) -> (B, D)
-        return FusedTokens(states, image, ~padding, pooled, unread)
+        return FusedTokens(states, image, text.attention_mask[:, : states.shape[1]], pooled, unread)

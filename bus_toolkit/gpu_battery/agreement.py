@@ -6,13 +6,14 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bus_toolkit.ops.to_device import to_device
+from bus_toolkit.testing.check import frame_of
 from bus_toolkit.testing.model import TINY_HEADS, tiny_batch, tiny_model
 
 TOLERANCES = {"float32": 1e-2, "bfloat16": 0.1}
@@ -43,39 +44,50 @@ class Agreement:
     problem: str = ""
 
 
-def compare(slots: Mapping[str, Sequence[Any]], device: torch.device) -> Iterator[Agreement]:
+def compare(
+    slots: Mapping[str, Sequence[Any]], device: torch.device, *, has_time: Callable[[], bool]
+) -> Iterator[Agreement]:
     """Yield how tiny models with each of the parts do on a device, in both precisions.
 
     Args:
         slots: Slot of the model to the nodes that are tried there.
         device: Beside the CPU.
+        has_time: Whether there is time for one more; of those for which there is none that is the ``problem``.
     """
     for slot, nodes in slots.items():
         for node in nodes:
             label = f"{slot} {node['type'] if node else 'none'}"
             parts: dict[str, Any] = {slot: [node] if slot == "selectors" and node else node or []}
+            build = partial(tiny_model, _HEADS, **parts)
+            wanted, draws = cache(partial(_losses_on_cpu, build)), bool(node) and node["type"] in _DRAWS
             for precision in TOLERANCES:
                 one = Agreement(label, precision)
-                try:
-                    _compare(one, partial(tiny_model, _HEADS, **parts), device, node)
-                except Exception as error:  # whatever one part does, the others are still tried
-                    one.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                if has_time():
+                    try:
+                        _compare(one, build, None if draws else wanted(), device)
+                    except Exception as error:  # whatever one part does, the others are still tried
+                        one.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                else:
+                    one.problem = "no time was left"
                 yield one
 
 
-def _compare(one: Agreement, build: Callable[[], Any], device: torch.device, node: Any) -> None:
+def _compare(one: Agreement, build: Callable[[], Any], wanted: dict[str, Tensor] | None, device: torch.device) -> None:
     dtype = getattr(torch, one.precision)
-    wanted = _losses(build(), torch.device("cpu"), torch.float32)
     got = _losses(build().to(device), device, dtype)
     if not all(torch.isfinite(value) for value in got.values()):
         one.problem = "a loss is not finite"
-    if not node or node["type"] not in _DRAWS:
+    if wanted is not None:
         one.difference = max(
             abs(float(got[name]) - float(value)) / max(1.0, abs(float(value))) for name, value in wanted.items()
         )
         if one.difference > TOLERANCES[one.precision]:
             one.problem = f"a loss differs by {one.difference:.2g} (limit {TOLERANCES[one.precision]:g})"
     one.waits = _waits(build().to(device), device, dtype)
+
+
+def _losses_on_cpu(build: Callable[[], Any]) -> dict[str, Tensor]:
+    return _losses(build(), torch.device("cpu"), torch.float32)
 
 
 def _losses(model: Any, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -117,14 +129,7 @@ def _watched(device: torch.device) -> Iterator[list[str]]:
     except RuntimeError as error:
         if "synchroniz" not in str(error):
             raise
-        waits.append(_place_of(error))
+        place = frame_of(error)
+        waits.append(f"{place.filename}:{place.lineno}")
     finally:
         torch.cuda.set_sync_debug_mode("default")
-
-
-def _place_of(error: BaseException) -> str:
-    """Return the innermost line of Python that was running."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bus_toolkit.gpu_battery.arms import Size
-from bus_toolkit.registry import REGISTRIES, PartRegistry
-from bus_toolkit.testing import tiny
-from bus_toolkit.testing.matrix import part_names
-
-_OF_ARMS = ("TSPS", "EViT", "ToMe", "ELIP", "Random")
-_SMALL = {**tiny.SIZES, "blocks": [2], "keep_ratio": 0.5}
+from bus_toolkit.registry import REGISTRIES
+from bus_toolkit.testing.matrix import part_names, tiny_node
 
 
 def slots_of(size: Size) -> dict[str, list[Any]]:
@@ -18,16 +14,13 @@ def slots_of(size: Size) -> dict[str, list[Any]]:
 
     Backbones are left to the speed measurements but for mmpretrain's own: those of other libraries are not ours.
     """
-    if not size.all_parts:
-        return {"selectors": [None, *(_node(REGISTRIES.selectors, name) for name in _OF_ARMS)]}
     names = part_names()
-    return {
-        "selectors": [None, *(_node(REGISTRIES.selectors, name) for name in names["selectors"])],
-        "decoder": [_node(REGISTRIES.decoders, name) for name in names["decoder"]],
-        "fusion": [_node(REGISTRIES.fusions, name) for name in names["fusion"]],
+    if not size.all_parts:
+        names = {"selectors": ["TSPS", *(node["type"] for node in size.selectors.values()), "Random"]}
+    registries = {"selectors": REGISTRIES.selectors, "decoder": REGISTRIES.decoders, "fusion": REGISTRIES.fusions}
+    nodes: dict[str, list[Any]] = {
+        slot: [tiny_node(registry, name) for name in names[slot]]
+        for slot, registry in registries.items()
+        if slot in names
     }
-
-
-def _node(registry: PartRegistry, name: str) -> dict[str, Any]:
-    takes = registry.get(name).signature.arguments
-    return {"type": name, **{key: value for key, value in _SMALL.items() if key in takes}}
+    return nodes | {"selectors": [None, *nodes["selectors"]]}

@@ -15,7 +15,8 @@ from torch import Tensor
 from bus_toolkit.backbones.key_bias import log_weights
 from bus_toolkit.huggingface.layout import Layout
 from bus_toolkit.huggingface.unit_groups import UnitGroup
-from bus_toolkit.ops.apply_plans import apply_plan, gather_tokens
+from bus_toolkit.ops.apply_plans import apply_plan
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.structures import Decision
 
 

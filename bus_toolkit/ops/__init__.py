@@ -1,6 +1,6 @@
 """Pure tensor functions: token plans, keep-ratio schedules, boxes to patch labels, rows of all ranks, their noise."""
 
-from bus_toolkit.ops.apply_plans import apply_plan, gather_tokens
+from bus_toolkit.ops.apply_plans import apply_plan
 from bus_toolkit.ops.bipartite import bipartite_halves, bipartite_merge_plan, similarity_of_halves
 from bus_toolkit.ops.collective import (
     mean_over_ranks,
@@ -13,6 +13,7 @@ from bus_toolkit.ops.follow_plans import carry_weights, compose, patches_in_toke
 from bus_toolkit.ops.gathered_rows import gather_rows, gather_together
 from bus_toolkit.ops.kept_patches import KeptPatches
 from bus_toolkit.ops.make_plans import keep_marked, keep_plan, merge_plan, num_kept, share_of_mass, top_indices
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.ops.other_rows import other_rows
 from bus_toolkit.ops.patch_grid import patch_centres, shares_of_box
 from bus_toolkit.ops.patch_labels import boxes_to_patch_labels, carry_to_candidates, patch_cover

@@ -193,15 +193,20 @@ def crash_of(error: BaseException) -> str:
     """Return what a crash was and where, e.g. ``crashed with KeyError: 'a' (my_part.py:12, in forward).``"""
     if isinstance(error, BusError):
         return f"crashed with {type(error).__name__}: {_first_line(error)}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(_KIT)]
-    frame = (own or frames)[-1]
+    frame = frame_of(error)
     place = f"{Path(frame.filename).name}:{frame.lineno}"
     if isinstance(error, NotImplementedError) and not str(error):
         return f"does not implement {frame.name} ({place})."
     text = str(error).strip().splitlines()
     message = f": {text[0].rstrip('.')}" if text else ""
     return f"crashed with {type(error).__name__}{message} ({place}, in {frame.name})."
+
+
+def frame_of(error: BaseException) -> traceback.FrameSummary:
+    """Return where an error was raised: the innermost line that is of no installed package and not of this kit."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(_KIT)]
+    return (own or frames)[-1]
 
 
 def _first_line(error: BaseException) -> str:

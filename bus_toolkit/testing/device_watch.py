@@ -25,7 +25,6 @@ from torch.utils._pytree import tree_leaves
 from bus_toolkit.testing.calling_frame import calling_frame
 
 _aten = torch.ops.aten
-_REMEDY = "ops.to_device makes a copy that does not wait"
 _SIZED_BY_VALUES = (
     *(_aten.nonzero, _aten.masked_select, _aten._unique, _aten._unique2, _aten.unique_dim, _aten.unique_consecutive),
     *(_aten.bincount, _aten.equal),
@@ -72,7 +71,8 @@ class DeviceWatch(TorchDispatchMode):
     def _on_gpu(self, kind: Any, func: Any, args: Any, kwargs: Any) -> Any:
         if kind is _aten._local_scalar_dense:
             self._note("reads a number of the device")
-            return 0.0 if args[0].is_floating_point() else args[0].dtype != torch.bool and 0
+            read = args[0].dtype
+            return 0.0 if read.is_floating_point else False if read is torch.bool else 0
         if kind is _aten._to_copy:
             return self._copied(func, args, kwargs)
         if kind in _OF_ONE_TYPE:
@@ -108,7 +108,7 @@ class DeviceWatch(TorchDispatchMode):
     def _note_upload(self, source: Tensor, non_blocking: bool) -> None:
         if source.numel() and not (non_blocking and source.untyped_storage() in self._pinned):
             how = "without non_blocking=True" if not non_blocking else "from memory that is not pinned"
-            self._note(f"copies from the CPU to the device {how}; {_REMEDY}")
+            self._note(f"copies from the CPU to the device {how}")
 
     def _indices(self, indexed: Tensor, indices: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return indices that are on the device and hold numbers, with made-up places for those of a mask."""
@@ -118,7 +118,7 @@ class DeviceWatch(TorchDispatchMode):
                 self._note("the shape of a result depends on values (a boolean mask as an index)")
                 numbers += [torch.zeros(index.numel(), dtype=torch.int64, device=indexed.device)] * index.dim()
             elif index is not None and not isinstance(index, FakeTensor) and index.dim():
-                self._note(f"copies an index from the CPU to the device; {_REMEDY}")
+                self._note("copies an index from the CPU to the device")
                 numbers.append(torch.zeros(index.shape, dtype=index.dtype, device=indexed.device))
             else:
                 numbers.append(index)

@@ -23,6 +23,10 @@ from bus_toolkit.testing.fake_backward import run_backward
 DEVICE = torch.device("cuda:0")
 PRECISIONS: Mapping[str, torch.dtype | None] = {"float32": None, "bfloat16 autocast": torch.bfloat16}
 _M = TypeVar("_M", bound=nn.Module)
+_REMEDY = (
+    "Compute with torch.where, or with weights of 0, what depends on a number or a mask there, and copy to it by "
+    "bus_toolkit.ops.to_device."
+)
 _FAKE_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 
 
@@ -87,7 +91,7 @@ def fake_gpu(
         stack.enter_context(watch)
         yield FakeGPU(dtype, watch)
     if watch.places and not may_wait:
-        raise AssertionError(f"{where} waits for the GPU: it {'; it '.join(watch.places)}")
+        raise AssertionError(f"{where} waits for the GPU: it {'; it '.join(watch.places)}. {_REMEDY}")
 
 
 def _fake(tensor: Tensor) -> Any:

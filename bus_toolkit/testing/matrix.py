@@ -129,13 +129,13 @@ def _nodes(parts: dict[str, str]) -> dict[str, Any]:
     nodes: dict[str, Any] = {}
     for slot, name in parts.items():
         registry: PartRegistry = next(r for r in REGISTRIES.all() if r.slot == slot)
-        node = {"type": name, **_sizes(registry, name)}
+        node = tiny_node(registry, name)
         nodes[slot] = [node] if slot == "selectors" else node
     return nodes
 
 
-def _sizes(registry: PartRegistry, name: str) -> dict[str, Any]:
-    """Return tiny settings for what the part takes."""
+def tiny_node(registry: PartRegistry, name: str) -> dict[str, Any]:
+    """Return the node of a part with tiny settings for what it takes."""
     known = {
         **tiny.SIZES,
         **{key: value for key, value in tiny.VISION_TRANSFORMER.items() if key != "type"},
@@ -143,4 +143,5 @@ def _sizes(registry: PartRegistry, name: str) -> dict[str, Any]:
         "blocks": [2],
         "keep_ratio": 0.5,
     }
-    return {key: value for key, value in known.items() if key in registry.get(name).signature.arguments}
+    takes = registry.get(name).signature.arguments
+    return {"type": name, **{key: value for key, value in known.items() if key in takes}}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -71,15 +72,12 @@ def train_step(gpu: FakeGPU, model: Any, images: Tensor, samples: Sequence[Any])
     model.after_step()
 
 
-class _naming:  # noqa: N801 - read as a phrase in a with statement
+@contextmanager
+def _naming(precision: str) -> Iterator[None]:
     """Say under which precision something was wrong."""
-
-    def __init__(self, precision: str) -> None:
-        self.precision = precision
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, AssertionError) and error.args:
-            error.args = (f"{self.precision}: {error.args[0]}", *error.args[1:])
+    try:
+        yield
+    except AssertionError as error:
+        if error.args:
+            error.args = (f"{precision}: {error.args[0]}", *error.args[1:])
+        raise

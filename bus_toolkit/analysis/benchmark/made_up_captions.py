@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -78,7 +77,5 @@ def _write_list(out: TextIO, entries: Iterator[dict[str, Any]]) -> None:
     out.write("]")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
-    with open(path, "w", encoding="utf-8", buffering=1 << 20) as file:
-        yield file
+def _opened(path: Path) -> TextIO:
+    return open(path, "w", encoding="utf-8", buffering=1 << 20)

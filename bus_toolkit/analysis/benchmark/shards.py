@@ -76,16 +76,15 @@ def measure_shards(shards: Sequence[str], rounds: int) -> ShardSpeed:
 
         return run
 
+    ways = {
+        what: {"ours": ours(decoded), "webdataset": theirs(decoded)}
+        for what, decoded in (("bytes", False), ("decoded", True))
+    }
     rates: dict[str, dict[str, float]] = {}
-    for what, decoded in (("bytes", False), ("decoded", True)):
-        runs = {"ours": ours(decoded), "webdataset": theirs(decoded)}
+    for what, runs in (ways | {"training": _trainings(shards, webdataset)}).items():
         counts = {name: run() for name, run in runs.items()}
         times = take_turns(runs, rounds, torch.device("cpu"), warm_up=0)
         rates[what] = {name: counts[name] / median(times[name]) for name in runs}
-    runs = _trainings(shards, webdataset)
-    counts = {name: run() for name, run in runs.items()}
-    times = take_turns(runs, rounds, torch.device("cpu"), warm_up=0)
-    rates["training"] = {name: counts[name] / median(times[name]) for name in runs}
     return ShardSpeed(len(data), rates)
 
 

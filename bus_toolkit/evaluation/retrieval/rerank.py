@@ -52,14 +52,17 @@ class Candidates:
 
     def listed_keys(self, data: RetrievalSet, shortlist: Shortlist) -> Tensor:
         """Return the keys of the pairs to score of a shortlist, and of what ``itm/hard_accuracy`` compares."""
-        hard = self.hard_keys()[self.hard_text >= 0]
         listed = [shortlist.keys(wanted) for wanted in (self.i2t_keys(), self.t2i_keys())]
-        return torch.cat([*listed, self.own_keys(data), hard]).unique()
+        return self._with_compared(data, *listed).keys
 
     def pairs(self, data: RetrievalSet) -> Pairs:
         """Return every pair to score, once."""
+        return self._with_compared(data, self.i2t_keys(), self.t2i_keys())
+
+    def _with_compared(self, data: RetrievalSet, *keys: Tensor) -> Pairs:
+        """Return the pairs of keys, and those that ``itm/hard_accuracy`` compares."""
         hard = self.hard_keys()[self.hard_text >= 0]
-        return Pairs.of(self.num_texts, self.i2t_keys(), self.t2i_keys(), self.own_keys(data), hard)
+        return Pairs.of(self.num_texts, *keys, self.own_keys(data), hard)
 
 
 def choose_candidates(data: RetrievalSet, topk: int) -> Candidates:

@@ -128,10 +128,10 @@ class Reranking:
         for rank, held in enumerate(all_gather_object(self._images.ids())):
             owner |= {image_id: rank for image_id in held if image_id not in owner}
         pairs = candidates.pairs(data)
-        images = [data.image_ids[row] for row in pairs.images.tolist()]
+        images = {data.image_ids[row] for row in pairs.images.unique().tolist()}
         self._images.keep_only({image for image in images if owner[image] == get_rank()})
         texts = EncodedTexts(self.model, data.texts, self.settings.batch_size, self._images.memory)
-        everywhere = torch.arange(len(images))
+        everywhere = torch.arange(len(pairs.keys))
         if not self.settings.shortlist:
             return self._score(data, pairs, everywhere, owner, texts), None
         free = self._score(data, pairs, everywhere, owner, texts, select_by_text=False)
