@@ -12,7 +12,7 @@ from bus_toolkit.data.annotations.box_share import BoxShare
 from bus_toolkit.data.annotations.named_boxes import refuse_one_alone
 from bus_toolkit.data.datasets.regions_of_files import RegionFiles
 from bus_toolkit.data.tables.boxes import BoxTable
-from bus_toolkit.data.tables.captions import CaptionTable, refuse_repeated_captions
+from bus_toolkit.data.tables.captions import CaptionTable
 from bus_toolkit.data.tables.descriptions import DescriptionTable
 from bus_toolkit.home import expand_home
 
@@ -37,7 +37,6 @@ class RegionsOfTables:
         self._descriptions: DescriptionTable | None = None
         refuse_one_alone(files.instances, files.regions, name)
         if files.instances is not None and files.regions is not None:
-            refuse_repeated_captions(reader, f"{name}.dataset.ann_file: {reader.sources[0]}")
             of = (expand_home(files.instances), expand_home(files.regions))
             self._boxes = BoxTable(reader, *of, table_dir, name)
         if files.descriptions is not None:

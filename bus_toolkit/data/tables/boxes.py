@@ -10,10 +10,10 @@ import numpy as np
 
 from bus_toolkit.data.annotations.coco_boxes import Instances, box_sides, check_sides, instance_id, stated_sizes
 from bus_toolkit.data.annotations.joins import one_form, report_join
-from bus_toolkit.data.tables.captions import CaptionTable
-from bus_toolkit.data.tables.columns import Columns
+from bus_toolkit.data.tables.captions import CaptionTable, refuse_repeated_captions
+from bus_toolkit.data.tables.columns import Columns, pieces, within
 from bus_toolkit.data.tables.groups import check_groups, write_groups
-from bus_toolkit.data.tables.joining import Lookup, pieces, whole_numbers
+from bus_toolkit.data.tables.joining import Lookup, whole_numbers
 from bus_toolkit.data.tables.json_stream import list_sections, mapping_entries
 from bus_toolkit.data.tables.ready import Recipe, ready_table
 from bus_toolkit.data.tables.table import Form, check_ends, check_range
@@ -44,18 +44,23 @@ class BoxTable:
         name: The data set, for messages.
 
     Raises:
-        DataError: A file cannot be read or has another form, its ids are none of the captions', or no whole numbers.
+        DataError: A file cannot be read or has another form, its ids are none of the captions', or no whole numbers, or
+            two captions have one id.
     """
 
     def __init__(
         self, captions: CaptionTable, instances_file: Path, regions_file: Path, table_dir: str, name: str
     ) -> None:
+        settings = (f"{name}.regions_file", f"{name}.instances_file")
+
         def make(columns: Columns) -> None:
-            _add_instances(captions, instances_file, f"{name}.instances_file", columns)
-            _add_regions(captions, regions_file, f"{name}.regions_file", columns)
+            own = Lookup(captions.caption_ids)
+            refuse_repeated_captions(captions, own)
+            _add_instances(captions, instances_file, settings[1], columns)
+            _add_regions(captions, own, regions_file, settings[0], columns)
             _add_boxed_rows(captions, columns)
 
-        sources = [*captions.sources, regions_file, instances_file]
+        sources = {**captions.sources, settings[0]: regions_file, settings[1]: instances_file}
         self.table = ready_table(Recipe(_FORM, sources, make), table_dir, f"{name}.table_dir")
         self._check(captions)
 
@@ -81,8 +86,8 @@ class BoxTable:
         """
         table = self.table
         group = int(table["group"][image])
-        of = _within(table["ends"], group)
-        wanted = table["named"][_within(table["region_ends"], int(table["region"][row]))].tolist()
+        of = within(table["ends"], group)
+        wanted = table["named"][within(table["region_ends"], int(table["region"][row]))].tolist()
         crowds = frozenset(one for one in wanted if self._is_crowd(one))
         size = tuple(table["size"][group].tolist())
         # The rules are those of the files.
@@ -107,10 +112,6 @@ class BoxTable:
             check_range(table["boxed"], 0, len(captions), "boxed")
         except ValueError as error:
             raise table.damaged(str(error)) from error
-
-
-def _within(ends: np.ndarray, place: int) -> slice:
-    return slice(int(ends[place - 1]) if place else 0, int(ends[place]))
 
 
 def _add_instances(captions: CaptionTable, file: Path, location: str, columns: Columns) -> None:
@@ -139,8 +140,7 @@ def _add_instances(captions: CaptionTable, file: Path, location: str, columns: C
     crowd = np.sort(np.concatenate(crowds))
     columns.numbers("crowd", np.int64).add(crowd)
     _refuse_twice(np.concatenate([columns.read("raw_instance"), crowd]), source)
-    names = {"raw_box": "box", "raw_instance": "instance"}
-    found = write_groups(captions, columns, "raw_image", names, {"box": 4})
+    found = write_groups(captions, columns, ("box", "instance"))
     _write_sizes(found, np.concatenate(sizes), columns)
     report_join(found, captions.used_ids(), location=source, kind="images")
 
@@ -179,7 +179,7 @@ def _refuse_twice(ids: np.ndarray, source: str) -> None:
         )
 
 
-def _add_regions(captions: CaptionTable, file: Path, location: str, columns: Columns) -> None:
+def _add_regions(captions: CaptionTable, own: Lookup, file: Path, location: str, columns: Columns) -> None:
     source = f"{location}: {file}"
     ends, named = columns.numbers("region_ends", np.int64), columns.numbers("named", np.int64)
     keys = [np.zeros(0, np.int64)]
@@ -201,7 +201,7 @@ def _add_regions(captions: CaptionTable, file: Path, location: str, columns: Col
     region = columns.numbers("region", np.int32)
     for piece in pieces(len(captions)):
         region.add(lookup.places(captions.caption_ids[piece]))
-    report_join(np.sort(ids), np.sort(captions.caption_ids), location=source, kind="texts")
+    report_join(lookup.sorted, own.sorted, location=source, kind="texts")
 
 
 def _add_boxed_rows(captions: CaptionTable, columns: Columns) -> None:

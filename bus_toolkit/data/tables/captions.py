@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.tables.columns import Columns, entry_of
-from bus_toolkit.data.tables.joining import Lookup, pieces, values, whole_numbers
+from bus_toolkit.data.tables.columns import Columns, entry_of, pieces
+from bus_toolkit.data.tables.joining import Lookup, values, whole_numbers
 from bus_toolkit.data.tables.json_stream import list_sections
 from bus_toolkit.data.tables.ready import Recipe, ready_table
 from bus_toolkit.data.tables.table import Form, check_range
@@ -33,7 +33,7 @@ class CaptionTable:
         name: The data set, for messages.
 
     Attributes:
-        sources: The file, for tables that are joined with this one.
+        sources: The file by its setting, for tables that are joined with this one.
 
     Raises:
         DataError: The file cannot be read or has another form, ids that are no whole numbers, or an id of two pictures.
@@ -41,10 +41,10 @@ class CaptionTable:
 
     def __init__(self, file: Path, table_dir: str, prefix: str, name: str) -> None:
         location = f"{name}.dataset.ann_file"
-        recipe = Recipe(_FORM, [file], lambda columns: _make(file, location, columns))
+        self.sources = {location: file}
+        recipe = Recipe(_FORM, self.sources, lambda columns: _make(file, location, columns))
         self.table = ready_table(recipe, table_dir, f"{name}.table_dir")
         self.prefix = prefix
-        self.sources = [file]
         self._check()
 
     @property
@@ -97,18 +97,23 @@ class CaptionTable:
             raise table.damaged(str(error)) from error
 
 
-def refuse_repeated_captions(captions: CaptionTable, location: str) -> None:
+def refuse_repeated_captions(captions: CaptionTable, own: Lookup) -> None:
     """Refuse captions of one id: they would share the boxes that a file of regions gives to that id.
+
+    Args:
+        captions: The captions.
+        own: Their ids.
 
     Raises:
         DataError: There are some.
     """
-    again = Lookup(captions.caption_ids).repeated()
+    again = own.repeated()
     if len(again):
+        ((setting, file),) = captions.sources.items()
         first = int(captions.caption_ids[again[0]])
         raise DataError(
-            f"{location}: {len(again)} ids are used twice: annotations[{again[0]}]: caption id {first} is that of an "
-            "earlier one. Give each its own id; `bus-toolkit verify` lists all."
+            f"{setting}: {file}: {len(again)} ids are used twice: annotations[{again[0]}]: caption id {first} is that "
+            "of an earlier one. Give each its own id; `bus-toolkit verify` lists all."
         )
 
 

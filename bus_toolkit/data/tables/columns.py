@@ -145,8 +145,17 @@ def entry_of(joined: np.ndarray, ends: np.ndarray, row: int) -> Any:
         ValueError: Bytes that :class:`TextColumn` does not write.
         RecursionError: The same.
     """
-    start = int(ends[row - 1]) if row else 0
-    return decoded(joined[start : int(ends[row])].tobytes())
+    return decoded(joined[within(ends, row)].tobytes())
+
+
+def within(ends: np.ndarray, place: int) -> slice:
+    """Return the rows of an entry, by its place, where each entry ends."""
+    return slice(int(ends[place - 1]) if place else 0, int(ends[place]))
+
+
+def pieces(count: int, size: int = 1 << 20) -> list[slice]:
+    """Return slices that cover so many rows: what works on one after the other takes little memory."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def decoded(content: bytes) -> Any:

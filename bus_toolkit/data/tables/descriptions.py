@@ -12,9 +12,9 @@ from bus_toolkit.data.annotations.class_phrases import CLASS_TEMPLATE, describe_
 from bus_toolkit.data.annotations.coco_boxes import add_descriptions, refuse_descriptions, refuse_template
 from bus_toolkit.data.annotations.joins import report_join
 from bus_toolkit.data.tables.captions import CaptionTable
-from bus_toolkit.data.tables.columns import Columns
+from bus_toolkit.data.tables.columns import Columns, pieces, within
 from bus_toolkit.data.tables.groups import check_groups, write_groups
-from bus_toolkit.data.tables.joining import pieces, whole_numbers
+from bus_toolkit.data.tables.joining import whole_numbers
 from bus_toolkit.data.tables.json_stream import begins_with, list_entries, list_sections
 from bus_toolkit.data.tables.ready import Recipe, ready_table
 from bus_toolkit.data.tables.table import Form, check_range
@@ -53,7 +53,9 @@ class DescriptionTable:
         def make(columns: Columns) -> None:
             _make(captions, file, class_template, f"{name}.descriptions_file", columns)
 
-        recipe = Recipe(_FORM, [*captions.sources, file], make, {"class_template": class_template})
+        recipe = Recipe(
+            _FORM, {**captions.sources, f"{name}.descriptions_file": file}, make, {"class_template": class_template}
+        )
         self.table = ready_table(recipe, table_dir, f"{name}.table_dir")
         self._check(captions)
 
@@ -67,12 +69,10 @@ class DescriptionTable:
         group = int(self.table["group"][image])
         if group < 0:
             return {}
-        ends = self.table["ends"]
+        rows = within(self.table["ends"], group)
         found: dict[str, list[np.ndarray]] = {}
-        for row in range(int(ends[group - 1]) if group else 0, int(ends[group])):
-            found.setdefault(self.table.text("phrase", int(self.table["place"][row])), []).append(
-                self.table["box"][row]
-            )
+        for place, box in zip(self.table["place"][rows].tolist(), self.table["box"][rows], strict=True):
+            found.setdefault(self.table.text("phrase", place), []).append(box)
         return {text: np.stack(boxes) for text, boxes in found.items()}
 
     def _check(self, captions: CaptionTable) -> None:
@@ -103,7 +103,7 @@ def _make(captions: CaptionTable, file: Path, template: str | None, location: st
         place.add(np.arange(place.rows, place.rows + len(rows)))
         phrase.add([text for _, text, _ in rows])
         box.add([corners for _, _, corners in rows])
-    found = write_groups(captions, columns, "raw_image", {"raw_box": "box", "raw_place": "place"}, {"box": 4})
+    found = write_groups(captions, columns, ("box", "place"))
     report_join(found, captions.used_ids(), location=source, kind="images")
     group = columns.read("group")
     boxed = columns.numbers("boxed", np.int64)

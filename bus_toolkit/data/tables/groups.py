@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
 from bus_toolkit.data.tables.captions import CaptionTable
-from bus_toolkit.data.tables.columns import Columns
-from bus_toolkit.data.tables.joining import Lookup, pieces
+from bus_toolkit.data.tables.columns import Columns, pieces
+from bus_toolkit.data.tables.joining import Lookup
 from bus_toolkit.data.tables.table import Table, check_ends, check_range
 
 
-def write_groups(
-    captions: CaptionTable, columns: Columns, image: str, names: Mapping[str, str], widths: Mapping[str, int]
-) -> np.ndarray:
+def write_groups(captions: CaptionTable, columns: Columns, names: Sequence[str]) -> np.ndarray:
     """Sort columns by image, and write where the rows of each image of the captions are.
 
     Written are ``group``, for each image of the captions the number of its group or -1; ``ends``, where each group
@@ -22,15 +20,13 @@ def write_groups(
 
     Args:
         captions: The captions.
-        columns: Those of the table that is made.
-        image: Column with the image id of each row; int64.
-        names: Column as it came, to its sorted one; texts are none.
-        widths: Numbers of a row of the sorted ones that have several.
+        columns: Those of the table that is made; ``raw_image`` has the image id of each row, int64.
+        names: Those to sort, as they are called then; before, ``raw_`` is put before the name. Texts are none.
 
     Returns:
         The ids of the images that have rows, ascending; int64.
     """
-    ids = columns.read(image)
+    ids = columns.read("raw_image")
     order = np.argsort(ids, kind="stable")
     images, starts = np.unique(ids[order], return_index=True)
     columns.numbers("ends", np.int64).add(np.append(starts[1:], len(ids)) if len(ids) else ())
@@ -38,12 +34,12 @@ def write_groups(
     lookup = Lookup(images)
     for piece in pieces(len(captions.image_ids)):
         group.add(lookup.places(captions.image_ids[piece]))
-    for raw, name in names.items():
-        values = columns.read(raw)
-        column = columns.numbers(name, values.dtype.type, widths.get(name))
+    for name in names:
+        values = columns.read(f"raw_{name}")
+        column = columns.numbers(name, values.dtype.type, *values.shape[1:])
         for piece in pieces(len(order)):
             column.add(values[order[piece]])
-    columns.drop(image, *names)
+    columns.drop("raw_image", *(f"raw_{name}" for name in names))
     return images
 
 

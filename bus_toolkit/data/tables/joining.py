@@ -72,8 +72,3 @@ class Lookup:
         """Return the places of ids that are there before, ascending."""
         again = np.flatnonzero(self.sorted[1:] == self.sorted[:-1]) + 1
         return np.sort(self._order[again])
-
-
-def pieces(count: int, size: int = 1 << 20) -> list[slice]:
-    """Return slices that cover so many rows: what works on one after the other takes little memory."""
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -34,21 +34,24 @@ class Recipe:
 
     Attributes:
         form: What it must be.
-        sources: The files that it is made of.
+        sources: The files that it is made of, by their settings.
         make: Writes its columns.
         settings: What else it depends on; JSON.
     """
 
     form: Form
-    sources: Sequence[Path]
+    sources: Mapping[str, Path]
     make: Callable[[Columns], None]
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def folder(self, table_dir: str | Path) -> Path:
         """Return the folder of the table; its name distinguishes files of one name."""
-        paths = [os.fspath(path.resolve()) for path in self.sources]
+        paths = [os.fspath(path.resolve()) for path in self.sources.values()]
         digest = hashlib.sha256(dump_json([paths, dict(self.settings)]).encode("utf-8", "surrogatepass"))
-        return expand_home(table_dir) / f"{self.form.kind}-{self.sources[-1].stem}-{digest.hexdigest()[:12]}"
+        return (
+            expand_home(table_dir)
+            / f"{self.form.kind}-{list(self.sources.values())[-1].stem}-{digest.hexdigest()[:12]}"
+        )
 
 
 def ready_table(recipe: Recipe, table_dir: str, location: str) -> Table:
@@ -65,7 +68,7 @@ def ready_table(recipe: Recipe, table_dir: str, location: str) -> Table:
     Raises:
         DataError: A file cannot be read or converted, or the folder cannot be written.
     """
-    for here in (rank() == 0, is_first_of_machine()):
+    for here in (rank() == 0, rank() != 0 and is_first_of_machine()):
         for_all_ranks(lambda: _make_if_needed(recipe, table_dir, location), here=here)
     folder = recipe.folder(table_dir)
     try:
@@ -75,7 +78,7 @@ def ready_table(recipe: Recipe, table_dir: str, location: str) -> Table:
 
 
 def _make_if_needed(recipe: Recipe, table_dir: str, location: str) -> None:
-    stamps = [_stamp(path, location) for path in recipe.sources]
+    stamps = [_stamp(path, setting) for setting, path in recipe.sources.items()]
     folder = recipe.folder(table_dir)
     if _fault(folder, recipe.form, stamps) is None:
         return
@@ -107,7 +110,7 @@ def _fault(folder: Path, form: Form, stamps: Sequence[Mapping[str, int]]) -> str
 
 
 def _make(recipe: Recipe, folder: Path, stamps: Sequence[Mapping[str, int]]) -> None:
-    names = ", ".join(map(str, recipe.sources))
+    names = ", ".join(map(str, recipe.sources.values()))
     _log.info("converting %s into %s, once", names, folder)
     start, before = time.monotonic(), _peak()
     with whole_folder(folder) as scratch:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.data.tables.columns import entry_of, mapped
+from bus_toolkit.data.tables.columns import entry_of, mapped, pieces
 from bus_toolkit.errors import DataError
 
 META = "meta.json"
@@ -142,8 +142,7 @@ def check_ends(ends: np.ndarray, total: int, name: str) -> None:
         ValueError: They do not.
     """
     last = 0
-    for start in range(0, len(ends), 1 << 20):  # in pieces: what is compared takes no memory to speak of
-        part = ends[start : start + (1 << 20)]
+    for part in map(ends.__getitem__, pieces(len(ends))):  # what is compared takes no memory to speak of
         if int(part[0]) < last or bool((part[1:] < part[:-1]).any()):
             raise ValueError(f"{name}_ends does not ascend")
         last = int(part[-1])
@@ -157,7 +156,6 @@ def check_range(column: np.ndarray, low: int, high: int, name: str) -> None:
     Raises:
         ValueError: They are not.
     """
-    for start in range(0, len(column), 1 << 20):
-        part = column[start : start + (1 << 20)]
+    for part in map(column.__getitem__, pieces(len(column))):
         if int(part.min()) < low or int(part.max()) >= high:
             raise ValueError(f"{name} must be from {low} below {high}")

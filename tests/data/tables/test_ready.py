@@ -113,6 +113,22 @@ def test_bytes_that_are_no_text_are_named_when_they_are_read(files, tmp_path):
         texts(build(tmp_path, files))
 
 
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("captions", "dataset.ann_file"),
+        ("instances", "instances_file"),
+        ("regions", "regions_file"),
+        ("descriptions", "descriptions_file"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_own_setting(name, setting, files, tmp_path):
+    (tmp_path / f"{name}.json").unlink()
+    message = rf"^RegionCaptionDataset\.{setting}: .*{name}\.json cannot be read: No such file.*Correct the path\.$"
+    with pytest.raises(DataError, match=message):
+        build(tmp_path, files)
+
+
 def rewritten(tmp_path, name, change):
     content = json.loads((tmp_path / f"{name}.json").read_text())
     change(content)
