@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -9,7 +10,8 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from bus_toolkit.engine.parallel.fsdp2 import FSDP2
-from bus_toolkit.engine.parallel.phased_ddp import PhasedDDP, is_changing
+from bus_toolkit.engine.parallel.phased_ddp import PhasedDDP, PhaseHook
+from bus_toolkit.engine.parallel.shard_model import shard_model
 from bus_toolkit.engine.step_guard import guard_steps
 from bus_toolkit.ops.collective import rank, world_size
 from bus_toolkit.ops.shards import whole
@@ -37,14 +39,14 @@ def trained(case: Case, wrapper: Wrapper, dtype: torch.dtype, steps: int) -> Tra
     optim_wrapper: Any = OptimWrapper(optimizer, accumulative_counts=case.accumulation, clip_grad={"max_norm": 1.0})
     guard_steps(optim_wrapper)
     model.set_progress(0.0, 0)
-    around: Any = _wrapped(model, wrapper, optimizer, optim_wrapper)
-    optim_wrapper.initialize_count_status(around, 0, steps)
+    runner: Any = SimpleNamespace(model=_wrapped(model, wrapper), optim_wrapper=optim_wrapper, hooks=[], cfg={})
+    shard_model(runner)
+    optim_wrapper.initialize_count_status(runner.model, 0, steps)
     losses = []
     for step in range(steps):
         model.set_progress(4 * step / steps, step)
-        if isinstance(around, PhasedDDP) and around.is_static == is_changing(model):
-            around = around.in_other_phase()
-        logged = around.train_step(_batch(case, step, dtype), optim_wrapper)
+        PhaseHook().before_train_iter(runner, step)
+        logged = runner.model.train_step(_batch(case, step, dtype), optim_wrapper)
         losses.append({name: float(value.detach()) for name, value in logged.items() if name.startswith("loss")})
         model.after_step(stepped=(step + 1) % case.accumulation == 0)
     return Trained(losses, {name: whole(value.detach()).clone() for name, value in model.state_dict().items()})
@@ -62,15 +64,10 @@ def _model(case: Case) -> nn.Module:
     return tiny_model(case.mode, without_text, selectors=[after, inside], heads=heads, momentum=momentum)
 
 
-def _wrapped(model: nn.Module, wrapper: Wrapper, optimizer: torch.optim.Optimizer, optim_wrapper: Any) -> nn.Module:
+def _wrapped(model: nn.Module, wrapper: Wrapper) -> nn.Module:
     if wrapper == "ddp":
         return PhasedDDP(model, broadcast_buffers=False)
-    if wrapper == "fsdp2":
-        around = FSDP2(model)
-        around.shard([optimizer])
-        optim_wrapper.before_clipping = around.average_replicated
-        return around
-    return model
+    return FSDP2(model) if wrapper == "fsdp2" else model
 
 
 def _batch(case: Case, step: int, dtype: torch.dtype) -> dict[str, Any]:
