@@ -1,7 +1,7 @@
 """What the savings of training, evaluation and writing are worth: each on and off, in turns, in one process.
 
     python -m tests.savings                       # all at base size, some minutes of two cores
-    python -m tests.savings steps captions        # some of them
+    python -m tests.savings exact captions        # some of them
 
 Weights are random, images are noise. "Off" is the code with the saving patched out, as ``test_exact_savings`` does it.
 """
@@ -19,7 +19,6 @@ import torch
 
 from bus_toolkit import build_model, load_config
 from bus_toolkit.analysis.benchmark.groups import make_groups
-from bus_toolkit.analysis.benchmark.shared_weights import share_weights
 from bus_toolkit.analysis.benchmark.timing import ratios, take_turns
 from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch, releasing
 from bus_toolkit.evaluation.retrieval.image_tokens import ImageTokens
@@ -72,30 +71,21 @@ def show(
 
 
 def model_of(config: str, *overrides: str) -> Any:
-    """Return a model at base size, with captions of 25 tokens."""
-    return build_model(load_config(config, ["model.tokenizer.max_length=25", *overrides]))
+    """Return a model at base size."""
+    return build_model(load_config(config, overrides))
 
 
-def steps(rounds: int) -> None:
-    """A training step of BUS and of its model without reduction, all losses, 256 px, batch 2."""
-    together = ["model.conditioning.mode=shared", "model.momentum.selection=same"]
-    kinds = {"same": ("bus/bus_base_4m", together), "fast": ("bus/bus_base_4m_fast", [])}
-    loads: dict[str, Workload] = {}
-    for name, (config, overrides) in kinds.items():
-        group = make_groups([config], ["model.tokenizer.max_length=25", *overrides])[0]
-        for label, one in (("unpruned", group.baseline), (name, group.members[0])):
-            if label not in loads:
-                model = one.build()
-                if loads:
-                    share_weights(model, loads["unpruned"].model)
-                loads[label] = Workload(model, "model", made_up_batch(model, 2, 25))
-    runs: dict[str, Callable[[], Any]] = {name: releasing(load) for name, load in loads.items()}
-    show("a step", runs, rounds, [("unpruned", name) for name in kinds])
-    show("unpruned", {"all": off(runs["unpruned"]), "now": runs["unpruned"]}, rounds, [("all", "now")])
-    show("BUS", {"all": off(runs["same"]), "now": runs["same"]}, rounds, [("all", "now")])
+def exact(rounds: int, batch_size: int) -> None:
+    """Training steps of BUS and of its model without reduction, all losses, with and without what no loss reads."""
+    together = ["model.conditioning.mode=shared", "model.momentum.selection=same", "model.tokenizer.max_length=25"]
+    group = make_groups(["bus/bus_base_4m"], together)[0]
+    for name, one in (("unpruned", group.baseline), ("BUS", group.members[0])):
+        model = one.build()
+        now = releasing(Workload(model, "model", made_up_batch(model, batch_size, 25)))
+        show(name, {"all": off(now), "now": now}, rounds, [("all", "now")])
 
 
-def reranking(rounds: int) -> None:
+def reranking(rounds: int, batch_size: int) -> None:
     """Scoring 32 captions of each of two images, as an evaluation does."""
     configs = ("bus/bus_base_4m", "trips/trips_base_4m", "neighbours/evit_base_4m")
     groups = [make_groups([config], ["model.tokenizer.max_length=25"])[0] for config in configs]
@@ -120,7 +110,7 @@ def reranking(rounds: int) -> None:
             show(f"{one.name}, 64 pairs", runs, rounds, [("all computed", "now")], (1000 / 64, "ms a pair"))
 
 
-def captions(rounds: int) -> None:
+def captions(rounds: int, batch_size: int) -> None:
     """Beam search over 5 beams and 20 tokens for 4 images."""
     model = model_of("bus/bus_caption_base").eval()
     memory, mask = torch.randn(4, 65, 768), torch.ones(4, 65, dtype=torch.bool)
@@ -134,9 +124,9 @@ def captions(rounds: int) -> None:
     show("captions of 4 images", runs, rounds, [("without cache", "with cache")])
 
 
-def evaluation(rounds: int) -> None:
+def evaluation(rounds: int, batch_size: int) -> None:
     """Predictions for 4 pairs: those of all heads, and what recall reads."""
-    model = model_of("bus/bus_base_4m").eval()
+    model = model_of("bus/bus_base_4m", "model.tokenizer.max_length=25").eval()
     images, samples = made_up_batch(model, 4, 25)
 
     def predict(fields: Any) -> None:
@@ -148,7 +138,7 @@ def evaluation(rounds: int) -> None:
     show("predictions of 4 pairs", runs, rounds, [("all heads", "what recall reads")])
 
 
-def optimizer(rounds: int) -> None:
+def optimizer(rounds: int, batch_size: int) -> None:
     """AdamW's step over all weights of BUS."""
     model = model_of("bus/bus_base_4m")
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -161,16 +151,17 @@ def optimizer(rounds: int) -> None:
     show("AdamW", runs, rounds, [("plain", "fused")])
 
 
-PARTS = {"steps": steps, "reranking": reranking, "captions": captions, "evaluation": evaluation, "optimizer": optimizer}
+PARTS = {"exact": exact, "reranking": reranking, "captions": captions, "evaluation": evaluation, "optimizer": optimizer}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=4, help="of steps and predictions (default %(default)s)")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     for name in args.parts:
-        PARTS[name](args.rounds)
+        PARTS[name](args.rounds, args.batch_size)

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for flag, default, about in sizes:
         parser.add_argument(flag, type=positive_int, default=default, metavar="N", help=about)
+    parser.add_argument("--optimizer", action="store_true", help="count AdamW's step too, the same on both sides")
     add_device_flags(parser)
     add_debug_flag(parser)
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         rounds=args.rounds,
         device=find_device(args.device, "--device"),
+        optimizer=args.optimizer,
     )
     for name, (macs, seconds) in measured.items():
         times = [round(value, 3) for value in seconds]

@@ -12,7 +12,7 @@ import torch
 
 from bus_toolkit.analysis.benchmark.memory import peak_bytes
 from bus_toolkit.analysis.benchmark.timing import Stopwatch
-from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch, releasing
+from bus_toolkit.analysis.benchmark.workload import Workload, adamw, made_up_batch, releasing
 from bus_toolkit.engine.compile_parts import compile_parts
 from bus_toolkit.gpu_battery.arms import BUS, UNPRUNED, Size, model_nodes
 from bus_toolkit.models.build import build_model
@@ -84,7 +84,7 @@ def _fill_in(one: Speed, node: Mapping[str, Any], size: Size, device: torch.devi
     torch.manual_seed(0)
     model: Any = build_model(node).to(device)
     model.set_progress(1.0, 0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    optimizer = adamw(model)
     load = Workload(
         model,
         "model",

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bus_toolkit.ops.apply_plans import apply_plan
-from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.ops.follow_plans import carry_weights, compose, scatter_back
 from bus_toolkit.ops.make_plans import keep_plan, merge_plan, num_kept, top_indices
+from bus_toolkit.ops.merge_tokens import gather_tokens
 from bus_toolkit.ops.token_plan import TokenPlan
 
 

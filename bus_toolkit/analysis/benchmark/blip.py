@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bus_toolkit.analysis.benchmark.groups import make_groups
 from bus_toolkit.analysis.benchmark.timing import take_turns
-from bus_toolkit.analysis.benchmark.workload import Steps, Workload, made_up_batch, releasing
+from bus_toolkit.analysis.benchmark.workload import Steps, Workload, adamw, made_up_batch, releasing
 from bus_toolkit.analysis.macs import count_macs
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.mmpretrain_shim import require_transformers_4
@@ -81,10 +81,17 @@ class BlipWorkload:
     Args:
         model: The model.
         batch: Images (B, 3, H, W) and their data samples.
+        optimizer: Steps after the backward pass.
     """
 
-    def __init__(self, model: nn.Module, batch: tuple[Tensor, Sequence[Any]]) -> None:
-        self.model = model.train()
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: tuple[Tensor, Sequence[Any]],
+        *,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        self.model, self.optimizer = model.train(), optimizer
         self.images, samples = batch
         self.samples = [sample.clone() for sample in samples]
         for sample in self.samples:
@@ -95,10 +102,19 @@ class BlipWorkload:
         # It appends its wrong pairs to the list that it is given.
         losses = self.model(self.images, list(self.samples), mode="loss")
         torch.stack([value for name, value in losses.items() if "loss" in name]).sum().backward()
+        if self.optimizer is not None:
+            self.optimizer.step()
 
 
 def compare_with_blip(
-    config: str, *, img_size: int, text_length: int, batch_size: int, rounds: int, device: torch.device
+    config: str,
+    *,
+    img_size: int,
+    text_length: int,
+    batch_size: int,
+    rounds: int,
+    device: torch.device,
+    optimizer: bool = False,
 ) -> dict[str, tuple[int, list[float]]]:
     """Return MACs and seconds of steps of contrast and matching: ``ours`` and ``mmpretrain.BlipRetrieval``.
 
@@ -109,6 +125,7 @@ def compare_with_blip(
         batch_size: Images.
         rounds: Timed rounds.
         device: Where.
+        optimizer: Whether AdamW's step, the same on both sides, belongs to it.
 
     Raises:
         ConfigError: A config without these heads, or anything wrong with it.
@@ -121,9 +138,10 @@ def compare_with_blip(
         raise ConfigError(f"{config}: model.heads: needs one ITCHead and one ITMHead, got {got}. Give such a config.")
     own = build_model({**model, "heads": heads, "text_decoder": None}).to(device)
     batch = made_up_batch(own, batch_size, text_length)
+    theirs = blip_retrieval(img_size, text_length).to(device)
     loads: dict[str, Steps] = {
-        "ours": Workload(own, "model", batch),
-        "mmpretrain.BlipRetrieval": BlipWorkload(blip_retrieval(img_size, text_length).to(device), batch),
+        "ours": Workload(own, "model", batch, optimizer=adamw(own) if optimizer else None),
+        "mmpretrain.BlipRetrieval": BlipWorkload(theirs, batch, optimizer=adamw(theirs) if optimizer else None),
     }
     macs = {name: count_macs(load.step) for name, load in loads.items()}
     seconds = take_turns({name: releasing(load) for name, load in loads.items()}, rounds, device)

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
-import torch
-
 from bus_toolkit.analysis.benchmark.causal_workload import CausalWorkload
 from bus_toolkit.analysis.benchmark.groups import Group, random_twin, same_cost
 from bus_toolkit.analysis.benchmark.memory import peak_bytes
 from bus_toolkit.analysis.benchmark.results import Measured, Settings
 from bus_toolkit.analysis.benchmark.shared_weights import share_weights
 from bus_toolkit.analysis.benchmark.timing import Stopwatch, ratios, take_turns
-from bus_toolkit.analysis.benchmark.workload import Workload, made_up_batch, releasing
+from bus_toolkit.analysis.benchmark.workload import Workload, adamw, made_up_batch, releasing
 from bus_toolkit.analysis.macs import count_macs, count_macs_by_part
 from bus_toolkit.models.causal.vlm import CausalVLM
 
@@ -87,7 +85,7 @@ def _workload(model: Any, settings: Settings, owner: Any = None) -> Load:
     model.to(settings.device)
     if owner is not None:
         share_weights(model, owner)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6) if settings.optimizer else None
+    optimizer = adamw(model) if settings.optimizer else None
     texts = settings.texts_per_image
     batch = made_up_batch(model, settings.batch_size, settings.text_length, texts_per_image=texts)
     kind = CausalWorkload if isinstance(model, CausalVLM) else Workload

@@ -215,6 +215,11 @@ def releasing(load: Steps) -> Callable[[], None]:
     return run
 
 
+def adamw(model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer of measured steps, fused as training takes it."""
+    return torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+
+
 def made_up_batch(model: Any, size: int, text_length: int, *, texts_per_image: int = 1) -> tuple[Tensor, list[Any]]:
     """Return noise images and random words: speed does not depend on the content, and no data is needed.
 
