@@ -92,10 +92,10 @@ def _trainings(shards: Sequence[str], webdataset: Any) -> dict[str, Callable[[],
     """Return what reads all samples as a training does, by way."""
     window, size = (0.2, 1.0), 256
     pipeline: list[dict[str, Any]] = [
-        {"type": "LoadImageFromBytes"},
-        {"type": "RandomResizedCropWithBoxes", "scale": size, "crop_ratio_range": list(window)},
-        {"type": "RandomFlipWithText", "prob": 0.5},
-        {"type": "PackRegions"},
+        {"type": "bus_toolkit.LoadImageFromBytes"},
+        {"type": "bus_toolkit.RandomResizedCropWithBoxes", "scale": size, "crop_ratio_range": list(window)},
+        {"type": "bus_toolkit.RandomFlipWithText", "prob": 0.5},
+        {"type": "bus_toolkit.PackRegions"},
     ]
     data = ShardDataset(list(shards), pipeline, with_boxes=False, max_bad_samples=len(shards) * 1000)
     sampler = ShardShuffleSampler(data, seed=0)
