@@ -63,8 +63,11 @@ MEMBER_BYTES = Limit("BUS_MAX_MEMBER_BYTES", 16 << 20, "bytes of a .txt or .json
 JSON_ENTRY_CHARACTERS = Limit("BUS_MAX_JSON_ENTRY", 64 << 20, "characters of one entry of JSON that becomes a table")
 SHARD_NAMES = Limit("BUS_MAX_SHARD_NAMES", 1_000_000, "shards that one brace pattern names")
 TAR_HEADER_BYTES = Limit("BUS_MAX_TAR_HEADER_BYTES", 8 << 10, "bytes of one header of a tar, its name or attributes")
+UPLOAD_BYTES = Limit("BUS_MAX_UPLOAD_BYTES", 20 << 20, "bytes of an image that is given to the app")
+UPLOAD_PIXELS = Limit("BUS_MAX_UPLOAD_PIXELS", 50_000_000, "pixels of an image that is given to the app")
 ARCHIVE_RATIO = Limit("BUS_MAX_ARCHIVE_RATIO", 20, "bytes of a checkpoint in memory, as a multiple of its file")
 LIMITS = (
     *(YAML_BYTES, YAML_VALUES, YAML_DEPTH),
     *(CAPTION_CHARACTERS, MEMBER_BYTES, JSON_ENTRY_CHARACTERS, SHARD_NAMES, TAR_HEADER_BYTES, ARCHIVE_RATIO),
+    *(UPLOAD_BYTES, UPLOAD_PIXELS),
 )

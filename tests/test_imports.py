@@ -52,7 +52,7 @@ LAYERS = [
     {"analysis", "evaluation"},
     {"engine"},
     {"inference", "openmmlab", "testing", "vlm_benchmark", "bridges"},
-    {"study", "doctor", "gpu_battery"},
+    {"study", "doctor", "gpu_battery", "app"},
     {"cli"},
 ]
 TOP = {"__init__", "__main__"}

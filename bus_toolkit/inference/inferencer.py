@@ -16,7 +16,7 @@ from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB
 from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates, refuse_alike
 from bus_toolkit.inference.classification import classify
 from bus_toolkit.inference.explanation import Explanation, explain, explanations_of
-from bus_toolkit.inference.heads import head_for
+from bus_toolkit.inference.heads import NEEDED, head_for
 from bus_toolkit.inference.index import ImageIndex
 from bus_toolkit.inference.inputs import ImageInput, as_images, as_texts, pair_up
 from bus_toolkit.inference.loading import load_trained
@@ -94,6 +94,16 @@ class Inferencer:
             "device": device,
         }
         return table(["Inferencer", ""], [[text(key), text(value)] for key, value in facts.items()])
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """The methods that this model has a head for, beside ``explain``."""
+        return tuple(method for method in NEEDED if self._can(method))
+
+    @property
+    def keep_ratios(self) -> list[float]:
+        """The share that each selector keeps, in order; of one with a share for each block the last."""
+        return [part.keep_ratio for part in self.model.modules() if isinstance(part, PatchSelector)]
 
     def index(self, images: Any, *, rerank: bool = False, device_memory: float = DEFAULT_GIB) -> ImageIndex:
         """Encode images once, to search among them many times.
@@ -225,6 +235,15 @@ class Inferencer:
                 if isinstance(part, PatchSelector):
                     stack.enter_context(part.at_keep_ratio(float(keep_ratio)))
             yield
+
+    def _can(self, method: str) -> bool:
+        try:
+            head_for(self.model, method)
+            if method == "ground":
+                self._predictor.pipeline.check_boxes()
+        except ConfigError:
+            return False
+        return True
 
     def _pairs(self, images: Any, texts: Texts, name: str) -> tuple[list[ImageInput], list[str]]:
         return pair_up(as_images(images), as_texts(texts, name), name)
