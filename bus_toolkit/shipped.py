@@ -40,3 +40,31 @@ def nearest_names(path: str) -> str:
 def _names() -> list[str]:
     folder = config_folder()
     return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.glob(f"*/*{_SUFFIX}"))
+
+
+def recipe_of(path: str | Path | None) -> str | None:
+    """Return the name of the shipped recipe that a config file is, or ``None`` for a file of a user."""
+    if not path:
+        return None
+    file, folder = Path(path).resolve(), config_folder().resolve()
+    name = file.relative_to(folder).with_suffix("").as_posix() if file.is_relative_to(folder) else None
+    return name if name is not None and find_shipped(name) else None
+
+
+def figures_on_record(recipe: str) -> list[tuple[str, str, dict[str, float]]]:
+    """Return the figures on record of a shipped recipe, and of the others for the same task and data.
+
+    Returns:
+        Name of a recipe, data and metrics by name, of each that has figures; the recipe itself first.
+    """
+    from yaml import safe_load
+
+    found = []
+    for file in sorted(config_folder().glob("*/metafile.yml")):
+        for model in safe_load(file.read_text(encoding="utf-8"))["Models"]:
+            name = Path(model["Config"]).relative_to("registry_configs").with_suffix("").as_posix()
+            for result in model["Results"]:
+                found.append((name, (result["Task"], result["Dataset"]), result["Metrics"]))
+    own = {place for name, place, _ in found if name == recipe}
+    rows = [(name, place[1], dict(metrics)) for name, place, metrics in found if place in own and metrics]
+    return sorted(rows, key=lambda row: row[0] != recipe)

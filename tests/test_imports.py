@@ -50,6 +50,7 @@ LAYERS = [
     {"models", "visualization"},
     {"data", "config"},
     {"analysis", "evaluation"},
+    {"run_page"},
     {"engine"},
     {"inference", "openmmlab", "testing", "vlm_benchmark", "bridges"},
     {"study", "doctor", "gpu_battery", "app"},

@@ -11,6 +11,7 @@ from bus_toolkit.engine.hooks.learning_faults import LearningFaultsHook
 from bus_toolkit.engine.hooks.model_state import ModelStateHook
 from bus_toolkit.engine.hooks.progress import RichProgressHook
 from bus_toolkit.engine.hooks.report import ReportHook
+from bus_toolkit.engine.hooks.run_page import RunPageHook
 from bus_toolkit.engine.hooks.training_progress import KeepRatioScheduleHook, TrainingProgressHook
 from bus_toolkit.engine.launch import init_distributed, shutdown_distributed
 from bus_toolkit.engine.options import RunOptions
@@ -28,6 +29,7 @@ __all__ = [
     "LearningFaultsHook",
     "ModelStateHook",
     "ReportHook",
+    "RunPageHook",
     "RichProgressHook",
     "RunOptions",
     "TrainingInterrupted",

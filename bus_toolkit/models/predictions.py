@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import torch
+
 from bus_toolkit.declarations import declared
 from bus_toolkit.errors import ComponentError, describe
 from bus_toolkit.heads.base import VLPHead
@@ -12,7 +14,7 @@ from bus_toolkit.models.head_losses import check_images
 from bus_toolkit.step.passes import Passes
 from bus_toolkit.step.step import Step
 
-PATCH_FIELDS = ("patch_grid", "kept", "scores")
+PATCH_FIELDS = ("patch_grid", "kept", "scores", "kept_stages", "stage_blocks")
 """What the model predicts beside its heads."""
 
 
@@ -55,16 +57,23 @@ def write_predictions(heads: Mapping[str, VLPHead], passes: Passes, wanted: Coll
 
 
 def _patches(passes: Passes, wanted: Collection[str] | None) -> dict[str, Any]:
-    """Return which patches the own caption kept, the first selector's scores and the patch grid, an entry a sample."""
+    """Return which patches the own caption kept, in the end and after each selector, and the first one's scores.
+
+    With the patch grid and the blocks of the selectors, an entry a sample.
+    """
     if wanted is not None and not any(name in wanted for name in PATCH_FIELDS):
         return {}
     visual, count = Step(passes).reduced(), passes.batch.num_images
-    per_image = {"kept": visual.kept_patches()}
+    by_stage = visual.kept_by_stage()
+    per_image = {"kept": by_stage[-1]}
     if visual.selections:
         per_image["scores"] = visual.selections[0].decision.scores
+        per_image["kept_stages"] = torch.stack(by_stage[1:], dim=1)  # (B, stages, N)
     # (B * I, N) -> (B, I, N) for several images I a text
     rows = {name: values if count == 1 else values.unflatten(0, (-1, count)) for name, values in per_image.items()}
-    return {"patch_grid": [visual.grid] * len(passes.batch.samples), **rows}
+    samples = len(passes.batch.samples)
+    blocks = [selection.block for selection in visual.selections]
+    return {"patch_grid": [visual.grid] * samples, "stage_blocks": [blocks] * samples, **rows}
 
 
 def _checked(name: str, head: VLPHead, predicted: Any, num_samples: int) -> Mapping[str, Any]:

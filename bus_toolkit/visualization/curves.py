@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bus_toolkit.json_text import load_json
-from bus_toolkit.text_files import split_lines
 from bus_toolkit.visualization.canvas import CYCLE, GRID, INK, MUTED, in_one_style, new_figure, save_figure
+from bus_toolkit.visualization.scalars import Points, Scalars, smooth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Series = dict[str, list[tuple[float, float]]]
+Series = dict[str, Points]
 
 _COLUMNS = 4
-_HIDDEN = ("num_", "chance", "paired_", "leak_", "majority", "accuracy_positive", "accuracy_negative")
+HIDDEN = ("num_", "chance", "paired_", "leak_", "majority", "accuracy_positive", "accuracy_negative")
 
 
 def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
@@ -31,26 +29,8 @@ def read_scalars(paths: Sequence[Path]) -> tuple[Series, Series]:
     Returns:
         Losses (keys that contain "loss") and metrics of validations (keys with a slash).
     """
-    losses: Series = defaultdict(list)
-    metrics: Series = defaultdict(list)
-    for path in paths:
-        records = [load_json(line) for line in split_lines(path.read_text(encoding="utf-8")) if line.strip()]
-        first = next((record["iter"] for record in records if "iter" in record), math.inf)
-        for series in (losses, metrics):
-            for key, points in series.items():
-                series[key] = [point for point in points if point[0] < first]
-        step = 0.0
-        for record in records:
-            # A validation's own step counts epochs in an epoch-based training: it is drawn at the step of the training.
-            step = float(record.get("iter", step))
-            for key, value in record.items():
-                if isinstance(value, int | float) and math.isfinite(value):
-                    if "/" in key:
-                        metrics[key].append((step, float(value)))
-                    elif "loss" in key and "iter" in record:
-                        losses[key].append((step, float(value)))
-    # A run that was resumed after its last step repeats nothing, and leaves a term of its first part without points.
-    return {k: points for k, points in losses.items() if points}, {k: points for k, points in metrics.items() if points}
+    scalars = Scalars(paths)
+    return scalars.losses, scalars.metrics
 
 
 @in_one_style
@@ -60,7 +40,7 @@ def draw_curves(paths: Sequence[Path], out: Path) -> Path | None:
     plots: list[tuple[str, Series]] = [(key.replace("_", " "), {key: points}) for key, points in losses.items()]
     for task in dict.fromkeys(key.split("/")[0] for key in metrics):
         shown = {key.split("/", 1)[1]: points for key, points in metrics.items() if key.split("/")[0] == task}
-        groups = _split(task, {key: points for key, points in shown.items() if not key.startswith(_HIDDEN)})
+        groups = split_task(task, {key: points for key, points in shown.items() if not key.startswith(HIDDEN)})
         plots += [(title, series) for title, series in groups if series]
     if not plots:
         return None
@@ -78,7 +58,7 @@ def draw_curves(paths: Sequence[Path], out: Path) -> Path | None:
     return save_figure(figure, out)
 
 
-def _split(task: str, series: Series) -> list[tuple[str, Series]]:
+def split_task(task: str, series: Series) -> list[tuple[str, Series]]:
     """Return the plots of one task: recall gets one a direction, since twelve lines in one cannot be distinguished."""
     if task != "retrieval":
         return [(task.replace("_", " "), series)]
@@ -106,7 +86,7 @@ def _draw_loss(axes: Axes, series: Series) -> None:
     for points in series.values():
         steps, values = zip(*points, strict=True)
         axes.plot(steps, values, color=CYCLE[0], alpha=0.28, linewidth=0.9)
-        axes.plot(steps, _smooth(values), color=CYCLE[0], linewidth=1.8)
+        axes.plot(steps, smooth(values), color=CYCLE[0], linewidth=1.8)
 
 
 def _draw_metrics(axes: Axes, series: Series) -> None:
@@ -123,13 +103,3 @@ def _draw_metrics(axes: Axes, series: Series) -> None:
     columns = 1 if len(series) <= 4 else 2
     # On a light ground, since the best place may still lie on a line.
     axes.legend(fontsize=6.5, framealpha=0.85, edgecolor="none", labelcolor=INK, ncols=columns, handlelength=2.8)
-
-
-def _smooth(values: Sequence[float]) -> list[float]:
-    """Return an exponential running mean over about a thirtieth of the curve, free of the bias at its start."""
-    decay = 1.0 - 1.0 / max(1.0, len(values) / 30)
-    mean, weight, out = 0.0, 0.0, []
-    for value in values:
-        mean, weight = decay * mean + (1.0 - decay) * value, decay * weight + (1.0 - decay)
-        out.append(mean / weight)
-    return out

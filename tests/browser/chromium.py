@@ -118,6 +118,16 @@ class Browser:
             self.driver.execute_script(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
         return self.driver.execute_async_script(_ACCESSIBILITY)
 
+    def find(self, selector: str) -> list[Any]:
+        """Return the elements that a CSS selector finds."""
+        return self.driver.find_elements("css selector", selector)
+
+    def press(self, selector: str, key: str) -> None:
+        """Press a key, named as selenium's ``Keys`` (``ARROW_LEFT``), with the focus on the first such element."""
+        from selenium.webdriver.common.keys import Keys
+
+        self.find(selector)[0].send_keys(getattr(Keys, key))
+
     def screenshot(self, name: str) -> None:
         """Write the whole page, not only the window, as ``NAME.png`` where the environment names a folder for it."""
         if self._shots is None:

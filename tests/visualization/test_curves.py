@@ -2,7 +2,7 @@ import json
 
 from matplotlib.image import imread
 
-from bus_toolkit.visualization.curves import _smooth, draw_curves, read_scalars
+from bus_toolkit.visualization.curves import draw_curves, read_scalars, smooth
 
 
 def _write(path, records):
@@ -49,8 +49,8 @@ def test_curves_are_drawn_for_one_point_and_for_many(tmp_path):
 
 
 def test_the_running_mean_starts_at_the_first_value_and_keeps_a_constant():
-    assert _smooth([4.0, 4.0, 4.0]) == [4.0, 4.0, 4.0]
-    long = _smooth([float(i) for i in range(300)])
+    assert smooth([4.0, 4.0, 4.0]) == [4.0, 4.0, 4.0]
+    long = smooth([float(i) for i in range(300)])
     assert long[0] == 0.0
     # A mean over about ten values lags a rising line by about ten.
     assert 285 < long[-1] < 295

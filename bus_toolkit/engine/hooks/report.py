@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
-from torch import Tensor
 
 from bus_toolkit.console import ScreenConsole
+from bus_toolkit.engine.hooks.seen_images import seen_images
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import render_report, write_results
 from bus_toolkit.registry import HOOKS
@@ -178,7 +178,7 @@ class _KeptPictures:
         for row, output in enumerate(outputs):
             if self.is_full:
                 return
-            for position, (image, sample) in enumerate(_seen(inputs, row, output.to_dict())):
+            for position, (image, sample) in enumerate(seen_images(inputs, row, output.to_dict())):
                 # An image comes once for each of its captions; its id is that of the image, not of the row.
                 key = (sample.get("image_id", len(self._by_key)), position)
                 wanted = not self.is_full and key not in self._by_key
@@ -198,16 +198,6 @@ def _scalar_files(runner: Runner, *, resumed: bool) -> list[Path]:
     own = Path(runner.log_dir) / "vis_data" / "scalars.json"
     earlier = sorted(Path(runner.work_dir).glob("*/vis_data/scalars.json")) if resumed else []
     return [path for path in earlier if path != own] + [own]
-
-
-def _seen(inputs: Any, row: int, sample: dict[str, Any]) -> Iterator[tuple[Tensor, dict[str, Any]]]:
-    """Yield each image of a row and what was predicted of it; a loader gives the images of several a text as a list."""
-    if isinstance(inputs, Tensor):
-        yield inputs[row], sample
-        return
-    for place, images in enumerate(inputs):
-        own = {name: sample[name][place] for name in ("kept", "scores") if sample.get(name) is not None}
-        yield images[row], {**sample, **own}
 
 
 def _iterations(runner: Runner) -> int | None:

@@ -1,0 +1,131 @@
+"""The figures that a training logs, as curves; a file that grows is read on from where it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bus_toolkit.json_text import load_json
+from bus_toolkit.text_files import split_lines
+
+Points = list[tuple[float, float]]
+_MOST = 4096
+"""Points of a curve that are kept; of a longer one neighbours become their mean, so that memory does not grow."""
+
+
+class Scalars:
+    """Curves of one training, each a list of (training iteration, value).
+
+    Args:
+        paths: ``vis_data/scalars.json``, of a resumed training one for each start, in order. Steps that a later part
+            repeats replace those of the interrupted part. A missing file is one without lines.
+
+    Attributes:
+        losses: Losses by term (keys that contain "loss").
+        metrics: Metrics of validations (keys with a slash).
+        figures: What else is logged of steps: rates, norms, tokens, speed.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._places = {path: 0 for path in paths}
+        self._started: set[Path] = set()
+        self._step = 0.0
+        self._curves: dict[str, dict[str, Points]] = {kind: defaultdict(list) for kind in ("loss", "metric", "figure")}
+        self.update()
+
+    @property
+    def losses(self) -> dict[str, Points]:
+        """Losses by term."""
+        return _filled(self._curves["loss"])
+
+    @property
+    def metrics(self) -> dict[str, Points]:
+        """Metrics by key."""
+        return _filled(self._curves["metric"])
+
+    @property
+    def figures(self) -> dict[str, Points]:
+        """Other figures by key."""
+        return _filled(self._curves["figure"])
+
+    @property
+    def last_step(self) -> int:
+        """The last iteration of which something is logged."""
+        return int(
+            max((points[-1][0] for kind in self._curves.values() for points in kind.values() if points), default=0)
+        )
+
+    def update(self) -> None:
+        """Read what was added to the files since."""
+        for path in self._places:
+            for record in self._new(path):
+                self._add(path, record)
+
+    def _new(self, path: Path) -> Iterator[dict[str, Any]]:
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            file.seek(self._places[path])
+            whole, newline, _ = file.read().rpartition(b"\n")  # a line that is being written comes the next time
+        self._places[path] += len(whole) + len(newline)
+        for line in split_lines(whole.decode("utf-8", errors="replace")):
+            if line.strip():
+                with contextlib.suppress(ValueError):  # half a line of a run that was killed
+                    record = load_json(line)
+                    if isinstance(record, dict):
+                        yield record
+
+    def _add(self, path: Path, record: dict[str, Any]) -> None:
+        if path not in self._started and "iter" in record:
+            self._started.add(path)
+            self._drop_from(float(record["iter"]))
+        # A validation's own step counts epochs in an epoch-based training: it is drawn at the step of the training.
+        if "iter" in record:
+            self._step = float(record["iter"])
+        for key, value in record.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                continue
+            if "/" in key:
+                self._note("metric", key, value)
+            elif "iter" in record and key not in ("iter", "step", "epoch"):
+                self._note("loss" if "loss" in key else "figure", key, value)
+
+    def _note(self, kind: str, key: str, value: float) -> None:
+        points = self._curves[kind][key]
+        points.append((self._step, float(value)))
+        if len(points) > _MOST:
+            points[:] = thinned(points, _MOST // 2)
+
+    def _drop_from(self, first: float) -> None:
+        for kind in self._curves.values():
+            for key, points in kind.items():
+                kind[key] = [point for point in points if point[0] < first]
+
+
+def thinned(points: Points, most: int) -> Points:
+    """Return at most ``most`` points: means of neighbours, and the last point as it is."""
+    if len(points) <= most:
+        return points
+    size = math.ceil((len(points) - 1) / max(1, most - 1))
+    groups = [points[start : min(start + size, len(points) - 1)] for start in range(0, len(points) - 1, size)]
+    means = [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
+    return [*means, points[-1]]
+
+
+def smooth(values: Sequence[float]) -> list[float]:
+    """Return an exponential running mean over about a thirtieth of the curve, free of the bias at its start."""
+    decay = 1.0 - 1.0 / max(1.0, len(values) / 30)
+    mean, weight, out = 0.0, 0.0, []
+    for value in values:
+        mean, weight = decay * mean + (1.0 - decay) * value, decay * weight + (1.0 - decay)
+        out.append(mean / weight)
+    return out
+
+
+def _filled(curves: dict[str, Points]) -> dict[str, Points]:
+    """Return the curves that have points: a part that was resumed may have taken all of one."""
+    return {key: points for key, points in curves.items() if points}

@@ -1,0 +1,69 @@
+import re
+
+import pytest
+
+from bus_toolkit.errors import DataError
+from bus_toolkit.run_page.folder import read_run, scalar_files
+from bus_toolkit.run_page.page import run_page, write_page
+from tests.run_page.folders import write_run, write_start
+
+HOSTILE = '<script>alert(1)</script> "&\u202e'
+
+
+def test_the_page_shows_what_the_run_has_left(tmp_path):
+    page = write_page(read_run(write_run(tmp_path / "run"))).read_text(encoding="utf-8")
+    for title in ("Results", "Losses", "Validations", "Tokens", "Steps", "Kept patches", "Bad samples", "Environment"):
+        assert f">{title}</h2>" in page
+    assert "150 of 150" in page and "a red disc" in page and "2 of 40 rows" in page
+    assert "by question<br>type alone" in page  # what no skill reaches, beside the accuracy
+    assert "bus/bus_vqa_scenes_small (this recipe)" in page  # figures on record
+    assert "after block 4: 3 of 16 patches" in page and "block 2: 40, decoder: 17" in page
+    assert "optim_wrapper:" in page
+
+
+def test_texts_of_others_are_neither_markup_nor_steering(tmp_path):
+    page = run_page(read_run(write_run(tmp_path / "run", text=HOSTILE)))
+    assert "alert(1)" in page and "<script>alert" not in page and "\u202e" not in page
+    assert page.count("<script>") == 1  # the page's own, which its policy names by its hash
+
+
+def test_an_image_from_elsewhere_and_broken_files_are_left_out(tmp_path):
+    run = write_run(tmp_path / "run")
+    kept = (run / "report/kept.json").read_text()
+    (run / "report/kept.json").write_text(re.sub('"data:image/jpeg[^"]*"', '"https://example.org/a.png"', kept))
+    (run / "report/page.json").write_text("[1, 2")
+    (run / "config.yaml").write_text("a: [")
+    page = run_page(read_run(run))
+    assert "example.org" not in page and "Kept patches" not in page and ">Losses</h2>" in page
+
+
+def test_a_resumed_run_shows_its_first_part_and_no_earlier_training(tmp_path):
+    write_start(tmp_path, "20260101_000000", steps=(900,))
+    write_start(tmp_path, "20260102_000000", steps=(50, 100, 150), last_line='{"loss": 1.0, "ite')
+    write_start(tmp_path, "20260103_000000", steps=(120, 170), resume="true")
+    assert [path.parts[-3] for path in scalar_files(tmp_path)] == ["20260102_000000", "20260103_000000"]
+    losses = read_run(tmp_path).scalars.losses
+    assert [step for step, _ in losses["loss"]] == [50, 100, 120, 170]
+
+
+def test_figures_that_are_added_are_read_and_half_a_line_waits(tmp_path):
+    write_start(tmp_path, "20260101_000000", steps=(50,), last_line='{"loss": 1.0, "iter": 60')
+    scalars, file = read_run(tmp_path).scalars, tmp_path / "20260101_000000/vis_data/scalars.json"
+    assert scalars.last_step == 50
+    with file.open("a") as log:
+        log.write('}\n{"loss": 0.5, "iter": 70}\n')
+    scalars.update()
+    assert [step for step, _ in scalars.losses["loss"]] == [50, 60, 70]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lost", "must be the folder of a run, got no such folder"),
+        ("empty", "no run is in this folder, neither config.yaml"),
+    ],
+)
+def test_what_is_no_run_is_refused(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=message):
+        read_run(tmp_path / name)
