@@ -15,7 +15,7 @@ from bus_toolkit.visualization.kept_patches import PatchPicture
 KEPT_STYLE = """
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: 1rem; }
 .card { margin: 0; min-width: 0; }
-.card svg { display: block; width: 100%; height: auto; border-radius: 6px; }
+.card svg { display: block; width: 100%; height: auto; outline: 1px solid var(--line); }
 .card figcaption { font-size: 0.875rem; overflow-wrap: anywhere; }
 .stage { display: none; }
 .stage.on { display: inline; }
