@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 COMMAND = Command(
-    "Put runs side by side on one page: curves in the same charts, settings that differ, results.",
+    "Put runs side by side on one HTML page: charts, settings that differ, results.",
     add_arguments,
     run,
 )

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 COMMAND = Command(
-    "Write the page of a run: losses, tokens, speed, results, kept patches, config, in one HTML file.",
+    "Write a run as one HTML page: charts, results, kept patches, config.",
     add_arguments,
     run,
     "A training writes it by itself (default_hooks.page); this makes it again, of older runs and of copies, too.",

@@ -14,8 +14,10 @@ from bus_toolkit.models.head_losses import check_images
 from bus_toolkit.step.passes import Passes
 from bus_toolkit.step.step import Step
 
-PATCH_FIELDS = ("patch_grid", "kept", "scores", "kept_stages", "stage_blocks")
+PATCH_FIELDS = ("patch_grid", "kept", "scores")
 """What the model predicts beside its heads."""
+STAGE_FIELDS = ("kept_stages", "stage_blocks")
+"""What is left after each selector, bool (stages, N), and the blocks of these; only for what names them."""
 
 
 def write_predictions(heads: Mapping[str, VLPHead], passes: Passes, wanted: Collection[str] | None = None) -> None:
@@ -57,10 +59,7 @@ def write_predictions(heads: Mapping[str, VLPHead], passes: Passes, wanted: Coll
 
 
 def _patches(passes: Passes, wanted: Collection[str] | None) -> dict[str, Any]:
-    """Return which patches the own caption kept, in the end and after each selector, and the first one's scores.
-
-    With the patch grid and the blocks of the selectors, an entry a sample.
-    """
+    """Return which patches the own caption kept, the first selector's scores and the patch grid, an entry a sample."""
     if wanted is not None and not any(name in wanted for name in PATCH_FIELDS):
         return {}
     visual, count = Step(passes).reduced(), passes.batch.num_images
@@ -68,12 +67,16 @@ def _patches(passes: Passes, wanted: Collection[str] | None) -> dict[str, Any]:
     per_image = {"kept": by_stage[-1]}
     if visual.selections:
         per_image["scores"] = visual.selections[0].decision.scores
+    if visual.selections and wanted is not None and "kept_stages" in wanted:
         per_image["kept_stages"] = torch.stack(by_stage[1:], dim=1)  # (B, stages, N)
     # (B * I, N) -> (B, I, N) for several images I a text
-    rows = {name: values if count == 1 else values.unflatten(0, (-1, count)) for name, values in per_image.items()}
+    rows: dict[str, Any] = {
+        name: values if count == 1 else values.unflatten(0, (-1, count)) for name, values in per_image.items()
+    }
     samples = len(passes.batch.samples)
-    blocks = [selection.block for selection in visual.selections]
-    return {"patch_grid": [visual.grid] * samples, "stage_blocks": [blocks] * samples, **rows}
+    if "kept_stages" in rows:
+        rows["stage_blocks"] = [[selection.block for selection in visual.selections]] * samples
+    return {"patch_grid": [visual.grid] * samples, **rows}
 
 
 def _checked(name: str, head: VLPHead, predicted: Any, num_samples: int) -> Mapping[str, Any]:
