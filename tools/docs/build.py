@@ -18,7 +18,7 @@ from types import ModuleType
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PAGES = ("*.md", "bus_toolkit/*.md", "registry_configs/*.md", "tools/*.md", "plugins/*.md", "plugins/*/*.md")
-PICTURES = "tools/docs/*.png"
+SHOWN = ("tools/docs/*.png", "tools/docs/*.ipynb")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def write_sources(source: Path) -> None:
     source.mkdir(parents=True)
     shutil.copy(HERE / "conf.py", source)
     pages = sorted({page for pattern in PAGES for page in ROOT.glob(pattern)})
-    for path in (*pages, *ROOT.glob(PICTURES)):
+    for path in (*pages, *(path for pattern in SHOWN for path in ROOT.glob(pattern))):
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
