@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from bus_toolkit.app.gallery import Gallery
-from bus_toolkit.app.pictures import as_address, decoded, png_of_side
+from bus_toolkit.app.pictures import as_address, decoded, in_size, png_of_side
 from bus_toolkit.app.question import MOST_CAPTIONS, MOST_CHARACTERS, Question
 from bus_toolkit.app.refusals import RequestRefused
+from bus_toolkit.errors import DataError
 from bus_toolkit.inference import Inferencer
 from bus_toolkit.inference.pictures import png_of
 from bus_toolkit.limits import UPLOAD_BYTES
@@ -35,7 +36,8 @@ class Desk:
     def __init__(self, inferencer: Inferencer, gallery: Gallery, captions: Sequence[str] = ()) -> None:
         self._inferencer, self.gallery = inferencer, gallery
         self._captions = list(captions)
-        self._index = gallery.index(inferencer)
+        self._side = _only_size(inferencer)
+        self._index = gallery.index(inferencer, self._side)
         self._turn, self._closed = threading.Lock(), False
 
     def about(self) -> dict[str, Any]:
@@ -67,13 +69,18 @@ class Desk:
             if self._closed:
                 raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "The app is ending.")
             start = time.perf_counter()
-            pixels = self._pixels(question)
-            ratio = question.keep_ratio
+            pixels, ratio = self._pixels(question), question.keep_ratio
+            shown, pixels = pixels, in_size(pixels, self._side)
             with nullcontext() if ratio is None else self._inferencer.at_keep_ratio(ratio):
                 found = self._patches(pixels, question.text) | self._answers(pixels, question)
+            if "box" in found:
+                across, down = shown.shape[1] / pixels.shape[1], shown.shape[0] / pixels.shape[0]
+                found["box"]["corners"] = [
+                    v * f for v, f in zip(found["box"]["corners"], [across, down] * 2, strict=True)
+                ]
             return found | {
-                "image": as_address(png_of_side(pixels, _SIDE)),
-                "size": [pixels.shape[1], pixels.shape[0]],
+                "image": as_address(png_of_side(shown, _SIDE)),
+                "size": [shown.shape[1], shown.shape[0]],
                 "seconds": round(time.perf_counter() - start, 3),
             }
 
@@ -138,3 +145,16 @@ class Desk:
             (hits,) = model.retrieve(self._index, question.text, topk=_TOPK, direction="t2i")
             found["images"] = [{"number": hit["index"], "score": hit["score"]} for hit in hits]
         return found
+
+
+def _only_size(inferencer: Inferencer) -> tuple[int, int] | None:
+    """Return width and height of the only images that a model takes; ``None`` if its pipeline brings others to it.
+
+    Models of drawn scenes are trained and tested without a resize. Here any image is dropped, so the app resizes it.
+    """
+    height, width = inferencer.model.backbone.image_size
+    try:
+        inferencer.read_patches(np.zeros((height + 1, width + 1, 3), np.uint8))
+    except DataError:
+        return width, height
+    return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bus_toolkit.app.pictures import decoded, png_of_side
+from bus_toolkit.app.pictures import decoded, in_size, png_of_side
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.inference import ImageIndex, Inferencer
 from bus_toolkit.safe_text import one_line
@@ -43,11 +43,19 @@ class Gallery:
         """Return the number of images."""
         return len(self._paths)
 
-    def index(self, inferencer: Inferencer) -> Any:
-        """Return the images encoded, at the run's own keep ratio; ``None`` without any, or without a head for it."""
+    def index(self, inferencer: Inferencer, size: tuple[int, int] | None) -> Any:
+        """Return the images encoded, at the run's own keep ratio; ``None`` without any, or without a head for it.
+
+        Args:
+            inferencer: The model.
+            size: Width and height that it must be given; ``None``: any.
+        """
         if not self._paths or "index" not in inferencer.abilities:
             return None
-        index: ImageIndex = inferencer.index([str(path) for path in self._paths])
+        images: list[Any] = [str(path) for path in self._paths]
+        if size is not None:
+            images = [in_size(self.pixels(number), size) for number in range(len(self))]
+        index: ImageIndex = inferencer.index(images)
         return index
 
     def pixels(self, number: int) -> np.ndarray:

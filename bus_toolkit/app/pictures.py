@@ -41,6 +41,13 @@ def png_of_side(pixels: np.ndarray, side: int) -> bytes:
     return png_of(np.asarray(picture))
 
 
+def in_size(pixels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """Return pixels uint8 RGB (H, W, 3) in a width and height, by Pillow's bicubic; ``None`` leaves them."""
+    if size is None or pixels.shape[1::-1] == size:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+
 def as_address(png: bytes) -> str:
     """Return a PNG as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bus_toolkit.app import Gallery, Question
+from bus_toolkit import Inferencer
+from bus_toolkit.app import Desk, Gallery, Question
 from bus_toolkit.app.refusals import RequestRefused
 from bus_toolkit.errors import BusError, ConfigError, DataError
 from tests.app.asking import png
-from tests.inference.toy import SIDE, TEXTS
+from tests.inference.toy import SIDE, TEXTS, photos, run_config, write_run
 
 
 def picture(address):
@@ -88,3 +89,17 @@ def test_a_file_that_went_away_is_said_by_its_name(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"^gone\.png: .*No such file"):
         gallery.small(0)
+
+
+def test_a_model_that_takes_one_size_alone_gets_others_resized(desk, tmp_path):
+    config = run_config(tmp_path / "scenes")
+    del config["test_dataloader"]["dataset"]["pipeline"][1]  # the resize
+    paths = [str(path) for path in photos(tmp_path / "photos", count=2, size=(96, 64))]
+    found = Desk(Inferencer(write_run(tmp_path / "run", config), device="cpu"), Gallery(paths)).ask(
+        Question(b"", gallery=0, text=TEXTS[0])
+    )
+    assert found["size"] == [96, 64] and picture(found["seen"]).size == (SIDE, SIDE) and len(found["images"]) == 2
+    # The same weights and pixels as with the resize in the pipeline, whose box is in pixels of the image, too.
+    pixels = np.asarray(Image.open(paths[0]))
+    other = desk._inferencer.ground(pixels, TEXTS[0])[0]
+    assert found["box"]["corners"] == pytest.approx(other["box"], abs=0.01)

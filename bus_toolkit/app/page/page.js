@@ -35,16 +35,20 @@ function addToGallery(name, number) {
   $("gallery").append(button);
 }
 
+// Returns whether there is an image now: a file that is too large is not sent.
 function choose(chosen, number = null) {
   showError("");
   if (chosen && chosen.size > about.most_bytes) {
-    return showError(`${chosen.name} has ${chosen.size.toLocaleString("en")} bytes; `
+    showError(`${chosen.name} has ${chosen.size.toLocaleString("en")} bytes; `
       + `${about.most_bytes.toLocaleString("en")} are the most. Make it smaller.`);
+    chosen = null;
   }
   [file, picked] = [chosen, number];
   if (!chosen) $("file").value = "";
-  $("chosen").textContent = chosen ? chosen.name : number === null ? "" : about.gallery[number];
+  const name = chosen ? chosen.name : number === null ? "" : about.gallery[number];
+  $("chosen").textContent = $("file").files.length ? "" : name; // a chosen file has its name beside the button
   [...$("gallery").children].forEach((button, i) => button.setAttribute("aria-pressed", String(i === number)));
+  return file !== null || picked !== null;
 }
 
 function resetRatio() {
@@ -97,7 +101,7 @@ function showError(text) {
 }
 
 function take(files) {
-  if (files.length) { choose(files[0]); if (file) ask(); }
+  if (files.length && choose(files[0])) ask();
 }
 
 $("form").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
