@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,8 @@ def _results(path: Path, notes: Mapping[str, Any]) -> dict[str, dict[str, float]
 
 def _numbers(node: Any) -> dict[str, float]:
     pairs = node.items() if isinstance(node, dict) else ()
-    return {str(k): float(v) for k, v in pairs if isinstance(v, int | float) and not isinstance(v, bool)}
+    numbers = {str(k): float(v) for k, v in pairs if isinstance(v, int | float) and not isinstance(v, bool)}
+    return {key: value for key, value in numbers.items() if math.isfinite(value)}
 
 
 def _kept(node: Any) -> list[KeptStages]:

@@ -14,6 +14,9 @@ from bus_toolkit.visualization.svg_chart import CHART_STYLE, number
 from bus_toolkit.writing import write_whole
 
 PAGE_STYLE = """
+a { color: var(--accent); }
+pre { overflow-x: auto; padding: 0.5rem; background: var(--band); }
+summary { cursor: pointer; font-weight: 600; }
 main > section { margin: 2rem 0; }
 h2 { border-bottom: 1px solid var(--line); padding-bottom: 0.2rem; }
 h1, .path { overflow-wrap: anywhere; }

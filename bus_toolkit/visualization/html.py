@@ -9,7 +9,7 @@ from html import escape
 
 from bus_toolkit.safe_text import safe_lines
 
-COLOURS = """
+FRAME = """
 :root { color-scheme: light dark; --ink: #1f2430; --soft: #5b6270; --ground: #ffffff; --line: #d9dce4; --band: #f4f5f8;
   --accent: #0072b2; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaf0; --soft: #a9b0bf; --ground: #14171e; --line: #343a48;
@@ -17,9 +17,6 @@ COLOURS = """
 body { margin: 0 auto; max-width: 90rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
   background: var(--ground); }
 h1, h2, h3 { line-height: 1.25; }
-a { color: var(--accent); }
-pre { overflow-x: auto; padding: 0.5rem; background: var(--band); }
-summary { cursor: pointer; font-weight: 600; }
 """
 
 
@@ -33,7 +30,7 @@ def whole_page(title: str, style: str, script: str, parts: Iterable[str]) -> str
 
     Args:
         title: Of the window, a text of others.
-        style: CSS, after that of ``COLOURS``.
+        style: CSS, after ``FRAME``.
         script: JavaScript, or nothing.
         parts: What is between the tags of the body.
     """
@@ -44,7 +41,7 @@ def whole_page(title: str, style: str, script: str, parts: Iterable[str]) -> str
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{shown(title)}</title>\n<style>{COLOURS}{style}</style>\n</head>\n<body>",
+            f"<title>{shown(title)}</title>\n<style>{FRAME}{style}</style>\n</head>\n<body>",
             *parts,
             f"<script>{script}</script>\n</body>\n</html>\n",
         ]

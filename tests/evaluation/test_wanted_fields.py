@@ -90,10 +90,20 @@ def predicted(model: VLPModel, monkeypatch: pytest.MonkeyPatch, fields: set[str]
         ({"image_feats", "text_feats"}, {"itc"}, {"image_feats", "text_feats"}),
         ({"patch_scores"}, {"ptm"}, {"patch_scores", "patch_labels", "object_labels"}),
         ({"kept"}, set(), PATCHES),
+        ({"kept", "kept_stages"}, set(), {*PATCHES, "kept_stages", "stage_blocks"}),
     ],
 )
 def test_heads_run_whose_predictions_are_read(model, monkeypatch, fields, heads, given) -> None:
     assert predicted(model, monkeypatch, fields) == (heads, given)
+
+
+def test_the_last_stage_kept_what_is_kept_in_all(model) -> None:
+    images, samples = tiny_batch()
+    with torch.no_grad():
+        model.predict(images, samples, fields={"kept", "kept_stages"})
+    for sample in samples:
+        assert len(sample.kept_stages) == len(sample.stage_blocks) > 0
+        assert torch.equal(sample.kept_stages[-1], sample.kept)
 
 
 def test_without_a_wish_every_head_runs_and_an_evaluation_may_wish(model, monkeypatch) -> None:

@@ -56,6 +56,14 @@ def test_figures_that_are_added_are_read_and_half_a_line_waits(tmp_path):
     assert [step for step, _ in scalars.losses["loss"]] == [50, 60, 70]
 
 
+def test_values_that_are_no_numbers_leave_the_others_of_a_curve(tmp_path):
+    line = '{"loss": NaN, "grad_norm": Infinity, "lr": true, "iter": 60}\n{"loss": 0.5, "iter": 70}\n'
+    write_start(tmp_path, "20260101_000000", steps=(50,), last_line=line)
+    run = read_run(tmp_path)
+    assert [step for step, _ in run.scalars.losses["loss"]] == [50, 70]
+    assert "nan" not in run_page(run).lower() and len(run.scalars.figures["grad_norm"]) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

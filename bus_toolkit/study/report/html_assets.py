@@ -1,13 +1,8 @@
 """Style and script of the leaderboard page. The page has no other script: its hash is the only one that may run."""
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1f2430; --soft: #5b6270; --ground: #ffffff; --line: #d9dce4; --band: #f4f5f8;
-  --accent: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaf0; --soft: #a9b0bf; --ground: #14171e; --line: #343a48;
-  --band: #1d222c; --accent: #6bb8e8; } }
-body { margin: 0 auto; max-width: 90rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
-  background: var(--ground); }
-h1, h2, h3 { line-height: 1.25; }
+from bus_toolkit.visualization.html import FRAME
+
+_REST = """\
 section, .prose { max-width: 60rem; }
 a { color: var(--accent); }
 pre { overflow-x: auto; padding: 0.5rem; background: var(--band); }
@@ -33,6 +28,7 @@ figure svg { width: 100%; height: auto; stroke-linejoin: round; stroke-linecap: 
 figcaption { color: #1f2430; font-size: 0.875rem; }
 .soft { color: var(--soft); }
 """
+STYLE = FRAME + _REST
 
 SCRIPT = """
 "use strict";
