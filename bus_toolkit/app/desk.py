@@ -31,11 +31,14 @@ class Desk:
         inferencer: The model. Its keep ratio changes while a question with one of its own is answered.
         gallery: Images to choose from.
         captions: That the page starts with.
+        classes: The names of the classes of a classification head, in order; without them it answers by numbers.
     """
 
-    def __init__(self, inferencer: Inferencer, gallery: Gallery, captions: Sequence[str] = ()) -> None:
+    def __init__(
+        self, inferencer: Inferencer, gallery: Gallery, captions: Sequence[str] = (), classes: Sequence[str] = ()
+    ) -> None:
         self._inferencer, self.gallery = inferencer, gallery
-        self._captions = list(captions)
+        self._captions, self._classes = list(captions), list(classes)
         self._side = _only_size(inferencer)
         self._index = gallery.index(inferencer, self._side)
         self._turn, self._closed = threading.Lock(), False
@@ -58,8 +61,8 @@ class Desk:
 
         ``image`` (an address that holds the picture as it came, at most 640 px), ``size`` (its width and height),
         ``seen`` (as the model saw it), ``grid``, ``stages`` (each with ``name``, ``tokens``, ``kept``, ``scores``) and
-        ``seconds``; ``caption``; with a text and the heads for them ``scores``, ``answer``, ``box``, ``images``; with
-        captions ``captions``.
+        ``seconds``; ``caption``; with a text and the heads for them ``scores``, ``answer``, ``class``, ``box``,
+        ``images``; with captions ``captions``.
 
         Raises:
             RequestRefused: There is no such image in the gallery, or the app is ending.
@@ -120,6 +123,11 @@ class Desk:
             found["caption"] = model.caption(pixels)[0]["caption"]
         if text and "answer" in can:
             found["answer"] = model.answer(pixels, text)[0]["answer"]
+        if text and "label" in can:
+            chosen = model.label(pixels, text)[0]
+            number = chosen["label"]
+            name = self._classes[number] if number < len(self._classes) else f"class {number}"
+            found["class"] = {"name": name, "probability": chosen["probability"]}
         if text and "ground" in can:
             box = model.ground(pixels, text)[0]
             found["box"] = {"corners": box["box"], "score": box["score"]}

@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", nargs="+", action="extend", default=[], metavar="GLOB", help="images to choose from and to search"
     )
     parser.add_argument("--texts-file", type=Path, metavar="FILE", help="captions to compare, UTF-8, one a line")
+    parser.add_argument(
+        "--classes-file", type=Path, metavar="FILE", help="names of a classification head's classes, one a line"
+    )
     parser.add_argument("--port", type=_port, default=7860, metavar="N", help="0: any that is free (default: 7860)")
     parser.add_argument(
         "--address",
@@ -37,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     """Bind, load, serve until Ctrl-C."""
     images = expand_images(args.images) if args.images else []
     captions = [] if args.texts_file is None else read_texts([], args.texts_file)
+    classes = [] if args.classes_file is None else read_texts([], args.classes_file, "--classes-file")
     load_openmmlab(announced=True)
     from bus_toolkit.app import AppServer, Desk, Gallery
     from bus_toolkit.app.guards import is_loopback
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     gallery = Gallery(images)
     with AppServer(args.address, args.port) as server:  # before the model is loaded, which takes longer
         model = Inferencer(args.source, checkpoint=args.checkpoint, device=args.device, cfg_options=args.cfg_options)
-        desk = Desk(model, gallery, captions)
+        desk = Desk(model, gallery, captions, classes)
         if not is_loopback(args.address):
             _log.warning("--address: everybody who reaches %s may ask, and sees the images given.", args.address)
         print(f"{server.url}  (Ctrl-C ends it)", flush=True)

@@ -43,7 +43,7 @@ def _files_of(pattern: str) -> list[str]:
     return [file for file in sorted(glob.glob(str(path), recursive=True)) if Path(file).is_file()]
 
 
-def read_texts(typed: Sequence[str], file: Path | None) -> list[str]:
+def read_texts(typed: Sequence[str], file: Path | None, flag: str = "--texts-file") -> list[str]:
     """Return the texts of the command line, or of a UTF-8 file, one a line; empty lines count for nothing.
 
     Raises:
@@ -51,10 +51,10 @@ def read_texts(typed: Sequence[str], file: Path | None) -> list[str]:
     """
     if file is None:
         return list(typed)
-    lines = [line.strip() for line in split_lines(read_utf8(file, "--texts-file"))]
+    lines = [line.strip() for line in split_lines(read_utf8(file, flag))]
     texts = [line for line in lines if not is_blank(line)]
     if not texts:
-        raise DataError(f"--texts-file: no text in {file}. Write one a line.")
+        raise DataError(f"{flag}: no text in {file}. Write one a line.")
     return texts
 
 

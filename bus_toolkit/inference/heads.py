@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.heads import CaptionHead, GroundingHead, ITCHead, ITMHead, VLPHead, VQAHead, find_head
+from bus_toolkit.heads import (
+    CaptionHead,
+    ClassificationHead,
+    GroundingHead,
+    ITCHead,
+    ITMHead,
+    VLPHead,
+    VQAHead,
+    find_head,
+)
 
 # By method: the class of the head, and a config that has it.
 NEEDED: dict[str, tuple[type[VLPHead], str]] = {
@@ -14,6 +23,7 @@ NEEDED: dict[str, tuple[type[VLPHead], str]] = {
     "retrieve(rerank=...)": (ITMHead, "bus/bus_scenes_tiny"),
     "classify": (ITCHead, "bus/bus_scenes_tiny"),
     "answer": (VQAHead, "bus/bus_vqa_scenes_small"),
+    "label": (ClassificationHead, "needles/full"),
     "caption": (CaptionHead, "bus/bus_caption_scenes_tiny"),
     "ground": (GroundingHead, "bus/bus_grounding_scenes_tiny"),
 }

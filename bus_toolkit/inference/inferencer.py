@@ -171,6 +171,25 @@ class Inferencer:
         predictions = self._predictor.predict(head, *self._pairs(images, questions, "questions"))
         return Rows({"image": p.image, "question": p.text, "answer": p.fields["pred_answer"]} for p in predictions)
 
+    def label(self, images: Any, texts: Texts) -> list[dict[str, Any]]:
+        """Classify images under texts by the head that was trained for it, as the questions of the demo are answered.
+
+        Returns:
+            One dict a text with ``image``, ``text``, ``label``, the number of the class from 0 in the order of the
+            training's answers, and its ``probability``.
+        """
+        head = head_for(self.model, "label")
+        predictions = self._predictor.predict(head, *self._pairs(images, texts, "texts"))
+        return Rows(
+            {
+                "image": p.image,
+                "text": p.text,
+                "label": p.fields["pred_label"],
+                "probability": p.fields["pred_score"],
+            }
+            for p in predictions
+        )
+
     def caption(self, images: Any) -> list[dict[str, Any]]:
         """Describe images: one dict an image with ``image`` and ``caption``."""
         predictions = self._predictor.predict(head_for(self.model, "caption"), as_images(images))

@@ -103,3 +103,14 @@ def test_a_model_that_takes_one_size_alone_gets_others_resized(desk, tmp_path):
     pixels = np.asarray(Image.open(paths[0]))
     other = desk._inferencer.ground(pixels, TEXTS[0])[0]
     assert found["box"]["corners"] == pytest.approx(other["box"], abs=0.01)
+
+
+def test_a_class_has_its_name_or_its_number(tmp_path):
+    config = run_config(tmp_path / "scenes", cls={"type": "ClassificationHead", "num_classes": 3})
+    model = Inferencer(write_run(tmp_path / "run", config), device="cpu")
+    asked = Question(png(), text=TEXTS[0])
+    (expected,) = model.label(np.asarray(Image.open(io.BytesIO(png()))), TEXTS[0])
+    assert model.abilities == ("label",) and 1 / 3 < expected["probability"] < 1
+    unnamed, named = (Desk(model, Gallery(), (), names).ask(asked)["class"] for names in ([], ["no", "yes", "so"]))
+    assert unnamed == {"name": f"class {expected['label']}", "probability": expected["probability"]}
+    assert named["name"] == ["no", "yes", "so"][expected["label"]]

@@ -44,6 +44,7 @@ export class Answer {
     const tokens = [...found.stages.map((stage) => stage.tokens), ...(found.decoded ? [found.decoded] : [])];
     const words = {
       "Answer": found.answer,
+      "Class": found.class && `${found.class.name} (probability ${number(found.class.probability)})`,
       "Caption": found.caption,
       "Box": found.box && `${found.box.corners.map((v) => v.toFixed(0)).join(", ")} (left, top, right, bottom)`,
       "Score of the box": found.box && number(found.box.score),

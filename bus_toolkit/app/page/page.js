@@ -3,7 +3,7 @@
 import { Answer } from "./answer.js";
 
 const $ = (id) => document.getElementById(id);
-const KINDS = { answer: "question", ground: "expression", retrieve: "caption" };
+const KINDS = { answer: "question", label: "question or statement", ground: "expression", retrieve: "caption" };
 let about, answer, file = null, picked = null, ownRatio = true, running = false, again = false;
 
 async function start() {
