@@ -64,9 +64,8 @@ def read_run(folder: str | Path, scalars: Scalars | None = None) -> RunFolder:
     """
     path = expand_home(folder)
     if not path.is_dir():
-        raise DataError(
-            f"{folder}: must be the folder of a run, got {'a file' if path.exists() else 'no such folder'}."
-        )
+        got = "a file" if path.exists() else "no such folder"
+        raise DataError(f"{folder}: must be the folder of a run, got {got}. Give the work dir of a training.")
     files = scalar_files(path)
     if not files and not any((path / name).is_file() for name in (_CONFIG, NOTES)):
         raise DataError(
