@@ -35,6 +35,7 @@ _PACKAGES = (
     "engine",
     "errors",
     "evaluation",
+    "export",
     "fusion",
     "heads",
     "inference",
