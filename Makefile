@@ -45,6 +45,9 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m bus_toolkit study $(DEMO) --out $(DEMO_DIR) $(ARGS)
 	$(BIN)/python -m bus_toolkit infer explain $(foreach arm,$(DEMO_ARMS),$(DEMO_DIR)/questions/$(arm)/keep_0.11/seed_0) \
 		--images $(DEMO_IMAGE) --text $(DEMO_QUESTIONS) --side-by-side --out $(DEMO_DIR)
+	$(BIN)/python -m bus_toolkit save-pretrained $(DEMO_DIR)/questions/text-aware/keep_0.11/seed_0 \
+		--out $(DEMO_DIR)/model --licence Apache-2.0
+	$(BIN)/python -m bus_toolkit infer answer $(DEMO_DIR)/model --images $(DEMO_IMAGE) --text $(DEMO_QUESTIONS)
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)

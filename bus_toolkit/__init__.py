@@ -17,15 +17,29 @@ if TYPE_CHECKING:
     from bus_toolkit.inference import Inferencer
     from bus_toolkit.models import build_model
     from bus_toolkit.openmmlab.backbone import TokenReducedViT
+    from bus_toolkit.pretrained.hub import push_to_hub
+    from bus_toolkit.pretrained.loading import from_pretrained
 
 __version__ = "0.2.0"
-__all__ = ["Inferencer", "TokenReducedViT", "__version__", "build_model", "hookimpl", "list_configs", "load_config"]
+__all__ = [
+    "Inferencer",
+    "TokenReducedViT",
+    "__version__",
+    "build_model",
+    "from_pretrained",
+    "hookimpl",
+    "list_configs",
+    "load_config",
+    "push_to_hub",
+]
 _LAZY = {
     "Inferencer": "bus_toolkit.inference",
     "TokenReducedViT": "bus_toolkit.openmmlab.backbone",
     "build_model": "bus_toolkit.models",
+    "from_pretrained": "bus_toolkit.pretrained.loading",
     "list_configs": "bus_toolkit.config",
     "load_config": "bus_toolkit.config",
+    "push_to_hub": "bus_toolkit.pretrained.hub",
 }
 _PACKAGES = (
     "backbones",

@@ -52,7 +52,7 @@ LAYERS = [
     {"analysis", "evaluation"},
     {"run_page"},
     {"engine"},
-    {"inference", "export", "openmmlab", "testing", "vlm_benchmark", "bridges"},
+    {"inference", "export", "pretrained", "openmmlab", "testing", "vlm_benchmark", "bridges"},
     {"study", "doctor", "gpu_battery", "app"},
     {"cli"},
 ]

@@ -10,7 +10,7 @@ from bus_toolkit.signatures import did_you_mean
 
 GROUPS = {
     "Train and evaluate": ("train", "test", "study", "study-report"),
-    "Use a trained model": ("infer", "app", "export"),
+    "Use a trained model": ("infer", "app", "export", "save-pretrained", "push-to-hub"),
     "Look at runs": ("report", "compare"),
     "List configs and parts": ("configs", "describe", "list-backbones"),
     "Data": ("prepare", "shards", "scenes", "verify", "browse"),

@@ -21,6 +21,7 @@ from bus_toolkit.ops.collective import rank
 from bus_toolkit.ops.shared_work import on_first_rank
 from bus_toolkit.weights.checksums import check_records, fingerprint
 from bus_toolkit.weights.files import load_checkpoint_file, unreadable
+from bus_toolkit.weights.run_state import SAVED_MODEL
 from bus_toolkit.weights.settings import checkpoint_of
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,12 @@ def decide_start(cfg: Config, resume: str | None, source: str) -> None:
         # A warning: the screen shows no less before the run has its log.
         _log.warning("--resume: no checkpoint in %s, starting from the beginning.", cfg.work_dir)
     given, resumed = checkpoint_of(cfg.get("load_from")), bool(cfg.get("resume"))
+    if resumed and given is not None and _is_saved_model(expand_home(given)):
+        raise CheckpointError(
+            f"--resume: {given} is a saved model, which holds no optimizer and nothing else that a run goes on with. "
+            "Resume in its run folder, or start a new training from its weights: --cfg-options "
+            f"load_from={_weights_in(expand_home(given))}"
+        )
     if resumed and not str(given).endswith(".pth"):
         raise CheckpointError(
             f"--resume: a run goes on from a .pth of its own work dir, got {given}. {_there(str(given))}"
@@ -76,6 +83,15 @@ def decide_start(cfg: Config, resume: str | None, source: str) -> None:
         )
     if given is not None and "://" not in given:
         _agree(on_first_rank(lambda: _given(given, source, resumed=resumed, trusted=trusted)))
+
+
+def _is_saved_model(path: Path) -> bool:
+    """Return whether a path is a folder that save_pretrained has written, or its weights."""
+    return (_weights_in(path).parent / SAVED_MODEL).is_file()
+
+
+def _weights_in(path: Path) -> Path:
+    return path / "model.safetensors" if path.is_dir() else path
 
 
 def newest_whole(work_dir: Path, trusted: bool = False) -> Start | None:

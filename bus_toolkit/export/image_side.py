@@ -46,7 +46,8 @@ class ImageSide(nn.Module):
         # Registered, so that an export holds these weights and none of the other parts.
         self.backbone, self.decoder = model.backbone, model.decoder
         self.reads, self.prunes = tuple(reads), prunes
-        self.text_width = int(model.text_encoder.embed_dim)
+        text_encoder: Any = model.text_encoder
+        self.text_width: int = text_encoder.embed_dim
         free = None if self.reads else self.encoders.free_text(1)
         parts = (None, None, None) if free is None else (free.embeds, free.pooled, free.attention_mask)
         for name, part in zip(TEXT_INPUTS, parts, strict=True):

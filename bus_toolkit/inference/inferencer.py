@@ -14,6 +14,9 @@ from bus_toolkit.engine.quiet import quiet_hosts
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB
 from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates, refuse_alike
+from bus_toolkit.heads import ClassificationHead, find_head
+from bus_toolkit.home import expand_home
+from bus_toolkit.inference.answers import answering_head, class_answers
 from bus_toolkit.inference.classification import classify
 from bus_toolkit.inference.explanation import Explanation, explain, explanations_of
 from bus_toolkit.inference.heads import NEEDED, head_for
@@ -43,7 +46,8 @@ class Inferencer:
     if the model has no head for it.
 
     Args:
-        source: A run folder (its newest checkpoint, with the config in it), or a YAML with ``checkpoint``.
+        source: A run folder (its newest checkpoint, with the config in it), a folder that ``save_pretrained`` has
+            written, ``hf-hub:OWNER/NAME`` for one on a hub, or a YAML with ``checkpoint``.
         checkpoint: A ``.pth`` or ``.safetensors`` on this machine; read without running code in it, unless
             ``cfg_options`` say ``trusted_checkpoints=true``.
         device: Such as ``cuda:1``; ``None`` is a GPU, if there is one.
@@ -166,10 +170,20 @@ class Inferencer:
         return Rows(classify(self.model, index, names, sentences, topk=topk))
 
     def answer(self, images: Any, questions: Texts) -> list[dict[str, Any]]:
-        """Answer questions: one dict a question with ``image``, ``question`` and ``answer``."""
-        head = head_for(self.model, "answer")
+        """Answer questions: one dict a question with ``image``, ``question`` and ``answer``.
+
+        A model that classifies answers gives their probability as ``score``, too.
+        """
+        head = answering_head(self.model, self.cfg)
+        names = class_answers(self.cfg, head)
         predictions = self._predictor.predict(head, *self._pairs(images, questions, "questions"))
-        return Rows({"image": p.image, "question": p.text, "answer": p.fields["pred_answer"]} for p in predictions)
+        asked = [{"image": p.image, "question": p.text} for p in predictions]
+        if names is None:
+            return Rows(row | {"answer": p.fields["pred_answer"]} for row, p in zip(asked, predictions, strict=True))
+        return Rows(
+            row | {"answer": names[p.fields["pred_label"]], "score": p.fields["pred_score"]}
+            for row, p in zip(asked, predictions, strict=True)
+        )
 
     def label(self, images: Any, texts: Texts) -> list[dict[str, Any]]:
         """Classify images under texts by the head that was trained for it, as the questions of the demo are answered.
@@ -255,9 +269,39 @@ class Inferencer:
                     stack.enter_context(part.at_keep_ratio(float(keep_ratio)))
             yield
 
+    def save_pretrained(self, folder: str | Path, *, licence: str | None = None) -> Path:
+        """Write the model into a folder that ``bus_toolkit.from_pretrained`` loads elsewhere; return it.
+
+        tools/README.md says what is in it, and what of a training is left out.
+
+        Args:
+            folder: A new one, or one that was written so before, which is replaced.
+            licence: Of the weights, as SPDX writes it, such as ``Apache-2.0``; ``None`` leaves it open in the card.
+
+        Raises:
+            ConfigError: The folder cannot be written, or holds something else.
+            CheckpointError: A part of the model is built from files elsewhere.
+        """
+        from bus_toolkit.pretrained.saving import save_model
+
+        classifies = find_head(self.model.heads.values(), ClassificationHead)
+        run = expand_home(self.source)
+        return save_model(
+            folder,
+            cfg=self.cfg,
+            model=self.model,
+            pipeline=self._predictor.pipeline.nodes,
+            answers=class_answers(self.cfg, classifies),
+            run=run if run.is_dir() else None,
+            licence=licence,
+        )
+
     def _can(self, method: str) -> bool:
         try:
-            head_for(self.model, method)
+            if method == "answer":
+                class_answers(self.cfg, answering_head(self.model, self.cfg))
+            else:
+                head_for(self.model, method)
             if method == "ground":
                 self._predictor.pipeline.check_boxes()
         except ConfigError:

@@ -21,6 +21,9 @@ from bus_toolkit.home import expand_home
 from bus_toolkit.models.build import build_model
 from bus_toolkit.models.momentum import copied_parts
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.pretrained.hub import downloaded, hub_hint, is_hub_name
+from bus_toolkit.pretrained.layout import is_saved_model
+from bus_toolkit.pretrained.reading import read_saved
 from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.load_rule import LoadRule
@@ -51,12 +54,22 @@ def load_trained(
             f"Inferencer: must be the path of a run folder or of a YAML file, got {describe(source)}. A model in "
             "memory answers itself: model.encode, model.similarity, model.match."
         )
+    source = downloaded(str(source)) if is_hub_name(source) else source
     folder = expand_home(source) if expand_home(source).is_dir() else None
+    if folder is not None and is_saved_model(folder):
+        _refuse_checkpoint(folder, checkpoint)
+        cfg, weights = read_saved(folder, cfg_options)
+        return cfg, _model(source, cfg, weights, load_checkpoint_file(weights), device)
     weights = _find(folder, source, checkpoint)
     # A run folder from elsewhere may claim to be trusted, so only an option of the caller counts.
     trusted = dict(parse_overrides(cfg_options)).get("trusted_checkpoints") is True
     held = load_checkpoint_file(weights, trusted=trusted)
     cfg = _config(folder, source, weights, held, cfg_options)
+    return cfg, _model(source, cfg, weights, held, device)
+
+
+def _model(source: str | Path, cfg: Any, weights: Path, held: Mapping[str, Any], device: torch.device) -> VLPModel:
+    """Return the model of a config with the weights of a checkpoint in memory."""
     part = dict(cfg.get("model") or {})
     if not part:
         raise ConfigError(f"{source}: model: nothing is there to predict with. Give the config of a training.")
@@ -78,7 +91,15 @@ def load_trained(
     _load_weights(model, held, weights)
     # Training alone follows the momentum copies; predictions never ask for them.
     model.momentum = None
-    return cfg, model.to(device).eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _refuse_checkpoint(folder: Path, checkpoint: str | Path | None) -> None:
+    if checkpoint is not None:
+        raise CheckpointError(
+            f"Inferencer: {folder} is a saved model with weights of its own, got checkpoint (--checkpoint) "
+            f"{checkpoint}. Leave it out, or name the run folder."
+        )
 
 
 def _find(folder: Path | None, source: str | Path, checkpoint: str | Path | None) -> Path:
@@ -120,7 +141,7 @@ def _refuse_missing(source: str | Path) -> None:
         hint = did_you_mean(place.name, (path.name for path in place.parent.glob("*/")))
         raise ConfigError(
             f"Inferencer: there is neither a run folder nor a config {source}.{hint} Give the work dir of a training, "
-            "with its epoch_*.pth."
+            f"with its epoch_*.pth, or a folder of save_pretrained.{hub_hint(source)}"
         ) from error
 
 

@@ -40,6 +40,9 @@ class ImagePipeline:
         cfg: A loaded config.
         image_size: Height and width in pixels that the model was built for.
 
+    Attributes:
+        nodes: The transforms of the config, the reader of the file first.
+
     Raises:
         ConfigError: No pipeline, several different ones, or one that does not start by reading one image.
     """
@@ -51,7 +54,7 @@ class ImagePipeline:
         _check_reader(self.location, nodes)
         self.image_size = image_size
         self.max_pixels = int(nodes[0].get("max_pixels", MAX_PIXELS))
-        self._nodes = nodes = [node for node in nodes if _kind(node) not in _OF_LABELS]
+        self.nodes = nodes = [node for node in nodes if _kind(node) not in _OF_LABELS]
         self._transforms = [TRANSFORMS.build(dict(node)) for node in nodes[1:]]
 
     def batch(self, images: Sequence[NamedImage], texts: Sequence[str], first: int = 0) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class ImagePipeline:
         Raises:
             ConfigError: A transform that need not show the whole image.
         """
-        other = [kind for kind in map(_kind, self._nodes[1:-1]) if kind not in _KEEPS_THE_WHOLE]
+        other = [kind for kind in map(_kind, self.nodes[1:-1]) if kind not in _KEEPS_THE_WHOLE]
         if other:
             raise ConfigError(
                 f"{self.location}: boxes can be brought back to the image only through "
@@ -112,7 +115,7 @@ class ImagePipeline:
     def resizing_option(self) -> str:
         """Return the override that lets the pipeline resize to the model's size."""
         height, width = self.image_size
-        nodes = [dict(node) for node in self._nodes]
+        nodes = [dict(node) for node in self.nodes]
         resize = {
             "type": "mmpretrain.Resize",
             "scale": [width, height],

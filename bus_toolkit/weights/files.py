@@ -19,6 +19,7 @@ from bus_toolkit.home import expand_home
 from bus_toolkit.ops.position_table import GRID_KEY, Grid
 from bus_toolkit.weights.checksums import check_records
 from bus_toolkit.weights.claimed_size import refuse_large_archive, refuse_large_tensors
+from bus_toolkit.weights.header_sections import sections_in
 from bus_toolkit.weights.safe_pickle import first_line, first_sentence, refusal, safe_globals
 from bus_toolkit.weights.shard_files import put_back
 
@@ -41,7 +42,7 @@ def load_checkpoint_file(path: str | Path, map_location: Any = "cpu", *, trusted
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint. Give the path of a .pth or .safetensors file.")
     if path.suffix == ".safetensors":
-        return {"state_dict": _read_safetensors(path, map_location), "meta": {}}
+        return _read_safetensors(path, map_location)
     try:
         checkpoint = _read_torch(path, map_location, trusted=trusted)
     except BusError:  # also a limit in the environment that is none: the file is not to blame
@@ -114,14 +115,17 @@ def grid_to_header(grid: Grid | None) -> dict[str, str]:
     return {} if grid is None else {GRID_KEY: f"{grid[0]}x{grid[1]}"}
 
 
-def _read_safetensors(path: Path, map_location: Any) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, map_location: Any) -> dict[str, Any]:
     try:
         tensors = OrderedDict(load_safetensors(path, device=str(map_location or "cpu")))
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+        meta, metadata = sections_in(header)
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({first_line(error)}). Use another.") from error
     noted = re.fullmatch(r"(\d{1,4})x(\d{1,4})", header.get(GRID_KEY, ""))
-    if noted is not None:  # where torch's own files keep it
-        tensors._metadata = {"": {GRID_KEY: (int(noted[1]), int(noted[2]))}}  # type: ignore[attr-defined]
-    return tensors
+    if noted is not None:
+        metadata = {"": {GRID_KEY: (int(noted[1]), int(noted[2]))}}
+    if metadata:  # where torch's own files keep it
+        tensors._metadata = metadata  # type: ignore[attr-defined]
+    return {"state_dict": tensors, "meta": meta}
