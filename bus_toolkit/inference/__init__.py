@@ -1,9 +1,10 @@
 """Ask trained models about images of one's own."""
 
 from bus_toolkit.inference.index import ImageIndex
-from bus_toolkit.inference.inferencer import Inferencer, explain_models
+from bus_toolkit.inference.inferencer import Inferencer
 from bus_toolkit.inference.pictures import draw_kept
 from bus_toolkit.inference.preprocessor import ImagePreprocessor
+from bus_toolkit.inference.several import explain_models
 
 __all__ = [
     "ImageIndex",

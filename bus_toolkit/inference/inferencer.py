@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,20 @@ from bus_toolkit.evaluation.retrieval.device_memory import DEFAULT_GIB
 from bus_toolkit.evaluation.zero_shot.class_texts import TEMPLATES, checked_names, checked_templates, refuse_alike
 from bus_toolkit.heads import ClassificationHead, find_head
 from bus_toolkit.home import expand_home
+from bus_toolkit.inference.abilities import abilities_of, facts_of
 from bus_toolkit.inference.answers import answering_head, class_answers
 from bus_toolkit.inference.classification import classify
 from bus_toolkit.inference.explanation import Explanation, explain, explanations_of
-from bus_toolkit.inference.heads import NEEDED, head_for
+from bus_toolkit.inference.heads import head_for
 from bus_toolkit.inference.index import ImageIndex
 from bus_toolkit.inference.inputs import ImageInput, as_images, as_texts, pair_up
+from bus_toolkit.inference.keep_ratio import at_keep_ratio, keep_ratios
 from bus_toolkit.inference.loading import load_trained
 from bus_toolkit.inference.pipeline import ImagePipeline
 from bus_toolkit.inference.predictor import Predictor
 from bus_toolkit.inference.results import BothWays, Hits, Pictures, Rows, table, text
 from bus_toolkit.inference.retrieval import Direction, Search, retrieve
 from bus_toolkit.inference.side_by_side import explain_side_by_side
-from bus_toolkit.selectors.base import PatchSelector
 
 Texts = str | Sequence[str]
 
@@ -81,33 +82,22 @@ class Inferencer:
 
     def __repr__(self) -> str:
         """Return the source, the heads that can be asked, and how images go in."""
-        height, width = self.model.backbone.image_size
-        device = next(self.model.parameters()).device
-        return f"Inferencer({self.source!r}, heads: {', '.join(self.model.heads)}; {height} x {width} px, {device})"
+        facts = facts_of(self.model)
+        return f"Inferencer({self.source!r}, heads: {facts['heads']}; {facts['images']}, {facts['device']})"
 
     def _repr_html_(self) -> str:
-        (height, width), model = self.model.backbone.image_size, self.model
-        device, count = next(model.parameters()).device, sum(p.numel() for p in model.parameters())
-        selectors = ", ".join(map(repr, getattr(model.backbone, "selectors", ()))) or "none"
-        facts = {
-            "source": self.source,
-            "heads": ", ".join(model.heads),
-            "selectors": selectors,
-            "images": f"{height} x {width} px",
-            "parameters": f"{count:,}",
-            "device": device,
-        }
+        facts = {"source": self.source} | facts_of(self.model)
         return table(["Inferencer", ""], [[text(key), text(value)] for key, value in facts.items()])
 
     @property
     def abilities(self) -> tuple[str, ...]:
         """The methods that this model has a head for, beside ``explain``."""
-        return tuple(method for method in NEEDED if self._can(method))
+        return abilities_of(self.model, self.cfg, self._predictor.pipeline)
 
     @property
     def keep_ratios(self) -> list[float]:
         """The share that each selector keeps, in order; of one with a share for each block the last."""
-        return [part.keep_ratio for part in self.model.modules() if isinstance(part, PatchSelector)]
+        return keep_ratios(self.model)
 
     def index(self, images: Any, *, rerank: bool = False, device_memory: float = DEFAULT_GIB) -> ImageIndex:
         """Encode images once, to search among them many times.
@@ -249,25 +239,19 @@ class Inferencer:
             entry["picture"] = pixels.flip(0).permute(1, 2, 0).cpu().numpy()  # (3, H, W), blue first, to (H, W, 3)
         return explanations
 
-    @contextmanager
-    def at_keep_ratio(self, keep_ratio: float) -> Iterator[None]:
+    def at_keep_ratio(self, keep_ratio: float) -> AbstractContextManager[None]:
         """Let every selector keep this share at each of its blocks as long as the ``with`` lasts.
 
         An index of images holds what was kept when it was made.
 
         Args:
-            keep_ratio: Share of a selector's candidates, in (0, 1]. At three blocks 0.5 leaves an eighth.
+            keep_ratio: In (0, 1], of what the selector's own setting of that name counts: most count the candidates
+                at each block (0.5 at three blocks leaves an eighth), ``ELIP`` all patches of the image.
 
         Raises:
             ConfigError: It is no such share.
         """
-        if isinstance(keep_ratio, bool) or not isinstance(keep_ratio, int | float) or not 0.0 < keep_ratio <= 1.0:
-            raise ConfigError(f"Inferencer.at_keep_ratio: must be a share in (0, 1], got {keep_ratio!r}.")
-        with ExitStack() as stack:
-            for part in self.model.modules():
-                if isinstance(part, PatchSelector):
-                    stack.enter_context(part.at_keep_ratio(float(keep_ratio)))
-            yield
+        return at_keep_ratio(self.model, keep_ratio)
 
     def save_pretrained(self, folder: str | Path, *, licence: str | None = None) -> Path:
         """Write the model into a folder that ``bus_toolkit.from_pretrained`` loads elsewhere; return it.
@@ -296,38 +280,5 @@ class Inferencer:
             licence=licence,
         )
 
-    def _can(self, method: str) -> bool:
-        try:
-            if method == "answer":
-                class_answers(self.cfg, answering_head(self.model, self.cfg))
-            else:
-                head_for(self.model, method)
-            if method == "ground":
-                self._predictor.pipeline.check_boxes()
-        except ConfigError:
-            return False
-        return True
-
     def _pairs(self, images: Any, texts: Texts, name: str) -> tuple[list[ImageInput], list[str]]:
         return pair_up(as_images(images), as_texts(texts, name), name)
-
-
-def explain_models(
-    models: Mapping[str, Inferencer], image: Any, texts: Texts | None = None, out: str | Path | None = None
-) -> list[Explanation]:
-    """Show what several models read of one image under each text: a picture with a column for each of them.
-
-    Args:
-        models: By their names in the picture.
-        image: One.
-        texts: One or several; ``None`` shows the pass without text.
-        out: The path for the picture: a ``.png`` or a folder. ``None`` returns it.
-
-    Returns:
-        One ``Explanation`` a model and text, the texts of the first model first, with the name in ``model``.
-    """
-    shown, words = (as_images(image), None) if texts is None else pair_up(as_images(image), as_texts(texts))
-    predictors = {name: model._predictor for name, model in models.items()}
-    found = explain_side_by_side(predictors, shown, words, None if out is None else Path(out))
-    names = [name for name in models for _ in shown]
-    return Pictures(Explanation({"model": name} | entry) for name, entry in zip(names, found, strict=True))
