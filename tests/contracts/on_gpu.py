@@ -7,7 +7,9 @@ waits for the device in the step.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import tempfile
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +20,7 @@ from bus_toolkit.engine import quiet_hosts
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.shipped import list_configs
 from bus_toolkit.testing.on_gpu import check_model_on_gpu
+from tests.recipes.stand_ins import write_stand_ins
 
 
 def problem_of(config: str) -> str | None:
@@ -41,11 +44,13 @@ def main(configs: Sequence[str]) -> None:
     quiet_hosts()
     torch.set_num_threads(1)
     failed = False
-    for config in configs or list_configs():
-        problem = problem_of(config)
-        failed |= bool(problem)
-        if problem is not None:
-            print(f"{config}: {problem or 'good'}", flush=True)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        write_stand_ins()
+        for config in configs or list_configs():
+            problem = problem_of(config)
+            failed |= bool(problem)
+            if problem is not None:
+                print(f"{config}: {problem or 'good'}", flush=True)
     sys.exit(failed)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from bus_toolkit.weights.load_rule import LoadRule
 from bus_toolkit.weights.reading import source_of
 from bus_toolkit.weights.settings import Pretrained, load_model
 from tests.recipes.shipped import config_of, is_own
+from tests.recipes.stand_ins import write_stand_ins
 
 Check = Callable[[str], None]
 
@@ -30,9 +30,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Work in a folder with the files that a model is built from."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("models"))
-        Path("pairs.csv").write_text("image,caption\n0.png,a picture\n")  # own_data counts its words
-        Path("data/vqa_v2").mkdir(parents=True)
-        Path("data/vqa_v2/answers.txt").write_text("".join(f"{n}\n" for n in range(128)))
+        write_stand_ins()
         yield
 
 
