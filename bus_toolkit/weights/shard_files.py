@@ -122,13 +122,23 @@ def _check_files(files: Mapping[str, Any], folder: Path) -> None:
 
 def _read(tensors: dict[str, Tensor], folder: Path, path: Path) -> None:
     from torch.distributed.checkpoint import HuggingFaceStorageReader, load
+    from torch.distributed.checkpoint.api import CheckpointException
 
+    # A tensor of no elements, such as a queue that is not used, is in no file.
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor.numel()}
     reader = HuggingFaceStorageReader(str(folder))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of a single process, which is meant
             load(tensors, storage_reader=reader, no_dist=True)
-    except Exception as error:  # whatever the library makes of files that are not what the table says
+    # Whatever the library makes of files that are not what the table says; its own error is no Exception.
+    except (Exception, CheckpointException) as error:
         raise CheckpointError(
-            f"{path}: its shards cannot be read ({type(error).__name__}: {str(error)[:200]}). Use another checkpoint."
+            f"{path}: its shards cannot be read ({_reason(error)}). Use another checkpoint."
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return the last line of an error; the library puts whole tracebacks of ranks into its messages."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].rstrip(".")[:200]

@@ -14,7 +14,13 @@ from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.shard_files import TABLE, shard_folder
 
 SECTIONS = {
-    "state_dict": {"weight": torch.arange(6.0).view(2, 3), "count": torch.tensor(7)},
+    "state_dict": {
+        "weight": torch.arange(6.0).view(2, 3),
+        "count": torch.tensor(7),
+        "queue": torch.zeros(0, 3),  # as of a head without a queue
+        "half": torch.arange(3.0).bfloat16(),
+        "seen": torch.tensor([True, False]),
+    },
     "optimizer": {"state": {0: {"exp_avg": torch.ones(2, 3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]},
 }
 
@@ -29,8 +35,8 @@ def path(tmp_path: Path) -> Path:
 def test_what_was_written_is_read(path: Path) -> None:
     found = load_checkpoint_file(path)
     assert TABLE not in found and found["meta"] == {"iter": 3}
-    assert torch.equal(found["state_dict"]["weight"], SECTIONS["state_dict"]["weight"])
-    assert int(found["state_dict"]["count"]) == 7
+    for name, value in SECTIONS["state_dict"].items():
+        assert found["state_dict"][name].dtype == value.dtype and found["state_dict"][name].equal(value)
     assert torch.equal(found["optimizer"]["state"][0]["exp_avg"], torch.ones(2, 3))
     assert found["optimizer"]["param_groups"] == [{"lr": 0.1, "params": [0]}]
 
@@ -63,4 +69,12 @@ def test_a_table_that_is_none_is_refused(path: Path, table: dict[str, Any], mess
     held = torch.load(path, weights_only=False)  # the test's own file
     torch.save({**held, TABLE: table}, path)
     with pytest.raises(CheckpointError, match=message):
+        load_checkpoint_file(path)
+
+
+def test_a_table_that_names_what_no_file_holds_is_refused(path: Path) -> None:
+    held = torch.load(path, weights_only=False)  # the test's own file
+    held[TABLE]["tensors"]["state_dict/other"] = ([1], torch.float32)
+    torch.save(held, path)
+    with pytest.raises(CheckpointError, match=r"its shards cannot be read \(.*Missing key .*: state_dict/other\)"):
         load_checkpoint_file(path)
