@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +53,15 @@ def write_onnx(program: ExportedProgram, side: ImageSide, about: dict[str, Any],
     from bus_toolkit.export.onnx_sort import TRANSLATIONS
 
     try:
-        converted: Any = torch.onnx.export(
-            program,
-            input_names=side.input_names,
-            output_names=side.output_names[: len(program.graph_signature.user_outputs)],
-            custom_translation_table=TRANSLATIONS,
-            dynamo=True,
-            verbose=False,
-        )
+        with _errors_only("onnxscript"):  # it warns of each fused projection that it does not fold
+            converted: Any = torch.onnx.export(
+                program,
+                input_names=side.input_names,
+                output_names=side.output_names[: len(program.graph_signature.user_outputs)],
+                custom_translation_table=TRANSLATIONS,
+                dynamo=True,
+                verbose=False,
+            )
     except torch.onnx.errors.OnnxExporterError as error:
         raise ConfigError(
             f"export: --format onnx: {_cause(error)} Use --format torch-export, or export a model with another "
@@ -87,6 +90,18 @@ def load_onnx(path: Path, threads: int) -> Run:
         return [torch.from_numpy(output) for output in session.run(None, feeds)]
 
     return run
+
+
+@contextmanager
+def _errors_only(name: str) -> Iterator[None]:
+    """Keep warnings of a package out of the log as long as the ``with`` lasts."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _cause(error: BaseException) -> str:
