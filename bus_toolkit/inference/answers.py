@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from bus_toolkit.data.scenes.cache import scene_folder
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.heads import ClassificationHead, VLPHead, VQAHead, find_head
 from bus_toolkit.heads.answers import read_answers
+from bus_toolkit.home import expand_home
 from bus_toolkit.inference.heads import head_for
 
 _LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
@@ -44,7 +44,7 @@ def class_answers(cfg: Mapping[str, Any], head: VLPHead | None) -> list[str] | N
     files = _all_files(cfg)
     if not isinstance(head, ClassificationHead) or not files:
         return None
-    file = next((name for name in files if Path(name).expanduser().is_file()), None)
+    file = next((name for name in files if expand_home(name).is_file()), None)
     if file is None:
         raise ConfigError(
             f"Inferencer.answer: a {type(head).__name__} gives numbers of classes, whose names are in answers_file of "

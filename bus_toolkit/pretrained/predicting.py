@@ -9,6 +9,7 @@ from typing import Any
 from bus_toolkit.engine.vocabulary import VOCABULARY_FILE, reading, write_words
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.heads.answers import read_answers
+from bus_toolkit.home import expand_home
 from bus_toolkit.pretrained.own_files import file_settings
 from bus_toolkit.registry import REGISTRIES, plain
 from bus_toolkit.weights.settings import take_pretrained
@@ -83,7 +84,7 @@ def _tokenizer(node: dict[str, Any], tokenizer: Any, folder: Path) -> dict[str, 
     words = words_of(tokenizer)
     takes = REGISTRIES.tokenizers.get(node["type"]).signature.arguments
     if isinstance(node.get("folder"), str):
-        source = Path(node["folder"]).expanduser()
+        source = expand_home(node["folder"])
         for name in (name for name in _TOKENIZER_FILES if (source / name).is_file()):
             (folder / TOKENIZER_FOLDER).mkdir(exist_ok=True)
             (folder / TOKENIZER_FOLDER / name).write_bytes((source / name).read_bytes())
