@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import Any
 
@@ -35,6 +36,17 @@ def load_json(text: str | bytes, **settings: Any) -> Any:
         return json.loads(text, **settings)
     except RecursionError as error:
         raise ValueError("its lists and mappings are nested too deep") from error
+
+
+def finite_number(value: Any) -> float | None:
+    """Return a number of others as a float; ``None`` for what is none, is not finite, or is larger than any float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # of a whole number of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def dump_json(value: Any, **settings: Any) -> str:

@@ -15,6 +15,7 @@ from bus_toolkit.app.gallery import Gallery
 from bus_toolkit.app.pictures import as_address, decoded, in_size, png_of_side
 from bus_toolkit.app.question import MOST_CAPTIONS, MOST_CHARACTERS, Question
 from bus_toolkit.app.refusals import RequestRefused
+from bus_toolkit.decoders import IdentityDecoder
 from bus_toolkit.errors import DataError
 from bus_toolkit.inference import Inferencer
 from bus_toolkit.inference.pictures import png_of
@@ -102,6 +103,7 @@ class Desk:
 
     def _patches(self, pixels: np.ndarray, text: str) -> dict[str, Any]:
         (read,) = self._inferencer.read_patches(pixels, text or None)
+        abstracts_nothing = isinstance(self._inferencer.model.decoder, IdentityDecoder)
         everything = np.ones(read["grid"], dtype=bool).tolist()
         stages = [
             {"name": "Before any selection", "tokens": read["tokens"]["patches"], "kept": everything, "scores": None}
@@ -113,7 +115,7 @@ class Desk:
             "seen": as_address(png_of(read["picture"])),
             "grid": read["grid"],
             "stages": stages,
-            "decoded": read["tokens"]["decoder"],
+            "decoded": None if abstracts_nothing else read["tokens"]["decoder"],
         }
 
     def _answers(self, pixels: np.ndarray, question: Question) -> dict[str, Any]:
@@ -122,8 +124,10 @@ class Desk:
         if "caption" in can:
             found["caption"] = model.caption(pixels)[0]["caption"]
         if text and "answer" in can:
-            found["answer"] = model.answer(pixels, text)[0]["answer"]
-        if text and "label" in can:
+            (row,) = model.answer(pixels, text)
+            found["answer"] = {"words": row["answer"], "probability": row.get("score")}
+        answered = found.get("answer", {}).get("probability") is not None  # by the classes of the same head
+        if text and "label" in can and not answered:
             chosen = model.label(pixels, text)[0]
             number = chosen["label"]
             name = self._classes[number] if number < len(self._classes) else f"class {number}"

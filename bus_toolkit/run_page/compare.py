@@ -10,6 +10,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.run_page.charts import figure_charts, loss_charts, metric_charts, passes, token_charts
 from bus_toolkit.run_page.folder import RunFolder
 from bus_toolkit.run_page.page import PAGE_STYLE, charts, section
+from bus_toolkit.run_page.tables import result_tables
 from bus_toolkit.visualization.html import shown, text_table, whole_page
 from bus_toolkit.visualization.svg_chart import CHART_STYLE, COLOURS, number
 
@@ -69,7 +70,7 @@ def _runs(runs: Mapping[str, RunFolder]) -> str:
         [name, run.notes.get("state", "-"), run.notes.get("iteration", run.scalars.last_step), run.path.absolute()]
         for name, run in runs.items()
     ]
-    return text_table(["run", "state", "steps", "folder"], rows, caption="Runs")
+    return text_table(["run", "state when written", "steps", "folder"], rows, caption="Runs")
 
 
 def _sections(runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, str]]:
@@ -91,6 +92,10 @@ def _results(runs: Mapping[str, RunFolder]) -> Iterator[str]:
         rows = [[key, *(number(one[key]) if key in one else "-" for one in metrics)] for key in keys]
         if rows:
             yield text_table(["metric", *runs], rows, caption=words)
+        for name, one in zip(runs, metrics, strict=True):
+            if one:
+                tables = f'<div class="tables">{"".join(result_tables(one))}</div>'
+                yield f"<details><summary>{words} of {shown(name)}, beside chance</summary>{tables}</details>"
 
 
 def _tokens(runs: Mapping[str, RunFolder]) -> str:

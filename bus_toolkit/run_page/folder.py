@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import BusError, DataError
 from bus_toolkit.home import expand_home
-from bus_toolkit.json_text import load_json
+from bus_toolkit.json_text import finite_number, load_json
 from bus_toolkit.visualization.kept_stages import KeptStages
 from bus_toolkit.visualization.scalars import Scalars
 
@@ -120,8 +119,8 @@ def _results(path: Path, notes: Mapping[str, Any]) -> dict[str, dict[str, float]
 
 def _numbers(node: Any) -> dict[str, float]:
     pairs = node.items() if isinstance(node, dict) else ()
-    numbers = {str(k): float(v) for k, v in pairs if isinstance(v, int | float) and not isinstance(v, bool)}
-    return {key: value for key, value in numbers.items() if math.isfinite(value)}
+    numbers = {str(key): finite_number(value) for key, value in pairs}
+    return {key: number for key, number in numbers.items() if number is not None}
 
 
 def _kept(node: Any) -> list[KeptStages]:

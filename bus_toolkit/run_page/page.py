@@ -100,7 +100,7 @@ def _sections(run: RunFolder) -> Iterator[tuple[str, str]]:
 
 def _tiles(run: RunFolder) -> str:
     figures, notes = run.scalars.figures, run.notes
-    tiles = [("State", str(notes["state"]))] if "state" in notes else []
+    tiles = [("State when written", str(notes["state"]))] if "state" in notes else []
     done, most = notes.get("iteration", run.scalars.last_step), notes.get("max_iterations")
     tiles.append(("Steps", f"{done} of {most}" if most else f"{done}"))
     if "loss" in run.scalars.losses:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.json_text import load_json
+from bus_toolkit.json_text import finite_number, load_json
 from bus_toolkit.text_files import split_lines
 
 Points = list[tuple[float, float]]
@@ -80,23 +80,25 @@ class Scalars:
                         yield record
 
     def _add(self, path: Path, record: dict[str, Any]) -> None:
-        if path not in self._started and "iter" in record:
+        step = finite_number(record.get("iter"))
+        if step is not None and path not in self._started:
             self._started.add(path)
-            self._drop_from(float(record["iter"]))
+            self._drop_from(step)
         # A validation's own step counts epochs in an epoch-based training: it is drawn at the step of the training.
-        if "iter" in record:
-            self._step = float(record["iter"])
+        if step is not None:
+            self._step = step
         for key, value in record.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            number = finite_number(value)
+            if number is None:
                 continue
             if "/" in key:
-                self._note("metric", key, value)
-            elif "iter" in record and key not in ("iter", "step", "epoch"):
-                self._note("loss" if "loss" in key else "figure", key, value)
+                self._note("metric", key, number)
+            elif step is not None and key not in ("iter", "step", "epoch"):
+                self._note("loss" if "loss" in key else "figure", key, number)
 
     def _note(self, kind: str, key: str, value: float) -> None:
         points = self._curves[kind][key]
-        points.append((self._step, float(value)))
+        points.append((self._step, value))
         if len(points) > _MOST:
             points[:] = thinned(points, _MOST // 2)
 

@@ -25,7 +25,7 @@ def picture(address):
 def test_every_head_answers_as_the_inferencer_does(desk):
     found = desk.ask(Question(png(), text=TEXTS[0], captions=TEXTS))
     model, pixels = desk._inferencer, np.asarray(Image.open(io.BytesIO(png())))
-    assert found["answer"] == model.answer(pixels, TEXTS[0])[0]["answer"]
+    assert found["answer"] == {"words": model.answer(pixels, TEXTS[0])[0]["answer"], "probability": None}
     assert found["caption"] == model.caption(pixels)[0]["caption"]
     assert found["box"]["corners"] == model.ground(pixels, TEXTS[0])[0]["box"]
     hits = model.retrieve(pixels, list(TEXTS), topk=6, rerank=6, direction="i2t")[0]
@@ -114,3 +114,16 @@ def test_a_class_has_its_name_or_its_number(tmp_path):
     unnamed, named = (Desk(model, Gallery(), (), names).ask(asked)["class"] for names in ([], ["no", "yes", "so"]))
     assert unnamed == {"name": f"class {expected['label']}", "probability": expected["probability"]}
     assert named["name"] == ["no", "yes", "so"][expected["label"]]
+
+
+def test_classes_that_are_answers_are_said_once_with_their_probability(tmp_path):
+    (tmp_path / "answers.txt").write_text("no\nyes\nso\n")
+    config = run_config(tmp_path / "scenes", cls={"type": "ClassificationHead", "num_classes": 3})
+    label = {"type": "AnswerLabel", "answers_file": str(tmp_path / "answers.txt")}
+    config["test_dataloader"]["dataset"]["pipeline"].insert(1, label)
+    del config["model"]["decoder"]
+    model = Inferencer(write_run(tmp_path / "run", config), device="cpu")
+    found = Desk(model, Gallery()).ask(Question(png(), text=TEXTS[0]))
+    (expected,) = model.answer(np.asarray(Image.open(io.BytesIO(png()))), TEXTS[0])
+    assert found["answer"] == {"words": expected["answer"], "probability": expected["score"]} and "class" not in found
+    assert found["decoded"] is None  # tokens after the last stage are not said twice

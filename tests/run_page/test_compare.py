@@ -13,6 +13,7 @@ def test_runs_are_side_by_side_with_the_settings_that_differ(tmp_path):
     assert "work_dir</th>" not in page  # each has its own
     assert page.count(">loss itc</figcaption>") == 1 and page.count('polyline class="line"') > 1
     assert '<th scope="row">vqa/accuracy</th><td>0.15</td><td>0.15</td>' in page
+    assert "<summary>Last validation of b, beside chance</summary>" in page
 
 
 def test_names_are_what_distinguishes_the_folders(tmp_path):

@@ -57,7 +57,9 @@ def test_figures_that_are_added_are_read_and_half_a_line_waits(tmp_path):
 
 
 def test_values_that_are_no_numbers_leave_the_others_of_a_curve(tmp_path):
-    line = '{"loss": NaN, "grad_norm": Infinity, "lr": true, "iter": 60}\n{"loss": 0.5, "iter": 70}\n'
+    huge = "9" * 400  # JSON has whole numbers that no float holds
+    line = f'{{"loss": NaN, "grad_norm": Infinity, "lr": true, "time": {huge}, "iter": 60}}\n'
+    line += f'{{"loss": 0.5, "iter": 70}}\n{{"loss": 0.5, "iter": {huge}}}\n'
     write_start(tmp_path, "20260101_000000", steps=(50,), last_line=line)
     run = read_run(tmp_path)
     assert [step for step, _ in run.scalars.losses["loss"]] == [50, 70]

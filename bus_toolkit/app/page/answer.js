@@ -4,6 +4,7 @@ import { drawImage, drawPatches, drawScale, limitsOf, load } from "./drawing.js"
 
 const $ = (id) => document.getElementById(id);
 const number = (value) => (value === null || value === undefined ? "" : value.toFixed(3));
+const probability = (value) => (value === null || value === undefined ? "" : ` (probability ${number(value)})`);
 
 export class Answer {
   constructor(about) {
@@ -43,8 +44,8 @@ export class Answer {
   showWords(found) {
     const tokens = [...found.stages.map((stage) => stage.tokens), ...(found.decoded ? [found.decoded] : [])];
     const words = {
-      "Answer": found.answer,
-      "Class": found.class && `${found.class.name} (probability ${number(found.class.probability)})`,
+      "Answer": found.answer && found.answer.words + probability(found.answer.probability),
+      "Class": found.class && found.class.name + probability(found.class.probability),
       "Caption": found.caption,
       "Box": found.box && `${found.box.corners.map((v) => v.toFixed(0)).join(", ")} (left, top, right, bottom)`,
       "Score of the box": found.box && number(found.box.score),
