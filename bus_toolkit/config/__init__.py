@@ -65,19 +65,20 @@ def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
     return _as_openmmlab(config, file)
 
 
-def load_config_text(text: str, location: str, overrides: Overrides = ()) -> Config:
+def load_config_text(text: str, location: str, overrides: Overrides = (), *, file: str | None = None) -> Config:
     """Do the same with the text of a config that has no ``_base_``, as :func:`dump_config` writes it.
 
     Args:
         text: YAML.
         location: Where it comes from, for messages.
         overrides: As of :func:`load_config`.
+        file: The file that the text is of, if it is of one.
 
     Raises:
         ConfigError: As :func:`load_config`.
         PluginError: As :func:`load_config`.
     """
-    return _as_openmmlab(_resolve([parse_mapping(text, location)], location, overrides), None)
+    return _as_openmmlab(_resolve([parse_mapping(text, location)], location, overrides), file)
 
 
 def _resolve(chain: list[dict[str, Any]], path: str | Path, overrides: Overrides) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import write_results
 from bus_toolkit.heads.self_critical import SelfCriticalCaptionHead
 from bus_toolkit.own_log import log_to_screen
+from bus_toolkit.run_page.folder import PAGE
 from bus_toolkit.weights.settings import check_files, checkpoint_of
 from bus_toolkit.writing import make_writable_folder, writing
 
@@ -121,7 +122,9 @@ def _train(cfg: Config, options: RunOptions | None, hooks: Sequence[Hook], signa
             100 * tokenizer.unknown_share,
             tokenizer.num_words,
         )
-    _log.info("Logs, checkpoints and the resolved config are in %s.", runner.work_dir)
+    page = Path(runner.work_dir) / PAGE
+    shown = f", and as one page in {page}" if page.is_file() else ""
+    _log.info("Logs, checkpoints and the resolved config are in %s%s.", runner.work_dir, shown)
 
 
 def _warn_of_no_start(cfg: Config, model: Any) -> None:

@@ -13,8 +13,7 @@ from bus_toolkit.plugin.records import versioned
 from bus_toolkit.pretrained.card_costs import costs_of
 from bus_toolkit.pretrained.card_sources import SOURCED, sources_of
 from bus_toolkit.pretrained.card_uses import uses_of
-from bus_toolkit.pretrained.recipe import Results, training_record
-from bus_toolkit.registry import plain
+from bus_toolkit.pretrained.recipe import Results
 from bus_toolkit.safe_text import safe_lines
 
 _SCENES = ("SceneTask", "SceneDataset")
@@ -26,7 +25,7 @@ class Facts:
 
     Attributes:
         config: The config of the model as it is saved.
-        training: The loaded config of the training.
+        training: The record of the training.
         model: The model.
         plugins: Plugins whose parts it has, with the packages that bring them.
         results: What its run has measured; ``None`` if nothing is known.
@@ -36,7 +35,7 @@ class Facts:
     """
 
     config: Mapping[str, Any]
-    training: Any
+    training: Mapping[str, Any]
     model: Any
     plugins: Mapping[str, str]
     results: Results | None
@@ -104,7 +103,7 @@ def _data(facts: Facts) -> Iterator[str]:
     if dataset is None:
         yield "Not known: the config has no training data."
         return
-    node = _without(training_record({"dataset": plain(dataset)})["dataset"], "pipeline")
+    node = _without(dataset, "pipeline")
     if any(kind in str(node) for kind in _SCENES):
         yield "Scenes that the toolkit generates: what is measured on them says nothing about photographs.\n"
     yield "The data set of the training, as its config describes it (`training.yaml` has all of it):\n"

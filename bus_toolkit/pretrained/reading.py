@@ -26,7 +26,8 @@ def read_saved(folder: Path, cfg_options: Sequence[str]) -> tuple[Any, Path]:
     _ask_for_plugins(folder, index.plugins)
     config = read_yaml(folder / CONFIG)
     set_paths(config, folder, index.files)
-    return load_config_text(dump_yaml(config), str(folder / CONFIG), cfg_options), folder / WEIGHTS
+    file = str(folder / CONFIG)
+    return load_config_text(dump_yaml(config), file, cfg_options, file=file), folder / WEIGHTS
 
 
 def _ask_for_plugins(folder: Path, plugins: Mapping[str, str]) -> None:

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.json_text import load_json
+from bus_toolkit.config.yaml_text import read_yaml
+from bus_toolkit.json_text import finite_number, load_json
+from bus_toolkit.pretrained.layout import TRAINING, is_saved_model
+from bus_toolkit.registry import plain
 
-_RESULTS = ("report/test/results.json", "report/val/results.json", "result.json")
-_ON = {"report/test": "test", "report/val": "validation", "": "test"}
-_OF_THE_MACHINE = ("work_dir", "load_from", "resume", "launcher")
+RESULTS = "results.json"
+"""Of a saved model: :class:`Results`."""
+_OF_RUNS = ("report/test/results.json", "report/val/results.json", "result.json")
+_ON = {"report/test": "test", "report/val": "validation", ".": "test"}
+_OF_THE_MACHINE = ("work_dir", "resume", "launcher")
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,18 @@ class Results:
 
     metrics: Mapping[str, float]
     split: str
+
+
+def saved_folder(cfg: Any) -> Path | None:
+    """Return the folder of a saved model that a config was read from; ``None`` for any other."""
+    folder = Path(cfg.filename).parent if cfg.filename else None
+    return folder if folder is not None and is_saved_model(folder) else None
+
+
+def training_of(cfg: Any) -> dict[str, Any]:
+    """Return the record of the training of a loaded model: of its config, or the one that was saved with it."""
+    folder = saved_folder(cfg)
+    return training_record(plain(cfg.to_dict()) if folder is None else read_yaml(folder / TRAINING))
 
 
 def training_record(cfg: Any) -> Any:
@@ -32,8 +49,11 @@ def training_record(cfg: Any) -> Any:
 
 
 def results_of(run: Path | None) -> Results | None:
-    """Return the results that a run has written, of its test before those of its validation; ``None`` without any."""
-    for name in _RESULTS if run is not None else ():
+    """Return the results that are in the folder of a run or a saved model; ``None`` without any.
+
+    Of a run those of its test come before those of its validation.
+    """
+    for name in (RESULTS, *_OF_RUNS) if run is not None else ():
         file = run / name  # type: ignore[operator]
         try:
             held = load_json(file.read_text(encoding="utf-8"))
@@ -41,8 +61,9 @@ def results_of(run: Path | None) -> Results | None:
             continue
         metrics = held.get("metrics") if isinstance(held, dict) else None
         if isinstance(metrics, dict):
-            numbers = {str(key): float(value) for key, value in metrics.items() if isinstance(value, int | float)}
-            return Results(numbers, _ON[str(Path(name).parent).removeprefix(".")])
+            numbers = {str(key): finite_number(value) for key, value in metrics.items()}
+            known = {key: number for key, number in numbers.items() if number is not None}
+            return Results(known, str(held["split"]) if "split" in held else _ON[str(Path(name).parent)])
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bus_toolkit.config import dump_yaml
 from bus_toolkit.data.whole_folder import whole_folder
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.home import expand_home
+from bus_toolkit.json_text import dump_json
 from bus_toolkit.plugin.manager import list_plugins
 from bus_toolkit.plugin.records import versioned
 from bus_toolkit.pretrained.card import Facts, card_text
@@ -26,9 +28,8 @@ from bus_toolkit.pretrained.layout import (
 )
 from bus_toolkit.pretrained.own_files import set_paths
 from bus_toolkit.pretrained.predicting import predicting_config, write_answers
-from bus_toolkit.pretrained.recipe import results_of, training_record
+from bus_toolkit.pretrained.recipe import RESULTS, results_of, saved_folder, training_of
 from bus_toolkit.pretrained.weights import write_weights
-from bus_toolkit.registry import plain
 from bus_toolkit.writing import writing
 
 
@@ -46,7 +47,7 @@ def save_model(
 
     Args:
         folder: Where to.
-        cfg: The loaded config of its training.
+        cfg: The loaded config of its training, or of a saved model, whose record and results go along.
         model: In eval mode.
         pipeline: The transforms that every image goes through.
         answers: Names of the classes that questions are answered by; ``None`` if it answers in words, or not at all.
@@ -67,12 +68,16 @@ def save_model(
         if answers is not None:
             write_answers(answers, config, scratch)
         (scratch / CONFIG).write_text(dump_yaml(config), encoding="utf-8")
-        (scratch / TRAINING).write_text(dump_yaml(training_record(plain(cfg.to_dict()))), encoding="utf-8")
+        training = training_of(cfg)
+        (scratch / TRAINING).write_text(dump_yaml(training), encoding="utf-8")
+        results = results_of(saved_folder(cfg) or run)
+        if results is not None:
+            (scratch / RESULTS).write_text(dump_json(asdict(results), indent=1), encoding="utf-8")
         readable = copy.deepcopy(config)
         set_paths(readable, scratch, digests_of(scratch))
         write_weights(model, readable, scratch / WEIGHTS)
         plugins = plugins_in(config)
-        facts = Facts(config, cfg, model, plugins, results_of(run), scratch / WEIGHTS, target.name, licence)
+        facts = Facts(config, training, model, plugins, results, scratch / WEIGHTS, target.name, licence)
         (scratch / CARD).write_text(card_text(facts), encoding="utf-8")
         index = Index(digests_of(scratch), plugins, versioned("bus_toolkit"))
         (scratch / INDEX).write_text(index.text(), encoding="utf-8")

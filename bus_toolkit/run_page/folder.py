@@ -47,8 +47,10 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """How pages call it: the last two folders of its path."""
-        return "/".join(self.path.absolute().parts[-2:])
+        """How pages call it: its path below ``work_dirs``, elsewhere the last two folders."""
+        parts = self.path.absolute().parts
+        below = parts[parts.index("work_dirs") + 1 :] if "work_dirs" in parts else ()
+        return "/".join(below or parts[-2:])
 
 
 def read_run(folder: str | Path, scalars: Scalars | None = None) -> RunFolder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import time
@@ -19,12 +20,16 @@ from bus_toolkit.engine import RunOptions, evaluate, train
 from bus_toolkit.engine.checkpoint import latest_checkpoint
 from bus_toolkit.engine.hooks.answer_time import AnswerTimeHook
 from bus_toolkit.engine.hooks.learning_curve import LearningCurveHook, finite
+from bus_toolkit.errors import BusError
+from bus_toolkit.run_page.folder import PAGE, read_run
+from bus_toolkit.run_page.page import write_page
 from bus_toolkit.study import wrong_text
 from bus_toolkit.study.planner import PlannedJob
 from bus_toolkit.study.results import SAMPLES, SAMPLES_WRONG, JobResult
 from bus_toolkit.study.starting import start_from
 from bus_toolkit.writing import write_whole
 
+_log = logging.getLogger(__name__)
 ORDER, CONFIG = "job.json", "job.yaml"
 
 
@@ -126,7 +131,17 @@ def run_order(folder: Path) -> JobResult:
         checkpoint=_clear(folder, keeps=order.keeps_checkpoint),
     )
     result.write(folder)
+    _renew_page(folder)
     return result
+
+
+def _renew_page(folder: Path) -> None:
+    """Make the page of a run again, with its result; one that cannot be written costs no result."""
+    try:
+        if (folder / PAGE).is_file():
+            write_page(read_run(folder))
+    except (BusError, OSError):
+        _log.warning("%s: the page of the run could not be written again.", folder, exc_info=True)
 
 
 def _test(folder: Path, order: Order, answers: AnswerTimeHook) -> tuple[dict[str, float], dict[str, float] | None]:

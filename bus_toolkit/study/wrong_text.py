@@ -12,7 +12,11 @@ from bus_toolkit.evaluation.other_texts import check_other_texts
 from bus_toolkit.models.build import build_model
 from bus_toolkit.registry import METRICS
 
-OVERRIDES: dict[str, Any] = {"test_cfg": {"type": "VLPEvalLoop", "selecting_text": "other"}}
+# The page of the run stays that of the test under the right text.
+OVERRIDES: dict[str, Any] = {
+    "test_cfg": {"type": "VLPEvalLoop", "selecting_text": "other"},
+    "default_hooks.page": None,
+}
 
 
 def check(config: Mapping[str, Any], location: str) -> None:

@@ -26,6 +26,8 @@ def trained(tmp_path_factory):
     checkpoint = torch.load(run / "epoch_1.pth", weights_only=True)
     write_section(checkpoint, "progress", {"epoch": 2.0, "iteration": 6})
     torch.save(checkpoint, run / "epoch_1.pth")
+    (run / "report/val").mkdir(parents=True)
+    (run / "report/val/results.json").write_text('{"metrics": {"vqa/accuracy": 0.25}}')
     return Inferencer(run, device="cpu", batch_size=2)
 
 

@@ -177,6 +177,8 @@ def test_an_arm_starts_from_the_checkpoint_and_leaves_curve_samples_and_no_weigh
         place = plan.job.key.folder(out)
         Order.of(plan, out, keeps_checkpoint=keeps).write(place, plan.config)
         done[name] = run_order(place)
+        page = (place / "report.html").read_text()
+        assert ("Test of the study</h3>" in page) == bool(done[name].metrics)
         assert done[name] == read_result(place) and done[name].fingerprint == plan.fingerprint
     start, arm = done["scenes"], done["TSPS"]
     assert start.checkpoint == "iter_2.pth" and start.metrics == {} and [p["step"] for p in start.curve] == [2]

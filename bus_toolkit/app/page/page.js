@@ -14,7 +14,7 @@ async function start() {
   answer = new Answer(about);
   $("run").textContent = about.run;
   document.title = `Try ${about.run}`;
-  const kinds = Object.keys(KINDS).filter(can).map((name) => KINDS[name]);
+  const kinds = Object.keys(KINDS).filter(can).filter((name) => name !== "label" || !can("answer")).map((name) => KINDS[name]);
   $("text-kinds").textContent = kinds.length ? `(${kinds.join(", ")})` : "(selects the patches)";
   $("text").maxLength = about.most_characters;
   $("captions-part").hidden = !can("retrieve");
@@ -81,6 +81,7 @@ async function ask() {
       showError("");
     } while (again);
   } catch (error) {
+    $("result").hidden = true; // an answer to another question would stay beside the error
     showError(error instanceof TypeError ? "The app does not answer. Is it still running?" : error.message);
   } finally {
     running = false;

@@ -126,11 +126,11 @@ class RunPageHook(Hook):
         self._metrics = finite(metrics or {})
         done = runner.iter if self._trains else None
         words = "Validation" if done is None else f"Validation after {done} steps"
-        self._write(runner, "training" if self._trains else None, done, words)
+        self._write(runner, "training" if self._trains else None, done, words + _selected_by(runner.val_loop))
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the page with the test."""
-        self._write(runner, None, None, "Test")
+        self._write(runner, None, None, "Test" + _selected_by(runner.test_loop))
 
     def after_train(self, runner: Runner) -> None:
         """Write the page of the whole training."""
@@ -178,6 +178,11 @@ class RunPageHook(Hook):
             "bad_samples": [{"name": one.name, "size": one.size, "rows": one.rows} for one in bad],
             "environment": _environment(),
         }
+
+
+def _selected_by(loop: Any) -> str:
+    """Return whose text chose the patches, where it is not the one that is shown with them."""
+    return ", patches chosen by the text of another sample" if getattr(loop, "selecting_text", "") == "other" else ""
 
 
 def _masks(sample: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:

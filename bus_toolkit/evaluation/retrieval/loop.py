@@ -100,6 +100,7 @@ class VLPEvalLoop(EvalLoop):
         if selecting_text not in get_args(SelectingText):
             allowed = " or ".join(get_args(SelectingText))
             raise ConfigError(f"VLPEvalLoop.selecting_text: must be {allowed}, got {selecting_text!r}.")
+        self.selecting_text = selecting_text
         self._others: OtherTexts | None = None
         if selecting_text == "other":
             check_other_texts(self.bare_model, self.evaluator.metrics, rerank_topk)

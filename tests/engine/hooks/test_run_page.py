@@ -55,6 +55,14 @@ def test_a_test_alone_leaves_the_state_of_the_training_as_it_is(tmp_path):
     assert (tmp_path / "report/page.json").read_text() == before
 
 
+def test_patches_that_the_text_of_another_sample_chose_are_said_to_be(tmp_path):
+    runner = build_runner(tmp_path, hooks=[RunPageHook()], epochs=1)
+    runner.train()
+    runner.test_loop.selecting_text = "other"
+    runner.test()
+    assert "Test, patches chosen by the text of another sample" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize("settings", [{"num_images": -1}, {"interval": 0}])
 def test_settings_that_mean_nothing_are_refused(settings):
     with pytest.raises(ConfigError, match=rf"RunPageHook\.{next(iter(settings))}: must"):
