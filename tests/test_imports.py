@@ -40,6 +40,7 @@ LAYERS = [
         "blank_texts",
         "accents",
         "home",
+        "runs_below",
         "limits",
         "safe_text",
         "console",

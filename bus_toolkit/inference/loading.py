@@ -24,6 +24,7 @@ from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.pretrained.hub import downloaded, hub_hint, is_hub_name
 from bus_toolkit.pretrained.layout import is_saved_model
 from bus_toolkit.pretrained.reading import read_saved
+from bus_toolkit.runs_below import runs_below
 from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.weights.files import load_checkpoint_file
 from bus_toolkit.weights.load_rule import LoadRule
@@ -80,8 +81,10 @@ def _model(source: str | Path, cfg: Any, weights: Path, held: Mapping[str, Any],
         model = build_model({**part, "tokenizer": tokenizer} if tokenizer else part)
     if not isinstance(model, VLPModel):
         raise ConfigError(
-            f"{source}: model.type: must be VLPModel, got {type(model).__name__}. Give the run of such a model; others "
-            "answer in bus-toolkit test, or in Python by model.predict(images, make_samples(texts))."
+            f"{source}: model.type: must be VLPModel, got {type(model).__name__}. What asks single images, saves and "
+            "exports models works by the heads of a VLPModel, which this one does not have. `bus-toolkit test` asks it "
+            "about a table of questions, `bus-toolkit report` shows its training; to share it, copy its run folder (of "
+            "a CausalVLM to_llava writes the files of a LLaVA, see registry_configs/LANGUAGE_MODELS.md)."
         )
     if model.backbone.needs_boxes:
         raise ConfigError(
@@ -175,7 +178,7 @@ def _compare(saved: str | None, cfg: Any, weights: Path, which: str) -> None:
 def _no_config(folder: Path) -> ConfigError:
     return ConfigError(
         f"Inferencer: a run folder has a config.yaml, got {folder} without one. Name the work dir of a training, or a "
-        "YAML together with checkpoint (--checkpoint)."
+        f"YAML together with checkpoint (--checkpoint).{runs_below(folder)}"
     )
 
 

@@ -27,8 +27,11 @@ def is_hub_name(source: object) -> bool:
 
 
 def hub_hint(source: object) -> str:
-    """Return a sentence for a name that is no folder and may have been meant for a hub; empty for others."""
-    is_like = isinstance(source, str) and _REPOSITORY.fullmatch(source) is not None
+    """Return a sentence for a name that may have been meant for a hub; empty for others.
+
+    A name below a folder that is there, such as ``work_dirs/ITS_NAME``, is a path.
+    """
+    is_like = isinstance(source, str) and _REPOSITORY.fullmatch(source) and not expand_home(source).parent.is_dir()
     return f" A model of Hugging Face's hub is named {PREFIX}{source}." if is_like else ""
 
 

@@ -11,6 +11,7 @@ from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import BusError, DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.json_text import finite_number, load_json
+from bus_toolkit.runs_below import runs_below
 from bus_toolkit.visualization.kept_stages import KeptStages
 from bus_toolkit.visualization.scalars import Scalars
 
@@ -71,7 +72,7 @@ def read_run(folder: str | Path, scalars: Scalars | None = None) -> RunFolder:
     if not files and not any((path / name).is_file() for name in (_CONFIG, NOTES)):
         raise DataError(
             f"{folder}: no run is in this folder, neither {_CONFIG} nor <time>/vis_data/scalars.json. Give the "
-            "work dir of a training (./work_dirs/<config name>, unless --work-dir was given)."
+            f"work dir of a training (./work_dirs/<config name>, unless --work-dir was given).{runs_below(path)}"
         )
     notes, kept = _json_mapping(path / NOTES), _json_mapping(path / KEPT)
     text = _text(path / _CONFIG)

@@ -77,3 +77,14 @@ def test_what_is_no_run_is_refused(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         read_run(tmp_path / name)
+
+
+def test_runs_below_a_folder_of_a_study_are_named(tmp_path):
+    for arm in "dacb":
+        run = tmp_path / f"questions/{arm}/keep_0.11/seed_0"
+        (run / "20260101_000000").mkdir(parents=True)
+        (run / "config.yaml").touch()
+        (run / "20260101_000000/config.yaml").touch()
+    paths = ", ".join(str(tmp_path / f"questions/{arm}/keep_0.11/seed_0") for arm in "abc")
+    with pytest.raises(DataError, match=rf"Below it are {paths} and 1 more\.$"):
+        read_run(tmp_path)

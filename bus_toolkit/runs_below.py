@@ -1,0 +1,25 @@
+"""Runs below a folder that is none itself, such as that of a study."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_MARKS = {"config.yaml", "bus_toolkit.json"}  # of a run, and of a saved model
+_DEEPEST, _MOST_FOLDERS, _MOST_NAMED = 5, 1000, 3  # a folder of a study is four deep; a home folder is not searched whole
+
+
+def runs_below(folder: Path) -> str:
+    """Return a sentence that names runs and saved models below ``folder``; empty if there are none."""
+    found: list[str] = []
+    for seen, (place, folders, files) in enumerate(os.walk(folder)):
+        if seen == _MOST_FOLDERS:
+            break
+        depth = len(Path(place).relative_to(folder).parts)
+        is_run = depth > 0 and bool(_MARKS & set(files))
+        if is_run:
+            found.append(place)
+        is_end = is_run or depth == _DEEPEST  # each start of a training has a folder with a config in its own
+        folders[:] = [] if is_end else sorted(name for name in folders if not name.startswith("."))
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f" Below it are {', '.join(found[:_MOST_NAMED])}{more}." if found else ""
