@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 
 _MARKS = {"config.yaml", "bus_toolkit.json"}  # of a run, and of a saved model
-_DEEPEST, _MOST_FOLDERS, _MOST_NAMED = 5, 1000, 3  # a folder of a study is four deep; a home folder is not searched whole
+_DEEPEST, _MOST_FOLDERS, _MOST_NAMED = (
+    5,
+    1000,
+    3,
+)  # a folder of a study is four deep; a home folder is not searched whole
 
 
 def runs_below(folder: Path) -> str:
@@ -19,7 +23,7 @@ def runs_below(folder: Path) -> str:
         is_run = depth > 0 and bool(_MARKS & set(files))
         if is_run:
             found.append(place)
-        is_end = is_run or depth == _DEEPEST  # each start of a training has a folder with a config in its own
+        is_end = is_run or depth == _DEEPEST  # the starts of a run have configs of their own
         folders[:] = [] if is_end else sorted(name for name in folders if not name.startswith("."))
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
     return f" Below it are {', '.join(found[:_MOST_NAMED])}{more}." if found else ""

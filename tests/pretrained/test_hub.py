@@ -57,8 +57,12 @@ def test_mistakes_are_answered(saved, stand_in, tmp_path):
         bus_toolkit.from_pretrained("hf-hub:me/plain")
 
 
-def test_a_name_without_the_prefix_is_not_looked_up(stand_in):
+def test_a_name_without_the_prefix_is_not_looked_up(stand_in, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="neither a run folder nor a config me/toy.*is named hf-hub:me/toy"):
+        bus_toolkit.from_pretrained("me/toy")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me").mkdir()  # then it is a path
+    with pytest.raises(ConfigError, match=r"or a folder of save_pretrained\.$"):
         bus_toolkit.from_pretrained("me/toy")
     assert stand_in.calls == []
 
