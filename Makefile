@@ -1,5 +1,6 @@
 # make demo   a small study of what selection by the text is worth, with a table and a picture (installs into .venv first)
 # make test   run the tests, one process a core; a slice of them with ARGS=tests/heads, one process with PROCESSES=0
+# make test-slow   run those that take seconds each: whole trainings, other processes, compilers
 # make browser   install Debian's chromium (as root, if it is not there) and run the tests that look at pages in it
 # make test-transformers-5   run the tests of what transformers 5 changes, in a virtual environment of its own (some GB)
 # make lint   check style, types, the pre-commit config, and the files of .github and CITATION.cff by their schemas
@@ -7,7 +8,7 @@
 # make dist   build the source distribution and the wheel into dist/ and check them
 # make docs   build the pages of the Python interface into build/docs
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser chromium test-transformers-5 lint parity dist docs clean
+.PHONY: help demo test test-slow browser chromium test-transformers-5 lint parity dist docs clean
 
 # The first Python in the supported range that can make a virtual environment; override with `make PYTHON=... test`.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python; do \
@@ -25,6 +26,7 @@ TRANSFORMERS_5 := transformers==5.24.0
 TRANSFORMERS_5_VENV ?= build/transformers_5
 TRANSFORMERS_5_TESTS := $(addprefix tests/,backbones contracts decoders fusion heads huggingface models text_decoders \
 	text_encoders vlm_benchmark weights openmmlab/test_backbone.py test_mmpretrain_shim.py)
+PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 SCHEMA = $(BIN)/check-jsonschema --builtin-schema
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 EDITABLE_PLUGINS := $(foreach file,$(PLUGINS),-e ./$(dir $(file)))
@@ -50,7 +52,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m bus_toolkit infer answer $(DEMO_DIR)/model --images $(DEMO_IMAGE) --text $(DEMO_QUESTIONS)
 
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-test
+	$(PYTEST) -m slow $(ARGS)
 
 # Screenshots of the pages go to build/screenshots.
 browser: chromium $(VENV)/.installed-test

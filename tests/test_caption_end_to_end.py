@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from bus_toolkit.engine import RunOptions, evaluate, train
 
 CONFIG = Path(__file__).parent.parent / "registry_configs" / "bus" / "bus_caption_scenes_tiny.yaml"
 
 
+@pytest.mark.slow
 def test_captions_are_trained_and_measured(tmp_path: Path) -> None:
     overrides = [
         f"train_dataloader.dataset.data_root={tmp_path / 'train'}",

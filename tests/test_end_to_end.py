@@ -42,6 +42,7 @@ def weights(folder: Path, epoch: int) -> dict[str, torch.Tensor]:
     return torch.load(folder / f"epoch_{epoch}.pth", weights_only=False)["state_dict"]
 
 
+@pytest.mark.slow
 def test_training_stops_resumes_and_evaluates(scenes: Path, tmp_path: Path) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     # Flips off: the state of the loader's random numbers is not part of a checkpoint.
@@ -74,6 +75,7 @@ def test_training_stops_resumes_and_evaluates(scenes: Path, tmp_path: Path) -> N
     assert {path.suffix for path in (tmp_path / "test" / "report" / "test").iterdir()} == {".json", ".png"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "swap",
     [
@@ -100,6 +102,7 @@ def test_boxes_on_few_images_train_with_a_batch_of_their_own(scenes: Path, tmp_p
     assert (tmp_path / "epoch_1.pth").is_file()
 
 
+@pytest.mark.slow
 def test_a_fixed_seed_gives_the_same_numbers_twice(scenes: Path, tmp_path: Path) -> None:
     results = []
     for name in ("one", "two"):

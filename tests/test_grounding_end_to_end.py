@@ -13,6 +13,7 @@ from tests.small_run import small
 CONFIGS = Path(__file__).parent.parent / "registry_configs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bus/bus_grounding_scenes_tiny", "albef/albef_grounding_scenes_tiny"])
 def test_boxes_are_trained_and_measured(name: str, tmp_path: Path) -> None:
     config, run = CONFIGS / f"{name}.yaml", tmp_path / "run"

@@ -138,6 +138,7 @@ def test_public_names_are_found():
         _ = bus_toolkit.load_confg
 
 
+@pytest.mark.slow
 def test_loading_a_config_and_building_its_model_prints_nothing_and_keeps_the_programs_own_warnings():
     code = (
         "import logging, warnings, bus_toolkit; before = list(logging.root.handlers), logging.root.level\n"

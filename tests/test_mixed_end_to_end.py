@@ -45,6 +45,7 @@ def small(scenes: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_two_sources_train_resume_and_are_evaluated(scenes: Path, tmp_path: Path) -> None:
     # Flips and descriptions are drawn by the loader's random numbers, which are not part of a checkpoint.
     still = [f"{SOURCES}.{name}.dataset.pipeline.1.prob=0" for name in ("captions", "boxes")]

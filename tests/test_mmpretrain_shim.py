@@ -51,6 +51,7 @@ def test_a_second_call_watches_no_second_time() -> None:
     assert sys.meta_path == before
 
 
+@pytest.mark.slow
 def test_whoever_imports_the_package_can_import_mmpretrains_models() -> None:
     code = "import bus_toolkit, mmpretrain.models as m; m.VisionTransformer; m.BlipCaption"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=Path(__file__).parents[1])

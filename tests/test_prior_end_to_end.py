@@ -20,6 +20,7 @@ def weights(path: Path, prefix: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
 
 
+@pytest.mark.slow
 def test_the_reference_serves_the_training_and_is_not_asked_for_again(tmp_path: Path) -> None:
     scenes, checkpoint = tmp_path / "scenes", tmp_path / "reference" / "epoch_1.pth"
     recipe, prior = CONFIGS / "reference_scenes_tiny.yaml", CONFIGS / "prior_scenes_tiny.yaml"

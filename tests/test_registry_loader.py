@@ -11,6 +11,7 @@ from bus_toolkit import registry_loader
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

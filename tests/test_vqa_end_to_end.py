@@ -13,6 +13,7 @@ from tests.small_run import small
 ROOT = Path(__file__).parent.parent / "registry_configs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bus/bus_vqa_scenes_small", "albef/albef_vqa_scenes_small"])
 def test_questions_are_trained_and_measured(name: str, tmp_path: Path) -> None:
     config = ROOT / f"{name}.yaml"

@@ -60,6 +60,7 @@ def models() -> dict[str, dict[str, Any]]:
 MODELS = models()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_forward_passes_and_steps_are_counted_alike_on_shapes_and_on_numbers(
     name: str, caplog: pytest.LogCaptureFixture

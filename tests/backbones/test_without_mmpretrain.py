@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CODE = """
 import sys
 sys.modules["mmpretrain.models"] = None  # its import fails, as beside a transformers that it does not know
@@ -30,6 +32,7 @@ for node in ({"type": "mmpretrain.VisionTransformer"}, stem):
 """
 
 
+@pytest.mark.slow
 def test_other_towers_work_and_what_needs_it_is_refused() -> None:
     command = [sys.executable, "-W", "ignore", "-c", CODE]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])

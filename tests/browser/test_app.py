@@ -41,6 +41,7 @@ def answered(browser):
     wait(browser, "!document.getElementById('result').hidden && !document.getElementById('status').textContent")
 
 
+@pytest.mark.slow
 def test_an_image_and_a_text_are_asked_and_the_answer_is_looked_at(browser, server, tmp_path):
     from selenium.webdriver.common.keys import Keys
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 TINY = ROOT / "registry_configs" / "bus" / "bus_scenes_tiny.yaml"
 
 
+@pytest.mark.slow
 def test_it_prints_writes_and_draws_each_config_beside_its_baselines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

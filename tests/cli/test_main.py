@@ -35,6 +35,7 @@ def test_configs_lists_the_names_outside_of_the_repository(tmp_path):
     assert done.stdout.splitlines() == list_configs()
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_with_2_and_one_line(tmp_path):
     done = module("describe", "config", "bus/bus_scene_tiny", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

@@ -44,6 +44,7 @@ def run(config, *flags, match="@64", unpruned=("model.selectors=[]", "model.deco
     COMMAND.main([str(config), "--img-size", "80", *match, "--baselines", "none", *flags])
 
 
+@pytest.mark.slow
 def test_the_file_loads_to_the_cost_that_is_shown(config, tmp_path, capsys):
     out = tmp_path / "plans" / "toy_80.yaml"
     run(config, "--out", str(out), "--baselines", "all")
@@ -98,6 +99,7 @@ def test_a_smaller_image_is_planned_with_the_data_that_it_needs(config, tmp_path
         COMMAND.main([str(config), *flags, "--match", f"{config}@64", "--num-queries", "scale"])
 
 
+@pytest.mark.slow
 def test_overrides_and_a_scaled_summary_are_written_too(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = [
@@ -132,6 +134,7 @@ def test_options_that_cannot_be_written_down_are_reported(config, tmp_path):
         write_plan(tmp_path / "p.yaml", str(config), planned, [], [])
 
 
+@pytest.mark.slow
 def test_a_reference_may_come_without_selectors(config, tmp_path):
     bare = tmp_path / "bare.yaml"
     model = toy()

@@ -41,6 +41,7 @@ def step(model: VLPModel) -> dict[str, torch.Tensor]:
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 def test_no_graph_breaks_and_the_losses_are_the_same(parts: dict[str, Any]) -> None:
     model = tiny_model(HEADS, **parts)

@@ -91,6 +91,7 @@ def written_dialogs(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(COMPONENTS.keys() - NEED_OWN_SAMPLES))
 def test_keeps_the_promises_of_its_kind(name: str, settings: dict[str, dict[str, Any]]) -> None:
     if name == "backbone TimmVision":

@@ -247,6 +247,7 @@ class SilentlyAbsorbed(AllAbsorbed):
     says_so = False
 
 
+@pytest.mark.slow
 def test_the_kit_finds_a_plan_that_does_not_say_so() -> None:
     check_selector(AllAbsorbed)
     with pytest.raises(ConformanceError, match="an output token holds nothing, and the plan does not say may_be_empty"):

@@ -44,6 +44,7 @@ def test_lines_of_others_do_not_matter() -> None:
     assert ending(f"print('a plugin is here', end=''); print(); print({line!r})") == Finding(Verdict.WARNING, "w", "a")
 
 
+@pytest.mark.slow
 def test_two_processes_add_up_and_one_alone_is_not_waited_for(tmp_path: Path) -> None:
     both = [start("round", rank, "2", str(tmp_path / "a"), "60") for rank in "01"]
     found = [findings_of(process, "round", "", 100) for process in both]

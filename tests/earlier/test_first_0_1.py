@@ -14,11 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 KEPT = Path(__file__).parent / "first_0_1"
 
 
+@pytest.mark.slow
 def test_checkpoint_configs_and_plugin(tmp_path: Path) -> None:
     checkpoint = tmp_path / "epoch_1.pth"
     checkpoint.write_bytes(lzma.decompress((KEPT / "epoch_1.pth.xz").read_bytes()))

@@ -59,6 +59,7 @@ def largest_differences(found: Losses, wanted: Losses) -> dict[str, float]:
     return {name: max(abs(a - b) / max(abs(b), 1e-12) for a, b in values) for name, values in pairs.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "tolerances"),
     [
@@ -86,6 +87,7 @@ def test_losses_are_those_of_float32(
     assert all(value <= (tolerances or ROUNDING)[name] for name, value in differences.items()), differences
 
 
+@pytest.mark.slow
 def test_accumulation_is_the_mean_of_so_many_backward_passes(scenes: Path, tmp_path: Path) -> None:
     """Two batches of 6 a step are no batch of 12 (contrast sees 6 captions): a loop by hand says what they are."""
     one_group = "optim_wrapper.paramwise_cfg=null"

@@ -18,6 +18,7 @@ def data(tmp_path_factory):
 SHORT = "train_cfg.max_epochs=1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "step"), [("rows with boxes, average of weights, accumulation", 4), ("two sources", 3)]
 )
@@ -29,6 +30,7 @@ def test_interrupted_or_not_a_training_is_the_same(data, tmp_path, kind, step):
     assert differences(whole, resumed) == []
 
 
+@pytest.mark.slow
 def test_so_is_one_of_two_processes(two_ranks, data, tmp_path):
     for found, steps in two_ranks(interrupt, data, tmp_path):
         assert found == [] and steps > 2

@@ -85,6 +85,7 @@ def test_a_worker_process_says_the_same(folder):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_data_is_fine_where_nothing_is_left_out(folder):
     run(folder, "train_dataloader.batch_size=9", "train_dataloader.drop_last=false")
 

@@ -83,6 +83,7 @@ def test_there_is_a_limit_where_none_is_set():
     assert loader.timeout == 0
 
 
+@pytest.mark.slow
 def test_the_end_of_a_worker_breaks_nothing_later():
     for _ in range(3):
         with pytest.raises(DataError, match="SIGKILL"):

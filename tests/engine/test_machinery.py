@@ -29,6 +29,7 @@ def rates(runner: BusRunner) -> dict[str, float]:
     return {names[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
 
 
+@pytest.mark.slow
 def test_the_average_of_the_weights_is_kept_evaluated_and_saved(scenes: Path, tmp_path: Path) -> None:
     hooks = "custom_hooks=[{type: EMAHook, momentum: 0.1}]"
     runner = train_vlp(vlp_config(scenes, hooks, "train_cfg.val_interval=2"), tmp_path)
@@ -61,6 +62,7 @@ def test_vision_and_text_have_rates_of_their_own(scenes: Path, tmp_path: Path) -
     assert vision == pytest.approx(0.2 * rest)
 
 
+@pytest.mark.slow
 def test_a_training_ends_early_where_nothing_gets_better(scenes: Path, tmp_path: Path) -> None:
     stop = "{type: EarlyStoppingHook, monitor: retrieval/i2t_R@1, min_delta: 200, patience: 1}"
     config = vlp_config(scenes, f"custom_hooks=[{stop}]", "train_cfg.val_interval=1", steps=6)
@@ -74,6 +76,7 @@ def test_the_profiler_writes_what_took_how_long(scenes: Path, tmp_path: Path) ->
     assert "scaled_dot_product" in trace.read_text()
 
 
+@pytest.mark.slow
 def test_compiled_parts_keep_the_names_of_their_weights(scenes: Path, tmp_path: Path) -> None:
     runner = train_vlp(vlp_config(scenes, "compile={backend: eager}"), tmp_path)
     assert runner.model.backbone.vit.layers[0]._compiled_call_impl is not None

@@ -114,6 +114,7 @@ def test_a_training_may_be_interrupted_twice_in_one_epoch(straight, tmp_path):
     assert differences(whole[2], second[2]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["DefaultSampler", "InfiniteSampler", "bus_toolkit.DrawnOrder"])
 @pytest.mark.parametrize("step", [2, 3, 4])
 def test_a_loop_of_iterations_goes_on_at_its_next_batch(tmp_path, sampler, step):

@@ -42,6 +42,7 @@ class _ToGPU(Hook):
             raise Finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

@@ -63,6 +63,7 @@ SCHEDULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_twice_the_epochs_go_on_as_if_planned_from_the_start(name, tmp_path):
     schedules = SCHEDULES[name]

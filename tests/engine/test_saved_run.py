@@ -54,6 +54,7 @@ def test_a_run_that_dies_before_its_first_checkpoint_changes_nothing(tmp_path):
     assert any("lr: 0.9" in path.read_text() for path in tmp_path.glob("2*/config.yaml"))
 
 
+@pytest.mark.slow
 def test_the_first_checkpoint_of_a_new_run_takes_the_folder_over(tmp_path):
     run(tmp_path)
     run(tmp_path, dies_at=3, **{"optim_wrapper.optimizer.lr": 0.9})
@@ -63,6 +64,7 @@ def test_the_first_checkpoint_of_a_new_run_takes_the_folder_over(tmp_path):
     assert "lr: 0.05" in saved_config_text(load_checkpoint_file(tmp_path / "epoch_2.pth")), "of the earlier run"
 
 
+@pytest.mark.slow
 def test_a_first_run_shows_its_config_from_the_start(tmp_path):
     run(tmp_path, dies_at=0)
     assert (tmp_path / "config.yaml").is_file() and latest_checkpoint(tmp_path) is None
@@ -109,6 +111,7 @@ def test_differences_are_named_as_deep_as_they_lie():
     assert model_differences(config_text(there), here, "a.pth").endswith("(and 6 more)")
 
 
+@pytest.mark.slow
 def test_evaluating_and_resuming_with_another_model_is_reported(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
     run(tmp_path)
@@ -136,6 +139,7 @@ def test_a_model_with_other_parameters_is_refused_by_what_differs(tmp_path):
     assert differs in first and "its optimizer has 2 parameters in 1 groups, got 4 in 1" in second
 
 
+@pytest.mark.slow
 def test_weights_to_start_from_may_be_of_another_model(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
     run(tmp_path / "a")
@@ -147,6 +151,7 @@ def weight(path):
     return load_checkpoint_file(path)["state_dict"]["linear.weight"]
 
 
+@pytest.mark.slow
 def test_a_copied_folder_goes_on_from_its_own_checkpoint(tmp_path):
     run(tmp_path / "bus")
     own = weight(tmp_path / "bus/epoch_2.pth")
@@ -157,6 +162,7 @@ def test_a_copied_folder_goes_on_from_its_own_checkpoint(tmp_path):
     assert not torch.equal(weight(tmp_path / "bus/epoch_2.pth"), own)
 
 
+@pytest.mark.slow
 def test_a_resumed_copy_leaves_the_best_checkpoint_of_the_other_run(tmp_path):
     best = {"default_hooks.checkpoint.save_best": "tiny/mean", "default_hooks.checkpoint.rule": "greater"}
     best["train_cfg.val_interval"] = 1

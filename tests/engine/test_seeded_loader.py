@@ -24,6 +24,7 @@ def straight(tmp_path_factory):
     return run(tmp_path_factory.mktemp("straight"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_workers_draw_what_the_process_itself_draws_and_end_with_the_training(straight, tmp_path, persistent):
     others = set(multiprocessing.active_children())
@@ -52,6 +53,7 @@ def test_a_resumed_run_draws_what_it_would_have_drawn(straight, tmp_path):
     assert masks == {step: mask for step, mask in straight[1].items() if step >= 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", [ENDLESS, {"type": "DefaultSampler", "shuffle": True}])
 def test_a_loop_of_iterations_resumes_its_draws_in_the_middle_of_a_pass(tmp_path, sampler, monkeypatch, capfd):
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # MMEngine waits between two passes
@@ -91,6 +93,7 @@ def test_a_batch_sampler_that_makes_its_own_numbers_draws_afresh_each_epoch(tmp_
     assert len(set(samples.values())) == len(samples) == 16
 
 
+@pytest.mark.slow
 def test_two_ranks_draw_what_one_draws_and_drop_out_differently(two_ranks, tmp_path):
     settings = {"batch_size": 4}
     alone, _ = run(tmp_path / "one", loader={**settings, "dataset": {"type": "bus_toolkit.DrawnPoints", "length": 8}})
@@ -127,6 +130,7 @@ def test_the_workers_of_a_stream_draw_afresh_each_pass():
     assert list(loader) != list(loader)
 
 
+@pytest.mark.slow
 def test_a_stream_is_read_again_up_to_its_place_and_draws_what_it_drew(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("bus_toolkit"), "propagate", True)
     loader = seeded_loader(DataLoader(Stream(), batch_size=None, num_workers=1), lambda: 0)

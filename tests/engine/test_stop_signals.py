@@ -21,6 +21,7 @@ def saved(folder):
     return torch.load(latest_checkpoint(folder / "work"), weights_only=False)["meta"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_signal_ends_the_step_saves_and_has_an_exit_code_of_its_own(tmp_path, workers):
     number = signal.SIGHUP if workers else signal.SIGTERM

@@ -59,6 +59,7 @@ def test_a_vocabulary_that_does_not_know_a_third_of_the_words_is_refused(folder)
         train(CONFIG, settings(folder, SCENES), RunOptions(work_dir="run", no_validate=True))
 
 
+@pytest.mark.slow
 def test_a_higher_limit_says_it_once_and_trains(folder, capsys):
     options = settings(folder, SCENES, "max_unknown_words=0.7")
     train(CONFIG, options, RunOptions(work_dir="run", no_validate=True))

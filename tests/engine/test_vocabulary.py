@@ -58,6 +58,7 @@ def test_bert_has_all_its_words():
     assert len(words) == 30522 and words[101] == "[CLS]"
 
 
+@pytest.mark.slow
 def test_resuming_evaluating_and_asking_use_the_words_of_the_training(folder, capsys):
     options = settings(folder)
     train(CONFIG, options, RunOptions(work_dir="run", no_validate=True))
@@ -80,6 +81,7 @@ def test_resuming_evaluating_and_asking_use_the_words_of_the_training(folder, ca
     assert model.tokenizer.ids_of_words(["crimson"]) and "aardvark" not in words_of(model.tokenizer)
 
 
+@pytest.mark.slow
 def test_an_edited_file_of_words_is_refused_everywhere(folder):
     words = words_of(CorpusTokenizer(corpus_file="pairs.csv"))
     write_words(words, folder / "words.txt")

@@ -19,6 +19,7 @@ def trainings_of_rank(rank: int) -> list[Any]:
     return [trained(case, wrapper, torch.float64, STEPS) for case in SLICE for wrapper in ("ddp", "fsdp2")]
 
 
+@pytest.mark.slow
 def test_two_ranks_train_what_one_process_does(two_ranks: TwoRanks) -> None:
     found = iter(two_ranks(trainings_of_rank)[0])
     for case in SLICE:

@@ -45,6 +45,7 @@ def model_with(selector):
     return build_model(config).eval().requires_grad_(False)
 
 
+@pytest.mark.slow
 @needs_onnx
 @pytest.mark.parametrize("name", SELECTORS)
 def test_an_onnx_file_gives_the_outputs_of_the_model_at_any_batch_size(name, tmp_path, monkeypatch, capsys) -> None:
@@ -89,6 +90,7 @@ def test_an_onnx_file_gives_the_outputs_of_the_model_at_any_batch_size(name, tmp
         assert capsys.readouterr().out == f"{tokens[:1].shape} 8 of 16 patches kept\n"
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_the_same_model_gives_the_same_bytes(tmp_path) -> None:
     model = model_with(SELECTORS["TSPS"])
@@ -99,6 +101,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path) -> None:
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_of_equal_numbers_the_lower_place_comes_first_in_onnxruntime(tmp_path) -> None:
     import onnxruntime
@@ -119,6 +122,7 @@ def test_of_equal_numbers_the_lower_place_comes_first_in_onnxruntime(tmp_path) -
         assert torch.from_numpy(got).equal(wanted)
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_export_gives_the_outputs_of_the_model(tmp_path) -> None:
     model = model_with(SELECTORS["TSPS"])
     found = export_image_side(model, tmp_path / "side.pt2", kind="torch-export", measuring=NOT_TIMED)
@@ -148,6 +152,7 @@ class Draws(PatchSelector):
         return torch.rand(view.patches.shape[:2])
 
 
+@pytest.mark.slow
 def test_what_depends_on_the_data_or_on_chance_is_refused_and_leaves_no_file(tmp_path) -> None:
     for selector, message in (
         (AsksForNumbers(blocks=[1]), "AsksForNumbers cannot be traced for a batch of any size: .*data-dependent"),

@@ -19,6 +19,7 @@ def _plugins():
     load_plugins(["bus_text_free"])
 
 
+@pytest.mark.slow
 def test_at_toy_size_all_arms_have_figures_and_agree_with_the_cpu():
     seen = []
     report = run_battery(replace(TOY, selectors={"ToMe": TOY.selectors["ToMe"]}), CPU, minutes=60.0, tell=seen.append)
@@ -37,6 +38,7 @@ def test_without_time_parts_and_arms_are_named():
     assert {one.problem for one in (*report.agreements, *report.speeds)} == {"no time was left"} and not report.is_good
 
 
+@pytest.mark.slow
 def test_a_batch_is_halved_until_the_unpruned_model_fits(monkeypatch):
     def fill_in(one, node, size, device):
         if one.batch > 16:

@@ -76,6 +76,7 @@ def test_what_is_written_does_not_depend_on_the_captions() -> None:
     assert all(isinstance(text, str) for text in one)
 
 
+@pytest.mark.slow
 def test_a_few_images_are_learned_by_heart() -> None:
     model = captioner(search={"beam_size": 2})
     pictures, texts = images(3), ["abca", "dd", "eabfg"]

@@ -159,6 +159,7 @@ def test_a_prediction_is_in_pixels_within_the_image_and_reads_no_box() -> None:
         assert 0 <= x1 < x2 <= 32 and 0 <= y1 < y2 <= 32 and 0 < a.pred_box_score <= 1
 
 
+@pytest.mark.slow
 def test_sides_of_an_oblong_image_are_not_mixed_up() -> None:
     """A box over the right half of a 2 x 6 grid: only patches of that half get weight, and pixels follow the sides."""
     model = node_model(
@@ -188,6 +189,7 @@ def fit(model: VLPModel, pixels: torch.Tensor, rows: list[Any], steps: int) -> N
         optimizer.step()
 
 
+@pytest.mark.slow
 def test_the_words_decide_which_box_is_predicted() -> None:
     """One image, two expressions, two boxes: learned by heart, from half of the patches."""
     model = grounder()

@@ -50,6 +50,7 @@ def rows() -> list[Any]:
     return [sample(texts[0], number, references=texts) for number, texts in enumerate(REFERENCES)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("candidates", "baseline"), [("beam", "mean"), ("sample", "greedy"), ("sample", "mean")])
 def test_the_gradient_is_that_of_the_slow_estimate(candidates: str, baseline: str) -> None:
     model = critical(candidates=candidates, baseline=baseline).eval()
@@ -91,6 +92,7 @@ def test_the_gradient_is_that_of_the_slow_estimate(candidates: str, baseline: st
             torch.testing.assert_close(fast, wanted, atol=1e-5, rtol=1e-3, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidates", ["beam", "sample"])
 def test_a_short_training_raises_the_reward(candidates: str) -> None:
     model, pictures = critical(candidates=candidates).train(), images(4)

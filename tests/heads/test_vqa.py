@@ -95,6 +95,7 @@ def test_label_smoothing_is_passed_on() -> None:
         assert plain.loss(images(4), rows())["loss_vqa"] != smooth.loss(images(4), rows())["loss_vqa"]
 
 
+@pytest.mark.slow
 def test_answers_that_depend_on_image_and_question_are_learned_by_heart() -> None:
     """Two images and two questions in all four pairs: neither alone gives the answer."""
     pictures = images(2)[[0, 0, 1, 1]]
@@ -123,6 +124,7 @@ def test_an_answer_does_not_depend_on_the_other_questions_of_the_batch_or_on_the
         assert together == alone
 
 
+@pytest.mark.slow
 def test_ranking_keeps_the_promises_of_heads_too() -> None:
     check_head("VQAHead", inference="rank", answer_list=["red", "blue", "no"], rank_topk=2)
 

@@ -9,6 +9,7 @@ from tests.huggingface.contract.check import Check
 from tests.huggingface.tiny import Tiny
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.title.replace(" ", "_"))
 def test_every_family_holds_it(tiny: Tiny, check: Check) -> None:
     measured = check.measure(tiny)

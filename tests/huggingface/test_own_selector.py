@@ -44,6 +44,7 @@ def by_hand(words: torch.Tensor, patches: torch.Tensor, attention: torch.Tensor)
     return attention.log() + torch.tensor(alike)
 
 
+@pytest.mark.slow
 def test_it_keeps_the_promises_of_its_kind() -> None:
     check_selector("WordsAndAttention")
 

@@ -70,6 +70,7 @@ def test_what_is_no_model_is_named(llava: Tiny, model: Any) -> None:
         reduce_tokens(model, llava.model)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_let_go_of_is_gone() -> None:
     tiny = build("llava")
     reduce_tokens(tiny.model, part(), vision=part())

@@ -58,6 +58,7 @@ def test_the_text_decides_and_none_is_the_pass_without_text(inferencer, pictures
         assert np.sum(entry["kept"]) in (3, 4)
 
 
+@pytest.mark.slow
 def test_pictures_are_arrays_files_in_a_folder_or_one_file(inferencer, pictures, tmp_path):
     arrays = [entry["picture"] for entry in inferencer.explain(pictures[:2], TEXTS[0])]
     found = inferencer.explain(pictures[:2], TEXTS[0], out=tmp_path / "folder")

@@ -31,6 +31,7 @@ def asked(predicted):
     return [sample["img_path"] for sample in predicted], [sample["text"] for sample in predicted]
 
 
+@pytest.mark.slow
 def test_answers_and_captions_are_those_of_an_evaluation(inferencer, predicted, asked):
     images, texts = asked
     answers = inferencer.answer(images, texts)

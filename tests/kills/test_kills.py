@@ -7,6 +7,7 @@ import random
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.kills.comparing import differences
@@ -14,6 +15,7 @@ from tests.kills.killing import kill_until_done
 from tests.kills.training import Setting
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     setting = Setting(workers=2, data=tmp_path / "scenes", epochs=2)
     kill_until_done(tmp_path / "unbroken", setting, 0, random.Random(0))

@@ -36,6 +36,7 @@ class NoteKeepRatio(Hook):
         self.seen.append(runner.model.backbone.selectors[0].keep_ratio)
 
 
+@pytest.mark.slow
 def test_a_plain_run_is_tested_with_fewer_tokens_without_training(tmp_path: Path) -> None:
     Runner.from_cfg(run_config(tmp_path, vit())).train()
     weights = str(tmp_path / "run" / "epoch_2.pth")

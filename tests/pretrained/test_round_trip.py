@@ -46,6 +46,7 @@ def copied(saved, tmp_path):
     return Path(shutil.copytree(saved, tmp_path / "elsewhere" / "copied"))
 
 
+@pytest.mark.slow
 def test_another_process_in_another_folder_predicts_the_same_to_the_last_bit(trained, copied, pictures, tmp_path):
     words = [sys.executable, "-c", ASK, str(copied), json.dumps([pictures, TEXTS])]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -108,6 +108,7 @@ def checks() -> Iterator[tuple[str, Check]]:
             yield recipe, fits_the_weights_that_it_starts_from
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "check"), checks(), ids=lambda value: getattr(value, "__name__", value))
 def test_the_model(recipe: str, check: Check) -> None:
     check(recipe)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.recipes.speed import counted, rows
 
 
@@ -10,6 +12,7 @@ def test_the_table_of_the_papers_speed_has_every_system() -> None:
     assert systems == {"bus", "copa", "elip", "trips", "neighbours"}
 
 
+@pytest.mark.slow
 def test_a_fast_recipe_costs_what_the_page_says() -> None:
     """One recipe here; ``python -m tests.recipes.speed`` counts all, which takes minutes."""
     (row,) = (row for row in rows() if row.recipe == "bus/bus_base_4m_fast")

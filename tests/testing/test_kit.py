@@ -154,6 +154,7 @@ def test_a_sound_selector_passes(part: type[PatchSelector]) -> None:
     check_selector(part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "check", "what"),
     [
@@ -290,6 +291,7 @@ class Rounding(VLPHead):
         return HeadOutput({"mine": step.text.pooled.float().square().mean()})
 
 
+@pytest.mark.slow
 def test_broken_heads_are_caught_by_name() -> None:
     with pytest.raises(ConformanceError, match=r"float64: a float64 tensor becomes float32 \(test_kit.py:\d+, in loss"):
         check_head(Rounding)

@@ -74,6 +74,7 @@ def test_faults_of_a_selector_are_named(selector, error, message):
         check_on_gpu(SelectorCase(selector, {}))
 
 
+@pytest.mark.slow
 def test_a_head_that_waits_is_named_unless_it_says_so():
     message = "float32: a training step waits for the GPU: it .*a boolean mask as an index.*test_on_gpu.py.*in loss"
     with pytest.raises(AssertionError, match=message):

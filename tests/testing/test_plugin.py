@@ -70,6 +70,7 @@ def verdicts(**options: object) -> dict[str, Verdict]:
     return {verdict.component: verdict for verdict in check_plugin("mine", **options)}
 
 
+@pytest.mark.slow
 def test_every_part_is_checked_whatever_the_others_do(installed: Callable[[str], None]) -> None:
     installed(PARTS)
     results = verdicts(settings={"Staged": {"blocks": [1, 3], "keep_ratios": [0.75, 0.5]}})
@@ -82,6 +83,7 @@ def test_every_part_is_checked_whatever_the_others_do(installed: Callable[[str],
     assert "(mine.py:" in raises and raises.endswith("in __init__).")
 
 
+@pytest.mark.slow
 def test_one_cause_is_named_once(installed: Callable[[str], None]) -> None:
     installed(PARTS)
     first, *lines = verdicts(settings={"Staged": {"keep_ratios": [0.5]}})["patch selector NoScore"].problem.splitlines()
@@ -98,6 +100,7 @@ def test_required_arguments_are_asked_for(installed: Callable[[str], None]) -> N
     )
 
 
+@pytest.mark.slow
 def test_shared_settings_reach_the_parts_that_take_them(installed: Callable[[str], None]) -> None:
     installed(PARTS)
     assert verdicts(shared={"keep_ratios": [0.5]})["patch selector Staged"].problem == ""

@@ -56,6 +56,7 @@ def test_a_script_shows_the_help_of_its_command(script, command, monkeypatch, ca
     assert f"``bus-toolkit {command}``" in (TOOLS / f"{script}.py").read_text()
 
 
+@pytest.mark.slow
 def test_a_mistake_is_lines_without_a_traceback(tmp_path):
     command = [sys.executable, str(TOOLS / "prepare_data" / "gqa.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -64,6 +64,7 @@ def wheels(tmp_path_factory):
     return build(source, folder / "dist"), build(plugin, folder / "dist")
 
 
+@pytest.mark.slow
 def test_the_toolkits_wheel_holds_all_of_the_package_and_all_yamls(wheels):
     wanted = {path for path in (ROOT / "bus_toolkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     configs = {path for path in (ROOT / "registry_configs").rglob("*") if path.suffix in (".yaml", ".yml", ".py")}
@@ -93,6 +94,7 @@ def test_a_plugins_wheel_holds_its_module_its_configs_and_its_entry_point(wheels
     assert file.read(entry_points).decode() == "[bus_toolkit]\nmy_selector = my_selector\n"
 
 
+@pytest.mark.slow
 def test_both_work_together_outside_of_the_repository(wheels, tmp_path):
     site, user = tmp_path / "site", tmp_path / "user"
     user.mkdir()

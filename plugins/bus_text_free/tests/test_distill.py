@@ -200,6 +200,7 @@ def test_refuses_what_makes_no_sense(wrong: dict[str, float], message: str) -> N
         TeacherDistillHead(**wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"token_weight": 0.0}, {"prediction_weight": 0.0}])
 def test_keeps_the_promises_of_its_kind(settings: dict[str, float]) -> None:
     check_head("TeacherDistillHead", **settings)

@@ -34,6 +34,7 @@ PARTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_keeps_the_promises_of_its_kind(name: str) -> None:
     check_selector(name.split()[0], **PARTS[name])

@@ -43,6 +43,7 @@ def test_a_look_ahead_is_counted_as_selection() -> None:
     assert elip.macs["selection"] > BATCH * (block_macs(65, WIDTH) + 65 * WIDTH**2)
 
 
+@pytest.mark.slow
 def test_the_whole_model_is_counted_by_part() -> None:
     baseline, bus, random = measured("model")
     assert {"backbone", "selection", "decoder", "text encoder", "fusion", "text decoder", "heads"} <= set(bus.macs)

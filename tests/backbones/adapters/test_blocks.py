@@ -56,6 +56,7 @@ def test_positions_of_another_grid_with_as_many_patches_are_interpolated(name: s
     torch.testing.assert_close(own[1:], wanted[0].flatten(1).T)
 
 
+@pytest.mark.slow
 def test_the_kit_names_positions_that_nobody_knows() -> None:
     for name in ("positions", "declared"):
         check_backbone(OwnViT, img_size=(32, 32), name=name)

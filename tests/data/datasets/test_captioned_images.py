@@ -26,6 +26,7 @@ def config(tmp_path):
     return {"type": "bus_toolkit.RegionCaptionDataset", "dataset": reader, "pipeline": PIPELINE}
 
 
+@pytest.mark.slow
 def test_each_image_comes_once_with_all_its_captions(config):
     data = CaptionedImages(config)
     assert len(data) == 2 and data.metainfo == {"dataset": "RegionCaptionDataset"}

@@ -171,6 +171,7 @@ def run(work_dir, loop, workers, sampler="DefaultSampler", resume=None):
     return SeenTexts.batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "workers", "stop"),
     [

@@ -187,6 +187,7 @@ def run(folder, work_dir, sampler, iterations, workers, resume=None):
     return SeenSamples.batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("sampler", ["ShardShuffleSampler", "EndlessShardSampler"])
 @pytest.mark.parametrize("stop", [3, 9])

@@ -76,6 +76,7 @@ def test_what_depends_on_the_progress_is_named(tmp_path):
         build_runner(config, RunOptions(work_dir=str(tmp_path)))
 
 
+@pytest.mark.slow
 def test_the_same_weights_have_the_same_keep_ratio_in_validation_test_and_inference(tmp_path):
     config = vlp_config(tmp_path, FALLING, "train_cfg.val_interval=2", "default_hooks.logger.interval=1")
     trained = train_vlp(config, tmp_path / "run")

@@ -53,6 +53,7 @@ def trainings_of_rank(rank: int) -> list[tuple[torch.Tensor, list[bool]]]:
     return [trained(rank, phased, count, late) for count, late in ((1, 1.0), (2, 0.0)) for phased in (False, True)]
 
 
+@pytest.mark.slow
 def test_it_trains_as_ddp_that_always_searches_does(two_ranks: TwoRanks) -> None:
     for searched, phased, searched_by_two, phased_by_two in two_ranks(trainings_of_rank):
         assert torch.equal(searched[0], phased[0]) and torch.equal(searched_by_two[0], phased_by_two[0])

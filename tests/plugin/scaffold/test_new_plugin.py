@@ -49,6 +49,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scenes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_passes_its_own_tests_and_trains_two_steps(
     kind: str, tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch

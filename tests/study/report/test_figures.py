@@ -102,6 +102,7 @@ def test_a_ratio_says_how_many_seeds_have_one_if_not_all_do(
     assert svg.count(f">{label}<") == 2, "one a unit"
 
 
+@pytest.mark.slow
 def test_a_short_report_shows_where_a_method_matters_and_of_a_race_its_time(
     panels: list[Panel], settings: ReportSettings, tmp_path: Path
 ) -> None:
