@@ -16,7 +16,9 @@ MOST_SHOWN = 20
 
 
 def tables(command: str, results: Any, images: Sequence[str], texts: Sequence[str]) -> list[RenderableType]:
-    """Return the first results as tables: of ``retrieve`` one a direction, else one.
+    """Return the first results as tables: of ``retrieve`` one a direction that ranks anything, else one.
+
+    Among a single text nothing is ranked, and many images beside it would hide the answer; the same for a single image.
 
     Args:
         command: A method of ``Inferencer``.
@@ -27,10 +29,11 @@ def tables(command: str, results: Any, images: Sequence[str], texts: Sequence[st
     if command != "retrieve":
         return [_table(None, [_row(command, entry) for entry in results])]
     shown: list[RenderableType] = []
-    if "i2t" in results:
+    is_both = len(results) == 2 and len(images) != len(texts)
+    if "i2t" in results and not (is_both and len(texts) == 1):
         rows = [{"image": images[query], "text": hit["text"]} | _figures(hit) for query, hit in _hits(results["i2t"])]
         shown.append(_table("image to text", rows))
-    if "t2i" in results:
+    if "t2i" in results and not (is_both and len(images) == 1):
         rows = [{"text": texts[query], "image": hit["image"]} | _figures(hit) for query, hit in _hits(results["t2i"])]
         shown.append(_table("text to image", rows))
     return shown
@@ -71,7 +74,7 @@ def _row(command: str, entry: dict[str, Any]) -> dict[str, str]:
             "tokens": ", ".join(f"{stage} {count}" for stage, count in entry["tokens"].items()),
             "picture": entry["picture"],
         }
-    return {key: str(value) for key, value in entry.items()}
+    return {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in entry.items()}
 
 
 def _table(title: str | None, rows: Sequence[dict[str, str]]) -> RenderableType:

@@ -20,6 +20,7 @@ def shown(*args):
     ("command", "entry", "words"),
     [
         ("answer", {"image": "a.png", "question": "what [red]?", "answer": "yes"}, ["a.png", "what [red]?", "yes"]),
+        ("answer", {"answer": "yes", "score": 0.98252844}, ["yes", "  0.983 "]),
         ("caption", {"image": "a.png", "caption": "a dog"}, ["a.png", "a dog"]),
         (
             "ground",
@@ -55,6 +56,15 @@ def test_both_directions_of_a_search_with_and_without_matching():
     ranked = {"i2t": [[hit | {"text": "a cat", "match": 0.75}, hit | {"text": "a cow", "match": None}]]}
     text = shown("retrieve", ranked, ["a.png"], ["a dog"])
     assert "match" in text and "0.750" in text and " - " in text and "text to image" not in text
+
+
+def test_a_search_shows_no_direction_without_anything_to_rank():
+    hit = {"index": 0, "score": 0.5}
+    results = {"i2t": [[hit | {"text": "a dog"}]] * 2, "t2i": [[hit | {"image": "a.png"}]]}
+    assert "image to text" not in shown("retrieve", results, ["a.png", "b.png"], ["a dog"])
+    assert "image to text" in shown("retrieve", {"i2t": results["i2t"]}, ["a.png", "b.png"], ["a dog"])  # asked for
+    results = {"i2t": [[hit | {"text": "a dog"}]], "t2i": [[hit | {"image": "a.png"}]] * 2}
+    assert "text to image" not in shown("retrieve", results, ["a.png"], ["a dog", "a cat"])
 
 
 def test_a_long_table_says_how_much_it_leaves_out():
