@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_MARKS = {"config.yaml", "bus_toolkit.json"}  # of a run, and of a saved model
+SAVED_MODEL = "bus_toolkit.json"
+"""The index of a folder that ``save_pretrained`` has written, with weights and no run; see ``pretrained/layout.py``."""
+_MARKS = {"config.yaml", SAVED_MODEL}  # a run has the first
 _DEEPEST, _MOST_FOLDERS, _MOST_NAMED = (
     5,
     1000,

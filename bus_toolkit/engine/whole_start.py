@@ -19,9 +19,9 @@ from bus_toolkit.errors import CheckpointError
 from bus_toolkit.home import expand_home
 from bus_toolkit.ops.collective import rank
 from bus_toolkit.ops.shared_work import on_first_rank
+from bus_toolkit.runs_below import SAVED_MODEL
 from bus_toolkit.weights.checksums import check_records, fingerprint
 from bus_toolkit.weights.files import load_checkpoint_file, unreadable
-from bus_toolkit.weights.run_state import SAVED_MODEL
 from bus_toolkit.weights.settings import checkpoint_of
 
 _log = logging.getLogger(__name__)

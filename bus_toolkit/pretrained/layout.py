@@ -16,8 +16,8 @@ from typing import Any
 
 from bus_toolkit.errors import CheckpointError
 from bus_toolkit.json_text import dump_json, parse_json
+from bus_toolkit.runs_below import SAVED_MODEL
 from bus_toolkit.safe_text import one_line
-from bus_toolkit.weights.run_state import SAVED_MODEL
 
 INDEX = SAVED_MODEL
 CONFIG, WEIGHTS, CARD, TRAINING = "config.yaml", "model.safetensors", "README.md", "training.yaml"

@@ -11,7 +11,7 @@ from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import BusError, DataError
 from bus_toolkit.home import expand_home
 from bus_toolkit.json_text import finite_number, load_json
-from bus_toolkit.runs_below import runs_below
+from bus_toolkit.runs_below import SAVED_MODEL, runs_below
 from bus_toolkit.visualization.kept_stages import KeptStages
 from bus_toolkit.visualization.scalars import Scalars
 
@@ -62,7 +62,7 @@ def read_run(folder: str | Path, scalars: Scalars | None = None) -> RunFolder:
         scalars: Its curves, if they are read already.
 
     Raises:
-        DataError: It is no folder, or nothing of a run is in it.
+        DataError: It is no folder, nothing of a run is in it, or it is a saved model.
     """
     path = expand_home(folder)
     if not path.is_dir():
@@ -73,6 +73,11 @@ def read_run(folder: str | Path, scalars: Scalars | None = None) -> RunFolder:
         raise DataError(
             f"{folder}: no run is in this folder, neither {_CONFIG} nor <time>/vis_data/scalars.json. Give the "
             f"work dir of a training (./work_dirs/<config name>, unless --work-dir was given).{runs_below(path)}"
+        )
+    if not files and (path / SAVED_MODEL).is_file():
+        raise DataError(
+            f"{folder}: must be the folder of a run, got a saved model, which holds nothing of its training but the "
+            "card (README.md). Give the work dir that it was saved from."
         )
     notes, kept = _json_mapping(path / NOTES), _json_mapping(path / KEPT)
     text = _text(path / _CONFIG)

@@ -26,8 +26,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 KEY = "bus_toolkit"
-SAVED_MODEL = "bus_toolkit.json"
-"""The index of a folder that ``save_pretrained`` has written, with weights and no run; see ``pretrained/layout.py``."""
 VERSION = 1
 Section = Literal[
     "config", "vocabulary", "batches", "position", "parameters", "hooks", "generators", "bad_samples", "progress"

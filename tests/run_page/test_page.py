@@ -71,10 +71,14 @@ def test_values_that_are_no_numbers_leave_the_others_of_a_curve(tmp_path):
     [
         ("lost", "must be the folder of a run, got no such folder"),
         ("empty", "no run is in this folder, neither config.yaml"),
+        ("saved", "must be the folder of a run, got a saved model.* Give the work dir that it was saved from"),
     ],
 )
 def test_what_is_no_run_is_refused(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "saved").mkdir()
+    for file in ("config.yaml", "bus_toolkit.json"):
+        (tmp_path / "saved" / file).touch()
     with pytest.raises(DataError, match=message):
         read_run(tmp_path / name)
 
