@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,19 +97,20 @@ def export_image_side(
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")
     with folder as name:
-        made = Path(name) / target.name
+        made = Path(name, "made", target.name)
+        made.parent.mkdir()
         how.write(program, side, about, made)
         threads = measuring.threads or torch.get_num_threads()
         run = how.load(made, threads)
         found = {"format": kind, **about, "error": _compare(side, run)}
-        found["bytes"] = sum(path.stat().st_size for path in Path(name).iterdir())
+        found["bytes"] = sum(path.stat().st_size for path in made.parent.iterdir())
         if measuring.rounds:
-            found["speed"] = _measure(model, side, run, how, Path(name) / "unpruned", measuring, threads)
+            found["speed"] = _measure(model, side, run, how, Path(name, f"unpruned{target.suffix}"), measuring, threads)
         with writing(target, "--out"):
             # Weights first: a model that has its name is whole.
-            for path in sorted(Path(name).glob(f"{target.name}*"), key=lambda one: one == made):
+            for path in sorted(made.parent.iterdir(), key=lambda one: one == made):
                 put_in_place(path, target.parent / path.name)
-            write_whole(f"{target}.json", dump_json(found, indent=2) + os.linesep)
+            write_whole(f"{target}.json", dump_json(found, indent=2) + "\n")
     return found
 
 
@@ -170,9 +170,8 @@ def _measure(
 ) -> dict[str, Any]:
     """Return the seconds of the file and of the unpruned model in the same format, in turns."""
     full = ImageSide(model, side.reads, prunes=False)
-    program = trace(full)
-    how.write(program, full, {}, path.with_suffix(".pt2"))
-    whole = how.load(path.with_suffix(".pt2"), threads)
+    how.write(trace(full), full, {}, path)
+    whole = how.load(path, threads)
     inputs = side.made_up(Shape(measuring.batch_size, measuring.length))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

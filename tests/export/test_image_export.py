@@ -123,12 +123,15 @@ def test_of_equal_numbers_the_lower_place_comes_first_in_onnxruntime(tmp_path) -
 
 
 @pytest.mark.slow
-def test_a_program_of_torch_export_gives_the_outputs_of_the_model(tmp_path) -> None:
+# The name that the unpruned model was once written under while it was timed, and one that is a pattern.
+@pytest.mark.parametrize(("name", "rounds"), [("unpruned.pt2", 1), ("side[1].pt2", 0)])
+def test_a_program_of_torch_export_gives_the_outputs_of_the_model(tmp_path, name, rounds) -> None:
     model = model_with(SELECTORS["TSPS"])
-    found = export_image_side(model, tmp_path / "side.pt2", kind="torch-export", measuring=NOT_TIMED)
+    measuring = Measuring(rounds=rounds, threads=1)
+    found = export_image_side(model, tmp_path / name, kind="torch-export", measuring=measuring)
     assert max(found["error"].values()) <= 1e-4 and set(found["error"]) == {"batch 1", "batch 2", "batch 5"}
     extra = {"bus_toolkit.json": ""}
-    run = torch.export.load(tmp_path / "side.pt2", extra_files=extra).module()
+    run = torch.export.load(tmp_path / name, extra_files=extra).module()
     assert json.loads(extra["bus_toolkit.json"])["selectors"] == found["selectors"]
     images, texts = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(3)), ["a red circle"]
     pooled = model.text_encoder(model.encoders.tokenize(texts * 6)).pooled
