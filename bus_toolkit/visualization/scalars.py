@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from bus_toolkit.text_files import split_lines
 
 Points = list[tuple[float, float]]
 _MOST = 4096
-"""Points of a curve that are kept; of a longer one neighbours become their mean, so that memory does not grow."""
+"""Points of a curve that are kept; of a longer one stretches become their mean, so that memory does not grow."""
 
 
 class Scalars:
@@ -109,13 +108,20 @@ class Scalars:
 
 
 def thinned(points: Points, most: int) -> Points:
-    """Return at most ``most`` points: means of neighbours, and the last point as it is."""
+    """Return at most ``most`` points, two or more: means over stretches of equal length, and the last point as it is.
+
+    Stretches of x and not of places in the list: of a curve that is thinned again and again the start, whose points are
+    means already, would be thinned each time until little of it is left.
+    """
     if len(points) <= most:
         return points
-    size = math.ceil((len(points) - 1) / max(1, most - 1))
-    groups = [points[start : min(start + size, len(points) - 1)] for start in range(0, len(points) - 1, size)]
-    means = [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
-    return [*means, points[-1]]
+    first, last = points[0][0], points[-1]
+    length = (last[0] - first) / (most - 1)
+    stretches: dict[int, Points] = defaultdict(list)
+    for x, y in points[:-1]:
+        stretches[min(int((x - first) / length), most - 2) if length else 0].append((x, y))
+    means = [tuple(sum(values) / len(group) for values in zip(*group, strict=True)) for group in stretches.values()]
+    return [*((x, y) for x, y in means), last]
 
 
 def smooth(values: Sequence[float]) -> list[float]:
