@@ -136,7 +136,7 @@ def _kept(node: Any) -> list[KeptStages]:
     for entry in node if isinstance(node, list) else ():
         try:
             found.append(KeptStages.of_json(entry))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
     return found
 

@@ -84,7 +84,7 @@ class KeptStages:
         """Return what ``asdict`` has made JSON of.
 
         Raises:
-            ValueError, KeyError, TypeError: It is of another form, or its image is more than a picture.
+            ValueError, KeyError, TypeError, OverflowError: It is of another form, or its image is more than a picture.
         """
         image = str(entry["image"])
         kind, _, data = image.partition(",")
@@ -104,7 +104,7 @@ def kept_section(samples: Sequence[KeptStages]) -> str:
     """Return the pictures of some samples, and a slider that shows one stage of all of them."""
     longest = max(samples, key=lambda sample: len(sample.stages))
     last = len(longest.stages) - 1
-    words = [f"{name}: {len(kept)} of {_count(longest)} patches" for name, kept in longest.stages]
+    words = [f"{name}: {_counts(samples, place)} patches" for place, (name, _) in enumerate(longest.stages)]
     names = shown(_json(words))
     slider = (
         f'<div class="stages" hidden><label for="stage">Stage</label><input id="stage" type="range" min="0" '
@@ -112,6 +112,14 @@ def kept_section(samples: Sequence[KeptStages]) -> str:
         f'<output for="stage">{shown(words[-1])}</output></div>'
     )
     return f'<div class="kept">{slider}<div class="cards">{"".join(map(_card, samples))}</div></div>'
+
+
+def _counts(samples: Sequence[KeptStages], place: int) -> str:
+    """Return how many patches are left of all at a stage; selectors may keep another number in each image."""
+    counts = [len(sample.stages[min(place, len(sample.stages) - 1)][1]) for sample in samples]
+    sizes = {_count(sample) for sample in samples}
+    left = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    return left if len(sizes) > 1 else f"{left} of {sizes.pop()}"
 
 
 def _card(sample: KeptStages) -> str:

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -92,3 +93,21 @@ def test_runs_below_a_folder_of_a_study_are_named(tmp_path):
     paths = ", ".join(str(tmp_path / f"questions/{arm}/keep_0.11/seed_0") for arm in "abc")
     with pytest.raises(DataError, match=rf"Below it are {paths} and 1 more\.$"):
         read_run(tmp_path)
+
+
+def test_the_slider_says_the_range_where_images_keep_other_numbers(tmp_path):
+    run = write_run(tmp_path / "run")
+    kept = json.loads((run / "report/kept.json").read_text())
+    (sample,) = kept["samples"]
+    fewer = {**sample, "stages": [*sample["stages"][:2], [sample["stages"][2][0], [0]]]}
+    (run / "report/kept.json").write_text(json.dumps({**kept, "samples": [sample, fewer]}))
+    page = run_page(read_run(run))
+    assert "after block 2: 8 of 16 patches" in page and "after block 4: 1 to 3 of 16 patches" in page
+
+
+def test_a_sample_of_no_finite_size_is_left_out(tmp_path):
+    run = write_run(tmp_path / "run")
+    kept = (run / "report/kept.json").read_text()
+    (run / "report/kept.json").write_text(kept.replace('"size": [32', '"size": [1e999'))
+    page = run_page(read_run(run))
+    assert "Kept patches" not in page and ">Losses</h2>" in page
