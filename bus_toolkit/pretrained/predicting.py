@@ -116,7 +116,7 @@ def _refuse_elsewhere(config: dict[str, Any], folder: Path) -> None:
     elsewhere = [
         f"{path} ({node[key]})"
         for node, key, path in file_settings(config)
-        if not (node[key] and (folder / node[key]).exists())
+        if not node[key] or Path(node[key]).is_absolute() or not (folder / node[key]).exists()
     ]
     if elsewhere:
         raise CheckpointError(

@@ -8,7 +8,9 @@ import pytest
 
 import bus_toolkit
 from bus_toolkit import Inferencer
+from bus_toolkit.errors import CheckpointError
 from bus_toolkit.pretrained.layout import read_index
+from bus_toolkit.pretrained.predicting import _refuse_elsewhere
 from tests.inference.toy import TEXTS, run_config, write_run
 from tests.tokenizers.test_folder import LLAMA, written
 
@@ -36,3 +38,12 @@ def test_a_selector_of_a_plugin_goes_along_by_its_name(pictures, tmp_path):
     saved = trained.save_pretrained(tmp_path / "saved")
     assert list(read_index(saved).plugins) == ["bus_text_free"]
     assert bus_toolkit.from_pretrained(saved, device="cpu").retrieve(pictures, TEXTS) == wanted
+
+
+def test_a_file_that_is_named_by_its_place_on_this_machine_is_elsewhere(tmp_path):
+    (tmp_path / "words.txt").write_text("a\n")
+    config = {"model": {"tokenizer": {"vocab_file": str(tmp_path / "words.txt")}}}
+    with pytest.raises(CheckpointError, match=r"files elsewhere, which a saved model cannot hold: model\.tokenizer"):
+        _refuse_elsewhere(config, tmp_path)
+    config["model"]["tokenizer"]["vocab_file"] = "words.txt"
+    _refuse_elsewhere(config, tmp_path)
