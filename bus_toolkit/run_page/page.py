@@ -34,7 +34,7 @@ caption { text-align: left; font-weight: 600; padding: 0.3rem 0; }
 th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 tbody th { font-weight: normal; }
 #environment + .wide tbody th { white-space: nowrap; }
-#environment + .wide td { overflow-wrap: anywhere; }
+header .wide td, #environment + .wide td { overflow-wrap: anywhere; }
 thead th { background: var(--band); }
 pre { max-height: 40rem; overflow: auto; font-size: 0.8rem; }
 .soft { color: var(--soft); }
