@@ -25,6 +25,7 @@ from bus_toolkit.pretrained.layout import (
     Index,
     digests_of,
     is_saved_model,
+    read_index,
 )
 from bus_toolkit.pretrained.own_files import set_paths
 from bus_toolkit.pretrained.predicting import predicting_config, write_answers
@@ -61,7 +62,7 @@ def save_model(
         ConfigError: The folder cannot be written, or holds something else.
         CheckpointError: A part is made of files that cannot be put there.
     """
-    target = expand_home(folder)
+    target = expand_home(folder).resolve()
     _refuse_other_content(target)
     with writing(target, "save_pretrained (--out)"), whole_folder(target) as scratch:
         config = predicting_config(cfg, model, pipeline, scratch)
@@ -103,10 +104,14 @@ def _words(node: Any) -> Collection[str]:
 
 
 def _refuse_other_content(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not is_saved_model(folder):
-        raise ConfigError(
-            f"save_pretrained (--out): {folder} holds other files, which would be lost. Name a new folder, or one that "
-            "save_pretrained has written."
-        )
+    """Refuse a folder in which a user has something: it would be lost, as the repository that was cloned from a hub."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"save_pretrained (--out): must be a folder, got the file {folder}. Name a new folder.")
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if is_saved_model(folder):
+        held -= {CARD, INDEX, *(name.split("/")[0] for name in read_index(folder).files)}
+    if held:
+        raise ConfigError(
+            f"save_pretrained (--out): {folder} holds other files, which would be lost, the first: {min(held)}. Name a "
+            "new folder, or one that holds what save_pretrained has written and nothing else."
+        )

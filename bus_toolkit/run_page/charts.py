@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bus_toolkit.visualization.curves import HIDDEN, split_task
+from bus_toolkit.visualization.html import shown
 from bus_toolkit.visualization.scalars import Points, Scalars
 from bus_toolkit.visualization.svg_chart import Line, line_chart
 
@@ -31,6 +32,16 @@ def loss_charts(runs: Runs) -> list[str]:
     ]
 
 
+def not_drawn(runs: Runs) -> str:
+    """Return a sentence on the values that no chart can show, of a training that diverges; empty without any."""
+    found = [
+        (f"{name}: " if len(runs) > 1 else "") + f"{key} (last at step {step:.0f})"
+        for name, scalars in runs.items()
+        for key, step in sorted(scalars.not_drawn.items())
+    ]
+    return f"<p>{shown('Not finite, or beyond 1e100, and not drawn: ' + ', '.join(found))}.</p>" if found else ""
+
+
 def figure_charts(runs: Runs) -> list[str]:
     """Return a chart for each figure of steps that is logged, and of keep ratios that change."""
     known = {key for scalars in runs.values() for key in scalars.figures}
@@ -46,8 +57,8 @@ def metric_charts(runs: Runs) -> list[str]:
     """Return the charts of validations: of one run a chart a task, of several one a metric."""
     if len(runs) > 1:
         keys = sorted({key for scalars in runs.values() for key in scalars.metrics})
-        shown = [key for key in keys if not key.split("/", 1)[1].startswith(HIDDEN)]
-        return [_chart(key.replace("_", " "), runs, [one.metrics.get(key) for one in runs.values()]) for key in shown]
+        seen = [key for key in keys if not key.split("/", 1)[1].startswith(HIDDEN)]
+        return [_chart(key.replace("_", " "), runs, [one.metrics.get(key) for one in runs.values()]) for key in seen]
     (scalars,) = runs.values()
     charts = []
     for task in dict.fromkeys(key.split("/")[0] for key in scalars.metrics):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import ConfigError
-from bus_toolkit.run_page.charts import figure_charts, loss_charts, metric_charts, passes, token_charts
+from bus_toolkit.run_page.charts import figure_charts, loss_charts, metric_charts, not_drawn, passes, token_charts
 from bus_toolkit.run_page.folder import RunFolder
 from bus_toolkit.run_page.page import PAGE_STYLE, charts, section
 from bus_toolkit.run_page.tables import result_tables
@@ -79,7 +79,7 @@ def _sections(runs: Mapping[str, RunFolder]) -> Iterator[tuple[str, str]]:
     rows = differing_settings({name: run.config for name, run in runs.items()})
     same = f'<p class="soft">{shown("The configs are the same, but for the folder.")}</p>'
     yield "Settings that differ", text_table(["setting", *runs], rows) if rows else same
-    yield "Losses", charts(loss_charts(curves))
+    yield "Losses", not_drawn(curves) + charts(loss_charts(curves))
     yield "Validations", charts(metric_charts(curves))
     yield "Tokens", _tokens(runs) + charts(token_charts(curves))
     yield "Steps", charts(figure_charts(curves))

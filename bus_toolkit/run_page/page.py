@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bus_toolkit.run_page.charts import figure_charts, loss_charts, metric_charts, token_charts
+from bus_toolkit.run_page.charts import figure_charts, loss_charts, metric_charts, not_drawn, token_charts
 from bus_toolkit.run_page.folder import PAGE, RunFolder
 from bus_toolkit.run_page.tables import bad_samples, environment_table, record_table, result_tables, token_table
 from bus_toolkit.visualization.html import shown, whole_page
@@ -86,7 +86,7 @@ def _sections(run: RunFolder) -> Iterator[tuple[str, str]]:
         for stage, metrics in run.results.items()
     )
     yield "Results", results + record_table(str(run.notes.get("recipe") or ""))
-    yield "Losses", charts(loss_charts(runs))
+    yield "Losses", not_drawn(runs) + charts(loss_charts(runs))
     yield "Validations", charts(metric_charts(runs))
     yield "Tokens", token_table(run.scalars) + charts(token_charts(runs))
     yield "Steps", charts(figure_charts(runs))
@@ -103,8 +103,10 @@ def _tiles(run: RunFolder) -> str:
     tiles = [("State when written", str(notes["state"]))] if "state" in notes else []
     done, most = notes.get("iteration", run.scalars.last_step), notes.get("max_iterations")
     tiles.append(("Steps", f"{done} of {most}" if most else f"{done}"))
-    if "loss" in run.scalars.losses:
+    if run.scalars.ends_drawn("loss"):
         tiles.append(("Loss", number(run.scalars.losses["loss"][-1][1])))
+    elif "loss" in run.scalars.not_drawn:
+        tiles.append(("Loss", "not finite"))
     if "samples_per_second" in figures:
         tiles.append(("Samples a second", number(figures["samples_per_second"][-1][1])))
     if "updated" in notes:

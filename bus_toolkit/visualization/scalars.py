@@ -14,6 +14,8 @@ from bus_toolkit.text_files import split_lines
 Points = list[tuple[float, float]]
 _MOST = 4096
 """Points of a curve that are kept; of a longer one stretches become their mean, so that memory does not grow."""
+_LARGEST = 1e100
+"""Values up to here are drawn: float32 ends at 3e38, and sums of far larger ones overflow in means and scales."""
 
 
 class Scalars:
@@ -27,12 +29,14 @@ class Scalars:
         losses: Losses by term (keys that contain "loss").
         metrics: Metrics of validations (keys with a slash).
         figures: What else is logged of steps: rates, norms, tokens, speed.
+        not_drawn: The last step at which a figure was not finite, or beyond 1e100, by its key; no curve has these.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._places = {path: 0 for path in paths}
         self._started: set[Path] = set()
         self._step = 0.0
+        self.not_drawn: dict[str, float] = {}
         self._curves: dict[str, dict[str, Points]] = {kind: defaultdict(list) for kind in ("loss", "metric", "figure")}
         self.update()
 
@@ -54,9 +58,13 @@ class Scalars:
     @property
     def last_step(self) -> int:
         """The last iteration of which something is logged."""
-        return int(
-            max((points[-1][0] for kind in self._curves.values() for points in kind.values() if points), default=0)
-        )
+        drawn = (points[-1][0] for kind in self._curves.values() for points in kind.values() if points)
+        return int(max((*drawn, *self.not_drawn.values()), default=0))
+
+    def ends_drawn(self, key: str) -> bool:
+        """Return whether the last value of a loss is on its curve: not that of a training that has diverged."""
+        points = self.losses.get(key, [])
+        return bool(points) and self.not_drawn.get(key, -1.0) < points[-1][0]
 
     def update(self) -> None:
         """Read what was added to the files since."""
@@ -88,7 +96,9 @@ class Scalars:
             self._step = step
         for key, value in record.items():
             number = finite_number(value)
-            if number is None:
+            if number is None or abs(number) > _LARGEST:
+                if isinstance(value, int | float) and not isinstance(value, bool) and key not in ("iter", "step"):
+                    self.not_drawn[key] = self._step
                 continue
             if "/" in key:
                 self._note("metric", key, number)
@@ -105,6 +115,7 @@ class Scalars:
         for kind in self._curves.values():
             for key, points in kind.items():
                 kind[key] = [point for point in points if point[0] < first]
+        self.not_drawn = {key: step for key, step in self.not_drawn.items() if step < first}
 
 
 def thinned(points: Points, most: int) -> Points:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from bus_toolkit import Inferencer
@@ -39,3 +42,8 @@ def saved(trained, tmp_path_factory):
 @pytest.fixture(scope="package")
 def pictures(tmp_path_factory):
     return [str(path) for path in photos(tmp_path_factory.mktemp("photos"))]
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    return Path(shutil.copytree(saved, tmp_path / "elsewhere" / "copied"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,11 +38,6 @@ def reindexed(folder):
     index = read_index(folder)
     files = {name: sha256(folder / name) for name in index.files if (folder / name).is_file()}
     (folder / "bus_toolkit.json").write_text(Index(files, index.plugins, index.toolkit).text())
-
-
-@pytest.fixture
-def copied(saved, tmp_path):
-    return Path(shutil.copytree(saved, tmp_path / "elsewhere" / "copied"))
 
 
 @pytest.mark.slow
@@ -168,7 +162,9 @@ def test_a_missing_plugin_is_named_with_its_package(copied):
 
 
 def test_other_folders_and_options_are_answered(trained, saved, run_free_folder):
-    with pytest.raises(ConfigError, match="holds other files, which would be lost. Name a new folder"):
+    with pytest.raises(
+        ConfigError, match="holds other files, which would be lost, the first: kept.txt. Name a new folder"
+    ):
         trained.save_pretrained(run_free_folder)
     with pytest.raises(ConfigError, match="must be a folder, got the file"):
         trained.save_pretrained(run_free_folder / "kept.txt")

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from bus_toolkit.errors import DataError
+from bus_toolkit.run_page.charts import not_drawn
 from bus_toolkit.run_page.folder import read_run, scalar_files
 from bus_toolkit.run_page.page import run_page, write_page
 from tests.run_page.folders import write_run, write_start
@@ -111,3 +112,17 @@ def test_a_sample_of_no_finite_size_is_left_out(tmp_path):
     (run / "report/kept.json").write_text(kept.replace('"size": [32', '"size": [1e999'))
     page = run_page(read_run(run))
     assert "Kept patches" not in page and ">Losses</h2>" in page
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1.7e308"])
+def test_a_loss_that_is_no_longer_finite_is_said_and_not_taken_for_the_last_one_that_was(tmp_path, value):
+    lines = "".join(f'{{"loss": {value}, "iter": {step}}}\n' for step in (160, 170))
+    write_start(tmp_path, "20260101_000000", last_line=lines.replace(value, f"-{value}", 1))
+    run = read_run(tmp_path)
+    page = run_page(run)
+    assert "<dt>Loss</dt><dd>not finite</dd>" in page and "not drawn: loss (last at step 170)." in page
+    assert [step for step, _ in run.scalars.losses["loss"]] == [50, 100, 150] and run.scalars.last_step == 170
+    assert "not drawn: a: loss (last at step 170), b: loss" in not_drawn({"a": run.scalars, "b": run.scalars})
+    write_start(tmp_path, "20260102_000000", steps=(160,), resume="true")  # from a checkpoint before it
+    page = run_page(read_run(tmp_path))
+    assert "not drawn" not in page and "<dt>Loss</dt><dd>0.0625</dd>" in page
