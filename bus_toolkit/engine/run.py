@@ -29,6 +29,7 @@ from bus_toolkit.engine.stop_signals import StopRequested, StopSignals
 from bus_toolkit.errors import ConfigError
 from bus_toolkit.evaluation.report import write_results
 from bus_toolkit.heads.self_critical import SelfCriticalCaptionHead
+from bus_toolkit.home import expand_home
 from bus_toolkit.own_log import log_to_screen
 from bus_toolkit.run_page.folder import PAGE
 from bus_toolkit.weights.settings import check_files, checkpoint_of
@@ -163,10 +164,11 @@ def evaluate(
     Raises:
         BusError: Anything that the user can mend; see :mod:`bus_toolkit.errors`.
     """
-    if out is not None and Path(out).suffix != ".json":
+    out = None if out is None else expand_home(out)
+    if out is not None and out.suffix != ".json":
         raise ConfigError(f"--out: the metrics are written as JSON, got {out}. Give a name that ends in .json.")
     if out is not None:
-        make_writable_folder(Path(out).parent, "--out")  # an evaluation may take hours
+        make_writable_folder(out.parent, "--out")  # an evaluation may take hours
     options = options or RunOptions()
     log_to_screen()
     quiet_hosts()
@@ -185,7 +187,7 @@ def evaluate(
             metrics = runner.test()
         if out is not None and is_main_process():
             with writing(out, "--out"):
-                write_results(Path(out), metrics)
+                write_results(out, metrics)
     finally:
         shutdown_distributed()
     return metrics

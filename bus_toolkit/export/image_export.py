@@ -18,6 +18,7 @@ from bus_toolkit.export.description import describe_image_side
 from bus_toolkit.export.files import Run, load_onnx, load_torch, write_onnx, write_torch
 from bus_toolkit.export.image_side import ImageSide, Shape
 from bus_toolkit.export.tracing import trace, trace_image_side
+from bus_toolkit.home import expand_home
 from bus_toolkit.json_text import dump_json
 from bus_toolkit.models.vlp import VLPModel
 from bus_toolkit.writing import put_in_place, write_whole, writing
@@ -68,7 +69,7 @@ def export_image_side(
     than the traced one. The same findings are written beside it, as ``<out>.json``.
 
     Args:
-        model: A model in eval mode, on the CPU, in float32.
+        model: On the CPU, in float32; what is in training mode is exported in eval mode and left as it was.
         out: The file, ``.onnx`` or ``.pt2``.
         kind: ``onnx`` or ``torch-export``.
         without_text: Whether to export the pass without a text, by which features for retrieval and captions are made,
@@ -84,14 +85,27 @@ def export_image_side(
         ConfigError: A path or a format that there is not, a package that is missing, a model that cannot be exported,
             or outputs that differ.
     """
-    target = Path(out)
+    target = expand_home(out)
     check_target(target, kind)
     weight = next(model.backbone.parameters())
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         raise ConfigError(f"export: needs a model on the CPU in float32, got {describe(weight)} on {weight.device}.")
-    how, measuring = FORMATS[kind], measuring or Measuring()
+    measuring = measuring or Measuring()
     with_text = model.encoders.reads_text and not without_text
-    side, program = trace_image_side(model.eval(), with_text=with_text)
+    modes = {module: module.training for module in model.modules()}
+    try:
+        return _exported(model.eval(), target, kind, with_text, cfg, measuring)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _exported(
+    model: VLPModel, target: Path, kind: str, with_text: bool, cfg: Any | None, measuring: Measuring
+) -> dict[str, Any]:
+    """Do it, for a model in eval mode."""
+    how = FORMATS[kind]
+    side, program = trace_image_side(model, with_text=with_text)
     about = describe_image_side(model, side, cfg, _eager(side, Shape(2, 3)))
     with writing(target, "--out"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,8 +122,11 @@ def export_image_side(
             found["speed"] = _measure(model, side, run, how, Path(name, f"unpruned{target.suffix}"), measuring, threads)
         with writing(target, "--out"):
             # Weights first: a model that has its name is whole.
-            for path in sorted(made.parent.iterdir(), key=lambda one: one == made):
+            written = sorted(made.parent.iterdir(), key=lambda one: one == made)
+            for path in written:
                 put_in_place(path, target.parent / path.name)
+            if len(written) == 1:
+                target.with_name(f"{target.name}.data").unlink(missing_ok=True)  # weights of an earlier, larger model
             write_whole(f"{target}.json", dump_json(found, indent=2) + "\n")
     return found
 

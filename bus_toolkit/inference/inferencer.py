@@ -226,7 +226,7 @@ class Inferencer:
             side_by_side: One picture of one image, with what each text kept of it in a column.
         """
         shown, words = (as_images(images), None) if texts is None else self._pairs(images, texts, "texts")
-        path = None if out is None else Path(out)
+        path = None if out is None else expand_home(out)
         if side_by_side:
             return Pictures(explain_side_by_side({"": self._predictor}, shown, words, path))
         return Pictures(explain(self._predictor, shown, words, path))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bus_toolkit.home import expand_home
 from bus_toolkit.inference.explanation import Explanation
 from bus_toolkit.inference.inferencer import Inferencer
 from bus_toolkit.inference.inputs import as_images, as_texts, pair_up
@@ -32,6 +33,6 @@ def explain_models(
     """
     shown, words = (as_images(image), None) if texts is None else pair_up(as_images(image), as_texts(texts))
     predictors = {name: model._predictor for name, model in models.items()}
-    found = explain_side_by_side(predictors, shown, words, None if out is None else Path(out))
+    found = explain_side_by_side(predictors, shown, words, None if out is None else expand_home(out))
     names = [name for name in models for _ in shown]
     return Pictures(Explanation({"model": name} | entry) for name, entry in zip(names, found, strict=True))

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.home import expand_home
 from bus_toolkit.ops.position_table import Grid
 from bus_toolkit.signatures import did_you_mean
 from bus_toolkit.weights.files import grid_to_header
@@ -86,7 +87,7 @@ def write_whole(tensors: dict[str, Tensor], out: str | Path, grid: Grid | None =
     Raises:
         ConfigError: The place cannot be written to.
     """
-    out = Path(out)
+    out = expand_home(out)
     try:
         with whole_file(out) as temporary:
             save_file(tensors, temporary, metadata={"format": "pt", **grid_to_header(grid)})

@@ -187,3 +187,20 @@ def test_a_single_stream_is_refused() -> None:
 def test_the_pages_example_for_serving_engines_runs_as_typed(capsys) -> None:
     exec(EXAMPLES[-1], {})
     assert capsys.readouterr().out == "172 (1, 172) 172\n"
+
+
+def test_the_model_is_left_as_it_was_and_so_is_the_home_of_the_user(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    model = model_with(SELECTORS["TSPS"]).train()
+    model.backbone.eval()  # as one that is frozen
+    before = [module.training for module in model.modules()]
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/side.pt2.data").touch()  # of an earlier, larger model
+    export_image_side(model, "~/side.pt2", kind="torch-export", measuring=NOT_TIMED)
+    assert [module.training for module in model.modules()] == before
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["side.pt2", "side.pt2.json"]
+    model.backbone.double()
+    with pytest.raises(ConfigError, match="in float32"):
+        export_image_side(model, "side.pt2", kind="torch-export")
+    assert [module.training for module in model.modules()] == before and not list(tmp_path.glob("~*"))
