@@ -70,9 +70,10 @@ def read_run(folder: str | Path, scalars: Scalars | None = None) -> RunFolder:
         raise DataError(f"{folder}: must be the folder of a run, got {got}. Give the work dir of a training.")
     files = scalar_files(path)
     if not files and not any((path / name).is_file() for name in (_CONFIG, NOTES)):
+        below = runs_below(path, saved_models=False)
         raise DataError(
             f"{folder}: no run is in this folder, neither {_CONFIG} nor <time>/vis_data/scalars.json. Give the "
-            f"work dir of a training (./work_dirs/<config name>, unless --work-dir was given).{runs_below(path)}"
+            f"work dir of a training (./work_dirs/<config name>, unless --work-dir was given).{below}"
         )
     if not files and (path / SAVED_MODEL).is_file():
         raise DataError(

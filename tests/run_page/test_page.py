@@ -91,6 +91,9 @@ def test_runs_below_a_folder_of_a_study_are_named(tmp_path):
         (run / "20260101_000000").mkdir(parents=True)
         (run / "config.yaml").touch()
         (run / "20260101_000000/config.yaml").touch()
+    (tmp_path / "model").mkdir()
+    for file in ("config.yaml", "bus_toolkit.json"):  # a saved model has no report
+        (tmp_path / "model" / file).touch()
     paths = ", ".join(str(tmp_path / f"questions/{arm}/keep_0.11/seed_0") for arm in "abc")
     with pytest.raises(DataError, match=rf"Below it are {paths} and 1 more\.$"):
         read_run(tmp_path)
