@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +88,8 @@ def _use(facts: Facts) -> Iterator[str]:
     yield "## Use\n"
     yield "```python"
     yield "import bus_toolkit\n"
-    yield f'model = bus_toolkit.from_pretrained("{facts.name}")  # this folder, or hf-hub:OWNER/NAME'
+    name = json.dumps(facts.name, ensure_ascii=False)  # a name of others stays within its quotes
+    yield f"model = bus_toolkit.from_pretrained({name})  # this folder, or hf-hub:OWNER/NAME"
     for use in uses_of(facts.model):
         yield use.call
     yield "```\n"
@@ -107,7 +110,9 @@ def _data(facts: Facts) -> Iterator[str]:
     if any(kind in str(node) for kind in _SCENES):
         yield "Scenes that the toolkit generates: what is measured on them says nothing about photographs.\n"
     yield "The data set of the training, as its config describes it (`training.yaml` has all of it):\n"
-    yield f"```yaml\n{dump_yaml(node)}```"
+    text = dump_yaml(node)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))  # no text of others ends the block
+    yield f"{fence}yaml\n{text}{fence}"
 
 
 def _recipe(facts: Facts) -> Iterator[str]:
@@ -149,7 +154,7 @@ def _results(facts: Facts) -> Iterator[str]:
         yield "None were found in the run folder."
         return
     yield f"Of the run that trained it, on the {facts.results.split} split of its data.\n"
-    yield from _table(("metric", "value"), [(name, f"{value:.4g}") for name, value in facts.results.metrics.items()])
+    yield from _table(("metric", "value"), [(name, _number(value)) for name, value in facts.results.metrics.items()])
 
 
 def _licence(facts: Facts) -> Iterator[str]:
@@ -164,6 +169,10 @@ def _licence(facts: Facts) -> Iterator[str]:
 def _start(value: Any) -> str:
     name = value.get("checkpoint") if isinstance(value, Mapping) else value
     return f"weights of another training, {Path(str(name)).name}"
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:.4g}"
 
 
 def _without(node: Any, key: str) -> Any:

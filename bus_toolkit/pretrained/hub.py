@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bus_toolkit.errors import CheckpointError, ConfigError
+from bus_toolkit.errors import BusError, CheckpointError, ConfigError
 from bus_toolkit.home import expand_home
 from bus_toolkit.pretrained.layout import CARD, INDEX, is_saved_model, read_index, verified_index
 from bus_toolkit.safe_text import one_line
@@ -61,7 +61,9 @@ def downloaded(name: str) -> Path:
             )
         files = [INDEX, CARD, *read_index(folder).files]
         return Path(hub.snapshot_download(**wanted, allow_patterns=files))
-    except (OSError, ValueError) as error:
+    except BusError:
+        raise
+    except Exception as error:  # errors of requests, of httpx and its own, as its release has them
         raise CheckpointError(
             f"{name}: cannot be fetched ({_first_line(error)}). Check the name, the connection, and `hf auth login` "
             "for one that is private."
@@ -98,7 +100,7 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool = False) -
         commit = api.upload_folder(
             repo_id=repository, folder_path=place, allow_patterns=files, commit_message="Save a model of bus_toolkit"
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # as above
         raise CheckpointError(
             f"push_to_hub: {repository}: the hub refuses it ({_first_line(error)}). Check the name, the connection, "
             "and that `hf auth login` has a token that may write."

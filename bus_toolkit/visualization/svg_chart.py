@@ -102,7 +102,9 @@ def line_chart(title: str, lines: Sequence[Line], *, smoothed: bool = False, who
 
 def ticks(low: float, high: float) -> list[float]:
     """Return three to six round numbers from ``low`` or just below it to ``high`` or just above."""
-    span = (high - low) or abs(high) or 1.0
+    if low == high:  # a constant curve lies in the middle
+        low, high = low - (abs(low) or 1.0) / 4, high + (abs(high) or 1.0) / 4
+    span = high - low
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if span / (power * factor) <= 5)
     first = math.floor(low / step + 1e-9)

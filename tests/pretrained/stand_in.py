@@ -11,6 +11,10 @@ from types import SimpleNamespace
 import huggingface_hub
 
 
+class TransportError(Exception):
+    """As httpx raises them, of no common class with those of requests."""
+
+
 class StandIn:
     """``snapshot_download`` and ``HfApi`` over folders below ``root``; a version is named by a commit, from ``c1``."""
 
@@ -43,7 +47,7 @@ class _Api:
         self.hub._checked(huggingface_hub.HfApi.create_repo, words, bound=True)
         self.hub.calls.append(words)
         if words["repo_id"].startswith("other/"):
-            raise OSError("403 Forbidden: you may not create it")
+            raise TransportError("403 Forbidden: you may not create it")
 
     def upload_folder(self, **words):
         self.hub._checked(huggingface_hub.HfApi.upload_folder, words, bound=True)

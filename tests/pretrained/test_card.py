@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import pytest
@@ -59,3 +60,13 @@ def test_places_on_the_machine_are_no_part_of_the_record():
 
 def test_texts_of_others_have_no_effect():
     assert shown("a|b <script>\n`x` [y](z) *c*") == r"a\|b &lt;script&gt; \`x\` \[y\](z) \*c\*"
+
+
+def test_names_and_configs_of_others_stay_within_their_marks(trained, tmp_path, monkeypatch):
+    cfg = copy.deepcopy(trained.cfg)
+    cfg.train_dataloader = {"dataset": {"type": "Own", "note": "``` and <b>"}}
+    monkeypatch.setattr(trained, "cfg", cfg)
+    folder = trained.save_pretrained(tmp_path / 'a"b')
+    text = (folder / "README.md").read_text()
+    assert 'from_pretrained("a\\"b")' in text
+    assert "````yaml\ntype: Own\nnote: '``` and <b>'\n````" in text
