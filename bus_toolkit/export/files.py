@@ -71,6 +71,7 @@ def write_onnx(program: ExportedProgram, side: ImageSide, about: dict[str, Any],
     for node in model.graph.all_nodes():
         # Lines of code and folders of the machine that it was made on.
         node.metadata_props.clear()
+    _name_dimensions(model.graph)
     model.metadata_props[KEY] = json.dumps(about)
     weights = sum(value.const_value.nbytes for value in model.graph.initializers.values())
     onnx_ir.save(model, path, external_data=f"{path.name}.data" if weights > MOST_IN_ONE_FILE else None)
@@ -90,6 +91,21 @@ def load_onnx(path: Path, threads: int) -> Run:
         return [torch.from_numpy(output) for output in session.run(None, feeds)]
 
     return run
+
+
+def _name_dimensions(graph: Any) -> None:
+    """Call the free sizes of the inputs ``batch`` and ``length`` wherever they are; the exporter numbers them."""
+    import onnx_ir
+
+    names: dict[Any, str] = {}
+    for value in graph.inputs:  # (batch, length, ...), or (batch, ...) with a fixed size next
+        for size, name in zip(value.shape, ("batch", "length"), strict=False):
+            if isinstance(size, onnx_ir.SymbolicDim):
+                names[size.value] = name
+    values = [*graph.inputs, *(output for node in graph.all_nodes() for output in node.outputs)]
+    for value in (value for value in values if value.shape is not None):
+        sizes = [names.get(getattr(size, "value", None), size) for size in value.shape]
+        value.shape = onnx_ir.Shape(sizes)
 
 
 @contextmanager

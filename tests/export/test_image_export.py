@@ -66,6 +66,7 @@ def test_an_onnx_file_gives_the_outputs_of_the_model_at_any_batch_size(name, tmp
     assert about.items() <= beside.items() and (weights or beside["bytes"] == (tmp_path / "side.onnx").stat().st_size)
     assert [one.name for one in session.get_inputs()] == list(about["inputs"])
     assert list(about["inputs"]) == (["images", "text_pooled"] if name == "TSPS" else ["images"])
+    assert {one.shape[0] for one in [*session.get_inputs(), *session.get_outputs()]} == {"batch"}
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     texts = ["a red circle", "a blue square", "a green star above a circle", "a square"] if name == "TSPS" else None
     feeds = {"images": images.numpy()}
