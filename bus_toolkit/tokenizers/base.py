@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -18,6 +19,15 @@ from bus_toolkit.tokenizers.spacing import join_words
 from bus_toolkit.tokenizers.survey import TextCounts
 
 _log = logging.getLogger(__name__)
+
+
+def _without_threads() -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+# A forked worker has none of the threads of its parent, and a batch of texts would wait for them for ever. The library
+# guards against that only while the variable is not set, and mmpretrain's tokenizers set it to true.
+os.register_at_fork(after_in_child=_without_threads)
 
 
 class Marks(NamedTuple):

@@ -1,6 +1,8 @@
 import hashlib
 import logging
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -204,3 +206,19 @@ def test_lengths_are_few_and_the_rest_is_padding(texts, length):
 def test_lengths_that_do_not_ascend_are_refused(lengths):
     with pytest.raises(ConfigError, match=r"CorpusTokenizer.lengths: must ascend, from 3 to below max_length \(9\)"):
         CorpusTokenizer(max_length=9, lengths=lengths)
+
+
+def test_a_forked_worker_does_not_wait_for_the_threads_of_its_parent() -> None:
+    script = """
+import multiprocessing, os, sys
+from bus_toolkit.tokenizers import WordPieceTokenizer
+os.environ["TOKENIZERS_PARALLELISM"] = "true"  # as loading a tokenizer of mmpretrain's BLIP does
+words, texts = WordPieceTokenizer(), ["a red circle", "a blue square"] * 50
+words(texts)
+worker = multiprocessing.get_context("fork").Process(target=words, args=(texts,))
+worker.start()
+worker.join(60)
+worker.kill()
+sys.exit(worker.exitcode != 0)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
