@@ -85,7 +85,7 @@ parity: $(PARITY_VENV)/.installed
 # The list of files of an earlier build would bring what it named into the archives, hence the removal.
 dist: $(VENV)/.installed-dev
 	rm -rf dist bus_toolkit.egg-info
-	$(BIN)/python -m build --outdir dist .
+	trap 'rm -f MANIFEST.in' EXIT; cp tools/manifest.in MANIFEST.in && $(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
 
 docs: $(VENV)/.installed-docs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from bus_toolkit.safe_text import safe_json
@@ -47,6 +48,12 @@ def finite_number(value: Any) -> float | None:
     except OverflowError:  # of a whole number of hundreds of digits
         return None
     return number if math.isfinite(number) else None
+
+
+def finite_numbers(entries: Mapping[Any, Any]) -> dict[str, float]:
+    """Return those entries of others that are finite numbers."""
+    numbers = {str(key): finite_number(value) for key, value in entries.items()}
+    return {key: number for key, number in numbers.items() if number is not None}
 
 
 def dump_json(value: Any, **settings: Any) -> str:

@@ -21,6 +21,7 @@ from bus_toolkit.export.tracing import trace, trace_image_side
 from bus_toolkit.home import expand_home
 from bus_toolkit.json_text import dump_json
 from bus_toolkit.models.vlp import VLPModel
+from bus_toolkit.ops.eval_mode import in_eval_mode
 from bus_toolkit.writing import put_in_place, write_whole, writing
 
 TOLERANCE = 1e-4
@@ -90,14 +91,9 @@ def export_image_side(
     weight = next(model.backbone.parameters())
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         raise ConfigError(f"export: needs a model on the CPU in float32, got {describe(weight)} on {weight.device}.")
-    measuring = measuring or Measuring()
     with_text = model.encoders.reads_text and not without_text
-    modes = {module: module.training for module in model.modules()}
-    try:
-        return _exported(model.eval(), target, kind, with_text, cfg, measuring)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with in_eval_mode(model):
+        return _exported(model, target, kind, with_text, cfg, measuring or Measuring())
 
 
 def _exported(

@@ -11,6 +11,7 @@ from torch import nn
 from bus_toolkit.backbones.token_counts import fewest_tokens
 from bus_toolkit.backbones.token_reducing_backbone import TokenReducingBackbone
 from bus_toolkit.errors import Problem, describe
+from bus_toolkit.ops.eval_mode import in_eval_mode
 from bus_toolkit.priors.base import FusionPrior
 from bus_toolkit.step.parts import Parts
 from bus_toolkit.structures import VisualTokens
@@ -70,10 +71,5 @@ def _decoded(decoder: nn.Module, backbone: TokenReducingBackbone) -> VisualToken
     embeds = like.new_zeros(1, num_prefix + num_tokens, backbone.embed_dim)
     origin = torch.arange(rows * columns, device=like.device).remainder(num_tokens).unsqueeze(0)
     scores = embeds[:, num_prefix:, 0]
-    was_training = decoder.training
-    decoder.eval()  # norms over the batch would remember it
-    try:
-        with torch.no_grad():
-            return decoder(VisualTokens(embeds, num_prefix, backbone.grid, origin=origin, scores=scores), None)
-    finally:
-        decoder.train(was_training)
+    with torch.no_grad(), in_eval_mode(decoder):  # norms over the batch would remember it
+        return decoder(VisualTokens(embeds, num_prefix, backbone.grid, origin=origin, scores=scores), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.config.yaml_text import read_yaml
-from bus_toolkit.json_text import finite_number, load_json
+from bus_toolkit.json_text import finite_numbers, load_json
 from bus_toolkit.pretrained.layout import TRAINING, is_saved_model
 from bus_toolkit.registry import plain
 
@@ -61,9 +61,9 @@ def results_of(run: Path | None) -> Results | None:
             continue
         metrics = held.get("metrics") if isinstance(held, dict) else None
         if isinstance(metrics, dict):
-            numbers = {str(key): finite_number(value) for key, value in metrics.items()}
-            known = {key: number for key, number in numbers.items() if number is not None}
-            return Results(known, str(held["split"]) if "split" in held else _ON[str(Path(name).parent)])
+            return Results(
+                finite_numbers(metrics), str(held["split"]) if "split" in held else _ON[str(Path(name).parent)]
+            )
     return None
 
 

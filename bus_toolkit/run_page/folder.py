@@ -10,7 +10,7 @@ from typing import Any
 from bus_toolkit.config.yaml_text import read_yaml
 from bus_toolkit.errors import BusError, DataError
 from bus_toolkit.home import expand_home
-from bus_toolkit.json_text import finite_number, load_json
+from bus_toolkit.json_text import finite_numbers, load_json
 from bus_toolkit.runs_below import SAVED_MODEL, runs_below
 from bus_toolkit.visualization.kept_stages import KeptStages
 from bus_toolkit.visualization.scalars import Scalars
@@ -127,9 +127,7 @@ def _results(path: Path, notes: Mapping[str, Any]) -> dict[str, dict[str, float]
 
 
 def _numbers(node: Any) -> dict[str, float]:
-    pairs = node.items() if isinstance(node, dict) else ()
-    numbers = {str(key): finite_number(value) for key, value in pairs}
-    return {key: number for key, number in numbers.items() if number is not None}
+    return finite_numbers(node) if isinstance(node, dict) else {}
 
 
 def _kept(node: Any) -> list[KeptStages]:

@@ -7,7 +7,7 @@ waits for the device in the step.
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -44,7 +44,8 @@ def main(configs: Sequence[str]) -> None:
     quiet_hosts()
     torch.set_num_threads(1)
     failed = False
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
         write_stand_ins()
         for config in configs or list_configs():
             problem = problem_of(config)

@@ -53,8 +53,9 @@ def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
     source = folder / "bus_toolkit"
     source.mkdir()
-    for name in (*BESIDE, "MANIFEST.in"):
+    for name in BESIDE:
         shutil.copy(ROOT / name, source)
+    shutil.copy(ROOT / "tools" / "manifest.in", source / "MANIFEST.in")  # as make dist
     (source / "tests").mkdir()
     (source / "tests" / "test_of_the_checkout.py").touch()
     for name in FOLDERS:

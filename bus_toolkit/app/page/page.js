@@ -14,7 +14,7 @@ async function start() {
   answer = new Answer(about);
   $("run").textContent = about.run;
   document.title = `Try ${about.run}`;
-  const kinds = Object.keys(KINDS).filter(can).filter((name) => name !== "label" || !can("answer")).map((name) => KINDS[name]);
+  const kinds = Object.keys(KINDS).filter((name) => can(name) && (name !== "label" || !can("answer"))).map((name) => KINDS[name]);
   $("text-kinds").textContent = kinds.length ? `(${kinds.join(", ")})` : "(selects the patches)";
   $("text").maxLength = about.most_characters;
   $("captions-part").hidden = !can("retrieve");

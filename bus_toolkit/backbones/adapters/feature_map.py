@@ -18,6 +18,7 @@ from bus_toolkit.backbones.adapters.blocks import pair, refuse_inside
 from bus_toolkit.backbones.adapters.openmmlab_beit import relative_tables
 from bus_toolkit.backbones.positions import TokenPositions
 from bus_toolkit.errors import ComponentError
+from bus_toolkit.ops.eval_mode import in_eval_mode
 from bus_toolkit.ops.position_table import AbsolutePositions, PositionTable
 from bus_toolkit.selectors.base import Site
 
@@ -147,10 +148,9 @@ class FeatureMapAdapter(TransformerAdapter):
         """Run an empty image in eval mode, so that no statistics move; works on torch's meta device as well."""
         height, width = self.image_size
         weight = next((p for p in self.vit.parameters() if p.is_floating_point()), torch.zeros(()))
-        modes = {module: module.training for module in self.vit.modules()}
-        self.vit.eval()
         try:
-            tokens, grid = self.embed(weight.new_zeros(1, 3, height, width))
+            with in_eval_mode(self.vit):
+                tokens, grid = self.embed(weight.new_zeros(1, 3, height, width))
         except ComponentError:
             raise
         except Exception as error:
@@ -159,9 +159,6 @@ class FeatureMapAdapter(TransformerAdapter):
                 f"model.backbone: {type(self.vit).__name__} does not run on 3 channels of {height} x {width} pixels: "
                 f"{reason[0].rstrip('.')}. Choose another img_size."
             ) from error
-        finally:
-            for module, training in modes.items():
-                module.training = training
         if height % grid[0] or width % grid[1]:
             raise ComponentError(
                 f"model.backbone: a feature map of {grid[0]} x {grid[1]} does not tile an image, got {height} x "

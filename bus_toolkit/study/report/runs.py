@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bus_toolkit.errors import DataError
-from bus_toolkit.json_text import dump_json, finite_number, parse_json
+from bus_toolkit.json_text import dump_json, finite_numbers, parse_json
 from bus_toolkit.study.stages import in_order
 from bus_toolkit.text_files import read_utf8, split_lines
 from bus_toolkit.writing import write_whole
@@ -135,8 +135,7 @@ def _columns(curve: Any) -> dict[str, Any]:
 
 
 def _point(point: Any) -> CurvePoint:
-    numbers = {str(key): finite_number(value) for key, value in point["val"].items()}
-    values = {key: number for key, number in numbers.items() if number is not None}
+    values = finite_numbers(point["val"])
     return CurvePoint(float(point["step"]), float(point["seconds"]), float(point["macs"]), values)
 
 
