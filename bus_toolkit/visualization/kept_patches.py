@@ -44,7 +44,7 @@ class PatchPicture:
         caption: The caption that conditioned the selection.
         grid: Rows and columns of patches.
         kept: bool (N,), the patch survived as its own token.
-        scores: float (N,) or ``None``.
+        scores: float (N,), of the first selector, or ``None``.
         other_scores: float (N,), the scores under another image's caption, or ``None``.
         boxes: float (n, 4), xyxy in pixels, or ``None``.
         named: bool (n,), the caption names the object.
@@ -143,7 +143,7 @@ def _figure(pictures: Sequence[PatchPicture]) -> Figure:
 
 
 def _header(figure: Figure, columns: int, pictures: Sequence[PatchPicture], width: float, height: float) -> None:
-    titles = ["image, named objects in green", "kept patches", "selector score", "score, another caption"]
+    titles = ["image, named objects in green", "kept patches", "score of the first selector", "score, another caption"]
     if not any(p.boxes is not None for p in pictures):
         titles[0] = "image"
     if any(p.predicted is not None for p in pictures):
