@@ -68,7 +68,8 @@ runner.register_hook(Die())
 began = []
 runner.register_hook(type("Begin", (Hook,), {"before_train": lambda self, runner: began.append(runner.iter)})())
 runner.train()
-print("began", began[0], "ended", runner.iter, flush=True)
+# In one piece: torchrun lets Python write unbuffered, and words of two processes would mix.
+print(f"began {began[0]} ended {runner.iter}", flush=True)
 del runner
 shutdown_distributed()
 """
